@@ -1,0 +1,95 @@
+"""What an attack is: a pure function of the table of signals, and a statement of what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.signals.table import Signals
+
+Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]
+
+# What one answer must at least be, from least to most.
+LEVELS = ("labels", "scores", "probabilities", "logits")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The access an attack assumes; it is skipped, with the reason, where the table does not give it.
+
+    Attributes:
+        answers: the least informative kind of answer it works on.
+        label: the attacker knows the record's true label.
+        vectors: it reads full answers of the target (not only the true class).
+        shadow_vectors: it reads full answers of shadow models too.
+        shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
+        population: it needs answers on population records.
+    """
+
+    answers: Literal["labels", "scores", "probabilities", "logits"] = "scores"
+    label: bool = True
+    vectors: bool = False
+    shadow_vectors: bool = False
+    shadows: Literal["none", "out", "in+out"] = "none"
+    population: bool = False
+
+    def words(self) -> list[str]:
+        """The needs in words, as ``result.json`` and ``memberwise list attacks`` state them."""
+        names = {"labels": "answered label", "scores": "scores", "probabilities": "probabilities", "logits": "logits"}
+        words = [names[self.answers] + (" (full vector)" if self.vectors or self.shadow_vectors else "")]
+        words += ["true label"] if self.label else []
+        words += {"none": [], "out": ["shadow models (OUT)"], "in+out": ["shadow models (IN and OUT)"]}[self.shadows]
+        return words + (["population"] if self.population else [])
+
+    def missing(self, signals: Signals) -> str | None:
+        """Why the attack cannot run on this table, or None where it can."""
+        kind = signals.target.kind
+        if LEVELS.index(kind) < LEVELS.index(self.answers):
+            return f"needs {self.answers}; the target answers {kind}"
+        if self.vectors and signals.target.vectors is None:
+            return "needs the target's full answers, which are not in the table"
+        if self.shadows != "none" and signals.shadows is None:
+            return "needs shadow models, and there are none"
+        if self.shadow_vectors and (signals.shadows is None or signals.shadows.vectors is None):
+            return "needs full answers of shadow models, which are not in the table"
+        if self.shadows == "in+out" and not ((signals.is_in.sum(0) > 0) & (signals.is_out.sum(0) > 0)).any():
+            return "needs shadow models that trained on audited records, and none did"
+        if self.shadows == "out" and not (signals.is_out.sum(0) > 0).any():
+            return "needs shadow models that did not train on the audited records, and there are none"
+        if self.population and signals.population_target is None:
+            return "needs answers on population records, and there are none"
+        if self.population and self.shadows != "none" and signals.population_shadows is None:
+            return "needs the shadow models' answers on population records, and there are none"
+        return None
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One membership attack.
+
+    Attributes:
+        name: as on the command line and in ``result.json``.
+        score: ``score(signals, rng) -> (n,)`` float64. HIGHER = MORE LIKELY A MEMBER. NaN where a record cannot be
+            scored (no model of a side it needs, say).
+        needs: the access it assumes.
+        source: paper, section or equation.
+        summary: one plain sentence.
+        threshold: where a record is called a member (score strictly above it): "chosen" maximises balanced accuracy
+            on shadow models (else on a random half); "search" is the slides' search over the evaluated records
+            (optimistic); a number is the method's own, learned from what ``threshold_from`` says.
+        threshold_from: "shadows" or "population", where ``threshold`` is a number.
+        default: part of ``--attacks default``.
+    """
+
+    name: str
+    score: Score
+    needs: Needs
+    source: str
+    summary: str
+    threshold: float | Literal["chosen", "search"] = "chosen"
+    threshold_from: Literal["shadows", "population"] = "shadows"
+    default: bool = True

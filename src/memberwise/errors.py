@@ -1,0 +1,77 @@
+"""Every error memberwise raises on purpose.
+
+    MemberwiseError                  anything below; ``except MemberwiseError`` catches them all
+    ├── StudyError (ValueError)      the study, a flag or a gate rule cannot be carried out as written
+    ├── DataError (ValueError)       records, labels or saved answers are not what they should be
+    ├── TargetError (ValueError)     the target model cannot be loaded or does not fit the study
+    ├── RunFolderError (ValueError)  the output folder holds something else, or is in use
+    ├── MissingExtraError (ImportError)   an optional package is needed
+    └── TrainingError (RuntimeError) something failed while training or answering
+
+A message says what is wrong, then what was expected, what was found, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class MemberwiseError(Exception):
+    """The root of the tree. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 4
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        where: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.problem, self.expected, self.found, self.where, self.fix = problem, expected, found, where, fix
+        parts = [("expected", expected), ("found", found), ("where", where), ("what to do", fix)]
+        super().__init__("\n".join([problem, *(f"  {name}: {text}" for name, text in parts if text)]))
+
+
+class StudyError(MemberwiseError, ValueError):
+    """The study, a flag or a gate rule cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class DataError(MemberwiseError, ValueError):
+    """Records, labels or saved answers are not what they should be."""
+
+    exit_code = 2
+
+
+class TargetError(MemberwiseError, ValueError):
+    """The target model cannot be loaded or does not fit the study."""
+
+    exit_code = 2
+
+
+class RunFolderError(MemberwiseError, ValueError):
+    """The output folder holds another study's run, or another process is writing to it."""
+
+    exit_code = 2
+
+
+class MissingExtraError(MemberwiseError, ImportError):
+    """An optional package is needed for what was asked."""
+
+    exit_code = 2
+
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> MissingExtraError:
+        """The error for a missing package which the extra ``memberwise[extra]`` brings."""
+        return cls(
+            f"{purpose} needs the package {package}, which is not installed",
+            fix=f"pip install 'memberwise[{extra}]'",
+        )
+
+
+class TrainingError(MemberwiseError, RuntimeError):
+    """Something failed while training models or asking them for answers."""
+
+    exit_code = 4

@@ -1,0 +1,5 @@
+"""The table of signals: what an attacker reads off the answers of the target and of the shadow models."""
+
+from memberwise.signals.table import Answers, Kind, Signals
+
+__all__ = ["Answers", "Kind", "Signals"]

@@ -1,0 +1,85 @@
+"""Read signals off raw answers: logits, probabilities, scores or labels become ``Answers``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from memberwise.signals.table import Answers, Kind
+
+# The smallest value a logarithm is taken of: "scores" are rounded or perturbed, so less is noise (design, section 3).
+SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
+CHUNK_VALUES = 4_000_000
+
+
+def read_answers(raw: NDArray[Any], labels: NDArray[np.int64], kind: Kind, keep_vectors: int | None = None) -> Answers:
+    """Turn raw answers into ``Answers``.
+
+    Args:
+        raw: ``(m, n, q, C)`` logits, probabilities or scores, or ``(m, n, q)`` answered class numbers.
+        labels: ``(n,)`` true class numbers, 0 <= label < C.
+        kind: what ``raw`` holds.
+        keep_vectors: full answers (first query) are kept of this many first models; None keeps all.
+
+    ``log_p`` and ``log_1mp`` are computed in float64 by logsumexp, the second over the other classes and never as
+    1 - p_y, and stored as float32.
+    """
+    if kind == "labels":
+        nothing = np.full(raw.shape, np.nan, np.float32)
+        return Answers(nothing, nothing, raw == labels[None, :, None], kind=kind)
+    models, records, queries, classes = raw.shape
+    log_p = np.empty((models, records, queries), np.float32)
+    log_1mp = np.empty_like(log_p)
+    correct = np.empty(log_p.shape, bool)
+    clipped = 0
+    step = max(1, CHUNK_VALUES // max(1, records * queries * classes))
+    for start in range(0, models, step):
+        part = slice(start, start + step)
+        values = np.asarray(raw[part], np.float64)
+        correct[part] = values.argmax(-1) == labels[None, :, None]
+        log_p[part], log_1mp[part], hit = _log_pair(values, labels, kind)
+        clipped += hit
+    keep = models if keep_vectors is None else min(keep_vectors, models)
+    vectors = np.ascontiguousarray(raw[:keep, :, 0], dtype=np.float32) if keep else None
+    return Answers(log_p, log_1mp, correct, vectors, kind, saturated=clipped / max(1, log_p.size))
+
+
+def _log_pair(
+    values: NDArray[np.float64], labels: NDArray[np.int64], kind: Kind
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """log p_y, log of the sum over the other classes, and how many true-class answers were clipped."""
+    here = np.broadcast_to(labels[None, :, None, None], (*values.shape[:-1], 1))
+    own = np.take_along_axis(values, here, -1)[..., 0]
+    if kind == "logits":
+        total = logsumexp(values, axis=-1)
+        others = values.copy()
+        np.put_along_axis(others, here, -np.inf, -1)
+        return own - total, logsumexp(others, axis=-1) - total, 0
+    floor = SMALLEST[kind]
+    others = values.copy()
+    np.put_along_axis(others, here, 0.0, -1)
+    rest = others.sum(-1)
+    log_own, log_rest = np.log(np.maximum(own, floor)), np.log(np.maximum(rest, floor))
+    return log_own, log_rest, int(((own < floor) | (rest < floor)).sum())
+
+
+def log_vectors(answers: Answers) -> NDArray[np.float64]:
+    """``(j, n, C)`` float64 log-probabilities of the full answers, clipped where they are not logits."""
+    if answers.vectors is None:
+        raise ValueError("these answers hold no full vectors")
+    values = answers.vectors.astype(np.float64)
+    if answers.kind == "logits":
+        return np.asarray(values - logsumexp(values, axis=-1, keepdims=True))
+    return np.asarray(np.log(np.maximum(values, SMALLEST[answers.kind])))
+
+
+def probability_vectors(answers: Answers) -> NDArray[np.float64]:
+    """``(j, n, C)`` float64 probabilities (softmax of logits; "scores" as they are answered)."""
+    if answers.kind == "logits":
+        return np.exp(log_vectors(answers))
+    if answers.vectors is None:
+        raise ValueError("these answers hold no full vectors")
+    return answers.vectors.astype(np.float64)

@@ -1,0 +1,112 @@
+"""``Answers`` and ``Signals``: the one table from which every attack is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["logits", "probabilities", "scores", "labels"]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What ``m`` models said about ``n`` records, each asked with ``q`` queries, over ``C`` classes.
+
+    Attributes:
+        log_p: ``(m, n, q)`` float32, log p_y of the true class; NaN where only labels are answered.
+        log_1mp: ``(m, n, q)`` float32, log(1 - p_y), as the log of the sum over the *other* classes.
+        correct: ``(m, n, q)`` bool, argmax == label.
+        vectors: ``(j, n, C)`` float32, full answers (first query) of the first ``j <= m`` models, or None.
+        kind: what one answer is; "scores" are defended answers that need not sum to 1.
+        extra: what collectors gathered beyond single answers, by name.
+        saturated: share of true-class scores clipped before the logarithm ("scores" and "probabilities" only).
+    """
+
+    log_p: NDArray[np.float32]
+    log_1mp: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+    vectors: NDArray[np.float32] | None = None
+    kind: Kind = "logits"
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+    saturated: float = 0.0
+
+    @property
+    def models(self) -> int:
+        return int(self.log_p.shape[0])
+
+    @property
+    def records(self) -> int:
+        return int(self.log_p.shape[1])
+
+    @property
+    def queries(self) -> int:
+        return int(self.log_p.shape[2])
+
+    @property
+    def phi(self) -> NDArray[np.float64]:
+        """``(m, n, q)`` float64, the scaled logit log p_y - log(1 - p_y) (Carlini et al. 2022, section IV.C)."""
+        return self.log_p.astype(np.float64) - self.log_1mp.astype(np.float64)
+
+    def of_models(self, keep: NDArray[np.intp]) -> Answers:
+        """The answers of the models ``keep`` (ascending positions)."""
+        vectors = None if self.vectors is None else self.vectors[keep[keep < len(self.vectors)]]
+        extra = {name: values[keep] for name, values in self.extra.items()}
+        return replace(
+            self,
+            log_p=self.log_p[keep],
+            log_1mp=self.log_1mp[keep],
+            correct=self.correct[keep],
+            vectors=vectors,
+            extra=extra,
+        )
+
+
+@dataclass(frozen=True)
+class Signals:
+    """All an attacker has: answers, and which shadow model trained on which record.
+
+    The truth about the target's members is not here: an attack cannot peek.
+
+    Attributes:
+        index: ``(n,)`` row numbers of the audited records in the data.
+        labels: ``(n,)`` int64 class numbers.
+        target: answers of the target, ``m == 1``.
+        shadows: answers of the shadow models, or None where there are none.
+        trained_on: ``(m, n)`` int8: 1 IN, 0 OUT, -1 "do not use this model for this record" (leave-one-out).
+        population_target: the target's answers on the population records, ``m == 1``, or None.
+        population_shadows: the shadow models' answers on the population records, or None.
+        population_labels: ``(k,)`` class numbers of the population records, or None.
+        population_trained_on: ``(m, k)`` 0/1 where some shadow model saw some population records, else None.
+        groups: ``(n,)`` subgroup names, or None.
+        known: ``(n,)`` float: 1.0 / 0.0 membership revealed to the attacker, NaN where it is not; or None.
+            Revealed records are not evaluated.
+    """
+
+    index: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    target: Answers
+    shadows: Answers | None
+    trained_on: NDArray[np.int8]
+    population_target: Answers | None = None
+    population_shadows: Answers | None = None
+    population_labels: NDArray[np.int64] | None = None
+    population_trained_on: NDArray[np.int8] | None = None
+    groups: NDArray[Any] | None = None
+    known: NDArray[np.float64] | None = None
+
+    @property
+    def records(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_in(self) -> NDArray[np.bool_]:
+        """``(m, n)``: the shadow model trained on the record."""
+        return self.trained_on == 1
+
+    @property
+    def is_out(self) -> NDArray[np.bool_]:
+        """``(m, n)``: the shadow model did not train on the record."""
+        return self.trained_on == 0

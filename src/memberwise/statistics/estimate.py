@@ -1,0 +1,32 @@
+"""A figure that is never bare: value, interval, numbers of records and method."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval.
+
+    Attributes:
+        value: the point estimate.
+        low, high: the ends of the interval at the stated confidence; None where no valid interval is known.
+        n_members, n_nonmembers: how many records it rests on.
+        method: how the interval was made, in words.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n_members: int
+    n_nonmembers: int
+    method: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        interval = "no interval" if self.low is None or self.high is None else f"{self.low:.4f} to {self.high:.4f}"
+        return f"{self.value:.4f} ({interval}; {self.n_members} members, {self.n_nonmembers} non-members; {self.method})"
