@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from memberwise.signals.table import Answers, Kind
+from memberwise.signals.table import Answers
+from memberwise.training.kind import Kind
 
 # The smallest value a logarithm is taken of: "scores" are rounded or perturbed, so less is noise (design, section 3).
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
@@ -24,8 +25,8 @@ def read_answers(raw: NDArray[Any], labels: NDArray[np.int64], kind: Kind, keep_
         kind: what ``raw`` holds.
         keep_vectors: full answers (first query) are kept of this many first models; None keeps all.
 
-    ``log_p`` and ``log_1mp`` are computed in float64 by logsumexp, the second over the other classes and never as
-    1 - p_y, and stored as float32.
+    ``log_p`` and ``log_1mp`` are computed in float64 from the logsumexp over the other classes, never as 1 - p_y,
+    and stored as float32.
     """
     if kind == "labels":
         nothing = np.full(raw.shape, np.nan, np.float32)
@@ -53,33 +54,71 @@ def _log_pair(
     """log p_y, log of the sum over the other classes, and how many true-class answers were clipped."""
     here = np.broadcast_to(labels[None, :, None, None], (*values.shape[:-1], 1))
     own = np.take_along_axis(values, here, -1)[..., 0]
-    if kind == "logits":
-        total = logsumexp(values, axis=-1)
-        others = values.copy()
-        np.put_along_axis(others, here, -np.inf, -1)
-        return own - total, logsumexp(others, axis=-1) - total, 0
-    floor = SMALLEST[kind]
     others = values.copy()
+    if kind == "logits":
+        np.put_along_axis(others, here, -np.inf, -1)
+        return *_log_sigmoids(own - logsumexp(others, axis=-1)), 0
+    floor = SMALLEST[kind]
     np.put_along_axis(others, here, 0.0, -1)
     rest = others.sum(-1)
     log_own, log_rest = np.log(np.maximum(own, floor)), np.log(np.maximum(rest, floor))
     return log_own, log_rest, int(((own < floor) | (rest < floor)).sum())
 
 
+def _log_sigmoids(phi: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """log p and log(1 - p) of the scaled logit, both to full relative precision (z_y - logsumexp(z) is not)."""
+    return -np.logaddexp(0.0, -phi), -np.logaddexp(0.0, phi)
+
+
 def log_vectors(answers: Answers) -> NDArray[np.float64]:
     """``(j, n, C)`` float64 log-probabilities of the full answers, clipped where they are not logits."""
-    if answers.vectors is None:
-        raise ValueError("these answers hold no full vectors")
-    values = answers.vectors.astype(np.float64)
+    values = _vectors(answers)
     if answers.kind == "logits":
-        return np.asarray(values - logsumexp(values, axis=-1, keepdims=True))
+        return _log_softmax(values)[0]
     return np.asarray(np.log(np.maximum(values, SMALLEST[answers.kind])))
+
+
+def log_complements(answers: Answers) -> NDArray[np.float64]:
+    """``(j, n, C)`` float64 log(1 - p_j) of the full answers.
+
+    Of the largest class it is the log of the sum over the other classes, so that nothing is lost where p_j is close
+    to 1; "scores" need not sum to 1, so there it is log(1 - p_j) as written. Clipped where they are not logits.
+    """
+    values = _vectors(answers)
+    if answers.kind == "logits":
+        return _log_softmax(values)[1]
+    floor = SMALLEST[answers.kind]
+    if answers.kind == "scores":
+        return np.asarray(np.log(np.maximum(1.0 - values, floor)))
+    top = values.argmax(-1)[..., None]
+    np.put_along_axis(values, top, 0.0, -1)
+    logs = np.log1p(-values)
+    np.put_along_axis(logs, top, np.log(np.maximum(values.sum(-1, keepdims=True), floor)), -1)
+    return logs
 
 
 def probability_vectors(answers: Answers) -> NDArray[np.float64]:
     """``(j, n, C)`` float64 probabilities (softmax of logits; "scores" as they are answered)."""
-    if answers.kind == "logits":
-        return np.exp(log_vectors(answers))
+    return np.exp(log_vectors(answers)) if answers.kind == "logits" else _vectors(answers)
+
+
+def _vectors(answers: Answers) -> NDArray[np.float64]:
+    """A float64 copy of the full answers."""
     if answers.vectors is None:
         raise ValueError("these answers hold no full vectors")
     return answers.vectors.astype(np.float64)
+
+
+def _log_softmax(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """log p_j and log(1 - p_j), accurate for the largest class too, of which both come from its scaled logit."""
+    top = logits.argmax(-1)[..., None]
+    largest = np.take_along_axis(logits, top, -1)
+    others = logits.copy()
+    np.put_along_axis(others, top, -np.inf, -1)
+    log_top, log_rest = _log_sigmoids(largest - logsumexp(others, axis=-1, keepdims=True))
+    log_p = logits - (largest - log_top)
+    np.put_along_axis(log_p, top, -np.inf, -1)
+    log_1mp = np.log1p(-np.exp(log_p))
+    np.put_along_axis(log_p, top, log_top, -1)
+    np.put_along_axis(log_1mp, top, log_rest, -1)
+    return log_p, log_1mp

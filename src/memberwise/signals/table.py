@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["logits", "probabilities", "scores", "labels"]
+from memberwise.training.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Answers:
 
     def of_models(self, keep: NDArray[np.intp]) -> Answers:
         """The answers of the models ``keep`` (ascending positions)."""
-        vectors = None if self.vectors is None else self.vectors[keep[keep < len(self.vectors)]]
+        full = keep[keep < (0 if self.vectors is None else len(self.vectors))]
+        vectors = self.vectors[full] if self.vectors is not None and full.size else None
         extra = {name: values[keep] for name, values in self.extra.items()}
         return replace(
             self,
@@ -104,9 +105,9 @@ class Signals:
     @property
     def is_in(self) -> NDArray[np.bool_]:
         """``(m, n)``: the shadow model trained on the record."""
-        return self.trained_on == 1
+        return np.asarray(self.trained_on == 1)
 
     @property
     def is_out(self) -> NDArray[np.bool_]:
         """``(m, n)``: the shadow model did not train on the record."""
-        return self.trained_on == 0
+        return np.asarray(self.trained_on == 0)

@@ -1,0 +1,121 @@
+"""From a model's name to something that can be trained: a module, an estimator or a training function."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint
+from memberwise.errors import StudyError
+from memberwise.models.modules import ARCHITECTURES, Shape
+from memberwise.study import ModelStudy
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained, again and again, for the target and every shadow model.
+
+    Attributes:
+        name: architecture's name or entry point.
+        kind: "module": ``make()`` gives a fresh ``nn.Module`` that answers logits; "estimator": ``make()`` gives an
+            unfitted scikit-learn classifier; "function": ``make`` is the user's ``train(x, y, seed) -> predict``.
+        make: see ``kind``.
+        code: SHA-256 over the code that defines it; part of every block's key.
+    """
+
+    name: str
+    kind: Literal["module", "estimator", "function"]
+    make: Callable[..., Any]
+    code: str
+
+
+def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
+    """The model that a study names.
+
+    Raises:
+        StudyError: unknown name, an architecture for images on a table, an entry point that is no model.
+    """
+    if is_entrypoint(study.name):
+        return model_of(load_entrypoint(study.name, "model.name"), study, shape, classes, study.name)
+    architecture = ARCHITECTURES.get(study.name)
+    if architecture is None:
+        close = difflib.get_close_matches(study.name, ARCHITECTURES, n=3)
+        raise StudyError(
+            f"there is no architecture {study.name}",
+            expected="one of " + ", ".join(ARCHITECTURES) + ", or file.py:function, or module:Class",
+            where="model.name",
+            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list models shows them",
+        )
+    if architecture.records == "images" and len(shape) not in (2, 3):
+        raise StudyError(
+            f"the architecture {study.name} is for images", found=f"records of shape {shape}", where="model.name"
+        )
+    refuse_options(study, {})
+    code = hashlib.sha256(inspect.getsource(architecture.make).encode()).hexdigest()
+    return Model(study.name, "module", lambda: architecture.make(study, shape, classes), code)
+
+
+def refuse_options(study: ModelStudy, accepted: Any) -> None:
+    """Options which nothing takes are an error, not silence."""
+    extra = sorted(set(study.options) - set(accepted))
+    if extra:
+        raise StudyError(
+            f"{study.name} takes no option {', '.join(extra)}",
+            expected="one of " + ", ".join(accepted) if accepted else "no options",
+            where="model.options",
+        )
+
+
+def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: str) -> Model:
+    """A model from a user's factory, class, unfitted estimator or training function."""
+    code = code_hash(thing)
+    if _is_estimator(thing):
+        from sklearn.base import clone
+
+        described = hashlib.sha256(repr(sorted(thing.get_params().items(), key=str)).encode()).hexdigest()
+        return Model(name, "estimator", lambda: clone(thing), code + described)
+    if isinstance(thing, nn.Module) or not callable(thing):
+        raise StudyError(
+            "a model that can be trained again is needed",
+            expected="a function or class that makes a fresh nn.Module, an unfitted scikit-learn classifier, "
+            "or a function train(x, y, seed) -> predict",
+            found=f"an object of type {type(thing).__name__}",
+            where=name,
+            fix="pass a function that makes the module; a trained one goes to target=",
+        )
+    parameters = inspect.signature(thing).parameters
+    if list(parameters)[:3] == ["x", "y", "seed"]:
+        return Model(name, "function", thing, code)
+    offered = {"shape": shape, "classes": classes} | study.options
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        refuse_options(study, [p for p in parameters if p not in ("shape", "classes")])
+        offered = {key: value for key, value in offered.items() if key in parameters}
+    made = _call_factory(thing, offered, name)
+    if _is_estimator(made):
+        return Model(name, "estimator", lambda: thing(**offered), code)
+    if not isinstance(made, nn.Module):
+        raise StudyError(
+            f"{name} makes no model", expected="an nn.Module or a scikit-learn classifier", found=type(made).__name__
+        )
+    return Model(name, "module", lambda: thing(**offered), code)
+
+
+def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+    try:
+        return factory(**offered)
+    except Exception as error:
+        raise StudyError(
+            f"{name} cannot be called to make a model",
+            expected="arguments with defaults, or named shape (of a record), classes, or given in model.options",
+            found=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _is_estimator(thing: Any) -> bool:
+    return not isinstance(thing, type) and hasattr(thing, "fit") and hasattr(thing, "get_params")

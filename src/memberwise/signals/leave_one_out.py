@@ -1,0 +1,106 @@
+"""Put a shadow model in the target's place, so that the rest of the table tells nothing about what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.signals.table import Answers, Signals
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A table in which a shadow model stands in for the target, and the truth about it.
+
+    Attributes:
+        signals: the table; the stand-in and its complement are no longer among the shadow models.
+        member: ``(n,)`` bool, the stand-in trained on the record.
+        evaluated: ``(n,)`` bool, the record may be evaluated: some shadow models trained on it and some did not
+            (background and surplus records are out), and its membership is not revealed to the attacker.
+    """
+
+    signals: Signals
+    member: NDArray[np.bool_]
+    evaluated: NDArray[np.bool_]
+
+
+def in_targets_place(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
+    """Shadow model ``k`` becomes the target.
+
+    It and its complement (the model trained on exactly the other records) leave the shadow models: with the
+    complement left in, a record would be IN for one model less where it is a member, and the counts would answer the
+    question. Without a complement, models are dropped per record at random (``trained_on`` -1) until the numbers of
+    IN and OUT models are distributed alike over the stand-in's members and its non-members.
+
+    Args:
+        signals: a table with shadow models.
+        k: the shadow model's number, 0 <= k < m.
+        rng: draws the models to drop; unused where shadow models come in pairs.
+    """
+    if signals.shadows is None:
+        raise ValueError("there is no shadow model to put in the target's place")
+    mine = signals.trained_on[k]
+    varies = signals.is_in.any(0) & signals.is_out.any(0)
+    member, evaluated = mine == 1, varies & (mine >= 0)
+    complement = _complement(signals.trained_on[:, varies], k)
+    keep = np.setdiff1d(np.arange(signals.shadows.models), [k] if complement is None else [k, complement])
+    trained_on = signals.trained_on[keep]
+    if complement is None:
+        _even_out(trained_on, member, evaluated, rng)
+    known = signals.known
+    if known is not None:
+        evaluated &= np.isnan(known)
+        known = np.where(np.isnan(known), np.nan, member.astype(np.float64))
+    seen = signals.population_trained_on
+    table = replace(
+        signals,
+        target=signals.shadows.of_models(np.array([k])),
+        shadows=_models(signals.shadows, keep),
+        trained_on=trained_on,
+        population_target=_models(signals.population_shadows, np.array([k])),
+        population_shadows=_models(signals.population_shadows, keep),
+        population_trained_on=None if seen is None else seen[keep],
+        known=known,
+    )
+    return StandIn(table, member, evaluated)
+
+
+def _models(answers: Answers | None, keep: NDArray[np.intp]) -> Answers | None:
+    return None if answers is None or not keep.size else answers.of_models(keep)
+
+
+def _complement(trained_on: NDArray[np.int8], k: int) -> int | None:
+    """The first model that trained on exactly the records which model ``k`` did not train on."""
+    found = np.flatnonzero((trained_on + trained_on[k] == 1).all(1))
+    return int(found[0]) if found.size and trained_on.shape[1] else None
+
+
+def _even_out(
+    trained_on: NDArray[np.int8],
+    member: NDArray[np.bool_],
+    evaluated: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> None:
+    """Drop models (in place) until members and non-members have alike numbers of IN and of OUT models.
+
+    Members and non-members are sorted by their number of IN models; those at the same quantile are cut to the smaller
+    of their two numbers. Where every record is IN for the same number of models, this drops one model a record, of
+    the side opposite to its membership; where each model drew its records independently, next to none.
+    """
+    counts = np.stack([(trained_on == 1).sum(0), (trained_on == 0).sum(0)])
+    groups = [rng.permutation(np.flatnonzero(evaluated & side)) for side in (member, ~member)]
+    if not groups[0].size or not groups[1].size:
+        return
+    groups = [group[np.argsort(counts[0, group], kind="stable")] for group in groups]
+    surplus = np.zeros_like(counts)
+    for here, there in (groups, groups[::-1]):
+        twin = there[((np.arange(here.size) + 0.5) * there.size / here.size).astype(np.intp)]
+        surplus[:, here] = np.maximum(counts[:, here] - counts[:, twin], 0)
+    for side, excess in zip((1, 0), surplus, strict=True):
+        while (columns := np.flatnonzero(excess)).size:
+            lots = rng.random((len(trained_on), columns.size), np.float32)
+            lots[trained_on[:, columns] != side] = -1.0
+            trained_on[lots.argmax(0), columns] = -1
+            excess[columns] -= 1

@@ -1,0 +1,286 @@
+"""The study: one audit's full configuration, from TOML, flags or Python. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from memberwise.errors import StudyError
+
+Rows = int | str | None
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataStudy(_Part):
+    """Where the records come from and which role they have: a count, a file, or nothing for the default."""
+
+    source: str = "digits"
+    label: str | None = None
+    group: str | None = None
+    unit: str | None = None
+    members: Rows = None
+    nonmembers: Rows = None
+    background: Rows = None
+    population: Rows = None
+    reference: Rows = None
+    validation: Rows = None
+    auxiliary: Rows = None
+
+
+class TargetStudy(_Part):
+    """A target that is trained already, and all the rows it saw."""
+
+    file: str | None = None
+    train_rows: str | None = None
+
+
+class OutputsStudy(_Part):
+    """Saved answers, audited without a model."""
+
+    file: str | None = None
+    shadow_file: str | None = None
+
+
+class ModelStudy(_Part):
+    """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``."""
+
+    name: str = "mlp"
+    hidden: tuple[Positive, ...] = (200, 200)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    options: dict[str, Any] = {}
+
+
+class TrainingStudy(_Part):
+    """The recipe, the same for the target and every shadow model."""
+
+    epochs: Positive = 20
+    batch_size: Positive = 64
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Annotated[int, Field(ge=0)] = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    augment: tuple[str, ...] = ()
+    defence: str | None = None
+
+    @field_validator("augment", "defence")
+    @classmethod
+    def _none_yet(cls, value: Any) -> Any:
+        if value:
+            raise ValueError("no augmentation or training defence is built in yet: leave it out")
+        return value
+
+
+class AnswerStudy(BaseModel):
+    """One output defence and its parameters; the list is applied in order."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+
+class ShadowStudy(_Part):
+    """How many shadow models, and on whose records they train."""
+
+    count: Annotated[int, Field(ge=0)] = 64
+    data: Literal["halves", "auxiliary"] = "halves"
+    engine: Literal["local"] = "local"
+    noise: None = None
+    budget: None = None
+    allow_size_mismatch: bool = False
+
+    @field_validator("count")
+    @classmethod
+    def _pairs(cls, count: int) -> int:
+        if count % 2:
+            raise ValueError(
+                f"shadow models come in complementary pairs, so the count is even: {count - 1} or {count + 1}"
+            )
+        return count
+
+
+class PlanStudy(_Part):
+    """How models are trained on this machine; filled in before the first block and part of its key."""
+
+    stack: Positive | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
+    threads: Positive | None = None
+
+
+class AttacksStudy(_Part):
+    """Which attacks, and which one the verdict is about (named before the run)."""
+
+    use: tuple[str, ...] = ("default",)
+    headline: str | None = None
+
+
+class StatisticsStudy(_Part):
+    """False-positive rates, confidence of every interval, delta of epsilon."""
+
+    fpr: str | tuple[float, ...] = "auto"
+    confidence: Share = 0.95
+    delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
+
+    @field_validator("fpr", mode="before")
+    @classmethod
+    def _rates(cls, fpr: Any) -> Any:
+        if fpr == "auto":
+            return fpr
+        rates = fpr if isinstance(fpr, (list, tuple)) else [fpr]
+        if not rates or not all(isinstance(rate, (int, float)) and 0 < rate < 1 for rate in rates):
+            raise ValueError("'auto' or false-positive rates between 0 and 1 (both excluded)")
+        return tuple(sorted({float(rate) for rate in rates}, reverse=True))
+
+
+class GateStudy(_Part):
+    """Rules such as ``tpr@0.01>0.05`` which fail the run."""
+
+    rules: tuple[str, ...] = ()
+
+
+class RunStudy(_Part):
+    """Seed, output folder and device."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    out: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Study(_Part):
+    """One audit's full configuration (design, section 5, "Study keys")."""
+
+    data: DataStudy = DataStudy()
+    target: TargetStudy = TargetStudy()
+    outputs: OutputsStudy = OutputsStudy()
+    model: ModelStudy = ModelStudy()
+    training: TrainingStudy = TrainingStudy()
+    answer: tuple[AnswerStudy, ...] = ()
+    shadow: ShadowStudy = ShadowStudy()
+    plan: PlanStudy = PlanStudy()
+    queries: Literal["none", "mirror", "shift18"] = "none"
+    attacks: AttacksStudy = AttacksStudy()
+    statistics: StatisticsStudy = StatisticsStudy()
+    gate: GateStudy = GateStudy()
+    run: RunStudy = RunStudy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ``None`` included."""
+        return self.model_dump(mode="json")
+
+    def training_key(self) -> str:
+        """A hash of all that the models and their signals depend on, but for the number of shadow models.
+
+        Two studies with one key may share a run folder: attacks, statistics, gate and count may differ.
+        """
+        parts = self.to_dict()
+        relevant = {
+            name: parts[name] for name in ("data", "target", "outputs", "model", "training", "answer", "queries")
+        }
+        relevant["shadow"] = {k: v for k, v in parts["shadow"].items() if k in ("data", "allow_size_mismatch")}
+        relevant["seed"] = self.run.seed
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """The study as TOML; keys without a value are left out."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.to_dict()))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def make_study(values: Mapping[str, Any], where: str) -> Study:
+    """Check plain nested values and make a ``Study``; an error names the key, what was found and close keys."""
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise _study_error(error, where) from None
+
+
+def read_study(file: str | Path) -> dict[str, Any]:
+    """The nested values of a study file."""
+    path = Path(file)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(
+            f"the study file {path} does not exist", fix="memberwise init writes one to start from"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise StudyError(f"the study file {path} cannot be read", expected="TOML", found=str(error)) from None
+
+
+def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Put ``key.path=value`` settings into nested values; a value is read as TOML, else taken as text."""
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise StudyError(
+                f"--set {setting} is not understood", expected="key=value", fix="for example --set training.epochs=40"
+            )
+        put(values, key.strip(), _toml_value(text.strip()))
+    return values
+
+
+def put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one dotted key in nested values."""
+    *tables, last = dotted.split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise StudyError(f"the key {dotted} goes through {table}, which is a value and not a table")
+    values[last] = value
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _study_error(error: ValidationError, where: str) -> StudyError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _keys_beside(path[:-1])
+        close = difflib.get_close_matches(path[-1], known, n=3)
+        return StudyError(
+            f"unknown study key {key}",
+            expected="one of " + ", ".join(known),
+            where=where,
+            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise init writes a study with every key",
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return StudyError(f"the study key {key} is not usable", expected=message, found=repr(first["input"]), where=where)
+
+
+def _keys_beside(path: Sequence[str]) -> list[str]:
+    part: type[BaseModel] = Study
+    for name in path:
+        annotation = part.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        part = annotation
+    return sorted(part.model_fields)

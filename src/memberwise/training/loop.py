@@ -1,0 +1,155 @@
+"""The training loop: a whole stack of models of one architecture, in one pass over their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from memberwise.errors import TrainingError
+from memberwise.training.job import Job, TrainedStack
+from memberwise.training.network import Network, Tensors
+from memberwise.training.randomness import step_keys
+from memberwise.training.recipe import clip_per_model
+from memberwise.training.step import Batch, State, plain_update
+from memberwise.training.tensors import DataTensors
+
+Tick = Callable[[float], None]
+
+
+def train_stack(
+    jobs: Sequence[Job], network: Network, data: DataTensors, stacked: bool = True, tick: Tick | None = None
+) -> TrainedStack:
+    """Train jobs of equal size, step and recipe together.
+
+    Args:
+        jobs: what to train; all with the same number of rows, the same step and the same recipe.
+        stacked: False trains the one job by ordinary autograd, for modules ``torch.func`` cannot take.
+        tick: called after each step with the share of the work that is done.
+
+    Raises:
+        TrainingError: a model's loss is NaN or infinite.
+    """
+    recipe, step = jobs[0].recipe, jobs[0].step
+    rows = torch.from_numpy(np.stack([job.rows for job in jobs])).to(network.device)
+    targets = _targets(jobs, data, rows)
+    params, state = start(jobs, network)
+    leaves = [torch.nn.Parameter(value) for value in params.values()]
+    params = {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}
+    optimiser = recipe.optimiser(leaves)
+    update = make_update(jobs[0], network, stacked)
+    per_epoch = recipe.steps_per_epoch(rows.shape[1])
+    keys = torch.stack([step_keys(job.seed, recipe.epochs * per_epoch) for job in jobs]).to(network.device)
+    losses = np.zeros((len(jobs), recipe.epochs))
+    for epoch in range(recipe.epochs):
+        order = _order(jobs, epoch, network.device)
+        total = torch.zeros(len(jobs), device=network.device)
+        for i in range(per_epoch):
+            number = epoch * per_epoch + i
+            ids = order[:, i * recipe.batch_size : (i + 1) * recipe.batch_size]
+            batch = Batch(
+                data.records(rows.gather(1, ids)), _take(targets, ids), ids, None, torch.full((len(jobs),), epoch)
+            )
+            gradient, loss, state = update(params, state, batch, keys[:, number])
+            if recipe.clip_norm is not None:
+                clip_per_model(gradient, recipe.clip_norm)
+            for leaf, name in zip(leaves, params, strict=True):
+                leaf.grad = gradient[name]
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.rate(number, per_epoch)
+            optimiser.step()
+            total += loss * ids.shape[1]
+            if tick is not None:
+                tick((number + 1) / (recipe.epochs * per_epoch))
+        losses[:, epoch] = (total / rows.shape[1]).cpu().numpy()
+        _check_finite(losses[:, epoch], epoch, jobs)
+        if step.watches_epochs:
+            params, state = _after_epoch(jobs[0], network, leaves, params, state, data, rows)
+    return TrainedStack(params, state.buffers, losses, state.own)
+
+
+def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
+    """Stacked parameters and state at the beginning, each model from its own seed."""
+    pairs = [network.init(job.seed) for job in jobs]
+    inits = [
+        params if job.init is None else {k: torch.from_numpy(job.init[k]).to(v) for k, v in params.items()}
+        for job, (params, _) in zip(jobs, pairs, strict=True)
+    ]
+    own = [job.step.init(network, len(job.rows), step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
+    return _stack(inits), State(_stack([buffers for _, buffers in pairs]), _stack(own))
+
+
+def make_update(
+    job: Job, network: Network, stacked: bool
+) -> Callable[[Tensors, State, Batch, Tensor], tuple[Tensors, Tensor, State]]:
+    """One training step of a stack: ``vmap`` over the job's step, or ordinary autograd for a stack of one."""
+    if stacked:
+        one = Batch(0, 0, 0, None, 0)  # type: ignore[arg-type]  # dimensions to map over, in a batch's places
+        return vmap(lambda p, s, b, k: job.step.update(network, p, s, b, k), in_dims=(0, 0, one, 0))
+
+    def alone(params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
+        first = State(_first(state.buffers), _first(state.own))
+        only = Batch(batch.x[0], batch.target[0], batch.ids[0], None, batch.epoch[0])
+        gradient, loss, after = plain_update(job.step, network, _first(params), first, only, keys[0])
+        return _stack([gradient]), loss[None], State(_stack([after.buffers]), _stack([after.own]))
+
+    return alone
+
+
+def _after_epoch(
+    job: Job,
+    network: Network,
+    leaves: list[torch.nn.Parameter],
+    params: Tensors,
+    state: State,
+    data: DataTensors,
+    rows: Tensor,
+) -> tuple[Tensors, State]:
+    outputs = None
+    if "outputs" in job.step.needs:
+        with torch.no_grad():
+            outputs = vmap(lambda p, b, x: network(p, b, x, None)[0])(params, state.buffers, data.records(rows))
+    changed, state = vmap(lambda p, s, o: job.step.after_epoch(network, p, s, o))(params, state, outputs)
+    with torch.no_grad():
+        for leaf, value in zip(leaves, changed.values(), strict=True):
+            leaf.copy_(value)
+    return {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}, state
+
+
+def _order(jobs: Sequence[Job], epoch: int, device: torch.device) -> Tensor:
+    """``(m, n)`` the order of each model's rows in an epoch, from its own seed alone."""
+    orders = [np.random.default_rng([job.seed, epoch]).permutation(len(job.rows)) for job in jobs]
+    return torch.from_numpy(np.stack(orders)).to(device)
+
+
+def _targets(jobs: Sequence[Job], data: DataTensors, rows: Tensor) -> Tensor:
+    if jobs[0].targets is None:
+        return data.y[rows]
+    return torch.stack([torch.from_numpy(job.targets) for job in jobs]).to(rows.device)
+
+
+def _take(targets: Tensor, ids: Tensor) -> Tensor:
+    if targets.dim() == 2:
+        return targets.gather(1, ids)
+    return targets.gather(1, ids.unsqueeze(-1).expand(-1, -1, targets.shape[-1]))
+
+
+def _stack(models: Sequence[Tensors]) -> Tensors:
+    return {name: torch.stack([model[name] for model in models]) for name in models[0]}
+
+
+def _first(tensors: Tensors) -> Tensors:
+    return {name: value[0] for name, value in tensors.items()}
+
+
+def _check_finite(losses: np.ndarray, epoch: int, jobs: Sequence[Job]) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise TrainingError(
+            f"the training loss is {losses[bad[0]]} in epoch {epoch + 1}",
+            found=f"{len(bad)} of {len(jobs)} models trained together",
+            fix="a smaller training.learning_rate, or training.clip_norm=1.0; check the scale of the features",
+        )

@@ -1,0 +1,121 @@
+"""The training protocol: what a defence may change in a step, written for one model.
+
+The engine runs a step for one model or, under ``vmap``, for a whole stack at once. A step is pure: it keeps nothing,
+and what it must remember between steps is in ``State.own``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.nn import functional
+
+from memberwise.training.network import Network, Tensors
+
+
+class Batch(NamedTuple):
+    """One batch of one model.
+
+    Attributes:
+        x: ``(batch, ...)`` float32 records.
+        target: ``(batch,)`` class numbers or ``(batch, classes)`` soft labels.
+        ids: ``(batch,)`` positions among the rows this model trains on.
+        mask: ``(batch,)`` 1.0 for real records, 0.0 for padding; None where there is no padding.
+        epoch: number of the epoch, from 0.
+        reference: a batch of the reference role, for steps whose ``needs`` name it.
+    """
+
+    x: Tensor
+    target: Tensor
+    ids: Tensor
+    mask: Tensor | None
+    epoch: Tensor
+    reference: tuple[Tensor, Tensor] | None = None
+
+
+class State(NamedTuple):
+    """What goes from step to step beside the parameters: the module's buffers, and the step's own tensors."""
+
+    buffers: Tensors
+    own: dict[str, Tensor]
+
+
+Evaluate = Callable[[], Tensor]
+
+
+class Step:
+    """Plain training by cross-entropy, and the base of every training defence.
+
+    Attributes:
+        needs: what the engine must bring: "reference" (batches of the reference role), "outputs" (the model's own
+            answers on its own training rows, for ``after_epoch``).
+        couples_rows: a record's gradient depends on the other records of its batch (DP-SGD then cannot be used).
+        stackable: False where the step cannot run under ``vmap``.
+    """
+
+    needs: frozenset[str] = frozenset()
+    couples_rows = False
+    stackable = True
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
+        """The step's own tensors at the start, for a model which trains on ``rows`` records."""
+        return {}
+
+    def loss(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> tuple[Tensor, State]:
+        """Mean loss of a batch and the state after it."""
+        logits, buffers = network(params, state.buffers, batch.x, key)
+        losses = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
+        if batch.mask is None:
+            return losses.mean(), state._replace(buffers=buffers)
+        return (losses * batch.mask).sum() / batch.mask.sum().clamp(min=1), state._replace(buffers=buffers)
+
+    def update(
+        self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
+    ) -> tuple[Tensors, Tensor, State]:
+        """The gradient which the optimiser applies, the loss, and the state after the step.
+
+        The optimiser itself is the engine's (it updates a whole stack in place). What replaces the gradient (per-record
+        clipping and noise) or plays a second game in ``State.own`` overrides this.
+        """
+
+        def objective(values: Tensors) -> tuple[Tensor, State]:
+            return self.loss(network, values, state, batch, key)
+
+        gradient, (loss, after) = grad_and_value(objective, has_aux=True)(params)
+        return gradient, loss, after
+
+    def after_epoch(
+        self, network: Network, params: Tensors, state: State, outputs: Tensor | None
+    ) -> tuple[Tensors, State]:
+        """Called after each epoch; ``outputs`` are ``(rows, classes)`` logits where ``needs`` name them."""
+        return params, state
+
+    @property
+    def watches_epochs(self) -> bool:
+        return type(self).after_epoch is not Step.after_epoch
+
+
+def plain_update(
+    step: Step, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
+) -> tuple[Tensors, Tensor, State]:
+    """``Step.update``'s default by ordinary autograd, for modules which ``torch.func`` cannot differentiate."""
+    leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+    loss, after = step.loss(network, leaves, state, batch, key)
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    return (
+        {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, gradients, strict=True)},
+        loss.detach(),
+        State({k: v.detach() for k, v in after.buffers.items()}, {k: v.detach() for k, v in after.own.items()}),
+    )
+
+
+def describe(step: Step) -> dict[str, Any]:
+    """What identifies a step in a block's key."""
+    return {"step": f"{type(step).__module__}.{type(step).__qualname__}", **vars(step)}
