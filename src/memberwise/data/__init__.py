@@ -1,0 +1,28 @@
+"""Named sources, files, checks, roles and splits, tabular encoding."""
+
+from memberwise.data.assign import assign_roles
+from memberwise.data.build import from_object
+from memberwise.data.catalogue import SOURCES, Source
+from memberwise.data.checks import Caveat, check_dataset, duplicates
+from memberwise.data.dataset import Dataset
+from memberwise.data.encoding import encode
+from memberwise.data.files import read_dataset
+from memberwise.data.roles import Roles
+from memberwise.data.sources import load
+from memberwise.data.wants import Wants
+
+__all__ = [
+    "SOURCES",
+    "Caveat",
+    "Dataset",
+    "Roles",
+    "Source",
+    "Wants",
+    "assign_roles",
+    "check_dataset",
+    "duplicates",
+    "encode",
+    "from_object",
+    "load",
+    "read_dataset",
+]

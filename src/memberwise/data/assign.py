@@ -1,0 +1,229 @@
+"""Give every record its role: what the user wants, then the defaults, drawn at random and by unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.data.checks import Caveat
+from memberwise.data.dataset import Dataset
+from memberwise.data.roles import Roles, Rows, take
+from memberwise.data.wants import Wants, first_few, resolve
+from memberwise.errors import DataError, StudyError
+from memberwise.seeds import Seeds
+
+ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
+NONE: Rows = np.zeros(0, dtype=np.int64)
+
+# What is audited and sampled when the user says nothing: shares of the training part, and at most so many records.
+AUDITED_SHARE, AUDITED_MOST = 0.4, 10_000
+POPULATION_SHARE, POPULATION_MOST = 0.2, 5_000
+POPULATION_LEAST = 1_000
+
+
+def assign_roles(dataset: Dataset, wants: Wants, seeds: Seeds) -> tuple[Dataset, Roles]:
+    """The roles of all records, and the data set, larger by the records which ``wants`` reads from files.
+
+    Counts are drawn from the training part (rows not in ``dataset.test``). Where nothing is said: members and
+    non-members are 40 % of it each (at most 10,000), the population 20 % (at most 5,000). Where something is said:
+    as many non-members as members, as far as there are; the population is what is left, at most 5,000 and at most
+    the larger of 1,000 and the number of members; the other roles are empty. With ``train_rows`` the members are
+    all of them, or as many as there can be non-members once a fifth of what is left is kept for the population;
+    the rest of them is background; where the target saw the whole training part, the source's test part serves.
+    Surplus members become background, surplus non-members are OUT for all models.
+
+    Raises:
+        DataError: roles overlap, a unit would be on two sides, or more records are asked for than exist.
+        StudyError: a want that means nothing.
+    """
+    counts: dict[str, int] = {}
+    given: dict[str, Rows] = {}
+    first_rows = np.arange(dataset.records)
+    for role in (*ROLES, "train_rows"):
+        dataset, want = resolve(dataset, getattr(wants, role), role, len(first_rows))
+        if isinstance(want, int):
+            counts[role] = want
+        elif want is not None:
+            given[role] = want
+    _check_train_rows(counts, given)
+    units = None if dataset.units is None else np.unique(dataset.units, return_inverse=True)[1].astype(np.int64)
+    _check_disjoint(given, units)
+
+    rows = given.copy()
+    train_part = first_rows if dataset.test is None else np.setdiff1d(first_rows, dataset.test)
+    pool = _Pool(_free(train_part, given, units), units, seeds)
+    if "train_rows" in given:
+        if not len(pool.rows) and dataset.test is not None:
+            pool = _Pool(_free(dataset.test, given, units), units, seeds)
+        _members_of_target(rows, counts, units, seeds)
+    sizes = counts | {role: len(chosen) for role, chosen in rows.items()}
+    counts |= _defaults(sizes, len(pool.rows) - sum(counts.values()), len(train_part), "train_rows" in given)
+    pool.check(counts, dataset.source)
+    rows |= {role: pool.draw(role, counts[role]) for role in ROLES if role not in rows and role in counts}
+    return dataset, _paired(dataset, rows, units, seeds, pool.caveats)
+
+
+def _check_train_rows(counts: dict[str, int], given: dict[str, Rows]) -> None:
+    """Refuse what does not go with a target that is trained already."""
+    if "train_rows" in counts:
+        raise StudyError("train_rows is a count", expected="a file, or row numbers", where="target.train_rows")
+    if "train_rows" in given and ("background" in counts or "background" in given):
+        raise StudyError(
+            "background is said twice",
+            where="data.background, target.train_rows",
+            fix="leave data.background out: it is the training rows that are not members",
+        )
+
+
+def _members_of_target(rows: dict[str, Rows], counts: dict[str, int], units: Rows | None, seeds: Seeds) -> None:
+    """Settle the members of a target that is trained already; its other training rows become background."""
+    seen = rows.pop("train_rows")
+    members = rows.get("members", seen)
+    strangers = np.setdiff1d(members, seen)
+    if len(strangers):
+        raise DataError(
+            "members are there which the target was not trained on",
+            found=f"rows {first_few(strangers)}",
+            where="data.members, target.train_rows",
+        )
+    if "members" in counts:
+        wanted = counts.pop("members")
+        if wanted > len(seen):
+            raise DataError(
+                "more members are asked for than the target saw", expected=f"at most {len(seen)}", found=f"{wanted}"
+            )
+        members, _ = take(seen, wanted, units, seeds.rng("role-members"))
+    rows["members"], rows["background"] = members, np.setdiff1d(seen, members)
+
+
+def _defaults(sizes: dict[str, int], left: int, train_part: int, trained: bool) -> dict[str, int]:
+    """How many members, non-members and population records are drawn where the user does not say.
+
+    Args:
+        sizes: what is settled, by role.
+        left: records which are free once the counts among ``sizes`` are drawn.
+        train_part: records in the training part.
+        trained: the target is trained already, so what is left cannot be chosen and a part is kept for the population.
+    """
+    left = max(left, 0)
+    most = min(int(AUDITED_SHARE * train_part), AUDITED_MOST)
+    if not sizes:
+        population = min(int(POPULATION_SHARE * train_part), POPULATION_MOST)
+        return {"members": most, "nonmembers": most, "population": population}
+    counts = {}
+    if "members" not in sizes:
+        counts["members"] = min(sizes["nonmembers"], left) if "nonmembers" in sizes else min(most, left // 2)
+        left -= counts["members"]
+    members = sizes.get("members", counts.get("members", 0))
+    if "nonmembers" not in sizes:
+        kept = min(int(POPULATION_SHARE * left), POPULATION_MOST) if trained and "population" not in sizes else 0
+        counts["nonmembers"] = min(members, left - kept)
+        left -= counts["nonmembers"]
+    if "population" not in sizes:
+        counts["population"] = min(left, POPULATION_MOST, max(POPULATION_LEAST, members))
+    return counts
+
+
+@dataclass
+class _Pool:
+    """Rows which still have no role."""
+
+    rows: Rows
+    units: NDArray[np.int64] | None
+    seeds: Seeds
+    caveats: tuple[Caveat, ...] = ()
+
+    def check(self, counts: dict[str, int], source: str) -> None:
+        if sum(counts.values()) > len(self.rows):
+            asked = " + ".join(f"{count:,} {role}" for role, count in counts.items() if count)
+            raise DataError(
+                "more records are asked for than exist",
+                expected=f"at most {len(self.rows):,} in the training part, records with another role not counted",
+                found=f"{asked} = {sum(counts.values()):,}",
+                where=source,
+            )
+
+    def draw(self, role: str, count: int) -> Rows:
+        taken, self.rows = take(self.rows, count, self.units, self.seeds.rng(f"role-{role}"))
+        if len(taken) < count:
+            self.caveats += (("units", f"{len(taken):,} {role}, not {count:,}: one unit's rows stay on one side"),)
+        return taken
+
+
+def _free(rows: Rows, given: dict[str, Rows], units: NDArray[np.int64] | None) -> Rows:
+    """The rows that may be drawn: not given a role already, nor of a unit that has one."""
+    taken = np.concatenate([NONE, *given.values()])
+    return np.setdiff1d(rows, taken) if units is None else rows[~np.isin(units[rows], units[taken])]
+
+
+def _paired(
+    dataset: Dataset,
+    rows: dict[str, Rows],
+    units: NDArray[np.int64] | None,
+    seeds: Seeds,
+    caveats: tuple[Caveat, ...],
+) -> Roles:
+    """Make members and non-members equally many: surplus members to the background, surplus non-members OUT."""
+    members, nonmembers = rows["members"], rows["nonmembers"]
+    background, surplus, rng = rows.get("background", NONE), NONE, seeds.rng("role-surplus")
+    if len(members) > len(nonmembers):
+        members, further = take(members, len(nonmembers), units, rng)
+        background = np.sort(np.concatenate([background, further]))
+    paired_nonmembers = nonmembers
+    if len(nonmembers) > len(members):
+        paired_nonmembers, surplus = take(nonmembers, len(members), units, rng)
+    for name, some in (("members", members), ("non-members", paired_nonmembers)):
+        if not len(some):
+            raise DataError(
+                f"no records are left for {name}",
+                expected="at least one" + (" whole unit" if units is not None else ""),
+                where=dataset.source,
+                fix="ask for fewer records in the other roles, or give --nonmembers FILE",
+            )
+    parts = {role: rows.get(role, NONE) for role in ROLES}
+    parts |= {"members": members, "background": background}
+    _check_disjoint(parts, units)
+    used = np.concatenate(list(parts.values()))
+    test = NONE if dataset.test is None else np.setdiff1d(dataset.test, used)
+    roles = Roles(
+        **parts,
+        paired=np.sort(np.concatenate([members, paired_nonmembers])),
+        surplus_nonmembers=surplus,
+        test=test if len(test) else nonmembers,
+        units=units,
+        caveats=caveats,
+    )
+    if not roles.slack:
+        return roles
+    message = (
+        f"one unit's rows stay on one side, so the halves of shadow models differ by up to {roles.slack:,} records"
+    )
+    return replace(roles, caveats=(*caveats, ("unequal-halves", message)))
+
+
+def _check_disjoint(parts: dict[str, Rows], units: NDArray[np.int64] | None) -> None:
+    """Raises:
+    DataError: a row, or one unit's rows, would have two roles (members among the target's rows are no overlap).
+    """
+    for (one, first), (other, second) in combinations(parts.items(), 2):
+        if {one, other} == {"members", "train_rows"}:
+            continue
+        both = np.intersect1d(first, second)
+        if len(both):
+            raise DataError(
+                f"{one} and {other} overlap",
+                expected="every record in one role",
+                found=f"{len(both)} rows in both: {first_few(both)}",
+                where=f"data.{one}, data.{other}",
+            )
+        if units is not None and np.isin(units[first], units[second]).any():
+            split = first[np.isin(units[first], units[second])]
+            raise DataError(
+                f"{one} and {other} hold rows of the same unit",
+                expected="one unit's rows on one side",
+                found=f"{len(split)} rows of {one}: {first_few(split)}",
+                where=f"data.{one}, data.{other}",
+            )

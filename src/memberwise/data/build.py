@@ -1,0 +1,219 @@
+"""Arrays, mappings and frames become a ``Dataset``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memberwise.data.dataset import Dataset
+from memberwise.data.labels import number_labels, texts
+from memberwise.errors import DataError
+
+# The last axis of an image that is stored channels last: grey, RGB or RGBA.
+CHANNELS = (1, 3, 4)
+
+
+def from_object(
+    data: Any,
+    *,
+    source: str,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    split: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """A ``Dataset`` from what a file, a function or Python code gives.
+
+    Args:
+        data: a DataFrame; a mapping with ``x``, ``y`` (or ``x_train``, ``y_train``, ``x_test``, ``y_test``) and
+            perhaps ``classes``; or a pair ``(x, y)``.
+        source: how the user named it.
+        label, group, unit: columns of a frame, or keys of a mapping (label: else ``label`` or ``y``).
+        split: a frame's column that says "train" or "test".
+        classes: names of the classes where they are fixed already.
+
+    Raises:
+        DataError: a part is missing, is not numbers, or the lengths differ.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        data = {"x": data[0], "y": data[1]}
+    if isinstance(data, pd.DataFrame):
+        return _from_frame(data, source, label, group, unit, split, classes)
+    if isinstance(data, Mapping):
+        return _from_mapping(data, source, label, group, unit, classes)
+    raise DataError(
+        "this is not a data set",
+        expected="(x, y), a dict with x and y, or a DataFrame",
+        found=type(data).__name__,
+        where=source,
+    )
+
+
+def append(dataset: Dataset, more: Dataset) -> Dataset:
+    """``dataset`` with the records of ``more`` (read with the same classes and columns) as further rows."""
+    if (dataset.frame is None) != (more.frame is None):
+        raise DataError(
+            "these records cannot join the data set",
+            expected="a table of the same columns" if dataset.frame is not None else "arrays of the same shape",
+            where=more.source,
+        )
+    frame = None
+    if dataset.frame is not None and more.frame is not None:
+        missing = [str(column) for column in dataset.frame if column not in more.frame]
+        if missing:
+            raise DataError("columns of the data set are missing", found=", ".join(missing), where=more.source)
+        frame = pd.concat([dataset.frame, more.frame[list(dataset.frame)]], ignore_index=True)
+    elif dataset.shape != more.shape or dataset.x.dtype != more.x.dtype:
+        raise DataError(
+            "these records do not have the features of the data set",
+            expected=f"{dataset.x.dtype} of shape {dataset.shape} a record",
+            found=f"{more.x.dtype} of shape {more.shape}",
+            where=more.source,
+        )
+    return replace(
+        dataset,
+        x=np.concatenate([dataset.x, more.x]),
+        y=np.concatenate([dataset.y, more.y]),
+        groups=_both(dataset.groups, more.groups),
+        units=_both(dataset.units, more.units),
+        frame=frame,
+    )
+
+
+def _both(first: NDArray[Any] | None, second: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if first is None or second is None else np.concatenate([first, second])
+
+
+def _from_frame(
+    frame: pd.DataFrame,
+    source: str,
+    label: str | None,
+    group: str | None,
+    unit: str | None,
+    split: str | None,
+    classes: Sequence[str] | None,
+) -> Dataset:
+    frame = frame.rename(columns=str)
+    if not frame.columns.is_unique:
+        twice = ", ".join(sorted(set(frame.columns[frame.columns.duplicated()])))
+        raise DataError("two columns have the same name", found=twice, where=source)
+    label = label or "label"
+    for column, flag in ((label, "label"), (group, "group"), (unit, "unit")):
+        if column is not None and column not in frame:
+            raise DataError(
+                f"there is no {flag} column {column!r}",
+                expected="one of " + ", ".join(frame.columns),
+                where=source,
+                fix=f"name it with --{flag} COLUMN",
+            )
+    test = None
+    if split is not None:
+        frame = frame.sort_values(split, key=lambda part: part == "test", kind="stable")
+        test = np.flatnonzero(frame[split] == "test")
+    frame = frame.reset_index(drop=True)
+    y, names = number_labels(frame[label].to_numpy(), classes, where=f"{source}, column {label}")
+    groups = None if group is None else texts(frame[group].astype(object).where(frame[group].notna(), "(missing)"))
+    # An identifier is no feature: it would name the record. The group stays one, as the model's owner has it.
+    features = frame.drop(columns=[c for c in (label, unit, split) if c is not None])
+    if not len(features.columns) or not len(frame):
+        raise DataError("no records or no feature columns are left", found=f"{features.shape}", where=source)
+    return Dataset(
+        x=np.zeros((len(frame), 0), dtype=np.float32),
+        y=y,
+        classes=names,
+        source=source,
+        test=test,
+        groups=groups,
+        units=None if unit is None else _units(frame[unit], f"{source}, column {unit}"),
+        frame=features,
+        label=label,
+        group=group,
+        unit=unit,
+    )
+
+
+def _from_mapping(
+    arrays: Mapping[str, Any],
+    source: str,
+    label: str | None,
+    group: str | None,
+    unit: str | None,
+    classes: Sequence[str] | None,
+) -> Dataset:
+    x_parts, labels = _parts(arrays, "x", source), _joined(arrays, label or "y", source)
+    if classes is None and "classes" in arrays:
+        classes = list(texts(arrays["classes"]))
+    if isinstance(x_parts[0], pd.DataFrame):
+        frame = pd.concat(x_parts, ignore_index=True).rename(columns=str)
+        dataset = _from_frame(frame.assign(**{"\0y": labels}), source, "\0y", group, unit, None, classes)
+        return replace(dataset, label=label, test=_test_rows(arrays, x_parts))
+    x = as_features([np.asarray(part) for part in x_parts], source)
+    y, names = number_labels(labels, classes, where=source)
+    groups = None if group is None else texts(_joined(arrays, group, source))
+    units = None if unit is None else _units(_joined(arrays, unit, source), f"{source}, {unit}")
+    for name, values in (("labels", y), ("groups", groups), ("units", units)):
+        if values is not None and len(values) != len(x):
+            raise DataError(
+                f"{name} do not fit the records", expected=f"{len(x)}", found=f"{len(values)}", where=source
+            )
+    test = _test_rows(arrays, x_parts)
+    return Dataset(x, y, names, source, test, groups, units, label=label, group=group, unit=unit)
+
+
+def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
+    """``[x]``, or ``[x_train, x_test]`` where the mapping has parts."""
+    keys = [name] if name in arrays else [f"{name}_{part}" for part in ("train", "test") if f"{name}_{part}" in arrays]
+    if not keys:
+        raise DataError(
+            f"there is no array {name!r}",
+            expected=f"{name}, or {name}_train and {name}_test",
+            found=", ".join(str(key) for key in arrays) or "nothing",
+            where=source,
+        )
+    return [arrays[key] for key in keys]
+
+
+def _joined(arrays: Mapping[str, Any], name: str, source: str) -> NDArray[Any]:
+    return np.concatenate([np.atleast_1d(np.asarray(part)) for part in _parts(arrays, name, source)])
+
+
+def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.int64] | None:
+    records = sum(len(part) for part in x_parts)
+    test = len(arrays["x_test"]) if "x" not in arrays and "x_test" in arrays else 0
+    return np.arange(records - test, records) if test else None
+
+
+def _units(values: Any, where: str) -> NDArray[Any]:
+    missing = np.flatnonzero(pd.isna(np.asarray(values)))
+    if len(missing):
+        raise DataError("it is not said whose record this is", found=f"an empty unit in row {missing[0]}", where=where)
+    return texts(values)
+
+
+def as_features(parts: Sequence[NDArray[Any]], source: str) -> NDArray[Any]:
+    """One array ``(n, ...)`` of uint8 (0..255, scaled when trained on) or float32, images channel-first.
+
+    Integers are shades where they look it: bytes, or images within 0..255. Where all are 0 or 1 they are not.
+    """
+    shape = parts[0].shape
+    if any(part.ndim < 2 or part.shape[1:] != shape[1:] for part in parts) or 0 in shape[1:]:
+        found = " and ".join(str(part.shape) for part in parts)
+        raise DataError("features have the wrong shape", expected="(n, features) or images", found=found, where=source)
+    if any(part.dtype.kind not in "biuf" for part in parts):
+        raise DataError("features are not numbers", found=str(parts[0].dtype), where=source)
+    if len(shape) == 4 and shape[-1] in CHANNELS and shape[1] not in CHANNELS:
+        parts = [np.moveaxis(part, -1, 1) for part in parts]
+    low, high = min(part.min(initial=0) for part in parts), max(part.max(initial=0) for part in parts)
+    whole = all(part.dtype.kind in "iu" for part in parts)
+    shades = whole and low >= 0 and 1 < high <= 255 and (len(shape) > 2 or parts[0].dtype == np.uint8)
+    out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.uint8 if shades else np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes inf, which the checks report with its place
+        return np.concatenate(parts, out=out, casting="unsafe")

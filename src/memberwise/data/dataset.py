@@ -1,0 +1,96 @@
+"""``Dataset``: records, labels and what is known about them, as arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All records of one source. ``index`` everywhere else is a row number of these arrays.
+
+    Attributes:
+        x: ``(n, ...)`` features. uint8 stands for 0..255 and is scaled to [0, 1] by whoever trains; float32 is used
+            as it is. Images are ``(n, H, W)`` or channel-first ``(n, C, H, W)``. ``(n, 0)`` while ``frame`` waits
+            for ``encode``.
+        y: ``(n,)`` int64 class numbers, 0 <= y < len(classes).
+        classes: names of the classes.
+        source: as the user named it.
+        test: int64 row numbers of the source's own test part (after all others), or None. Nobody trains on them
+            unless the user says so.
+        groups: ``(n,)`` subgroup names, or None.
+        units: ``(n,)`` whose record it is (a person, say), or None; one unit's rows stay on one side.
+        feature_names: one name per column of a table, or None.
+        frame: a table's raw columns, kept because they are encoded only once the roles are known.
+        label, group, unit: the columns or arrays which these came from, for files of further records.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    classes: tuple[str, ...]
+    source: str
+    test: NDArray[np.int64] | None = None
+    groups: NDArray[Any] | None = None
+    units: NDArray[Any] | None = None
+    feature_names: tuple[str, ...] | None = None
+    frame: pd.DataFrame | None = None
+    label: str | None = None
+    group: str | None = None
+    unit: str | None = None
+
+    @property
+    def records(self) -> int:
+        return len(self.y)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one record's features (of a table not yet encoded: ``(0,)``)."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def kind(self) -> Literal["image", "table"]:
+        return "image" if self.x.ndim > 2 else "table"
+
+    @property
+    def encoded(self) -> bool:
+        """False for a table whose columns are still to be encoded."""
+        return self.frame is None or self.x.shape[1] > 0
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the content (features before encoding, labels, groups, units), the same on every platform."""
+        digest = hashlib.sha256()
+        for name, values in self._content():
+            digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+            digest.update(values.data)
+        return digest.hexdigest()
+
+    def _content(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        if self.frame is None:
+            yield "x", _plain(self.x)
+        else:
+            for column in self.frame:
+                yield f"x[{column}]", _plain(self.frame[column])
+        yield "y", _plain(self.y)
+        for name, values in (("groups", self.groups), ("units", self.units)):
+            if values is not None:
+                yield name, _plain(values)
+
+
+def _plain(values: NDArray[Any] | pd.Series[Any]) -> NDArray[Any]:
+    """The values as contiguous little-endian numbers, texts as their UTF-8 bytes with a mark between them."""
+    if isinstance(values, pd.Series) and pd.api.types.is_numeric_dtype(values.dtype):
+        values = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif isinstance(values, pd.Series):
+        values = values.astype(object).where(values.notna(), "\x01").to_numpy()
+    if values.dtype.kind in "OUT":
+        values = np.frombuffer("\0".join(map(str, values)).encode(), dtype=np.uint8)
+    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))

@@ -1,0 +1,130 @@
+"""Read a user's file: .npz, .csv or .parquet. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memberwise.data.build import from_object
+from memberwise.data.dataset import Dataset
+from memberwise.errors import DataError, MissingExtraError
+
+Content = dict[str, NDArray[Any]] | pd.DataFrame
+
+PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pt2", ".pth")
+
+
+def read_dataset(
+    path: Path | str,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> Dataset:
+    """The data set in a file (see ``from_object`` for what it must hold).
+
+    Raises:
+        DataError: no such file, not readable, not what its name says, or not a data set.
+        MissingExtraError: a .parquet file without pyarrow.
+    """
+    content = read_file(path)
+    return from_object(content, source=str(path), label=label, group=group, unit=unit, classes=classes)
+
+
+def read_file(path: Path | str) -> Content:
+    """The arrays of a .npz, or the table in a .csv or .parquet, as they are."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in PICKLED:
+        raise DataError(
+            f"{suffix} files are not opened, because opening one runs the code in it",
+            where=str(path),
+            fix="save the arrays with numpy.savez(FILE, x=x, y=y), or the table as .csv or .parquet",
+        )
+    if suffix not in READERS:
+        raise DataError(
+            f"{path.name} is not a kind of file that holds records",
+            expected=", ".join(READERS),
+            found=suffix or "no ending",
+            where=str(path),
+        )
+    if not path.is_file():
+        raise DataError("there is no such file", where=str(path))
+    try:
+        return READERS[suffix](path)
+    except OSError as error:
+        raise DataError("the file cannot be read", found=str(error), where=str(path)) from error
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """The one array of a .npy file."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise _not_a("a .npy file of numbers", path, error) from error
+    except OSError as error:
+        raise DataError("the file cannot be read", found=str(error), where=str(path)) from error
+    if not isinstance(array, np.ndarray):
+        raise _not_a("a .npy file", path, "an archive of arrays")
+    return array
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise _not_a("an .npz file", path, "no zip archive, or one that is cut off")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                "an array of Python objects is not opened, because opening one runs the code in it",
+                where=str(path),
+                fix="save numbers, or texts of fixed width: numpy.asarray(names, dtype=str)",
+            ) from error
+        raise _not_a("an .npz file", path, error) from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
+        raise _not_a("a .csv file with a line of column names", path, error) from error
+    if frame.empty:
+        raise _not_a("a .csv file with records", path, "no records")
+    return frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise MissingExtraError.of("pyarrow", "parquet", f"reading {path.name}") from error
+    try:
+        return pd.read_parquet(path, engine="pyarrow")
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise _not_a("a .parquet file", path, error) from error
+
+
+READERS: dict[str, Callable[[Path], Content]] = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
+
+
+def broken_format(path: Path, expected: str, found: object) -> DataError:
+    """The error for a public file that does not have its source's format."""
+    return _error(f"{path.name} does not have the format of its source", expected, found, path)
+
+
+def _not_a(what: str, path: Path, found: object) -> DataError:
+    return _error(f"{path.name} is not what its name says", what, found, path)
+
+
+def _error(problem: str, expected: str, found: object, path: Path) -> DataError:
+    first_line = next(iter(str(found).splitlines()), type(found).__name__)
+    return DataError(problem, expected=expected, found=first_line, where=str(path))

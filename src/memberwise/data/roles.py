@@ -1,0 +1,122 @@
+"""``Roles``: which record is what in a study, and which records each shadow model trains on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.data.checks import Caveat
+from memberwise.seeds import Seeds
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """Row numbers by role, ascending, disjoint except that ``test`` may be the non-members.
+
+    Attributes:
+        members: audited records on which the target trains.
+        nonmembers: audited records on which it does not, the surplus included.
+        paired: members and as many non-members: the records which shadow models split between them.
+        surplus_nonmembers: non-members beyond the number of members: OUT for every model.
+        background: the target and every shadow model train on them; not audited.
+        population: nobody trains on them: the attacker's sample of the world.
+        reference, validation: the defender's.
+        auxiliary: shadow models only, where the attacker has no audited records.
+        test: for accuracy only; the source's test part, else the non-members.
+        units: ``(records,)`` int64, whose record each row is, or None where every record is on its own.
+        caveats: what the report should warn about, as code and message.
+    """
+
+    members: Rows
+    nonmembers: Rows
+    paired: Rows
+    surplus_nonmembers: Rows
+    background: Rows
+    population: Rows
+    reference: Rows
+    validation: Rows
+    auxiliary: Rows
+    test: Rows
+    units: NDArray[np.int64] | None = None
+    caveats: tuple[Caveat, ...] = ()
+
+    @cached_property
+    def audited(self) -> Rows:
+        """``(n,)`` members and non-members, ascending: the records of the table of signals."""
+        return np.sort(np.concatenate([self.members, self.nonmembers]))
+
+    @cached_property
+    def member(self) -> NDArray[np.bool_]:
+        """``(n,)`` True for members, aligned with ``audited``."""
+        return np.isin(self.audited, self.members)
+
+    @property
+    def target_rows(self) -> Rows:
+        """What the target trains on: members and background, ascending."""
+        return np.sort(np.concatenate([self.members, self.background]))
+
+    @property
+    def fit_rows(self) -> Rows:
+        """Rows on which a table's encoding is fitted: the population, else the auxiliary, else all audited records."""
+        return next(rows for rows in (self.population, self.auxiliary, self.audited) if len(rows))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of records by role."""
+        names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary", "test")
+        return {name: len(getattr(self, name)) for name in names}
+
+    def shadow_rows(self, k: int, seeds: Seeds, data: Literal["halves", "auxiliary"] = "halves") -> Rows:
+        """The rows on which shadow model ``k`` trains, ascending.
+
+        Models 2j and 2j + 1 are complementary: one trains on a random half of the ``paired`` records, the other on
+        the other half, and both on the background. With ``data="auxiliary"`` each pair splits auxiliary records
+        instead: as many as there are paired ones, drawn anew for each pair, or all where there are fewer.
+        A model's rows do not depend on how many models there are. Sizes are equal, except that a unit is never cut:
+        then they differ by at most ``slack``.
+        """
+        rng = seeds.rng(f"shadow-{data}", k // 2)
+        pool = self.paired
+        if data == "auxiliary":
+            even = len(self.auxiliary) // 2 * 2
+            pool, _ = take(self.auxiliary, min(len(self.paired), even), self.units, rng)
+        half, other = halves(pool, self.units, rng)
+        return np.sort(np.concatenate([other if k % 2 else half, self.background]))
+
+    @cached_property
+    def slack(self) -> int:
+        """By how many records the halves of a pair may differ: 0, or the size of the largest unit."""
+        if self.units is None:
+            return 0
+        sizes = np.unique(self.units[self.paired], return_counts=True)[1]
+        return 0 if len(set(sizes)) == 1 and len(sizes) % 2 == 0 else int(sizes.max())
+
+
+def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """``count`` random rows and the rest, both ascending; with units as many whole ones as fit, in random order."""
+    shuffled, ends = _shuffled(rows, units, rng)
+    fitting = ends[ends <= count]
+    stop = int(fitting[-1]) if len(fitting) else 0
+    return np.sort(shuffled[:stop]), np.sort(shuffled[stop:])
+
+
+def halves(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """A random half of the rows and the other half; with units the cut falls between two, nearest to the middle."""
+    shuffled, ends = _shuffled(rows, units, rng)
+    cut = int(ends[np.abs(2 * ends - len(rows)).argmin()]) if len(rows) else 0
+    return np.sort(shuffled[:cut]), np.sort(shuffled[cut:])
+
+
+def _shuffled(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, NDArray[np.int64]]:
+    """The rows in random order, a unit's together, and the positions at which a unit ends."""
+    if units is None:
+        return rng.permutation(rows), np.arange(1, len(rows) + 1)
+    distinct, which = np.unique(units[rows], return_inverse=True)
+    place = rng.permutation(len(distinct))[which]
+    return rows[np.argsort(place, kind="stable")], np.cumsum(np.bincount(place, minlength=len(distinct)))

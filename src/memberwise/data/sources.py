@@ -1,0 +1,99 @@
+"""``load``: records by name, from a file, or from the user's own function."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memberwise.data.build import from_object
+from memberwise.data.catalogue import SOURCES, Source
+from memberwise.data.checks import check_dataset
+from memberwise.data.dataset import Dataset
+from memberwise.data.fetch import fetch
+from memberwise.data.files import PICKLED, READERS, read_dataset
+from memberwise.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.errors import DataError, MemberwiseError, StudyError
+
+
+def load(
+    source: Any, *, label: str | None = None, group: str | None = None, unit: str | None = None, progress: bool = True
+) -> Dataset:
+    """The records of a source, checked.
+
+    Args:
+        source: a name out of ``SOURCES``, a .npz, .csv or .parquet file, ``module:function`` or ``file.py:function``;
+            from Python also ``(x, y)``, a dict of arrays, a DataFrame or a ``Dataset``.
+        label: column (or array) of the classes; None: the source's own, ``label`` of a table, ``y`` of arrays.
+        group: column (or array) by which leakage is reported.
+        unit: column (or array) that says whose record it is; one unit's rows stay on one side.
+        progress: show a bar on standard error while downloading.
+
+    Raises:
+        StudyError: there is no such source.
+        DataError: the records cannot be read or cannot be audited.
+    """
+    columns = {"label": label, "group": group, "unit": unit}
+    if isinstance(source, Path):
+        source = str(source)
+    if not isinstance(source, str):
+        dataset = from_object(source, source="python", **columns)
+    elif source in SOURCES:
+        dataset = _named(SOURCES[source], columns, progress)
+    elif is_entrypoint(source):
+        dataset = from_object(_called(source), source=source, **columns)
+    elif Path(source).suffix.lower() in (*READERS, *PICKLED) or Path(source).exists():
+        dataset = read_dataset(source, **columns)
+    else:
+        raise _unknown(source)
+    check_dataset(dataset)
+    return dataset
+
+
+def _named(source: Source, columns: dict[str, str | None], progress: bool) -> Dataset:
+    content = fetch(source, progress) if source.file else _digits()
+    if source.label is None and any(columns.values()):
+        asked = ", ".join(f"--{name} {column}" for name, column in columns.items() if column)
+        raise StudyError(f"{source.name} has no columns to choose from", found=asked, where="data", fix="leave it out")
+    dataset = from_object(
+        content,
+        source=source.name,
+        label=columns["label"] or source.label,
+        group=columns["group"],
+        unit=columns["unit"],
+        split=source.split,
+        classes=source.class_names,
+    )
+    return replace(dataset, source=source.name)
+
+
+def _digits() -> dict[str, Any]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return {"x": (digits.images / 16).astype(np.float32), "y": digits.target}
+
+
+def _called(source: str) -> Any:
+    function = load_entrypoint(source, "data.source")
+    if not callable(function):
+        raise StudyError(f"{source} is not a function", found=type(function).__name__, where="data.source")
+    try:
+        return function()
+    except MemberwiseError:
+        raise
+    except Exception as error:
+        raise DataError(f"{source} failed", found=f"{type(error).__name__}: {error}", where="data.source") from error
+
+
+def _unknown(source: str) -> StudyError:
+    close = difflib.get_close_matches(source, SOURCES, n=3)
+    return StudyError(
+        f"there is no data source {source!r}",
+        expected=f"one of {', '.join(SOURCES)}; a file ({', '.join(READERS)}); or module:function",
+        where="data.source",
+        fix=f"did you mean {' or '.join(close)}?" if close else None,
+    )
