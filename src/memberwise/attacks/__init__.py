@@ -1,0 +1,7 @@
+"""Attacks: pure functions of the table of signals. One file an attack (or family), one registry."""
+
+from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.registry import ATTACKS, choose
+from memberwise.attacks.run import Outcome, run_attacks, shadow_scores
+
+__all__ = ["ATTACKS", "Attack", "Needs", "Outcome", "choose", "run_attacks", "shadow_scores"]

@@ -1,0 +1,35 @@
+"""Attack-P: the target's loss against its losses on the population."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Needs
+from memberwise.signals.table import Signals
+
+
+def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Share of population records whose log p_y is at most the record's (ties count), averaged over queries.
+
+    HIGHER = MORE LIKELY A MEMBER; for a non-member it is close to uniform on [0, 1], so a threshold 1 - a has a false
+    positive rate of about a (Ye et al. 2022, "Enhanced membership inference attacks"). The order is that
+    of ``loss``; a larger population only makes the false positive rate more exact.
+    """
+    if signals.population_target is None:
+        raise ValueError("there are no answers on population records")
+    own = signals.target.log_p[0]
+    world = np.sort(signals.population_target.log_p[0], axis=0)
+    ranks = [np.searchsorted(world[:, q], own[:, q], side="right") for q in range(own.shape[1])]
+    return np.asarray(np.mean(ranks, axis=0) / len(world))
+
+
+ATTACK = Attack(
+    name="attack-p",
+    score=score,
+    needs=Needs(population=True),
+    source="Ye et al. 2022, Attack P",
+    summary="Compares the model's loss on a record with its losses on the population.",
+    threshold=0.9,
+    threshold_from="population",
+)

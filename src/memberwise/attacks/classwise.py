@@ -1,0 +1,83 @@
+"""One threshold a class on one signal, chosen on the shadow models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Score
+from memberwise.attacks.thresholds import SIGNALS, Signal
+from memberwise.signals.table import Signals
+
+# A class with fewer shadow rows than this, IN or OUT, takes the threshold of all classes together.
+FEWEST = 10
+
+
+def above_class_threshold(signal: Signal) -> Score:
+    """The attack that compares a signal with its class's threshold.
+
+    Song & Mittal 2021, "Systematic evaluation of privacy risks of machine learning models". The score is
+    s - tau_y. HIGHER = MORE LIKELY A MEMBER, and above 0 exactly where s >= tau_y. Assumes shadow models trained
+    like the target; more of them, and more records a class, place the thresholds better.
+    """
+
+    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+        if signals.shadows is None:
+            raise ValueError("there are no shadow models to choose thresholds on")
+        values = signal(signals.shadows, signals.labels)
+        tau = class_thresholds(values, signals.trained_on[: len(values)], signals.labels)
+        return np.asarray(signal(signals.target, signals.labels)[0] - tau)
+
+    return score
+
+
+def class_thresholds(
+    values: NDArray[np.float64], trained_on: NDArray[np.int8], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """``(n,)``: the threshold of each record's class; ``values`` and ``trained_on`` are ``(j, n)``.
+
+    NaN where neither the class nor all classes together have shadow rows on both sides.
+    """
+    tau = np.full(len(labels), np.nan)
+    for label in np.unique(labels):
+        own = labels == label
+        inside, outside = sides(values[:, own], trained_on[:, own])
+        if min(inside.size, outside.size) >= FEWEST:
+            tau[own] = best_threshold(inside, outside)
+    if np.isnan(tau).any():
+        inside, outside = sides(values, trained_on)
+        if inside.size and outside.size:
+            tau[np.isnan(tau)] = best_threshold(inside, outside)
+    return tau
+
+
+def sides(values: NDArray[np.float64], trained_on: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of (model, record) pairs that are IN, and of those that are OUT."""
+    return values[trained_on == 1], values[trained_on == 0]
+
+
+def best_threshold(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
+    """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals.
+
+    It is returned one step of floating point lower, so that "strictly above" it means "at least t".
+    """
+    inside, outside = np.sort(inside), np.sort(outside)
+    candidates = np.unique(np.concatenate([inside, outside]))
+    missed = np.searchsorted(inside, candidates) / inside.size
+    spared = np.searchsorted(outside, candidates) / outside.size
+    return float(np.nextafter(candidates[np.argmax(spared - missed)], -np.inf))
+
+
+ATTACKS = [
+    Attack(
+        name=f"{name}-classwise",
+        score=above_class_threshold(signal),
+        needs=replace(needs, label=True, shadow_vectors=needs.vectors, shadows="in+out"),
+        source="Song & Mittal 2021",
+        summary=f"Compares the {words} with a threshold for the record's class, chosen on shadow models.",
+        threshold=0.0,
+    )
+    for name, signal, needs, _, words in SIGNALS
+]

@@ -1,0 +1,71 @@
+"""The privacy risk score: the probability that a record is a member, given one signal of its answer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.classwise import sides
+from memberwise.attacks.sides import shadows_of
+from memberwise.attacks.thresholds import mentr
+from memberwise.signals.table import Signals
+
+# A class with fewer shadow rows than this, IN or OUT, takes the histogram of all classes together.
+FEWEST = 100
+# Bins hold about equally many rows: at most so many bins, and at least so many rows in each.
+MOST_BINS = 30
+ROWS_A_BIN = 40
+
+
+def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """P(member | modified entropy, class) at even odds, in [0, 1]. HIGHER = MORE LIKELY A MEMBER.
+
+    p(s|in, y) / (p(s|in, y) + p(s|out, y)), the densities by a histogram over the shadow models' answers of class y
+    with one row added to each bin (Song & Mittal 2021; bins of equal mass instead of equal
+    width in the logarithm, so that none is empty). Assumes shadow models trained like the target, with full answers;
+    more of them and more records a class give finer bins. NaN without shadow rows on both sides.
+    """
+    values = mentr(shadows_of(signals.shadows), signals.labels)
+    trained_on = signals.trained_on[: len(values)]
+    own = mentr(signals.target, signals.labels)[0]
+    result = np.full(signals.records, np.nan)
+    for label in np.unique(signals.labels):
+        rows = signals.labels == label
+        inside, outside = sides(values[:, rows], trained_on[:, rows])
+        if min(inside.size, outside.size) >= FEWEST:
+            result[rows] = posterior(own[rows], inside, outside)
+    if (rows := np.isnan(result)).any():
+        inside, outside = sides(values, trained_on)
+        if inside.size and outside.size:
+            result[rows] = posterior(own[rows], inside, outside)
+    return result
+
+
+def posterior(
+    values: NDArray[np.float64], inside: NDArray[np.float64], outside: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Probability that each value comes from ``inside`` rather than ``outside``, both being equally likely."""
+    rows = np.concatenate([inside, outside])
+    bins = int(np.clip(rows.size // ROWS_A_BIN, 1, MOST_BINS))
+    edges = np.unique(np.quantile(rows, np.arange(1, bins) / bins))
+    density = [_density(side, edges) for side in (inside, outside)]
+    share = density[0] / (density[0] + density[1])
+    return np.asarray(share[np.searchsorted(edges, values, side="right")])
+
+
+def _density(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the values in each bin, one row added to each (Laplace)."""
+    bins = edges.size + 1
+    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=bins)
+    return np.asarray((counts + 1.0) / (values.size + bins))
+
+
+ATTACK = Attack(
+    name="privacy-risk-score",
+    score=score,
+    needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out"),
+    source="Song & Mittal 2021",
+    summary="The probability that a record is a member, given its modified entropy and class, from shadow models.",
+    threshold=0.5,
+)

@@ -1,0 +1,69 @@
+"""Every attack by name: a new attack is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from memberwise.attacks import (
+    attack_p,
+    classwise,
+    gap,
+    lira,
+    privacy_risk_score,
+    rmia,
+    shokri,
+    thresholds,
+    top_one,
+)
+from memberwise.attacks.attack import Attack
+from memberwise.errors import StudyError
+
+
+def by_name(attacks: Iterable[Attack]) -> dict[str, Attack]:
+    """A registry, in the order given; a name used twice is refused."""
+    registry: dict[str, Attack] = {}
+    for attack in attacks:
+        if attack.name in registry:
+            raise ValueError(f"two attacks are called {attack.name}")
+        registry[attack.name] = attack
+    return registry
+
+
+ATTACKS = by_name(
+    [
+        gap.ATTACK,
+        *thresholds.ATTACKS,
+        *classwise.ATTACKS,
+        top_one.ATTACK,
+        top_one.SEARCH,
+        privacy_risk_score.ATTACK,
+        shokri.ATTACK,
+        *lira.ATTACKS,
+        *rmia.ATTACKS,
+        attack_p.ATTACK,
+    ]
+)
+
+
+def choose(names: Sequence[str]) -> list[Attack]:
+    """The attacks of these names, in the registry's order; "default" and "all" stand for many.
+
+    Raises:
+        StudyError: a name is unknown, or there is none.
+    """
+    groups = {"all": set(ATTACKS), "default": {name for name, attack in ATTACKS.items() if attack.default}}
+    chosen: set[str] = set()
+    for name in names:
+        if name not in groups and name not in ATTACKS:
+            close = get_close_matches(name, [*ATTACKS, *groups], cutoff=0.5)
+            raise StudyError(
+                f"there is no attack called {name!r}",
+                expected=f"perhaps {' or '.join(close)}" if close else '"default", "all" or attacks by name',
+                where="attacks.use (--attacks)",
+                fix="memberwise list attacks shows all of them",
+            )
+        chosen |= groups.get(name, {name})
+    if not chosen:
+        raise StudyError("no attack is chosen", expected='"default", "all" or names', where="attacks.use (--attacks)")
+    return [attack for name, attack in ATTACKS.items() if name in chosen]

@@ -1,0 +1,75 @@
+"""Run attacks on a table of signals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack
+from memberwise.seeds import Seeds
+from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.table import Signals
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one attack.
+
+    Attributes:
+        scores: ``(n,)`` float64, HIGHER = MORE LIKELY A MEMBER, NaN where a record cannot be scored; or None.
+        skipped: why there are no scores, or None.
+        seconds: the time it took.
+    """
+
+    attack: Attack
+    scores: NDArray[np.float64] | None
+    skipped: str | None
+    seconds: float
+
+
+def run_attacks(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> list[Outcome]:
+    """Each attack's scores, or the reason why it was skipped.
+
+    An attack's random numbers depend on its name alone, so which others run changes nothing.
+    """
+    outcomes = []
+    for attack in attacks:
+        start = time.perf_counter()
+        scores, skipped = score(signals, attack, seeds.rng(f"attack:{attack.name}"))
+        outcomes.append(Outcome(attack, scores, skipped, time.perf_counter() - start))
+    return outcomes
+
+
+def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[NDArray[np.float64] | None, str | None]:
+    """The attack's scores and None, or None and the reason for skipping it."""
+    if reason := attack.needs.missing(signals):
+        return None, reason
+    scores = np.asarray(attack.score(signals, rng), np.float64)
+    if scores.shape != (signals.records,):
+        raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
+    if np.isnan(scores).all():
+        return None, "could score no record: too few shadow models, or rows of them, on a side it needs"
+    return scores, None
+
+
+def shadow_scores(
+    signals: Signals, attack: Attack, seeds: Seeds, most: int = 8
+) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """The attack on shadow models in the target's place, of which the truth is known: to choose thresholds on.
+
+    Returns:
+        For each of the first ``most`` shadow models that can be attacked: scores ``(r,)`` and membership ``(r,)`` of
+        the records that are evaluated and scored.
+    """
+    found = []
+    for k in range(min(most, 0 if signals.shadows is None else signals.shadows.models)):
+        stand_in = in_targets_place(signals, k, seeds.rng("leave one out", k))
+        scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
+        if scores is not None:
+            rows = stand_in.evaluated & ~np.isnan(scores)
+            found.append((scores[rows], stand_in.member[rows]))
+    return found

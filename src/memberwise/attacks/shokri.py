@@ -1,0 +1,111 @@
+"""Shokri's attack: a classifier a class, trained on the shadow models' full answers, tells members from others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.sides import shadows_of
+from memberwise.signals.read import log_vectors
+from memberwise.signals.table import Answers, Signals
+
+# At most so many rows (half IN, half OUT) train one class's classifier.
+MOST_ROWS = 5_000
+# Classes with fewer share one classifier, which is told the class.
+FEWEST_ROWS = 100
+# Log-probabilities below are noise; without a floor they would decide how the column is scaled.
+LOWEST = -30.0
+
+# make(seed) -> an unfitted scikit-learn-like classifier: fit(x, y), predict_proba(x), classes_.
+MakeClassifier = Callable[[int], Any]
+
+
+def mlp(seed: int) -> Any:
+    """64 hidden ReLU units and a two-way output, as in the paper; the number of passes is ours."""
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier((64,), max_iter=30, learning_rate_init=3e-3, alpha=1e-3, random_state=seed)
+
+
+def with_classifier(make: MakeClassifier) -> Score:
+    """Shokri et al. 2017, "Membership inference attacks against machine learning models".
+
+    The score is the class's classifier's probability of "member", in [0, 1]. HIGHER = MORE LIKELY A MEMBER.
+
+    Assumes full answers of shadow models trained like the target; more of them make it stronger, up to 5,000 balanced
+    rows a class. Classes with fewer than 100 rows share one classifier, with the class as further inputs.
+    The paper feeds the probability vector; here its logarithm is fed, each column standardised: the same information,
+    but what tells members apart, how far the small probabilities fall, is not squeezed into the last digits.
+    NaN where there are no shadow rows on both sides.
+
+    Args:
+        make: ``make(seed)`` returns an unfitted scikit-learn-like classifier with ``predict_proba``.
+    """
+
+    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+        x = features(shadows_of(signals.shadows))
+        own = features(signals.target)[0]
+        trained_on = signals.trained_on[: len(x)]
+        result = np.full(signals.records, np.nan)
+        pooled = np.zeros(signals.records, bool)
+        for label in np.unique(signals.labels):
+            of_class = signals.labels == label
+            rows = balanced_rows(trained_on, of_class, MOST_ROWS, rng)
+            if len(rows) < FEWEST_ROWS:
+                pooled |= of_class
+                continue
+            result[of_class] = _fit(make, x[tuple(rows.T)], trained_on[tuple(rows.T)], rng)(own[of_class])
+        rows = balanced_rows(trained_on, pooled, MOST_ROWS, rng)
+        if len(rows):
+            told = np.equal(signals.labels[:, None], np.unique(signals.labels[pooled]))
+            inputs = np.hstack([x[tuple(rows.T)], told[rows[:, 1]]])
+            judge = _fit(make, inputs, trained_on[tuple(rows.T)], rng)
+            result[pooled] = judge(np.hstack([own, told])[pooled])
+        return result
+
+    return score
+
+
+def features(answers: Answers) -> NDArray[np.float64]:
+    """``(j, n, C)`` log-probabilities."""
+    return np.maximum(log_vectors(answers), LOWEST)
+
+
+def balanced_rows(
+    trained_on: NDArray[np.int8], records: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """``(r, 2)`` pairs (model, record), as many IN as OUT, at most ``most``, at random from ``records`` (a mask)."""
+    sides = [np.argwhere((trained_on == side) & records) for side in (1, 0)]
+    each = min(len(sides[0]), len(sides[1]), most // 2)
+    return np.concatenate([rng.permutation(pairs)[:each] for pairs in sides])
+
+
+def _fit(
+    make: MakeClassifier, x: NDArray[np.float64], member: NDArray[np.int8], rng: np.random.Generator
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """Train a classifier; returns its probability of "member" for rows of features."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
+    classifier = make(int(rng.integers(2**31)))
+    order = rng.permutation(len(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is bounded on purpose
+        classifier.fit(((x - mean) / scale)[order], member[order])
+    column = list(classifier.classes_).index(1)
+    return lambda rows: np.asarray(classifier.predict_proba((rows - mean) / scale)[:, column], np.float64)
+
+
+ATTACK = Attack(
+    name="shokri",
+    score=with_classifier(mlp),
+    needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out"),
+    source="Shokri et al. 2017",
+    summary="A neural network a class, trained on the shadow models' full answers to tell members from others.",
+    threshold=0.5,
+)

@@ -1,0 +1,74 @@
+"""Statistics over the shadow models that are IN, or OUT, for each record, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from memberwise.signals.table import Answers
+
+CHUNK_VALUES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of the scaled logit phi over one side's models: how many, mean, and sum of squared residuals.
+
+    ``count`` is ``(n, 1)``, ``mean`` (NaN without a model) and ``squares`` are ``(n, q)``.
+    """
+
+    count: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def moments(shadows: Answers, side: NDArray[np.bool_]) -> Moments:
+    """``Moments`` over the models of one side, ``(m, n)``; float64, two passes."""
+    count = side.sum(0)[:, None].astype(np.float64)
+    mean, squares = np.full(shadows.log_p.shape[1:], np.nan), np.zeros(shadows.log_p.shape[1:])
+    for part in record_blocks(shadows):
+        phi = shadows.log_p[:, part].astype(np.float64) - shadows.log_1mp[:, part]
+        use = side[:, part, None]
+        np.divide(phi.sum(0, where=use), count[part], out=mean[part], where=count[part] > 0)
+        squares[part] = np.square(phi - mean[part]).sum(0, where=use)
+    return Moments(count, mean, squares)
+
+
+def log_mean_p(shadows: Answers, side: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``(n, q)``: log of the mean p_y over the models of one side, ``(m, n)``; NaN without a model."""
+    count = side.sum(0)
+    weights = side / np.where(count > 0, count, np.nan)
+    result = np.empty(shadows.log_p.shape[1:])
+    for part in record_blocks(shadows):
+        result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights[:, part, None])
+    return result
+
+
+def log_mix(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log of the weighted mean of exp(logs) over the first axis; the weights broadcast and sum to 1.
+
+    Exact to relative precision both where the mean is close to 1 (log1p) and where it is 1e-300 (logsumexp).
+    """
+    short = (weights * np.expm1(logs)).sum(0)
+    result = np.log1p(np.maximum(short, -0.5))
+    small = short < -0.5
+    if small.any():
+        result[small] = logsumexp(logs[:, small], axis=0, b=np.broadcast_to(weights, logs.shape)[:, small])
+    return np.asarray(result)
+
+
+def record_blocks(answers: Answers) -> Iterator[slice]:
+    """Slices of records such that a block over all models and queries stays small."""
+    step = max(1, CHUNK_VALUES // max(1, answers.models * answers.queries))
+    return (slice(start, start + step) for start in range(0, answers.records, step))
+
+
+def shadows_of(answers: Answers | None) -> Answers:
+    """The shadow models' answers, which the attack's needs promise."""
+    if answers is None:
+        raise ValueError("the shadow models' answers are not in the table")
+    return answers

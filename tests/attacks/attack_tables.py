@@ -1,0 +1,97 @@
+"""Synthetic tables of signals with known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import log_expit
+
+from memberwise.signals.read import read_answers
+from memberwise.signals.table import Answers, Signals
+
+
+def paired(models, records, rng):
+    """Shadow models in complementary pairs: each trains on a random half, the next one on the rest."""
+    first = rng.random((models // 2, records)).argsort(1) < records // 2
+    return np.stack([first, ~first], 1).reshape(models, records).astype(np.int8)
+
+
+def unpaired(models, records, rng):
+    """Every record is IN for exactly half of the models, at random."""
+    return (rng.random((models, records)).argsort(0) < models // 2).astype(np.int8)
+
+
+def coins(models, records, rng):
+    """Every model flips a coin for every record."""
+    return rng.integers(0, 2, (models, records), np.int8)
+
+
+def answers_of(phi):
+    """Answers whose scaled logit is ``phi`` (m, n, q)."""
+    return Answers(log_expit(phi).astype(np.float32), log_expit(-phi).astype(np.float32), phi > 0)
+
+
+def gaussian_table(rng, records, models, gap=0.0, sd_in=1.0, sd_out=1.0, design=paired, queries=1):
+    """phi ~ N(mu_i + gap, sd_in^2) under models that trained on record i, N(mu_i, sd_out^2) under others.
+
+    Returns the table and who the members are.
+    """
+    member = rng.permutation(records) < records // 2
+    trained_on = design(models, records, rng)
+    difficulty = rng.normal(size=records)
+
+    def phi(inside):
+        noise = rng.normal(size=(*inside.shape, queries))
+        level = difficulty + gap * inside
+        return answers_of(level[..., None] + noise * np.where(inside, sd_in, sd_out)[..., None])
+
+    return table(phi(member[None]), phi(trained_on == 1), trained_on), member
+
+
+def table(target, shadows, trained_on, labels=None, **rest):
+    records = target.records
+    labels = np.zeros(records, np.int64) if labels is None else labels
+    return Signals(np.arange(records), labels, target, shadows, trained_on, **rest)
+
+
+def full_table(rng, records=400, models=8, classes=4, population=300, leak=0.0, queries=1, kind="logits", vectors=6):
+    """Everything an attack may need; ``leak`` raises the true class's logit where a model trained on the record."""
+    member = rng.permutation(records) < records // 2
+    trained_on = paired(models, records, rng)
+    labels, others = rng.integers(0, classes, records), rng.integers(0, classes, population)
+
+    def ask(labels, inside, keep):
+        logits = rng.normal(size=(len(inside), len(labels), queries, classes))
+        logits[:, np.arange(len(labels)), :, labels] += (1.5 + leak * inside.T)[..., None]
+        if kind != "logits":
+            logits = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        return read_answers(logits, labels, kind, keep)
+
+    nowhere = np.zeros((models, population))
+    signals = table(
+        ask(labels, member[None], 1),
+        ask(labels, trained_on, vectors),
+        trained_on,
+        labels,
+        population_target=ask(others, nowhere[:1], 0),
+        population_shadows=ask(others, nowhere, 0),
+        population_labels=others,
+    )
+    return signals, member
+
+
+def of_records(signals, rows):
+    """The table of some audited records, in the order given."""
+
+    def part(answers):
+        vectors = None if answers.vectors is None else answers.vectors[:, rows]
+        fields = (answers.log_p[:, rows], answers.log_1mp[:, rows], answers.correct[:, rows])
+        return Answers(*fields, vectors, answers.kind)
+
+    return table(
+        part(signals.target),
+        part(signals.shadows),
+        signals.trained_on[:, rows],
+        signals.labels[rows],
+        population_target=signals.population_target,
+        population_shadows=signals.population_shadows,
+    )
