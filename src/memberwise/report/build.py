@@ -1,0 +1,90 @@
+"""``result.json`` (schema version 1) from the facts of a run and its assessment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from memberwise._version import __version__
+from memberwise.study import Study
+
+SCHEMA_VERSION = 1
+Note = tuple[str, str]
+
+# A shadow model is far from the target beyond this difference in accuracy, or three standard deviations of shadows'.
+ACCURACY_GAP = 0.03
+
+
+def target_facts(
+    kind: str, architecture: str | None, train: tuple[float, float], test: tuple[float, float]
+) -> dict[str, Any]:
+    """The ``target`` part; ``train`` and ``test`` are (accuracy, loss)."""
+    return {
+        "kind": kind,
+        "architecture": architecture,
+        "train_accuracy": train[0],
+        "test_accuracy": test[0],
+        "train_loss": train[1],
+        "test_loss": test[1],
+        "gap": train[0] - test[0],
+    }
+
+
+def accuracy_notes(target: dict[str, Any], train: np.ndarray, test: np.ndarray) -> list[Note]:
+    """A warning, with both figures, where shadow models are not like the target.
+
+    Args:
+        train, test: ``(m,)`` accuracies of the shadow models.
+    """
+    notes = []
+    for what, own, shadows in (("train", target["train_accuracy"], train), ("test", target["test_accuracy"], test)):
+        limit = max(ACCURACY_GAP, 3 * float(shadows.std()))
+        if abs(own - shadows.mean()) > limit:
+            notes.append(
+                (
+                    "shadow-accuracy",
+                    f"the target's {what} accuracy is {own:.3f}, the shadow models' {shadows.mean():.3f} "
+                    f"(standard deviation {shadows.std():.3f}): they are not like the target, so the attacks that "
+                    "rest on them are weaker than they could be; check the recipe (training.*, model.*)",
+                )
+            )
+    return notes
+
+
+def build_result(
+    study: Study,
+    *,
+    seconds: float,
+    data: dict[str, Any],
+    target: dict[str, Any],
+    shadow: dict[str, Any] | None,
+    headline: str,
+    attacks: list[dict[str, Any]],
+    epsilon: dict[str, Any] | None,
+    skipped: list[dict[str, str]],
+    records: dict[str, Any],
+    verdict: dict[str, Any],
+    notes: Sequence[Note],
+) -> dict[str, Any]:
+    """The whole of ``result.json``, in the schema's order."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "memberwise_version": __version__,
+        "study": study.to_dict(),
+        "seed": study.run.seed,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        "data": data,
+        "target": target,
+        "shadow": shadow,
+        "headline": headline,
+        "attacks": attacks,
+        "epsilon": epsilon,
+        "skipped": skipped,
+        "records": records,
+        "verdict": verdict,
+        "warnings": [{"code": code, "message": message} for code, message in notes],
+    }

@@ -1,0 +1,91 @@
+"""Two runs side by side: what changed, and what only looks as if it had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from memberwise.report import sentence
+from memberwise.report.formats import DASH, Json, Unit, number, percent, points, rate, shown
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of both runs and what the comparison says."""
+
+    attack: str
+    figure: str
+    first: str
+    second: str
+    finding: str
+
+
+def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> list[Row]:
+    """The accuracies, then every attack both runs have: its AUC, and its TPR at every FPR both state."""
+    rows = []
+    for part in ("train", "test"):
+        a, b = (run["target"].get(f"{part}_accuracy") for run in (first, second))
+        rows.append(Row("", f"target's {part} accuracy", percent(a), percent(b), f"changes by {points(b, a)}"))
+    for attack in first["attacks"]:
+        other = sentence.attack_named(second, attack["name"])
+        if other is None:
+            continue
+        rows.append(_row(attack["name"], "AUC", attack.get("auc"), other.get("auc"), names, "number"))
+        theirs = {row["fpr"]: row for row in other.get("tpr_at_fpr") or []}
+        rows += [
+            _row(attack["name"], f"TPR at {rate(row['fpr'])} FPR", row, theirs[row["fpr"]], names)
+            for row in attack.get("tpr_at_fpr") or []
+            if row["fpr"] in theirs
+        ]
+    return rows
+
+
+def notes(first: Result, second: Result) -> list[str]:
+    """What stands in the way of comparing the two runs."""
+    found = []
+    if first["data"].get("sha256") != second["data"].get("sha256"):
+        found.append("the runs audit different data")
+    if first["headline"] != second["headline"]:
+        found.append(f"the headline attacks differ: {first['headline']} and {second['headline']}")
+    names = [{attack["name"] for attack in run["attacks"]} for run in (first, second)]
+    if only := sorted(names[0] ^ names[1]):
+        found.append(f"in one run only: {', '.join(only)}")
+    return found
+
+
+def table(rows: list[Row], names: tuple[str, str] = ("A", "B")) -> Table:
+    """The rows for a terminal."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("attack", "figure", *names, "finding"):
+        drawn.add_column(Text(heading), justify="right" if heading in names else "left")
+    previous = None
+    for row in rows:
+        attack = "" if row.attack == previous else row.attack
+        style = "" if row.finding in ("cannot tell apart", "no interval", "not in both") else "bold"
+        drawn.add_row(*(Text(text) for text in (attack, row.figure, row.first, row.second)), Text(row.finding, style))
+        previous = row.attack
+    return drawn
+
+
+def _row(
+    attack: str, figure: str, first: Json | None, second: Json | None, names: tuple[str, str], unit: Unit = "share"
+) -> Row:
+    """Intervals that overlap cannot be told apart; a higher figure means that more leaks."""
+    a, b = shown(first, unit), shown(second, unit)
+    low_a, high_a, low_b, high_b = (number((run or {}).get(end)) for run in (first, second) for end in ("low", "high"))
+    if a is None or b is None:
+        finding = "not in both"
+    elif low_a is None or high_a is None or low_b is None or high_b is None:
+        finding = "no interval"
+    elif low_b > high_a or low_a > high_b:
+        finding = f"{names[low_a > high_b]} leaks less"
+    else:
+        finding = "cannot tell apart"
+    return Row(attack, figure, str(a or DASH), str(b or DASH), finding)

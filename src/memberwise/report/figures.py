@@ -1,0 +1,228 @@
+"""The figures of the report as inline SVG: the same input gives the same bytes.
+
+Colours are CSS variables, so that a figure follows the page into dark mode and onto paper.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curves = Mapping[str, NDArray[Any]]
+
+# Matplotlib wants real colours: each stands for the CSS variable that takes its place, with its value on a white page.
+PAINT = {
+    "#010101": "var(--ink, #1b1f24)",
+    "#020202": "var(--muted, #5c6670)",
+    "#030303": "var(--rule, #d5dae0)",
+    "#040404": "var(--c1, #0b57a4)",
+    "#050505": "var(--c2, #b4480f)",
+    "#060606": "var(--c3, #00755a)",
+    "#070707": "var(--c4, #87479c)",
+    "#080808": "var(--c5, #7d6400)",
+    "#090909": "var(--c6, #4d5a66)",
+}
+INK, MUTED, RULE, *SERIES = PAINT
+MEMBER, OTHER = SERIES[0], SERIES[1]
+DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.6)), (0, (7, 2, 1.5, 2)), (0, (4, 1.5, 1.5, 1.5, 1.5, 1.5)))
+MAIN = (
+    "gap", "loss", "lira-online-fixed", "rmia-online", "shokri", "lira-offline-fixed", "rmia-offline", "attack-p",
+)  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "path.simplify": True,
+}
+
+
+@contextmanager
+def drawing(name: str, width: float, height: float) -> Iterator[Figure]:
+    """A figure of ``width`` by ``height`` inches in the house style; pyplot is never imported."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def to_svg(figure: Figure, name: str, label: str) -> str:
+    """Inline SVG without a size of its own, with ids that begin with ``name``, and ``label`` for screen readers."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    box = re.search(r'viewBox="([^"]+)"', text)
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<!--.*?-->|<defs>\s*<style.*?</defs>", "", body, flags=re.S)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)  # only what is referred to needs an id
+    body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
+    body = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font: \1px var(--sans, sans-serif)", body)
+    body = re.sub("|".join(PAINT), lambda found: PAINT[found[0]], body)
+    body = re.sub(r"\s*\n\s*", "\n", body)
+    return f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(label)}">{body.strip()}'
+
+
+def main_attacks(headline: str, names: Sequence[str], most: int = 6) -> list[str]:
+    """The attacks worth drawing together: the headline, then the best known, then whatever else there is."""
+    wanted = [headline, *MAIN, *names]
+    return list(dict.fromkeys(name for name in wanted if name in names))[:most]
+
+
+def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) -> str | None:
+    """Log-log ROC of the main attacks with the headline's band; the gap attack, one decision, is a point."""
+    drawn = main_attacks(headline, [name for name in names if f"{name}.fpr" in curves])
+    if not drawn:
+        return None
+    low = 1 / max(n_nonmembers, 10)
+    with drawing("roc", 5.6, 4.5) as figure:
+        axes = figure.add_subplot()
+        axes.plot([low, 1], [low, 1], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="guessing")
+        if f"{headline}.band_fpr" in curves:
+            band = [curves[f"{headline}.band_{part}"] for part in ("fpr", "low", "high")]
+            axes.fill_between(
+                band[0], np.maximum(band[1], low), np.maximum(band[2], low), color=MEMBER, alpha=0.16, linewidth=0
+            )
+        lines = [name for name in drawn if name != "gap"]
+        for place, name in enumerate(lines):
+            fpr, tpr = curves[f"{name}.fpr"], curves[f"{name}.tpr"]
+            drawable = tpr > 0  # the corner (0, 0) has no place on logarithmic axes
+            axes.plot(
+                np.maximum(fpr[drawable], low),
+                np.maximum(tpr[drawable], low),
+                color=SERIES[place],
+                linestyle=DASHES[place % len(DASHES)],
+                linewidth=2.2 if name == headline else 1.4,
+                zorder=4 if name == headline else 3,
+                label=name,
+            )
+        point = _gap_point(curves) if "gap" in drawn else None
+        if point is not None:
+            axes.plot(*point, marker="D", markersize=6, color=SERIES[5], linestyle="none", zorder=5, label="gap")
+        _log_axes(axes, low)
+        figure.legend(loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
+        return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
+
+
+def _gap_point(curves: Curves) -> tuple[float, float] | None:
+    """The one ROC point of the gap attack between the corners (0, 0) and (1, 1)."""
+    fpr, tpr = curves["gap.fpr"], curves["gap.tpr"]
+    inner = (fpr > 0) & (fpr < 1)
+    return (float(fpr[inner][0]), float(tpr[inner][0])) if inner.any() else None
+
+
+def _log_axes(axes: Axes, low: float) -> None:
+    ticks = 10.0 ** np.arange(math.ceil(math.log10(low)), 1)
+    axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.15))
+    axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    axes.set_yticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])
+    axes.minorticks_off()
+    axes.tick_params(length=3)
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("outsiders wrongly called members (false-positive rate)")
+    axes.set_ylabel("members recognised (true-positive rate)")
+
+
+def histogram(members: NDArray[np.float64], others: NDArray[np.float64], attack: str) -> str | None:
+    """Scores of members and non-members in shared bins; the extreme 0.5% a side are gathered in the end bins."""
+    members, others = members[~np.isnan(members)], others[~np.isnan(others)]
+    both = np.concatenate([members, others])
+    finite = both[np.isfinite(both)]
+    if not len(members) or not len(others) or not len(finite):
+        return None
+    low, high = _core(finite)
+    edges = np.linspace(low, high, 49)
+    with drawing("scores", 5.6, 2.8) as figure:
+        axes = figure.add_subplot()
+        for values, colour, name in ((members, MEMBER, "members"), (others, OTHER, "non-members")):
+            shares = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
+            axes.stairs(shares, edges, color=colour, alpha=0.22, fill=True, linewidth=0)
+            axes.stairs(
+                shares, edges, color=colour, linewidth=1.6, linestyle="-" if name == "members" else (0, (4, 1.5)),
+                label=f"{name} ({len(values):,})",
+            )  # fmt: skip
+        axes.set_xlim(low, high)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+        axes.tick_params(length=3)
+        axes.grid(visible=True, axis="y")
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"score of {attack} (higher: more likely a member)")
+        axes.set_ylabel("share of records")
+        figure.legend(loc="outside upper left", ncols=2)
+        return to_svg(figure, "scores", f"Histogram of the scores of {attack} for members and for non-members")
+
+
+def beyond(scores: NDArray[np.float64]) -> int:
+    """How many scores the histogram gathers in its end bins."""
+    known = scores[~np.isnan(scores)]
+    finite = known[np.isfinite(known)]
+    if not len(finite):
+        return 0
+    low, high = _core(finite)
+    return int(((known < low) | (known > high)).sum())
+
+
+def _core(finite: NDArray[np.float64]) -> tuple[float, float]:
+    """The range that holds the middle 99% of the scores, widened where that is a single value."""
+    low, high = (float(end) for end in np.quantile(finite, (0.005, 0.995)))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def in_out(name: str, inside: NDArray[np.float64], outside: NDArray[np.float64], target: float, record: str) -> str:
+    """One record's phi: shadow models that trained on it above the line, the others below, the target marked."""
+    values = np.concatenate([inside, outside, [target]])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    margin = 0.06 * (high - low) or 1.0
+    edges = np.linspace(low - margin, high + margin, 29)
+    with drawing(name, 3.2, 1.45) as figure:
+        axes = figure.add_subplot()
+        for shadow, colour, sign in ((inside, MEMBER, 1), (outside, OTHER, -1)):
+            counts = np.histogram(shadow[np.isfinite(shadow)], edges)[0]
+            share = sign * counts / max(1, counts.max())
+            axes.stairs(share, edges, fill=True, color=colour, alpha=0.75, linewidth=0)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        if math.isfinite(target):
+            axes.plot([target, target], [-1.15, 1.15], color=INK, linewidth=1.4)
+            axes.plot(target, 1.2, marker="v", markersize=5, color=INK, clip_on=False)
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(-1.2, 1.3))
+        axes.set_yticks([0.6, -0.6], [f"IN ({len(inside)})", f"OUT ({len(outside)})"])
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", length=3, labelsize=8)
+        axes.spines["left"].set_visible(False)
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.6g}".replace("-", "\N{MINUS SIGN}"))
+        figure.set_layout_engine("none")
+        axes.set_position((0.22, 0.19, 0.76, 0.76))  # the same in every plot, so that they line up
+        return to_svg(
+            figure, name,
+            f"{record}: scaled logits of {len(inside)} models that trained on it and {len(outside)} that did not; "
+            f"the target's is {target:.3g}",
+        )  # fmt: skip

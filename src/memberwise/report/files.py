@@ -1,0 +1,110 @@
+"""The files of a run folder: each is there whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memberwise.errors import RunFolderError
+from memberwise.report.html import render
+from memberwise.report.junit import junit
+from memberwise.report.modelcard import model_card
+
+Curves = Mapping[str, NDArray[Any]]
+SCHEMA_VERSION = 1
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: a reader sees the old file or the whole new one, even after a crash."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text atomically; what UTF-8 cannot hold (half a surrogate pair) is written as its escape."""
+    write_bytes(path, content.encode("utf-8", "backslashreplace"))
+
+
+def json_values(value: Any) -> Any:
+    """Plain JSON values: NumPy's become Python's, tuples lists, and NaN and infinity null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(inner) for inner in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_values(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def to_json(result: Mapping[str, Any]) -> str:
+    """``result.json`` as text, keys in the order of the schema."""
+    return json.dumps(json_values(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(scores: pd.DataFrame) -> str:
+    """``scores.csv`` as text: sorted by index, empty where a record is not scored, floats in full."""
+    return str(scores.sort_values("index", kind="stable").to_csv(index=False, na_rep="", lineterminator="\n"))
+
+
+def write_all(folder: Path, result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> None:
+    """Write every file of the run; ``result.json`` comes last, so where it is, all are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clean = json_values(result)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **dict(curves))  # type: ignore[arg-type]
+    write_text(folder / "scores.csv", to_csv(scores))
+    write_bytes(folder / "curves.npz", packed.getvalue())
+    write_text(folder / "report.html", render(clean, scores, curves))
+    write_text(folder / "junit.xml", junit(clean))
+    write_text(folder / "model_card.md", model_card(clean))
+    write_text(folder / "result.json", to_json(clean))
+
+
+def read_all(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray[Any]]]:
+    """Read back what ``write_all`` wrote: result, scores, curves.
+
+    Raises:
+        RunFolderError: a file is missing or cannot be read, or the result is of another schema.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text("utf-8"))
+        scores = pd.read_csv(folder / "scores.csv", keep_default_na=False, na_values=[""])
+        with np.load(folder / "curves.npz", allow_pickle=False) as packed:
+            curves = {name: packed[name] for name in packed.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise RunFolderError(
+            "this is not the folder of a finished run",
+            expected="result.json, scores.csv and curves.npz",
+            found=str(error),
+            where=str(folder),
+            fix="name the folder that memberwise audit wrote, or run it again with --resume",
+        ) from error
+    version = result.get("schema_version") if isinstance(result, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RunFolderError(
+            "result.json is of a schema this version does not read",
+            expected=f"schema_version {SCHEMA_VERSION}",
+            found=str(version),
+            where=str(folder / "result.json"),
+            fix="use the version of memberwise that wrote it",
+        )
+    return result, scores, curves

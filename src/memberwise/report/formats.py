@@ -1,0 +1,99 @@
+"""How a figure is written: with its interval, in as many digits as it deserves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Unit = Literal["share", "number"]
+Json = Mapping[str, Any]
+DASH = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An estimate in words: ``value``, ``interval`` ("9.1 to 14.2%", or "no interval") and ``basis`` (n and method)."""
+
+    value: str
+    interval: str
+    basis: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.interval})"
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None where there is no figure (null, NaN, infinity)."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def places(share: float) -> int:
+    """Decimals of a percentage: one, and more close to 0% and 100%, where the digits matter."""
+    distance = min(abs(share), abs(1 - share))
+    return 1 if distance >= 0.01 or distance == 0 else 2 if distance >= 0.001 else 3
+
+
+def percent(value: Any, decimals: int | None = None) -> str:
+    """0.1234 -> "12.3%"; a dash where there is no figure."""
+    share = number(value)
+    return DASH if share is None else f"{100 * share:.{places(share) if decimals is None else decimals}f}%"
+
+
+def rate(fpr: float) -> str:
+    """A false-positive rate as it is spoken of: 0.001 -> "0.1%"."""
+    return f"{100 * fpr:.6g}%"
+
+
+def count(value: Any) -> str:
+    """3000 -> "3,000"."""
+    return f"{value:,}" if isinstance(value, int) else DASH if value is None else str(value)
+
+
+def plain(value: Any) -> str:
+    """A figure that has no interval by nature (a loss, an epsilon, a score): four significant digits."""
+    figure = number(value)
+    return DASH if figure is None else f"{figure:.4g}".replace("e-0", "e-")
+
+
+def shown(estimate: Json | None, unit: Unit = "share") -> Shown | None:
+    """An estimate of ``result.json`` in words; None where there is none."""
+    value = number(estimate.get("value")) if estimate else None
+    if estimate is None or value is None:
+        return None
+    low, high = number(estimate.get("low")), number(estimate.get("high"))
+    basis = (
+        f"{count(estimate.get('n_members'))} members, {count(estimate.get('n_nonmembers'))} non-members; "
+        f"{estimate.get('method') or 'method not stated'}"
+    )
+    decimals = places(value or high or 0.0)
+    text = f"{100 * value:.{decimals}f}%" if unit == "share" else f"{value:.3f}"
+    if low is None or high is None:
+        return Shown(text, "no interval", basis)
+    dash = " to " if low < 0 else DASH
+    if unit == "number":
+        return Shown(text, f"{low:.3f}{dash}{high:.3f}", basis)
+    return Shown(text, f"{100 * low:.{decimals}f}{dash}{100 * high:.{decimals}f}%", basis)
+
+
+def spoken(estimate: Json | None, unit: Unit = "share", interval: str = "interval") -> str:
+    """An estimate inside a sentence: "12.3% (95% interval 9.1 to 14.2%)"."""
+    figure = shown(estimate, unit)
+    if figure is None:
+        return "not available"
+    return (
+        f"{figure.value} ({figure.interval if figure.interval == 'no interval' else f'{interval} {figure.interval}'})"
+    )
+
+
+def seconds(value: Any) -> str:
+    """12.345 -> "12.3"; a dash where the time is not known."""
+    figure = number(value)
+    return DASH if figure is None else f"{figure:,.1f}"
+
+
+def points(train: Any, test: Any) -> str:
+    """The gap between two accuracies in percentage points."""
+    first, second = number(train), number(test)
+    return DASH if first is None or second is None else f"{100 * (first - second):.1f} points"

@@ -1,0 +1,138 @@
+"""The report: one HTML file that needs nothing else, no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from memberwise.report import figures, formats, sentence
+
+Curves = Mapping[str, NDArray[Any]]
+
+
+def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> str:
+    """The whole report as text; the same input gives the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("memberwise.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        {name: getattr(formats, name) for name in ("shown", "percent", "rate", "count", "plain", "seconds", "points")},
+        sentence=sentence,
+    )
+    headline = result["headline"]
+    names = [attack["name"] for attack in result["attacks"]]
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        title=title(result),
+        rates=rates(result),
+        roc=_markup(figures.roc(curves, headline, names, result["data"].get("nonmembers") or 0)),
+        **_histogram(scores, headline),
+        worst=worst_records(result, curves),
+        tables=breakdowns(result),
+        study=study_text(result.get("study") or {}),
+        facts=facts(result["data"]),
+    )
+
+
+def title(result: Mapping[str, Any]) -> str:
+    """What was audited, in a few words."""
+    parts = [result["data"].get("source"), result["target"].get("architecture") or result["target"].get("kind")]
+    return ", ".join(str(part) for part in parts if part) or "a classifier"
+
+
+def rates(result: Mapping[str, Any]) -> list[float]:
+    """Every false-positive rate some attack states, largest first."""
+    return sorted({row["fpr"] for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []}, reverse=True)
+
+
+def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is known of the data, name and value, in the order of the result."""
+    return [(name.replace("_", " "), formats.count(value)) for name, value in data.items() if value is not None]
+
+
+def study_text(study: Mapping[str, Any]) -> str:
+    """The study as TOML; keys without a value are left out, as TOML has no null."""
+
+    def written(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): written(inner) for key, inner in value.items() if inner is not None}
+        if isinstance(value, (list, tuple)):
+            return [written(inner) for inner in value if inner is not None]
+        return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+    # Short arrays on one line: the writer gives every item a line of its own.
+    return re.sub(r"= \[\n((?: {4}[^\n]*,\n)+)\]", _one_line, tomli_w.dumps(written(study)))
+
+
+def _one_line(array: re.Match[str]) -> str:
+    joined = "= [" + " ".join(line.strip() for line in array[1].splitlines()).removesuffix(",") + "]"
+    return joined if len(joined) < 90 else array[0]
+
+
+def breakdowns(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tables by class and by group, without those that are empty."""
+    records = result["records"]
+    found = []
+    for word, key in (("class", "per_class"), ("group", "per_group")):
+        rows = records.get(key) or []
+        tpr = next((row["tpr"] for row in rows if row.get("tpr")), None)
+        if rows:
+            found.append({"word": word, "rows": rows, "fpr": None if tpr is None else tpr["fpr"]})
+    return found
+
+
+def worst_records(result: Mapping[str, Any], curves: Curves) -> list[dict[str, Any]]:
+    """The most exposed records, each with its thumbnail and its IN/OUT plot where there are any."""
+    places = {int(index): place for place, index in enumerate(curves.get("worst.index", ()))}
+    found = []
+    for number, record in enumerate(result["records"].get("worst") or []):
+        place, name = places.get(record["index"]), f"Record {record['index']}, labelled {record.get('label')}"
+        card: dict[str, Any] = {**record, "name": name, "image": None, "plot": None}
+        if place is not None and "worst.image" in curves:
+            card["image"] = png(curves["worst.image"][place])
+        if place is not None and "worst.phi" in curves:
+            phi, trained = curves["worst.phi"][place], curves["worst.trained_on"][place]
+            target = float(curves["worst.phi_target"][place])
+            plot = figures.in_out(f"record{number}", phi[trained == 1], phi[trained == 0], target, name)
+            card["plot"] = _markup(plot)
+        found.append(card)
+    return found
+
+
+def png(image: NDArray[np.uint8]) -> str:
+    """A grey ``(H, W)`` or RGB ``(H, W, 3)`` image as a data address."""
+    from matplotlib.image import imsave
+
+    colour = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+    buffer, nothing = io.BytesIO(), {"Software": cast(str, None)}  # None leaves the entry out
+    imsave(buffer, np.ascontiguousarray(colour), format="png", metadata=nothing)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _histogram(scores: pd.DataFrame, headline: str) -> dict[str, Any]:
+    """The score histogram of the headline attack, and how many scores its end bars gather."""
+    if headline not in scores:
+        return {"histogram": None, "beyond": 0}
+    kept = scores[scores["evaluated"] == 1]
+    values, member = kept[headline].to_numpy(np.float64), kept["member"].to_numpy() == 1
+    drawn = figures.histogram(values[member], values[~member], headline)
+    return {"histogram": _markup(drawn), "beyond": figures.beyond(values)}
+
+
+def _markup(svg: str | None) -> Markup | None:
+    """Our own SVG, in which every text is escaped already."""
+    return None if svg is None else Markup(svg)  # noqa: S704

@@ -1,0 +1,64 @@
+"""The gate as JUnit XML: one test case a rule, so that a CI server shows it."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+from memberwise.report import sentence
+from memberwise.report.formats import number
+from memberwise.statistics.gate import judge, parse_rule
+
+# XML 1.0 has no way to write these at all, not even escaped.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(result: Mapping[str, Any]) -> str:
+    """The XML: broken rules are failures, undecided ones are skipped; without a gate one passed case, "audit"."""
+    cases = _cases(result)
+    outcomes = [passed for _, passed, _ in cases]
+    suite = ET.Element("testsuite", name="memberwise", tests=str(len(cases)), errors="0")
+    suite.set("failures", str(outcomes.count(False)))
+    suite.set("skipped", str(outcomes.count(None)))
+    suite.set("time", f"{number(result.get('seconds')) or 0:.3f}")
+    suite.set("timestamp", _clean(result.get("created") or ""))
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(result):
+        ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
+    for name, passed, reason in cases:
+        case = ET.SubElement(suite, "testcase", classname="memberwise.gate", name=_clean(name), time="0")
+        if not passed:
+            kind = "skipped" if passed is None else "failure"
+            ET.SubElement(case, kind, message=_clean(reason)).text = _clean(sentence.attack_sentence(result))
+    ET.SubElement(suite, "system-out").text = _clean(sentence.verdict_sentence(result))
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _cases(result: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
+    """Name, outcome and reason of each rule, judged one by one as the gate judged them together."""
+    gate = result["verdict"]["gate"]
+    if not gate:
+        return [("audit", True, "")]
+    verdicts = [judge([parse_rule(rule)], result["attacks"], result["headline"]) for rule in gate.split(";")]
+    return [(str(verdict.gate), verdict.passed, verdict.reason) for verdict in verdicts]
+
+
+def _properties(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = [
+        ("memberwise_version", str(result["memberwise_version"])),
+        ("seed", str(result["seed"])),
+        ("data", str(result["data"].get("source"))),
+        ("sha256", str(result["data"].get("sha256"))),
+        ("headline", str(result["headline"])),
+    ]
+    found += [(key.label, str(key.figure)) for key in sentence.key_figures(result)]
+    return found + [(f"warning {warning['code']}", warning["message"]) for warning in result.get("warnings") or []]
+
+
+def _clean(text: Any) -> str:
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text))

@@ -1,0 +1,136 @@
+"""``Result``: what an audit hands back in Python."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from memberwise.errors import StudyError
+from memberwise.report import files, sentence
+from memberwise.report.formats import DASH, rate, shown
+from memberwise.report.html import rates, render
+from memberwise.statistics.estimate import Estimate
+
+EXIT_CODES: dict[sentence.Outcome, int] = {"passed": 0, "no limit set": 0, "failed": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """One audit: its figures, the scores behind them and the curves.
+
+    Attributes:
+        data: what ``result.json`` holds (schema version 1).
+        scores: ``index, label, member, evaluated``, then one raw score column an attack, NaN where not scored.
+            HIGHER = MORE LIKELY A MEMBER.
+        curves: ROC points and what the figures are drawn from, as in ``curves.npz``.
+        folder: the run folder, or None where nothing was written.
+    """
+
+    data: dict[str, Any]
+    scores: pd.DataFrame
+    curves: dict[str, NDArray[Any]] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Result:
+        """The result of a finished run.
+
+        Raises:
+            RunFolderError: the folder does not hold one.
+        """
+        return cls(*files.read_all(Path(folder)), Path(folder))
+
+    def tpr(self, at_fpr: float, attack: str | None = None) -> Estimate:
+        """The share of members recognised at a false-positive rate, with its interval; 0 to 1, higher leaks more.
+
+        Args:
+            at_fpr: one of the rates the study asked for.
+            attack: its name; the headline attack by default.
+
+        Raises:
+            StudyError: the attack was not run, or states no TPR at this rate.
+        """
+        rows = self._attack(attack).get("tpr_at_fpr") or []
+        row = next((row for row in rows if math.isclose(row["fpr"], at_fpr, rel_tol=1e-9)), None)
+        if row is None or row.get("value") is None:
+            raise StudyError(
+                f"there is no TPR of {attack or self.data['headline']} at a false-positive rate of {at_fpr}",
+                expected=", ".join(f"{row['fpr']:g}" for row in rows if row.get("value") is not None) or "none at all",
+                fix="ask for one of these, or audit again with --fpr",
+            )
+        return _estimate(row)
+
+    def auc(self, attack: str | None = None) -> Estimate:
+        """The chance that a member is ranked above a non-member, with its interval; 0.5 is guessing.
+
+        Raises:
+            StudyError: the attack was not run, or has no AUC.
+        """
+        found = self._attack(attack).get("auc")
+        if found is None:
+            raise StudyError(f"{attack or self.data['headline']} has no AUC")
+        return _estimate(found)
+
+    def _attack(self, name: str | None) -> dict[str, Any]:
+        found = sentence.attack_named(self.data, name)
+        if found is None:
+            raise StudyError(
+                f"the attack {name or self.data['headline']} was not run",
+                expected=", ".join(attack["name"] for attack in self.data["attacks"]) or "none ran",
+            )
+        return found
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the gate passed; None where it could not be decided, or there is none."""
+        return {"passed": True, "failed": False}.get(sentence.outcome(self.data))
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns: 0 gate passed or none set, 1 failed, 3 inconclusive."""
+        return EXIT_CODES[sentence.outcome(self.data)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``result.json`` holds, as plain values; a copy."""
+        return dict(files.json_values(self.data))
+
+    def to_json(self) -> str:
+        """``result.json`` as text."""
+        return files.to_json(self.data)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the report, one file that needs nothing else; returns its path."""
+        files.write_text(Path(path), render(files.json_values(self.data), self.scores, self.curves))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"<Result {sentence.outcome(self.data)}: {sentence.attack_sentence(self.data)}>"
+
+    def _repr_html_(self) -> str:
+        """A compact table for notebooks."""
+        columns = rates(self.data)
+        heads = ["attack", "AUC", *(f"TPR at {rate(fpr)} FPR" for fpr in columns), "balanced accuracy"]
+        lines = []
+        for attack in self.data["attacks"]:
+            rows = {row["fpr"]: row for row in attack.get("tpr_at_fpr") or []}
+            figures = [shown(attack.get("auc"), "number"), *(shown(rows.get(fpr)) for fpr in columns)]
+            figures.append(shown(attack.get("balanced_accuracy")))
+            name = attack["name"] + (" (headline)" if attack["name"] == self.data["headline"] else "")
+            lines.append("".join(f"<td>{escape(str(cell or DASH))}</td>" for cell in [name, *figures]))
+        head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        return (
+            f"<p>{escape(sentence.verdict_sentence(self.data))}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _estimate(found: dict[str, Any]) -> Estimate:
+    fields: dict[str, Any] = {name: found.get(name) for name in Estimate.__dataclass_fields__}
+    return Estimate(**fields)

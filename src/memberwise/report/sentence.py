@@ -1,0 +1,203 @@
+"""The result in plain words, for the HTML report, the terminal, JUnit and the model card alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from memberwise.report.formats import DASH, Json, Shown, count, number, percent, plain, rate, shown, spoken
+
+Outcome = Literal["passed", "failed", "inconclusive", "no limit set"]
+
+
+def attack_named(result: Json, name: str | None = None) -> dict[str, Any] | None:
+    """The attack called ``name`` (the headline by default), or None where it was not run."""
+    wanted = result["headline"] if name is None else name
+    attacks: list[dict[str, Any]] = result["attacks"]
+    return next((attack for attack in attacks if attack["name"] == wanted), None)
+
+
+def leading_rate(attack: Json | None) -> dict[str, Any] | None:
+    """The row of ``tpr_at_fpr`` to speak of: the smallest FPR the records resolve, else the best there is."""
+    stated: list[dict[str, Any]] = (attack or {}).get("tpr_at_fpr") or []
+    rows = [row for row in stated if number(row.get("value")) is not None]
+    for mark in ("yes", "weak"):
+        if found := [row for row in rows if row["resolvable"] == mark]:
+            return min(found, key=lambda row: row["fpr"])
+    # Where the records resolve nothing, the largest FPR is the least wrong.
+    return max(rows, key=lambda row: row["fpr"], default=None)
+
+
+def interval_words(result: Json) -> str:
+    """ "95% interval", or "interval" where the study does not state its confidence."""
+    confidence = number(((result.get("study") or {}).get("statistics") or {}).get("confidence"))
+    return "interval" if confidence is None else f"{rate(confidence)} interval"
+
+
+def outcome(result: Json) -> Outcome:
+    """What the gate says; without a rule there is nothing to pass or fail."""
+    verdict = result["verdict"]
+    if not verdict.get("gate"):
+        return "no limit set"
+    passed = verdict.get("passed")
+    return "inconclusive" if passed is None else "passed" if passed else "failed"
+
+
+def attack_sentence(result: Json) -> str:
+    """What the headline attack does, for a reader who has never heard of a ROC curve."""
+    attack, name = attack_named(result), result["headline"]
+    if attack is None:
+        reasons = [skip["reason"] for skip in result.get("skipped") or [] if skip["name"] == name]
+        return f"The headline attack, {name}, was not run{': ' + reasons[0] if reasons else ''}."
+    row = leading_rate(attack)
+    if row is None:
+        auc = attack.get("auc")
+        return (
+            f"Shown one training record and one other record, the attack {name} ranks the training record higher in "
+            f"{spoken(auc, 'share', interval_words(result))} of cases; guessing would reach 50%."
+            if shown(auc)
+            else f"The attack {name} gave neither a TPR nor an AUC."
+        )
+    low = number(row.get("low"))
+    guess = f"guessing would reach {rate(row['fpr'])}"
+    if low is None:
+        guess += ", and these records are too few to state how sure this figure is"
+    elif low <= row["fpr"]:
+        guess = f"that cannot be told apart from guessing, which reaches {rate(row['fpr'])}"
+    return (
+        f"If {rate(row['fpr'])} of outsiders may be wrongly accused, the attack {name} recognises "
+        f"{spoken(row, 'share', interval_words(result))} of the training records; {guess}."
+    )
+
+
+def gate_sentence(result: Json) -> str:
+    """What the stated limit says about it."""
+    verdict, state = result["verdict"], outcome(result)
+    if state == "no limit set":
+        return "No limit was set for this audit, so there is nothing to pass or fail."
+    lead = {
+        "passed": "The stated limit is kept",
+        "failed": "The stated limit is exceeded",
+        "inconclusive": "These records cannot decide whether the stated limit is kept",
+    }[state]
+    reason = str(verdict.get("reason") or "").strip().rstrip(".")
+    return f"{lead} ({verdict['gate']}){': ' + reason if reason else ''}."
+
+
+def verdict_sentence(result: Json) -> str:
+    """The whole verdict: the headline attack's figure and what the limit says about it."""
+    return f"{attack_sentence(result)} {gate_sentence(result)}"
+
+
+def member_share(data: Json) -> str:
+    """The share of members among the audited records."""
+    members, others = number(data.get("members")), number(data.get("nonmembers"))
+    return percent(members / (members + others)) if members and others else "an unstated share"
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One figure with one line of what it means."""
+
+    label: str
+    figure: Shown
+    meaning: str
+
+
+def key_figures(result: Json) -> list[KeyFigure]:
+    """The headline attack's figures; those it does not have are left out."""
+    attack = attack_named(result) or {}
+    row = leading_rate(attack)
+    found: list[tuple[str, Shown | None, str]] = []
+    if row is not None:
+        meaning = f"of training records recognised when {rate(row['fpr'])} of outsiders are wrongly accused"
+        marks = {"weak": "; few outsiders to judge this by", "no": "; too few outsiders to judge this by"}
+        found.append((f"TPR at {rate(row['fpr'])} FPR", shown(row), meaning + marks.get(row["resolvable"], "")))
+    found += [
+        (
+            "AUC",
+            shown(attack.get("auc"), "number"),
+            "chance that a training record is ranked above another record; 0.5 is guessing, 1 is certain",
+        ),
+        (
+            "Balanced accuracy",
+            shown(attack.get("balanced_accuracy")),
+            "of yes-or-no answers right with one fixed threshold; 50% is guessing",
+        ),
+        (
+            "Precision",
+            shown(attack.get("precision")),
+            f"of the records called members are members; {member_share(result['data'])} of those asked about are",
+        ),
+    ]
+    return [KeyFigure(label, figure, meaning) for label, figure, meaning in found if figure is not None]
+
+
+def threshold_words(attack: Json) -> str:
+    """Where the attack's threshold was chosen; a dash where it has none."""
+    threshold = attack.get("threshold") or {}
+    names = {"shadows": "shadow models", "population": "population", "half": "a random half"}
+    chosen = threshold.get("chosen_on")
+    return names.get(chosen, str(chosen)) if chosen else DASH
+
+
+def assumptions(result: Json) -> list[str]:
+    """What the headline attack's owner must have, one sentence a need."""
+    attack, models = attack_named(result) or {}, (result.get("shadow") or {}).get("count")
+    how_many = f"{count(models)} models" if models else "models"
+    words = {
+        "answered label": "sees which class the model answers for a record, and nothing more",
+        "scores": "sees the model's scores for a record (defended answers included, as they are served)",
+        "probabilities": "sees the model's probabilities for a record",
+        "logits": "sees the model's logits for a record",
+        "true label": "knows the true label of a record",
+        "shadow models (OUT)": f"can train {how_many} like the target, without the record in question",
+        "shadow models (IN and OUT)": f"can train {how_many} like the target, with and without the record in question",
+        "population": "has other records of the same kind which no model was trained on",
+    }
+    found = []
+    for need in attack.get("needs") or []:
+        bare = need.removesuffix(" (full vector)")
+        found.append(words.get(bare, need) + (", for every class" if bare != need else ""))
+    return found
+
+
+def limits(result: Json) -> list[str]:
+    """What the intervals speak about, and what they do not."""
+    data, found = result["data"], []
+    found.append(
+        "The intervals speak about records: how far the figures could be off had other records been audited on this "
+        "one model. They do not speak about retraining: the same recipe trained again may leak more or less."
+    )
+    found.append(
+        f"They rest on {count(data.get('members'))} members and {count(data.get('nonmembers'))} non-members. A "
+        "false-positive rate of which the non-members give fewer than ten expected cases is marked weak; where they "
+        "cannot bound it at all it is marked too few, and no interval is valid."
+    )
+    found.append(
+        "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "
+        "more records; a low figure is no proof of privacy."
+    )
+    found.append(
+        f"Precision depends on how common members are among the records asked about: here {member_share(data)}. Where "
+        "they are rarer, more of the accused are innocent than it says."
+    )
+    return found
+
+
+def epsilon_sentence(result: Json) -> str:
+    """The epsilon figure with its basis, or why there is none."""
+    epsilon = result.get("epsilon")
+    value = number((epsilon or {}).get("value"))
+    if epsilon is None or value is None:
+        return "No bound on epsilon is stated for this audit."
+    head = (
+        f"Lower bound on epsilon: {plain(value)} at {percent(epsilon.get('confidence'), 0)} confidence, "
+        f"delta {plain(epsilon.get('delta'))} ({epsilon.get('method')}; basis: {epsilon.get('basis')})."
+    )
+    if "descriptive" in str(epsilon.get("basis")):
+        return head + (
+            " It describes the records of this one run, which are not independent trainings: it is no statement about "
+            "the training algorithm, and no limit may be set on it."
+        )
+    return head + " A training algorithm which promises a smaller epsilon than this does not keep its promise."

@@ -1,0 +1,68 @@
+import copy
+import io
+
+import pytest
+from rich.console import Console
+
+from memberwise.report import compare
+
+
+def _rows(first, second):
+    return {(row.attack, row.figure): row for row in compare.compare(first, second, ("A", "B"))}
+
+
+@pytest.fixture
+def pair(audit):
+    return audit.result, copy.deepcopy(audit.result)
+
+
+def test_a_run_cannot_be_told_from_itself(pair):
+    rows = [row for row in compare.compare(*pair) if row.attack]
+    assert len(rows) == 9 * 4
+    assert {row.finding for row in rows} == {"cannot tell apart", "no interval"}
+    assert all((row.finding == "no interval") == (row.figure == "TPR at 0.1% FPR") for row in rows)
+    assert compare.notes(*pair) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "finding"),
+    [(0.70, 0.72, "A leaks less"), (0.40, 0.42, "B leaks less"), (0.50, 0.55, "cannot tell apart")],
+)
+def test_only_intervals_that_part_are_told_apart(pair, low, high, finding):
+    first, second = pair
+    first["attacks"][1]["auc"] |= {"value": 0.6, "low": 0.55, "high": 0.65}
+    second["attacks"][1]["auc"] |= {"value": (low + high) / 2, "low": low, "high": high}
+    row = _rows(first, second)["loss", "AUC"]
+    assert row.finding == finding
+    assert row.first == "0.600 (0.550\u20130.650)"
+
+
+def test_accuracies_and_what_is_in_one_run_only(pair):
+    first, second = pair
+    second["target"]["test_accuracy"] = 0.9573
+    second["attacks"].pop(3)
+    second["attacks"][1]["auc"] = None
+    del second["attacks"][2]["tpr_at_fpr"][0]
+    second["data"]["sha256"] = "cd"
+    second["headline"] = "loss"
+    rows = _rows(first, second)
+    assert rows["", "target's test accuracy"].finding == "changes by 1.0 points"
+    assert rows["loss", "AUC"].finding == "not in both"
+    assert ("confidence", "TPR at 10% FPR") not in rows
+    assert ("confidence", "TPR at 1% FPR") in rows
+    assert compare.notes(first, second) == [
+        "the runs audit different data",
+        "the headline attacks differ: lira-online-fixed and loss",
+        "in one run only: top-one-search",
+    ]
+
+
+def test_the_table_fits_and_prints_markup_as_it_is(pair):
+    pair[0]["attacks"][0]["name"] = pair[1]["attacks"][0]["name"] = "[red]gap"
+    file = io.StringIO()
+    Console(file=file, width=100).print(compare.table(compare.compare(*pair), ("runs/a", "runs/b")))
+    text = file.getvalue()
+    assert "[red]gap" in text
+    assert "runs/a" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("lira-online-fixed") == 1

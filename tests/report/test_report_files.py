@@ -1,0 +1,170 @@
+import json
+import os
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from memberwise.errors import RunFolderError
+from memberwise.report import files, sentence
+from memberwise.report.junit import junit
+from memberwise.report.modelcard import model_card
+
+WRITTEN = {"result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"}
+
+
+def _write(audit, folder):
+    files.write_all(folder, audit.result, audit.scores, audit.curves)
+    return folder
+
+
+@pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
+def test_what_is_written_reads_back(which, request, tmp_path):
+    audit = request.getfixturevalue(which)
+    folder = _write(audit, tmp_path / "runs" / "one")
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    result, scores, curves = files.read_all(folder)
+    assert result == files.json_values(audit.result)
+    expected = audit.scores.sort_values("index", ignore_index=True)
+    pd.testing.assert_frame_equal(scores, expected, check_dtype=False, rtol=0, atol=0)
+    assert curves.keys() == audit.curves.keys()
+    for name, curve in audit.curves.items():
+        np.testing.assert_array_equal(curves[name], curve)
+        assert curves[name].dtype == curve.dtype
+
+
+def test_writing_twice_gives_the_same_bytes(audit, tmp_path):
+    first, second = _write(audit, tmp_path / "a"), _write(audit, tmp_path / "b")
+    for name in WRITTEN:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit):
+    audit.result["attacks"][0]["auc"]["value"] = np.float64("nan")
+    audit.result["target"]["train_loss"] = float("inf")
+    audit.result["data"]["records"] = np.int64(70000)
+    audit.result["study"]["fprs"] = np.array([0.5, np.nan])
+    text = files.to_json(audit.result)
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    back = json.loads(text, parse_constant=refuse)
+    assert list(back) == list(audit.result)
+    assert back["attacks"][0]["auc"]["value"] is back["target"]["train_loss"] is None
+    assert back["data"]["records"] == 70000
+    assert back["study"]["fprs"] == [0.5, None]
+    assert back["records"]["worst"][0]["member"] in (0, 1)
+
+
+def test_the_scores_are_sorted_exact_and_empty_where_there_is_none(audit):
+    audit.scores.loc[audit.scores["index"].idxmin(), ["loss", "gap"]] = [0.1 + 0.2, np.nan]
+    head, first, *rows = files.to_csv(audit.scores).splitlines()
+    assert head.split(",")[:6] == ["index", "label", "member", "evaluated", "gap", "loss"]
+    index = [int(row.split(",")[0]) for row in [first, *rows]]
+    assert index == sorted(index)
+    assert first.split(",")[4:6] == ["", "0.30000000000000004"]
+
+
+def test_a_label_that_reads_like_a_missing_value_stays(audit, tmp_path):
+    audit.scores["label"] = "NA"
+    _, scores, _ = files.read_all(_write(audit, tmp_path))
+    assert set(scores["label"]) == {"NA"}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    files.write_text(path, "old")
+
+    def full(_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_result_is_written_last(audit, tmp_path, monkeypatch):
+    order = []
+    write = files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda path, content: (order.append(path.name), write(path, content)))
+    _write(audit, tmp_path)
+    assert order[-1] == "result.json"
+    assert set(order) == WRITTEN
+
+
+@pytest.mark.parametrize("name", ["result.json", "scores.csv", "curves.npz"])
+def test_a_missing_or_broken_file_is_named(audit, tmp_path, name):
+    folder = _write(audit, tmp_path)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(RunFolderError, match="not the folder of a finished run"):
+        files.read_all(folder)
+    (folder / name).unlink()
+    with pytest.raises(RunFolderError, match=name):
+        files.read_all(folder)
+
+
+def test_another_schema_is_refused(audit, tmp_path):
+    audit.result["schema_version"] = 2
+    with pytest.raises(RunFolderError, match="schema_version 1"):
+        files.read_all(_write(audit, tmp_path))
+
+
+def _gate(audit, *rules):
+    attack = sentence.attack_named(audit.result)
+    attack["auc"] |= {"low": 0.6, "high": 0.7}
+    audit.result["verdict"] = {"gate": "; ".join(rules) or None, "passed": None, "reason": "several"}
+    root = ET.fromstring(junit(audit.result).encode())
+    return root.find("testsuite")
+
+
+def test_each_rule_is_a_test_case_with_its_own_outcome(audit):
+    suite = _gate(audit, "auc>0.55", "auc>0.65", "lira-online-fixed:auc>0.75")
+    assert {key: suite.get(key) for key in ("tests", "failures", "skipped", "errors")} == {
+        "tests": "3", "failures": "1", "skipped": "1", "errors": "0",
+    }  # fmt: skip
+    cases = suite.findall("testcase")
+    assert [case.get("name") for case in cases] == ["auc>0.55", "auc>0.65", "lira-online-fixed:auc>0.75"]
+    assert [[child.tag for child in case] for case in cases] == [["failure"], ["skipped"], []]
+    assert "0.6 to 0.7" in cases[0].find("failure").get("message")
+
+
+def test_without_a_gate_one_case_passes(audit):
+    suite = _gate(audit)
+    assert [case.get("name") for case in suite.findall("testcase")] == ["audit"]
+    assert suite.get("failures") == suite.get("skipped") == "0"
+
+
+def test_the_properties_hold_the_figures_with_their_intervals(audit):
+    found = {p.get("name"): p.get("value") for p in _gate(audit).iter("property")}
+    assert found["headline"] == "lira-online-fixed"
+    assert found["AUC"].endswith("(0.600\u20130.700)")
+    assert found["sha256"] == "ab" * 32
+
+
+def test_hostile_text_is_still_xml(hostile):
+    root = ET.fromstring(junit(hostile.result).encode())
+    assert "<script>" in root.find("testsuite/system-out").text
+    assert "\N{REPLACEMENT CHARACTER}" in root.find("testsuite/system-out").text
+
+
+def test_the_model_card_says_what_how_much_and_how_sure(audit):
+    card = model_card(audit.result)
+    assert card.startswith("## Privacy: membership inference\n")
+    assert "1,500 of its training records (members) and 1,500 other records" in card
+    assert "with 64 shadow models" in card
+    assert "| AUC | " in card
+    assert "95% interval" in card
+    assert "do not speak about retraining" in card
+    assert "**Limits**" in card
+
+
+def test_the_model_card_bears_gaps(bare):
+    assert "without shadow models" in model_card(bare.result)
+
+
+def test_the_model_card_bears_malice(hostile):
+    assert "<script>" not in model_card(hostile.result).replace("\\<script\\>", "")

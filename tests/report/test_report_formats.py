@@ -1,0 +1,56 @@
+import pytest
+
+from memberwise.report import formats
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.1234, "12.3%"), (0.5, "50.0%"), (1.0, "100.0%"), (0.0, "0.0%"), (0.0042, "0.42%"), (0.00042, "0.042%"),
+        (0.9996, "99.960%"), (0.995, "99.50%"), (-0.02, "-2.0%"), (None, "\u2013"),
+        (float("nan"), "\u2013"), (1, "100.0%"),
+    ],
+)  # fmt: skip
+def test_a_share_gets_the_digits_it_deserves(share, text):
+    assert formats.percent(share) == text
+
+
+@pytest.mark.parametrize(("fpr", "text"), [(0.1, "10%"), (0.01, "1%"), (0.001, "0.1%"), (1e-5, "0.001%")])
+def test_a_rate_is_spoken_without_idle_zeros(fpr, text):
+    assert formats.rate(fpr) == text
+
+
+def _estimate(value, low, high):
+    return {"value": value, "low": low, "high": high, "n_members": 1500, "n_nonmembers": 20, "method": "DeLong"}
+
+
+def test_an_estimate_shows_interval_numbers_and_method():
+    figure = formats.shown(_estimate(0.1234, 0.1, 0.15))
+    assert str(figure) == "12.3% (10.0\u201315.0%)"
+    assert figure.basis == "1,500 members, 20 non-members; DeLong"
+    assert str(formats.shown(_estimate(0.61234, 0.6, 0.62), "number")) == "0.612 (0.600\u20130.620)"
+
+
+def test_the_ends_of_an_interval_have_the_digits_of_the_value():
+    assert formats.shown(_estimate(0.0, 0.0, 0.0024)).interval == "0.00\u20130.24%"
+    assert formats.shown(_estimate(0.0042, 0.0, 0.0712)).interval == "0.00\u20137.12%"
+    assert formats.shown(_estimate(0.01, -0.02, 0.04)).interval == "-2.0 to 4.0%"
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (0.1, None), (None, 0.3), (0.1, float("nan"))])
+def test_half_an_interval_is_none(low, high):
+    assert str(formats.shown(_estimate(0.2, low, high))) == "20.0% (no interval)"
+
+
+@pytest.mark.parametrize("estimate", [None, {}, _estimate(None, 0.1, 0.2), _estimate(float("inf"), 0.1, 0.2)])
+def test_no_figure_is_none(estimate):
+    assert formats.shown(estimate) is None
+    assert formats.spoken(estimate) == "not available"
+
+
+def test_small_words():
+    assert formats.count(12345) == "12,345"
+    assert formats.count(None) == formats.plain(None) == formats.seconds(None) == formats.points(None, 0.5) == "\u2013"
+    assert formats.points(0.98, 0.9) == "8.0 points"
+    assert formats.plain(1e-5) == "1e-5"
+    assert formats.plain(13.28312) == "13.28"

@@ -1,0 +1,225 @@
+import base64
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from memberwise.report import html
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags with their attributes, text, and whether every tag is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.text, self.tables, self.cells = [], [], [], 0, []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> out of order"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+            if "td" in self.open:
+                self.cells.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+    def of(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def _render(audit):
+    return html.render(audit.result, audit.scores, audit.curves)
+
+
+@pytest.fixture
+def page(audit):
+    return Page(_render(audit))
+
+
+def test_the_page_is_well_formed_and_ids_are_unique(page):
+    assert page.open == []
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    inner = {attrs["href"][1:] for attrs in page.of("a")}
+    assert inner <= set(ids)
+
+
+@pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
+def test_the_page_needs_nothing_and_runs_nothing(which, request):
+    text = _render(request.getfixturevalue(which))
+    page = Page(text)
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "embed", "form", "base"}
+    assert not [key for _, attrs in page.tags for key in attrs if key.startswith("on")]
+    assert all(attrs["src"].startswith("data:image/png;base64,") for attrs in page.of("img"))
+    assert all(attrs["href"].startswith("#") for _, attrs in page.tags if "href" in attrs)
+    assert not re.search(r"@import|url\((?!#)", text)
+    policy = [attrs["content"] for attrs in page.of("meta") if attrs.get("http-equiv")]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    if which != "hostile":
+        assert "http" not in text.replace("http-equiv", "")
+
+
+def test_hostile_strings_are_shown_as_they_are(hostile):
+    text = _render(hostile)
+    page = Page(text)
+    assert page.open == []
+    assert "<script" not in text
+    assert page.words.count("<script>alert('x')</script> & \"quoted\"") > 30
+
+
+def test_nothing_that_may_be_missing_is_needed(bare):
+    page = Page(_render(bare))
+    assert page.open == []
+    assert "No shadow models were trained" in page.words
+    assert "No limit set" in page.words
+    assert "There were none." in page.words
+    assert "nan" not in page.words.lower()
+    assert "None" not in page.words.replace("None are listed", "")
+
+
+def test_no_attacks_at_all_still_makes_a_page(bare):
+    bare.result["attacks"], bare.curves = [], {}
+    assert "was not run" in Page(_render(bare)).words
+
+
+def test_every_part_is_there_and_in_order(page):
+    sections = [attrs["id"] for attrs in page.of("section")]
+    assert sections == [
+        "accuracy",
+        "attacks",
+        "roc",
+        "scores",
+        "records",
+        "parts",
+        "attacker",
+        "limits",
+        "warnings",
+        "study",
+    ]
+    for words in (
+        "Inconclusive", "named before the run", "target beats its shadow models", "learning_rate = 0.05",
+        "needs logits; the target answers probabilities", "do not speak about retraining", "female", "optimistic",
+        "ab" * 32, "memberwise 0.1.0", "seed 1", "2026-03-04", "100.0%", "94.7%", "5.3 points",
+    ):  # fmt: skip
+        assert words in page.words
+    assert len(page.of("article")) == len(page.of("img")) == 12
+    assert len(page.of("svg")) == 14
+
+
+def test_every_table_has_a_caption_and_every_picture_words(page):
+    assert len(page.of("table")) == len(page.of("caption"))
+    assert all(attrs["aria-label"] for attrs in page.of("svg"))
+    assert all(attrs["alt"] for attrs in page.of("img"))
+    assert page.of("html") == [{"lang": "en"}]
+    assert len(page.of("h1")) == 1
+
+
+def test_no_estimate_is_bare(audit):
+    text = _render(audit)
+    rows = re.findall(r"<tr[^>]*>.*?</tr>", text.split('id="attacks"')[1].split("</section>")[0], flags=re.S)[1:]
+    assert len(rows) == len(audit.result["attacks"])
+    for row in rows:
+        cells = re.findall(r'<td title="([^"]+)">(.*?)</td>', row)
+        assert len(cells) == 7
+        for basis, cell in cells:
+            assert "members" in basis
+            assert re.search(r"<small>[\d.]+\u2013[\d.]+%?</small>|too few", cell)
+
+
+def test_marks_of_resolution_are_shown(audit):
+    rows = audit.result["attacks"][7]["tpr_at_fpr"]
+    rows[1]["resolvable"] = "weak"
+    cells = Page(_render(audit)).cells
+    assert cells.count("weak") == 1
+    assert cells.count("too few") == len(audit.result["attacks"])
+
+
+def test_the_same_input_gives_the_same_bytes(audit):
+    assert _render(audit) == _render(audit)
+
+
+def test_the_report_is_small_and_quick(audit):
+    colour = np.random.default_rng(1).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    audit.curves["worst.image"] = colour
+    start = time.process_time()
+    text = _render(audit)
+    assert time.process_time() - start < 5
+    assert len(text) < 1_500_000
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (32, 20, 3)])
+def test_a_thumbnail_holds_the_pixels(shape):
+    from matplotlib.image import imread
+
+    image = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    address = html.png(image)
+    read = imread(__import__("io").BytesIO(base64.b64decode(address.split(",")[1])))
+    expected = image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
+    np.testing.assert_array_equal(np.round(read[..., :3] * 255), expected)
+
+
+def test_records_without_shadow_models_become_a_table(audit):
+    for key in ("worst.phi", "worst.phi_target", "worst.trained_on"):
+        del audit.curves[key]
+    page = Page(_render(audit))
+    assert not page.of("article")
+    assert len(page.of("img")) == 12
+    assert audit.result["records"]["worst"][0]["index"] == int(audit.curves["worst.index"][0])
+
+
+def test_the_plot_of_a_record_is_found_by_its_index(audit):
+    order = np.arange(12)[::-1]
+    expected = [card["plot"] for card in html.worst_records(audit.result, audit.curves)]
+    for key in [key for key in audit.curves if key.startswith("worst.")]:
+        audit.curves[key] = audit.curves[key][order]
+    assert [card["plot"] for card in html.worst_records(audit.result, audit.curves)] == expected
+
+
+def test_models_left_out_for_a_record_are_not_drawn(audit):
+    trained = audit.curves["worst.trained_on"][0]
+    card = html.worst_records(audit.result, audit.curves)[0]
+    assert f"IN ({(trained == 1).sum()})" in card["plot"]
+    assert f"OUT ({(trained == 0).sum()})" in card["plot"]
+    assert (trained == -1).sum() == 2
+
+
+def test_records_that_are_not_evaluated_are_not_drawn(audit):
+    kept = audit.scores["evaluated"] == 1
+    drawn = kept & audit.scores["lira-online-fixed"].notna() & (audit.scores["member"] == 1)
+    assert f"members ({drawn.sum():,})" in _render(audit)
+    assert not kept.all()
+
+
+def test_many_classes_scroll_and_few_do_not(audit):
+    assert 'class="scroll tall"' not in _render(audit)
+    audit.result["records"]["per_class"] *= 3
+    assert _render(audit).count('class="scroll tall"') == 1
+
+
+def test_the_study_is_toml_that_reads_back(audit, hostile):
+    import tomllib
+
+    study = audit.result["study"] | {"answer": [{"name": "round", "digits": 2}], "long": ["a, b]" * 9, "c" * 60]}
+    back = tomllib.loads(html.study_text(study))
+    assert back == {**study, "data": {key: value for key, value in study["data"].items() if value is not None}}
+    assert "hidden = [200, 200]" in html.study_text(study)
+    assert tomllib.loads(html.study_text(hostile.result["study"]))
