@@ -59,6 +59,7 @@ def assign_roles(dataset: Dataset, wants: Wants, seeds: Seeds) -> tuple[Dataset,
         if not len(pool.rows) and dataset.test is not None:
             pool = _Pool(_free(dataset.test, given, units), units, seeds)
         _members_of_target(rows, counts, units, seeds)
+        _check_disjoint(rows, units)
     sizes = counts | {role: len(chosen) for role, chosen in rows.items()}
     counts |= _defaults(sizes, len(pool.rows) - sum(counts.values()), len(train_part), "train_rows" in given)
     pool.check(counts, dataset.source)
@@ -175,7 +176,7 @@ def _paired(
     paired_nonmembers = nonmembers
     if len(nonmembers) > len(members):
         paired_nonmembers, surplus = take(nonmembers, len(members), units, rng)
-    for name, some in (("members", members), ("non-members", paired_nonmembers)):
+    for name, some in (("members", rows["members"]), ("non-members", nonmembers), ("members", members)):
         if not len(some):
             raise DataError(
                 f"no records are left for {name}",

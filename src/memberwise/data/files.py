@@ -81,7 +81,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise _not_a("an .npz file", path, "no zip archive, or one that is cut off")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if "allow_pickle" in str(error):
             raise DataError(
@@ -90,6 +90,10 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 fix="save numbers, or texts of fixed width: numpy.asarray(names, dtype=str)",
             ) from error
         raise _not_a("an .npz file", path, error) from error
+    other = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if other:
+        raise _not_a("an .npz file", path, f"{', '.join(other)} in it, which is no array")
+    return arrays
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
