@@ -74,7 +74,7 @@ def test_auc_is_that_of_two_gaussians(name):
 @pytest.mark.parametrize("name", ["lira-online", "lira-online-fixed"])
 @pytest.mark.parametrize(("sd_in", "sd_out"), [(0.5, 2.0), (2.0, 0.5)])
 def test_in_and_out_have_their_own_spreads(name, sd_in, sd_out):
-    """Equal means: |phi - mu| decides, and P(|in| < |out|) = 2/pi arctan(sd_out/sd_in); swapped spreads give 1 - AUC."""
+    """Equal means: P(|in| < |out|) = 2/pi arctan(sd_out/sd_in) is the AUC; swapped spreads give 1 - AUC."""
     signals, member = gaussian_table(np.random.default_rng(3), 4000, 128, sd_in=sd_in, sd_out=sd_out)
     expected = 2 / np.pi * np.arctan(max(sd_in, sd_out) / min(sd_in, sd_out))
     assert roc_auc_score(member, score(name, signals)) == pytest.approx(expected, abs=0.02)
@@ -94,7 +94,9 @@ def test_offline_is_one_sided():
 def test_copies_of_a_query_change_nothing(name):
     signals, _ = gaussian_table(np.random.default_rng(4), 50, 8, gap=1.0)
     copies = replace(
-        signals, target=answers_of(signals.target.phi.repeat(3, 2)), shadows=answers_of(signals.shadows.phi.repeat(3, 2))
+        signals,
+        target=answers_of(signals.target.phi.repeat(3, 2)),
+        shadows=answers_of(signals.shadows.phi.repeat(3, 2)),
     )
     np.testing.assert_allclose(score(name, copies), score(name, signals), rtol=1e-6)
 

@@ -1,0 +1,194 @@
+"""What every attack promises, and the registry. A new attack is one row of ``TABLE``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from attack_tables import full_table, of_records
+from sklearn.metrics import roc_auc_score
+
+from memberwise.attacks import ATTACKS, Attack, Needs, choose, run_attacks, shadow_scores
+from memberwise.attacks.registry import by_name
+from memberwise.errors import StudyError
+from memberwise.seeds import Seeds
+from memberwise.signals.read import read_answers
+
+VECTOR = "scores (full vector)"
+LABEL, BOTH, OUT = "true label", "shadow models (IN and OUT)", "shadow models (OUT)"
+# name: what it needs, where its threshold comes from
+TABLE = {
+    "gap": (["answered label", LABEL], 0.5),
+    "loss": (["scores", LABEL], "chosen"),
+    "confidence": ([VECTOR], "chosen"),
+    "entropy": ([VECTOR], "chosen"),
+    "mentr": ([VECTOR, LABEL], "chosen"),
+    "l2": ([VECTOR, LABEL], "chosen"),
+    "loss-classwise": (["scores", LABEL, BOTH], 0.0),
+    "confidence-classwise": ([VECTOR, LABEL, BOTH], 0.0),
+    "entropy-classwise": ([VECTOR, LABEL, BOTH], 0.0),
+    "mentr-classwise": ([VECTOR, LABEL, BOTH], 0.0),
+    "l2-classwise": ([VECTOR, LABEL, BOTH], 0.0),
+    "top-one": (["logits (full vector)"], "chosen"),
+    "top-one-search": (["logits (full vector)"], "search"),
+    "privacy-risk-score": ([VECTOR, LABEL, BOTH], 0.5),
+    "shokri": ([VECTOR, LABEL, BOTH], 0.5),
+    "lira-online": (["scores", LABEL, BOTH], "chosen"),
+    "lira-online-fixed": (["scores", LABEL, BOTH], "chosen"),
+    "lira-offline": (["scores", LABEL, OUT], "chosen"),
+    "lira-offline-fixed": (["scores", LABEL, OUT], "chosen"),
+    "rmia-online": (["scores", LABEL, BOTH, "population"], "chosen"),
+    "rmia-offline": (["scores", LABEL, OUT, "population"], "chosen"),
+    "attack-p": (["scores", LABEL, "population"], 0.9),
+}
+SEEDS = Seeds(0)
+EVERY = choose(["all"])
+FAST = [attack for attack in EVERY if attack.name != "shokri"]
+
+
+def scores_of(signals, attacks=EVERY, seeds=SEEDS):
+    return {outcome.attack.name: outcome.scores for outcome in run_attacks(signals, attacks, seeds)}
+
+
+def test_the_table_is_the_registry():
+    assert {name: (attack.needs.words(), attack.threshold) for name, attack in ATTACKS.items()} == TABLE
+    assert list(ATTACKS) == list(TABLE)
+    assert all(attack.source and attack.summary.endswith(".") for attack in ATTACKS.values())
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_every_attack_scores_every_record_and_finds_the_leak(kind):
+    signals, member = full_table(np.random.default_rng(1), 1200, leak=2.0, kind=kind)
+    for outcome in run_attacks(signals, EVERY, SEEDS):
+        if kind != "logits" and outcome.attack.needs.answers == "logits":
+            assert outcome.skipped == "needs logits; the target answers probabilities"
+            continue
+        assert outcome.skipped is None, outcome.attack.name
+        assert outcome.scores.shape == (1200,)
+        assert outcome.scores.dtype == np.float64
+        assert np.isfinite(outcome.scores).all(), outcome.attack.name
+        assert outcome.seconds >= 0
+        assert roc_auc_score(member, outcome.scores) > 0.55, outcome.attack.name
+
+
+def test_data_that_carry_nothing_give_chance():
+    """Mean AUC of 12 tables of 400 records: standard deviation 0.0084; the band is four of them."""
+    found: dict[str, list[float]] = {name: [] for name in ATTACKS}
+    for seed in range(12):
+        signals, member = full_table(np.random.default_rng(100 + seed))
+        for name, scores in scores_of(signals).items():
+            found[name].append(roc_auc_score(member, scores))
+    for name, aucs in found.items():
+        assert np.mean(aucs) == pytest.approx(0.5, abs=0.034), name
+
+
+def test_permuting_records_permutes_scores():
+    rng = np.random.default_rng(2)
+    signals, _ = full_table(rng, 300, leak=1.0, queries=2)
+    order = rng.permutation(300)
+    here, there = scores_of(signals, FAST), scores_of(of_records(signals, order), FAST)
+    for name in here:
+        np.testing.assert_allclose(there[name], here[name][order], rtol=1e-9, err_msg=name)
+
+
+def test_scores_do_not_depend_on_which_attacks_run():
+    signals, _ = full_table(np.random.default_rng(3), 200, leak=1.0)
+    together = scores_of(signals)
+    for attack in EVERY:
+        np.testing.assert_array_equal(scores_of(signals, [attack])[attack.name], together[attack.name])
+    assert (scores_of(signals, seeds=Seeds(1))["shokri"] != together["shokri"]).any()
+
+
+def test_attacks_change_nothing_in_the_table():
+    signals, _ = full_table(np.random.default_rng(4), 100)
+    arrays = [signals.target.log_p, signals.target.vectors, signals.shadows.log_p, signals.shadows.vectors]
+    arrays += [signals.trained_on, signals.labels, signals.population_target.log_p, signals.shadows.log_1mp]
+    before = [array.copy() for array in arrays]
+    run_attacks(signals, EVERY, SEEDS)
+    for array, copy in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_two_shadow_models_work_or_give_a_reason():
+    signals, _ = full_table(np.random.default_rng(5), 200, models=2, vectors=2)
+    outcomes = {outcome.attack.name: outcome for outcome in run_attacks(signals, EVERY, SEEDS)}
+    skipped = {name for name, outcome in outcomes.items() if outcome.skipped}
+    assert skipped == {"lira-online", "lira-online-fixed", "lira-offline", "lira-offline-fixed"}
+    assert "too few shadow models" in outcomes["lira-online"].skipped
+    for attack in EVERY:
+        for scores, member in shadow_scores(signals, attack, SEEDS):
+            assert len(scores) == len(member) == 200
+
+
+def test_what_is_missing_is_said():
+    signals, _ = full_table(np.random.default_rng(6), 60)
+    bare = replace(signals, shadows=None, population_target=None, population_shadows=None)
+    no_vectors = replace(
+        signals, target=replace(signals.target, vectors=None), shadows=replace(signals.shadows, vectors=None)
+    )
+    out_only = replace(signals, trained_on=np.zeros_like(signals.trained_on))
+    in_only = replace(signals, trained_on=np.ones_like(signals.trained_on))
+    labels = replace(signals, target=read_answers(signals.labels[None, :, None], signals.labels, "labels"))
+    for name, attack in ATTACKS.items():
+        needs, missing = attack.needs, attack.needs.missing
+        assert missing(signals) is None
+        assert (missing(bare) is None) == (needs.shadows == "none" and not needs.population), name
+        assert (missing(no_vectors) is None) == (not needs.vectors), name
+        assert (missing(out_only) is None) == (needs.shadows != "in+out"), name
+        assert (missing(in_only) is None) == (needs.shadows == "none"), name
+        assert (missing(labels) is None) == (name == "gap"), name
+
+
+def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_them_out():
+    signals, _ = full_table(np.random.default_rng(7), 100)
+    trained_on = signals.trained_on.copy()
+    trained_on[:, 90:] = 0
+    scores = scores_of(replace(signals, trained_on=trained_on), FAST)
+    for name in ("lira-offline", "lira-offline-fixed", "rmia-offline"):
+        assert np.isfinite(scores[name]).all()
+    for name in ("lira-online", "lira-online-fixed", "rmia-online"):
+        np.testing.assert_array_equal(np.isnan(scores[name]), np.arange(100) >= 90)
+
+
+def test_shadow_scores_come_from_shadow_models_in_the_targets_place():
+    signals, _ = full_table(np.random.default_rng(8), 400, leak=2.0)
+    found = shadow_scores(signals, ATTACKS["loss"], SEEDS, most=4)
+    assert len(found) == 4
+    for k, (scores, member) in enumerate(found):
+        np.testing.assert_array_equal(member, signals.trained_on[k] == 1)
+        np.testing.assert_array_equal(scores, signals.shadows.log_p[k, :, 0])
+    full = shadow_scores(signals, ATTACKS["mentr"], SEEDS)
+    assert len(full) == 6, "only six shadow models have full answers"
+    assert shadow_scores(replace(signals, shadows=None), ATTACKS["loss"], SEEDS) == []
+
+
+def test_choose_by_name_and_group_in_the_registrys_order():
+    assert [attack.name for attack in choose(["lira-online", "gap"])] == ["gap", "lira-online"]
+    assert choose(["all"]) == list(ATTACKS.values())
+    assert choose(["default"]) == [attack for attack in ATTACKS.values() if attack.default]
+    assert choose(["default", "loss", "loss"]) == choose(["default"])
+
+
+def test_choose_refuses_unknown_names_with_the_close_ones():
+    with pytest.raises(StudyError, match="no attack called 'lira-onlin'") as caught:
+        choose(["loss", "lira-onlin"])
+    assert "lira-online" in caught.value.expected
+    assert "memberwise list attacks" in caught.value.fix
+    with pytest.raises(StudyError, match="no attack called 'xyzzy'") as caught:
+        choose(["xyzzy"])
+    assert '"default", "all"' in caught.value.expected
+    with pytest.raises(StudyError, match="no attack is chosen"):
+        choose([])
+
+
+def test_a_name_used_twice_is_refused():
+    with pytest.raises(ValueError, match="two attacks are called gap"):
+        by_name([ATTACKS["gap"], ATTACKS["gap"]])
+
+
+def test_scores_of_a_wrong_shape_are_refused():
+    signals, _ = full_table(np.random.default_rng(9), 20)
+    wrong = Attack("wrong", lambda signals, rng: np.zeros((20, 1)), Needs(), "none", "Wrong.")
+    with pytest.raises(ValueError, match=r"wrong gave scores of shape \(20, 1\) for 20 records"):
+        run_attacks(signals, [wrong], SEEDS)

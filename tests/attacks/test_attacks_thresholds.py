@@ -1,0 +1,191 @@
+"""Signals of one answer and their thresholds, against scalar arithmetic and brute force."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+from attack_tables import full_table, of_records, table
+from sklearn.metrics import roc_auc_score
+
+from memberwise.attacks import ATTACKS, classwise, thresholds
+from memberwise.signals.read import read_answers
+
+RNG = np.random.default_rng(0)
+
+
+def scalar_mentr(p, y, floor=1e-30):
+    def log(value):
+        return math.log(max(value, floor))
+
+    rest = sum(p[j] for j in range(len(p)) if j != y)
+    total = rest * log(p[y])
+    for j, pj in enumerate(p):
+        if j != y:
+            total += pj * log(sum(pk for k, pk in enumerate(p) if k != j))
+    return total
+
+
+def test_mentr_equals_a_scalar_reference_on_1000_vectors():
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet(np.full(6, 0.3), 1000).astype(np.float32).astype(float)
+    p[:50] = np.eye(6)[rng.integers(0, 6, 50)]
+    labels = rng.integers(0, 6, 1000)
+    answers = read_answers(p[None, :, None], labels, "probabilities")
+    assert {0.0, 1.0} <= set(p[np.arange(1000), labels])
+    expected = [scalar_mentr(p[i], labels[i]) for i in range(1000)]
+    np.testing.assert_allclose(thresholds.mentr(answers, labels)[0], expected, rtol=2e-5, atol=1e-15)
+
+
+@pytest.mark.parametrize("spread", [1.0, 10.0, 60.0])
+def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread):
+    """Against 80 digits of decimal arithmetic; 1 - p computed as such would be 0 here."""
+    rng = np.random.default_rng(2)
+    logits = (rng.normal(size=(60, 5)) * spread).astype(np.float32)
+    labels = np.where(np.arange(60) % 3, logits.argmax(1), rng.integers(0, 5, 60))
+    answers = read_answers(logits[None, :, None], labels, "logits")
+    with localcontext() as context:
+        context.prec = 80
+        for i in range(60):
+            e = [Decimal(float(z)).exp() for z in logits[i]]
+            p, y = [v / sum(e) for v in e], labels[i]
+            mentr = (1 - p[y]) * p[y].ln() + sum(p[j] * (1 - p[j]).ln() for j in range(5) if j != y)
+            l2 = -sum((p[j] - (j == y)) ** 2 for j in range(5))
+            entropy = sum(v * v.ln() for v in p)
+            for signal, expected in ((thresholds.mentr, mentr), (thresholds.l2, l2), (thresholds.entropy, entropy)):
+                found = float(signal(answers, labels)[0, i])
+                assert found == pytest.approx(float(expected), rel=1e-5, abs=1e-300), signal.__name__
+
+
+def test_confidence_is_the_largest_probability_and_loss_the_log_of_the_true_ones():
+    logits = np.random.default_rng(3).normal(size=(1, 40, 1, 5))
+    p = np.exp(logits[0, :, 0]) / np.exp(logits[0, :, 0]).sum(1, keepdims=True)
+    labels = np.random.default_rng(4).integers(0, 5, 40)
+    answers = read_answers(logits, labels, "logits")
+    np.testing.assert_allclose(thresholds.confidence(answers, labels)[0], p.max(1), rtol=1e-6)
+    np.testing.assert_allclose(thresholds.loss(answers, labels)[0], np.log(p[np.arange(40), labels]), rtol=1e-6)
+    np.testing.assert_allclose(thresholds.l2(answers, labels)[0], -((p - np.eye(5)[labels]) ** 2).sum(1), rtol=1e-5)
+
+
+def test_entropy_and_confidence_do_not_see_the_order_of_classes():
+    logits = np.random.default_rng(5).normal(size=(1, 40, 1, 5))
+    labels = np.zeros(40, np.int64)
+    for signal in (thresholds.entropy, thresholds.confidence):
+        here, there = (signal(read_answers(z, labels, "logits"), labels) for z in (logits, logits[..., ::-1]))
+        np.testing.assert_allclose(here, there, rtol=1e-12)
+
+
+def test_gap_and_the_two_accuracies():
+    signals, member = full_table(np.random.default_rng(6), 1000, leak=1.0)
+    scores = ATTACKS["gap"].score(signals, RNG)
+    correct = signals.target.correct[0, :, 0]
+    assert set(np.unique(scores)) == {0.0, 1.0}
+    expected = (1 + correct[member].mean() - correct[~member].mean()) / 2
+    assert roc_auc_score(member, scores) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_best_threshold_equals_brute_force(digits):
+    rng = np.random.default_rng(7)
+    inside, outside = np.round(rng.normal(0.7, 1, 80), digits), np.round(rng.normal(0, 1, 60), digits)
+    candidates = sorted({*inside, *outside})
+    quality = [np.mean(inside >= t) + np.mean(outside < t) for t in candidates]
+    best = next(t for t, value in zip(candidates, quality, strict=True) if value > max(quality) - 1e-12)
+    found = classwise.best_threshold(inside, outside)
+    assert found < best
+    np.testing.assert_array_equal(inside > found, inside >= best)
+    np.testing.assert_array_equal(outside > found, outside >= best)
+
+
+@pytest.mark.parametrize("name", ["loss", "confidence", "entropy", "mentr", "l2"])
+def test_with_one_class_the_order_is_the_global_one(name):
+    signals, _ = full_table(np.random.default_rng(8), 200, leak=1.0)
+    signals = replace(signals, labels=np.zeros(200, np.int64))
+    one, many = (ATTACKS[n].score(signals, RNG) for n in (name, f"{name}-classwise"))
+    assert np.ptp(one - many) < 1e-12
+
+
+def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_one():
+    rng = np.random.default_rng(9)
+    values, trained_on = rng.normal(size=(4, 90)), np.tile([[0], [1]], (2, 90)).astype(np.int8)
+    labels = np.repeat([0, 1, 2], [50, 38, 2])  # class 2: four rows a side
+    values[:, labels == 1] += 5
+    tau = classwise.class_thresholds(values, trained_on, labels)
+    for label in (0, 1):
+        own = values[:, labels == label]
+        assert set(tau[labels == label]) == {classwise.best_threshold(own[1::2].ravel(), own[::2].ravel())}
+    assert set(tau[labels == 2]) == {classwise.best_threshold(values[1::2].ravel(), values[::2].ravel())}
+    renamed = np.array([7, 3, 5])[labels]
+    np.testing.assert_array_equal(classwise.class_thresholds(values, trained_on, renamed), tau)
+    nowhere = classwise.class_thresholds(values, np.ones_like(trained_on), labels)
+    assert np.isnan(nowhere).all()
+
+
+def test_class_thresholds_beat_one_threshold_where_classes_differ():
+    signals, member = full_table(np.random.default_rng(10), 2000, leak=1.5)
+    shift = np.where(signals.labels == 0, 4.0, 0.0)[None, :, None].astype(np.float32)
+    signals = replace(
+        signals,
+        target=replace(signals.target, log_p=signals.target.log_p - shift),
+        shadows=replace(signals.shadows, log_p=signals.shadows.log_p - shift),
+    )
+    one, many = (roc_auc_score(member, ATTACKS[n].score(signals, RNG)) for n in ("loss", "loss-classwise"))
+    assert many > one + 0.05
+
+
+def test_above_zero_means_at_least_the_class_threshold():
+    """Saturated answers tie with the threshold: they count as above it."""
+    p = np.where(np.arange(40) % 2, 1.0, 0.9)
+    raw = np.stack([p, 1 - p], -1)
+    labels = np.zeros(40, np.int64)
+    shadows = read_answers(np.broadcast_to(raw, (2, 40, 2))[:, :, None], labels, "probabilities")
+    trained_on = np.stack([np.arange(40) % 2, 1 - np.arange(40) % 2]).astype(np.int8)
+    trained_on[1] = np.where(trained_on[1] == 1, -1, trained_on[1])
+    signals = table(read_answers(raw[None, :, None], labels, "probabilities"), shadows, trained_on, labels)
+    signals = replace(signals, trained_on=np.stack([trained_on[0], trained_on[0]]))
+    scores = ATTACKS["confidence-classwise"].score(signals, RNG)
+    np.testing.assert_array_equal(scores > ATTACKS["confidence-classwise"].threshold, p == 1.0)
+
+
+def test_top_one_is_the_largest_logit():
+    signals, _ = full_table(np.random.default_rng(11), 30)
+    scores = ATTACKS["top-one"].score(signals, RNG)
+    np.testing.assert_array_equal(scores, signals.target.vectors[0].max(1))
+    np.testing.assert_array_equal(scores, ATTACKS["top-one-search"].score(signals, RNG))
+    assert ATTACKS["top-one-search"].threshold == "search"
+
+
+def test_risk_score_is_calibrated():
+    """Among records with a score near r, about a share r are members (bands of four standard deviations)."""
+    signals, member = full_table(np.random.default_rng(12), 6000, leak=1.0, classes=3)
+    scores = ATTACKS["privacy-risk-score"].score(signals, RNG)
+    assert scores.min() > 0
+    assert scores.max() < 1
+    for low, high in ((0, 0.4), (0.4, 0.5), (0.5, 0.6), (0.6, 1)):
+        near = (scores > low) & (scores <= high)
+        assert near.sum() > 100
+        assert member[near].mean() == pytest.approx(scores[near].mean(), abs=4 * 0.5 / np.sqrt(near.sum()))
+
+
+def test_risk_score_of_equal_distributions_is_one_half():
+    from memberwise.attacks.privacy_risk_score import posterior
+
+    rng = np.random.default_rng(13)
+    values = rng.normal(size=5000)
+    np.testing.assert_allclose(posterior(values, values, values), 0.5)
+    assert set(posterior(values[:5], values[:10], values[:10])) == {0.5}, "few rows: one bin"
+    # N(1, 1) against N(0, 1): the true posterior is logistic(s - 1/2)
+    found = posterior(np.array([-1.0, 0.5, 2.0]), rng.normal(1, 1, 50_000), rng.normal(0, 1, 50_000))
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-(np.array([-1.0, 0.5, 2.0]) - 0.5))), atol=0.04)
+
+
+def test_risk_score_of_a_sparse_class_comes_from_all_classes():
+    signals, _ = full_table(np.random.default_rng(14), 400, leak=1.0, classes=2)
+    labels = signals.labels.copy()
+    few = np.flatnonzero(labels == 1)[:10]
+    signals = of_records(signals, np.r_[np.flatnonzero(labels == 0), few])
+    scores = ATTACKS["privacy-risk-score"].score(signals, RNG)
+    assert np.isfinite(scores).all()
