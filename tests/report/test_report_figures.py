@@ -42,6 +42,15 @@ def test_the_roc_starts_where_the_records_can_tell():
     assert figures.roc({}, "loss", ["loss"], 100) is None
 
 
+def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation():
+    fpr, tpr = np.array([0, 0, 0, 0.02, 1]), np.array([0, 0.1, 0.2, 0.3, 1])
+    x, y = figures._drawable(fpr, tpr, 0.01)
+    np.testing.assert_allclose(x, [0.01, 0.02, 1])
+    np.testing.assert_allclose(y, [0.2, 0.3, 1])
+    x, y = figures._drawable(fpr[[0, 3, 4]], tpr[[0, 3, 4]], 0.01)
+    np.testing.assert_allclose(x, [0.02, 1])  # (0, 0) has no place on logarithmic axes
+
+
 def test_the_gap_is_left_out_where_it_calls_everybody_a_member():
     curves = {"gap.fpr": np.array([0.0, 1.0]), "gap.tpr": np.array([0.0, 1.0])}
     assert "gap" not in _texts(figures.roc(curves, "gap", ["gap"], 100))

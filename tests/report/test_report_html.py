@@ -96,6 +96,11 @@ def test_nothing_that_may_be_missing_is_needed(bare):
     assert "None" not in page.words.replace("None are listed", "")
 
 
+def test_marks_that_are_not_used_are_not_explained(bare):
+    assert [mark for mark, _ in html.legend(bare.result)] == ["too few"]
+    assert "optimistic" not in Page(_render(bare)).words
+
+
 def test_no_attacks_at_all_still_makes_a_page(bare):
     bare.result["attacks"], bare.curves = [], {}
     assert "was not run" in Page(_render(bare)).words
@@ -150,6 +155,7 @@ def test_marks_of_resolution_are_shown(audit):
     rows[1]["resolvable"] = "weak"
     cells = Page(_render(audit)).cells
     assert cells.count("weak") == 1
+    assert [mark for mark, _ in html.legend(audit.result)] == ["weak", "too few", "optimistic"]
     assert cells.count("too few") == len(audit.result["attacks"])
 
 
@@ -219,7 +225,7 @@ def test_the_study_is_toml_that_reads_back(audit, hostile):
     import tomllib
 
     study = audit.result["study"] | {"answer": [{"name": "round", "digits": 2}], "long": ["a, b]" * 9, "c" * 60]}
-    back = tomllib.loads(html.study_text(study))
+    back = tomllib.loads(html.study_text(study | {"plan": {"stack": None}, "nothing": None}))
     assert back == {**study, "data": {key: value for key, value in study["data"].items() if value is not None}}
     assert "hidden = [200, 200]" in html.study_text(study)
     assert tomllib.loads(html.study_text(hostile.result["study"]))

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -68,3 +70,11 @@ def test_it_shows_itself_in_words_and_in_a_notebook(result, hostile):
     assert "lira-online-fixed (headline)" in table
     assert "(no interval)" in table
     assert "<script" not in Result(hostile.result, hostile.scores)._repr_html_()
+
+
+def test_the_room_loads_neither_torch_nor_matplotlib():
+    rooms = "memberwise.report.result, memberwise.report.terminal, memberwise.report.compare"
+    code = f"import sys, {rooms}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "memberwise.report.html" in loaded
+    assert not {"torch", "matplotlib"} & set(loaded)

@@ -111,11 +111,8 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
             )
         lines = [name for name in drawn if name != "gap"]
         for place, name in enumerate(lines):
-            fpr, tpr = curves[f"{name}.fpr"], curves[f"{name}.tpr"]
-            drawable = tpr > 0  # the corner (0, 0) has no place on logarithmic axes
             axes.plot(
-                np.maximum(fpr[drawable], low),
-                np.maximum(tpr[drawable], low),
+                *_drawable(curves[f"{name}.fpr"], curves[f"{name}.tpr"], low),
                 color=SERIES[place],
                 linestyle=DASHES[place % len(DASHES)],
                 linewidth=2.2 if name == headline else 1.4,
@@ -128,6 +125,15 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         _log_axes(axes, low)
         figure.legend(loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
+
+
+def _drawable(
+    fpr: NDArray[np.float64], tpr: NDArray[np.float64], low: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The part of a curve that logarithmic axes can show: from the last point at or left of ``low`` on."""
+    first = max(0, int(np.searchsorted(fpr, low, side="right")) - 1)
+    fpr, tpr = fpr[first:], tpr[first:]
+    return np.maximum(fpr[tpr > 0], low), np.maximum(tpr[tpr > 0], low)
 
 
 def _gap_point(curves: Curves) -> tuple[float, float] | None:

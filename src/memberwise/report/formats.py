@@ -90,7 +90,7 @@ def spoken(estimate: Json | None, unit: Unit = "share", interval: str = "interva
 def seconds(value: Any) -> str:
     """12.345 -> "12.3"; a dash where the time is not known."""
     figure = number(value)
-    return DASH if figure is None else f"{figure:,.1f}"
+    return DASH if figure is None else "<0.1" if figure < 0.1 else f"{figure:,.1f}"
 
 
 def points(train: Any, test: Any) -> str:

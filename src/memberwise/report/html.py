@@ -39,6 +39,7 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         result=result,
         title=title(result),
         rates=rates(result),
+        legend=legend(result),
         roc=_markup(figures.roc(curves, headline, names, result["data"].get("nonmembers") or 0)),
         **_histogram(scores, headline),
         worst=worst_records(result, curves),
@@ -59,17 +60,32 @@ def rates(result: Mapping[str, Any]) -> list[float]:
     return sorted({row["fpr"] for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []}, reverse=True)
 
 
+def legend(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The marks that stand in the tables, each with its meaning."""
+    meanings = {
+        "weak": "fewer than ten wrong accusations are expected at this rate, so the figure is rough",
+        "no": "there are too few non-members for any valid interval",
+        "optimistic": "the threshold was chosen on the very records it is judged by",
+    }
+    parts = [row["tpr"] for table in breakdowns(result) for row in table["rows"] if row.get("tpr")]
+    rows = [row for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []]
+    used = {row.get("resolvable") for row in [*rows, *parts]}
+    used |= {"optimistic" for attack in result["attacks"] if "optimistic" in sentence.threshold_words(attack)}
+    return [("too few" if mark == "no" else mark, text) for mark, text in meanings.items() if mark in used]
+
+
 def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is known of the data, name and value, in the order of the result."""
     return [(name.replace("_", " "), formats.count(value)) for name, value in data.items() if value is not None]
 
 
 def study_text(study: Mapping[str, Any]) -> str:
-    """The study as TOML; keys without a value are left out, as TOML has no null."""
+    """The study as TOML; keys without a value, and empty tables, are left out."""
 
     def written(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(key): written(inner) for key, inner in value.items() if inner is not None}
+            inside = {str(key): written(inner) for key, inner in value.items() if inner is not None}
+            return {key: inner for key, inner in inside.items() if inner != {}}
         if isinstance(value, (list, tuple)):
             return [written(inner) for inner in value if inner is not None]
         return value if isinstance(value, (bool, int, float, str)) else str(value)
