@@ -381,7 +381,8 @@ def test_a_unit_is_never_on_two_sides(sizes: list[int], seed: int, data: st.Data
         assert not set(dataset.units[even]) & set(dataset.units[odd])
         assert sorted([*even, *odd]) == roles.paired.tolist()
         assert abs(len(even) - len(odd)) <= roles.slack <= max(sizes)
-    assert bool(roles.slack) == any(code == "unequal-halves" for code, _ in roles.caveats)
+        assert max(abs(len(half) - len(roles.members)) for half in (even, odd)) <= roles.slack
+    assert bool(roles.slack) == any(code == "unequal-sizes" for code, _ in roles.caveats)
 
 
 def test_units_of_one_size_give_equal_halves_and_no_caveat() -> None:

@@ -199,10 +199,8 @@ def _paired(
     )
     if not roles.slack:
         return roles
-    message = (
-        f"one unit's rows stay on one side, so the halves of shadow models differ by up to {roles.slack:,} records"
-    )
-    return replace(roles, caveats=(*caveats, ("unequal-halves", message)))
+    message = f"one unit's rows stay on one side, so models differ by up to {roles.slack:,} training records"
+    return replace(roles, caveats=(*caveats, ("unequal-sizes", message)))
 
 
 def _check_disjoint(parts: dict[str, Rows], units: NDArray[np.int64] | None) -> None:

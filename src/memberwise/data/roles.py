@@ -91,11 +91,14 @@ class Roles:
 
     @cached_property
     def slack(self) -> int:
-        """By how many records the halves of a pair may differ: 0, or the size of the largest unit."""
+        """By how many records models may differ in size (halves, target and shadow): 0 or the largest unit."""
         if self.units is None:
             return 0
-        sizes = np.unique(self.units[self.paired], return_counts=True)[1]
-        return 0 if len(set(sizes)) == 1 and len(sizes) % 2 == 0 else int(sizes.max())
+        paired = np.unique(self.units[self.paired], return_counts=True)[1]
+        if len(set(paired)) == 1 and len(paired) % 2 == 0 and len(self.paired) == 2 * len(self.members):
+            return 0
+        used = np.concatenate([self.nonmembers, self.target_rows])
+        return int(np.unique(self.units[used], return_counts=True)[1].max())
 
 
 def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
