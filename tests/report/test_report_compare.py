@@ -8,7 +8,7 @@ from memberwise.report import compare
 
 
 def _rows(first, second):
-    return {(row.attack, row.figure): row for row in compare.compare(first, second, ("A", "B"))}
+    return {(row.attack, row.figure): row for row in compare.compared(first, second)}
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def pair(audit):
 
 
 def test_a_run_cannot_be_told_from_itself(pair):
-    rows = [row for row in compare.compare(*pair) if row.attack]
+    rows = [row for row in compare.compared(*pair) if row.attack != "(target)"]
     assert len(rows) == 9 * 4
     assert {row.finding for row in rows} == {"cannot tell apart", "no interval"}
-    assert all((row.finding == "no interval") == (row.figure == "TPR at 0.1% FPR") for row in rows)
+    assert all((row.finding == "no interval") == (row.figure == "TPR@0.1%") for row in rows)
     assert compare.notes(*pair) == []
 
 
@@ -46,10 +46,10 @@ def test_accuracies_and_what_is_in_one_run_only(pair):
     second["data"]["sha256"] = "cd"
     second["headline"] = "loss"
     rows = _rows(first, second)
-    assert rows["", "target's test accuracy"].finding == "changes by 1.0 points"
+    assert rows["(target)", "test accuracy"].finding == "by 1.0 points"
     assert rows["loss", "AUC"].finding == "not in both"
-    assert ("confidence", "TPR at 10% FPR") not in rows
-    assert ("confidence", "TPR at 1% FPR") in rows
+    assert ("confidence", "TPR@10%") not in rows
+    assert ("confidence", "TPR@1%") in rows
     assert compare.notes(first, second) == [
         "the runs audit different data",
         "the headline attacks differ: lira-online-fixed and loss",
@@ -58,10 +58,12 @@ def test_accuracies_and_what_is_in_one_run_only(pair):
 
 
 def test_the_table_fits_and_prints_markup_as_it_is(pair):
+    pair[0]["data"]["sha256"] = "cd"
     pair[0]["attacks"][0]["name"] = pair[1]["attacks"][0]["name"] = "[red]gap"
     file = io.StringIO()
-    Console(file=file, width=100).print(compare.table(compare.compare(*pair), ("runs/a", "runs/b")))
+    Console(file=file, width=100).print(compare.compare(*pair, ("runs/a", "runs/b")))
     text = file.getvalue()
+    assert text.startswith("Note: the runs audit different data\n")
     assert "[red]gap" in text
     assert "runs/a" in text
     assert max(map(len, text.splitlines())) <= 100

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -27,12 +28,18 @@ class Row:
     finding: str
 
 
-def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> list[Row]:
+def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> Group:
+    """Both runs for a terminal: what stands in the way of comparing them, then the table."""
+    lines = [Text(f"Note: {note}") for note in notes(first, second)]
+    return Group(*lines, table(compared(first, second, names), names))
+
+
+def compared(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> list[Row]:
     """The accuracies, then every attack both runs have: its AUC, and its TPR at every FPR both state."""
     rows = []
     for part in ("train", "test"):
         a, b = (run["target"].get(f"{part}_accuracy") for run in (first, second))
-        rows.append(Row("", f"target's {part} accuracy", percent(a), percent(b), f"changes by {points(b, a)}"))
+        rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), f"by {points(b, a)}"))
     for attack in first["attacks"]:
         other = sentence.attack_named(second, attack["name"])
         if other is None:
@@ -40,7 +47,7 @@ def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) 
         rows.append(_row(attack["name"], "AUC", attack.get("auc"), other.get("auc"), names, "number"))
         theirs = {row["fpr"]: row for row in other.get("tpr_at_fpr") or []}
         rows += [
-            _row(attack["name"], f"TPR at {rate(row['fpr'])} FPR", row, theirs[row["fpr"]], names)
+            _row(attack["name"], f"TPR@{rate(row['fpr'])}", row, theirs[row["fpr"]], names)
             for row in attack.get("tpr_at_fpr") or []
             if row["fpr"] in theirs
         ]
@@ -62,7 +69,7 @@ def notes(first: Result, second: Result) -> list[str]:
 
 def table(rows: list[Row], names: tuple[str, str] = ("A", "B")) -> Table:
     """The rows for a terminal."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
     for heading in ("attack", "figure", *names, "finding"):
         drawn.add_column(Text(heading), justify="right" if heading in names else "left")
     previous = None
