@@ -158,6 +158,10 @@ def test_shadow_scores_come_from_shadow_models_in_the_targets_place():
     for k, (scores, member) in enumerate(found):
         np.testing.assert_array_equal(member, signals.trained_on[k] == 1)
         np.testing.assert_array_equal(scores, signals.shadows.log_p[k, :, 0])
+    surplus = signals.trained_on.copy()
+    surplus[:, :50] = 0
+    for scores, member in shadow_scores(replace(signals, trained_on=surplus), ATTACKS["loss"], SEEDS):
+        assert len(scores) == len(member) == 350, "records nobody trained on are not evaluated"
     full = shadow_scores(signals, ATTACKS["mentr"], SEEDS)
     assert len(full) == 6, "only six shadow models have full answers"
     assert shadow_scores(replace(signals, shadows=None), ATTACKS["loss"], SEEDS) == []

@@ -128,6 +128,18 @@ def test_attack_p_counts_the_population_with_ties():
     np.testing.assert_allclose(ATTACKS["attack-p"].score(signals, RNG), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("name", ["rmia-online", "rmia-offline", "attack-p"])
+def test_a_population_asked_once_serves_every_query(name):
+    signals, _ = full_table(np.random.default_rng(7), 60, 8, population=50, leak=1.0, queries=3)
+    once = [of_log_p(part.log_p[:, :, :1]) for part in (signals.population_target, signals.population_shadows)]
+    thrice = [of_log_p(part.log_p.repeat(3, 2)) for part in once]
+    first, second = (
+        ATTACKS[name].score(replace(signals, population_target=target, population_shadows=shadows), RNG)
+        for target, shadows in (once, thrice)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
 def test_attack_p_flags_a_tenth_of_new_records():
     """The method's own threshold: false positives ~ Binomial(4000, 0.1); the band is four standard deviations."""
     rng = np.random.default_rng(6)

@@ -78,6 +78,18 @@ def test_entropy_and_confidence_do_not_see_the_order_of_classes():
         np.testing.assert_allclose(here, there, rtol=1e-12)
 
 
+@pytest.mark.parametrize("signal", [thresholds.confidence, thresholds.entropy, thresholds.mentr, thresholds.l2])
+def test_signals_of_several_models_are_those_of_each(signal):
+    signals, _ = full_table(np.random.default_rng(15), 30)
+    values = signal(signals.shadows, signals.labels)
+    assert values.shape == (6, 30)
+    for k in range(6):
+        alone = signal(signals.shadows.of_models(np.array([k])), signals.labels)
+        np.testing.assert_array_equal(values[k], alone[0])
+    with pytest.raises(ValueError, match="no full vectors"):
+        signal(replace(signals.shadows, vectors=None), signals.labels)
+
+
 def test_gap_and_the_two_accuracies():
     signals, member = full_table(np.random.default_rng(6), 1000, leak=1.0)
     scores = ATTACKS["gap"].score(signals, RNG)
@@ -180,6 +192,17 @@ def test_risk_score_of_equal_distributions_is_one_half():
     # N(1, 1) against N(0, 1): the true posterior is logistic(s - 1/2)
     found = posterior(np.array([-1.0, 0.5, 2.0]), rng.normal(1, 1, 50_000), rng.normal(0, 1, 50_000))
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-(np.array([-1.0, 0.5, 2.0]) - 0.5))), atol=0.04)
+
+
+def test_risk_score_of_separate_sides_is_held_back_by_one_row_a_bin():
+    """80 rows make two bins: each side's share of a bin counts one row more."""
+    from memberwise.attacks.privacy_risk_score import posterior
+
+    inside, outside = np.linspace(1, 2, 60), np.linspace(-2, -1, 20)
+    middle = np.median(np.r_[inside, outside])
+    above, below = (inside >= middle).sum(), (inside < middle).sum()
+    p_in, p_out = np.array([below + 1, above + 1]) / 62, np.array([21, 1]) / 22
+    np.testing.assert_allclose(posterior(np.array([-5.0, 5.0]), inside, outside), p_in / (p_in + p_out), rtol=1e-12)
 
 
 def test_risk_score_of_a_sparse_class_comes_from_all_classes():

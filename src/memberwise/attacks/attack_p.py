@@ -20,6 +20,7 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
         raise ValueError("there are no answers on population records")
     own = signals.target.log_p[0]
     world = np.sort(signals.population_target.log_p[0], axis=0)
+    world = np.broadcast_to(world, (len(world), own.shape[1]))  # a population asked once serves every query
     ranks = [np.searchsorted(world[:, q], own[:, q], side="right") for q in range(own.shape[1])]
     return np.asarray(np.mean(ranks, axis=0) / len(world))
 

@@ -55,6 +55,7 @@ def dominated(signals: Signals, log_p_x: NDArray[np.float64], log_p_z: NDArray[n
         raise ValueError("there are no answers on population records")
     x = signals.target.log_p[0].astype(np.float64) - log_p_x
     z = signals.population_target.log_p[0].astype(np.float64) - log_p_z
+    z = np.broadcast_to(z, (len(z), x.shape[1]))  # a population asked once serves every query
     shares = [_share_at_most(x[:, q], z[:, q]) for q in range(x.shape[1])]
     return np.asarray(np.mean(shares, axis=0))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,30 @@ def loss(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     return answers.log_p[:, :, 0].astype(np.float64)
 
 
+def model_by_model(signal: Signal) -> Signal:
+    """The signal, read off the full answers of one model at a time: memory holds one model's vectors."""
+
+    @wraps(signal)
+    def whole(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        models = 1 if answers.vectors is None else len(answers.vectors)
+        return np.concatenate([signal(answers.of_models(np.array([k])), labels) for k in range(models)])
+
+    return whole
+
+
+@model_by_model
 def confidence(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """The largest probability; label-free (Salem et al. 2019, "ML-Leaks", adversary 3)."""
     return np.asarray(probability_vectors(answers).max(-1))
 
 
+@model_by_model
 def entropy(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """sum_j p_j log p_j, minus the entropy; label-free (Salem et al. 2019, "ML-Leaks")."""
     return np.asarray((probability_vectors(answers) * log_vectors(answers)).sum(-1))
 
 
+@model_by_model
 def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """(1 - p_y) log p_y + sum_{j != y} p_j log(1 - p_j), minus the modified entropy.
 
@@ -40,6 +55,7 @@ def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(own + np.where(_is_class(labels, terms.shape[-1]), 0.0, terms).sum(-1))
 
 
+@model_by_model
 def l2(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Minus the squared error of the answered vector, the Brier score: -sum_j (p_j - [j = y])^2."""
     p = probability_vectors(answers)
