@@ -1,5 +1,36 @@
-"""Find out what a classifier tells about the records it was trained on, then make it tell less."""
+"""Find out what a classifier tells about the records it was trained on, then make it tell less.
+
+``import memberwise`` is light: torch and scikit-learn are imported when an audit runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from memberwise._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from memberwise.api import audit
+    from memberwise.report.result import Result
+    from memberwise.statistics.estimate import Estimate
+    from memberwise.study import Study
+
+_PLACES = {
+    "audit": "memberwise.api",
+    "Result": "memberwise.report.result",
+    "Estimate": "memberwise.statistics.estimate",
+    "Study": "memberwise.study",
+}
+
+__all__ = ["Estimate", "Result", "Study", "__version__", "audit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'memberwise' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -183,18 +183,18 @@ class Study(_Part):
         """Plain values, ``None`` included."""
         return self.model_dump(mode="json")
 
-    def training_key(self) -> str:
-        """A hash of all that the models and their signals depend on, but for the number of shadow models.
-
-        Two studies with one key may share a run folder: attacks, statistics, gate and count may differ.
-        """
+    def training_parts(self) -> dict[str, Any]:
+        """All that the models and their signals depend on, but for the number of shadow models."""
         parts = self.to_dict()
         relevant = {
             name: parts[name] for name in ("data", "target", "outputs", "model", "training", "answer", "queries")
         }
-        relevant["shadow"] = {k: v for k, v in parts["shadow"].items() if k in ("data", "allow_size_mismatch")}
-        relevant["seed"] = self.run.seed
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+        relevant["shadow"] = {"data": self.shadow.data, "allow_size_mismatch": self.shadow.allow_size_mismatch}
+        return relevant | {"run": {"seed": self.run.seed}}
+
+    def training_key(self) -> str:
+        """A hash of ``training_parts``: studies with one key may share a run folder."""
+        return hashlib.sha256(json.dumps(self.training_parts(), sort_keys=True).encode()).hexdigest()
 
     def to_toml(self) -> str:
         """The study as TOML; keys without a value are left out."""

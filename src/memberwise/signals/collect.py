@@ -78,11 +78,12 @@ def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool)
         correct = np.concatenate([correct, beside.correct[:, :, 0]], 1)
         loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, asked, asked.test, "none", False)
+    unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
-        "test_accuracy": test.correct[:, :, 0].mean(1, dtype=np.float64),
-        "test_loss": -test.log_p[:, :, 0].mean(1, dtype=np.float64),
+        "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1),
+        "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1),
         "saturated": np.full(len(models), audited.saturated),
     }
 

@@ -1,7 +1,7 @@
 """Blocks of arrays in a run folder: a block is there whole or not at all, and is known by its key and its hash.
 
-    signals/block-00003.npz      the arrays of a few models
-    signals/manifest.json        per block: models, arrays, dtypes, sha256, key
+signals/block-00003.npz      the arrays of a few models
+signals/manifest.json        per block: models, arrays, dtypes, sha256, key
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
@@ -38,29 +37,6 @@ def block_key(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-class RunLock:
-    """One process at a time writes to a run folder; the second is refused with the holder's pid."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.holder = folder / ".lock.pid"
-        self.lock = FileLock(folder / ".lock")
-
-    def __enter__(self) -> None:
-        try:
-            self.lock.acquire(timeout=0)
-        except Timeout:
-            pid = self.holder.read_text() if self.holder.exists() else "unknown"
-            raise RunFolderError(
-                f"another process is writing to {self.folder}", found=f"process {pid}", fix="wait for it, or another --out"
-            ) from None
-        self.holder.write_text(str(os.getpid()))
-
-    def __exit__(self, *_: object) -> None:
-        self.holder.unlink(missing_ok=True)
-        self.lock.release()
-
-
 class BlockStore:
     """The blocks of one run folder."""
 
@@ -77,7 +53,7 @@ class BlockStore:
                 ) from None
 
     def load(self, name: str, key: str) -> tuple[Arrays | None, str | None]:
-        """The block's arrays if it is there under this key and unharmed, else None; and what is wrong with it, if so."""
+        """The block's arrays if it is there under this key and unharmed, else None; and what is wrong with it."""
         entry = self.manifest.get(name)
         if entry is None:
             return None, None

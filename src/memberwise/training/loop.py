@@ -26,7 +26,8 @@ def train_stack(
     """Train jobs of equal size, step and recipe together.
 
     Args:
-        jobs: what to train; all with the same number of rows, the same step and the same recipe.
+        jobs: what to train, all with the same step and recipe. Where their numbers of rows differ (records of one
+            person stay together), shorter ones are padded and the padding is masked.
         stacked: False trains the one job by ordinary autograd, for modules ``torch.func`` cannot take.
         tick: called after each step with the share of the work that is done.
 
@@ -34,13 +35,16 @@ def train_stack(
         TrainingError: a model's loss is NaN or infinite.
     """
     recipe, step = jobs[0].recipe, jobs[0].step
-    rows = torch.from_numpy(np.stack([job.rows for job in jobs])).to(network.device)
+    longest = max(len(job.rows) for job in jobs)
+    rows = torch.from_numpy(np.stack([np.resize(job.rows, longest) for job in jobs])).to(network.device)
+    sizes = torch.tensor([len(job.rows) for job in jobs], device=network.device)
+    padded = bool((sizes < longest).any())
     targets = _targets(jobs, data, rows)
     params, state = start(jobs, network)
     leaves = [torch.nn.Parameter(value) for value in params.values()]
     params = {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}
     optimiser = recipe.optimiser(leaves)
-    update = make_update(jobs[0], network, stacked)
+    update = make_update(jobs[0], network, stacked, padded)
     per_epoch = recipe.steps_per_epoch(rows.shape[1])
     keys = torch.stack([step_keys(job.seed, recipe.epochs * per_epoch) for job in jobs]).to(network.device)
     losses = np.zeros((len(jobs), recipe.epochs))
@@ -50,9 +54,9 @@ def train_stack(
         for i in range(per_epoch):
             number = epoch * per_epoch + i
             ids = order[:, i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            batch = Batch(
-                data.records(rows.gather(1, ids)), _take(targets, ids), ids, None, torch.full((len(jobs),), epoch)
-            )
+            mask = (ids < sizes[:, None]).float() if padded else None
+            epochs = torch.full((len(jobs),), epoch, device=network.device)
+            batch = Batch(data.records(rows.gather(1, ids)), _take(targets, ids), ids, mask, epochs)
             gradient, loss, state = update(params, state, batch, keys[:, number])
             if recipe.clip_norm is not None:
                 clip_per_model(gradient, recipe.clip_norm)
@@ -83,11 +87,11 @@ def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
 
 
 def make_update(
-    job: Job, network: Network, stacked: bool
+    job: Job, network: Network, stacked: bool, padded: bool = False
 ) -> Callable[[Tensors, State, Batch, Tensor], tuple[Tensors, Tensor, State]]:
     """One training step of a stack: ``vmap`` over the job's step, or ordinary autograd for a stack of one."""
     if stacked:
-        one = Batch(0, 0, 0, None, 0)  # type: ignore[arg-type]  # dimensions to map over, in a batch's places
+        one = Batch(0, 0, 0, 0 if padded else None, 0)  # type: ignore[arg-type]  # dimensions to map over, in a batch's places
         return vmap(lambda p, s, b, k: job.step.update(network, p, s, b, k), in_dims=(0, 0, one, 0))
 
     def alone(params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
@@ -121,7 +125,13 @@ def _after_epoch(
 
 def _order(jobs: Sequence[Job], epoch: int, device: torch.device) -> Tensor:
     """``(m, n)`` the order of each model's rows in an epoch, from its own seed alone."""
-    orders = [np.random.default_rng([job.seed, epoch]).permutation(len(job.rows)) for job in jobs]
+    longest = max(len(job.rows) for job in jobs)
+    orders = [
+        np.append(
+            np.random.default_rng([job.seed, epoch]).permutation(len(job.rows)), np.arange(len(job.rows), longest)
+        )
+        for job in jobs
+    ]
     return torch.from_numpy(np.stack(orders)).to(device)
 
 

@@ -1,0 +1,118 @@
+"""``memberwise.audit(...)``: the audit from Python, with objects in place of names and files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memberwise.audit import run_audit
+from memberwise.data import Dataset, from_object
+from memberwise.prepare import Given
+from memberwise.report.result import Result
+from memberwise.study import make_study, put, read_study
+
+ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
+WHERE = "memberwise.audit(...)"
+
+
+def audit(
+    study: str | Path | Mapping[str, Any] | None = None,
+    *,
+    model: str | Callable[..., Any] | Any = None,
+    data: Any = None,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    members: Any = None,
+    nonmembers: Any = None,
+    background: Any = None,
+    population: Any = None,
+    reference: Any = None,
+    validation: Any = None,
+    auxiliary: Any = None,
+    target: Any = None,
+    train_rows: Any = None,
+    outputs: str | Path | Mapping[str, Any] | None = None,
+    shadow_outputs: str | Path | Mapping[str, Any] | None = None,
+    shadow_models: int | None = None,
+    attacks: Sequence[str] | None = None,
+    fpr: float | Sequence[float] | None = None,
+    fail_if: str | Sequence[str] = (),
+    seed: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> Result:
+    """Audit a model: how well can an attacker tell which records it was trained on?
+
+    Args:
+        study: a TOML file or nested values to begin from; the other arguments go on top.
+        model: architecture's name, entry point, function that makes a fresh ``nn.Module``, unfitted scikit-learn
+            classifier, or ``train(x, y, seed) -> predict``. Trained for the target and for every shadow model.
+        data: source's name, file, ``(x, y)``, dict of arrays or DataFrame (with ``label``).
+        label, group, unit: columns of a table.
+        members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
+        target: a trained ``nn.Module``, fitted classifier or model file; then ``train_rows`` are all rows it saw.
+        outputs, shadow_outputs: saved answers, as files or dicts of arrays; no model is needed then.
+        shadow_models: how many; even. More make the attacks stronger.
+        attacks: names, or "default", or "all". fpr: false-positive rates. fail_if: gate rules.
+        seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
+        settings: any other study keys, dotted: ``{"training.epochs": 40}``.
+
+    Returns:
+        The result: ``result.tpr(at_fpr=0.01)``, ``result.auc()``, ``result.scores``, ``result.to_html(path)``.
+
+    Raises:
+        MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+    """
+    values: dict[str, Any] = dict(study) if isinstance(study, Mapping) else read_study(study) if study else {}
+    columns = {"label": label, "group": group, "unit": unit}
+    roles = dict(
+        zip(ROLES, (members, nonmembers, background, population, reference, validation, auxiliary), strict=True)
+    )
+    given = Given(rows={name: want for name, want in (roles | {"train_rows": train_rows}).items() if want is not None})
+    if data is not None and not isinstance(data, (str, Path)):
+        dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **columns)
+        given = replace(given, dataset=dataset)
+        put(values, "data.source", f"data-{dataset.sha256[:12]}")
+    elif data is not None:
+        put(values, "data.source", str(data))
+    if model is not None and not isinstance(model, str):
+        given = replace(given, model=model)
+        put(values, "model.name", getattr(model, "__name__", type(model).__name__))
+    elif model is not None:
+        put(values, "model.name", model)
+    if isinstance(target, (str, Path)):
+        put(values, "target.file", str(target))
+    elif target is not None:
+        given = replace(given, target=target)
+    for name, saved in (("outputs", outputs), ("shadow_outputs", shadow_outputs)):
+        key = "outputs.file" if name == "outputs" else "outputs.shadow_file"
+        if isinstance(saved, Mapping):
+            given = replace(given, **{name: {k: np.asarray(v) for k, v in saved.items()}})  # type: ignore[arg-type]
+            put(values, key, name)
+        elif saved is not None:
+            put(values, key, str(saved))
+    plain = {
+        **{f"data.{name}": value for name, value in columns.items()},
+        "shadow.count": shadow_models,
+        "attacks.use": attacks if attacks is None or not isinstance(attacks, str) else [attacks],
+        "statistics.fpr": fpr,
+        "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
+        "run.seed": seed,
+        **(settings or {}),
+    }
+    for key, value in plain.items():
+        if value is not None:
+            put(values, key, value)
+    if out is not None:
+        put(values, "run.out", str(out))
+        return run_audit(make_study(values, WHERE), given, resume=resume)
+    with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
+        put(values, "run.out", folder)
+        return replace(run_audit(make_study(values, WHERE), given), folder=None)

@@ -1,0 +1,170 @@
+"""``memberwise audit``: flags become a study, the study is carried out, the result is printed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from memberwise.cli.guard import guarded, to_stdout
+
+DEMO: dict[str, Any] = {
+    "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
+    "model": {"name": "mlp", "hidden": [128, 128]},
+    "training": {"epochs": 30},
+    "shadow": {"count": 64},
+}
+DEMO_FOLDER = "runs/demo"
+
+Text = str | None
+
+
+def _option(*names: str, help: str, panel: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz, .csv, .parquet)"
+
+
+def audit(
+    study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
+    data: Annotated[Text, _option("--data", help="Name, file or module:function.", panel="Data")] = None,
+    label: Annotated[Text, _option("--label", help="Column of the class.", panel="Data")] = None,
+    group: Annotated[Text, _option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
+    unit: Annotated[
+        Text, _option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")
+    ] = None,
+    members: Annotated[Text, _option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
+    nonmembers: Annotated[Text, _option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
+    background: Annotated[Text, _option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
+    population: Annotated[Text, _option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
+    reference: Annotated[Text, _option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    validation: Annotated[Text, _option("--validation", help="For choosing parameters.", panel="Data")] = None,
+    auxiliary: Annotated[Text, _option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
+    model: Annotated[Text, _option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    target: Annotated[
+        Text, _option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
+    ] = None,
+    train_rows: Annotated[Text, _option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
+    outputs: Annotated[Text, _option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
+    shadow_outputs: Annotated[Text, _option("--shadow-outputs", help="Shadow models' answers.", panel="Model")] = None,
+    shadow_models: Annotated[
+        int | None, _option("--shadow-models", help="How many; an even number.", panel="Attack")
+    ] = None,
+    attacks: Annotated[Text, _option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
+    fpr: Annotated[Text, _option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
+    fail_if: Annotated[
+        list[str] | None, _option("--fail-if", help='Gate, such as "tpr@0.01>0.05"; repeatable.', panel="Attack")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, _option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
+    ] = None,
+    allow_size_mismatch: Annotated[
+        bool, _option("--allow-size-mismatch", help="Shadow models may train on fewer records.", panel="Run")
+    ] = False,
+    device: Annotated[Text, _option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
+    seed: Annotated[int | None, _option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    out: Annotated[Text, _option("--out", help="Run folder.", panel="Run")] = None,
+    resume: Annotated[bool, _option("--resume", help="Continue the run in --out.", panel="Run")] = False,
+    dry_run: Annotated[bool, _option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
+    json: Annotated[bool, _option("--json", help="Print result.json alone.", panel="Run")] = False,
+    quiet: Annotated[bool, _option("--quiet", help="No progress.", panel="Run")] = False,
+    debug: Annotated[bool, _option("--debug", help="Tracebacks.", panel="Run")] = False,
+) -> None:
+    """Audit a model: train it and shadow models (or read saved answers), run the attacks, write the run folder.
+
+    Without a study and flags: the demonstration on scikit-learn's digits, in runs/demo.
+    """
+    flags = {
+        "data.source": data,
+        "data.label": label,
+        "data.group": group,
+        "data.unit": unit,
+        "data.members": _count(members),
+        "data.nonmembers": _count(nonmembers),
+        "data.background": _count(background),
+        "data.population": _count(population),
+        "data.reference": _count(reference),
+        "data.validation": _count(validation),
+        "data.auxiliary": _count(auxiliary),
+        "model.name": model,
+        "target.file": target,
+        "target.train_rows": train_rows,
+        "outputs.file": outputs,
+        "outputs.shadow_file": shadow_outputs,
+        "shadow.count": shadow_models,
+        "shadow.allow_size_mismatch": allow_size_mismatch or None,
+        "attacks.use": None if attacks is None else [name.strip() for name in attacks.split(",") if name.strip()],
+        "gate.rules": fail_if,
+        "run.device": device,
+        "run.seed": seed,
+        "run.out": out,
+    }
+    with guarded(debug, resume_hint="the same command continues where it stopped"):
+        wanted = _study(study, flags, fpr, settings or [], resume)
+        if dry_run:
+            _dry_run(wanted, json)
+            return
+        _run(wanted, resume, json, quiet)
+
+
+def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: list[str], resume: bool) -> Any:
+    """The study that file and flags describe; flags come last."""
+    import copy
+    from pathlib import Path
+
+    from memberwise.errors import StudyError
+    from memberwise.study import apply_settings, make_study, put, read_study
+
+    values: dict[str, Any] = {}
+    asked = {key for key, value in flags.items() if value is not None}
+    if file is not None:
+        values = read_study(file)
+    elif resume and flags["run.out"] is not None and not asked & {"data.source", "outputs.file", "target.file"}:
+        values = read_study(Path(flags["run.out"]) / "study.toml")
+    elif not asked & {"data.source", "outputs.file", "target.file"}:
+        values = copy.deepcopy(DEMO)
+    for key, value in flags.items():
+        if value is not None:
+            put(values, key, value)
+    if fpr is not None:
+        try:
+            rates: Any = fpr if fpr == "auto" else [float(rate) for rate in fpr.split(",")]
+        except ValueError:
+            raise StudyError("--fpr is not understood", expected="auto, or numbers by comma", found=fpr) from None
+        put(values, "statistics.fpr", rates)
+    made = make_study(apply_settings(values, settings), file or "flags")
+    demo = make_study(DEMO, "demonstration")
+    if made.run.out is None and made.training_key() == demo.training_key():
+        made = made.model_copy(update={"run": made.run.model_copy(update={"out": DEMO_FOLDER})})
+    return made
+
+
+def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
+    from rich.console import Console
+
+    from memberwise.audit import Silent, run_audit
+    from memberwise.cli.progress import Bar
+    from memberwise.report.terminal import print_result
+
+    result = run_audit(study, resume=resume, progress=Silent() if quiet or json else Bar())
+    if json:
+        to_stdout(result.to_json())
+    else:
+        console = Console()
+        print_result(result.to_dict(), console)
+        console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True)
+    raise typer.Exit(result.exit_code)
+
+
+def _dry_run(study: Any, json: bool) -> None:
+    import json as json_module
+
+    from memberwise.cost import estimate_cost
+
+    cost = estimate_cost(study)
+    to_stdout(json_module.dumps(cost.to_dict(), indent=2) + "\n" if json else cost.describe())
+
+
+def _count(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text

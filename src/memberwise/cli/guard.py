@@ -1,0 +1,49 @@
+"""Errors become a message on standard error and an exit code; no traceback unless it is asked for."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from memberwise.errors import MemberwiseError
+
+INTERRUPTED = 130
+FAILED = 4
+
+
+@contextmanager
+def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[None]:
+    """Turn whatever goes wrong inside into the exit codes of design section 5."""
+    try:
+        yield
+    except MemberwiseError as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"memberwise: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("memberwise: interrupted" + (f"; {resume_hint}" if resume_hint else ""), err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, typer.Abort, SystemExit):
+        raise
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"memberwise: {error.strerror or error}: {error.filename or ''}", err=True)
+        raise typer.Exit(FAILED) from None
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"memberwise: failed: {type(error).__name__}: {error}", err=True)
+        typer.echo("  what to do: run again with --debug for the traceback, and report it", err=True)
+        raise typer.Exit(FAILED) from None
+
+
+def to_stdout(text: str) -> None:
+    """Write text as it is to standard output."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

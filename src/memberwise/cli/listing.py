@@ -1,0 +1,70 @@
+"""``memberwise list``: what there is, and what each needs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from memberwise.cli.guard import guarded
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    attacks = "attacks"
+    defences = "defences"
+    data = "data"
+    models = "models"
+
+
+def listing(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks.")] = False,
+) -> None:
+    """List attacks, defences, data or models, with the access or records each needs."""
+    with guarded(debug):
+        from rich.console import Console
+        from rich.table import Table
+
+        headings, rows = {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
+        table = Table(box=None, pad_edge=False)
+        for heading in headings:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+
+
+Rows = tuple[list[str], list[list[str]]]
+
+
+def _attacks() -> Rows:
+    from memberwise.attacks import ATTACKS
+
+    rows = [[a.name, ", ".join(a.needs.words()), a.summary] for a in ATTACKS.values()]
+    return ["attack", "needs", "what it does"], rows
+
+
+def _defences() -> Rows:
+    from memberwise.defences.output import OUTPUT_DEFENCES
+
+    rows = [[name, "in the answer", (d.__doc__ or "").split("\n")[0]] for name, d in OUTPUT_DEFENCES.items()]
+    return ["defence", "where", "what it does"], rows
+
+
+def _data() -> Rows:
+    from memberwise.data import SOURCES
+
+    rows = [[s.name, s.records, str(s.classes), s.summary, s.needs] for s in SOURCES.values()]
+    return ["source", "records", "classes", "what it is", "needs"], rows
+
+
+def _models() -> Rows:
+    from memberwise.models.modules import ARCHITECTURES
+
+    rows = [[name, a.records, a.summary] for name, a in ARCHITECTURES.items()]
+    rows.append(["file.py:function", "yours", "a function that makes an nn.Module or a scikit-learn classifier"])
+    rows.append(["module:Class", "yours", "a class, such as sklearn.ensemble:RandomForestClassifier"])
+    return ["model", "records", "what it is"], rows

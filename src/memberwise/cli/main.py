@@ -1,0 +1,50 @@
+"""The ``memberwise`` command: one verb a file; nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from memberwise._version import __version__
+from memberwise.cli import audit, data, init, listing, report
+
+app = typer.Typer(
+    name="memberwise",
+    help="Find out what a classifier tells about the records it was trained on, then make it tell less.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"memberwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find out what a classifier tells about the records it was trained on, then make it tell less."""
+
+
+app.command("audit")(audit.audit)
+app.command("report")(report.report)
+app.command("list")(listing.listing)
+app.command("init")(init.init)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Progress on standard error: models done, models per second, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from memberwise.duration import duration
+
+# Where nobody watches a terminal, a line at most this often.
+LINE_SECONDS = 15.0
+
+
+class Bar:
+    """A live bar on a terminal, else a line now and then."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.live = self.console.is_terminal
+        self.bar = Progress(
+            TextColumn("shadow models"),
+            BarColumn(),
+            TextColumn("{task.fields[line]}"),
+            console=self.console,
+            transient=True,
+        )
+
+    def start(self, total: int, done: int) -> None:
+        self.total, self.begun, self.first, self.told = total, time.monotonic(), done, time.monotonic()
+        if self.live:
+            self.task = self.bar.add_task("", total=total, line="")
+            self.bar.start()
+
+    def update(self, done: float) -> None:
+        line = progress_line(done, self.total, done - self.first, time.monotonic() - self.begun)
+        if self.live:
+            self.bar.update(self.task, completed=done, line=line)
+        elif time.monotonic() - self.told > LINE_SECONDS:
+            self.told = time.monotonic()
+            print(f"shadow models: {line}", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        if self.live:
+            self.bar.stop()
+
+
+def progress_line(done: float, total: int, trained: float, seconds: float) -> str:
+    """For example ``12 of 64, 1.9 models/s, 27 s left``."""
+    text = f"{int(done)} of {total}"
+    if trained <= 0 or seconds <= 0:
+        return text
+    rate = trained / seconds
+    return f"{text}, {rate:.1f} models/s, {duration((total - done) / rate)} left"

@@ -1,0 +1,120 @@
+"""What an audit would cost: models, time by a short calibration, disk. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from memberwise.assess import Asking
+from memberwise.duration import duration
+from memberwise.prepare import Given, Prepared, prepare
+from memberwise.signals.collect import collect
+from memberwise.signals.gather import vector_models
+from memberwise.study import Study
+from memberwise.training.engines import StackEngine
+
+CALIBRATION_STEPS = 12
+CALIBRATION_RECORDS = 512
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What would be trained, how long it takes on this machine, and how much it writes.
+
+    Attributes:
+        models: target included. rows: records each trains on. parameters: trainable numbers each (None: no module).
+        seconds: training and asking, by calibration (attacks and report not counted). disk_bytes: signals on disk.
+    """
+
+    models: int
+    rows: int
+    epochs: int
+    parameters: int | None
+    stack: int
+    threads: int
+    roles: dict[str, int]
+    attacks: list[str]
+    seconds: float
+    disk_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        """A few lines for a person."""
+        roles = ", ".join(f"{count:,} {name}" for name, count in self.roles.items() if count)
+        size = "" if self.parameters is None else f", {self.parameters:,} parameters each"
+        return (
+            f"would train   {self.models} models on {self.rows:,} records each, {self.epochs} epochs{size}\n"
+            f"records       {roles}\n"
+            f"plan          {self.stack} models at once on {self.threads} threads\n"
+            f"attacks       {', '.join(self.attacks)}\n"
+            f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
+            f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
+        )
+
+
+def estimate_cost(study: Study, given: Given | None = None) -> Cost:
+    """Prepare everything as the audit would, then time a few steps of one block.
+
+    Raises:
+        MemberwiseError: whatever the audit would refuse.
+    """
+    asking = Asking.of(study)
+    prepared = prepare(study, given or Given())
+    engine = prepared.engine
+    network = engine.network if isinstance(engine, StackEngine) else None
+    return Cost(
+        models=1 + len(prepared.shadow_jobs),
+        rows=len(prepared.target_job.rows),
+        epochs=study.training.epochs,
+        parameters=None if network is None else network.parameters,
+        stack=prepared.plan.stack,
+        threads=prepared.plan.threads,
+        roles=prepared.roles.counts,
+        attacks=[attack.name for attack in asking.attacks],
+        seconds=_calibrate(prepared),
+        disk_bytes=_disk(prepared),
+    )
+
+
+def _calibrate(prepared: Prepared) -> float:
+    """Seconds for all models, from a shortened block: a few steps, a few hundred records asked about."""
+    block = prepared.shadow_jobs[: prepared.engine.block] or [prepared.target_job]
+    models = len(prepared.shadow_jobs) + (prepared.target is None)
+    recipe = prepared.target_job.recipe
+    stacked = isinstance(prepared.engine, StackEngine)
+    rows = CALIBRATION_STEPS * recipe.batch_size if stacked else len(prepared.target_job.rows)
+    short = [replace(job, rows=job.rows[:rows], recipe=replace(recipe, epochs=1)) for job in block]
+    prepared.engine.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
+    begun = time.perf_counter()
+    trained = prepared.engine.train(short if stacked else short[:1])
+    training = time.perf_counter() - begun
+    asked = prepared.asked_of_shadows
+    few = replace(asked, **{name: getattr(asked, name)[:CALIBRATION_RECORDS] for name in _ASKED})
+    begun = time.perf_counter()
+    collect(trained, short[: len(trained)], few, vectors=True)
+    asking = time.perf_counter() - begun
+    share = _records(asked) / max(1, _records(few))
+    if not stacked:
+        return (training + asking * share) * models / prepared.plan.threads
+    steps = recipe.epochs * recipe.steps_per_epoch(len(prepared.target_job.rows))
+    done = recipe.steps_per_epoch(min(rows, len(prepared.target_job.rows)))
+    return (training * steps / done + asking * share) * models / len(block)
+
+
+_ASKED = ("audited", "population", "test", "background")
+
+
+def _records(asked: Any) -> int:
+    return sum(len(getattr(asked, name)) for name in _ASKED)
+
+
+def _disk(prepared: Prepared) -> int:
+    """Bytes of signals: two float32 and a flag for each (model, record, query), and full answers of the first models."""
+    asked, models = prepared.asked, 1 + len(prepared.shadow_jobs)
+    queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
+    singles = models * (len(asked.audited) + len(asked.population)) * queries * 9
+    kept = 1 + vector_models(len(asked.audited), asked.classes, len(prepared.shadow_jobs))
+    return singles + kept * len(asked.audited) * asked.classes * 4

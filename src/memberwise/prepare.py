@@ -1,0 +1,268 @@
+"""From a study to all that is needed to carry it out: records with roles, a model to train, the jobs."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from memberwise._version import __version__
+from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
+from memberwise.defences.output import output_defences
+from memberwise.errors import StudyError
+from memberwise.models.build import Model, build_model, model_of
+from memberwise.seeds import Seeds
+from memberwise.signals.collect import Asked, as_float, query_views
+from memberwise.study import PlanStudy, Study
+from memberwise.targets.files import check_target_file, load_target
+from memberwise.training.answering import Answering, EstimatorModels, TorchModels
+from memberwise.training.engines import Engine, ProcessEngine, StackEngine
+from memberwise.training.job import Job
+from memberwise.training.network import Network
+from memberwise.training.plan import Plan, choose_device, make_plan
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+
+# Accuracy of shadow models is measured on this many test and background records at most.
+SAMPLE = 2_000
+# Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
+ESTIMATORS_PER_PROCESS = 4
+Note = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers."""
+
+    dataset: Dataset | None = None
+    rows: dict[str, Any] = field(default_factory=dict)
+    model: Any = None
+    target: Any = None
+    outputs: dict[str, NDArray[Any]] | None = None
+    shadow_outputs: dict[str, NDArray[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is needed to train and ask the target and the shadow models.
+
+    Attributes:
+        asked: what the target is asked; the shadow models are asked ``asked_of_shadows`` (smaller test sample).
+        target: the trained target, where it is given; ``target_hash`` identifies it.
+        identity: what every block depends on beside its jobs.
+    """
+
+    study: Study
+    seeds: Seeds
+    dataset: Dataset
+    roles: Roles
+    model: Model
+    engine: Engine
+    plan: Plan
+    target_job: Job
+    shadow_jobs: list[Job]
+    asked: Asked
+    asked_of_shadows: Asked
+    target: Answering | None
+    target_hash: str | None
+    identity: dict[str, Any]
+    notes: list[Note]
+
+
+def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepared:
+    """Read the data, give every record its role, build the model and the jobs. Nothing is trained or written.
+
+    Args:
+        plan: the plan of the run folder that is continued; the study's own keys come first.
+    """
+    seeds = Seeds(study.run.seed)
+    if study.target.file is not None:
+        check_target_file(Path(study.target.file))
+    dataset, roles, notes = _records(study, given, seeds)
+    model = _model(study, given, dataset)
+    device = choose_device(study.run.device)
+    recipe, step = Recipe.of(study.training), Step(study.training.label_smoothing)
+    engine, made, more = _engine(study, plan, model, dataset, device, step, recipe)
+    target_job = Job(roles.target_rows, step, recipe, seeds.integer("target"))
+    shadow_jobs = [
+        Job(roles.shadow_rows(k, seeds, study.shadow.data), step, recipe, seeds.integer("shadow", k))
+        for k in range(study.shadow.count)
+    ]
+    notes += more + _check_sizes(study, roles, target_job, shadow_jobs)
+    asked, asked_of_shadows = _asked(study, dataset, roles, seeds)
+    target, target_hash = _target(study, given, engine, asked)
+    return Prepared(
+        study,
+        seeds,
+        dataset,
+        roles,
+        model,
+        engine,
+        made,
+        target_job,
+        shadow_jobs,
+        asked,
+        asked_of_shadows,
+        target,
+        target_hash,
+        _identity(study, dataset, roles, model, made, device),
+        notes,
+    )
+
+
+def _records(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
+    where = study.data
+    dataset = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
+    wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | given.rows
+    if (study.target.file is not None or given.target is not None) and wants["train_rows"] is None:
+        raise StudyError(
+            "a trained target needs the rows it was trained on",
+            where="target.train_rows",
+            fix="--train-rows FILE with all row numbers it saw (.txt or .npy)",
+        )
+    if wants["train_rows"] is not None and study.target.file is None and given.target is None:
+        raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
+    dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
+    dataset = encode(dataset, roles.fit_rows)
+    check_dataset(dataset)
+    return dataset, roles, [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+
+
+def _model(study: Study, given: Given, dataset: Dataset) -> Model:
+    classes = len(dataset.classes)
+    if given.model is not None and not isinstance(given.model, str):
+        name = getattr(given.model, "__name__", type(given.model).__name__)
+        return model_of(given.model, study.model, dataset.shape, classes, name)
+    return build_model(study.model, dataset.shape, classes)
+
+
+def _engine(
+    study: Study,
+    plan: PlanStudy | None,
+    model: Model,
+    dataset: Dataset,
+    device: torch.device,
+    step: Step,
+    recipe: Recipe,
+) -> tuple[Engine, Plan, list[Note]]:
+    asked = study.plan.model_dump(exclude_none=True)
+    wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
+    if model.kind != "module":
+        threads = wanted.threads or len(os.sched_getaffinity(0))
+        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, "float32", threads, stacked=False)
+        return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
+    network = Network(model.make, device)
+    tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = make_plan(wanted, network, tensors, step, recipe)
+    notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
+    return StackEngine(network, tensors, made), made, notes
+
+
+def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]) -> list[Note]:
+    """A shadow trains on as many records as the target, or the study is refused."""
+    sizes = {len(job.rows) for job in shadows}
+    off = max((abs(size - len(target.rows)) for size in sizes), default=0)
+    if off <= roles.slack:
+        return []
+    message = (
+        f"the target trains on {len(target.rows):,} records, shadow models on {', '.join(map(str, sorted(sizes)))}"
+    )
+    if not study.shadow.allow_size_mismatch:
+        raise StudyError(
+            "shadow models would not train on as many records as the target",
+            expected=f"{len(target.rows):,} records each",
+            found=message,
+            fix="give as many non-members as members (the rest of the target's rows as background), "
+            "or --allow-size-mismatch",
+        )
+    return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
+
+
+def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[Asked, Asked]:
+    if study.queries != "none" and dataset.kind != "image":
+        raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
+    query_views(study.queries)
+    own = np.concatenate([roles.background, roles.auxiliary])
+    sample = np.sort(seeds.rng("background sample").permutation(own)[:SAMPLE])
+    asked = Asked(
+        dataset.x,
+        dataset.y,
+        len(dataset.classes),
+        roles.audited,
+        roles.population,
+        roles.test,
+        sample,
+        len(own) / max(1, len(sample)),
+        study.queries,
+        output_defences(study.answer),
+        seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
+        roles.reference if len(roles.reference) else None,
+        study.run.seed,
+    )
+    test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
+    return asked, replace(asked, test=test)
+
+
+def _target(study: Study, given: Given, engine: Engine, asked: Asked) -> tuple[Answering | None, str | None]:
+    """The trained target, where one is given, and a hash that notices when it was trained again."""
+    example = asked.records(asked.audited[:64])
+    if given.target is not None:
+        target = _given_target(given.target, asked.classes)
+        return target, hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
+    if study.target.file is None:
+        return None, None
+    path = Path(study.target.file)
+    network = engine.network if isinstance(engine, StackEngine) else None
+    return load_target(path, network, asked.classes, example), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _given_target(target: Any, classes: int) -> Answering:
+    """A trained module or fitted estimator as something that answers."""
+    if isinstance(target, torch.nn.Module):
+        device = next((p.device for p in target.parameters()), torch.device("cpu"))
+        network = Network(lambda: copy.deepcopy(target), device)
+        params, buffers = network.init(0)
+        return TorchModels(
+            network, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, stacked=False
+        )
+    if hasattr(target, "predict") and hasattr(target, "classes_"):
+        return EstimatorModels([target], classes)
+    raise StudyError(
+        "this is no trained target",
+        expected="a trained nn.Module or a fitted scikit-learn classifier",
+        found=type(target).__name__,
+        fix="an unfitted model goes to model=",
+    )
+
+
+def _identity(
+    study: Study, dataset: Dataset, roles: Roles, model: Model, plan: Plan, device: torch.device
+) -> dict[str, Any]:
+    def digest(rows: NDArray[np.int64]) -> str:
+        return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
+
+    return {
+        "version": __version__,
+        "data": dataset.sha256,
+        "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
+        "roles": {name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background")},
+        "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
+        "plan": vars(plan),
+        "queries": study.queries,
+        "answer": [answer.model_dump(mode="json") for answer in study.answer],
+        "seed": study.run.seed,
+        "device": device.type,
+    }

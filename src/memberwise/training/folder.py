@@ -1,0 +1,102 @@
+"""The run folder: one study's, one process at a time, and what it remembers between runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from memberwise.errors import RunFolderError
+from memberwise.study import PlanStudy, Study, make_study, read_study
+from memberwise.training.blocks import BlockStore, write_atomically
+from memberwise.training.network import Tensors
+
+
+def default_folder(study: Study) -> Path:
+    """``runs/NAME-KEY``: a folder of its own for every study."""
+    source = study.outputs.file or study.data.source
+    name = Path(source).stem if ":" not in source else source.rpartition(":")[2]
+    return Path("runs") / f"{name}-{study.training_key()[:8]}"
+
+
+class RunFolder:
+    """A run folder. Used with ``with``, it is locked; nothing is created before.
+
+    Raises (on creation):
+        RunFolderError: the folder holds another study's run, or ``resume`` finds nothing to resume.
+    """
+
+    def __init__(self, path: Path, study: Study, resume: bool = False) -> None:
+        self.path = path
+        self.stored = self._read()
+        if resume and self.stored is None:
+            raise RunFolderError(f"{path} holds no run to resume", expected="a study.toml", fix="leave --resume out")
+        if self.stored is not None and self.stored.training_key() != study.training_key():
+            raise RunFolderError(
+                f"{path} holds another study's run",
+                expected="the same data, model, training, queries and seed",
+                found="differences in " + ", ".join(_differences(self.stored, study)),
+                fix="another --out, or delete the folder",
+            )
+        self.lock = FileLock(path / ".lock")
+
+    @property
+    def plan(self) -> PlanStudy | None:
+        """The plan under which the run was begun."""
+        return None if self.stored is None else self.stored.plan
+
+    @property
+    def blocks(self) -> BlockStore:
+        return BlockStore(self.path / "signals")
+
+    def __enter__(self) -> RunFolder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        holder = self.path / ".lock.pid"
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            pid = holder.read_text() if holder.exists() else "unknown"
+            raise RunFolderError(
+                f"another process is writing to {self.path}",
+                found=f"process {pid}",
+                fix="wait for it, or another --out",
+            ) from None
+        holder.write_text(str(os.getpid()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self.path / ".lock.pid").unlink(missing_ok=True)
+        self.lock.release()
+        (self.path / ".lock").unlink(missing_ok=True)
+
+    def write_study(self, study: Study) -> None:
+        write_atomically(self.path / "study.toml", study.to_toml().encode())
+
+    def write_target(self, weights: Tensors, metadata: dict[str, Any]) -> None:
+        """The target's weights as safetensors, and what they are."""
+        from safetensors.torch import save
+
+        content = save({name: value.contiguous().cpu() for name, value in weights.items()})
+        write_atomically(self.path / "target" / "model.safetensors", content)
+        write_atomically(self.path / "target" / "metadata.json", json.dumps(metadata, indent=1).encode())
+
+    def _read(self) -> Study | None:
+        file = self.path / "study.toml"
+        return make_study(read_study(file), str(file)) if file.exists() else None
+
+
+def _differences(one: Study, other: Study) -> list[str]:
+    """Dotted keys in which two studies differ, as far as trained models depend on them."""
+    a, b = one.training_parts(), other.training_parts()
+    return [
+        f"{table}.{key}" if isinstance(a[table], dict) else table
+        for table in a
+        for key in (a[table] if isinstance(a[table], dict) else [""])
+        if (a[table] != b[table] if not isinstance(a[table], dict) else a[table][key] != b[table].get(key))
+    ]
