@@ -27,7 +27,7 @@ def train_stack(
 
     Args:
         jobs: what to train, all with the same step and recipe. Where their numbers of rows differ (records of one
-            person stay together), shorter ones are padded and the padding is masked.
+            person stay together), shorter ones are padded, the padding is masked, and all take as many steps.
         stacked: False trains the one job by ordinary autograd, for modules ``torch.func`` cannot take.
         tick: called after each step with the share of the work that is done.
 

@@ -1,0 +1,155 @@
+"""A stack of models trains as its models do alone, and as a plain loop written out here does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from memberwise.errors import TrainingError
+from memberwise.study import TrainingStudy
+from memberwise.training.job import Job, TrainedStack
+from memberwise.training.loop import train_stack
+from memberwise.training.network import Network
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+
+CPU = torch.device("cpu")
+CLASSES = 4
+
+
+def data(n: int = 120, shape: tuple[int, ...] = (12,)) -> DataTensors:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, *shape)).astype(np.float32)
+    return DataTensors.of(x, rng.integers(0, CLASSES, n), CLASSES, CPU)
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+
+
+def with_everything() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (3, 2, 2)),
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),  # a bias before BatchNorm has no gradient but rounding noise
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.GroupNorm(2, 8),
+        nn.Dropout2d(0.2),
+        nn.Flatten(),
+        nn.LayerNorm(32),
+        nn.Dropout(0.3),
+        nn.Linear(32, CLASSES),
+    )
+
+
+def jobs(count: int, rows: int = 50, **recipe: object) -> list[Job]:
+    settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 16, **recipe}))
+    return [
+        Job(np.random.default_rng(k).permutation(120)[:rows].astype(np.int64), Step(), settings, 100 + k)
+        for k in range(count)
+    ]
+
+
+def difference(one: TrainedStack, i: int, other: TrainedStack, j: int) -> float:
+    pairs = [(one.params, other.params), (one.buffers, other.buffers)]
+    return max(float((a[k][i].float() - b[k][j].float()).abs().max()) for a, b in pairs for k in a)
+
+
+@pytest.mark.parametrize("make", [mlp, with_everything], ids=["mlp", "conv-norms-dropout"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_stack_equals_its_models_alone(make: Callable[[], nn.Module], optimizer: str) -> None:
+    settings = {"optimizer": optimizer, "learning_rate": 0.01, "weight_decay": 0.01, "clip_norm": 0.5}
+    network, table, wanted = Network(make, CPU), data(), jobs(5, **settings)
+    stack = train_stack(wanted, network, table)
+    part = train_stack(wanted[2:4], network, table)
+    assert difference(stack, 2, part, 0) < 1e-5
+    assert difference(stack, 3, part, 1) < 1e-5
+    alone = train_stack(wanted[3:4], network, table, stacked=False)
+    assert difference(stack, 3, alone, 0) < 1e-4
+    assert difference(stack, 2, alone, 0) > 1e-3, "two seeds must give two models"
+
+
+def test_against_a_loop_written_out() -> None:
+    """Momentum, cosine schedule, order of batches and last short batch, by hand with torch's own optimiser."""
+    table, [job] = data(), jobs(1, learning_rate=0.1, weight_decay=0.001, label_smoothing=0.0, warmup=1)
+    ours = train_stack([job, job], Network(mlp, CPU), table)
+    torch.manual_seed(job.seed)
+    model = mlp()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.001)
+    steps = 4 * 3
+    for epoch in range(3):
+        order = np.random.default_rng([job.seed, epoch]).permutation(50)
+        for i in range(4):
+            step = epoch * 4 + i
+            warm = (step + 1) / 4 if step < 4 else 0.5 * (1 + np.cos(np.pi * (step - 4) / (steps - 4)))
+            optimiser.param_groups[0]["lr"] = 0.1 * warm
+            rows = torch.from_numpy(job.rows[order[i * 16 : (i + 1) * 16]])
+            optimiser.zero_grad()
+            functional.cross_entropy(model(table.x[rows]), table.y[rows]).backward()
+            optimiser.step()
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(ours.params[name][1], value.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_models_of_unequal_size_are_padded_not_changed() -> None:
+    """49 and 50 rows take the same number of steps; the padding must count for nothing."""
+    wanted = jobs(3)
+    wanted[1] = Job(wanted[1].rows[:49], wanted[1].step, wanted[1].recipe, wanted[1].seed)
+    network, table = Network(mlp, CPU), data()
+    stack = train_stack(wanted, network, table)
+    assert difference(stack, 0, train_stack(wanted[:1] * 2, network, table), 0) < 1e-5
+    assert difference(stack, 1, train_stack(wanted[1:2] * 2, network, table), 0) < 1e-5
+
+
+def test_bytes_are_scaled_to_one() -> None:
+    x = np.arange(24, dtype=np.uint8).reshape(2, 12) * 10
+    table = DataTensors.of(x, np.zeros(2, np.int64), CLASSES, CPU)
+    torch.testing.assert_close(table.records(torch.tensor([1])), torch.from_numpy(x[1:].astype(np.float32) / 255))
+
+
+def test_soft_targets_replace_the_labels() -> None:
+    table, [job] = data(), jobs(1)
+    hard = table.y[torch.from_numpy(job.rows)]
+    soft = Job(job.rows, job.step, job.recipe, job.seed, functional.one_hot(hard, CLASSES).float().numpy())
+    network = Network(mlp, CPU)
+    same = train_stack([soft, soft], network, table)
+    assert difference(train_stack([job, job], network, table), 0, same, 0) < 1e-5
+
+
+def test_a_loss_that_is_not_finite_is_told() -> None:
+    with pytest.raises(TrainingError, match="training loss is"):
+        train_stack(jobs(2, learning_rate=1e30), Network(mlp, CPU), data())
+
+
+def test_a_step_of_ones_own_and_its_state() -> None:
+    """A defence's step: another loss, a tensor of its own, its own answers after each epoch."""
+
+    class Weighted(Step):
+        needs = frozenset({"outputs"})
+
+        def init(self, network, rows, key):  # type: ignore[no-untyped-def]
+            return {"weight": torch.ones(rows), "epochs": torch.zeros(())}
+
+        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+            logits, buffers = network(params, state.buffers, batch.x, key)
+            losses = functional.cross_entropy(logits, batch.target, reduction="none")
+            return (losses * state.own["weight"][batch.ids]).mean(), state._replace(buffers=buffers)
+
+        def after_epoch(self, network, params, state, outputs):  # type: ignore[no-untyped-def]
+            surest = outputs.softmax(-1).amax(-1)
+            return params, state._replace(own={"weight": 1 - surest, "epochs": state.own["epochs"] + 1})
+
+    plain, table, network = jobs(2), data(), Network(mlp, CPU)
+    own = [Job(job.rows, Weighted(), job.recipe, job.seed) for job in plain]
+    trained = train_stack(own, network, table)
+    assert trained.own["epochs"].tolist() == [3.0, 3.0]
+    assert trained.own["weight"].shape == (2, 50)
+    assert difference(trained, 0, train_stack(plain, network, table), 0) > 1e-3
+    logits, _ = network({k: v[0] for k, v in trained.params.items()}, {}, table.x[torch.from_numpy(own[0].rows)], None)
+    torch.testing.assert_close(trained.own["weight"][0], 1 - logits.softmax(-1).amax(-1), atol=1e-5, rtol=1e-4)

@@ -1,0 +1,117 @@
+"""What can be stacked is, what cannot is trained one by one and told, the rest runs in processes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from memberwise.errors import TrainingError
+from memberwise.models.build import Model, model_of
+from memberwise.study import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.training.engines import ProcessEngine, StackEngine
+from memberwise.training.job import Job
+from memberwise.training.network import Network
+from memberwise.training.plan import Plan, make_plan
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+
+CPU = torch.device("cpu")
+RECIPE = Recipe.of(TrainingStudy(epochs=2, batch_size=8))
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
+
+
+class Branching(nn.Module):
+    """A module which looks at its values, so that no vmap can take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.layer(x)
+        return out if out.sum().item() > 0 else out * 1.0
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(np.arange(k, k + 30), Step(), RECIPE, k) for k in range(count)]
+
+
+def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None:
+    network, data = Network(Branching, CPU), DataTensors.of(X, Y, 3, CPU)
+    with pytest.warns(UserWarning, match=r"one by one.*item"):
+        plan = make_plan(PlanStudy(), network, data, Step(), RECIPE)
+    assert (plan.stack, plan.stacked) == (1, False)
+    models = StackEngine(network, data, plan).train(jobs(1))
+    assert models.ask(X[:5]).shape == (1, 5, 3)
+
+
+def test_the_rule_depends_on_size_and_convolutions() -> None:
+    def plan(module: nn.Module, shape: tuple[int, ...]) -> Plan:
+        data = DataTensors.of(np.zeros((4, *shape), np.float32), np.zeros(4, np.int64), 3, CPU)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return make_plan(PlanStudy(), Network(lambda: module, CPU), data, Step(), RECIPE)
+
+    assert plan(nn.Linear(6, 3), (6,)).stack == 16
+    assert plan(nn.Sequential(nn.Linear(6, 1_000_000), nn.Linear(1_000_000, 3)), (6,)).stack == 1
+    conv = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    assert plan(conv, (1, 4, 4)).stack == 1
+
+
+def test_estimators_in_processes_equal_their_fits_here() -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(n_estimators=5)
+    engine = ProcessEngine(
+        model_of(forest, ModelStudy(), (6,), 3, "forest"), X, Y, 3, Plan(4, "float32", 2, stacked=False)
+    )
+    got = engine.run(jobs(3), lambda models, done: {"p": models.ask(X[50:])})["p"]
+    for k in range(3):
+        direct = RandomForestClassifier(n_estimators=5, random_state=k).fit(X[k : k + 30], Y[k : k + 30])
+        np.testing.assert_allclose(got[k], direct.predict_proba(X[50:]))
+
+
+def test_a_class_no_estimator_saw_still_has_its_column() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    y = np.where(np.arange(60) < 30, Y % 2, Y)
+    model = model_of(LogisticRegression(), ModelStudy(), (6,), 3, "regression")
+    engine = ProcessEngine(model, X, y, 3, Plan(1, "float32", 1, stacked=False))
+    answers = engine.train([Job(np.arange(30), Step(), RECIPE, 0)]).ask(X[:4])
+    assert answers.shape == (1, 4, 3)
+    assert (answers[..., 2] == 0).all()
+
+
+def train_means(x: np.ndarray, y: np.ndarray, seed: int):  # type: ignore[no-untyped-def]
+    """A user's training function: softmax of minus the distance to each class's mean."""
+    means = np.stack([x[y == c].mean(0) for c in range(3)])
+
+    def predict(records: np.ndarray) -> np.ndarray:
+        distance = ((records[:, None] - means[None]) ** 2).sum(-1)
+        weight = np.exp(-distance)
+        return weight / weight.sum(1, keepdims=True)
+
+    return predict
+
+
+def test_a_users_training_function_runs_as_it_is() -> None:
+    model = model_of(train_means, ModelStudy(), (6,), 3, "train_means")
+    assert model.kind == "function"
+    models = ProcessEngine(model, X, Y, 3, Plan(1, "float32", 1, stacked=False)).train(jobs(1))
+    assert models.kind == "probabilities"
+    np.testing.assert_allclose(models.ask(X[:5])[0], train_means(X[:30], Y[:30], 0)(X[:5]))
+
+
+def test_a_failing_fit_says_which_model() -> None:
+    def explode() -> object:
+        raise ValueError("no luck")
+
+    engine = ProcessEngine(Model("mine", "estimator", explode, "x"), X, Y, 3, Plan(1, "float32", 1, stacked=False))
+    with pytest.raises(TrainingError, match=r"mine fails.*\n.*no luck"):
+        engine.train(jobs(1))
