@@ -1,0 +1,51 @@
+"""Positive predictive value under a prior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from memberwise.errors import StudyError
+from memberwise.statistics import Counts, decide, ppv
+from memberwise.statistics.thresholds import Threshold
+
+
+def test_even_prior_and_balanced_counts_equal_precision():
+    member = np.arange(400) < 200
+    decision = decide(np.random.default_rng(0).normal(member, 1.0), member, Threshold(0.5, "shadows"))
+    estimate = ppv(decision.counts, 0.5)
+    assert estimate is not None
+    assert decision.precision is not None
+    assert estimate.value == pytest.approx(decision.precision.value)
+
+
+def test_a_published_figure():
+    """CIFAR-10, online LiRA (lira_analysis): TPR 3.99 %, FPR 0.002 %, prior 1 % give about 95 %."""
+    estimate = ppv(Counts(3990, 100_000, 2, 100_000), 0.01)
+    assert estimate is not None
+    assert estimate.value == pytest.approx(0.01 * 0.0399 / (0.01 * 0.0399 + 0.99 * 0.00002))
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_rare_members_make_accusations_worthless_unless_nobody_is_wrongly_accused():
+    wrong, clean = ppv(Counts(50, 100, 1, 100), 1e-9), ppv(Counts(50, 100, 0, 100), 1e-9)
+    assert wrong is not None
+    assert wrong.value < 1e-6
+    assert clean is not None
+    assert (clean.value, clean.high) == (1.0, 1.0)
+    assert clean.low < 1e-6
+    assert ppv(Counts(0, 100, 0, 100), 0.5) is None
+
+
+def test_interval_covers():
+    rng, tpr, fpr, prior = np.random.default_rng(1), 0.3, 0.05, 0.1
+    truth = prior * tpr / (prior * tpr + (1 - prior) * fpr)
+    estimates = [ppv(Counts(int(rng.binomial(300, tpr)), 300, int(rng.binomial(300, fpr)), 300), prior)
+                 for _ in range(1000)]  # fmt: skip
+    assert np.mean([e is not None and e.low <= truth <= e.high for e in estimates]) >= 0.95
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -1.0, float("nan")])
+def test_prior_is_checked(prior):
+    with pytest.raises(StudyError, match="prior is out of range"):
+        ppv(Counts(1, 2, 1, 2), prior)

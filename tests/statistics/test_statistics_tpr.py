@@ -1,0 +1,93 @@
+"""TPR at a fixed FPR: the design's interval by exhaustive search, and what is resolvable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from memberwise.errors import StudyError
+from memberwise.statistics import auto_fprs, roc_band, tpr_at, tpr_at_fpr
+from memberwise.statistics.order import sure_ranks
+
+
+def slow_interval(members, nonmembers, rate, b):
+    """The design's words, every order statistic tried in turn."""
+    n1, n0 = len(members), len(nonmembers)
+    ordered = sorted(nonmembers, reverse=True)
+    strict = [j for j in range(1, n0 + 1) if beta.ppf(1 - b / 4, j, n0 - j + 1) <= rate]
+    generous = [j for j in range(1, n0 + 1) if beta.ppf(b / 4, j, n0 - j + 1) >= rate]
+    low, high = 0.0, 1.0
+    if strict and (k := sum(s > ordered[max(strict) - 1] for s in members)):
+        low = beta.ppf(b / 4, k, n1 - k + 1)
+    if generous and (k := sum(s > ordered[min(generous) - 1] for s in members)) < n1:
+        high = beta.ppf(1 - b / 4, k + 1, n1 - k)
+    return low, high, bool(strict)
+
+
+@pytest.mark.parametrize("decimals", [8, 0])
+@pytest.mark.parametrize(("n1", "n0"), [(1, 1), (30, 7), (80, 120), (200, 500)])
+def test_interval_is_the_designs(n1, n0, decimals):
+    rng = np.random.default_rng(n0)
+    members, nonmembers = rng.normal(1, 1, n1).round(decimals), rng.normal(0, 1, n0).round(decimals)
+    scores, member = np.r_[members, nonmembers], np.arange(n1 + n0) < n1
+    for rate in (0.001, 0.01, 0.05, 0.3, 0.9):
+        for confidence in (0.95, 0.8):
+            estimate = tpr_at_fpr(scores, member, rate, confidence)
+            low, high, exists = slow_interval(members, nonmembers, rate, 1 - confidence)
+            assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=1e-9)
+            assert (estimate.resolvable == "no") == (not exists)
+            assert estimate.value == tpr_at(scores, member, rate)
+
+
+def test_single_figures_and_the_band_agree():
+    rng = np.random.default_rng(2)
+    member = np.arange(900) < 400
+    scores, grid = rng.normal(member, 1.0), np.geomspace(1e-4, 0.99, 37)
+    low, high = roc_band(scores, member, grid)
+    singles = [tpr_at_fpr(scores, member, rate) for rate in grid]
+    np.testing.assert_array_equal(low, [e.low for e in singles])
+    np.testing.assert_array_equal(high, [e.high for e in singles])
+
+
+def test_ranks_of_a_large_sample_are_the_binomial_quantiles():
+    strict, generous = sure_ranks(np.array([0.001, 0.01, 0.5]), 50_000, 0.95)
+    for j, rate in zip(strict, (0.001, 0.01, 0.5), strict=True):
+        assert beta.ppf(1 - 0.0125, j, 50_000 - j + 1) <= rate < beta.ppf(1 - 0.0125, j + 1, 50_000 - j)
+    for j, rate in zip(generous, (0.001, 0.01, 0.5), strict=True):
+        assert beta.ppf(0.0125, j - 1, 50_000 - j + 2) < rate <= beta.ppf(0.0125, j, 50_000 - j + 1)
+
+
+@pytest.mark.parametrize(
+    ("n0", "rate", "expected"),
+    [(41, 0.1, "no"), (42, 0.1, "weak"), (99, 0.1, "weak"), (100, 0.1, "yes"), (436, 0.01, "no"), (437, 0.01, "weak"),
+     (999, 0.01, "weak"), (1000, 0.01, "yes"), (10_000, 0.001, "yes"), (4000, 0.001, "no")],
+)  # fmt: skip
+def test_resolvable(n0, rate, expected):
+    """By hand: a first order statistic exists once (1 - a)**n0 <= b/4, that is n0 >= log(80) / -log(1 - a)."""
+    estimate = tpr_at_fpr(np.r_[np.full(50, 2.0), np.arange(n0) / n0], np.arange(50 + n0) < 50, rate)
+    assert estimate.resolvable == expected
+    assert (estimate.low == 0) == (expected == "no")
+
+
+@pytest.mark.parametrize(
+    ("n0", "expected"),
+    [(1, [0.1]), (99, [0.1]), (100, [0.1]), (999, [0.1]), (1000, [0.1, 0.01]), (10_000, [0.1, 0.01, 0.001]),
+     (10**6, [0.1, 0.01, 0.001, 0.0001, 0.00001])],
+)  # fmt: skip
+def test_auto_fprs_are_the_decades_with_ten_false_positives(n0, expected):
+    assert auto_fprs(n0) == expected
+
+
+def test_to_dict_has_the_keys_of_result_json():
+    estimate = tpr_at_fpr([3.0, 2.0, 1.0], [1, 0, 0], 0.1)
+    assert list(estimate.to_dict()) == ["fpr", "value", "low", "high", "n_members", "n_nonmembers", "method",
+                                        "resolvable"]  # fmt: skip
+    assert (estimate.fpr, estimate.n_members, estimate.n_nonmembers) == (0.1, 1, 2)
+    assert "TPR at FPR 0.1" in str(estimate)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5.0, float("nan")])
+def test_rates_outside_the_open_interval_are_refused(rate):
+    with pytest.raises(StudyError, match="out of range"):
+        tpr_at_fpr([1.0, 0.0], [1, 0], rate)
