@@ -8,9 +8,9 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from memberwise.errors import StudyError
 
@@ -52,6 +52,12 @@ class OutputsStudy(_Part):
 
     file: str | None = None
     shadow_file: str | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if self.shadow_file is not None and self.file is None:
+            raise ValueError("shadow outputs go with the target's: --outputs FILE")
+        return self
 
 
 class ModelStudy(_Part):
@@ -98,7 +104,7 @@ class AnswerStudy(BaseModel):
 class ShadowStudy(_Part):
     """How many shadow models, and on whose records they train."""
 
-    count: Annotated[int, Field(ge=0)] = 64
+    count: Annotated[int, Field(ge=2)] = 64
     data: Literal["halves", "auxiliary"] = "halves"
     engine: Literal["local"] = "local"
     noise: None = None

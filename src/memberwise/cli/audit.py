@@ -117,6 +117,8 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
     from memberwise.study import apply_settings, make_study, put, read_study
 
     values: dict[str, Any] = {}
+    if flags["outputs.file"] is not None and any(flags[key] is not None for key in ("data.source", "target.file")):
+        raise StudyError("saved answers are audited without data or target", fix="leave --data and --target out")
     asked = {key for key, value in flags.items() if value is not None}
     if file is not None:
         values = read_study(file)

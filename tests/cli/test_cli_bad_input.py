@@ -1,0 +1,156 @@
+"""Bad input: exit code 2, a message that says what to do, and nothing half-written."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from memberwise.cli.main import app
+
+Maker = Callable[[Path], list[str]]
+RNG = np.random.default_rng(0)
+DIGITS = ["--data", "digits", "--members", "40", "--nonmembers", "40", "--population", "20"]
+
+
+def frame(n: int = 60) -> pd.DataFrame:
+    return pd.DataFrame({"a": RNG.normal(size=n), "b": RNG.integers(0, 3, n), "label": np.arange(n) % 3})
+
+
+def csv(change: Callable[[pd.DataFrame], pd.DataFrame] = lambda f: f) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        change(frame()).to_csv(folder / "data.csv", index=False)
+        return str(folder / "data.csv")
+
+    return write
+
+
+def file(name: str, content: bytes) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        (folder / name).write_bytes(content)
+        return str(folder / name)
+
+    return write
+
+
+def npz(**arrays: object) -> Callable[[Path], str]:
+    def write(folder: Path) -> str:
+        np.savez(folder / "answers.npz", **arrays)  # type: ignore[arg-type]
+        return str(folder / "answers.npz")
+
+    return write
+
+
+def data(make: Callable[[Path], str], *more: str) -> Maker:
+    return lambda folder: ["--data", make(folder), *more]
+
+
+def outputs(make: Callable[[Path], str]) -> Maker:
+    return lambda folder: ["--outputs", make(folder)]
+
+
+def flags(*args: str) -> Maker:
+    return lambda folder: list(args)
+
+
+def rows(name: str, values: list[int]) -> Callable[[Path], str]:
+    return file(name, "\n".join(map(str, values)).encode())
+
+
+def torchscript(folder: Path) -> list[str]:
+    path = folder / "model.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), str(path))
+    return [*DIGITS, "--target", str(path), "--train-rows", rows("t.txt", list(range(40)))(folder)]
+
+
+def target(name: str, content: bytes = b"x") -> Maker:
+    return lambda folder: [
+        *(*DIGITS, "--target", file(name, content)(folder)),
+        *("--train-rows", rows("t.txt", list(range(40)))(folder)),
+    ]
+
+
+Z, Y, MEMBER = RNG.normal(size=(20, 2)), np.arange(20) % 2, np.arange(20) < 10
+CASES: dict[str, tuple[Maker, str]] = {
+    "unknown key": (flags(*DIGITS, "--set", "training.epoch=3"), "did you mean epochs"),
+    "unknown table": (flags(*DIGITS, "--set", "trainig.epochs=3"), "did you mean training"),
+    "wrong type": (flags(*DIGITS, "--set", "training.epochs=many"), "training.epochs"),
+    "half a setting": (flags(*DIGITS, "--set", "training.epochs"), "key=value"),
+    "unknown source": (flags("--data", "mnits"), "mnist"),
+    "unknown attack": (flags(*DIGITS, "--attacks", "lira-onlin"), "lira-online"),
+    "unknown headline": (flags(*DIGITS, "--set", "attacks.headline=los"), "did you mean loss"),
+    "unknown model": (flags(*DIGITS, "--model", "mpl"), "did you mean mlp"),
+    "unknown defence": (flags(*DIGITS, "--set", 'answer=[{name="roundin"}]'), "did you mean rounding"),
+    "unknown study file": (flags("nowhere.toml"), "does not exist"),
+    "image model on a table": (data(csv(), "--model", "cnn"), "for images"),
+    "missing file": (flags("--data", "nowhere.csv"), "nowhere.csv"),
+    "no model file": (flags(*DIGITS, "--model", "nowhere.py:make"), "does not exist"),
+    "not a zip": (data(file("data.npz", b"label,a\n1,2\n")), "not what its name says"),
+    "empty csv": (data(file("data.csv", b"")), "not what its name says"),
+    "pickle as data": (data(file("data.pkl", pickle.dumps([1, 2]))), "runs the code"),
+    "label column missing": (data(csv(), "--label", "diagnosis"), "a, b, label"),
+    "a class with one record": (data(csv(lambda f: f.assign(label=[9, *f.label[1:]]))), "fewer than 2 records"),
+    "NaN in a feature": (data(csv(lambda f: f.assign(a=f.a.where(f.index != 7)))), "row 7"),
+    "inf in a feature": (data(csv(lambda f: f.assign(a=f.a.where(f.index != 7, np.inf)))), "infinite"),
+    "NaN in answers": (outputs(npz(logits=Z * np.nan, labels=Y, member=MEMBER)), "NaN or infinite"),
+    "no probabilities": (outputs(npz(probabilities=Z, labels=Y, member=MEMBER)), "scores"),
+    "all members": (outputs(npz(logits=Z, labels=Y, member=MEMBER | True)), "only members"),
+    "member of 2": (outputs(npz(logits=Z, labels=Y, member=MEMBER * 2)), "not 0 or 1"),
+    "outputs missing": (flags("--outputs", "nowhere.npz"), "nowhere.npz"),
+    "shadow outputs alone": (flags("--shadow-outputs", "nowhere.npz", *DIGITS), "--outputs FILE"),
+    "outputs and data": (flags("--outputs", "a.npz", *DIGITS), "saved answers are audited without"),
+    "overlapping roles": (
+        lambda d: [
+            *("--data", "digits", "--members", rows("m.txt", [1, 2, 3])(d)),
+            *("--nonmembers", rows("n.txt", [3, 4, 5])(d)),
+        ],
+        "members and nonmembers overlap",
+    ),
+    "rows that do not exist": (lambda d: ["--data", "digits", "--members", rows("m.txt", [99_999])(d)], "99999"),
+    "more than exist": (flags("--data", "digits", "--members", "1500", "--nonmembers", "1500"), "1,797"),
+    "odd shadow count": (flags(*DIGITS, "--shadow-models", "7"), "even: 6 or 8"),
+    "too few shadows": (flags(*DIGITS, "--shadow-models", "0"), "greater than or equal to 2"),
+    "size mismatch": (
+        flags(*DIGITS, "--auxiliary", "40", "--set", "shadow.data=auxiliary"),
+        "--allow-size-mismatch",
+    ),
+    "malformed gate": (flags(*DIGITS, "--fail-if", "tpr>0.05"), "tpr@0.01>0.05"),
+    "gate on epsilon": (flags(*DIGITS, "--fail-if", "epsilon>1"), "epsilon cannot be gated on"),
+    "gate on no attack": (flags(*DIGITS, "--fail-if", "liar:auc>0.6"), "no attack liar"),
+    "fpr of 0": (flags(*DIGITS, "--fpr", "0"), "between 0 and 1"),
+    "fpr of 1.5": (flags(*DIGITS, "--fpr", "0.1,1.5"), "between 0 and 1"),
+    "fpr of words": (flags(*DIGITS, "--fpr", "low"), "auto, or numbers"),
+    "queries on a table": (data(csv(), "--set", "queries=mirror"), "queries are for images"),
+    "pickled target": (target("model.pkl"), "safetensors"),
+    "joblib target": (target("model.joblib"), "skops"),
+    "pt2 target": (target("model.pt2"), "safetensors"),
+    "torchscript target": (torchscript, "TorchScript runs code"),
+    "pickle called .pt": (target("model.pt", pickle.dumps({"a": 1})), "cannot be read as weights"),
+    "broken safetensors": (target("model.safetensors"), "cannot be read as weights"),
+    "broken onnx": (target("model.onnx"), "no readable ONNX"),
+    "target without its rows": (lambda d: [*DIGITS, "--target", file("m.safetensors", b"")(d)], "--train-rows"),
+    "rows without a target": (lambda d: [*DIGITS, "--train-rows", rows("t.txt", [1])(d)], "--target"),
+    "nothing to resume": (flags(*DIGITS, "--resume"), "no run to resume"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_bad_input_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, said = CASES[name]
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    done = CliRunner().invoke(app, ["audit", *make(tmp_path), "--out", str(out)])
+    assert done.exit_code == 2, done.output + done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not out.exists()
