@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.audit import run_audit
+from memberwise.audit_flow import run_audit
 from memberwise.data import Dataset, from_object
 from memberwise.prepare import Given
 from memberwise.report.result import Result
@@ -72,10 +73,16 @@ def audit(
     """
     values: dict[str, Any] = dict(study) if isinstance(study, Mapping) else read_study(study) if study else {}
     columns = {"label": label, "group": group, "unit": unit}
-    roles = dict(
-        zip(ROLES, (members, nonmembers, background, population, reference, validation, auxiliary), strict=True)
-    )
-    given = Given(rows={name: want for name, want in (roles | {"train_rows": train_rows}).items() if want is not None})
+    given = Given()
+    wants = (members, nonmembers, background, population, reference, validation, auxiliary, train_rows)
+    for name, want in zip((*ROLES, "train_rows"), wants, strict=True):
+        if want is None:
+            continue
+        if not isinstance(want, (int, str, Path)):
+            given = replace(given, rows={**given.rows, name: np.asarray(want)})
+            want = f"rows-{hashlib.sha256(np.ascontiguousarray(want).tobytes()).hexdigest()[:12]}"
+        key = f"target.{name}" if name == "train_rows" else f"data.{name}"
+        put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **columns)
         given = replace(given, dataset=dataset)

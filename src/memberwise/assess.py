@@ -1,4 +1,4 @@
-"""From the table of signals and the truth to figures: every attack, its intervals, the verdict, what the report draws."""
+"""From the table of signals and the truth to figures: attacks, intervals, the verdict, what the report draws."""
 
 from __future__ import annotations
 
@@ -117,6 +117,7 @@ def assess(
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
     confidence = study.statistics.confidence
     found: dict[str, tuple[Outcome, Evaluation]] = {}
+    thresholds: dict[str, Threshold] = {}
     skipped = [{"name": o.attack.name, "reason": o.skipped} for o in outcomes if o.skipped is not None]
     halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
     for outcome in outcomes:
@@ -127,19 +128,20 @@ def assess(
         if not (member & scored).any() or not (~member & scored).any():
             skipped.append({"name": outcome.attack.name, "reason": "scored records of one side only"})
             continue
-        threshold = choose_threshold(outcome.attack, signals, scores, member, halves, seeds)
+        threshold = thresholds[outcome.attack.name] = choose_threshold(
+            outcome.attack, signals, scores, member, halves, seeds
+        )
         found[outcome.attack.name] = (
             outcome,
             evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold),
         )
     headline = choose_headline(study, list(found))
     attacks = [_entry(outcome, evaluation, signals) for outcome, evaluation in found.values()]
-    main_outcome, main = found[headline]
-    main_scores = np.where(evaluated, _scores(main_outcome), np.nan)
+    main_scores = np.where(evaluated, _scores(found[headline][0]), np.nan)
     epsilon = None
-    if main.threshold is not None and main.threshold.chosen_on != "audited (optimistic)":
+    if thresholds[headline].chosen_on != "audited (optimistic)":
         epsilon = epsilon_of_records(
-            main_scores, member, main.threshold, confidence=confidence, delta=study.statistics.delta
+            main_scores, member, thresholds[headline], confidence=confidence, delta=study.statistics.delta
         ).to_dict()
     worst = _worst(main_scores)
     return Assessment(

@@ -112,7 +112,7 @@ def _records(asked: Any) -> int:
 
 
 def _disk(prepared: Prepared) -> int:
-    """Bytes of signals: two float32 and a flag for each (model, record, query), and full answers of the first models."""
+    """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
     asked, models = prepared.asked, 1 + len(prepared.shadow_jobs)
     queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
     singles = models * (len(asked.audited) + len(asked.population)) * queries * 9

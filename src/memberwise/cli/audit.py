@@ -145,7 +145,7 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
 def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.audit import Silent, run_audit
+    from memberwise.audit_flow import Silent, run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
 

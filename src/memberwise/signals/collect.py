@@ -85,6 +85,7 @@ def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool)
         "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1),
         "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1),
         "saturated": np.full(len(models), audited.saturated),
+        "kind": np.full(len(models), served.kind),
     }
 
 

@@ -16,7 +16,6 @@ from memberwise.signals.table import Answers
 from memberwise.training.blocks import Arrays, BlockStore, block_key, block_name
 from memberwise.training.engines import Engine
 from memberwise.training.job import Job
-from memberwise.training.kind import Kind
 from memberwise.training.step import describe
 
 # Full answers are kept of the first shadow models only: attack models need no more rows, and disks are finite.
@@ -92,7 +91,7 @@ def gather(
     return result
 
 
-def answers_of(arrays: Arrays, prefix: str, kind: Kind) -> Answers | None:
+def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
     """The ``Answers`` under a prefix ("audited", "population") of a block's arrays."""
     if f"{prefix}.log_p" not in arrays:
         return None
@@ -101,7 +100,7 @@ def answers_of(arrays: Arrays, prefix: str, kind: Kind) -> Answers | None:
         arrays[f"{prefix}.log_1mp"],
         arrays[f"{prefix}.correct"],
         arrays.get(f"{prefix}.vectors"),
-        kind,
+        arrays["kind"][0].item(),
         saturated=float(arrays["saturated"].mean()),
     )
 

@@ -36,7 +36,7 @@ def _make(study: AnswerStudy) -> OutputDefence:
             fix=f"did you mean {' or '.join(close)}?" if close else None,
         )
     given = {key: value for key, value in study.model_dump().items() if key != "name"}
-    known = [name for name in inspect.signature(defence).parameters]
+    known = list(inspect.signature(defence).parameters)
     for name in given:
         if name not in known:
             raise StudyError(

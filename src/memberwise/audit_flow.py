@@ -1,0 +1,291 @@
+"""The audit: from a study to a result. Reads top to bottom: data, training, signals, attacks, statistics, report."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess import Asking, Assessment, assess
+from memberwise.data import Dataset
+from memberwise.prepare import Given, Prepared, prepare
+from memberwise.report.build import accuracy_notes, build_result, target_facts
+from memberwise.report.files import write_all
+from memberwise.report.result import Result
+from memberwise.seeds import Seeds
+from memberwise.signals.collect import collect
+from memberwise.signals.from_saved import signals_from_saved
+from memberwise.signals.gather import Gathered, Progress, answers_of, describe_job, gather
+from memberwise.signals.table import Signals
+from memberwise.study import Study
+from memberwise.targets.saved import read_shadows, read_target
+from memberwise.targets.saved_arrays import read_saved_file
+from memberwise.training.answering import Answering, TorchModels
+from memberwise.training.blocks import Arrays, block_key, block_name
+from memberwise.training.folder import RunFolder, default_folder
+
+TARGET_BLOCK = block_name(0)
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, done: float) -> None: ...
+    def stop(self) -> None: ...
+
+
+def run_audit(
+    study: Study, given: Given | None = None, *, resume: bool = False, progress: Progress | None = None
+) -> Result:
+    """Carry out a study: train or read, attack, judge, and write the run folder.
+
+    Raises:
+        MemberwiseError: see memberwise.errors; bad input is found before anything is trained or written.
+    """
+    begun = time.perf_counter()
+    asking = Asking.of(study)
+    study = with_out(study)
+    folder = RunFolder(Path(str(study.run.out)), study, resume)
+    given = given or Given()
+    if study.outputs.file is not None:
+        return _audit_saved(study, given, asking, folder, begun)
+    prepared = prepare(study, given, folder.plan)
+    study = study.model_copy(update={"plan": prepared.plan.to_study()})
+    with folder:
+        folder.write_study(study)
+        target = _target_arrays(prepared, folder)
+        shadows = Gathered()
+        if prepared.shadow_jobs:
+            shadows = gather(
+                prepared.engine,
+                prepared.shadow_jobs,
+                prepared.asked_of_shadows,
+                folder.blocks,
+                prepared.identity,
+                progress or Silent(),
+            )
+        signals = _table(prepared, target, shadows)
+        assessment = assess(signals, prepared.roles.member, study, asking, prepared.seeds, prepared.dataset.classes)
+        assessment.curves.update(_worst_images(prepared.dataset, assessment.curves.get("worst.index")))
+        facts = target_facts(
+            "trained here" if prepared.target is None else study.target.file or "given in Python",
+            prepared.model.name,
+            (float(target["train_accuracy"][0]), float(target["train_loss"][0])),
+            (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
+        )
+        notes = [*prepared.notes, *shadows.notes]
+        if prepared.shadow_jobs:
+            notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
+        return _finish(
+            study,
+            folder,
+            assessment,
+            begun,
+            data=_data_facts(prepared),
+            target=facts,
+            shadow=_shadow_facts(prepared, shadows) if prepared.shadow_jobs else None,
+            notes=notes,
+        )
+
+
+def _audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
+    """The audit of saved answers."""
+    where, place = str(study.outputs.file), study.outputs.shadow_file
+    arrays = given.outputs or read_saved_file(where)
+    shadow_arrays = given.shadow_outputs or (read_saved_file(place) if place is not None else None)
+    target = read_target(arrays, where)
+    shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
+    signals = signals_from_saved(target, shadows)
+    if target.member is None:
+        raise ValueError("a target's file tells who is a member")
+    assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
+    with folder:
+        folder.write_study(study)
+        return _finish(
+            study,
+            folder,
+            assessment,
+            begun,
+            data={
+                "source": where,
+                "sha256": _digest(arrays, shadow_arrays or {}),
+                "records": len(target.member),
+                "classes": len(target.classes),
+                "class_names": list(target.classes),
+                "members": int(target.member.sum()),
+                "nonmembers": int((~target.member).sum()),
+                "background": 0,
+                "population": 0 if signals.population_target is None else signals.population_target.records,
+            },
+            target=_saved_target_facts(signals, target.member),
+            shadow=None if shadows is None else _saved_shadow_facts(signals),
+            notes=[*target.notes, *(() if shadows is None else shadows.notes)],
+        )
+
+
+def with_out(study: Study) -> Study:
+    """The study with its output folder settled."""
+    if study.run.out is not None:
+        return study
+    return study.model_copy(update={"run": study.run.model_copy(update={"out": str(default_folder(study))})})
+
+
+def _target_arrays(prepared: Prepared, folder: RunFolder) -> Arrays:
+    """The target's signals: read from its block, else trained (or asked, where it is given)."""
+    job = prepared.target_job
+    key = block_key(job=describe_job(job), target=prepared.target_hash, **prepared.identity)
+    store = folder.blocks
+    arrays, _ = store.load(TARGET_BLOCK, key)
+    if arrays is not None:
+        return arrays
+    models: Answering = prepared.target or prepared.engine.train([job])
+    arrays = collect(models, [job], prepared.asked, vectors=True)
+    if prepared.target is None and isinstance(models, TorchModels):
+        weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
+        folder.write_target(weights, _target_metadata(prepared, arrays))
+    store.save(TARGET_BLOCK, key, [-1], arrays)
+    return arrays
+
+
+def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
+    return {
+        "architecture": prepared.model.name,
+        "model": prepared.study.model.model_dump(mode="json"),
+        "classes": list(prepared.dataset.classes),
+        "record_shape": list(prepared.dataset.shape),
+        "train_accuracy": float(arrays["train_accuracy"][0]),
+        "test_accuracy": float(arrays["test_accuracy"][0]),
+        "data_sha256": prepared.dataset.sha256,
+    }
+
+
+def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
+    """The table of signals from the target's and the shadow models' arrays."""
+    dataset, roles = prepared.dataset, prepared.roles
+    own = answers_of(target, "audited")
+    if own is None:
+        raise ValueError("the target was asked about the audited records")
+    trained_on = np.array([np.isin(roles.audited, job.rows) for job in prepared.shadow_jobs], np.int8)
+    return Signals(
+        index=roles.audited,
+        labels=dataset.y[roles.audited],
+        target=own,
+        shadows=answers_of(shadows.arrays, "audited"),
+        trained_on=trained_on.reshape(len(prepared.shadow_jobs), len(roles.audited)),
+        population_target=answers_of(target, "population"),
+        population_shadows=answers_of(shadows.arrays, "population"),
+        population_labels=dataset.y[roles.population] if len(roles.population) else None,
+        groups=None if dataset.groups is None else dataset.groups[roles.audited],
+    )
+
+
+def _finish(
+    study: Study,
+    folder: RunFolder,
+    assessment: Assessment,
+    begun: float,
+    *,
+    data: dict[str, Any],
+    target: dict[str, Any],
+    shadow: dict[str, Any] | None,
+    notes: Sequence[tuple[str, str]],
+) -> Result:
+    result = build_result(
+        study,
+        seconds=time.perf_counter() - begun,
+        data=data,
+        target=target,
+        shadow=shadow,
+        headline=assessment.headline,
+        attacks=assessment.attacks,
+        epsilon=assessment.epsilon,
+        skipped=assessment.skipped,
+        records=assessment.records,
+        verdict=assessment.verdict.to_dict(),
+        notes=[*notes, *assessment.notes],
+    )
+    write_all(folder.path, result, assessment.scores, assessment.curves)
+    return Result.load(folder.path)
+
+
+def _data_facts(prepared: Prepared) -> dict[str, Any]:
+    dataset = prepared.dataset
+    return {
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "records": dataset.records,
+        "classes": len(dataset.classes),
+        "class_names": list(dataset.classes),
+        **prepared.roles.counts,
+    }
+
+
+def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
+    arrays, study = shadows.arrays, prepared.study
+    return {
+        "count": len(prepared.shadow_jobs),
+        "data": study.shadow.data,
+        "engine": study.shadow.engine,
+        "plan": vars(prepared.plan),
+        "seconds": round(shadows.seconds, 2),
+        "models_per_second": round(shadows.trained / shadows.seconds, 3) if shadows.trained else None,
+        "train_accuracy": float(arrays["train_accuracy"].mean()),
+        "test_accuracy": float(arrays["test_accuracy"].mean()),
+        "resumed": shadows.resumed,
+    }
+
+
+def _saved_target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
+    correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
+    sides = [(float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member)]
+    return target_facts(f"saved {signals.target.kind}", None, *sides)
+
+
+def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the content of arrays, by name."""
+    digest = hashlib.sha256()
+    for arrays in files:
+        for name in sorted(arrays):
+            values = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _saved_shadow_facts(signals: Signals) -> dict[str, Any] | None:
+    if signals.shadows is None:
+        return None
+    correct = signals.shadows.correct[:, :, 0]
+
+    def share(side: NDArray[np.bool_]) -> float | None:
+        return float(correct[side].mean()) if side.any() else None
+
+    return {
+        "count": signals.shadows.models,
+        "data": "saved",
+        "engine": None,
+        "plan": None,
+        "seconds": None,
+        "models_per_second": None,
+        "train_accuracy": share(signals.is_in),
+        "test_accuracy": share(signals.is_out),
+        "resumed": None,
+    }
+
+
+def _worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+    """Thumbnails of the most exposed records, ``(w, H, W)`` or ``(w, H, W, 3)`` uint8, where records are images."""
+    if rows is None or dataset.kind != "image":
+        return {}
+    x = dataset.x[rows]
+    if x.dtype != np.uint8:
+        low, high = float(dataset.x.min()), float(dataset.x.max())
+        x = ((x - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+    if x.ndim == 4:
+        x = x[:, 0] if x.shape[1] == 1 else np.moveaxis(x[:, :3], 1, -1)
+    return {"worst.image": x}

@@ -1,0 +1,352 @@
+"""The audit end to end on small real data: every kind of model, target, role and gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.tree import DecisionTreeClassifier
+from torch import nn
+from torch.nn import functional
+
+import memberwise as mw
+from memberwise.errors import StudyError, TargetError
+
+FAST = {"training.epochs": 15, "model.hidden": [64]}
+SMALL = {"members": 300, "nonmembers": 300, "population": 200, "shadow_models": 8, "attacks": ["all"], "seed": 2}
+
+
+def warnings_of(result: mw.Result) -> list[str]:
+    return [warning["code"] for warning in result.to_dict()["warnings"]]
+
+
+def ran(result: mw.Result) -> set[str]:
+    return {attack["name"] for attack in result.to_dict()["attacks"]}
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
+    return mw.audit(data="digits", settings=FAST, out=tmp_path_factory.mktemp("audit") / "run", **SMALL)
+
+
+def test_the_run_folder_is_complete(whole: mw.Result) -> None:
+    assert whole.folder is not None
+    names = {str(path.relative_to(whole.folder)) for path in whole.folder.rglob("*") if path.is_file()}
+    assert names == {
+        *("study.toml", "result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"),
+        *("signals/manifest.json", "signals/block-00000.npz", "signals/block-00001.npz"),
+        *("target/model.safetensors", "target/metadata.json"),
+    }
+
+
+def test_figures_agree_with_the_scores(whole: mw.Result) -> None:
+    """AUC of scores.csv by scikit-learn, accuracies from the saved target by hand."""
+    scores = whole.scores
+    for attack in whole.to_dict()["attacks"]:
+        own = scores[["member", attack["name"]]].dropna()
+        assert attack["auc"]["value"] == pytest.approx(roc_auc_score(own["member"], own[attack["name"]]), abs=1e-9)
+    assert list(scores["index"]) == sorted(scores["index"])
+    assert scores["member"].sum() == 300
+
+
+def test_the_saved_target_gives_the_signals_again(whole: mw.Result, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    from safetensors.torch import load_file
+
+    assert whole.folder is not None
+    x, y = digits
+    weights = load_file(whole.folder / "target" / "model.safetensors")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    model.load_state_dict(weights)
+    rows = whole.scores["index"].to_numpy()
+    logits = model(torch.from_numpy(x[rows])).detach()
+    log_p = functional.log_softmax(logits.double(), -1)[torch.arange(len(rows)), torch.from_numpy(y[rows])]
+    np.testing.assert_allclose(whole.scores["loss"], log_p, atol=1e-4)
+    right = (logits.argmax(1).numpy() == y[rows]).astype(float)
+    facts = whole.to_dict()["target"]
+    member = whole.scores["member"].to_numpy() == 1
+    assert facts["train_accuracy"] == pytest.approx(right[member].mean())
+    assert facts["test_accuracy"] == pytest.approx(right[~member].mean())
+
+
+def test_lira_beats_the_loss_attack(whole: mw.Result) -> None:
+    assert whole.auc("lira-online-fixed").value > whole.auc("loss").value
+
+
+def test_a_module_of_ones_own_with_what_modules_have(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    def make_model() -> nn.Module:
+        return nn.Sequential(
+            *(nn.Linear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Dropout(0.1), nn.Linear(48, 10)),
+        )
+
+    result = mw.audit(model=make_model, data=digits, settings={"training.epochs": 10}, **SMALL)
+    assert result.folder is None
+    assert "not-stacked" not in warnings_of(result)
+    assert result.to_dict()["shadow"]["plan"]["stacked"] is True
+    assert result.auc("lira-online").value > 0.5
+
+
+def test_an_estimator_on_a_frame_with_groups_and_units() -> None:
+    data = load_breast_cancer(as_frame=True)
+    table = data.frame.drop(columns="target").iloc[:, :6]
+    table["clinic"] = np.where(np.arange(len(table)) % 3, "north", "south")
+    table["patient"] = np.arange(len(table)) // 2
+    table["diagnosis"] = data.target.map({0: "malignant", 1: "benign"})
+    result = mw.audit(
+        model=DecisionTreeClassifier(),
+        data=table,
+        label="diagnosis",
+        group="clinic",
+        unit="patient",
+        members=180,
+        nonmembers=180,
+        shadow_models=8,
+    )
+    assert result.auc("gap").value > 0.52
+    facts = result.to_dict()
+    assert facts["data"]["class_names"] == ["benign", "malignant"]
+    assert [row["name"] for row in facts["records"]["per_group"]] == ["north", "south"]
+    side = result.scores.assign(patient=result.scores["index"] // 2).groupby("patient")["member"].nunique()
+    assert (side == 1).all(), "both rows of a patient are on one side"
+    assert facts["target"]["architecture"] == "DecisionTreeClassifier"
+
+
+def train_nearest(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
+    means = np.stack([x[y == c].reshape((y == c).sum(), -1).mean(0) for c in range(10)])
+    return lambda records: -((records.reshape(len(records), 1, -1) - means[None]) ** 2).sum(-1)
+
+
+def test_a_training_function_of_ones_own(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    result = mw.audit(model=train_nearest, data=digits, **SMALL)
+    assert result.to_dict()["target"]["train_accuracy"] > 0.8
+    assert "lira-online" in ran(result)
+
+
+def train_elsewhere(x: np.ndarray, y: np.ndarray, epochs: int) -> nn.Module:
+    """A target as a user's own script makes it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            optimiser.zero_grad()
+            functional.cross_entropy(model(torch.from_numpy(x[rows])), torch.from_numpy(y[rows])).backward()
+            optimiser.step()
+    return model
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> tuple[Path, Path, nn.Module, np.ndarray]:
+    from safetensors.torch import save_file
+
+    x, y = digits
+    rows = np.random.default_rng(0).permutation(len(x))[:500]
+    model = train_elsewhere(x[rows], y[rows], 15)
+    save_file(model.state_dict(), tmp_path / "target.safetensors")
+    np.savetxt(tmp_path / "rows.txt", rows, fmt="%d")
+    return tmp_path / "target.safetensors", tmp_path / "rows.txt", model, rows
+
+
+def test_a_target_trained_elsewhere(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
+    file, rows_file, model, rows = elsewhere
+    common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 8, "settings": FAST}
+    result = mw.audit(target=file, members=300, **common)
+    facts = result.to_dict()
+    assert facts["data"]["members"] == 300
+    assert facts["data"]["background"] == 200
+    assert set(result.scores["index"][result.scores["member"] == 1]) <= set(rows)
+    assert not set(result.scores["index"][result.scores["member"] == 0]) & set(rows)
+    assert facts["target"]["train_accuracy"] > facts["target"]["test_accuracy"]
+    assert "shadow-accuracy" not in warnings_of(result)
+    same = mw.audit(target=model, members=300, **common)
+    np.testing.assert_allclose(same.scores["loss"], result.scores["loss"], atol=1e-6)
+
+
+def test_shadows_unlike_the_target_are_warned_about(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
+    file, rows, _, _ = elsewhere
+    result = mw.audit(
+        target=file, train_rows=rows, data="digits", shadow_models=4, settings=FAST | {"training.epochs": 1}
+    )
+    [message, *_] = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "shadow-accuracy"]
+    shadow, target = result.to_dict()["shadow"], result.to_dict()["target"]
+    assert f"{target['train_accuracy']:.3f}" in message
+    assert f"{shadow['train_accuracy']:.3f}" in message
+
+
+def test_a_target_that_does_not_fit_its_architecture(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
+    file, rows, _, _ = elsewhere
+    with pytest.raises(TargetError, match=r"do not fit(.|\n)*1.weight has shape \(64, 64\) instead of \(32, 64\)"):
+        mw.audit(target=file, train_rows=rows, data="digits", settings={"model.hidden": [32]})
+
+
+def test_a_state_dict_and_an_onnx_and_a_skops_target(
+    elsewhere: tuple[Path, Path, nn.Module, np.ndarray], tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    import onnx
+    import skops.io
+    from onnx import TensorProto, helper, numpy_helper
+
+    _, rows_file, model, rows = elsewhere
+    torch.save({f"module.{k}": v for k, v in model.state_dict().items()}, tmp_path / "target.pt")
+    weights = {k.replace(".", "_"): v.numpy() for k, v in model.state_dict().items()}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "1_weight", "1_bias"], ["h"], transB=1),
+            helper.make_node("Relu", ["h"], ["r"]),
+            helper.make_node("Gemm", ["r", "3_weight", "3_bias"], ["logits"], transB=1),
+        ],
+        "target",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(v, k) for k, v in weights.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(made, str(tmp_path / "target.onnx"))
+    x, y = digits
+    regression = LogisticRegression(max_iter=2000).fit(x[rows], y[rows])
+    skops.io.dump(regression, tmp_path / "target.skops")
+    common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 2, "settings": FAST}
+    state, graph_result, fitted = (
+        mw.audit(target=tmp_path / name, **common) for name in ("target.pt", "target.onnx", "target.skops")
+    )
+    np.testing.assert_allclose(graph_result.scores["loss"], state.scores["loss"], atol=1e-4)
+    order = fitted.scores["index"].to_numpy()
+    own = np.log(regression.predict_proba(x[order])[np.arange(len(order)), y[order]])
+    np.testing.assert_allclose(fitted.scores["loss"], own, atol=1e-5)
+
+
+def test_surplus_records_on_either_side() -> None:
+    more_members = mw.audit(data="digits", settings=FAST, **SMALL | {"members": 400, "nonmembers": 250})
+    facts = more_members.to_dict()["data"]
+    assert (facts["members"], facts["background"]) == (250, 150)
+    more_others = mw.audit(data="digits", settings=FAST, **SMALL | {"members": 250, "nonmembers": 400})
+    scores = more_others.scores
+    assert scores["lira-online"].isna().sum() == 150
+    assert scores["lira-offline"].notna().all()
+    assert (scores.loc[scores["lira-online"].isna(), "member"] == 0).all()
+    entry = next(a for a in more_others.to_dict()["attacks"] if a["name"] == "lira-online")
+    assert entry["auc"]["n_nonmembers"] == 250
+
+
+def test_shadows_from_auxiliary_records_are_offline() -> None:
+    settings = FAST | {"shadow.data": "auxiliary"}
+    result = mw.audit(data="digits", auxiliary=500, settings=settings, **SMALL | {"members": 250, "nonmembers": 250})
+    assert {"lira-offline", "rmia-offline", "loss"} <= ran(result)
+    assert {s["name"] for s in result.to_dict()["skipped"]} >= {"lira-online", "rmia-online", "shokri"}
+    assert result.auc("lira-offline").value > 0.5
+
+
+def test_queries_and_output_defences_reach_target_and_shadows_alike() -> None:
+    plain = mw.audit(data="digits", settings=FAST, **SMALL)
+    mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **SMALL)
+    assert {a["queries"] for a in mirrored.to_dict()["attacks"]} == {2}
+    np.testing.assert_array_equal(mirrored.scores["loss"] == plain.scores["loss"], True)
+    rounded = mw.audit(data="digits", settings=FAST | {"answer": [{"name": "rounding", "digits": 1}]}, **SMALL)
+    own = np.log(np.maximum(np.round(np.exp(plain.scores["loss"]), 1), 1e-12))
+    np.testing.assert_allclose(rounded.scores["loss"], own, atol=1e-5)
+    assert "saturated-answers" in warnings_of(rounded)
+    assert "top-one" not in ran(rounded), "rounded scores are no logits"
+
+
+def test_the_gate_passes_fails_and_cannot_tell() -> None:
+    common: dict[str, Any] = {"data": "digits", "settings": FAST, **SMALL, "attacks": ["gap", "lira-online-fixed"]}
+    failed = mw.audit(fail_if="lira-online-fixed:auc>0.5", **common)
+    assert (failed.exit_code, failed.passed) == (1, False)
+    passed = mw.audit(fail_if=["auc>0.9", "gap:tpr@0.1>0.9"], **common)
+    assert (passed.exit_code, passed.passed) == (0, True)
+    unknown = mw.audit(fail_if="tpr@0.001>0.5", **common)
+    assert (unknown.exit_code, unknown.passed) == (3, None)
+    assert unknown.tpr(at_fpr=0.001).low == 0.0
+
+
+def test_a_headline_that_cannot_run_is_an_error() -> None:
+    z, y = np.eye(4)[np.arange(40) % 4] * 3, np.arange(40) % 4
+    with pytest.raises(StudyError, match="could not run"):
+        mw.audit(
+            outputs={"logits": z, "labels": y, "member": np.arange(40) < 20},
+            settings={"attacks.headline": "lira-online"},
+        )
+
+
+def test_duplicates_across_the_sides_are_counted(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    x, y = digits
+    twice = (np.concatenate([x[:400], x[:7]]), np.concatenate([y[:400], y[:7]]))
+    result = mw.audit(
+        data=twice,
+        members=np.arange(200),
+        nonmembers=np.arange(207, 407),
+        shadow_models=2,
+        settings=FAST,
+        attacks=["loss"],
+    )
+    [message] = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "duplicates"]
+    assert message.startswith("7 of 200")
+
+
+def test_records_in_a_file_of_their_own(tmp_path: Path) -> None:
+    data = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "label"})
+    data.iloc[:400].to_csv(tmp_path / "main.csv", index=False)
+    data.iloc[400:].to_parquet(tmp_path / "others.parquet")
+    result = mw.audit(
+        data=tmp_path / "main.csv",
+        members=160,
+        nonmembers=tmp_path / "others.parquet",
+        shadow_models=4,
+        settings=FAST,
+    )
+    others = result.scores[result.scores["member"] == 0]
+    assert set(others["index"]) == set(range(400, 569))
+
+
+def test_saved_answers_from_a_run_give_its_figures(whole: mw.Result) -> None:
+    """The table of signals of a trained audit, written as saved answers, is audited to the same figures."""
+    assert whole.folder is not None
+    with np.load(whole.folder / "signals" / "block-00000.npz") as target:
+        logits = target["audited.vectors"][0]
+        population = target["population.log_p"]
+    with np.load(whole.folder / "signals" / "block-00001.npz") as block:
+        shadows = block["audited.vectors"]
+        logs = {"log_p": block["audited.log_p"], "log_1mp": block["audited.log_1mp"]}
+    y = whole.scores["label"].to_numpy()
+    member = whole.scores["member"].to_numpy()
+    assert population.shape[1] == 200
+    seen = np.load(whole.folder / "signals" / "block-00001.npz")["audited.correct"].shape
+    assert seen[:2] == shadows.shape[:2]
+    trained_on = _halves(whole)
+    saved = mw.audit(
+        outputs={"logits": logits, "labels": y, "member": member},
+        shadow_outputs=logs | {"trained_on": trained_on},
+        attacks=["all"],
+    )
+    for name in ("loss", "entropy", "mentr", "lira-online", "lira-online-fixed", "lira-offline"):
+        assert saved.auc(name).value == pytest.approx(whole.auc(name).value, abs=1e-6)
+
+
+def _halves(result: mw.Result) -> np.ndarray:
+    from memberwise.data import Wants, assign_roles, load
+    from memberwise.seeds import Seeds
+
+    wants = Wants(members=300, nonmembers=300, population=200)
+    _, roles = assign_roles(load("digits"), wants, Seeds(2))
+    return np.stack([np.isin(roles.audited, roles.shadow_rows(k, Seeds(2))) for k in range(8)]).astype(int)
+
+
+def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) -> None:
+    assert whole.folder is not None
+    again = mw.audit(whole.folder / "study.toml", out=tmp_path / "again")
+    assert again.auc().value == whole.auc().value
+    pd.testing.assert_frame_equal(again.scores, whole.scores)
+    assert json.loads((tmp_path / "again" / "result.json").read_text())["headline"] == "lira-online-fixed"
