@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memberwise.attacks import ATTACKS, Attack, Outcome, choose, run_attacks, shadow_scores
 from memberwise.errors import StudyError
+from memberwise.report.curves import exposed_curves, roc_curves
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
@@ -27,8 +28,6 @@ from memberwise.statistics import (
     evaluate,
     judge,
     parse_rule,
-    roc,
-    roc_band,
     search_threshold,
     tpr_at_fpr,
 )
@@ -37,8 +36,6 @@ from memberwise.study import Study
 # The headline, unless the study names one: the first of these that runs.
 HEADLINES = ("lira-online-fixed", "loss", "gap")
 WORST_RECORDS = 12
-CURVE_POINTS = 400
-BAND_POINTS = 120
 Scores = NDArray[np.float64]
 
 
@@ -143,6 +140,7 @@ def assess(
         epsilon = epsilon_of_records(
             main_scores, member, thresholds[headline], confidence=confidence, delta=study.statistics.delta
         ).to_dict()
+    kept = {name: np.where(evaluated, _scores(outcome), np.nan) for name, (outcome, _) in found.items()}
     worst = _worst(main_scores)
     return Assessment(
         attacks=attacks,
@@ -166,8 +164,8 @@ def assess(
             else _by_group(main_scores, member, signals.groups, fprs[0], confidence),
         },
         verdict=judge(asking.rules, attacks, headline),
-        scores=_frame(signals, member, evaluated, found),
-        curves=_curves(found, member, evaluated, confidence) | _worst_curves(signals, worst),
+        scores=_frame(signals, member, evaluated, kept),
+        curves=roc_curves(kept, member, confidence) | exposed_curves(signals, worst),
         notes=_notes(signals, member, evaluated, attacks, headline),
     )
 
@@ -252,10 +250,7 @@ def _natural(name: Any) -> tuple[int, float, str]:
 
 
 def _frame(
-    signals: Signals,
-    member: NDArray[np.bool_],
-    evaluated: NDArray[np.bool_],
-    found: dict[str, tuple[Outcome, Evaluation]],
+    signals: Signals, member: NDArray[np.bool_], evaluated: NDArray[np.bool_], scores: dict[str, Scores]
 ) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "index": signals.index,
@@ -263,51 +258,7 @@ def _frame(
         "member": member.astype(np.int8),
         "evaluated": evaluated.astype(np.int8),
     }
-    columns |= {name: _scores(outcome) for name, (outcome, _) in found.items()}
-    return pd.DataFrame(columns).sort_values("index", kind="stable", ignore_index=True)
-
-
-def _curves(
-    found: dict[str, tuple[Outcome, Evaluation]],
-    member: NDArray[np.bool_],
-    evaluated: NDArray[np.bool_],
-    confidence: float,
-) -> dict[str, NDArray[Any]]:
-    """ROC points of every attack, thinned where they are dense, and a pointwise band on a logarithmic grid."""
-    curves: dict[str, NDArray[Any]] = {}
-    for name, (outcome, _) in found.items():
-        scores = _scores(outcome)
-        use = evaluated & ~np.isnan(scores)
-        curve = roc(scores[use], member[use])
-        keep = _thin(curve.fpr, int((use & ~member).sum()))
-        curves |= {f"{name}.fpr": curve.fpr[keep], f"{name}.tpr": curve.tpr[keep]}
-        grid = np.geomspace(max(1.0 / (use & ~member).sum(), 1e-6), 0.999, BAND_POINTS)
-        low, high = roc_band(scores[use], member[use], grid, confidence)
-        curves |= {f"{name}.band_fpr": grid, f"{name}.band_low": low, f"{name}.band_high": high}
-    return curves
-
-
-def _thin(fpr: NDArray[np.float64], nonmembers: int) -> NDArray[np.intp]:
-    """Positions of at most ``CURVE_POINTS`` points, evenly spread over the logarithm of the false-positive rate."""
-    if len(fpr) <= CURVE_POINTS:
-        return np.arange(len(fpr))
-    grid = np.geomspace(0.5 / nonmembers, 1.0, CURVE_POINTS - 2)
-    last = np.searchsorted(fpr, grid, side="right") - 1
-    return np.unique(np.concatenate([[0], last, [len(fpr) - 1]]))
-
-
-def _worst_curves(signals: Signals, worst: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
-    """What the report draws of the most exposed records: phi of the target and of each shadow model."""
-    if not len(worst) or np.isnan(signals.target.log_p).all():
-        return {}
-    drawn: dict[str, NDArray[Any]] = {
-        "worst.index": signals.index[worst],
-        "worst.phi_target": signals.target.phi[0, worst, 0],
-    }
-    if signals.shadows is not None and signals.shadows.models:
-        phi = signals.shadows.log_p[:, worst, 0].astype(np.float64) - signals.shadows.log_1mp[:, worst, 0]
-        drawn |= {"worst.phi": phi.T, "worst.trained_on": signals.trained_on[:, worst].T}
-    return drawn
+    return pd.DataFrame(columns | scores).sort_values("index", kind="stable", ignore_index=True)
 
 
 def _notes(

@@ -1,0 +1,58 @@
+"""What the report draws, as arrays: ROC points with a band, and the most exposed records' distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.signals.table import Signals
+from memberwise.statistics import roc, roc_band
+
+CURVE_POINTS = 400
+BAND_POINTS = 120
+
+
+def roc_curves(
+    scores: Mapping[str, NDArray[np.float64]], member: NDArray[np.bool_], confidence: float
+) -> dict[str, NDArray[Any]]:
+    """ROC points of every attack, thinned where they are dense, and a pointwise band on a logarithmic grid.
+
+    Args:
+        scores: ``(n,)`` by attack, NaN where a record is not scored. member: ``(n,)``.
+    """
+    curves: dict[str, NDArray[Any]] = {}
+    for name, values in scores.items():
+        use = ~np.isnan(values)
+        curve, nonmembers = roc(values[use], member[use]), int((use & ~member).sum())
+        keep = _thin(curve.fpr, nonmembers)
+        grid = np.geomspace(max(1.0 / nonmembers, 1e-6), 0.999, BAND_POINTS)
+        low, high = roc_band(values[use], member[use], grid, confidence)
+        curves |= {f"{name}.fpr": curve.fpr[keep], f"{name}.tpr": curve.tpr[keep]}
+        curves |= {f"{name}.band_fpr": grid, f"{name}.band_low": low, f"{name}.band_high": high}
+    return curves
+
+
+def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """Phi of the target and of each shadow model on the records at positions ``worst``."""
+    if not len(worst) or np.isnan(signals.target.log_p).all():
+        return {}
+    drawn: dict[str, NDArray[Any]] = {
+        "worst.index": signals.index[worst],
+        "worst.phi_target": signals.target.phi[0, worst, 0],
+    }
+    if signals.shadows is not None and signals.shadows.models:
+        phi = signals.shadows.log_p[:, worst, 0].astype(np.float64) - signals.shadows.log_1mp[:, worst, 0]
+        drawn |= {"worst.phi": phi.T, "worst.trained_on": signals.trained_on[:, worst].T}
+    return drawn
+
+
+def _thin(fpr: NDArray[np.float64], nonmembers: int) -> NDArray[np.intp]:
+    """Positions of at most ``CURVE_POINTS`` points, evenly spread over the logarithm of the false-positive rate."""
+    if len(fpr) <= CURVE_POINTS:
+        return np.arange(len(fpr))
+    grid = np.geomspace(0.5 / nonmembers, 1.0, CURVE_POINTS - 2)
+    last = np.searchsorted(fpr, grid, side="right") - 1
+    return np.unique(np.concatenate([[0], last, [len(fpr) - 1]]))
