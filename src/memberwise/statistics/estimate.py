@@ -29,4 +29,6 @@ class Estimate:
 
     def __str__(self) -> str:
         interval = "no interval" if self.low is None or self.high is None else f"{self.low:.4f} to {self.high:.4f}"
-        return f"{self.value:.4f} ({interval}; {self.n_members} members, {self.n_nonmembers} non-members; {self.method})"
+        return (
+            f"{self.value:.4f} ({interval}; {self.n_members} members, {self.n_nonmembers} non-members; {self.method})"
+        )

@@ -1,0 +1,80 @@
+"""The ROC curve, the true-positive rate at a false-positive rate, and a band around the curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, error_rate
+from memberwise.statistics.order import false_positives, sure_ranks
+from memberwise.statistics.sides import Floats, sides, strictly_above
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A ROC curve, from (0, 0) to (1, 1).
+
+    Attributes:
+        fpr, tpr: ``(k,)`` share of non-members and of members with a score strictly above the threshold, ascending.
+        thresholds: ``(k,)`` every distinct score, descending, then -inf: there everybody is called a member.
+    """
+
+    fpr: Floats
+    tpr: Floats
+    thresholds: Floats
+
+
+def roc(scores: ArrayLike, member: ArrayLike) -> Roc:
+    """The ROC curve with a point for every distinct score.
+
+    Args:
+        scores: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, no NaN. member: ``(n,)`` booleans or 0/1.
+
+    Raises:
+        DataError: a side is empty, a score is NaN, or the shapes differ.
+    """
+    members, nonmembers = sides(scores, member)
+    thresholds = np.unique(np.concatenate([members, nonmembers]))[::-1]
+    # the last point is (1, 1) by definition: a score of -inf is never strictly above anything
+    tpr = np.append(strictly_above(members, thresholds) / len(members), 1.0)
+    fpr = np.append(strictly_above(nonmembers, thresholds) / len(nonmembers), 1.0)
+    return Roc(fpr=fpr, tpr=tpr, thresholds=np.append(thresholds, -np.inf))
+
+
+def tpr_at(scores: ArrayLike, member: ArrayLike, fpr: float) -> float:
+    """Share of members with a score strictly above the (floor(fpr * n0) + 1)-th largest non-member score.
+
+    1.0 where ``fpr >= 1``. The empirical false-positive rate is then at most ``fpr``, ties included.
+    """
+    members, nonmembers = sides(scores, member)
+    allowed = int(false_positives(fpr, len(nonmembers)))
+    if allowed == len(nonmembers):
+        return 1.0
+    return int(strictly_above(members, nonmembers[len(nonmembers) - 1 - allowed])) / len(members)
+
+
+def roc_band(scores: ArrayLike, member: ArrayLike, fprs: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Pointwise interval of the true-positive rate at each of ``fprs``; vectorised, one sort.
+
+    It covers what it claims though the thresholds come from the same non-members. The error rate b = 1 - confidence
+    is spent in quarters: one for the rank of the threshold and one for the share of members above it, on each side.
+
+    Args:
+        scores: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, no NaN. member: ``(n,)`` booleans or 0/1.
+        fprs: ``(k,)`` false-positive rates in [0, 1].
+        confidence: of each interval by itself.
+
+    Returns:
+        ``(low, high)``, each ``(k,)``; low is 0 where the non-members are too few for the rate.
+    """
+    members, nonmembers = sides(scores, member)
+    n1, n0 = len(members), len(nonmembers)
+    quarter = error_rate(confidence) / 4
+    strict, generous = sure_ranks(np.asarray(fprs, dtype=np.float64), n0, confidence)
+    above_strict = strictly_above(members, nonmembers[n0 - np.maximum(strict, 1)])
+    above_generous = strictly_above(members, nonmembers[n0 - np.minimum(generous, n0)])
+    low = np.where(strict == 0, 0.0, clopper_pearson_lower(above_strict, n1, quarter))
+    high = np.where(generous > n0, 1.0, clopper_pearson_upper(above_generous, n1, quarter))
+    return low, high
