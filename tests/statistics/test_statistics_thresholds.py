@@ -46,6 +46,8 @@ def test_best_threshold_lies_midway_and_ties_go_to_the_smallest():
     assert best_threshold([([1.0, 2.0, 5.0, 7.0], [0, 0, 1, 1])]) == 3.5
     # above 0.5 and above 2.5 are equally good
     assert best_threshold([([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1])]) == 0.5
+    # above 1.5, 5/6 - 1/2, and above 5.5, 2/6 - 0: equal, though sums of 1/6 in binary say otherwise
+    assert best_threshold([(np.arange(8.0), [1, 0, 1, 1, 1, 0, 1, 1])]) == 1.5
 
 
 def test_best_threshold_averages_models_of_different_size():
