@@ -175,7 +175,9 @@ def choose_threshold(
 ) -> Threshold:
     """Where records are called members, and on what that was chosen."""
     if isinstance(attack.threshold, float):
-        return Threshold(attack.threshold, attack.threshold_from, None)
+        # On shadow models, too, a threshold that needs no data would be the one between its two scores.
+        fixed = attack.threshold_from == "fixed" and signals.shadows is not None
+        return Threshold(attack.threshold, "shadows" if fixed else attack.threshold_from, None)
     if attack.threshold == "search":
         return Threshold(search_threshold(scores, member), "audited (optimistic)", None)
     pairs = shadow_scores(signals, attack, seeds)

@@ -80,8 +80,9 @@ class Attack:
         summary: one plain sentence.
         threshold: where a record is called a member (score strictly above it): "chosen" maximises balanced accuracy
             on shadow models (else on a random half); "search" is the slides' search over the evaluated records
-            (optimistic); a number is the method's own, learned from what ``threshold_from`` says.
-        threshold_from: "shadows" or "population", where ``threshold`` is a number.
+            (optimistic); a number is the method's own, with the meaning that ``threshold_from`` gives it.
+        threshold_from: where ``threshold`` is a number: "shadows" or "population" if the scores were scaled on them,
+            "fixed" if the number needs no data at all.
         default: part of ``--attacks default``.
     """
 
@@ -91,5 +92,5 @@ class Attack:
     source: str
     summary: str
     threshold: float | Literal["chosen", "search"] = "chosen"
-    threshold_from: Literal["shadows", "population"] = "shadows"
+    threshold_from: Literal["shadows", "population", "fixed"] = "shadows"
     default: bool = True

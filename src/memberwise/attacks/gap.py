@@ -25,4 +25,5 @@ ATTACK = Attack(
     source="Yeom et al. 2018",
     summary="Calls a record a member if the model answers its label correctly.",
     threshold=0.5,
+    threshold_from="fixed",
 )

@@ -76,7 +76,8 @@ def legend(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is known of the data, name and value, in the order of the result."""
-    return [(name.replace("_", " "), formats.count(value)) for name, value in data.items() if value is not None]
+    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in data.items()}
+    return [(name.replace("_", " "), formats.count(value)) for name, value in shown.items() if value is not None]
 
 
 def study_text(study: Mapping[str, Any]) -> str:

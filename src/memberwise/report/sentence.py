@@ -136,7 +136,7 @@ def key_figures(result: Json) -> list[KeyFigure]:
 def threshold_words(attack: Json) -> str:
     """Where the attack's threshold was chosen; a dash where it has none."""
     threshold = attack.get("threshold") or {}
-    names = {"shadows": "shadow models", "population": "population", "half": "a random half"}
+    names = {"shadows": "shadow models", "population": "population", "half": "a random half", "fixed": "fixed"}
     chosen = threshold.get("chosen_on")
     return names.get(chosen, str(chosen)) if chosen else DASH
 

@@ -14,7 +14,7 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson, newcombe_difference
 from memberwise.statistics.sides import Floats, membership, sides, strictly_above
 
-ChosenOn = Literal["shadows", "population", "half", "audited (optimistic)"]
+ChosenOn = Literal["shadows", "population", "half", "fixed", "audited (optimistic)"]
 OPTIMISTIC: ChosenOn = "audited (optimistic)"
 
 # Kaplan's search: 0.0, 0.1, ..., 15.0, as whole numbers over ten so that nothing drifts.
@@ -27,7 +27,8 @@ class Threshold:
 
     Attributes:
         value: finite.
-        chosen_on: "audited (optimistic)" where it was searched on the evaluated records themselves.
+        chosen_on: "fixed" where the method has one and nothing was chosen; "audited (optimistic)" where it was
+            searched on the evaluated records themselves.
         evaluated: ``(n,)`` bool, the records on which decisions are evaluated (with "half", the other half);
             None = all.
     """
