@@ -1,0 +1,313 @@
+"""The contract's attacks and statistics once more: plain loops over float64, sharing no code with the package.
+
+Written from the design and the algorithm reference alone, as the slow side of a comparison: one record, one model
+and one class at a time. Higher score = more likely a member. ``m`` models, ``n`` records, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cache
+from statistics import NormalDist
+
+import numpy as np
+from scipy.stats import beta
+
+FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
+
+
+# ---- one answer ------------------------------------------------------------------------------------------------
+
+
+def logsumexp(values):
+    top = max(values)
+    return top + math.log(sum(math.exp(v - top) for v in values))
+
+
+def probabilities(answer, kind):
+    answer = [float(v) for v in answer]
+    return [math.exp(log_p(answer, j, kind)) for j in range(len(answer))] if kind == "logits" else answer
+
+
+def log_pair(answer, label, kind):
+    """log p_y, and log(1 - p_y) from the other classes; from logits both by way of z_y - logsumexp of the others."""
+    answer = [float(v) for v in answer]
+    others = [v for j, v in enumerate(answer) if j != label]
+    if kind == "logits":
+        margin = answer[label] - logsumexp(others)
+        return -_log_one_plus_exp(-margin), -_log_one_plus_exp(margin)
+    floor = FLOORS[kind]
+    return math.log(max(answer[label], floor)), math.log(max(math.fsum(others), floor))
+
+
+def _log_one_plus_exp(x):
+    return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
+
+
+def stored(value):
+    """As the table of signals keeps it: float32."""
+    return float(np.float32(value))
+
+
+def log_p(answer, label, kind):
+    return log_pair(answer, label, kind)[0]
+
+
+def log_1mp(answer, label, kind):
+    return log_pair(answer, label, kind)[1]
+
+
+def phi(answer, label, kind):
+    """The scaled logit."""
+    own, rest = log_pair(answer, label, kind)
+    return stored(own) - stored(rest)
+
+
+def gap(answer, label, kind):
+    return 1.0 if int(np.argmax(answer)) == label else 0.0
+
+
+def loss(answer, label, kind):
+    return stored(log_p(answer, label, kind))
+
+
+def confidence(answer, label, kind):
+    return max(probabilities(answer, kind))
+
+
+def entropy(answer, label, kind):
+    return sum(p * math.log(p) for p in probabilities(answer, kind) if p > 0)
+
+
+def mentr(answer, label, kind):
+    """(1 - p_y) log p_y + sum over the others of p_j log(1 - p_j)."""
+    p = probabilities(answer, kind)
+    rest = math.exp(_log_one_minus(answer, label, kind))
+    others = (p[j] * _log_one_minus(answer, j, kind) for j in range(len(p)) if j != label)
+    return rest * log_p(answer, label, kind) + sum(others)
+
+
+def _log_one_minus(answer, j, kind):
+    """log(1 - p_j): as written for scores; else without loss where p_j is close to 1."""
+    own = float(answer[j])
+    if kind == "scores":
+        return math.log(max(1 - own, FLOORS[kind]))
+    return math.log1p(-own) if kind == "probabilities" and own < 0.5 else log_1mp(answer, j, kind)
+
+
+def l2(answer, label, kind):
+    return -sum((v - (1.0 if j == label else 0.0)) ** 2 for j, v in enumerate(probabilities(answer, kind)))
+
+
+def top_one(answer, label, kind):
+    return max(float(v) for v in answer)
+
+
+SIGNALS = {
+    "gap": gap,
+    "loss": loss,
+    "confidence": confidence,
+    "entropy": entropy,
+    "mentr": mentr,
+    "l2": l2,
+    "top-one": top_one,
+}
+
+
+def signal(name, answers, labels, kind):
+    """``(n,)`` scores of one signal."""
+    return np.array([SIGNALS[name](a, int(y), kind) for a, y in zip(answers, labels, strict=True)])
+
+
+# ---- thresholds ------------------------------------------------------------------------------------------------
+
+
+def best_cuts(scores, member):
+    """Largest TPR + TNR of "member iff score >= cut" and every observed cut that reaches it."""
+    n1, n0 = int(sum(member)), int(len(member) - sum(member))
+    sums = {}
+    for cut in sorted({float(s) for s in scores}):
+        tp = sum(1 for s, b in zip(scores, member, strict=True) if b and s >= cut)
+        tn = sum(1 for s, b in zip(scores, member, strict=True) if not b and s < cut)
+        sums[cut] = Fraction(tp, n1) + Fraction(tn, n0)
+    best = max(sums.values())
+    return float(best), [cut for cut, value in sums.items() if value == best]
+
+
+def classwise_cuts(name, shadow_answers, labels, trained_on, kind):
+    """For each class the largest TPR + TNR over the shadow models' records of it, and the cuts that reach it."""
+    found = {}
+    for c in sorted({int(y) for y in labels}):
+        scores, member = [], []
+        for k in range(len(shadow_answers)):
+            for i, y in enumerate(labels):
+                if y == c:
+                    scores.append(SIGNALS[name](shadow_answers[k][i], c, kind))
+                    member.append(bool(trained_on[k][i]))
+        found[c] = (*best_cuts(scores, member), np.array(scores), np.array(member))
+    return found
+
+
+def top_one_search(scores, member):
+    """Over cuts 0.0, 0.1, ..., 15.0: the best balanced accuracy of "member iff score > cut", and all its cuts."""
+    n1, n0 = int(sum(member)), int(len(member) - sum(member))
+    found = {}
+    for tenth in range(151):
+        cut = tenth / 10
+        tp = sum(1 for s, b in zip(scores, member, strict=True) if b and s > cut)
+        tn = sum(1 for s, b in zip(scores, member, strict=True) if not b and s <= cut)
+        found[cut] = float((Fraction(tp, n1) + Fraction(tn, n0)) / 2)
+    best = max(found.values())
+    return best, [cut for cut, value in found.items() if value == best]
+
+
+# ---- calibrated by shadow models ---------------------------------------------------------------------------------
+
+
+def _mean(values):
+    return math.fsum(values) / len(values)
+
+
+def _sides(values, trained_on, i):
+    """IN and OUT values of record i."""
+    inside = [float(values[k][i]) for k in range(len(values)) if trained_on[k][i]]
+    outside = [float(values[k][i]) for k in range(len(values)) if not trained_on[k][i]]
+    return inside, outside
+
+
+def _pooled_spread(values, trained_on, side):
+    """sqrt(squared residuals from each record's own mean / sum of (n_i - 1))."""
+    squares, freedom = [], 0
+    for i in range(len(values[0])):
+        own = _sides(values, trained_on, i)[side]
+        if len(own) > 1:
+            centre = _mean(own)
+            squares += [(v - centre) ** 2 for v in own]
+            freedom += len(own) - 1
+    return math.sqrt(math.fsum(squares) / freedom) if freedom else math.nan
+
+
+def _spread(own, pooled, fixed):
+    if fixed or len(own) < 4:
+        return pooled
+    centre = _mean(own)
+    return max(math.sqrt(math.fsum((v - centre) ** 2 for v in own) / (len(own) - 1)), 0.01 * pooled)
+
+
+def _log_normal(x, centre, spread):
+    return -math.log(spread) - 0.5 * ((x - centre) / spread) ** 2
+
+
+def _log_below(x, centre, spread):
+    """log Phi((x - centre) / spread), also far in the lower tail."""
+    z = (x - centre) / spread
+    if z < -30:
+        return -0.5 * z * z - math.log(-z * math.sqrt(2 * math.pi)) + math.log1p(-1 / z**2 + 3 / z**4)
+    return math.log1p(-0.5 * math.erfc(z / math.sqrt(2))) if z > 0 else math.log(0.5 * math.erfc(-z / math.sqrt(2)))
+
+
+def lira(target_phi, shadow_phi, trained_on, *, online, fixed):
+    """``(n,)``; one query. NaN where a record lacks a side that is needed."""
+    pooled_in = _pooled_spread(shadow_phi, trained_on, 0) if online else None
+    pooled_out = _pooled_spread(shadow_phi, trained_on, 1)
+    scores = []
+    for i, x in enumerate(target_phi):
+        inside, outside = _sides(shadow_phi, trained_on, i)
+        if not outside or (online and not inside):
+            scores.append(math.nan)
+            continue
+        out = (float(x), _mean(outside), _spread(outside, pooled_out, fixed))
+        if online:
+            scores.append(_log_normal(float(x), _mean(inside), _spread(inside, pooled_in, fixed)) - _log_normal(*out))
+        else:
+            scores.append(_log_below(*out))
+    return np.array(scores)
+
+
+def _log_mean_p(logs):
+    return logsumexp(logs) - math.log(len(logs))
+
+
+def rmia_log_ratios(target_log_p, shadow_log_p, trained_on, *, online, population, a=0.3):
+    """log p(x | target) - log p(x); NaN without the models needed. Of population records only OUT models count."""
+    ratios = []
+    for i, x in enumerate(target_log_p):
+        inside, outside = _sides(shadow_log_p, trained_on, i)
+        if not outside or (online and not population and not inside):
+            ratios.append(math.nan)
+            continue
+        out = _log_mean_p(outside)
+        if not online:
+            base = logsumexp([math.log((1 + a) / 2) + out, math.log((1 - a) / 2)])
+        elif population:
+            base = out
+        else:
+            base = logsumexp([_log_mean_p(inside), out]) - math.log(2)
+        ratios.append(float(x) - base)
+    return np.array(ratios)
+
+
+def rmia(ratios, population_ratios):
+    """Share of population records with a ratio at most the record's."""
+    world = [z for z in population_ratios if not math.isnan(z)]
+    return np.array([math.nan if math.isnan(x) else sum(1 for z in world if z <= x) / len(world) for x in ratios])
+
+
+def attack_p(target_log_p, population_log_p):
+    """Share of population records with a larger loss than the record's."""
+    return np.array([sum(1 for z in population_log_p if z < x) / len(population_log_p) for x in target_log_p])
+
+
+# ---- statistics ---------------------------------------------------------------------------------------------------
+
+
+def auc(scores, member):
+    """Pairs in order over all pairs; a tie is half a pair."""
+    ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
+    outs = [float(s) for s, b in zip(scores, member, strict=True) if not b]
+    won = sum(1.0 if x > z else 0.5 if x == z else 0.0 for x in ins for z in outs)
+    return won / (len(ins) * len(outs))
+
+
+def delong_width(scores, member, confidence=0.95):
+    """Width of DeLong's normal interval."""
+    ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
+    outs = [float(s) for s, b in zip(scores, member, strict=True) if not b]
+    place = lambda x, z: 1.0 if x > z else 0.5 if x == z else 0.0  # noqa: E731
+    by_in = [_mean([place(x, z) for z in outs]) for x in ins]
+    by_out = [_mean([place(x, z) for x in ins]) for z in outs]
+    spread = math.sqrt(np.var(by_in, ddof=1) / len(ins) + np.var(by_out, ddof=1) / len(outs))
+    return 2 * NormalDist().inv_cdf((1 + confidence) / 2) * spread
+
+
+def cp_lower(k, n, level):
+    return 0.0 if k == 0 else float(beta.ppf(level, k, n - k + 1))
+
+
+def cp_upper(k, n, level):
+    return 1.0 if k == n else float(beta.ppf(1 - level, k + 1, n - k))
+
+
+@cache
+def _beta_ends(n0, level):
+    """Bounds on the FPR at the (k+1)-th largest of n0 non-member scores, which is Beta(k + 1, n0 - k)."""
+    pairs = [beta.ppf([level, 1 - level], k + 1, n0 - k) for k in range(n0)]
+    return [float(low) for low, _ in pairs], [float(high) for _, high in pairs]
+
+
+def tpr_at_fpr(scores, member, fpr, confidence=0.95):
+    """``(value, low, high, resolvable)`` by the design's recipe."""
+    rate = Fraction(str(fpr))
+    ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
+    outs = sorted((float(s) for s, b in zip(scores, member, strict=True) if not b), reverse=True)
+    n1, n0 = len(ins), len(outs)
+    value = sum(1 for s in ins if s > outs[math.floor(rate * n0)]) / n1
+    level = (1 - confidence) / 4
+    below, above = _beta_ends(n0, level)
+    strict = [k for k in range(n0) if above[k] <= fpr]
+    loose = [k for k in range(n0) if below[k] >= fpr]
+    low = cp_lower(sum(1 for s in ins if s > outs[max(strict)]), n1, level) if strict else 0.0
+    high = cp_upper(sum(1 for s in ins if s > outs[min(loose)]), n1, level) if loose else 1.0
+    resolvable = "no" if not strict else "weak" if rate * n0 < 10 else "yes"
+    return value, low, high, resolvable

@@ -1,0 +1,139 @@
+"""Made-up saved answers with what real ones have: records of their own difficulty, members a model is surer of."""
+
+from __future__ import annotations
+
+import conventions as slow
+import numpy as np
+
+
+def make_answers(
+    seed,
+    *,
+    n=90,
+    classes=3,
+    shadows=8,
+    population=40,
+    paired=True,
+    heavy_tails=False,
+    scale=1.0,
+    duplicated=False,
+    share=0.5,
+    leak=1.2,
+    population_seen=False,
+    quiet=False,
+):
+    """``(outputs, shadow outputs)`` as logits.
+
+    ``leak`` is the mean shift of the true logit of a trained record; ``scale`` 6 saturates the logits at about +-40;
+    ``duplicated`` repeats every record's answers once, so that scores tie exactly; ``quiet`` makes all models nearly
+    agree on every third record.
+    """
+    rng = np.random.default_rng(seed)
+    draw = (lambda size: rng.standard_t(3, size)) if heavy_tails else (lambda size: rng.normal(size=size))
+    hardness = rng.normal(size=classes)
+
+    def records(count):
+        labels = rng.integers(0, classes, count)
+        labels[:classes] = np.arange(classes)
+        centre = rng.normal(size=(count, classes)) * 1.5
+        centre[np.arange(count), labels] += 1.5 + hardness[labels]
+        noise = np.where(np.arange(count) % 3 == 0, 1e-3, 1.0) if quiet else np.ones(count)
+        return labels, centre, leak * rng.gamma(2, 0.5, count), noise[:, None]
+
+    def answers(labels, centre, shift, noise, seen):
+        logits = centre + draw(centre.shape) * noise
+        logits[np.arange(len(labels)), labels] += shift * seen
+        return logits * scale
+
+    ours, world = records(n), records(population)
+    member = (rng.permutation(n) < share * n).astype(int)
+    trained_on = rng.integers(0, 2, (shadows, n))
+    if paired:
+        for j in range(0, shadows, 2):
+            trained_on[j] = rng.permutation(n) < n // 2
+            trained_on[j + 1] = 1 - trained_on[j]
+    seen = rng.integers(0, 2, (shadows, population)) if population_seen else np.zeros((shadows, population), int)
+    outputs = {
+        "logits": answers(*ours, member),
+        "labels": ours[0],
+        "member": member,
+        "population_logits": answers(*world, np.zeros(population)),
+        "population_labels": world[0],
+    }
+    shadow_outputs = {
+        "logits": np.stack([answers(*ours, row) for row in trained_on]),
+        "trained_on": trained_on,
+        "population_logits": np.stack([answers(*world, row) for row in seen]),
+    }
+    if population_seen:
+        shadow_outputs["population_trained_on"] = seen
+    if duplicated:
+        for name in ("logits", "labels"):
+            outputs[name][1::2] = outputs[name][::2][: n // 2]
+        shadow_outputs["logits"][:, 1::2] = shadow_outputs["logits"][:, ::2][:, : n // 2]
+    return outputs, shadow_outputs
+
+
+def as_kind(arrays, kind, change):
+    """The same answers under another name, each array of logits put through ``change``."""
+    return {
+        name.replace("logits", kind): change(values) if "logits" in name else values for name, values in arrays.items()
+    }
+
+
+def softmax(logits):
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def expected_scores(outputs, shadow_outputs, kind):
+    """Scores of every attack by the slow conventions; class-wise ones as ``(signal, cuts by class)``."""
+    labels, answers = outputs["labels"], outputs[kind]
+    found = {name: slow.signal(name, answers, labels, kind) for name in ("gap", "loss", *VECTOR_SIGNALS)}
+    if kind == "logits":
+        found["top-one"] = found["top-one-search"] = slow.signal("top-one", answers, labels, kind)
+    if shadow_outputs is None:
+        return found
+    theirs, trained_on = shadow_outputs[kind], shadow_outputs["trained_on"]
+    for name in ("loss", *VECTOR_SIGNALS):
+        found[f"{name}-classwise"] = found[name], slow.classwise_cuts(name, theirs, labels, trained_on, kind)
+
+    def read(signal, given, truth):
+        return np.array([signal(answer, int(y), kind) for answer, y in zip(given, truth, strict=True)])
+
+    own, others = read(slow.phi, answers, labels), np.stack([read(slow.phi, a, labels) for a in theirs])
+    for side in ("online", "offline"):
+        for fixed in (False, True):
+            name = f"lira-{side}" + ("-fixed" if fixed else "")
+            found[name] = slow.lira(own, others, trained_on, online=side == "online", fixed=fixed)
+    world, world_labels = outputs[f"population_{kind}"], outputs["population_labels"]
+    of_world = read(slow.loss, world, world_labels)
+    found["attack-p"] = slow.attack_p(found["loss"], of_world)
+    by_shadows = np.stack([read(slow.loss, a, labels) for a in theirs])
+    world_by_shadows = np.stack([read(slow.loss, a, world_labels) for a in shadow_outputs[f"population_{kind}"]])
+    seen = shadow_outputs.get("population_trained_on", np.zeros(world_by_shadows.shape, int))
+    for side in ("online", "offline"):
+        online = side == "online"
+        x = slow.rmia_log_ratios(found["loss"], by_shadows, trained_on, online=online, population=False)
+        z = slow.rmia_log_ratios(of_world, world_by_shadows, seen, online=online, population=True)
+        found[f"rmia-{side}"] = slow.rmia(x, z)
+    return found
+
+
+VECTOR_SIGNALS = ("confidence", "entropy", "mentr", "l2")
+NAMES = [
+    "gap",
+    "loss",
+    *VECTOR_SIGNALS,
+    "loss-classwise",
+    *(f"{name}-classwise" for name in VECTOR_SIGNALS),
+    "top-one",
+    "top-one-search",
+    "lira-online",
+    "lira-online-fixed",
+    "lira-offline",
+    "lira-offline-fixed",
+    "rmia-online",
+    "rmia-offline",
+    "attack-p",
+]

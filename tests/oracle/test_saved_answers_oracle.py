@@ -1,0 +1,224 @@
+"""Audits of saved answers against the slow conventions of this folder, attack by attack, through the front doors."""
+
+from __future__ import annotations
+
+import json
+
+import conventions as slow
+import numpy as np
+import pandas as pd
+import pytest
+from saved_cases import NAMES, as_kind, expected_scores, make_answers, softmax
+from scipy.stats import spearmanr
+from typer.testing import CliRunner
+
+import memberwise
+from memberwise.cli.main import app
+
+FPRS = [0.05, 0.1, 0.29, 0.5]
+CASES = {
+    "plain": {},
+    "two shadow models": {"shadows": 2},
+    "four shadow models": {"shadows": 4},
+    "many shadow models, ten classes, heavy tails": {"shadows": 32, "classes": 10, "n": 100, "heavy_tails": True},
+    "independent coins": {"shadows": 16, "paired": False},
+    "few models, independent coins": {"shadows": 5, "paired": False},
+    "two classes": {"classes": 2},
+    "saturated logits": {"scale": 6.0, "heavy_tails": True},
+    "exact ties": {"duplicated": True},
+    "more non-members": {"share": 0.3},
+    "more members": {"share": 0.8, "classes": 2},
+    "population seen by shadow models": {"population_seen": True},
+    "tiny population": {"population": 5},
+    "models that agree on some records": {"quiet": True, "leak": 0.01},
+}
+
+
+def check(data, scores, expected, labels):
+    """Every figure of a result (its dict and table of scores) against the expected scores, attack by attack."""
+    member = scores["member"].to_numpy()
+    assert {attack["name"] for attack in data["attacks"]} >= set(expected)
+    for attack in data["attacks"]:
+        name = attack["name"]
+        theirs = scores[name].to_numpy(float)
+        scored = np.isfinite(theirs)
+        if name in expected:
+            ours = expected[name]
+            ours = below_their_cuts(*ours, theirs, labels) if isinstance(ours, tuple) else ours
+            np.testing.assert_array_equal(np.isfinite(ours), scored, err_msg=name)
+            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4, err_msg=name)
+            assert attack["auc"]["value"] == pytest.approx(slow.auc(ours[scored], member[scored]), abs=1e-4), name
+            assert len(set(ours[scored])) == 1 or spearmanr(ours[scored], theirs[scored]).statistic > 0.9999, name
+        check_statistics(attack, theirs[scored], member[scored])
+
+
+def below_their_cuts(signal, cuts, theirs, labels):
+    """Signal minus tau_y. Where several cuts of a class are equally good, the one that the audit took."""
+    ours = np.empty(len(signal))
+    for label, (_, best, *_) in cuts.items():
+        of_class = labels == label
+        taken = np.median((signal - theirs)[of_class])
+        ours[of_class] = signal[of_class] - min(best, key=lambda cut: abs(cut - taken))
+    return ours
+
+
+def check_statistics(attack, scores, member):
+    """The figures of one attack against its own scores."""
+    name = attack["name"]
+    assert attack["auc"]["value"] == pytest.approx(slow.auc(scores, member), abs=1e-12), name
+    for row in attack["tpr_at_fpr"]:
+        value, low, high, resolvable = slow.tpr_at_fpr(scores, member, row["fpr"])
+        found = [row["value"], row["low"], row["high"]]
+        np.testing.assert_allclose(found, [value, low, high], atol=1e-9, err_msg=f"{name} at {row['fpr']}")
+        assert row["resolvable"] == resolvable, name
+    if name == "top-one-search":
+        best, cuts = slow.top_one_search(scores, member)
+        assert attack["balanced_accuracy"]["value"] == pytest.approx(best, abs=1e-12)
+        assert attack["threshold"]["value"] == cuts[0]
+        assert attack["threshold"]["chosen_on"] == "audited (optimistic)"
+
+
+def audit(outputs, shadow_outputs, attacks=NAMES, **more):
+    return memberwise.audit(outputs=outputs, shadow_outputs=shadow_outputs, attacks=attacks, fpr=FPRS, **more)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_attack_agrees(case):
+    outputs, shadow_outputs = make_answers(list(CASES).index(case) + 100, **CASES[case])
+    result = audit(outputs, shadow_outputs)
+    expected = expected_scores(outputs, shadow_outputs, "logits")
+    skipped = {row["name"] for row in result.to_dict()["skipped"]}
+    if case == "two shadow models":  # one model a side has no spread
+        assert skipped == {name for name in NAMES if name.startswith("lira")}
+        expected = {name: scores for name, scores in expected.items() if name not in skipped}
+    else:
+        assert skipped == set()
+    check(result.to_dict(), result.scores, expected, outputs["labels"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "scores"])
+def test_every_kind_and_precision(kind, dtype):
+    def change(logits):
+        return (logits if kind == "logits" else softmax(logits) * (0.9 if kind == "scores" else 1.0)).astype(dtype)
+
+    outputs, shadow_outputs = (as_kind(arrays, kind, change) for arrays in make_answers(7, classes=4))
+    result = audit(outputs, shadow_outputs)
+    check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, kind), outputs["labels"])
+    skipped = {row["name"] for row in result.to_dict()["skipped"]}
+    assert skipped == (set() if kind == "logits" else {"top-one", "top-one-search"})
+
+
+@pytest.mark.xfail(reason="saved float64 answers are kept as float32: answers above 1 - 3e-8 tie at 1")
+def test_confident_probabilities_keep_their_order():
+    arrays = make_answers(52, n=200, classes=4, scale=4.0)
+    outputs, shadow_outputs = (as_kind(given, "probabilities", softmax) for given in arrays)
+    result = audit(outputs, shadow_outputs)
+    check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "probabilities"), outputs["labels"])
+
+
+@pytest.mark.xfail(reason="saved float64 answers are kept as float32: a constant added to the logits is not free")
+def test_a_constant_added_to_all_logits_changes_only_top_one():
+    outputs, shadow_outputs = make_answers(71)
+    moved = [as_kind(arrays, "logits", lambda logits: logits - 1e6) for arrays in (outputs, shadow_outputs)]
+    plain, shifted = audit(outputs, shadow_outputs).scores, audit(*moved).scores
+    for name in set(NAMES) - {"top-one", "top-one-search"}:
+        np.testing.assert_allclose(plain[name], shifted[name], rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.xfail(reason="attack-p counts population records of equal loss; the reference counts larger losses")
+def test_attack_p_counts_larger_losses_only():
+    rounded = [as_kind(arrays, "scores", lambda z: np.round(softmax(z), 2)) for arrays in make_answers(51)]
+    found = audit(*rounded, attacks=["attack-p"]).scores["attack-p"]
+    np.testing.assert_allclose(found, expected_scores(*rounded, "scores")["attack-p"], atol=1e-9)
+
+
+def test_queries_are_averaged_where_the_design_says_so():
+    outputs, shadow_outputs = make_answers(81)
+    rng = np.random.default_rng(0)
+    asked = [
+        arrays["logits"][..., None, :] + rng.normal(size=(*arrays["logits"].shape[:-1], 3, 3)) * 0.5
+        for arrays in (outputs, shadow_outputs)
+    ]
+    result = audit(outputs | {"logits": asked[0]}, shadow_outputs | {"logits": asked[1]})
+    by_query = [
+        expected_scores(outputs | {"logits": asked[0][:, q]}, shadow_outputs | {"logits": asked[1][:, :, q]}, "logits")
+        for q in range(3)
+    ]
+    for name in ("lira-online", "lira-online-fixed", "lira-offline", "lira-offline-fixed", "rmia-online", "attack-p"):
+        expected = np.mean([scores[name] for scores in by_query], axis=0)
+        np.testing.assert_allclose(result.scores[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_shadow_models_given_as_logs():
+    outputs, shadow_outputs = make_answers(9)
+    pairs = [
+        [slow.log_pair(answer, y, "logits") for answer, y in zip(model, outputs["labels"], strict=True)]
+        for model in shadow_outputs["logits"]
+    ]
+    log_p, log_1mp = np.moveaxis(np.array(pairs), -1, 0)
+    logs = {key: shadow_outputs[key] for key in ("trained_on", "population_logits")}
+    result = audit(outputs, logs | {"log_p": log_p, "log_1mp": log_1mp})
+    expected = expected_scores(outputs, shadow_outputs, "logits")
+    skipped = {row["name"] for row in result.to_dict()["skipped"]}
+    assert skipped == {f"{name}-classwise" for name in ("confidence", "entropy", "mentr", "l2")}
+    kept = {name: scores for name, scores in expected.items() if name not in skipped}
+    check(result.to_dict(), result.scores, kept, outputs["labels"])
+
+
+def test_labels_alone_give_the_gap_attack():
+    outputs, shadow_outputs = make_answers(10)
+    answers = {"answers": outputs["logits"].argmax(-1), "labels": outputs["labels"], "member": outputs["member"]}
+    theirs = {"answers": shadow_outputs["logits"].argmax(-1), "trained_on": shadow_outputs["trained_on"]}
+    result = audit(answers, theirs)
+    assert [attack["name"] for attack in result.to_dict()["attacks"]] == ["gap"]
+    check(result.to_dict(), result.scores, {"gap": expected_scores(outputs, None, "logits")["gap"]}, outputs["labels"])
+
+
+@pytest.mark.xfail(reason="answers that are whole numbers as floats are all taken for wrong")
+def test_answers_that_are_whole_floats():
+    outputs, _ = make_answers(10)
+    answers = {"labels": outputs["labels"].astype(float), "member": outputs["member"]}
+    whole = audit(answers | {"answers": outputs["logits"].argmax(-1).astype(float)}, None)
+    np.testing.assert_array_equal(whole.scores["gap"], expected_scores(outputs, None, "logits")["gap"])
+
+
+def test_string_labels_and_shuffled_files_with_an_index():
+    outputs, shadow_outputs = make_answers(11)
+    rng = np.random.default_rng(1)
+    index, order = rng.permutation(500)[:90], rng.permutation(90)
+    names = np.array(["ant", "bee", "cat"])
+    named = {key: names[outputs[key]] for key in ("labels", "population_labels")}
+    theirs = {key: shadow_outputs[key][:, order] for key in ("logits", "trained_on")}
+    theirs |= {"population_logits": shadow_outputs["population_logits"], "index": index[order]}
+    result = audit(outputs | named | {"index": index}, theirs)
+    table = result.scores.set_index("index").loc[index].reset_index()
+    check(result.to_dict(), table, expected_scores(outputs, shadow_outputs, "logits"), outputs["labels"])
+    assert result.scores["index"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
+def test_the_command_on_files(suffix, tmp_path):
+    outputs, shadow_outputs = make_answers(12)
+    expected = expected_scores(outputs, shadow_outputs, "logits")
+    path = tmp_path / f"outputs.{suffix}"
+    if suffix == "npz":
+        np.savez(path, **outputs)
+    else:
+        columns = {f"logit_{j}": outputs["logits"][:, j] for j in (2, 0, 1)}
+        frame = pd.DataFrame(columns | {"member": outputs["member"], "label": outputs["labels"], "note": "-"})
+        frame.to_csv(path) if suffix == "csv" else frame.to_parquet(path)
+        expected = {name: scores for name, scores in expected.items() if name != "attack-p" and "rmia" not in name}
+    np.savez(tmp_path / "shadows.npz", **shadow_outputs)
+    files = ["--outputs", str(path), "--shadow-outputs", str(tmp_path / "shadows.npz")]
+    flags = ["--attacks", ",".join(expected), "--fpr", "0.1,0.3", "--json", "--out", str(tmp_path / "run")]
+    run = CliRunner().invoke(app, ["audit", *files, *flags])
+    assert run.exit_code == 0, run.output
+    check(json.loads(run.stdout), pd.read_csv(tmp_path / "run" / "scores.csv"), expected, outputs["labels"])
+
+
+def test_all_attacks_run_and_their_statistics_follow_from_their_scores():
+    outputs, shadow_outputs = make_answers(13)
+    result = audit(outputs, shadow_outputs, attacks=["all"])
+    assert {"shokri", "privacy-risk-score"} <= {attack["name"] for attack in result.to_dict()["attacks"]}
+    check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "logits"), outputs["labels"])
