@@ -41,6 +41,7 @@ def audit(
     outputs: str | Path | Mapping[str, Any] | None = None,
     shadow_outputs: str | Path | Mapping[str, Any] | None = None,
     shadow_models: int | None = None,
+    budget: str | None = None,
     attacks: Sequence[str] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
@@ -60,7 +61,7 @@ def audit(
         members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
         target: a trained ``nn.Module``, fitted classifier or model file; then ``train_rows`` are all rows it saw.
         outputs, shadow_outputs: saved answers, as files or dicts of arrays; no model is needed then.
-        shadow_models: how many; even. More make the attacks stronger.
+        shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
         attacks: names, or "default", or "all". fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
         settings: any other study keys, dotted: ``{"training.epochs": 40}``.
@@ -108,6 +109,7 @@ def audit(
     plain = {
         **{f"data.{name}": value for name, value in columns.items()},
         "shadow.count": shadow_models,
+        "shadow.budget": budget,
         "attacks.use": attacks if attacks is None or not isinstance(attacks, str) else [attacks],
         "statistics.fpr": fpr,
         "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,

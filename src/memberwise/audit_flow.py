@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from memberwise.assess import Asking, Assessment, assess
+from memberwise.cost import calibrate
 from memberwise.data import Dataset
+from memberwise.duration import seconds_of
+from memberwise.errors import TrainingError
 from memberwise.prepare import Given, Prepared, prepare
 from memberwise.report.build import accuracy_notes, build_result, target_facts
 from memberwise.report.files import write_all
@@ -20,7 +25,16 @@ from memberwise.report.result import Result
 from memberwise.seeds import Seeds
 from memberwise.signals.collect import collect
 from memberwise.signals.from_saved import signals_from_saved
-from memberwise.signals.gather import Gathered, Progress, answers_of, describe_job, gather
+from memberwise.signals.gather import (
+    Budgeted,
+    Counted,
+    Gathered,
+    Jobs,
+    Progress,
+    answers_of,
+    describe_job,
+    gather,
+)
 from memberwise.signals.table import Signals
 from memberwise.study import Study
 from memberwise.targets.saved import read_shadows, read_target
@@ -30,6 +44,11 @@ from memberwise.training.blocks import Arrays, block_key, block_name
 from memberwise.training.folder import RunFolder, default_folder
 
 TARGET_BLOCK = block_name(0)
+INTERRUPTED = "interrupted"
+
+# What a time budget keeps back for attacks, statistics and the report.
+ATTACK_SECONDS = 4.0
+ATTACK_SECONDS_A_RECORD = 0.0008
 
 
 class Silent:
@@ -56,20 +75,23 @@ def run_audit(
     if study.outputs.file is not None:
         return _audit_saved(study, given, asking, folder, begun)
     prepared = prepare(study, given, folder.plan)
-    study = study.model_copy(update={"plan": prepared.plan.to_study()})
+    while True:
+        try:
+            return _audit_trained(prepared, asking, folder, begun, progress or Silent())
+        except torch.OutOfMemoryError as error:
+            prepared = _with_smaller_stack(prepared, given, error)
+
+
+def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun: float, progress: Progress) -> Result:
+    """The audit of a model that is trained here, or given, with its shadow models."""
+    study = prepared.study.model_copy(update={"plan": prepared.plan.to_study()})
     with folder:
         folder.write_study(study)
         target = _target_arrays(prepared, folder)
-        shadows = Gathered()
-        if prepared.shadow_jobs:
-            shadows = gather(
-                prepared.engine,
-                prepared.shadow_jobs,
-                prepared.asked_of_shadows,
-                folder.blocks,
-                prepared.identity,
-                progress or Silent(),
-            )
+        jobs, asked = _jobs(prepared, begun), prepared.asked_of_shadows
+        shadows = gather(prepared.engine, jobs, asked, folder.blocks, prepared.identity, progress)
+        if shadows.interrupted and not shadows.count:
+            raise KeyboardInterrupt
         signals = _table(prepared, target, shadows)
         assessment = assess(signals, prepared.roles.member, study, asking, prepared.seeds, prepared.dataset.classes)
         assessment.curves.update(_worst_images(prepared.dataset, assessment.curves.get("worst.index")))
@@ -79,8 +101,8 @@ def run_audit(
             (float(target["train_accuracy"][0]), float(target["train_loss"][0])),
             (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
         )
-        notes = [*prepared.notes, *shadows.notes]
-        if prepared.shadow_jobs:
+        notes = [*prepared.notes, *shadows.notes, *_interrupted(shadows, study)]
+        if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return _finish(
             study,
@@ -89,9 +111,25 @@ def run_audit(
             begun,
             data=_data_facts(prepared),
             target=facts,
-            shadow=_shadow_facts(prepared, shadows) if prepared.shadow_jobs else None,
+            shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
         )
+
+
+def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> Prepared:
+    """The same audit under a new plan: half as many models at once.
+
+    Raises:
+        TrainingError: one model alone does not fit.
+    """
+    stack = prepared.plan.stack
+    if stack == 1:
+        raise TrainingError("one model alone does not fit into the device's memory", found=str(error)) from error
+    plan = prepared.plan.to_study().model_copy(update={"stack": stack // 2})
+    smaller = prepare(prepared.study.model_copy(update={"plan": plan}), given)
+    message = f"{stack} models at once do not fit into the device's memory: begun again with {stack // 2}"
+    kept = [note for note in prepared.notes if note[0] == "out-of-memory"]
+    return replace(smaller, notes=[*smaller.notes, *kept, ("out-of-memory", message)])
 
 
 def _audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
@@ -136,6 +174,30 @@ def with_out(study: Study) -> Study:
     return study.model_copy(update={"run": study.run.model_copy(update={"out": str(default_folder(study))})})
 
 
+def _jobs(prepared: Prepared, begun: float) -> Jobs:
+    """The study's number of shadow models, or as many as its budget of time allows."""
+    budget, block = prepared.study.shadow.budget, prepared.engine.block
+    if budget is None:
+        return Counted([prepared.shadow_job(k) for k in range(prepared.study.shadow.count)], block)
+    count = 1 + prepared.study.shadow.count
+    reserve = ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited)
+    ends = begun + seconds_of(budget) - reserve
+    return Budgeted(prepared.shadow_job, block, ends, calibrate(prepared) / count)
+
+
+def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
+    if not shadows.interrupted:
+        return []
+    wanted = study.shadow.budget or f"{study.shadow.count} models"
+    return [
+        (
+            INTERRUPTED,
+            f"interrupted after {shadows.count} shadow models (asked for: {wanted}); the figures are of a weaker "
+            "attacker; the same command continues",
+        )
+    ]
+
+
 def _target_arrays(prepared: Prepared, folder: RunFolder) -> Arrays:
     """The target's signals: read from its block, else trained (or asked, where it is given)."""
     job = prepared.target_job
@@ -171,13 +233,14 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
     own = answers_of(target, "audited")
     if own is None:
         raise ValueError("the target was asked about the audited records")
-    trained_on = np.array([np.isin(roles.audited, job.rows) for job in prepared.shadow_jobs], np.int8)
+    jobs = [prepared.shadow_job(k) for k in range(shadows.count)]
+    trained_on = np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8)
     return Signals(
         index=roles.audited,
         labels=dataset.y[roles.audited],
         target=own,
         shadows=answers_of(shadows.arrays, "audited"),
-        trained_on=trained_on.reshape(len(prepared.shadow_jobs), len(roles.audited)),
+        trained_on=trained_on.reshape(len(jobs), len(roles.audited)),
         population_target=answers_of(target, "population"),
         population_shadows=answers_of(shadows.arrays, "population"),
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
@@ -229,7 +292,7 @@ def _data_facts(prepared: Prepared) -> dict[str, Any]:
 def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
     arrays, study = shadows.arrays, prepared.study
     return {
-        "count": len(prepared.shadow_jobs),
+        "count": shadows.count,
         "data": study.shadow.data,
         "engine": study.shadow.engine,
         "plan": vars(prepared.plan),

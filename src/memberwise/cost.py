@@ -66,7 +66,7 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
     engine = prepared.engine
     network = engine.network if isinstance(engine, StackEngine) else None
     return Cost(
-        models=1 + len(prepared.shadow_jobs),
+        models=1 + study.shadow.count,
         rows=len(prepared.target_job.rows),
         epochs=study.training.epochs,
         parameters=None if network is None else network.parameters,
@@ -74,15 +74,16 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
         attacks=[attack.name for attack in asking.attacks],
-        seconds=_calibrate(prepared),
+        seconds=calibrate(prepared),
         disk_bytes=_disk(prepared),
     )
 
 
-def _calibrate(prepared: Prepared) -> float:
+def calibrate(prepared: Prepared) -> float:
     """Seconds for all models, from a shortened block: a few steps, a few hundred records asked about."""
-    block = prepared.shadow_jobs[: prepared.engine.block] or [prepared.target_job]
-    models = len(prepared.shadow_jobs) + (prepared.target is None)
+    count = prepared.study.shadow.count
+    block = [prepared.shadow_job(k) for k in range(min(count, prepared.engine.block))]
+    models = count + (prepared.target is None)
     recipe = prepared.target_job.recipe
     stacked = isinstance(prepared.engine, StackEngine)
     rows = CALIBRATION_STEPS * recipe.batch_size if stacked else len(prepared.target_job.rows)
@@ -113,8 +114,8 @@ def _records(asked: Any) -> int:
 
 def _disk(prepared: Prepared) -> int:
     """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
-    asked, models = prepared.asked, 1 + len(prepared.shadow_jobs)
+    asked, models = prepared.asked, 1 + prepared.study.shadow.count
     queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
     singles = models * (len(asked.audited) + len(asked.population)) * queries * 9
-    kept = 1 + vector_models(len(asked.audited), asked.classes, len(prepared.shadow_jobs))
+    kept = 1 + vector_models(len(asked.audited), asked.classes, models - 1)
     return singles + kept * len(asked.audited) * asked.classes * 4

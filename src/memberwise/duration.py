@@ -1,6 +1,8 @@
-"""Seconds in words."""
+"""Seconds in words, and back."""
 
 from __future__ import annotations
+
+import re
 
 
 def duration(seconds: float) -> str:
@@ -11,3 +13,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_of(text: str) -> float:
+    """``90s``, ``5m``, ``1h30m`` in seconds.
+
+    Raises:
+        ValueError: not a duration, or none at all.
+    """
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s?)?", text.replace(" ", ""))
+    seconds = (
+        sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    )
+    if seconds <= 0:
+        raise ValueError("a time such as 90s, 5m or 1h30m")
+    return float(seconds)

@@ -13,6 +13,9 @@ from typing import Any
 
 from memberwise.errors import MemberwiseError, StudyError
 
+# What the modules are called that were loaded from a user's file.
+USER_FILE = "_memberwise_"
+
 
 def is_entrypoint(name: str) -> bool:
     """True for ``file.py:function`` and ``module:Class``, false for names, files and Windows drive paths."""
@@ -56,12 +59,15 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise StudyError(f"the file {path} does not exist", where=f"{path}:...", fix="give file.py:function")
     # A name of its own, so that two files called model.py do not meet in sys.modules.
-    name = f"_memberwise_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{USER_FILE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise StudyError(f"{path} cannot be imported", expected="a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:  # so that the file can import what lies beside it
+        sys.path.append(folder)
     spec.loader.exec_module(module)
     return module
 

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from memberwise.signals.collect import Asked, as_float, query_views
 from memberwise.study import PlanStudy, Study
 from memberwise.targets.files import check_target_file, load_target
 from memberwise.training.answering import Answering, EstimatorModels, TorchModels
+from memberwise.training.augment import FOR_TABLES
 from memberwise.training.engines import Engine, ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
@@ -59,6 +60,7 @@ class Prepared:
     Attributes:
         asked: what the target is asked; the shadow models are asked ``asked_of_shadows`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
+        shadow_job: the job of the k-th shadow model.
         identity: what every block depends on beside its jobs.
     """
 
@@ -70,7 +72,7 @@ class Prepared:
     engine: Engine
     plan: Plan
     target_job: Job
-    shadow_jobs: list[Job]
+    shadow_job: Callable[[int], Job]
     asked: Asked
     asked_of_shadows: Asked
     target: Answering | None
@@ -91,14 +93,18 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
     dataset, roles, notes = _records(study, given, seeds)
     model = _model(study, given, dataset)
     device = choose_device(study.run.device)
+    _check_recipe(study, model, dataset, roles)
     recipe, step = Recipe.of(study.training), Step(study.training.label_smoothing)
-    engine, made, more = _engine(study, plan, model, dataset, device, step, recipe)
-    target_job = Job(roles.target_rows, step, recipe, seeds.integer("target"))
-    shadow_jobs = [
-        Job(roles.shadow_rows(k, seeds, study.shadow.data), step, recipe, seeds.integer("shadow", k))
-        for k in range(study.shadow.count)
-    ]
-    notes += more + _check_sizes(study, roles, target_job, shadow_jobs)
+    work = float(len(roles.target_rows)) * study.training.epochs * (1 + study.shadow.count)
+    engine, made, more = _engine(study, plan, model, dataset, device, step, recipe, work)
+    validation = roles.validation if recipe.patience else None
+    target_job = Job(roles.target_rows, step, recipe, seeds.integer("target"), validation=validation)
+
+    def shadow_job(k: int) -> Job:
+        rows = roles.shadow_rows(k, seeds, study.shadow.data)
+        return replace(target_job, rows=rows, seed=seeds.integer("shadow", k))
+
+    notes += more + _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
     asked, asked_of_shadows = _asked(study, dataset, roles, seeds)
     target, target_hash = _target(study, given, engine, asked)
     return Prepared(
@@ -110,7 +116,7 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
         engine,
         made,
         target_job,
-        shadow_jobs,
+        shadow_job,
         asked,
         asked_of_shadows,
         target,
@@ -147,6 +153,32 @@ def _model(study: Study, given: Given, dataset: Dataset) -> Model:
     return build_model(study.model, dataset.shape, classes)
 
 
+def _check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
+    """Refuse what the recipe asks of this model, these records or these roles in vain."""
+    training = study.training
+    if model.kind != "module" and (training.augment or training.patience):
+        raise StudyError(
+            "augmentation and early stopping are for networks that are trained here",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.augment" if training.augment else "training.patience",
+        )
+    unfit = [name for name in training.augment if dataset.kind != "image" and name not in FOR_TABLES]
+    if unfit:
+        raise StudyError(
+            f"augmentation by {', '.join(unfit)} is for images",
+            expected=f"{' or '.join(FOR_TABLES)}, or none, for tables",
+            found=f"records of shape {dataset.shape}",
+            where="training.augment",
+        )
+    if training.patience and not len(roles.validation):
+        raise StudyError(
+            "early stopping needs validation records",
+            expected="records on which nobody trains, for the target and the shadow models alike",
+            where="training.patience",
+            fix="data.validation = 200, or --validation N|FILE",
+        )
+
+
 def _engine(
     study: Study,
     plan: PlanStudy | None,
@@ -155,18 +187,19 @@ def _engine(
     device: torch.device,
     step: Step,
     recipe: Recipe,
+    work: float,
 ) -> tuple[Engine, Plan, list[Note]]:
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":
         threads = wanted.threads or len(os.sched_getaffinity(0))
-        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, "float32", threads, stacked=False)
+        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
     network = Network(model.make, device)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = make_plan(wanted, network, tensors, step, recipe)
+        made = make_plan(wanted, network, tensors, step, recipe, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
     return StackEngine(network, tensors, made), made, notes
 
@@ -254,11 +287,14 @@ def _identity(
     def digest(rows: NDArray[np.int64]) -> str:
         return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
 
+    early = ("validation",) if study.training.patience else ()
     return {
         "version": __version__,
         "data": dataset.sha256,
         "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
-        "roles": {name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background")},
+        "roles": {
+            name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background", *early)
+        },
         "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
         "plan": vars(plan),
         "queries": study.queries,

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from memberwise.duration import seconds_of
 from memberwise.errors import StudyError
 
 Rows = int | str | None
@@ -77,19 +78,51 @@ class TrainingStudy(_Part):
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
     weight_decay: NonNegative = 0.0
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "step", "one-cycle"] = "cosine"
+    steps: tuple[Positive, ...] = ()
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup: Annotated[int, Field(ge=0)] = 0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    augment: tuple[str, ...] = ()
+    augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
+    patience: Positive | None = None
     defence: str | None = None
 
-    @field_validator("augment", "defence")
+    @field_validator("nesterov")
+    @classmethod
+    def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and not (info.data.get("optimizer") == "sgd" and info.data.get("momentum")):
+            raise ValueError('Nesterov goes with optimizer = "sgd" and momentum above 0')
+        return nesterov
+
+    @field_validator("steps")
+    @classmethod
+    def _of_step_schedule(cls, steps: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if ("schedule" in info.data) and bool(steps) != (info.data["schedule"] == "step"):
+            raise ValueError('epochs such as [10, 15] with schedule = "step", none with another schedule')
+        return tuple(sorted(set(steps)))
+
+    @field_validator("warmup")
+    @classmethod
+    def _one_rise(cls, warmup: int, info: ValidationInfo) -> int:
+        if warmup and info.data.get("schedule") == "one-cycle":
+            raise ValueError("none with one-cycle, which has its own warm-up")
+        return warmup
+
+    @field_validator("augment")
+    @classmethod
+    def _each_once(cls, augment: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(augment)) < len(augment):
+            raise ValueError("each augmentation once")
+        return augment
+
+    @field_validator("defence")
     @classmethod
     def _none_yet(cls, value: Any) -> Any:
         if value:
-            raise ValueError("no augmentation or training defence is built in yet: leave it out")
+            raise ValueError("no training defence is built in yet: leave it out")
         return value
 
 
@@ -102,14 +135,21 @@ class AnswerStudy(BaseModel):
 
 
 class ShadowStudy(_Part):
-    """How many shadow models, and on whose records they train."""
+    """How many shadow models (or as many as fit a time budget), and on whose records they train."""
 
     count: Annotated[int, Field(ge=2)] = 64
     data: Literal["halves", "auxiliary"] = "halves"
     engine: Literal["local"] = "local"
     noise: None = None
-    budget: None = None
+    budget: str | None = None
     allow_size_mismatch: bool = False
+
+    @field_validator("budget")
+    @classmethod
+    def _time(cls, budget: str | None) -> str | None:
+        if budget is not None:
+            seconds_of(budget)
+        return budget
 
     @field_validator("count")
     @classmethod
@@ -127,6 +167,7 @@ class PlanStudy(_Part):
     stack: Positive | None = None
     precision: Literal["float32", "bfloat16"] | None = None
     threads: Positive | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
 
 
 class AttacksStudy(_Part):

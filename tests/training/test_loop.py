@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,12 +16,19 @@ from memberwise.study import TrainingStudy
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
 from memberwise.training.network import Network
+from memberwise.training.plan import threads_of
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
 CLASSES = 4
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threads_of(1):
+        yield
 
 
 def data(n: int = 120, shape: tuple[int, ...] = (12,)) -> DataTensors:
@@ -48,6 +56,30 @@ def with_everything() -> nn.Module:
     )
 
 
+class WithEmbedding(nn.Module):
+    """A user's own module: words, numbers, a residual block, LayerNorm, dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(7, 8)
+        self.numbers = nn.Linear(6, 8)
+        self.block = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Dropout(0.2), nn.Linear(8, 8))
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        words = self.words((x[:, :6].abs() * 3).long().clamp(max=6))
+        h = words.mean(1) + self.numbers(x[:, 6:])
+        h = h + self.block(h)
+        return self.head(self.norm(h))
+
+
+def small_cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 8)), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(144, CLASSES)
+    )
+
+
 def jobs(count: int, rows: int = 50, **recipe: object) -> list[Job]:
     settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 16, **recipe}))
     return [
@@ -61,7 +93,9 @@ def difference(one: TrainedStack, i: int, other: TrainedStack, j: int) -> float:
     return max(float((a[k][i].float() - b[k][j].float()).abs().max()) for a, b in pairs for k in a)
 
 
-@pytest.mark.parametrize("make", [mlp, with_everything], ids=["mlp", "conv-norms-dropout"])
+@pytest.mark.parametrize(
+    "make", [mlp, with_everything, WithEmbedding], ids=["mlp", "conv-norms-dropout", "embedding-residual"]
+)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_a_stack_equals_its_models_alone(make: Callable[[], nn.Module], optimizer: str) -> None:
     settings = {"optimizer": optimizer, "learning_rate": 0.01, "weight_decay": 0.01, "clip_norm": 0.5}
@@ -153,3 +187,55 @@ def test_a_step_of_ones_own_and_its_state() -> None:
     assert difference(trained, 0, train_stack(plain, network, table), 0) > 1e-3
     logits, _ = network({k: v[0] for k, v in trained.params.items()}, {}, table.x[torch.from_numpy(own[0].rows)], None)
     torch.testing.assert_close(trained.own["weight"][0], 1 - logits.softmax(-1).amax(-1), atol=1e-5, rtol=1e-4)
+
+
+def test_embeddings_learn_in_a_stack() -> None:
+    network, table, wanted = Network(WithEmbedding, CPU), data(), jobs(2)
+    trained = train_stack(wanted, network, table)
+    fresh, _ = network.init(wanted[0].seed)
+    used = trained.params["words.weight"][0] != fresh["words.weight"]
+    assert bool(used.any(1)[:3].all()), "rows of words that occur have moved"
+
+
+@pytest.mark.parametrize("names", [["flip", "crop", "cutout"], ["crop", "mixup"]], ids="+".join)
+def test_augmented_training_does_not_depend_on_the_stack(names: list[str]) -> None:
+    network, images = Network(small_cnn, CPU), data(shape=(8, 8))
+    wanted = jobs(4, augment=names, nesterov=True, schedule="one-cycle", label_smoothing=0.1)
+    stack = train_stack(wanted, network, images)
+    assert difference(stack, 2, train_stack(wanted[2:], network, images), 0) < 1e-5
+    assert difference(stack, 3, train_stack(wanted[3:], network, images, stacked=False), 0) < 1e-4
+    plain = jobs(4, nesterov=True, schedule="one-cycle", label_smoothing=0.1)
+    assert difference(stack, 0, train_stack(plain, network, images), 0) > 1e-3
+
+
+def test_augmentation_leaves_padded_models_as_they_are() -> None:
+    wanted = jobs(2, augment=["flip", "mixup"])
+    wanted[1] = replace(wanted[1], rows=wanted[1].rows[:49])
+    network, images = Network(small_cnn, CPU), data(shape=(8, 8))
+    stack = train_stack(wanted, network, images)
+    assert difference(stack, 1, train_stack(wanted[1:] * 2, network, images), 0) < 1e-5
+
+
+@pytest.mark.parametrize(("names", "dtype"), [(["flip"], torch.int64), (["mixup"], torch.float32)])
+def test_a_step_sees_class_numbers_unless_they_are_mixed(names: list[str], dtype: torch.dtype) -> None:
+    seen: list[tuple[int, torch.dtype]] = []
+
+    class Watching(Step):
+        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+            seen.append((batch.target.dim(), batch.target.dtype))
+            return super().loss(network, params, state, batch, key)
+
+    wanted = [replace(job, step=Watching()) for job in jobs(2, augment=names)]
+    train_stack(wanted, Network(small_cnn, CPU), data(shape=(8, 8)))
+    assert set(seen) == {(1 if dtype is torch.int64 else 2, dtype)}
+
+
+def test_a_gradient_in_another_order_reaches_its_parameters() -> None:
+    class Reversed(Step):
+        def update(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+            gradient, loss, state = super().update(network, params, state, batch, key)
+            return dict(reversed(gradient.items())), loss, state
+
+    plain, table, network = jobs(2), data(), Network(mlp, CPU)
+    turned = train_stack([replace(job, step=Reversed()) for job in plain], network, table)
+    assert difference(turned, 1, train_stack(plain, network, table), 1) < 1e-6

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +16,11 @@ from torch import nn
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model, model_of
 from memberwise.study import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.training import plan as plan_module
 from memberwise.training.engines import ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
-from memberwise.training.plan import Plan, make_plan
+from memberwise.training.plan import Plan, candidates, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -51,17 +56,43 @@ def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None
     assert models.ask(X[:5]).shape == (1, 5, 3)
 
 
-def test_the_rule_depends_on_size_and_convolutions() -> None:
-    def plan(module: nn.Module, shape: tuple[int, ...]) -> Plan:
-        data = DataTensors.of(np.zeros((4, *shape), np.float32), np.zeros(4, np.int64), 3, CPU)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return make_plan(PlanStudy(), Network(lambda: module, CPU), data, Step(), RECIPE)
+def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **wanted: object) -> Plan:
+    data = DataTensors.of(RNG.random((40, *shape)).astype(np.float32), np.arange(40) % 3, 3, CPU)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        study = PlanStudy.model_validate(wanted)
+        return make_plan(study, Network(lambda: module, CPU), data, Step(), RECIPE, work)
 
-    assert plan(nn.Linear(6, 3), (6,)).stack == 16
-    assert plan(nn.Sequential(nn.Linear(6, 1_000_000), nn.Linear(1_000_000, 3)), (6,)).stack == 1
+
+def test_small_work_takes_the_safest_plan_unmeasured() -> None:
+    assert plan_of(nn.Linear(6, 3), (6,)) == Plan(16, "float32", len(os.sched_getaffinity(0)))
+    large = nn.Sequential(nn.Linear(6, 5_000_000), nn.Linear(5_000_000, 3))
+    assert plan_of(large, (6,)).stack == 1, "a stack must fit into memory"
     conv = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
-    assert plan(conv, (1, 4, 4)).stack == 1
+    assert plan_of(conv, (1, 4, 4)).stack == 1
+
+
+def test_what_the_study_fixes_is_kept() -> None:
+    assert plan_of(nn.Linear(6, 3), (6,), stack=5, threads=1) == Plan(5, "float32", 1)
+    assert plan_of(nn.Linear(6, 3), (6,), work=1e18, stack=5, precision="bfloat16", threads=1).precision == "bfloat16"
+
+
+def test_a_measured_plan_is_one_of_the_candidates_and_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(plan_module, "SECONDS", 0.02)
+    monkeypatch.setattr(plan_module, "multiplies_bfloat16", lambda device: True)
+    plan = plan_of(nn.Linear(6, 3), (6,), work=1e18)
+    options = candidates(Network(lambda: nn.Linear(6, 3), CPU), plan.threads, stackable=True)
+    assert plan in options
+    assert len(options) <= 3
+    other = next(option for option in options if option != plan)
+    [file] = (tmp_path / "memberwise" / "plans").iterdir()
+    file.write_text(json.dumps(asdict(other)))
+    assert plan_of(nn.Linear(6, 3), (6,), work=1e18) == other, "not measured again"
+    file.write_text("{}")
+    assert plan_of(nn.Linear(6, 3), (6,), work=1e18) in options, "a broken file is measured again"
 
 
 def test_estimators_in_processes_equal_their_fits_here() -> None:

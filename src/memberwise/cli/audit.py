@@ -51,6 +51,9 @@ def audit(
     shadow_models: Annotated[
         int | None, _option("--shadow-models", help="How many; an even number.", panel="Attack")
     ] = None,
+    budget: Annotated[
+        Text, _option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
+    ] = None,
     attacks: Annotated[Text, _option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
     fpr: Annotated[Text, _option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
     fail_if: Annotated[
@@ -93,6 +96,7 @@ def audit(
         "outputs.file": outputs,
         "outputs.shadow_file": shadow_outputs,
         "shadow.count": shadow_models,
+        "shadow.budget": budget,
         "shadow.allow_size_mismatch": allow_size_mismatch or None,
         "attacks.use": None if attacks is None else [name.strip() for name in attacks.split(",") if name.strip()],
         "gate.rules": fail_if,
@@ -145,7 +149,7 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
 def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.audit_flow import Silent, run_audit
+    from memberwise.audit_flow import INTERRUPTED, Silent, run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
 
@@ -156,6 +160,8 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
         console = Console()
         print_result(result.to_dict(), console)
         console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True)
+    if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
+        raise KeyboardInterrupt
     raise typer.Exit(result.exit_code)
 
 

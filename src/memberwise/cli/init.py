@@ -25,6 +25,7 @@ members = 600             # audited records the target trains on: a number or a 
 nonmembers = 600          # audited records it never sees
 population = 500          # nobody trains on these: the attacker's sample of the world
 # background = 1000       # the target and every shadow model train on these; not audited
+# validation = 200        # nobody trains on these: for early stopping
 
 # [target]                # a model that is trained already
 # file = "model.safetensors"
@@ -45,11 +46,14 @@ batch_size = 64
 optimizer = "sgd"         # "adam", "adamw"
 learning_rate = 0.05
 momentum = 0.9
+nesterov = false
 weight_decay = 0.0
-schedule = "cosine"       # "constant"
+schedule = "cosine"       # "constant", "one-cycle", "step" (with steps = [10, 15] and step_factor = 0.1)
 warmup = 0                # epochs
 label_smoothing = 0.0
+augment = []              # images: "flip", "crop", "cutout", "mixup", in this order; tables: "mixup"
 # clip_norm = 1.0
+# patience = 5            # stop early, after so many epochs without a better loss on data.validation
 
 [shadow]
 count = 64                # in pairs; more make the attack stronger

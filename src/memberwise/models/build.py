@@ -13,7 +13,9 @@ from torch import nn
 
 from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
-from memberwise.models.modules import ARCHITECTURES, Shape
+from memberwise.models import layers
+from memberwise.models.layers import Shape
+from memberwise.models.modules import ARCHITECTURES, Architecture
 from memberwise.study import ModelStudy
 
 
@@ -39,7 +41,8 @@ def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
     """The model that a study names.
 
     Raises:
-        StudyError: unknown name, an architecture for images on a table, an entry point that is no model.
+        StudyError: unknown name, an architecture for images on a table, a key or option which the architecture does
+            not heed, an entry point that is no model.
     """
     if is_entrypoint(study.name):
         return model_of(load_entrypoint(study.name, "model.name"), study, shape, classes, study.name)
@@ -57,7 +60,8 @@ def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
             f"the architecture {study.name} is for images", found=f"records of shape {shape}", where="model.name"
         )
     refuse_options(study, {})
-    code = hashlib.sha256(inspect.getsource(architecture.make).encode()).hexdigest()
+    _refuse_unheeded(study, architecture)
+    code = code_hash(architecture.make) + code_hash(layers.AsImages)
     return Model(study.name, "module", lambda: architecture.make(study, shape, classes), code)
 
 
@@ -70,6 +74,17 @@ def refuse_options(study: ModelStudy, accepted: Any) -> None:
             expected="one of " + ", ".join(accepted) if accepted else "no options",
             where="model.options",
         )
+
+
+def _refuse_unheeded(study: ModelStudy, architecture: Architecture) -> None:
+    for key in ("hidden", "dropout"):
+        if key not in architecture.takes and getattr(study, key) != ModelStudy.model_fields[key].default:
+            raise StudyError(
+                f"{study.name} has no {key} to choose",
+                found=str(getattr(study, key)),
+                where=f"model.{key}",
+                fix=f"leave model.{key} out, or take a model of your own: file.py:function",
+            )
 
 
 def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: str) -> Model:

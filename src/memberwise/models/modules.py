@@ -4,69 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from memberwise.models.cnn import cnn
+from memberwise.models.densenet import densenet_bc
+from memberwise.models.layers import Shape
+from memberwise.models.mlp import logistic, mlp
+from memberwise.models.nasr import alexnet, nasr_mlp
+from memberwise.models.resnet import resnet9, resnet18
+from memberwise.models.shokri import shokri_cnn, shokri_mlp
+from memberwise.models.wide_resnet import wide_resnet
 from memberwise.study import ModelStudy
-
-Shape = tuple[int, ...]
-
-
-class AsImages(nn.Module):
-    """Give (batch, H, W) records their channel dimension."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(1) if x.dim() == 3 else x
-
-
-def mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
-    """Fully connected ReLU network; ``hidden`` widths, ``dropout`` after each."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = prod(shape)
-    for hidden in study.hidden:
-        layers += [nn.Linear(width, hidden), nn.ReLU()]
-        layers += [nn.Dropout(study.dropout)] if study.dropout else []
-        width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, classes))
-
-
-def logistic(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
-    """Multinomial logistic regression."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), classes))
-
-
-def cnn(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
-    """Two 3x3 convolutions (32, 64) with max-pooling and one dense layer of 128; images of 1 or 3 channels."""
-    channels = 1 if len(shape) == 2 else shape[0]
-    body = nn.Sequential(
-        AsImages(),
-        nn.Conv2d(channels, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-    )
-    with torch.no_grad():
-        width = int(body(torch.zeros(1, *shape)).shape[1])
-    drop: list[nn.Module] = [nn.Dropout(study.dropout)] if study.dropout else []
-    return nn.Sequential(body, nn.Linear(width, 128), nn.ReLU(), *drop, nn.Linear(128, classes))
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A named architecture: what makes it, which records it takes, and a line of description."""
+    """A named architecture: what makes it, which records it takes ("any" or "images"), a line of description.
+
+    Attributes:
+        takes: the keys of ``[model]`` which it heeds beside ``name``.
+    """
 
     make: Callable[[ModelStudy, Shape, int], nn.Module]
     records: str
     summary: str
+    takes: tuple[str, ...] = ()
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "mlp": Architecture(mlp, "any", "fully connected ReLU network (model.hidden, model.dropout)"),
+    "mlp": Architecture(
+        mlp, "any", "fully connected ReLU network (model.hidden, model.dropout)", ("hidden", "dropout")
+    ),
     "logistic": Architecture(logistic, "any", "multinomial logistic regression"),
-    "cnn": Architecture(cnn, "images", "two 3x3 convolutions and a dense layer (model.dropout)"),
+    "shokri-mlp": Architecture(shokri_mlp, "any", "one hidden layer of 128 Tanh (Shokri 2017)"),
+    "shokri-cnn": Architecture(shokri_cnn, "images", "two convolutions and a dense layer of 128, Tanh (Shokri 2017)"),
+    "nasr-purchase": Architecture(nasr_mlp, "any", "1024-512-256-128 Tanh (Nasr 2018, for Purchase-100)"),
+    "nasr-texas": Architecture(nasr_mlp, "any", "1024-512-256-128 Tanh (Nasr 2018, for Texas-100)"),
+    "cnn": Architecture(cnn, "images", "two 3x3 convolutions and a dense layer (model.dropout)", ("dropout",)),
+    "alexnet": Architecture(alexnet, "images", "AlexNet for 32x32 images (Nasr 2018)"),
+    "resnet9": Architecture(resnet9, "images", "nine-layer residual network (Page 2018, DAWNBench)"),
+    "resnet18": Architecture(resnet18, "images", "ResNet-18 with a 3x3 stem (He 2016)"),
+    "wrn-16-4": Architecture(
+        wide_resnet(16, 4), "images", "wide residual network (Zagoruyko 2016; model.dropout)", ("dropout",)
+    ),
+    "wrn-28-2": Architecture(
+        wide_resnet(28, 2), "images", "wide residual network (Zagoruyko 2016; model.dropout)", ("dropout",)
+    ),
+    "densenet-bc-100-12": Architecture(densenet_bc(100, 12), "images", "DenseNet-BC (Huang 2017)"),
+    "densenet-bc-22-12": Architecture(densenet_bc(22, 12), "images", "DenseNet-BC of depth 22 (weighted smoothing)"),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -40,6 +40,7 @@ class Gathered:
         seconds: spent on training and asking, in this process.
         trained: models trained in this process; ``resumed``: models read from blocks.
         notes: what was wrong with blocks, as (code, message).
+        interrupted: Ctrl-C ended it early.
     """
 
     arrays: Arrays = field(default_factory=dict)
@@ -47,6 +48,12 @@ class Gathered:
     trained: int = 0
     resumed: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many shadow models there are."""
+        return self.trained + self.resumed
 
 
 def vector_models(records: int, classes: int, count: int) -> int:
@@ -55,40 +62,129 @@ def vector_models(records: int, classes: int, count: int) -> int:
 
 
 def gather(
-    engine: Engine, jobs: Sequence[Job], asked: Asked, store: BlockStore, identity: dict[str, Any], progress: Progress
+    engine: Engine,
+    jobs: Jobs,
+    asked: Asked,
+    store: BlockStore,
+    identity: dict[str, Any],
+    progress: Progress,
 ) -> Gathered:
-    """Train and ask all shadow models, block by block; blocks that are there under the same key are read instead.
+    """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
+
+    Interrupted (Ctrl-C), it gives what is there and says so in ``interrupted``.
 
     Args:
+        jobs: which block of jobs comes next.
         identity: everything a block depends on beside its jobs (data, code, plan, queries ...).
     """
-    result, blocks = Gathered(), list(_blocks(jobs, engine.block))
-    wanted = vector_models(len(asked.audited), asked.classes, len(jobs))
+    result = Gathered()
     parts: list[Arrays] = []
-    progress.start(len(jobs), 0)
-    for number, (first, block) in enumerate(blocks, start=1):
-        vectors = first < wanted
-        key = block_key(jobs=[describe_job(job) for job in block], vectors=vectors, **identity)
-        arrays, problem = store.load(block_name(number), key)
-        if problem is not None:
-            result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
-        if arrays is None:
-            begun = time.perf_counter()
-            arrays = engine.run(
-                block,
-                partial(collect, asked=asked, vectors=vectors),
-                partial(_tell, progress, first, len(block)),
-            )
-            store.save(block_name(number), key, range(first, first + len(block)), arrays)
-            result.seconds += time.perf_counter() - begun
-            result.trained += len(block)
-        else:
-            result.resumed += len(block)
-        parts.append(arrays)
-        progress.update(first + len(block))
+    first = number = 0
+    progress.start(jobs.expected(0, 0.0), 0)
+    try:
+        while block := jobs.next_block(first, result, store.models(block_name(number + 1))):
+            number += 1
+            arrays = _one_block(engine, block, first, number, asked, store, identity, progress, result)
+            parts.append(arrays)
+            first += len(block)
+            progress.start(jobs.expected(result.trained, result.seconds), first)
+            progress.update(first)
+    except KeyboardInterrupt:
+        result.interrupted = True
     progress.stop()
-    result.arrays = _join(parts, wanted)
+    if parts:
+        result.arrays = _join(parts, vector_models(len(asked.audited), asked.classes, first))
     return result
+
+
+def _one_block(
+    engine: Engine,
+    block: Sequence[Job],
+    first: int,
+    number: int,
+    asked: Asked,
+    store: BlockStore,
+    identity: dict[str, Any],
+    progress: Progress,
+    result: Gathered,
+) -> Arrays:
+    vectors = first < VECTOR_MODELS and first < vector_models(len(asked.audited), asked.classes, VECTOR_MODELS)
+    key = block_key(jobs=[describe_job(job) for job in block], vectors=vectors, **identity)
+    arrays, problem = store.load(block_name(number), key)
+    if problem is not None:
+        result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
+    if arrays is not None:
+        result.resumed += len(block)
+        return arrays
+    begun = time.perf_counter()
+    arrays = engine.run(
+        block, partial(collect, asked=asked, vectors=vectors), partial(_tell, progress, first, len(block))
+    )
+    store.save(block_name(number), key, range(first, first + len(block)), arrays)
+    result.seconds += time.perf_counter() - begun
+    result.trained += len(block)
+    return arrays
+
+
+class Jobs(Protocol):
+    """Which jobs come next."""
+
+    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
+        """The jobs of the block that begins with model ``first``; empty at the end.
+
+        ``stored``: numbers of the models that the run folder holds under this block's name, if it does.
+        """
+        ...
+
+    def expected(self, trained: int, seconds: float) -> int:
+        """How many models there will be, as far as one can tell."""
+        ...
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A fixed number of shadow models, ``block`` at a time."""
+
+    jobs: Sequence[Job]
+    block: int
+
+    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
+        return self.jobs[first : first + self.block]
+
+    def expected(self, trained: int, seconds: float) -> int:
+        return len(self.jobs)
+
+
+@dataclass
+class Budgeted:
+    """As many pairs of shadow models as fit the time that is left; planned anew before each block.
+
+    Attributes:
+        make: job of the k-th shadow model.
+        block: models at once.
+        ends: ``time.perf_counter()`` at which training and asking must be done.
+        guess: seconds a model is expected to take, before the first block tells.
+    """
+
+    make: Callable[[int], Job]
+    block: int
+    ends: float
+    guess: float
+
+    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
+        if stored is not None:  # a run that is continued keeps its blocks
+            return [self.make(k) for k in stored]
+        each = so_far.seconds / so_far.trained if so_far.trained else self.guess
+        fit = int((self.ends - time.perf_counter()) / each) // 2 * 2
+        if first == 0:
+            fit = max(fit, 2)
+        # A last block that is nearly full takes about as long as a full one; a stub of one takes longer a model.
+        size = self.block if fit >= self.block else int(fit * 0.9) // 2 * 2 if first else fit
+        return [self.make(k) for k in range(first, first + max(size, 0))]
+
+    def expected(self, trained: int, seconds: float) -> int:
+        each = seconds / trained if trained else self.guess
+        return trained + max(0, int((self.ends - time.perf_counter()) / each)) // 2 * 2
 
 
 def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
@@ -113,11 +209,6 @@ def describe_job(job: Job) -> dict[str, Any]:
 
 def _tell(progress: Progress, first: int, size: int, share: float) -> None:
     progress.update(first + share * size)
-
-
-def _blocks(jobs: Sequence[Job], size: int) -> Iterator[tuple[int, Sequence[Job]]]:
-    for first in range(0, len(jobs), size):
-        yield first, jobs[first : first + size]
 
 
 def _join(parts: Sequence[Arrays], vectors: int) -> Arrays:

@@ -67,6 +67,11 @@ class BlockStore:
         with np.load(path, allow_pickle=False) as file:
             return dict(file), None
 
+    def models(self, name: str) -> list[int] | None:
+        """The numbers of the models in a block, or None where there is no such block."""
+        entry = self.manifest.get(name)
+        return None if entry is None else list(entry["models"])
+
     def save(self, name: str, key: str, models: Sequence[int], arrays: Arrays) -> None:
         """Write the block, then the manifest that makes it count."""
         path = self.folder / f"{name}.npz"

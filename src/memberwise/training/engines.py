@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.entrypoint import USER_FILE
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model
 from memberwise.training.answering import Answering, EstimatorModels, FunctionModels, TorchModels, kind_of_answers
@@ -40,22 +43,33 @@ class Engine(Protocol):
 
 
 class StackEngine:
-    """Modules of one architecture, ``plan.stack`` at once."""
+    """Modules of one architecture, ``plan.stack`` at once; a block holds whole pairs of shadow models."""
 
     def __init__(self, network: Network, data: DataTensors, plan: Plan) -> None:
-        self.network, self.data, self.plan, self.block = network, data, plan, plan.stack
+        self.network, self.data, self.plan = plan.network(network), data, plan
+        self.block = plan.stack + plan.stack % 2
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
         with threads_of(self.plan.threads):
-            # Models of different size cannot share a batch: only a target of another size than its shadows.
-            stacked = self.plan.stacked or (len(jobs) > 1)
-            trained = train_stack(jobs, self.network, self.data, stacked, tick)
-        return TorchModels(self.network, trained.params, trained.buffers, stacked)
+            trained = train_stack(jobs, self.network, self.data, self.plan.stacked, tick)
+        return TorchModels(self.network, trained.params, trained.buffers, self.plan.stacked)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
-        models = self.train(jobs, tick)
-        with threads_of(self.plan.threads):
-            return collect(models, jobs)
+        collected = []
+        for first in range(0, len(jobs), self.plan.stack):
+            stack = jobs[first : first + self.plan.stack]
+            models = self.train(stack, None if tick is None else partial(_share, tick, first, len(stack), len(jobs)))
+            with threads_of(self.plan.threads):
+                collected.append(collect(models, stack))
+        return _joined(collected)
+
+
+def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:
+    tick((first + share * size) / whole)
+
+
+def _joined(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 class ProcessEngine:
@@ -73,16 +87,34 @@ class ProcessEngine:
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+        _ship_user_files()
         work = Parallel(n_jobs=self.plan.threads, return_as="generator")(
             delayed(_fit_and_collect)(self.model, self.x, self.y, self.classes, job, collect) for job in jobs
         )
         collected: list[Arrays] = []
-        for arrays in work:
-            collected.append(arrays)
-            if tick is not None:
-                tick(len(collected) / len(jobs))
-        return {name: np.concatenate([arrays[name] for arrays in collected]) for name in collected[0]}
+        try:
+            for arrays in work:
+                collected.append(arrays)
+                if tick is not None:
+                    tick(len(collected) / len(jobs))
+        except TerminatedWorkerError as error:
+            raise TrainingError(
+                "a worker process died while it trained a shadow model",
+                found=str(error).split("\n")[0],
+                fix="most often memory ran out: fewer processes (--set plan.threads=1) or a smaller model",
+            ) from error
+        return _joined(collected)
+
+
+def _ship_user_files() -> None:
+    """Let worker processes have what was loaded from the user's own files, which they could not import by name."""
+    from cloudpickle import register_pickle_by_value
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(USER_FILE):
+            register_pickle_by_value(module)
 
 
 def _fit_and_collect(

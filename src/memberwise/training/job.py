@@ -23,6 +23,7 @@ class Job:
         seed: the model's own seed: initialisation, order of batches, dropout.
         targets: ``(n,)`` class numbers or ``(n, classes)`` soft labels instead of the data's labels, or None.
         init: parameters to begin from instead of a fresh initialisation, or None.
+        validation: ``(v,)`` row numbers of the data on which training is stopped early, where the recipe has patience.
     """
 
     rows: NDArray[np.int64]
@@ -31,6 +32,7 @@ class Job:
     seed: int
     targets: NDArray[np.float32] | NDArray[np.int64] | None = None
     init: dict[str, NDArray[np.float32]] | None = None
+    validation: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class TrainedStack:
 
     Attributes:
         params, buffers: by name, ``(m, ...)``.
-        losses: ``(m, epochs)`` mean training loss of each epoch.
+        losses: ``(m, epochs)`` mean training loss of each epoch; NaN in epochs after a model's early stop.
         own: the step's own tensors at the end, ``(m, ...)``.
     """
 

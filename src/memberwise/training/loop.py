@@ -10,10 +10,13 @@ from torch import Tensor
 from torch.func import vmap
 
 from memberwise.errors import TrainingError
+from memberwise.training.augment import augmentation
+from memberwise.training.dense import DenseUpdate, takes_dense
+from memberwise.training.early_stopping import EarlyStopping
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import step_keys
-from memberwise.training.recipe import clip_per_model
+from memberwise.training.recipe import Recipe, clip_per_model
 from memberwise.training.step import Batch, State, plain_update
 from memberwise.training.tensors import DataTensors
 
@@ -25,9 +28,12 @@ def train_stack(
 ) -> TrainedStack:
     """Train jobs of equal size, step and recipe together.
 
+    With patience in the recipe each model ends with the parameters that did best on the validation rows.
+
     Args:
-        jobs: what to train, all with the same step and recipe. Where their numbers of rows differ (records of one
-            person stay together), shorter ones are padded, the padding is masked, and all take as many steps.
+        jobs: what to train, all with the same step, recipe and validation rows. Where their numbers of rows differ
+            (records of one person stay together), shorter ones are padded, the padding is masked, and all take as
+            many steps.
         stacked: False trains the one job by ordinary autograd, for modules ``torch.func`` cannot take.
         tick: called after each step with the share of the work that is done.
 
@@ -41,13 +47,16 @@ def train_stack(
     padded = bool((sizes < longest).any())
     targets = _targets(jobs, data, rows)
     params, state = start(jobs, network)
-    leaves = [torch.nn.Parameter(value) for value in params.values()]
-    params = {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}
-    optimiser = recipe.optimiser(leaves)
+    leaves = {name: torch.nn.Parameter(value) for name, value in params.items()}
+    params = {name: leaf.data for name, leaf in leaves.items()}
+    optimiser = recipe.optimiser(list(leaves.values()))
     update = make_update(jobs[0], network, stacked, padded)
+    augment = augmentation(recipe.augment, data.classes)
+    stopping = None if recipe.patience is None else EarlyStopping(jobs, network, data, stacked)
     per_epoch = recipe.steps_per_epoch(rows.shape[1])
     keys = torch.stack([step_keys(job.seed, recipe.epochs * per_epoch) for job in jobs]).to(network.device)
-    losses = np.zeros((len(jobs), recipe.epochs))
+    losses = np.full((len(jobs), recipe.epochs), np.nan)
+    running = np.ones(len(jobs), bool)
     for epoch in range(recipe.epochs):
         order = _order(jobs, epoch, network.device)
         total = torch.zeros(len(jobs), device=network.device)
@@ -55,23 +64,26 @@ def train_stack(
             number = epoch * per_epoch + i
             ids = order[:, i * recipe.batch_size : (i + 1) * recipe.batch_size]
             mask = (ids < sizes[:, None]).float() if padded else None
-            epochs = torch.full((len(jobs),), epoch, device=network.device)
-            batch = Batch(data.records(rows.gather(1, ids)), _take(targets, ids), ids, mask, epochs)
+            x, target = data.records(rows.gather(1, ids)), _take(targets, ids)
+            if augment is not None:
+                x, target = augment(x, target, keys[:, number], mask)
+            batch = Batch(x, target, ids, mask, torch.full((len(jobs),), epoch, device=network.device))
             gradient, loss, state = update(params, state, batch, keys[:, number])
-            if recipe.clip_norm is not None:
-                clip_per_model(gradient, recipe.clip_norm)
-            for leaf, name in zip(leaves, params, strict=True):
-                leaf.grad = gradient[name]
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate(number, per_epoch)
-            optimiser.step()
+            _descend(gradient, leaves, optimiser, recipe, recipe.rate(number, per_epoch))
             total += loss * ids.shape[1]
             if tick is not None:
                 tick((number + 1) / (recipe.epochs * per_epoch))
-        losses[:, epoch] = (total / rows.shape[1]).cpu().numpy()
-        _check_finite(losses[:, epoch], epoch, jobs)
+        losses[running, epoch] = (total / rows.shape[1]).cpu().numpy()[running]
+        _check_finite(losses[running, epoch], epoch, jobs)
         if step.watches_epochs:
             params, state = _after_epoch(jobs[0], network, leaves, params, state, data, rows)
+        if stopping is not None:
+            stopping.after_epoch(params, state)
+            running = ~stopping.frozen
+            if not running.any():
+                break
+    if stopping is not None:
+        params, state = stopping.best()
     return TrainedStack(params, state.buffers, losses, state.own)
 
 
@@ -89,7 +101,12 @@ def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
 def make_update(
     job: Job, network: Network, stacked: bool, padded: bool = False
 ) -> Callable[[Tensors, State, Batch, Tensor], tuple[Tensors, Tensor, State]]:
-    """One training step of a stack: ``vmap`` over the job's step, or ordinary autograd for a stack of one."""
+    """One training step of a stack: ``vmap`` over the job's step, or ordinary autograd for a stack of one.
+
+    Plain training of fully connected networks in bfloat16 is written out (measured 1.3 to 1.5 times as fast).
+    """
+    if stacked and network.precision is torch.bfloat16 and takes_dense(network, job.step):
+        return DenseUpdate(network, job.step, network.precision)
     if stacked:
         one = Batch(0, 0, 0, 0 if padded else None, 0)  # type: ignore[arg-type]  # dimensions to map over, in a batch's places
         return vmap(lambda p, s, b, k: job.step.update(network, p, s, b, k), in_dims=(0, 0, one, 0))
@@ -103,10 +120,29 @@ def make_update(
     return alone
 
 
+def _descend(
+    gradient: Tensors,
+    leaves: dict[str, torch.nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    rate: float,
+) -> None:
+    """One step of the optimiser over the stack, in place."""
+    if recipe.clip_norm is not None:
+        clip_per_model(gradient, recipe.clip_norm)
+    for name, leaf in leaves.items():
+        value = gradient[name]
+        # The fused optimisers walk memory as it lies, so the gradient must lie as its parameter does.
+        leaf.grad = value if value.stride() == leaf.stride() else torch.empty_like(leaf).copy_(value)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+
+
 def _after_epoch(
     job: Job,
     network: Network,
-    leaves: list[torch.nn.Parameter],
+    leaves: dict[str, torch.nn.Parameter],
     params: Tensors,
     state: State,
     data: DataTensors,
@@ -118,9 +154,9 @@ def _after_epoch(
             outputs = vmap(lambda p, b, x: network(p, b, x, None)[0])(params, state.buffers, data.records(rows))
     changed, state = vmap(lambda p, s, o: job.step.after_epoch(network, p, s, o))(params, state, outputs)
     with torch.no_grad():
-        for leaf, value in zip(leaves, changed.values(), strict=True):
-            leaf.copy_(value)
-    return {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}, state
+        for name, leaf in leaves.items():
+            leaf.copy_(changed[name])
+    return {name: leaf.data for name, leaf in leaves.items()}, state
 
 
 def _order(jobs: Sequence[Job], epoch: int, device: torch.device) -> Tensor:
@@ -148,6 +184,8 @@ def _take(targets: Tensor, ids: Tensor) -> Tensor:
 
 
 def _stack(models: Sequence[Tensors]) -> Tensors:
+    if len(models) == 1:  # a view, which keeps the memory format
+        return {name: value.unsqueeze(0) for name, value in models[0].items()}
     return {name: torch.stack([model[name] for model in models]) for name in models[0]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -19,11 +20,16 @@ class Network:
 
     With a key the module is in training mode and its dropout draws from the key; without one it is in evaluation
     mode. Buffers (BatchNorm's running statistics) go in and come out; nothing is changed in place.
+
+    Training may compute in bfloat16 (autocast; parameters stay float32) and with channels last; signals are always
+    taken by a float32 forward pass.
     """
 
     def __init__(self, make: Callable[[], nn.Module], device: torch.device) -> None:
         self.make = make
         self.device = device
+        self.precision = torch.float32
+        self.memory_format = torch.contiguous_format
         with torch.random.fork_rng(devices=[]):
             self.module = make().to(device)
         self.drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.module.modules())
@@ -34,15 +40,28 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = self.make().to(self.device)
-        params = {name: value.detach().clone() for name, value in module.named_parameters()}
+        params = {name: self._laid_out(value.detach().clone()) for name, value in module.named_parameters()}
         return params, {name: value.detach().clone() for name, value in module.named_buffers()}
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
         self.module.train(key is not None)
         buffers = {name: value.clone() for name, value in buffers.items()} if key is not None else buffers
-        with KeyedDropout(key) if key is not None and self.drops else nullcontext():
-            logits = functional_call(self.module, (params, buffers), (x,))
-        return logits, buffers
+        half = key is not None and self.precision is torch.bfloat16
+        with (
+            KeyedDropout(key) if key is not None and self.drops else nullcontext(),
+            torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext(),
+        ):
+            logits = functional_call(self.module, (params, buffers), (self._laid_out(x),))
+        return logits.float() if half else logits, buffers
+
+    def computing(self, precision: torch.dtype, memory_format: torch.memory_format) -> Network:
+        """The same network, training in this precision and memory format."""
+        other = copy.copy(self)
+        other.precision, other.memory_format = precision, memory_format
+        return other
+
+    def _laid_out(self, value: Tensor) -> Tensor:
+        return value.contiguous(memory_format=self.memory_format) if value.dim() == 4 else value
 
     @property
     def parameters(self) -> int:

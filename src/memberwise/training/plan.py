@@ -1,15 +1,23 @@
-"""The plan: how many models train together, on how many threads. Fixed before the first block, part of its key."""
+"""The plan: how models are trained on this machine, measured once, fixed before the first block, part of its key."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import platform
+import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from memberwise.study import PlanStudy
+from memberwise.training.blocks import write_atomically
 from memberwise.training.job import Job
 from memberwise.training.loop import make_update, start
 from memberwise.training.network import Network
@@ -17,22 +25,32 @@ from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, Step
 from memberwise.training.tensors import DataTensors
 
-# Stacked parameters beyond this many numbers leave the processor's caches, and stacking gains nothing more.
-STACKED_NUMBERS = 4_000_000
-LARGEST_STACK = 16
+# Stacked parameters, gradients and optimiser state may take this much memory.
+STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}
+# Below this much arithmetic in all, measuring would cost more than it could save.
+WORTH_MEASURING = 4e12
+# A candidate must beat the first by this much, so that noise does not choose.
+MARGIN = 1.15
+SECONDS = 0.6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How models are trained on this machine: ``stack`` models at once in ``precision`` on ``threads`` threads."""
+    """How models are trained: ``stack`` at once, in ``precision`` and ``memory_format``, on ``threads`` threads."""
 
     stack: int
-    precision: str
-    threads: int
+    precision: str = "float32"
+    threads: int = 1
+    memory_format: str = "contiguous"
     stacked: bool = True
 
     def to_study(self) -> PlanStudy:
-        return PlanStudy.model_validate({"stack": self.stack, "precision": self.precision, "threads": self.threads})
+        return PlanStudy.model_validate({k: v for k, v in asdict(self).items() if k != "stacked"})
+
+    def network(self, network: Network) -> Network:
+        """The network as this plan trains it."""
+        layout = torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
+        return network.computing(getattr(torch, self.precision), layout)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -42,21 +60,94 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, step: Step, recipe: Recipe) -> Plan:
-    """The plan for a network: what the study fixes, else a rule that always gives the same plan on a machine.
+def make_plan(
+    wanted: PlanStudy, network: Network, data: DataTensors, step: Step, recipe: Recipe, work: float = 0.0
+) -> Plan:
+    """The plan for a network: what the study fixes; else the fastest of at most three candidates, measured.
 
-    Convolutions on a CPU train one at a time: stacked they become grouped convolutions, which are slower there.
+    The choice is remembered for the machine and the network, so that the same study gets the same plan again. Where
+    ``work`` (models x records x epochs) is small, or the study fixes the stack, nothing is measured.
+
+    Warns:
+        UserWarning: the module cannot be stacked; the message names the operation in the way.
     """
     threads = wanted.threads or len(os.sched_getaffinity(0))
-    obstacle = None if not step.stackable else why_not_stackable(network, data, step, recipe)
-    stackable = step.stackable and obstacle is None
+    obstacle = why_not_stackable(network, data, step, recipe) if step.stackable else "the training step says so"
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
-    rule = max(1, min(LARGEST_STACK, STACKED_NUMBERS // max(1, network.parameters)))
+    options = [_filled(plan, wanted) for plan in candidates(network, threads, obstacle is None)]
+    options = list(dict.fromkeys(options))
+    flops = 6.0 * network.parameters * work
+    if len(options) == 1 or flops < WORTH_MEASURING:
+        return options[0]
+    remembered = _Memory(network, data, recipe, options)
+    plan = remembered.read()
+    if plan is None:
+        plan = measured(options, network, data, step, recipe)
+        remembered.write(plan)
+    return plan
+
+
+def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
+    """At most three plans worth trying, the safest first.
+
+    Fully connected networks stack well, best in bfloat16 where the processor multiplies it. Convolutions on a CPU
+    gain from bfloat16 with channels last, one model at a time: stacked they become grouped convolutions.
+    """
+    one = Plan(1, "float32", threads, stacked=False)
     if network.convolves and network.device.type == "cpu":
-        rule = 1
-    stack = (wanted.stack or rule) if stackable else 1
-    return Plan(stack, wanted.precision or "float32", threads, stackable and stack > 1)
+        fast = Plan(1, "bfloat16", threads, "channels_last", stacked=False)
+        return [one, fast] if multiplies_bfloat16(network.device) else [one]
+    if not stackable:
+        return [one]
+    size = max(1, STACK_BYTES[network.device.type] // (16 * max(1, network.parameters)))
+    largest = min(16 if network.device.type == "cpu" else 64, size)
+    if largest == 1:
+        return [one]
+    plans = [Plan(largest, "float32", threads)]
+    if multiplies_bfloat16(network.device):
+        plans.append(Plan(largest, "bfloat16", threads))
+    return plans
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """The processor has instructions for bfloat16 products."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    checks = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
+    return any(check() for check in checks)
+
+
+def measured(options: list[Plan], network: Network, data: DataTensors, step: Step, recipe: Recipe) -> Plan:
+    """The candidate with the most models a second; a later one must be clearly faster than the first."""
+    rates = [1.0 / seconds_per_model_step(plan, network, data, step, recipe) for plan in options]
+    best = int(np.argmax(rates))
+    return options[best] if rates[best] > MARGIN * rates[0] else options[0]
+
+
+def seconds_per_model_step(plan: Plan, network: Network, data: DataTensors, step: Step, recipe: Recipe) -> float:
+    """Best of a few short timings of real steps on real records, optimiser included."""
+    rng = np.random.default_rng(0)
+    rows = min(len(data.y), 4 * recipe.batch_size)
+    jobs = [Job(rng.permutation(len(data.y))[:rows].astype(np.int64), step, recipe, k) for k in range(plan.stack)]
+    under = plan.network(network)
+    with threads_of(plan.threads):
+        params, state = start(jobs, under)
+        leaves = [torch.nn.Parameter(value) for value in params.values()]
+        optimiser = recipe.optimiser(leaves)
+        update = make_update(jobs[0], under, plan.stacked)
+        keys = torch.zeros(plan.stack, dtype=torch.long, device=under.device)
+        ids = torch.from_numpy(np.stack([job.rows[: recipe.batch_size] for job in jobs])).to(under.device)
+
+        def one() -> None:
+            batch = Batch(data.records(ids), data.y[ids], ids, None, torch.zeros(plan.stack, device=under.device))
+            values = {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}
+            gradient, _, _ = update(values, state, batch, keys)
+            for leaf, name in zip(leaves, params, strict=True):
+                leaf.grad = gradient[name]
+            optimiser.step()
+
+        return _best_time(one, under.device) / plan.stack
 
 
 def why_not_stackable(network: Network, data: DataTensors, step: Step, recipe: Recipe) -> str | None:
@@ -66,7 +157,8 @@ def why_not_stackable(network: Network, data: DataTensors, step: Step, recipe: R
     batch = Batch(data.records(rows), data.y[rows], rows, None, torch.zeros(2, device=network.device))
     try:
         params, state = start([job, job], network)
-        make_update(job, network, stacked=True)(params, state, batch, torch.zeros(2, dtype=torch.long))
+        keys = torch.zeros(2, dtype=torch.long, device=network.device)
+        make_update(job, network, stacked=True)(params, state, batch, keys)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         return str(error).strip().split("\n")[0][:200]
     return None
@@ -84,3 +176,51 @@ class threads_of:
 
     def __exit__(self, *_: object) -> None:
         torch.set_num_threads(self.before)
+
+
+class _Memory:
+    """Plans chosen earlier on this machine, in the user's cache; without a cache they are measured again."""
+
+    def __init__(self, network: Network, data: DataTensors, recipe: Recipe, options: list[Plan]) -> None:
+        about: dict[str, Any] = {
+            "machine": [platform.processor(), platform.machine(), os.cpu_count(), torch.__version__],
+            "device": torch.cuda.get_device_name() if network.device.type == "cuda" else "cpu",
+            "network": [str(network.module), list(data.shape), recipe.batch_size, recipe.optimizer],
+            "options": [asdict(plan) for plan in options],
+        }
+        key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self.file, self.options = Path(home) / "memberwise" / "plans" / f"{key}.json", options
+
+    def read(self) -> Plan | None:
+        try:
+            plan = Plan(**json.loads(self.file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return plan if plan in self.options else None
+
+    def write(self, plan: Plan) -> None:
+        try:
+            write_atomically(self.file, json.dumps(asdict(plan)).encode())
+        except OSError:
+            return
+
+
+def _filled(plan: Plan, wanted: PlanStudy) -> Plan:
+    """A candidate with what the study fixes put in."""
+    plan = replace(plan, **wanted.model_dump(exclude_none=True))
+    return replace(plan, stacked=plan.stacked and plan.stack > 1) if plan.stacked else replace(plan, stack=1)
+
+
+def _best_time(call: Callable[[], None], device: torch.device) -> float:
+    def timed(times: int) -> float:
+        begun = time.perf_counter()
+        for _ in range(times):
+            call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - begun) / times
+
+    call()
+    times = max(1, int(SECONDS / 4 / max(timed(1), 1e-6)))
+    return min(timed(times) for _ in range(3))

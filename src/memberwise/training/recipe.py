@@ -11,20 +11,34 @@ from torch import Tensor
 
 from memberwise.study import TrainingStudy
 
+# Share of the steps in which one-cycle rises.
+RISE = 0.3
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained; ``learning_rate`` is the peak, reached after ``warmup`` epochs."""
+    """How a model is trained; ``learning_rate`` is the peak, reached after ``warmup`` epochs.
+
+    Attributes:
+        steps, step_factor: epochs at which the rate is multiplied by the factor (schedule "step").
+        augment: names of augmentations, in order (``training.augment``).
+        patience: epochs without a better validation loss after which a model stops; None: it never does.
+    """
 
     epochs: int
     batch_size: int
     optimizer: str
     learning_rate: float
     momentum: float
+    nesterov: bool
     weight_decay: float
     schedule: str
+    steps: tuple[int, ...]
+    step_factor: float
     warmup: int
     clip_norm: float | None
+    augment: tuple[str, ...]
+    patience: int | None
 
     @classmethod
     def of(cls, study: TrainingStudy) -> Recipe:
@@ -34,12 +48,19 @@ class Recipe:
         return ceil(rows / self.batch_size)
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate at a step: linear warm-up, then constant or half a cosine down to 0."""
-        warm, total = self.warmup * steps_per_epoch, self.epochs * steps_per_epoch
+        """Learning rate at a step: linear warm-up, then the schedule.
+
+        "constant" stays; "step" is multiplied by ``step_factor`` at the epochs ``steps``; "cosine" falls by half a
+        cosine to 0; "one-cycle" is a cosine whose warm-up takes the first 30 % of all steps.
+        """
+        total = self.epochs * steps_per_epoch
+        warm = max(1, round(RISE * total)) if self.schedule == "one-cycle" else self.warmup * steps_per_epoch
         if step < warm:
             return self.learning_rate * (step + 1) / warm
         if self.schedule == "constant":
             return self.learning_rate
+        if self.schedule == "step":
+            return self.learning_rate * self.step_factor ** sum(step >= epoch * steps_per_epoch for epoch in self.steps)
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warm) / max(1, total - warm)))
 
     def optimiser(self, params: Sequence[Tensor]) -> torch.optim.Optimizer:
@@ -47,7 +68,12 @@ class Recipe:
         fused = all(p.dtype is torch.float32 for p in params)
         if self.optimizer == "sgd":
             return torch.optim.SGD(
-                params, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused
+                params,
+                lr=self.learning_rate,
+                momentum=self.momentum,
+                nesterov=self.nesterov,
+                weight_decay=self.weight_decay,
+                fused=fused,
             )
         maker = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
         return maker(params, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)

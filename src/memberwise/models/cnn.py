@@ -1,0 +1,24 @@
+"""A small convolutional network."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from memberwise.models.layers import AsImages, Shape, channels_of, width_after
+from memberwise.study import ModelStudy
+
+
+def cnn(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+    """Two 3x3 convolutions (32, 64) with max-pooling and one dense layer of 128; images of 1 or 3 channels."""
+    body = nn.Sequential(
+        AsImages(),
+        nn.Conv2d(channels_of(shape), 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+    )
+    drop: list[nn.Module] = [nn.Dropout(study.dropout)] if study.dropout else []
+    return nn.Sequential(body, nn.Linear(width_after(body, shape), 128), nn.ReLU(), *drop, nn.Linear(128, classes))
