@@ -186,6 +186,23 @@ def test_shadows_unlike_the_target_are_warned_about(elsewhere: tuple[Path, Path,
     assert f"{shadow['train_accuracy']:.3f}" in message
 
 
+def test_a_target_trained_again_since_is_noticed(
+    elsewhere: tuple[Path, Path, nn.Module, np.ndarray], tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    from safetensors.torch import save_file
+
+    file, rows_file, _, rows = elsewhere
+    x, y = digits
+    common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 4, "settings": FAST}
+    first = mw.audit(target=file, out=tmp_path / "run", **common)
+    save_file(train_elsewhere(x[rows], y[rows], 3).state_dict(), file)
+    second = mw.audit(target=file, out=tmp_path / "run", **common)
+    assert "target-changed" not in warnings_of(first)
+    assert "target-changed" in warnings_of(second)
+    assert second.to_dict()["target"]["train_loss"] > first.to_dict()["target"]["train_loss"]
+    assert second.to_dict()["shadow"]["resumed"] == 4, "the shadow models do not depend on it"
+
+
 def test_a_target_that_does_not_fit_its_architecture(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
     file, rows, _, _ = elsewhere
     with pytest.raises(TargetError, match=r"do not fit(.|\n)*1.weight has shape \(64, 64\) instead of \(32, 64\)"):

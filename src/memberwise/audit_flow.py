@@ -39,12 +39,14 @@ from memberwise.signals.table import Signals
 from memberwise.study import Study
 from memberwise.targets.saved import read_shadows, read_target
 from memberwise.targets.saved_arrays import read_saved_file
+from memberwise.targets.saved_labels import plain
 from memberwise.training.answering import Answering, TorchModels
 from memberwise.training.blocks import Arrays, block_key, block_name
 from memberwise.training.folder import RunFolder, default_folder
 
 TARGET_BLOCK = block_name(0)
 INTERRUPTED = "interrupted"
+SAVED_ANSWERS = "saved answers"
 
 # What a time budget keeps back for attacks, statistics and the report.
 ATTACK_SECONDS = 4.0
@@ -87,7 +89,7 @@ def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun:
     study = prepared.study.model_copy(update={"plan": prepared.plan.to_study()})
     with folder:
         folder.write_study(study)
-        target = _target_arrays(prepared, folder)
+        target, changed = _target_arrays(prepared, folder)
         jobs, asked = _jobs(prepared, begun), prepared.asked_of_shadows
         shadows = gather(prepared.engine, jobs, asked, folder.blocks, prepared.identity, progress)
         if shadows.interrupted and not shadows.count:
@@ -101,7 +103,7 @@ def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun:
             (float(target["train_accuracy"][0]), float(target["train_loss"][0])),
             (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
         )
-        notes = [*prepared.notes, *shadows.notes, *_interrupted(shadows, study)]
+        notes = [*prepared.notes, *changed, *shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return _finish(
@@ -162,13 +164,15 @@ def _audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, 
                 "population": 0 if signals.population_target is None else signals.population_target.records,
             },
             target=_saved_target_facts(signals, target.member),
-            shadow=None if shadows is None else _saved_shadow_facts(signals),
+            shadow=None if shadows is None else _saved_shadow_facts(signals, logs_alone=shadows.raw is None),
             notes=[*target.notes, *(() if shadows is None else shadows.notes)],
         )
 
 
 def with_out(study: Study) -> Study:
-    """The study with its output folder settled."""
+    """The study with its output folder settled; of saved answers it names no other source of data."""
+    if study.outputs.file is not None:
+        study = study.model_copy(update={"data": study.data.model_copy(update={"source": SAVED_ANSWERS})})
     if study.run.out is not None:
         return study
     return study.model_copy(update={"run": study.run.model_copy(update={"out": str(default_folder(study))})})
@@ -198,21 +202,26 @@ def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _target_arrays(prepared: Prepared, folder: RunFolder) -> Arrays:
-    """The target's signals: read from its block, else trained (or asked, where it is given)."""
+def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[tuple[str, str]]]:
+    """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
     job = prepared.target_job
     key = block_key(job=describe_job(job), target=prepared.target_hash, **prepared.identity)
     store = folder.blocks
-    arrays, _ = store.load(TARGET_BLOCK, key)
+    arrays, problem = store.load(TARGET_BLOCK, key)
     if arrays is not None:
-        return arrays
+        return arrays, []
     models: Answering = prepared.target or prepared.engine.train([job])
     arrays = collect(models, [job], prepared.asked, vectors=True)
     if prepared.target is None and isinstance(models, TorchModels):
         weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
         folder.write_target(weights, _target_metadata(prepared, arrays))
     store.save(TARGET_BLOCK, key, [-1], arrays)
-    return arrays
+    if problem is None:
+        return arrays, []
+    again = "trained" if prepared.target is None else "asked"
+    return arrays, [
+        ("target-changed", f"the target is not the one of this folder's last run: {again} again ({problem})")
+    ]
 
 
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
@@ -315,18 +324,19 @@ def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for arrays in files:
         for name in sorted(arrays):
-            values = np.ascontiguousarray(arrays[name])
+            values = np.ascontiguousarray(plain(arrays[name]))
+            values = values.astype(str) if values.dtype.hasobject else values
             digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
     return digest.hexdigest()
 
 
-def _saved_shadow_facts(signals: Signals) -> dict[str, Any] | None:
+def _saved_shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
     if signals.shadows is None:
         return None
     correct = signals.shadows.correct[:, :, 0]
 
     def share(side: NDArray[np.bool_]) -> float | None:
-        return float(correct[side].mean()) if side.any() else None
+        return float(correct[side].mean()) if side.any() and not logs_alone else None
 
     return {
         "count": signals.shadows.models,

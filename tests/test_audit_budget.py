@@ -1,0 +1,141 @@
+"""A budget of time, an interrupt and a device that is too small all end in a complete report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import memberwise as mw
+from memberwise.cli.main import app
+from memberwise.duration import seconds_of
+from memberwise.errors import RunFolderError, StudyError, TrainingError
+from memberwise.signals.gather import Budgeted, Gathered
+from memberwise.training import engines
+
+SMALL: dict[str, Any] = {
+    "data": "digits",
+    "members": 200,
+    "nonmembers": 200,
+    "population": 100,
+    "attacks": ["gap", "loss", "lira-online-fixed"],
+    "settings": {"training.epochs": 5, "model.hidden": [32], "plan.stack": 4},
+}
+
+
+def test_durations() -> None:
+    assert [seconds_of(text) for text in ("90s", "90", "5m", "1h30m", "2h")] == [90, 90, 300, 5400, 7200]
+    for text in ("", "soon", "0", "5d", "-3m"):
+        with pytest.raises(ValueError, match="a time such as"):
+            seconds_of(text)
+    with pytest.raises(StudyError, match="a time such as 90s"):
+        mw.audit(**SMALL, budget="soon")
+
+
+def test_a_budget_trains_what_fits() -> None:
+    """8 s leave about 4 s for models of a few milliseconds; the whole ends inside the budget."""
+    begun = time.monotonic()
+    result = mw.audit(**SMALL, budget="9s")
+    assert time.monotonic() - begun < 12
+    shadow = result.to_dict()["shadow"]
+    assert shadow["count"] >= 4
+    assert shadow["count"] % 2 == 0
+    assert result.auc("lira-online-fixed").n_members == 200
+
+
+def test_the_plan_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 s left and 2 s a model: blocks of 16, then what is left, in pairs; a slower first block shrinks the rest."""
+    clock = [0.0]
+    monkeypatch.setattr("memberwise.signals.gather.time.perf_counter", lambda: clock[0])
+
+    def trained(each: float) -> list[int]:
+        clock[0] = 0.0
+        jobs = Budgeted(lambda k: k, 16, ends=100.0, guess=2.0)  # type: ignore[arg-type,return-value]
+        so_far, sizes = Gathered(), []
+        while block := jobs.next_block(so_far.trained, so_far, None):
+            clock[0] += each * len(block)
+            so_far.trained, so_far.seconds = so_far.trained + len(block), so_far.seconds + each * len(block)
+            sizes.append(len(block))
+        return sizes
+
+    assert trained(2.0) == [16, 16, 16]
+    assert sum(trained(3.0)) in (30, 32)
+    assert trained(60.0) == [16], "a block that is begun is ended"
+    assert all(size % 2 == 0 for size in trained(1.3))
+
+
+def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    original: Callable[..., Any] = engines.StackEngine.run
+    calls = []
+
+    def third_time(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(engines.StackEngine, "run", third_time)
+    flags = ["--data", "digits", "--members", "200", "--nonmembers", "200", "--population", "100"]
+    flags += ["--attacks", "gap,loss,lira-online-fixed", "--set", "plan.stack=4", "--set", "training.epochs=5"]
+    flags += ["--shadow-models", "16", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, ["audit", *flags, "--quiet"])
+    assert done.exit_code == 130
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["shadow"]["count"] == 8
+    assert "interrupted" in {w["code"] for w in result["warnings"]}
+    assert (tmp_path / "run" / "report.html").exists()
+    again = CliRunner().invoke(app, ["audit", *flags, "--quiet"])
+    assert again.exit_code == 0, again.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["shadow"]["count"], result["shadow"]["resumed"]) == (16, 8)
+    assert "interrupted" not in {w["code"] for w in result["warnings"]}
+
+
+def test_a_stack_that_does_not_fit_is_halved_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = engines.train_stack
+
+    def small_device(jobs: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(jobs) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return original(jobs, *args, **kwargs)
+
+    monkeypatch.setattr(engines, "train_stack", small_device)
+    result = mw.audit(**SMALL | {"settings": SMALL["settings"] | {"plan.stack": 8}}, shadow_models=8)
+    assert result.to_dict()["shadow"]["plan"]["stack"] == 2
+    messages = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "out-of-memory"]
+    assert [m.split(" ")[0] for m in messages] == ["8", "4"]
+
+    def no_room(*args: Any, **kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(engines, "train_stack", no_room)
+    with pytest.raises(TrainingError, match="one model alone"):
+        mw.audit(**SMALL, shadow_models=2)
+
+
+def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    folder = tmp_path / "run"
+    mw.audit(**SMALL, shadow_models=2, out=folder)
+    (folder / ".lock.pid").write_text("4711")
+    with FileLock(folder / ".lock"), pytest.raises(RunFolderError, match=r"another process(.|\n)*4711"):
+        mw.audit(**SMALL, shadow_models=2, out=folder)
+
+
+def test_a_user_file_with_a_training_function_reaches_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("SCALE = 2.0\n")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom beside import SCALE\n\n"
+        "def train(x, y, seed):\n"
+        "    means = np.stack([x[y == c].reshape((y == c).sum(), -1).mean(0) for c in range(10)])\n"
+        "    return lambda r: -SCALE * ((r.reshape(len(r), 1, -1) - means[None]) ** 2).sum(-1)\n"
+    )
+    result = mw.audit(**SMALL | {"settings": {}}, model=f"{tmp_path / 'mine.py'}:train", shadow_models=4)
+    assert result.to_dict()["target"]["test_accuracy"] > 0.8
