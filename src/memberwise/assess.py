@@ -283,6 +283,7 @@ def _notes(
                 "fewer than 10 false positives are expected there",
             )
         )
+    notes += _not_scored(attacks, int(evaluated.sum()))
     if signals.shadows is not None and 0 < signals.shadows.models < 8:
         notes.append(
             ("few-shadow-models", f"{signals.shadows.models} shadow models make a weak attacker: 16 to 64 are usual")
@@ -297,3 +298,20 @@ def _notes(
                 )
             )
     return notes
+
+
+def _not_scored(attacks: list[dict[str, Any]], total: int) -> list[tuple[str, str]]:
+    """A warning for every number of records without a score, with the attacks that share it."""
+    without: dict[int, list[str]] = {}
+    for attack in attacks:
+        scored = attack["auc"]["n_members"] + attack["auc"]["n_nonmembers"]
+        without.setdefault(total - scored, []).append(attack["name"])
+    return [
+        (
+            "records-not-scored",
+            f"{count:,} of {total:,} records could not be scored by {', '.join(names)}: these attacks need shadow "
+            "models that trained on a record, or that did not, and have none there; their figures are about the others",
+        )
+        for count, names in without.items()
+        if count
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -107,9 +108,7 @@ def test_best_threshold_equals_brute_force(digits):
     quality = [np.mean(inside >= t) + np.mean(outside < t) for t in candidates]
     best = next(t for t, value in zip(candidates, quality, strict=True) if value > max(quality) - 1e-12)
     found = classwise.best_threshold(inside, outside)
-    assert found < best
-    np.testing.assert_array_equal(inside > found, inside >= best)
-    np.testing.assert_array_equal(outside > found, outside >= best)
+    assert found == best
 
 
 @pytest.mark.parametrize("name", ["loss", "confidence", "entropy", "mentr", "l2"])
@@ -118,6 +117,25 @@ def test_with_one_class_the_order_is_the_global_one(name):
     signals = replace(signals, labels=np.zeros(200, np.int64))
     one, many = (ATTACKS[n].score(signals, RNG) for n in (name, f"{name}-classwise"))
     assert np.ptp(one - many) < 1e-12
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "own"), [(1, 9, True), (9, 1, True), (1, 8, False), (12, 0, False)])
+def test_a_class_has_its_own_threshold_from_ten_rows_on_both_sides_together(n_in, n_out, own):
+    rng = np.random.default_rng(16)
+    labels = np.repeat([0, 1], [40, n_in + n_out])
+    trained_on = np.r_[np.tile([0, 1], 20), np.repeat([1, 0], [n_in, n_out])].astype(np.int8)[None]
+    values = rng.normal(size=trained_on.shape)
+    of_class = labels == (1 if own else labels)
+    expected = classwise.best_threshold(*classwise.sides(values[:, of_class], trained_on[:, of_class]))
+    assert set(classwise.class_thresholds(values, trained_on, labels)[40:]) == {expected}
+
+
+def test_best_threshold_takes_the_smallest_of_equals_exactly():
+    """1, 3 and 5 are equally good; in floating point 1 - 2/3 would look better than 1/3."""
+    inside, outside = np.array([1.0, 3.0, 5.0]), np.array([0.0, 2.0, 4.0])
+    gains = [Fraction(int((inside >= t).sum() - (outside >= t).sum()), 3) for t in range(6)]
+    assert [t for t in range(6) if gains[t] == max(gains)] == [1, 3, 5]
+    assert classwise.best_threshold(inside, outside) == 1
 
 
 def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_one():
@@ -148,8 +166,8 @@ def test_class_thresholds_beat_one_threshold_where_classes_differ():
     assert many > one + 0.05
 
 
-def test_above_zero_means_at_least_the_class_threshold():
-    """Saturated answers tie with the threshold: they count as above it."""
+def test_score_is_the_distance_to_the_class_threshold_and_zero_is_a_member():
+    """Saturated answers tie with the threshold: their score is exactly 0, and they are called members."""
     p = np.where(np.arange(40) % 2, 1.0, 0.9)
     raw = np.stack([p, 1 - p], -1)
     labels = np.zeros(40, np.int64)
@@ -159,6 +177,7 @@ def test_above_zero_means_at_least_the_class_threshold():
     signals = table(read_answers(raw[None, :, None], labels, "probabilities"), shadows, trained_on, labels)
     signals = replace(signals, trained_on=np.stack([trained_on[0], trained_on[0]]))
     scores = ATTACKS["confidence-classwise"].score(signals, RNG)
+    np.testing.assert_array_equal(scores, p.astype(np.float32).astype(float) - 1.0)
     np.testing.assert_array_equal(scores > ATTACKS["confidence-classwise"].threshold, p == 1.0)
 
 

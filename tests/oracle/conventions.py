@@ -31,14 +31,18 @@ def probabilities(answer, kind):
 
 
 def log_pair(answer, label, kind):
-    """log p_y, and log(1 - p_y) from the other classes; from logits both by way of z_y - logsumexp of the others."""
+    """log p_y, and log(1 - p_y) from the other classes; from logits both by way of z_y - logsumexp of the others.
+
+    Scores need not sum to 1: there it is log(1 - p_y) as written.
+    """
     answer = [float(v) for v in answer]
     others = [v for j, v in enumerate(answer) if j != label]
     if kind == "logits":
         margin = answer[label] - logsumexp(others)
         return -_log_one_plus_exp(-margin), -_log_one_plus_exp(margin)
     floor = FLOORS[kind]
-    return math.log(max(answer[label], floor)), math.log(max(math.fsum(others), floor))
+    rest = 1 - answer[label] if kind == "scores" else math.fsum(others)
+    return math.log(max(answer[label], floor)), math.log(max(rest, floor))
 
 
 def _log_one_plus_exp(x):
@@ -89,10 +93,8 @@ def mentr(answer, label, kind):
 
 
 def _log_one_minus(answer, j, kind):
-    """log(1 - p_j): as written for scores; else without loss where p_j is close to 1."""
+    """log(1 - p_j), without loss where p_j is close to 0 or 1."""
     own = float(answer[j])
-    if kind == "scores":
-        return math.log(max(1 - own, FLOORS[kind]))
     return math.log1p(-own) if kind == "probabilities" and own < 0.5 else log_1mp(answer, j, kind)
 
 
@@ -255,7 +257,7 @@ def rmia(ratios, population_ratios):
 
 
 def attack_p(target_log_p, population_log_p):
-    """Share of population records with a larger loss than the record's."""
+    """Share of population records with a larger loss than the record's: strictly smaller log p_y."""
     return np.array([sum(1 for z in population_log_p if z < x) / len(population_log_p) for x in target_log_p])
 
 

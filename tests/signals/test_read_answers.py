@@ -56,11 +56,12 @@ def test_probabilities_are_clipped_at_1e_minus_30_and_the_share_is_told():
 
 
 def test_scores_need_not_sum_to_one():
-    raw = np.array([[0.5, 0.1, 0.1], [1.0, 0.0, 0.0]])
-    answers = read_answers(raw[None, :, None], np.zeros(2, np.int64), "scores")
-    np.testing.assert_allclose(answers.log_p[0, :, 0], np.log([0.5, 1.0]), rtol=1e-6)
-    np.testing.assert_allclose(answers.log_1mp[0, :, 0], np.log([0.2, 1e-12]), rtol=1e-6)
-    np.testing.assert_allclose(log_complements(answers)[0, :, 0], np.log([0.5, 1e-12]), rtol=1e-6)
+    """log(1 - p_y) is taken as written, of the true class as of the others; either end may be saturated."""
+    raw = np.array([[0.5, 0.1, 0.1], [1.0, 0.0, 0.0], [0.0, 0.9, 0.8], [0.9, 0.0, 0.0]])
+    answers = read_answers(raw[None, :, None], np.zeros(4, np.int64), "scores")
+    np.testing.assert_allclose(answers.log_p[0, :, 0], np.log([0.5, 1.0, 1e-12, 0.9]), rtol=1e-6)
+    np.testing.assert_allclose(answers.log_1mp[0, :, 0], np.log([0.5, 1e-12, 1.0, 0.1]), rtol=1e-6)
+    np.testing.assert_allclose(log_complements(answers)[0, :, 0], answers.log_1mp[0, :, 0], rtol=1e-6)
     np.testing.assert_allclose(log_vectors(answers)[0, 1], np.log([1, 1e-12, 1e-12]), atol=1e-6)
     np.testing.assert_allclose(probability_vectors(answers)[0], raw, rtol=1e-6)
     assert answers.saturated == 0.5
@@ -98,6 +99,18 @@ def test_float32_and_float64_answers_agree():
     np.testing.assert_array_equal(
         read_answers(raw, labels, "logits").log_p, read_answers(raw.astype(np.float64), labels, "logits").log_p
     )
+
+
+def test_full_answers_keep_the_precision_asked_for():
+    """A constant beside which float32 has no digits left is free in float64, in every signal."""
+    raw = np.random.default_rng(3).normal(size=(2, 30, 1, 5))
+    labels = np.zeros(30, np.int64)
+    plain, moved = (read_answers(z, labels, "logits", precision=np.float64) for z in (raw, raw - 1e9))
+    np.testing.assert_array_equal(plain.vectors, raw[:, :, 0])
+    for read_off in (log_vectors, log_complements, probability_vectors):
+        np.testing.assert_allclose(read_off(moved), read_off(plain), rtol=1e-5)
+    np.testing.assert_allclose(moved.log_p, plain.log_p, rtol=1e-5)
+    assert read_answers(raw, labels, "logits").vectors.dtype == np.float32  # the product's own runs
 
 
 def test_models_are_taken_with_the_vectors_they_have():

@@ -12,6 +12,7 @@ from scipy.special import log_softmax, softmax
 
 from memberwise.errors import DataError
 from memberwise.signals.from_saved import signals_from_saved
+from memberwise.signals.table import Signals
 from memberwise.targets.saved import read_shadows, read_target
 from memberwise.targets.saved_arrays import read_saved_file
 
@@ -129,6 +130,140 @@ def test_logs_in_place_of_shadow_answers_and_populations() -> None:
     assert signals.population_shadows.records == K
 
 
+def read_both(first: dict[str, Any], second: dict[str, Any]) -> Signals:
+    target = read_target(first, "f")
+    return signals_from_saved(target, read_shadows(second, target, "s"))
+
+
+@pytest.mark.parametrize(("given", "kept"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i4", "f8"), ("i1", "f4")])
+def test_full_answers_keep_the_precision_in_which_they_were_saved(given: str, kept: str) -> None:
+    z, shadow = np.round(Z * 8).astype(given), np.round(SHADOW * 8).astype(given)
+    signals = read_both({**FIRST, "logits": z}, {**SECOND, "logits": shadow})
+    for answers, saved in ((signals.target, z[None]), (signals.shadows, shadow)):
+        assert answers is not None
+        assert answers.vectors is not None
+        assert answers.vectors.dtype == kept
+        assert answers.log_p.dtype == np.float32
+        np.testing.assert_array_equal(answers.vectors, saved)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_answers_give_finite_signals(dtype: type) -> None:
+    z = np.where(np.eye(C)[Y] > 0, 1e30, -1e30).astype(dtype)
+    target = signals_from_saved(read_target({**FIRST, "logits": z}, "f"), None).target
+    assert np.isfinite(target.log_p).all()
+    assert np.isfinite(target.log_1mp).all()
+    with pytest.raises(DataError, match=r"logits hold values beyond 1e\+30(.|\n)*40 of them, the first of record 0"):
+        read_target({**FIRST, "logits": z * np.where(np.arange(C) == 1, 1.1, 1.0).astype(dtype)}, "f")
+
+
+NAMES = np.array(["ant", "bee", "cat"])
+ANSWERED = Z.argmax(1)
+WAYS: dict[str, tuple[Any, Any]] = {
+    "whole floats": (Y.astype(float), ANSWERED.astype(float)),
+    "floats and integers": (Y.astype(np.float32), ANSWERED.astype(np.uint8)),
+    "objects": (Y.astype(object), ANSWERED.astype(object)),
+    "digits": (Y.astype(str), ANSWERED.astype(str)),
+    "integers and digits": (Y, ANSWERED.astype(str).astype(object)),
+    "texts": (NAMES[Y], NAMES[ANSWERED]),
+    "object texts": (NAMES[Y].astype(object), NAMES[ANSWERED].astype(object)),
+    "bytes": (NAMES[Y].astype("S"), NAMES[ANSWERED]),
+    "a column of pandas": (np.asarray(pd.Series(NAMES[Y])), np.asarray(pd.Series(NAMES[ANSWERED]))),
+    "a category of pandas": (np.asarray(pd.Categorical(NAMES[Y])), NAMES[ANSWERED]),
+    "texts of any length": (NAMES[Y].astype(np.dtypes.StringDType()), NAMES[ANSWERED]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_labels_and_answers_in_any_way_of_writing_them(way: str) -> None:
+    labels, answers = WAYS[way]
+    first = {"answers": answers, "labels": labels, "member": MEMBER}
+    signals = read_both(first, {"answers": np.stack([answers] * M), "trained_on": TRAINED})
+    for given in (signals.target, signals.shadows):
+        assert given is not None
+        np.testing.assert_array_equal(given.correct[:, :, 0], np.tile(ANSWERED == Y, (given.models, 1)))
+    read = read_target({**FIRST, "labels": labels}, "f")
+    np.testing.assert_array_equal(read.labels, Y)
+    assert read_target(first, "f").notes == ()
+
+
+def test_digits_are_column_numbers_and_not_texts_to_be_sorted() -> None:
+    z = RNG.normal(size=(44, 11))
+    first = {"logits": z, "labels": (np.arange(44) % 11).astype(str), "member": np.arange(44) % 2}
+    np.testing.assert_array_equal(read_target(first, "f").labels, np.arange(44) % 11)
+    named = read_target({**first, "classes": np.arange(11)[::-1]}, "f")
+    np.testing.assert_array_equal(named.labels, 10 - np.arange(44) % 11)
+    codes = np.char.zfill(np.asarray(first["labels"]), 2)  # "01" is a name
+    read = read_target({**first, "labels": codes}, "f")
+    np.testing.assert_array_equal(read.labels, np.arange(44) % 11)
+    assert read.classes[0] == "00"
+
+
+def test_population_labels_are_written_like_the_labels() -> None:
+    population = {"population_logits": Z[:4], "population_labels": np.array(["bee", "cat", "ant", "bee"], object)}
+    read = read_target({**FIRST, "labels": NAMES[Y], **population}, "f")
+    np.testing.assert_array_equal(read.population_labels, [1, 2, 0, 1])
+    with pytest.raises(DataError, match=r"not among the classes(.|\n)*dog(.|\n)*f, population_labels"):
+        read_target({**FIRST, "labels": NAMES[Y], **population, "population_labels": np.array(["dog"] * 4)}, "f")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_answers_that_are_no_class_are_wrong_and_counted(text: bool) -> None:
+    answers = Y.copy()
+    answers[:7] = [-1, 3, 99, -1, -1, 3, 3]
+    shadow = np.tile(Y, (M, 1))
+    shadow[2, :5] = 17
+    given = (answers.astype(str), shadow.astype(str)) if text else (answers.astype(float), shadow)
+    first = {"answers": given[0], "labels": Y, "member": MEMBER}
+    target = read_target(first, "mine.npz")
+    assert (np.asarray(target.raw)[0, :7] == -1).all()
+    shadows = read_shadows({"answers": given[1], "trained_on": TRAINED}, target, "theirs.npz")
+    for notes, share in ((target.notes, "7 of 40 answers of mine.npz"), (shadows.notes, "5 of 160 answers of theirs")):
+        [(code, message)] = notes
+        assert code == "unknown-answers"
+        assert message.startswith(share)
+    assert signals_from_saved(target, shadows).target.correct.sum() == N - 7
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_tables_own_index_is_a_column(tmp_path: Path, suffix: str) -> None:
+    index = RNG.permutation(1000)[:N]
+    frame = pd.DataFrame({"label": NAMES[Y], "member": MEMBER} | {f"logit_{i}": Z[:, i] for i in range(C)})
+    frame.index = pd.Index(index, name="index")
+    path = tmp_path / f"answers{suffix}"
+    frame.to_csv(path) if suffix == ".csv" else frame.to_parquet(path)
+    target = read_target(read_saved_file(path), "f")
+    np.testing.assert_array_equal(target.index, index)
+    np.testing.assert_array_equal(target.labels, Y)
+    order = RNG.permutation(N)
+    shuffled = {"logits": SHADOW[:, order], "trained_on": TRAINED[:, order], "index": index[order]}
+    np.testing.assert_array_equal(read_shadows(shuffled, target, "s").trained_on, TRAINED)
+
+
+@pytest.mark.parametrize("whose", ["the outputs", "the shadow outputs"])
+def test_an_index_in_one_file_is_warned_about(whose: str) -> None:
+    index = {"index": np.arange(N)[::-1]}
+    target = read_target(FIRST | (index if whose == "the outputs" else {}), "f")
+    shadows = read_shadows(SECOND | (index if whose == "the shadow outputs" else {}), target, "s")
+    [(code, message)] = shadows.notes
+    assert code == "index-in-one-file"
+    assert message.startswith(f"only {whose} have an index: records were aligned by position")
+    np.testing.assert_array_equal(shadows.trained_on, TRAINED)
+
+
+def test_logs_tell_who_is_right_above_one_half_only() -> None:
+    log_p = np.log(np.full((M, N), 0.4))
+    log_p[:, :3] = np.log([0.51, 0.5, 0.49])
+    logs = {"log_p": log_p, "log_1mp": np.log1p(-np.exp(log_p)), "trained_on": TRAINED}
+    shadows = read_both(FIRST, logs).shadows
+    assert shadows is not None
+    np.testing.assert_array_equal(shadows.correct[:, :, 0], np.tile(np.arange(N) == 0, (M, 1)))
+    rounded = {**logs, "log_p": np.where(np.arange(N) == 5, 5e-7, log_p)}
+    shadows = read_both(FIRST, rounded).shadows
+    assert shadows is not None
+    assert (shadows.log_p[:, 5] == 0).all()
+
+
 BAD_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"logits": None}, "no answers"),
     ({"probabilities": Z}, "several kinds"),
@@ -142,6 +277,23 @@ BAD_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"logits": np.where(np.eye(N, C) > 0, np.nan, Z)}, "NaN or infinite.*\n.*3 of them, the first of record 0"),
     ({"logits": Z[None, None]}, "wrong shape"),
     ({"index": np.zeros(N, int)}, "index is no list"),
+    ({"labels": np.where(np.arange(N) == 4, np.nan, Y)}, "labels are missing\n.*1 of 40, the first of record 4"),
+    ({"labels": np.array([None, *NAMES[Y[1:]]], object)}, "labels are missing\n.*1 of 40, the first of record 0"),
+    ({"labels": np.array([*NAMES[Y[1:]], float("nan")], object)}, "labels are missing\n.*first of record 39"),
+    ({"labels": np.where(np.arange(N) > 37, "", NAMES[Y])}, "labels are missing\n.*2 of 40, the first of record 38"),
+    ({"labels": np.where(np.arange(N) == 4, 0.5, Y)}, "labels are not whole numbers\n(.|\n)*0.5 for record 4"),
+    ({"labels": np.where(np.arange(N) == 4, np.inf, Y)}, "labels are not whole numbers\n(.|\n)*inf for record 4"),
+    ({"labels": (Y + 1).astype(str)}, "no column numbers(.|\n)*0 to 2(.|\n)*1 to 3(.|\n)*classes: the names"),
+    ({"labels": Y[:, None]}, "labels has the wrong shape"),
+    ({"labels": np.array(3)}, "labels has the wrong shape"),
+    ({"labels": Y.astype("datetime64[D]")}, "labels are neither integers nor strings"),
+    ({"classes": NAMES[:2]}, "classes do not name every column once(.|\n)*3 different names"),
+    ({"classes": NAMES[[0, 1, 1]]}, "classes do not name every column once(.|\n)*2 are different"),
+    ({"member": np.array([None] + [True] * (N - 1), object)}, "member is not 0 or 1\n.*None, True"),
+    ({"logits": None, "answers": np.where(np.arange(N) == 4, np.nan, Y)}, "answers are missing\n.*of record 4"),
+    ({"logits": None, "answers": np.where(np.arange(N) == 4, 1.5, Y)}, "answers are not whole(.|\n)*1.5 for record 4"),
+    ({"logits": None, "answers": np.zeros((N, 2))}, "answers have the wrong shape"),
+    ({"logits": None, "answers": np.zeros(0)}, "answers have the wrong shape"),
     ({"population_logits": Z}, "population answers without labels"),
     ({"population_probabilities": Z, "population_labels": Y}, "population_probabilities beside logits"),
 ]
@@ -167,6 +319,7 @@ def test_logits_that_look_like_probabilities_are_warned_about() -> None:
     assert read_target(FIRST, "f").notes == ()
 
 
+LOGS = expected_log_p(SHADOW)
 BAD_SECOND: list[tuple[dict[str, Any], str]] = [
     ({"trained_on": TRAINED[:, :-1]}, "trained_on does not fit"),
     ({"trained_on": TRAINED * 3}, "trained_on is not 0 or 1"),
@@ -175,7 +328,18 @@ BAD_SECOND: list[tuple[dict[str, Any], str]] = [
     ({"logits": SHADOW[..., :-1]}, "do not fit"),
     ({"logits": SHADOW[..., None].repeat(2, -1).transpose(0, 1, 3, 2)}, "do not fit"),
     ({"logits": None, "probabilities": softmax(SHADOW, -1)}, "answer different things"),
-    ({"logits": None, "log_p": SHADOW[..., 0]}, "there is no log_1mp"),
+    ({"logits": None, "log_p": LOGS}, "there is no log_1mp"),
+    ({"logits": None, "log_1mp": LOGS}, "there is no log_p"),
+    ({"log_p": LOGS, "log_1mp": LOGS}, "log_p or log_1mp beside logits(.|\n)*leave out log_p and log_1mp"),
+    ({"log_1mp": LOGS}, "log_p or log_1mp beside logits"),
+    ({"logits": None, "log_p": LOGS, "log_1mp": LOGS[:, 1:]}, "differ in shape"),
+    ({"logits": None, "log_p": LOGS, "log_1mp": -LOGS}, "log_1mp holds numbers above 0(.|\n)*opposite sign"),
+    ({"logits": None, "log_p": LOGS + 2e-6 - LOGS.max(), "log_1mp": LOGS}, "log_p holds numbers above 0(.|\n)*1 of"),
+    ({"logits": None, "log_p": LOGS[0], "log_1mp": LOGS[0]}, "log_p has the wrong shape or type"),
+    ({"logits": None, "log_p": LOGS.astype(str), "log_1mp": LOGS}, "log_p has the wrong shape or type"),
+    ({"logits": None, "log_p": LOGS * np.nan, "log_1mp": LOGS}, "log_p hold NaN"),
+    ({"logits": None, "log_p": LOGS * 1e32, "log_1mp": LOGS}, "log_p hold values beyond"),
+    ({"population_logits": SHADOW[:2, :K]}, "not of the same shadow models(.|\n)*4 models(.|\n)*2 models"),
 ]
 
 

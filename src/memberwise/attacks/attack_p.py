@@ -10,18 +10,18 @@ from memberwise.signals.table import Signals
 
 
 def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Share of population records whose log p_y is at most the record's (ties count), averaged over queries.
+    """Share of population records with a loss strictly greater than the record's, averaged over queries.
 
-    HIGHER = MORE LIKELY A MEMBER; for a non-member it is close to uniform on [0, 1], so a threshold 1 - a has a false
-    positive rate of about a (Ye et al. 2022, "Enhanced membership inference attacks"). The order is that
-    of ``loss``; a larger population only makes the false positive rate more exact.
+    HIGHER = MORE LIKELY A MEMBER; for a non-member it is close to uniform on [0, 1], so a score above 1 - a has a false
+    positive rate of about a, and of at most that where losses tie (Ye et al. 2022, "Enhanced membership inference
+    attacks"). The order is that of ``loss``; a larger population only makes the false positive rate more exact.
     """
     if signals.population_target is None:
         raise ValueError("there are no answers on population records")
     own = signals.target.log_p[0]
     world = np.sort(signals.population_target.log_p[0], axis=0)
     world = np.broadcast_to(world, (len(world), own.shape[1]))  # a population asked once serves every query
-    ranks = [np.searchsorted(world[:, q], own[:, q], side="right") for q in range(own.shape[1])]
+    ranks = [np.searchsorted(world[:, q], own[:, q], side="left") for q in range(own.shape[1])]
     return np.asarray(np.mean(ranks, axis=0) / len(world))
 
 

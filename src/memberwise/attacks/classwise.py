@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,15 +12,17 @@ from memberwise.attacks.attack import Attack, Score
 from memberwise.attacks.thresholds import SIGNALS, Signal
 from memberwise.signals.table import Signals
 
-# A class with fewer shadow rows than this, IN or OUT, takes the threshold of all classes together.
+# A class with fewer shadow rows than this, IN and OUT together, takes the threshold of all classes together.
 FEWEST = 10
+# A record is a member where s >= tau_y: where its score s - tau_y is strictly above the number just below 0.
+JUST_BELOW_ZERO = math.nextafter(0.0, -math.inf)
 
 
 def above_class_threshold(signal: Signal) -> Score:
     """The attack that compares a signal with its class's threshold.
 
     Song & Mittal 2021, "Systematic evaluation of privacy risks of machine learning models". The score is
-    s - tau_y. HIGHER = MORE LIKELY A MEMBER, and above 0 exactly where s >= tau_y. Assumes shadow models trained
+    s - tau_y. HIGHER = MORE LIKELY A MEMBER, and at least 0 exactly where s >= tau_y. Assumes shadow models trained
     like the target; more of them, and more records a class, place the thresholds better.
     """
 
@@ -44,7 +47,7 @@ def class_thresholds(
     for label in np.unique(labels):
         own = labels == label
         inside, outside = sides(values[:, own], trained_on[:, own])
-        if min(inside.size, outside.size) >= FEWEST:
+        if inside.size and outside.size and inside.size + outside.size >= FEWEST:
             tau[own] = best_threshold(inside, outside)
     if np.isnan(tau).any():
         inside, outside = sides(values, trained_on)
@@ -59,15 +62,12 @@ def sides(values: NDArray[np.float64], trained_on: NDArray[np.int8]) -> tuple[ND
 
 
 def best_threshold(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
-    """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals.
-
-    It is returned one step of floating point lower, so that "strictly above" it means "at least t".
-    """
+    """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals."""
     inside, outside = np.sort(inside), np.sort(outside)
     candidates = np.unique(np.concatenate([inside, outside]))
-    missed = np.searchsorted(inside, candidates) / inside.size
-    spared = np.searchsorted(outside, candidates) / outside.size
-    return float(np.nextafter(candidates[np.argmax(spared - missed)], -np.inf))
+    missed, spared = np.searchsorted(inside, candidates), np.searchsorted(outside, candidates)
+    # whole numbers: equally good thresholds compare as equal
+    return float(candidates[np.argmax(spared * inside.size - missed * outside.size)])
 
 
 ATTACKS = [
@@ -77,7 +77,7 @@ ATTACKS = [
         needs=replace(needs, label=True, shadow_vectors=needs.vectors, shadows="in+out"),
         source="Song & Mittal 2021",
         summary=f"Compares the {words} with a threshold for the record's class, chosen on shadow models.",
-        threshold=0.0,
+        threshold=JUST_BELOW_ZERO,
     )
     for name, signal, needs, _, words in SIGNALS
 ]

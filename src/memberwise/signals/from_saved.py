@@ -20,7 +20,7 @@ def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None) -> Si
     return Signals(
         index=index,
         labels=labels,
-        target=read_answers(target.raw, labels, target.kind),
+        target=read_answers(target.raw, labels, target.kind, precision=target.raw.dtype),
         shadows=None if shadows is None else _shadow_answers(shadows, labels),
         trained_on=nobody if shadows is None or shadows.trained_on is None else shadows.trained_on,
         population_target=_population(target, population_labels),
@@ -32,15 +32,12 @@ def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None) -> Si
 
 def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray) -> Answers:
     if shadows.raw is not None:
-        return read_answers(shadows.raw, labels, shadows.kind)
+        return read_answers(shadows.raw, labels, shadows.kind, precision=shadows.raw.dtype)
     if shadows.log_p is None or shadows.log_1mp is None:
         raise ValueError("the shadow file holds answers or their logs")
-    return Answers(
-        shadows.log_p.astype(np.float32),
-        shadows.log_1mp.astype(np.float32),
-        shadows.log_p > shadows.log_1mp,
-        kind=shadows.kind,
-    )
+    # Above one half no other class can be larger; below, the logs do not tell (nor does any attack ask).
+    sure = shadows.log_p > np.log(0.5)
+    return Answers(shadows.log_p.astype(np.float32), shadows.log_1mp.astype(np.float32), sure, kind=shadows.kind)
 
 
 def _population(saved: SavedAnswers, labels: np.ndarray | None) -> Answers | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.special import logsumexp
 
 from memberwise.signals.table import Answers
@@ -16,7 +16,13 @@ SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
 CHUNK_VALUES = 4_000_000
 
 
-def read_answers(raw: NDArray[Any], labels: NDArray[np.int64], kind: Kind, keep_vectors: int | None = None) -> Answers:
+def read_answers(
+    raw: NDArray[Any],
+    labels: NDArray[np.int64],
+    kind: Kind,
+    keep_vectors: int | None = None,
+    precision: DTypeLike = np.float32,
+) -> Answers:
     """Turn raw answers into ``Answers``.
 
     Args:
@@ -24,9 +30,10 @@ def read_answers(raw: NDArray[Any], labels: NDArray[np.int64], kind: Kind, keep_
         labels: ``(n,)`` true class numbers, 0 <= label < C.
         kind: what ``raw`` holds.
         keep_vectors: full answers (first query) are kept of this many first models; None keeps all.
+        precision: in which full answers are kept, float32 or float64.
 
-    ``log_p`` and ``log_1mp`` are computed in float64 from the logsumexp over the other classes, never as 1 - p_y,
-    and stored as float32.
+    ``log_p`` and ``log_1mp`` are computed in float64 from the logsumexp over the other classes, never as 1 - p_y
+    (but for "scores", which need not sum to 1), and stored as float32.
     """
     if kind == "labels":
         nothing = np.full(raw.shape, np.nan, np.float32)
@@ -44,23 +51,25 @@ def read_answers(raw: NDArray[Any], labels: NDArray[np.int64], kind: Kind, keep_
         log_p[part], log_1mp[part], hit = _log_pair(values, labels, kind)
         clipped += hit
     keep = models if keep_vectors is None else min(keep_vectors, models)
-    vectors = np.ascontiguousarray(raw[:keep, :, 0], dtype=np.float32) if keep else None
+    vectors = np.ascontiguousarray(raw[:keep, :, 0], dtype=precision) if keep else None
     return Answers(log_p, log_1mp, correct, vectors, kind, saturated=clipped / max(1, log_p.size))
 
 
 def _log_pair(
     values: NDArray[np.float64], labels: NDArray[np.int64], kind: Kind
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """log p_y, log of the sum over the other classes, and how many true-class answers were clipped."""
+    """log p_y, log(1 - p_y), and how many true-class answers were clipped."""
     here = np.broadcast_to(labels[None, :, None, None], (*values.shape[:-1], 1))
     own = np.take_along_axis(values, here, -1)[..., 0]
-    others = values.copy()
-    if kind == "logits":
-        np.put_along_axis(others, here, -np.inf, -1)
-        return *_log_sigmoids(own - logsumexp(others, axis=-1)), 0
+    if kind == "scores":
+        rest = 1.0 - own
+    else:
+        others = values.copy()
+        np.put_along_axis(others, here, -np.inf if kind == "logits" else 0.0, -1)
+        if kind == "logits":
+            return *_log_sigmoids(own - logsumexp(others, axis=-1)), 0
+        rest = others.sum(-1)
     floor = SMALLEST[kind]
-    np.put_along_axis(others, here, 0.0, -1)
-    rest = others.sum(-1)
     log_own, log_rest = np.log(np.maximum(own, floor)), np.log(np.maximum(rest, floor))
     return log_own, log_rest, int(((own < floor) | (rest < floor)).sum())
 

@@ -17,9 +17,11 @@ class Answers:
 
     Attributes:
         log_p: ``(m, n, q)`` float32, log p_y of the true class; NaN where only labels are answered.
-        log_1mp: ``(m, n, q)`` float32, log(1 - p_y), as the log of the sum over the *other* classes.
-        correct: ``(m, n, q)`` bool, argmax == label.
-        vectors: ``(j, n, C)`` float32, full answers (first query) of the first ``j <= m`` models, or None.
+        log_1mp: ``(m, n, q)`` float32, log(1 - p_y), as the log of the sum over the *other* classes (of "scores",
+            which need not sum to 1, as written).
+        correct: ``(m, n, q)`` bool, argmax == label; where only logs were saved, p_y > 1/2.
+        vectors: ``(j, n, C)`` full answers (first query) of the first ``j <= m`` models, or None; float32, of saved
+            answers float64 where they were saved so.
         kind: what one answer is; "scores" are defended answers that need not sum to 1.
         extra: what collectors gathered beyond single answers, by name.
         saturated: share of true-class scores clipped before the logarithm ("scores" and "probabilities" only).
@@ -28,7 +30,7 @@ class Answers:
     log_p: NDArray[np.float32]
     log_1mp: NDArray[np.float32]
     correct: NDArray[np.bool_]
-    vectors: NDArray[np.float32] | None = None
+    vectors: NDArray[np.float32] | NDArray[np.float64] | None = None
     kind: Kind = "logits"
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     saturated: float = 0.0

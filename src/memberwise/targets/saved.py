@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 from memberwise.errors import DataError
 from memberwise.targets.saved_arrays import (
     Arrays,
-    class_numbers,
-    finite,
     index_of,
     look_at,
-    map_answers,
     needed,
+    read_logs,
     read_population,
     read_raw,
     same_length,
-    with_queries,
     zero_or_one,
 )
+from memberwise.targets.saved_labels import answered_numbers, class_numbers
 from memberwise.training.kind import Kind
 
 
@@ -32,7 +30,8 @@ class SavedAnswers:
 
     Attributes:
         kind: what one answer is.
-        raw: ``(m, n, q, C)`` answers, or ``(m, n, q)`` answered class numbers; None where only logs were saved.
+        raw: ``(m, n, q, C)`` answers, float32 or float64 as they were saved, or ``(m, n, q)`` answered class numbers
+            (-1: none of the classes); None where only logs were saved.
         log_p, log_1mp: ``(m, n, q)`` where they were saved instead of answers.
         labels, member, index: ``(n,)``, in the target's file only (index also in the shadow file).
         trained_on: ``(m, n)`` 0/1, in the shadow file only.
@@ -70,7 +69,7 @@ def read_target(arrays: Arrays, where: str) -> SavedAnswers:
     same_length("labels", labels_raw, n, where)
     labels, classes = class_numbers(labels_raw, arrays.get("classes"), classes_count, where)
     if kind == "labels":
-        raw = map_answers(raw, classes, where)
+        raw = answered_numbers(raw, classes, where)
         classes_count = len(classes)
     member = zero_or_one(needed(arrays, "member", where), "member", where)
     same_length("member", member, n, where)
@@ -84,7 +83,9 @@ def read_target(arrays: Arrays, where: str) -> SavedAnswers:
     if population is not None:
         if population_labels is None:
             raise DataError("population answers without labels", expected="an array population_labels", where=where)
-        population_labels, _ = class_numbers(population_labels, np.asarray(classes), classes_count, where)
+        population_labels, _ = class_numbers(
+            population_labels, np.asarray(classes), classes_count, where, "population_labels"
+        )
         same_length("population_labels", population_labels, population.shape[1], where)
     return SavedAnswers(
         kind,
@@ -107,14 +108,8 @@ def read_shadows(arrays: Arrays, target: SavedAnswers, where: str) -> SavedAnswe
     """
     log_p = log_1mp = raw = None
     kind = target.kind
-    if "log_p" in arrays:
-        log_p, log_1mp = (
-            with_queries(finite(needed(arrays, name, where), name, where)) for name in ("log_p", "log_1mp")
-        )
-        if log_p.shape != log_1mp.shape:
-            raise DataError(
-                "log_p and log_1mp differ in shape", found=f"{log_p.shape} and {log_1mp.shape}", where=where
-            )
+    if "log_p" in arrays or "log_1mp" in arrays:
+        log_p, log_1mp = read_logs(arrays, where)
         shape: tuple[int, ...] = log_p.shape
     else:
         kind, raw = read_raw(arrays, where, lead=True)
@@ -125,7 +120,7 @@ def read_shadows(arrays: Arrays, target: SavedAnswers, where: str) -> SavedAnswe
                 found=kind,
                 where=where,
             )
-        raw = map_answers(raw, target.classes, where) if kind == "labels" else raw
+        raw = answered_numbers(raw, target.classes, where) if kind == "labels" else raw
         shape = raw.shape
     trained_on = zero_or_one(needed(arrays, "trained_on", where), "trained_on", where)
     if trained_on.shape != shape[:2]:
@@ -158,6 +153,15 @@ def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAn
         raise ValueError("both files hold answers, the second trained_on")
     n = target.raw.shape[1]
     take = np.arange(n)
+    notes = shadows.notes
+    if (target.index is None) != (shadows.index is None):
+        notes += (
+            (
+                "index-in-one-file",
+                f"only {'the outputs' if shadows.index is None else 'the shadow outputs'} have an index: records were "
+                "aligned by position; if the files are ordered differently, every figure from shadow models is wrong",
+            ),
+        )
     if target.index is not None and shadows.index is not None:
         order = np.argsort(shadows.index, kind="stable")
         place = np.searchsorted(shadows.index, target.index, sorter=order)
@@ -198,11 +202,18 @@ def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAn
         trained_on=shadows.trained_on[:, take],
         population=shadows.population,
         population_trained_on=shadows.population_trained_on,
-        notes=shadows.notes,
+        notes=notes,
     )
 
 
 def _population_fits(shadows: SavedAnswers, target: SavedAnswers, models: int, where: str) -> None:
+    if shadows.population is not None and len(shadows.population) != models:
+        raise DataError(
+            "population answers are not of the same shadow models as the other answers",
+            expected=f"{models} models",
+            found=f"{len(shadows.population)} models",
+            where=where,
+        )
     if target.population is None or shadows.population is None:
         return
     if target.population.shape[1:] != shadows.population.shape[1:]:

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from memberwise.data.files import read_file
 from memberwise.errors import DataError
+from memberwise.targets.saved_labels import plain, unknown_answers
 from memberwise.training.kind import Kind
 
 Arrays = Mapping[str, NDArray[Any]]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities", "scores")
 SUM_TOLERANCE = 1e-3
+# Log-probabilities may exceed 0 by rounding.
+LOG_TOLERANCE = 1e-6
+# Larger answers would overflow in what is computed from them: logs in float32, squares.
+LARGEST = 1e30
 # How a table names the columns of each kind of answer.
 COLUMNS = {"logits": "logit", "probabilities": "p", "scores": "score"}
 
@@ -42,10 +47,11 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
             raise DataError(f"the columns {stem}_0, {stem}_1 ... have a gap", found=f"no {missing[0]}", where=where)
         if columns:
             arrays[kind] = _numbers(frame[columns], where)
+    if "index" in frame.index.names and "index" not in frame:
+        frame = frame.reset_index("index")
     for column, name in (("label", "labels"), ("member", "member"), ("index", "index"), ("answer", "answers")):
         if column in frame:
-            values = frame[column].to_numpy()
-            arrays[name] = values.astype(str) if values.dtype.kind == "O" or values.dtype.kind == "T" else values
+            arrays[name] = frame[column].to_numpy()
     return arrays
 
 
@@ -68,8 +74,13 @@ def read_raw(arrays: Arrays, where: str, lead: bool) -> tuple[Kind, NDArray[Any]
         )
     values = np.asarray(arrays[given[0]])
     if given[0] == "answers":
-        if values.ndim != (2 if lead else 1):
-            raise DataError("answers have the wrong shape", found=str(values.shape), where=where)
+        if values.ndim != (2 if lead else 1) or not values.size:
+            raise DataError(
+                "answers have the wrong shape",
+                expected="(models, records)" if lead else "(records,)",
+                found=str(values.shape),
+                where=where,
+            )
         return "labels", (values if lead else values[None])[..., None]
     kind: Kind = given[0]  # type: ignore[assignment]  # one of KINDS
     return kind, _vectors(values, kind, where, lead, queries=True)
@@ -87,8 +98,7 @@ def _vectors(values: NDArray[Any], kind: Kind, where: str, lead: bool, queries: 
             found=f"{values.dtype} {values.shape if lead else values.shape[1:]}",
             where=where,
         )
-    values = values[:, :, None] if values.ndim == 3 else values
-    values = finite(values, kind, where)
+    values = finite(values[:, :, None] if values.ndim == 3 else values, kind, where)
     if values.shape[-1] == 1:
         values = _two_columns(values, kind)
     if kind == "probabilities":
@@ -128,54 +138,6 @@ def read_population(
     return _vectors(np.asarray(arrays[name]), kind, f"{where}, {name}", lead, False), arrays.get("population_labels")
 
 
-def class_numbers(
-    values: NDArray[Any], names: NDArray[Any] | None, count: int | None, where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels as column numbers, and the classes' names: integers count columns, strings are sorted and mapped."""
-    values = np.asarray(values)
-    if values.ndim != 1:
-        raise DataError("labels have the wrong shape", expected="(records,)", found=str(values.shape), where=where)
-    if values.dtype.kind == "f" and np.isfinite(values).all() and (values == np.floor(values)).all():
-        values = values.astype(np.int64)
-    if values.dtype.kind in "iub":
-        numbers = values.astype(np.int64)
-        count = count if count is not None else int(numbers.max()) + 1
-        if numbers.min() < 0 or numbers.max() >= count:
-            raise DataError(
-                "labels are no column numbers",
-                expected=f"integers 0 to {count - 1}, as there are {count} classes",
-                found=f"{numbers.min()} to {numbers.max()}",
-                where=f"{where}, labels",
-            )
-        return numbers, tuple(str(name) for name in names) if names is not None else tuple(map(str, range(count)))
-    if values.dtype.kind not in "US":
-        raise DataError("labels are neither integers nor strings", found=str(values.dtype), where=f"{where}, labels")
-    text = values.astype(str)
-    known = np.unique(text) if names is None else np.asarray(names).astype(str)
-    if count is not None and len(known) != count:
-        raise DataError(
-            "the labels do not tell which column is which class",
-            expected=f"{count} different labels, as there are {count} columns, or an array classes that names them",
-            found=f"{len(known)} different labels",
-            where=f"{where}, labels",
-        )
-    order = np.argsort(known)
-    place = order[np.minimum(np.searchsorted(known, text, sorter=order), len(known) - 1)]
-    if (known[place] != text).any():
-        unknown = text[known[place] != text][0]
-        raise DataError("a label is not among the classes", found=repr(str(unknown)), where=f"{where}, labels")
-    return place.astype(np.int64), tuple(known.tolist())
-
-
-def map_answers(raw: NDArray[Any], classes: tuple[str, ...], where: str) -> NDArray[np.int64]:
-    """Answered labels as class numbers; an answer outside the classes is simply wrong (-1)."""
-    if raw.dtype.kind in "iub":
-        return raw.astype(np.int64)
-    numbers = {name: i for i, name in enumerate(classes)}
-    flat = [numbers.get(str(value), -1) for value in raw.reshape(-1)]
-    return np.array(flat, np.int64).reshape(raw.shape)
-
-
 def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
     if name not in arrays:
         raise DataError(
@@ -184,26 +146,63 @@ def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
     return np.asarray(arrays[name])
 
 
-def finite(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
-    bad = ~np.isfinite(values)
-    if bad.any():
+def read_logs(arrays: Arrays, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """``log_p`` and ``log_1mp``, each ``(m, n, q)``, saved in place of answers."""
+    beside = [name for name in (*KINDS, "answers") if name in arrays]
+    if beside:
         raise DataError(
-            f"{name} hold NaN or infinite values",
-            found=f"{int(bad.sum())} of them, the first of record {int(np.nonzero(bad)[1][0])}",
+            f"log_p or log_1mp beside {beside[0]}",
+            expected="answers, or their logs",
+            where=where,
+            fix=f"leave out log_p and log_1mp (with {beside[0]} more attacks run), or else {' and '.join(beside)}",
+        )
+    log_p, log_1mp = (_log_probabilities(needed(arrays, name, where), name, where) for name in ("log_p", "log_1mp"))
+    if log_p.shape != log_1mp.shape:
+        raise DataError("log_p and log_1mp differ in shape", found=f"{log_p.shape} and {log_1mp.shape}", where=where)
+    return log_p, log_1mp
+
+
+def _log_probabilities(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
+    if values.ndim not in (2, 3) or values.dtype.kind not in "fiu" or 0 in values.shape:
+        raise DataError(
+            f"{name} has the wrong shape or type",
+            expected="(models, records) or (models, records, queries) numbers",
+            found=f"{values.dtype} {values.shape}",
             where=where,
         )
+    values = finite(values[..., None] if values.ndim == 2 else values, name, where)
+    if values.max() > LOG_TOLERANCE:
+        raise DataError(
+            f"{name} holds numbers above 0",
+            expected="log-probabilities, at most 0 (a loss has the opposite sign)",
+            found=f"{int((values > LOG_TOLERANCE).sum())} of {values.size}, the largest {values.max():.4g}",
+            where=where,
+        )
+    return np.asarray(np.minimum(values, 0.0))
+
+
+def finite(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
+    """``(m, n, ...)`` numbers as float32 or float64, whichever holds them without loss."""
+    values = values.astype(np.float32 if np.can_cast(values.dtype, np.float32) else np.float64, copy=False)
+    for bad, what in (
+        (~np.isfinite(values), "NaN or infinite values"),
+        (np.abs(values) > LARGEST, f"values beyond {LARGEST:g}, of which nothing can be computed"),
+    ):
+        if bad.any():
+            raise DataError(
+                f"{name} hold {what}",
+                found=f"{int(bad.sum())} of them, the first of record {int(np.nonzero(bad)[1][0])}",
+                where=where,
+            )
     return values
 
 
-def with_queries(values: NDArray[Any]) -> NDArray[Any]:
-    return values[..., None] if values.ndim == 2 else values
-
-
 def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]:
-    values = np.asarray(values)
+    values = plain(values)
     if values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
-        found = np.unique(values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values)[:5]
-        raise DataError(f"{name} is not 0 or 1", found=", ".join(map(str, found)), where=f"{where}, {name}")
+        others = values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values
+        found = sorted(set(map(str, others.reshape(-1).tolist())))[:5]
+        raise DataError(f"{name} is not 0 or 1", found=", ".join(found), where=f"{where}, {name}")
     return values.astype(np.int8)
 
 
@@ -218,6 +217,10 @@ def index_of(arrays: Arrays, n: int, where: str) -> NDArray[np.int64] | None:
 
 
 def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
+    if values.ndim != 1:
+        raise DataError(
+            f"{name} has the wrong shape", expected="(records,)", found=str(values.shape), where=f"{where}, {name}"
+        )
     if len(values) != n:
         raise DataError(
             f"{name} and answers differ in length", expected=str(n), found=str(len(values)), where=f"{where}, {name}"
@@ -225,7 +228,9 @@ def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
 
 
 def look_at(raw: NDArray[Any], kind: Kind, where: str) -> tuple[tuple[str, str], ...]:
-    """A warning where logits look like probabilities."""
+    """A warning where logits look like probabilities, or where answered labels are none of the classes."""
+    if kind == "labels":
+        return unknown_answers(raw, where)
     if kind != "logits" or raw.min() < 0 or np.abs(raw.sum(-1, dtype=np.float64) - 1).max() > SUM_TOLERANCE:
         return ()
     return (
