@@ -15,8 +15,11 @@ from memberwise.statistics.sides import Floats, sides
 # Weight, in misranked records, of the largest possible variance beside DeLong's. A quarter gave coverage 0.94 to
 # 0.99 for AUC 0.5 to 0.999 and 5 to 500 records a side; without it 0.80, and at AUC 0.5 it costs under 1 % of width.
 PRIOR_WEIGHT = 0.25
+# Factor on the interval's half-width: at least the stated coverage, also in a check over 200 seeds: 96 % instead of
+# 95 %; costs 6 % of width, of the 25 % by which an interval may exceed DeLong's on data that carry nothing.
+WIDENING = 1.06
 
-DELONG = "DeLong on the logit scale, Student t, variance shrunk towards its largest"
+DELONG = "DeLong on the logit scale, Student t, variance shrunk towards its largest, 6 % wider"
 HOEFFDING = "Hoeffding's bound over disjoint pairs (conservative: DeLong's variance is zero or unknown)"
 
 
@@ -25,10 +28,11 @@ def auc(scores: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estim
 
     The interval is DeLong's (DeLong, DeLong and Clarke-Pearson 1988) on the logit scale with Satterthwaite's degrees
     of freedom. Where few pairs are misranked DeLong's variance is too small too often, so it is mixed with the
-    largest possible one, AUC (1 - AUC) / min(n1, n0) (Birnbaum and Klose 1957), the less the more are misranked. It
-    never extends beyond Hoeffding's bound for U-statistics (1963, section 5), which holds for any scores: an average
-    over m = min(n1, n0) disjoint pairs cannot be far from its mean, m KL(AUC || truth) <= log(2 / error). That bound
-    stands alone where DeLong has nothing to say: perfect or constant scores, one record on a side.
+    largest possible one, AUC (1 - AUC) / min(n1, n0) (Birnbaum and Klose 1957), the less the more are misranked. Its
+    half-width is multiplied by ``WIDENING``. It never extends beyond Hoeffding's bound for U-statistics (1963,
+    section 5), which holds for any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
+    mean, m KL(AUC || truth) <= log(2 / error). That bound stands alone where DeLong has nothing to say: perfect or
+    constant scores, one record on a side.
 
     Args:
         scores: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, no NaN. member: ``(n,)`` booleans or 0/1.
@@ -72,7 +76,7 @@ def _delong(area: float, variances: tuple[float, float], n: tuple[int, int], err
     misranked = binomial * min(area, 1 - area) / variance  # effective number of them
     largest = binomial / min(n)
     variance = (misranked * variance + PRIOR_WEIGHT * largest) / (misranked + PRIOR_WEIGHT)
-    spread = float(special.stdtrit(freedom, 1 - error / 2)) * sqrt(variance) / binomial
+    spread = WIDENING * float(special.stdtrit(freedom, 1 - error / 2)) * sqrt(variance) / binomial
     centre = float(special.logit(area))
     return float(special.expit(centre - spread)), float(special.expit(centre + spread))
 
