@@ -12,6 +12,7 @@ from torch import nn
 from memberwise.errors import StudyError
 from memberwise.models.build import build_model
 from memberwise.models.modules import ARCHITECTURES
+from memberwise.models.wide_resnet import WideBlock
 from memberwise.study import ModelStudy, TrainingStudy
 from memberwise.training.job import Job
 from memberwise.training.loop import make_update, start
@@ -106,6 +107,15 @@ def test_widths_of_the_smaller_densenet() -> None:
     module(torch.zeros(2, 3, 32, 32))
     kept = [w for w, before in zip(widths, [0, *widths], strict=False) if w != before]
     assert kept == [3, 24, 36, 48, 60, 30, 42, 54, 66, 33, 45, 57, 69, 10]
+
+
+def test_wide_blocks_leave_around_the_convolutions_after_the_first_relu_where_widths_change() -> None:
+    """Then BatchNorm takes out the input's scale on both ways; where the width stays, the input goes round as it is."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 4, 6, 6)
+    wider, same = WideBlock(4, 6, 2, 0.0), WideBlock(4, 4, 1, 0.0)
+    torch.testing.assert_close(wider(100 * x), wider(10 * x), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(same(100 * x) - 100 * x, same(10 * x) - 10 * x, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -79,6 +79,9 @@ def test_cutout_hides_a_square_that_may_reach_over_the_border(shape: tuple[int, 
             assert len(side) == 4 or side[0] == 0 or side[-1] == 15
         seen.add((rows[0], rows[-1], columns[0], columns[-1]))
     assert len(seen) == 16 * 16, "every pixel is a centre"
+    first_row, last_row, first_column, last_column = np.array(sorted(seen)).T
+    assert (last_row.min(), last_column.min()) == (1, 1), "two rows above the centre, the centre, one below"
+    assert (first_row.max(), first_column.max()) == (13, 13)
 
 
 def test_mixup_averages_pairs_and_their_targets() -> None:
@@ -164,3 +167,17 @@ def test_order_matters_and_no_names_do_nothing() -> None:
     assert one is not None
     assert other is not None
     assert not torch.equal(one(x, y, keys, None)[0], other(x, y, keys, None)[0])
+
+
+def test_draws_are_apart_from_those_of_a_step_and_of_other_augmentations() -> None:
+    x, y = batch(64, (16, 16), models=1)
+    keys = step_keys(0, 1)
+    once, later = augmentation(["flip"], 4), augmentation(["mixup", "flip"], 4)
+    assert once is not None
+    assert later is not None
+    mirrored = (once(x, y, keys, None)[0] != x).flatten(2).any(2)
+    by_the_steps_key = (flip(x[0], y[0], keys[0])[0] != x[0]).flatten(1).any(1)
+    mixed = augmentation(["mixup"], 4)(x, y, keys, None)[0]  # type: ignore[misc]
+    after_mixing = (later(x, y, keys, None)[0] != mixed).flatten(2).any(2)
+    assert not torch.equal(mirrored[0], by_the_steps_key)
+    assert not torch.equal(mirrored, after_mixing)

@@ -13,13 +13,14 @@ from torch.nn import functional
 
 from memberwise.errors import TrainingError
 from memberwise.study import TrainingStudy
+from memberwise.training.early_stopping import EarlyStopping
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
 from memberwise.training.network import Network
 from memberwise.training.plan import threads_of
 from memberwise.training.randomness import step_keys
 from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
+from memberwise.training.step import State, Step
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -109,6 +110,30 @@ def test_without_improvement_training_ends_after_patience() -> None:
     trained = train_stack(jobs(2), Network(module, CPU), replace(data, y=y), tick=ticks.append)
     assert len(ticks) == 3 * int(np.isfinite(trained.losses).sum(1).max())
     assert len(ticks) < 3 * EPOCHS
+
+
+def test_a_frozen_model_stays_frozen_though_it_would_improve() -> None:
+    """A network that answers its bias: the losses of two models are dictated, epoch by epoch."""
+
+    class Bias(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.bias.expand(len(x), 2)
+
+    data = replace(noisy(), y=torch.zeros(400, dtype=torch.long))
+    stopping = EarlyStopping(jobs(2), Network(Bias, CPU), data, stacked=True)
+    told = [[0.1, 0.1], [0.3, 0.2], [0.2, 0.1], [0.3, 0.3], [0.9, 0.2], [0.9, 0.8]]
+    frozen = []
+    for surety in told:
+        bias = torch.tensor([[value, 0.0] for value in surety])
+        stopping.after_epoch({"bias": bias}, State({}, {}))
+        frozen.append(stopping.frozen.tolist())
+    assert frozen == [[False, False]] * 3 + [[True, False]] * 3
+    torch.testing.assert_close(stopping.best()[0]["bias"][:, 0], torch.tensor([0.3, 0.8]))
+    np.testing.assert_allclose(stopping.smallest, np.log1p(np.exp([-0.3, -0.8])), rtol=1e-6)
 
 
 def test_what_a_frozen_model_turns_into_disturbs_nobody() -> None:

@@ -230,6 +230,20 @@ def test_a_step_sees_class_numbers_unless_they_are_mixed(names: list[str], dtype
     assert set(seen) == {(1 if dtype is torch.int64 else 2, dtype)}
 
 
+def test_each_step_augments_anew() -> None:
+    images, flips = data(shape=(8, 8)), []
+
+    class Watching(Step):
+        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+            records = images.x[torch.from_numpy(job.rows)[batch.ids]]
+            flips.append(tuple((batch.x != records).flatten(1).any(1).tolist()))
+            return super().loss(network, params, state, batch, key)
+
+    job = replace(jobs(1, augment=["flip"])[0], step=Watching())
+    train_stack([job], Network(small_cnn, CPU), images, stacked=False)
+    assert len(flips) == len(set(flips)) == 3 * 4
+
+
 def test_a_gradient_in_another_order_reaches_its_parameters() -> None:
     class Reversed(Step):
         def update(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
