@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test check bench bench-others install clean
 
 install: $(INSTALLED)
 
@@ -27,5 +27,13 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py
+
+# The tools we compare with, in their own environment.
+bench-others: $(INSTALLED)
+	$(BIN)/python benchmarks/install_others.py benchmarks/.venv-others
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) benchmarks/.venv-others runs
