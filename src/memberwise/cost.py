@@ -82,12 +82,13 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
 def calibrate(prepared: Prepared) -> float:
     """Seconds for all models, from a shortened block: a few steps, a few hundred records asked about."""
     count = prepared.study.shadow.count
-    block = [prepared.shadow_job(k) for k in range(min(count, prepared.engine.block))]
+    block = [prepared.shadow_job(k) for k in range(min(count, prepared.plan.stack))]
     models = count + (prepared.target is None)
     recipe = prepared.target_job.recipe
     stacked = isinstance(prepared.engine, StackEngine)
     rows = CALIBRATION_STEPS * recipe.batch_size if stacked else len(prepared.target_job.rows)
-    short = [replace(job, rows=job.rows[:rows], recipe=replace(recipe, epochs=1)) for job in block]
+    once = replace(recipe, epochs=1, patience=None)
+    short = [replace(job, rows=job.rows[:rows], recipe=once, validation=None) for job in block]
     prepared.engine.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
     begun = time.perf_counter()
     trained = prepared.engine.train(short if stacked else short[:1])

@@ -253,3 +253,18 @@ def test_a_gradient_in_another_order_reaches_its_parameters() -> None:
     plain, table, network = jobs(2), data(), Network(mlp, CPU)
     turned = train_stack([replace(job, step=Reversed()) for job in plain], network, table)
     assert difference(turned, 1, train_stack(plain, network, table), 1) < 1e-6
+
+
+def test_a_single_record_is_no_batch_of_its_own() -> None:
+    """49 rows in batches of 16 are 3 batches, the last of 17: BatchNorm cannot take one record."""
+    network = Network(lambda: nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, CLASSES)), CPU)
+    [job] = jobs(1, rows=49)
+    assert job.recipe.steps_per_epoch(49) == 3
+    assert [job.recipe.steps_per_epoch(n) for n in (1, 16, 17, 18, 32)] == [1, 1, 1, 2, 2]
+    trained = train_stack([job], network, data(), stacked=False)
+    assert int(trained.buffers["1.num_batches_tracked"][0]) == 9
+
+
+def test_models_that_are_not_stacked_train_one_at_a_time() -> None:
+    with pytest.raises(ValueError, match="one at a time"):
+        train_stack(jobs(2), Network(mlp, CPU), data(), stacked=False)

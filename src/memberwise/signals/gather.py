@@ -202,9 +202,15 @@ def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
 
 
 def describe_job(job: Job) -> dict[str, Any]:
-    """What a job is, as plain values with its rows hashed: part of a block's key."""
-    rows = hashlib.sha256(np.ascontiguousarray(job.rows).tobytes()).hexdigest()
-    return {"rows": rows, "seed": job.seed, "recipe": vars(job.recipe), **describe(job.step)}
+    """What a job is, as plain values with its arrays hashed: part of a block's key."""
+    arrays = {"rows": job.rows, "targets": job.targets, "validation": job.validation}
+    arrays |= {f"init.{name}": value for name, value in (job.init or {}).items()}
+    hashed = {
+        name: hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        for name, value in arrays.items()
+        if value is not None
+    }
+    return {**hashed, "seed": job.seed, "recipe": vars(job.recipe), **describe(job.step)}
 
 
 def _tell(progress: Progress, first: int, size: int, share: float) -> None:

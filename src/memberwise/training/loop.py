@@ -40,6 +40,8 @@ def train_stack(
     Raises:
         TrainingError: a model's loss is NaN or infinite.
     """
+    if not stacked and len(jobs) > 1:
+        raise ValueError("models that are not stacked train one at a time")
     recipe, step = jobs[0].recipe, jobs[0].step
     longest = max(len(job.rows) for job in jobs)
     rows = torch.from_numpy(np.stack([np.resize(job.rows, longest) for job in jobs])).to(network.device)
@@ -62,7 +64,7 @@ def train_stack(
         total = torch.zeros(len(jobs), device=network.device)
         for i in range(per_epoch):
             number = epoch * per_epoch + i
-            ids = order[:, i * recipe.batch_size : (i + 1) * recipe.batch_size]
+            ids = order[:, i * recipe.batch_size : None if i == per_epoch - 1 else (i + 1) * recipe.batch_size]
             mask = (ids < sizes[:, None]).float() if padded else None
             x, target = data.records(rows.gather(1, ids)), _take(targets, ids)
             if augment is not None:

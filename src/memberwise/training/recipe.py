@@ -45,7 +45,9 @@ class Recipe:
         return cls(**{name: getattr(study, name) for name in cls.__dataclass_fields__})
 
     def steps_per_epoch(self, rows: int) -> int:
-        return ceil(rows / self.batch_size)
+        """Batches in an epoch; a last batch of one record joins the one before it, as BatchNorm takes no single one."""
+        single = rows % self.batch_size == 1 and rows > self.batch_size > 1
+        return ceil(rows / self.batch_size) - single
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate at a step: linear warm-up, then the schedule.
