@@ -132,9 +132,9 @@ def test_against_a_loop_written_out() -> None:
 
 
 def test_models_of_unequal_size_are_padded_not_changed() -> None:
-    """49 and 50 rows take the same number of steps; the padding must count for nothing."""
-    wanted = jobs(3)
-    wanted[1] = Job(wanted[1].rows[:49], wanted[1].step, wanted[1].recipe, wanted[1].seed)
+    """51 and 53 rows take the same number of steps; the padding must count for nothing."""
+    wanted = jobs(3, rows=53)
+    wanted[1] = Job(wanted[1].rows[:51], wanted[1].step, wanted[1].recipe, wanted[1].seed)
     network, table = Network(mlp, CPU), data()
     stack = train_stack(wanted, network, table)
     assert difference(stack, 0, train_stack(wanted[:1] * 2, network, table), 0) < 1e-5
@@ -209,8 +209,8 @@ def test_augmented_training_does_not_depend_on_the_stack(names: list[str]) -> No
 
 
 def test_augmentation_leaves_padded_models_as_they_are() -> None:
-    wanted = jobs(2, augment=["flip", "mixup"])
-    wanted[1] = replace(wanted[1], rows=wanted[1].rows[:49])
+    wanted = jobs(2, rows=53, augment=["flip", "mixup"])
+    wanted[1] = replace(wanted[1], rows=wanted[1].rows[:51])
     network, images = Network(small_cnn, CPU), data(shape=(8, 8))
     stack = train_stack(wanted, network, images)
     assert difference(stack, 1, train_stack(wanted[1:] * 2, network, images), 0) < 1e-5
