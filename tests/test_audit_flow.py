@@ -367,3 +367,64 @@ def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) ->
     assert again.auc().value == whole.auc().value
     pd.testing.assert_frame_equal(again.scores, whole.scores)
     assert json.loads((tmp_path / "again" / "result.json").read_text())["headline"] == "lira-online-fixed"
+
+
+def test_one_record_of_each_unit_is_evaluated_and_the_interval_covers() -> None:
+    """A model that never trained leaks nothing, whatever each person's 20 near-identical rows look like."""
+    covered = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        persons = rng.normal(size=(60, 5))
+        table = pd.DataFrame(persons.repeat(20, 0) + 0.01 * rng.normal(size=(1200, 5)), columns=list("abcde"))
+        table["person"] = np.arange(60).repeat(20)
+        table["label"] = rng.integers(0, 2, 60).repeat(20)
+        result = mw.audit(
+            model=lambda: nn.Linear(5, 2),
+            data=table,
+            unit="person",
+            members=500,
+            nonmembers=500,
+            population=200,
+            shadow_models=2,
+            attacks=["loss"],
+            settings={"training.epochs": 1, "training.learning_rate": 1e-12},
+            seed=seed,
+        )
+        estimate = result.auc("loss")
+        assert estimate.n_members == 25
+        covered += bool(estimate.low <= 0.5 <= estimate.high)
+    assert covered >= 10
+    assert "one-record-of-each-unit" in warnings_of(result)
+    assert result.scores["evaluated"].sum() == 50
+
+
+def test_members_that_are_swapped_do_not_pass() -> None:
+    rng = np.random.default_rng(0)
+    member = np.arange(400) < 200
+    y = rng.integers(0, 3, 400)
+    z = rng.normal(size=(400, 3))
+    z[np.arange(400), y] += np.where(member, 4, 1)
+    swapped = {"logits": z, "labels": y, "member": ~member}
+    result = mw.audit(outputs=swapped, fail_if="auc>0.9")
+    assert (result.exit_code, result.passed) == (3, None)
+    assert "worse-than-guessing" in warnings_of(result)
+    assert mw.audit(outputs=swapped | {"member": member}, fail_if="auc>0.99").passed is True
+
+
+def test_a_headline_weaker_than_another_attack_is_told() -> None:
+    rng = np.random.default_rng(0)
+    member = np.arange(600) < 300
+    y = rng.integers(0, 3, 600)
+    z = rng.normal(size=(600, 3))
+    z[np.arange(600), y] += np.where(member, 4, 1)
+    result = mw.audit(outputs={"logits": z, "labels": y, "member": member}, settings={"attacks.headline": "gap"})
+    [message] = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "stronger-attack"]
+    assert "loss" in message
+
+
+def test_a_forest_that_votes_zero_does_not_drown_lira(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+
+    result = mw.audit(model=RandomForestClassifier(n_estimators=20), data=digits, **SMALL | {"shadow_models": 8})
+    assert result.scores["loss"].min() > np.log(0.5 / 20 / 2)
+    assert result.auc("lira-online-fixed").value > result.auc("loss").value - 0.02

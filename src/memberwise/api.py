@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from memberwise.audit_flow import run_audit
 from memberwise.data import Dataset, from_object
+from memberwise.errors import StudyError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.study import make_study, put, read_study
@@ -72,7 +74,11 @@ def audit(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
     """
-    values: dict[str, Any] = dict(study) if isinstance(study, Mapping) else read_study(study) if study else {}
+    values: dict[str, Any] = {}
+    if study is not None:
+        values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
+    if outputs is not None and any(thing is not None for thing in (data, model, target)):
+        raise StudyError("saved answers are audited without data, model or target", where=WHERE)
     columns = {"label": label, "group": group, "unit": unit}
     given = Given()
     wants = (members, nonmembers, background, population, reference, validation, auxiliary, train_rows)

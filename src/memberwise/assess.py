@@ -103,13 +103,18 @@ def assess(
     asking: Asking,
     seeds: Seeds,
     class_names: Sequence[str],
+    units: NDArray[np.int64] | None = None,
 ) -> Assessment:
     """Run the attacks, evaluate each against the truth, and judge.
 
     Args:
         member: ``(n,)`` the truth about the target, in the order of ``signals.index``.
+        units: ``(n,)`` whose record each is. One record of each, drawn at random, is evaluated: the intervals are
+            about independent records, and one person's are not.
     """
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
+    if units is not None:
+        evaluated &= one_of_each(units, seeds.rng("one record of each unit"))
     outcomes = run_attacks(signals, asking.attacks, seeds)
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
     confidence = study.statistics.confidence
@@ -163,11 +168,34 @@ def assess(
             if signals.groups is None
             else _by_group(main_scores, member, signals.groups, fprs[0], confidence),
         },
-        verdict=judge(asking.rules, attacks, headline),
+        verdict=_judged(asking.rules, attacks, headline),
         scores=_frame(signals, member, evaluated, kept),
         curves=roc_curves(kept, member, confidence) | exposed_curves(signals, worst),
         notes=_notes(signals, member, evaluated, attacks, headline),
     )
+
+
+def one_of_each(units: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """``(n,)`` mask of one random record of each unit."""
+    order = rng.permutation(len(units))
+    _, first = np.unique(units[order], return_index=True)
+    chosen = np.zeros(len(units), bool)
+    chosen[order[first]] = True
+    return chosen
+
+
+def _judged(rules: Sequence[GateRule], attacks: list[dict[str, Any]], headline: str) -> Verdict:
+    """The gate's verdict; nothing passes on an attack that is surely worse than guessing."""
+    verdict = judge(rules, attacks, headline)
+    if verdict.passed and headline in _upside_down(attacks):
+        reason = f"{verdict.reason} But {headline} is surely worse than guessing, as if members were the non-members."
+        return Verdict(verdict.gate, None, reason)
+    return verdict
+
+
+def _upside_down(attacks: list[dict[str, Any]]) -> list[str]:
+    """Attacks whose AUC lies below one half with its whole interval."""
+    return [a["name"] for a in attacks if a["auc"]["high"] is not None and a["auc"]["high"] < 0.5]
 
 
 def choose_threshold(
@@ -275,6 +303,26 @@ def _notes(
     main = next(attack for attack in attacks if attack["name"] == headline)
     coarse = [f"{e['fpr']:g}" for e in main["tpr_at_fpr"] if e["resolvable"] != "yes"]
     nonmembers = int((~member & evaluated).sum())
+    stronger = [
+        attack["name"]
+        for attack in attacks
+        if attack["name"] != headline and (attack["auc"]["low"] or 0) > (main["auc"]["high"] or 1)
+    ]
+    if stronger:
+        notes.append(
+            (
+                "stronger-attack",
+                f"{', '.join(stronger)}: clearly stronger here than the headline {headline}, on which the verdict and "
+                "rules without a name rest; a rule may name its attack (ATTACK:auc>0.6)",
+            )
+        )
+    if headline in _upside_down(attacks):
+        notes.append(
+            (
+                "worse-than-guessing",
+                f"the headline {headline} is surely worse than guessing: are members and non-members swapped?",
+            )
+        )
     if coarse:
         notes.append(
             (

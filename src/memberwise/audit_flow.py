@@ -17,7 +17,7 @@ from memberwise.assess import Asking, Assessment, assess
 from memberwise.cost import calibrate
 from memberwise.data import Dataset
 from memberwise.duration import seconds_of
-from memberwise.errors import TrainingError
+from memberwise.errors import StudyError, TrainingError
 from memberwise.prepare import Given, Prepared, prepare
 from memberwise.report.build import accuracy_notes, build_result, target_facts
 from memberwise.report.files import write_all
@@ -95,8 +95,10 @@ def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun:
         if shadows.interrupted and not shadows.count:
             raise KeyboardInterrupt
         signals = _table(prepared, target, shadows)
-        assessment = assess(signals, prepared.roles.member, study, asking, prepared.seeds, prepared.dataset.classes)
-        assessment.curves.update(_worst_images(prepared.dataset, assessment.curves.get("worst.index")))
+        roles, dataset = prepared.roles, prepared.dataset
+        units = None if roles.units is None else roles.units[roles.audited]
+        assessment = assess(signals, roles.member, study, asking, prepared.seeds, dataset.classes, units)
+        assessment.curves.update(_worst_images(dataset, assessment.curves.get("worst.index")))
         facts = target_facts(
             "trained here" if prepared.target is None else study.target.file or "given in Python",
             prepared.model.name,
@@ -137,6 +139,11 @@ def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> P
 def _audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
     """The audit of saved answers."""
     where, place = str(study.outputs.file), study.outputs.shadow_file
+    if study.answer or study.queries != "none":
+        raise StudyError(
+            "saved answers are audited as they are: no output defence and no query can be added to them",
+            where="answer" if study.answer else "queries",
+        )
     arrays = given.outputs or read_saved_file(where)
     shadow_arrays = given.shadow_outputs or (read_saved_file(place) if place is not None else None)
     target = read_target(arrays, where)

@@ -8,6 +8,7 @@ from typing import Any
 
 from memberwise.assess import Asking
 from memberwise.duration import duration
+from memberwise.errors import StudyError
 from memberwise.prepare import Given, Prepared, prepare
 from memberwise.signals.collect import collect
 from memberwise.signals.gather import vector_models
@@ -61,6 +62,8 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
     Raises:
         MemberwiseError: whatever the audit would refuse.
     """
+    if study.outputs.file is not None:
+        raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
     asking = Asking.of(study)
     prepared = prepare(study, given or Given())
     engine = prepared.engine

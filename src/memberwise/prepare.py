@@ -142,7 +142,25 @@ def _records(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, 
     dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
     dataset = encode(dataset, roles.fit_rows)
     check_dataset(dataset)
-    return dataset, roles, [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    notes = [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
+        whose = len(np.unique(roles.units[roles.audited]))
+        notes.append(
+            (
+                "one-record-of-each-unit",
+                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {where.unit}: "
+                "records of one unit are not independent, and intervals over all of them would be too narrow",
+            )
+        )
+    if dataset.frame is not None and wants["train_rows"] is not None:
+        notes.append(
+            (
+                "target-encoding",
+                "the table's columns were encoded here, not as the target's owner did: if the target's accuracy below "
+                "is not the one you know, give the records as the target takes them (.npz, or module:function)",
+            )
+        )
+    return dataset, roles, notes
 
 
 def _model(study: Study, given: Given, dataset: Dataset) -> Model:
@@ -196,12 +214,42 @@ def _engine(
         made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
     network = Network(model.make, device)
+    _check_fits(network, model, dataset)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made = make_plan(wanted, network, tensors, step, recipe, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
     return StackEngine(network, tensors, made), made, notes
+
+
+def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
+    """The module takes the records and answers as many classes as there are.
+
+    Raises:
+        StudyError: it does not.
+    """
+    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2])).to(network.device)
+    params, buffers = network.init(0)
+    try:
+        with torch.no_grad():
+            shape = tuple(network(params, buffers, example, None)[0].shape)
+    except Exception as error:
+        raise StudyError(
+            f"the model {model.name} does not take the records",
+            expected=f"float32 records of shape {dataset.shape}, in batches",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            where="model.name",
+            fix="a function that makes the model may take shape (of one record) and classes as arguments",
+        ) from error
+    if shape != (len(example), classes):
+        raise StudyError(
+            f"the model {model.name} does not answer as the data have classes",
+            expected=f"logits of shape (records, {classes})",
+            found=str(shape),
+            where="model.name",
+            fix="a function that makes the model may take classes as an argument",
+        )
 
 
 def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]) -> list[Note]:

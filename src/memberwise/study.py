@@ -22,7 +22,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class DataStudy(_Part):
@@ -268,13 +268,16 @@ def read_study(file: str | Path) -> dict[str, Any]:
     """The nested values of a study file."""
     path = Path(file)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudyError(
             f"the study file {path} does not exist", fix="memberwise init writes one to start from"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise StudyError(f"the study file {path} cannot be read", expected="TOML", found=str(error)) from None
+    if not values:
+        raise StudyError(f"the study file {path} is empty", fix="memberwise init writes one to start from")
+    return values
 
 
 def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

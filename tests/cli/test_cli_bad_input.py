@@ -64,6 +64,11 @@ def rows(name: str, values: list[int]) -> Callable[[Path], str]:
     return file(name, "\n".join(map(str, values)).encode())
 
 
+def entry(made: str) -> Maker:
+    code = f"from torch import nn\n\ndef make():\n    return {made}\n"
+    return lambda folder: [*DIGITS, "--model", file("model.py", code.encode())(folder) + ":make"]
+
+
 def torchscript(folder: Path) -> list[str]:
     path = folder / "model.pt"
     with warnings.catch_warnings():
@@ -139,6 +144,26 @@ CASES: dict[str, tuple[Maker, str]] = {
     "broken onnx": (target("model.onnx"), "no readable ONNX"),
     "target without its rows": (lambda d: [*DIGITS, "--target", file("m.safetensors", b"")(d)], "--train-rows"),
     "rows without a target": (lambda d: [*DIGITS, "--train-rows", rows("t.txt", [1])(d)], "--target"),
+    "saved answers and roles": (flags("--outputs", "a.npz", "--members", "3"), "data.members = 3"),
+    "saved answers and a defence": (
+        lambda d: [*outputs(npz(logits=Z, labels=Y, member=MEMBER))(d), "--set", 'answer=[{name="rounding"}]'],
+        "audited as they are",
+    ),
+    "saved answers and a dry run": (
+        lambda d: [*outputs(npz(logits=Z, labels=Y, member=MEMBER))(d), "--dry-run"],
+        "nothing to estimate",
+    ),
+    "a table without answers": (outputs(file("a.csv", b"label;member;p_0\n1;1;0.5\n")), "separated by commas"),
+    "a number column with a slip": (
+        data(csv(lambda f: f.assign(a=f.a.map(str).where(f.index != 7, "n/k")))),
+        "row 7",
+    ),
+    "a module for other records": (entry("nn.Linear(999, 10)"), "does not take the records"),
+    "a module for other classes": (entry("nn.Sequential(nn.Flatten(), nn.Linear(64, 2))"), "(records, 10)"),
+    "a factory that fails": (entry("nn.Linear(1)"), "cannot be called"),
+    "an empty study": (lambda d: [file("empty.toml", b"")(d)], "is empty"),
+    "an infinite rate": (flags(*DIGITS, "--set", "training.learning_rate=inf"), "training.learning_rate"),
+    "no CUDA device": (flags(*DIGITS, "--device", "cuda"), "no CUDA device"),
     "nothing to resume": (flags(*DIGITS, "--resume"), "no run to resume"),
 }
 
@@ -154,3 +179,20 @@ def test_bad_input_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not out.exists()
+
+
+def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    done = CliRunner().invoke(app, ["audit", *DIGITS, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "is a file" in done.stderr
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_users_own_study_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["init"]).exit_code == 0
+    before = (tmp_path / "study.toml").read_text()
+    done = CliRunner().invoke(app, ["audit", "study.toml", "--out", "."])
+    assert done.exit_code == 2
+    assert (tmp_path / "study.toml").read_text() == before

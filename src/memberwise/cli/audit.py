@@ -121,8 +121,19 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
     from memberwise.study import apply_settings, make_study, put, read_study
 
     values: dict[str, Any] = {}
-    if flags["outputs.file"] is not None and any(flags[key] is not None for key in ("data.source", "target.file")):
-        raise StudyError("saved answers are audited without data or target", fix="leave --data and --target out")
+    out = flags["run.out"]
+    beside = [key for key in flags if key.startswith(("data.", "model.", "target.", "shadow.")) and flags[key]]
+    if flags["outputs.file"] is not None and beside:
+        raise StudyError(
+            "saved answers are audited without data, model or target",
+            found=", ".join(f"{key} = {flags[key]}" for key in beside),
+            fix="leave those flags out; roles and shadow models are in the files",
+        )
+    if out is not None and not out.strip():
+        raise StudyError("--out is empty", expected="a folder")
+    mine = file is not None and out is not None and (Path(out) / "study.toml").resolve() == Path(file).resolve()
+    if mine and not (Path(str(out)) / "target").exists() and not (Path(str(out)) / "result.json").exists():
+        raise StudyError(f"the run would write over {file}", where="--out", fix="another --out")
     asked = {key for key, value in flags.items() if value is not None}
     if file is not None:
         values = read_study(file)
@@ -159,7 +170,7 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     else:
         console = Console()
         print_result(result.to_dict(), console)
-        console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True)
+        console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
     if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
         raise KeyboardInterrupt
     raise typer.Exit(result.exit_code)

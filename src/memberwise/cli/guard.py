@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[Non
     except OSError as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"memberwise: {error.strerror or error}: {error.filename or ''}", err=True)
+        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        full = f"; {resume_hint}" if error.errno == errno.ENOSPC and resume_hint else ""
+        typer.echo(f"memberwise: {what}{full}", err=True)
         raise typer.Exit(FAILED) from None
     except Exception as error:
         if debug:

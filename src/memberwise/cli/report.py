@@ -29,4 +29,4 @@ def report(
             return
         result.to_html(folder / "report.html")
         print_result(result.to_dict(), console)
-        console.print(f"Report: {folder}/report.html", highlight=False, soft_wrap=True)
+        console.print(f"Report: {folder}/report.html", highlight=False, soft_wrap=True, markup=False)

@@ -71,6 +71,14 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
                 where=f"{source}, column {name}",
                 fix="turn them into numbers, such as years before today, or leave the column out",
             )
+        elif _mostly_numbers(column):
+            wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+            raise DataError(
+                "a column of numbers has texts among them",
+                found=f"{len(wrong)} of them, the first {wrong.iloc[0]!r}",
+                where=f"{source}, column {name}, row {wrong.index[0]}",
+                fix="make them numbers, or all of them texts",
+            )
         elif column.nunique() > MOST_CATEGORIES:
             raise DataError(
                 "a column of texts has too many different values to be categories",
@@ -82,6 +90,12 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
         else:
             categories.append(str(name))
     return numbers, flags, categories
+
+
+def _mostly_numbers(column: pd.Series) -> bool:
+    """Texts of which nine in ten are numbers, of many different values: a number column with a slip in it."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    return bool(0.9 * column.notna().sum() < numbers.notna().sum() < column.notna().sum()) and column.nunique() > 20
 
 
 def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:

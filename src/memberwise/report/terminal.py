@@ -29,6 +29,9 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
     console.print(table, width=width)
     for line in _legend(result):
         console.print(Text(line, style="dim"), width=width)
+    skipped = [entry["name"] for entry in result.get("skipped") or []]
+    if skipped:
+        console.print(Text(f"skipped (the report says why): {', '.join(skipped)}", style="dim"), width=width)
     warnings = result.get("warnings") or []
     if warnings:
         console.print(Text(f"\n{len(warnings)} warning{'s' if len(warnings) > 1 else ''}", style="yellow"))

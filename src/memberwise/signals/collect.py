@@ -82,8 +82,8 @@ def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
-        "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1),
-        "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1),
+        "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1).clip(1),
+        "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
     }

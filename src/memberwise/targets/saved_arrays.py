@@ -47,6 +47,14 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
             raise DataError(f"the columns {stem}_0, {stem}_1 ... have a gap", found=f"no {missing[0]}", where=where)
         if columns:
             arrays[kind] = _numbers(frame[columns], where)
+    if not arrays and "answer" not in frame:
+        raise DataError(
+            "no answers",
+            expected="columns logit_0, logit_1 ... (or p_0 ..., score_0 ..., or answer) beside label and member",
+            found=", ".join(map(str, frame.columns)),
+            where=where,
+            fix="is the file separated by commas?" if len(frame.columns) == 1 else None,
+        )
     if "index" in frame.index.names and "index" not in frame:
         frame = frame.reset_index("index")
     for column, name in (("label", "labels"), ("member", "member"), ("index", "index"), ("answer", "answers")):

@@ -32,6 +32,8 @@ class RunFolder:
 
     def __init__(self, path: Path, study: Study, resume: bool = False) -> None:
         self.path = path
+        if path.exists() and not path.is_dir():
+            raise RunFolderError(f"{path} is a file", expected="a folder to write the run into", where="--out")
         self.stored = self._read()
         if resume and self.stored is None:
             raise RunFolderError(f"{path} holds no run to resume", expected="a study.toml", fix="leave --resume out")
@@ -54,7 +56,13 @@ class RunFolder:
         return BlockStore(self.path / "signals")
 
     def __enter__(self) -> RunFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".lock").touch()
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} cannot be written to", found=str(error.strerror), where="--out", fix="another --out"
+            ) from None
         holder = self.path / ".lock.pid"
         try:
             self.lock.acquire(timeout=0)

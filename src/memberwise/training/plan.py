@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from memberwise.errors import StudyError
 from memberwise.study import PlanStudy
 from memberwise.training.blocks import write_atomically
 from memberwise.training.job import Job
@@ -57,6 +58,8 @@ def choose_device(wanted: str) -> torch.device:
     """The device of a study: "auto" takes a CUDA device where there is one."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise StudyError("there is no CUDA device here", where="run.device", fix="--device auto or cpu")
     return torch.device(wanted)
 
 
