@@ -52,13 +52,13 @@ def contest(
         turns: how often each contestant trains; the first ratio comes after a warm-up turn that is not counted.
         least: models which our engine trains a turn, rounded up to whole stacks. single: of each other contestant.
         loop: the ratio to the one-by-one loop that is to be reached. share: of the bfloat16 matrix product's speed.
-        with_others: the trainers of other tools too.
+        with_others: a loop with a DataLoader and the trainers of other tools too.
     """
     ours = workload.prepare(max(least, single, 64))
     device = Loop(ours).device
     peaks = {precision: Peak(precision, device, quick) for precision in ("float32", "bfloat16")}
     with others(ours, with_others) as (tools, notes):
-        entrants = _own(ours, whole_stacks(ours, least), single, loop) + _theirs(tools, workload, notes)
+        entrants = _own(ours, whole_stacks(ours, least), single, loop, with_others) + _theirs(tools, workload, notes)
         speeds = _race(entrants, peaks, turns)
         accuracy = train(ours, jobs_of(ours, least), partial(collect, asked=ours.asked, vectors=False))
         entrants[0].accuracies.append(float(accuracy["test_accuracy"].mean()))
@@ -70,7 +70,7 @@ def contest(
     return section
 
 
-def _own(ours: Prepared, stacked: int, single: int, loop: float | None) -> list[Contestant]:
+def _own(ours: Prepared, stacked: int, single: int, loop: float | None, loader: bool) -> list[Contestant]:
     jobs = jobs_of(ours, max(stacked, single, 64))
 
     def engine(turn: int) -> tuple[float, float | None]:
@@ -85,11 +85,10 @@ def _own(ours: Prepared, stacked: int, single: int, loop: float | None) -> list[
         )
         return seconds, float(arrays["test_accuracy"].mean())
 
-    return [
-        Contestant(OURS, stacked, engine),
-        Contestant(LOOP, single, partial(one_by_one, Loop(ours)), loop),
-        Contestant(LOADER, single, partial(one_by_one, Loop(ours, loader=True))),
-    ]
+    own = [Contestant(OURS, stacked, engine), Contestant(LOOP, single, partial(one_by_one, Loop(ours)), loop)]
+    if loader:
+        own.append(Contestant(LOADER, single, partial(one_by_one, Loop(ours, loader=True))))
+    return own
 
 
 # Ratios to be reached against other tools, by tool and trainer.

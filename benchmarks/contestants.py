@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from workload import arrays_of
 
 from memberwise.prepare import Prepared
-from memberwise.training.answering import Records
+from memberwise.training.answering import Records, TorchModels
 from memberwise.training.job import Job
 from memberwise.training.kind import Kind
 
@@ -101,8 +101,8 @@ class Modules:
 
     @torch.no_grad()
     def ask(self, x: Records) -> Any:
-        here = torch.from_numpy(x).to(self.device)
-        return torch.stack([module(here) for module in self.modules]).cpu().numpy()
+        parts = torch.from_numpy(x).to(self.device).split(TorchModels.CHUNK)
+        return torch.stack([torch.cat([module(part) for part in parts]) for module in self.modules]).cpu().numpy()
 
 
 class Other:

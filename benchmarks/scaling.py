@@ -93,9 +93,9 @@ def _seconds(ours: Prepared, models: int) -> float:
 
 
 def _straight(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
-    """Slope, start and largest relative deviation of the least-squares line."""
+    """Slope, start and largest relative deviation of the line with the least squares of relative deviations."""
     if len(x) < 2:
         return float("nan"), float("nan"), float("nan")
-    slope, start = np.polyfit(x, y, 1)
+    slope, start = np.polyfit(x, y, 1, w=1 / np.asarray(y))
     off = np.abs(np.polyval([slope, start], x) / np.asarray(y) - 1).max()
     return float(slope), float(start), float(off)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from memberwise.training.augment import FOR_TABLES
 from memberwise.training.engines import Engine, ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
-from memberwise.training.plan import Plan, choose_device, make_plan
+from memberwise.training.plan import Plan, choose_device, cores, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -210,7 +209,7 @@ def _engine(
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":
-        threads = wanted.threads or len(os.sched_getaffinity(0))
+        threads = wanted.threads or cores()
         made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
     network = Network(model.make, device)

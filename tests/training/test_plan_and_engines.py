@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from memberwise.training import plan as plan_module
 from memberwise.training.engines import ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
-from memberwise.training.plan import Plan, candidates, make_plan
+from memberwise.training.plan import Plan, candidates, cores, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -65,7 +64,7 @@ def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **want
 
 
 def test_small_work_takes_the_safest_plan_unmeasured() -> None:
-    assert plan_of(nn.Linear(6, 3), (6,)) == Plan(16, "float32", len(os.sched_getaffinity(0)))
+    assert plan_of(nn.Linear(6, 3), (6,)) == Plan(16, "float32", cores())
     large = nn.Sequential(nn.Linear(6, 5_000_000), nn.Linear(5_000_000, 3))
     assert plan_of(large, (6,)).stack == 1, "a stack must fit into memory"
     conv = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))

@@ -63,6 +63,12 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def cores() -> int:
+    """Processor cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+
+
 def make_plan(
     wanted: PlanStudy, network: Network, data: DataTensors, step: Step, recipe: Recipe, work: float = 0.0
 ) -> Plan:
@@ -74,7 +80,7 @@ def make_plan(
     Warns:
         UserWarning: the module cannot be stacked; the message names the operation in the way.
     """
-    threads = wanted.threads or len(os.sched_getaffinity(0))
+    threads = wanted.threads or cores()
     obstacle = why_not_stackable(network, data, step, recipe) if step.stackable else "the training step says so"
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
