@@ -101,10 +101,7 @@ class EstimatorModels:
         for i, estimator in enumerate(self.estimators):
             answers[i][:, np.asarray(estimator.classes_, np.intp)] = estimator.predict_proba(flat)
             # A forest of k trees cannot answer less than 1/k but 0; as a logarithm that 0 would drown all else.
-            floor = 0.5 / max(getattr(estimator, "n_estimators", 100), 1)
-            if (answers[i] == 0).any():
-                answers[i][answers[i] == 0] = floor
-                answers[i] /= answers[i].sum(1, keepdims=True)
+            answers[i][answers[i] == 0] = 0.5 / max(getattr(estimator, "n_estimators", 100), 1)
         return answers
 
 
