@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memberwise.assess import Asking, Assessment, assess
+from memberwise.assess import Asking, assess
+from memberwise.audit_end import finish
+from memberwise.audit_saved import audit_saved
 from memberwise.cost import calibrate
 from memberwise.data import Dataset
 from memberwise.duration import seconds_of
-from memberwise.errors import StudyError, TrainingError
+from memberwise.errors import TrainingError
 from memberwise.prepare import Given, Prepared, prepare
-from memberwise.report.build import accuracy_notes, build_result, target_facts
-from memberwise.report.files import write_all
+from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
-from memberwise.seeds import Seeds
 from memberwise.signals.collect import collect
-from memberwise.signals.from_saved import signals_from_saved
 from memberwise.signals.gather import (
     Budgeted,
     Counted,
@@ -37,9 +34,6 @@ from memberwise.signals.gather import (
 )
 from memberwise.signals.table import Signals
 from memberwise.study import Study
-from memberwise.targets.saved import read_shadows, read_target
-from memberwise.targets.saved_arrays import read_saved_file
-from memberwise.targets.saved_labels import plain
 from memberwise.training.answering import Answering, TorchModels
 from memberwise.training.blocks import Arrays, block_key, block_name
 from memberwise.training.folder import RunFolder, default_folder
@@ -75,7 +69,7 @@ def run_audit(
     folder = RunFolder(Path(str(study.run.out)), study, resume)
     given = given or Given()
     if study.outputs.file is not None:
-        return _audit_saved(study, given, asking, folder, begun)
+        return audit_saved(study, given, asking, folder, begun)
     prepared = prepare(study, given, folder.plan)
     while True:
         try:
@@ -108,7 +102,7 @@ def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun:
         notes = [*prepared.notes, *changed, *shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
-        return _finish(
+        return finish(
             study,
             folder,
             assessment,
@@ -134,46 +128,6 @@ def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> P
     message = f"{stack} models at once do not fit into the device's memory: begun again with {stack // 2}"
     kept = [note for note in prepared.notes if note[0] == "out-of-memory"]
     return replace(smaller, notes=[*smaller.notes, *kept, ("out-of-memory", message)])
-
-
-def _audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
-    """The audit of saved answers."""
-    where, place = str(study.outputs.file), study.outputs.shadow_file
-    if study.answer or study.queries != "none":
-        raise StudyError(
-            "saved answers are audited as they are: no output defence and no query can be added to them",
-            where="answer" if study.answer else "queries",
-        )
-    arrays = given.outputs or read_saved_file(where)
-    shadow_arrays = given.shadow_outputs or (read_saved_file(place) if place is not None else None)
-    target = read_target(arrays, where)
-    shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
-    signals = signals_from_saved(target, shadows)
-    if target.member is None:
-        raise ValueError("a target's file tells who is a member")
-    assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
-    with folder:
-        folder.write_study(study)
-        return _finish(
-            study,
-            folder,
-            assessment,
-            begun,
-            data={
-                "source": where,
-                "sha256": _digest(arrays, shadow_arrays or {}),
-                "records": len(target.member),
-                "classes": len(target.classes),
-                "class_names": list(target.classes),
-                "members": int(target.member.sum()),
-                "nonmembers": int((~target.member).sum()),
-                "background": 0,
-                "population": 0 if signals.population_target is None else signals.population_target.records,
-            },
-            target=_saved_target_facts(signals, target.member),
-            shadow=None if shadows is None else _saved_shadow_facts(signals, logs_alone=shadows.raw is None),
-            notes=[*target.notes, *(() if shadows is None else shadows.notes)],
-        )
 
 
 def with_out(study: Study) -> Study:
@@ -264,35 +218,6 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
     )
 
 
-def _finish(
-    study: Study,
-    folder: RunFolder,
-    assessment: Assessment,
-    begun: float,
-    *,
-    data: dict[str, Any],
-    target: dict[str, Any],
-    shadow: dict[str, Any] | None,
-    notes: Sequence[tuple[str, str]],
-) -> Result:
-    result = build_result(
-        study,
-        seconds=time.perf_counter() - begun,
-        data=data,
-        target=target,
-        shadow=shadow,
-        headline=assessment.headline,
-        attacks=assessment.attacks,
-        epsilon=assessment.epsilon,
-        skipped=assessment.skipped,
-        records=assessment.records,
-        verdict=assessment.verdict.to_dict(),
-        notes=[*notes, *assessment.notes],
-    )
-    write_all(folder.path, result, assessment.scores, assessment.curves)
-    return Result.load(folder.path)
-
-
 def _data_facts(prepared: Prepared) -> dict[str, Any]:
     dataset = prepared.dataset
     return {
@@ -317,44 +242,6 @@ def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
         "train_accuracy": float(arrays["train_accuracy"].mean()),
         "test_accuracy": float(arrays["test_accuracy"].mean()),
         "resumed": shadows.resumed,
-    }
-
-
-def _saved_target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
-    correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
-    sides = [(float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member)]
-    return target_facts(f"saved {signals.target.kind}", None, *sides)
-
-
-def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over the content of arrays, by name."""
-    digest = hashlib.sha256()
-    for arrays in files:
-        for name in sorted(arrays):
-            values = np.ascontiguousarray(plain(arrays[name]))
-            values = values.astype(str) if values.dtype.hasobject else values
-            digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
-    return digest.hexdigest()
-
-
-def _saved_shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
-    if signals.shadows is None:
-        return None
-    correct = signals.shadows.correct[:, :, 0]
-
-    def share(side: NDArray[np.bool_]) -> float | None:
-        return float(correct[side].mean()) if side.any() and not logs_alone else None
-
-    return {
-        "count": signals.shadows.models,
-        "data": "saved",
-        "engine": None,
-        "plan": None,
-        "seconds": None,
-        "models_per_second": None,
-        "train_accuracy": share(signals.is_in),
-        "test_accuracy": share(signals.is_out),
-        "resumed": None,
     }
 
 

@@ -48,7 +48,8 @@ def accuracy_notes(target: dict[str, Any], train: np.ndarray, test: np.ndarray) 
                     "shadow-accuracy",
                     f"the target's {what} accuracy is {own:.3f}, the shadow models' {shadows.mean():.3f} "
                     f"(standard deviation {shadows.std():.3f}): they are not like the target, so the attacks that "
-                    "rest on them are weaker than they could be; check the recipe (training.*, model.*)",
+                    "rest on them are weaker than they could be; check the recipe (training.*, model.*), or, with "
+                    "saved answers, that both files hold the same records in the same order",
                 )
             )
     return notes

@@ -1,0 +1,44 @@
+"""The end of every audit: all its facts and figures become the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from memberwise.assess import Assessment
+from memberwise.report.build import build_result
+from memberwise.report.files import write_all
+from memberwise.report.result import Result
+from memberwise.study import Study
+from memberwise.training.folder import RunFolder
+
+
+def finish(
+    study: Study,
+    folder: RunFolder,
+    assessment: Assessment,
+    begun: float,
+    *,
+    data: dict[str, Any],
+    target: dict[str, Any],
+    shadow: dict[str, Any] | None,
+    notes: Sequence[tuple[str, str]],
+) -> Result:
+    """Put ``result.json`` together, write the run folder and read it back."""
+    result = build_result(
+        study,
+        seconds=time.perf_counter() - begun,
+        data=data,
+        target=target,
+        shadow=shadow,
+        headline=assessment.headline,
+        attacks=assessment.attacks,
+        epsilon=assessment.epsilon,
+        skipped=assessment.skipped,
+        records=assessment.records,
+        verdict=assessment.verdict.to_dict(),
+        notes=[*notes, *assessment.notes],
+    )
+    write_all(folder.path, result, assessment.scores, assessment.curves)
+    return Result.load(folder.path)

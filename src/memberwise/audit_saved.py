@@ -1,0 +1,113 @@
+"""The audit of saved answers: no model is trained or asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess import Asking, assess
+from memberwise.audit_end import finish
+from memberwise.errors import StudyError
+from memberwise.prepare import Given
+from memberwise.report.build import accuracy_notes, target_facts
+from memberwise.report.result import Result
+from memberwise.seeds import Seeds
+from memberwise.signals.from_saved import signals_from_saved
+from memberwise.signals.table import Signals
+from memberwise.study import Study
+from memberwise.targets.saved import read_shadows, read_target
+from memberwise.targets.saved_arrays import read_saved_file
+from memberwise.targets.saved_labels import plain
+from memberwise.training.folder import RunFolder
+
+
+def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
+    """The audit of saved answers."""
+    where, place = str(study.outputs.file), study.outputs.shadow_file
+    if study.answer or study.queries != "none":
+        raise StudyError(
+            "saved answers are audited as they are: no output defence and no query can be added to them",
+            where="answer" if study.answer else "queries",
+        )
+    arrays = given.outputs or read_saved_file(where)
+    shadow_arrays = given.shadow_outputs or (read_saved_file(place) if place is not None else None)
+    target = read_target(arrays, where)
+    shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
+    signals = signals_from_saved(target, shadows)
+    if target.member is None:
+        raise ValueError("a target's file tells who is a member")
+    assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
+    facts = _target_facts(signals, target.member)
+    notes = [*target.notes, *(() if shadows is None else shadows.notes)]
+    if shadows is not None and shadows.raw is not None and signals.shadows is not None:
+        correct = signals.shadows.correct[:, :, 0]
+        usable = signals.is_in.any(1) & signals.is_out.any(1)
+        if usable.any():
+            train, test = (
+                (correct & side).sum(1)[usable] / side.sum(1)[usable] for side in (signals.is_in, signals.is_out)
+            )
+            notes += accuracy_notes(facts, train, test)
+    with folder:
+        folder.write_study(study)
+        return finish(
+            study,
+            folder,
+            assessment,
+            begun,
+            data={
+                "source": where,
+                "sha256": _digest(arrays, shadow_arrays or {}),
+                "records": len(target.member),
+                "classes": len(target.classes),
+                "class_names": list(target.classes),
+                "members": int(target.member.sum()),
+                "nonmembers": int((~target.member).sum()),
+                "background": 0,
+                "population": 0 if signals.population_target is None else signals.population_target.records,
+            },
+            target=facts,
+            shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),
+            notes=notes,
+        )
+
+
+def _target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
+    correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
+    sides = [(float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member)]
+    return target_facts(f"saved {signals.target.kind}", None, *sides)
+
+
+def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the content of arrays, by name."""
+    digest = hashlib.sha256()
+    for arrays in files:
+        for name in sorted(arrays):
+            values = np.ascontiguousarray(plain(arrays[name]))
+            values = values.astype(str) if values.dtype.hasobject else values
+            digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
+    if signals.shadows is None:
+        return None
+    correct = signals.shadows.correct[:, :, 0]
+
+    def share(side: NDArray[np.bool_]) -> float | None:
+        return float(correct[side].mean()) if side.any() and not logs_alone else None
+
+    return {
+        "count": signals.shadows.models,
+        "data": "saved",
+        "engine": None,
+        "plan": None,
+        "seconds": None,
+        "models_per_second": None,
+        "train_accuracy": share(signals.is_in),
+        "test_accuracy": share(signals.is_out),
+        "resumed": None,
+    }
