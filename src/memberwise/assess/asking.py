@@ -1,0 +1,66 @@
+"""What a study asks of the signals, checked before anything is trained."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memberwise.attacks import ATTACKS, Attack, choose
+from memberwise.errors import StudyError
+from memberwise.statistics import GateRule, auto_fprs, parse_rule
+from memberwise.study import Study
+
+# The headline, unless the study names one: the first of these that runs.
+HEADLINES = ("lira-online-fixed", "loss", "gap")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The attacks and gate rules of a study."""
+
+    attacks: list[Attack]
+    rules: list[GateRule]
+
+    @classmethod
+    def of(cls, study: Study) -> Asking:
+        """Attacks and gate rules of a study, plus those which rules and headline name.
+
+        Raises:
+            StudyError: an unknown attack, a malformed rule.
+        """
+        rules = [parse_rule(text) for text in study.gate.rules]
+        named = [rule.attack for rule in rules if rule.attack is not None]
+        named += [study.attacks.headline] if study.attacks.headline else []
+        for name in named:
+            if name not in ATTACKS:
+                close = difflib.get_close_matches(name, ATTACKS, n=3)
+                raise StudyError(
+                    f"there is no attack {name}",
+                    where="attacks.headline or gate.rules",
+                    fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list attacks shows them",
+                )
+        wanted = {attack.name for attack in choose(study.attacks.use)} | set(named)
+        return cls([attack for name, attack in ATTACKS.items() if name in wanted], rules)
+
+    def fprs(self, study: Study, nonmembers: int) -> list[float]:
+        """False-positive rates to report, largest first: the study's (or automatic) and those the gate asks about."""
+        asked = study.statistics.fpr
+        chosen = auto_fprs(nonmembers) if isinstance(asked, str) else asked
+        return sorted({*chosen, *(rule.fpr for rule in self.rules if rule.fpr is not None)}, reverse=True)
+
+
+def choose_headline(study: Study, ran: Sequence[str]) -> str:
+    """The study's headline, else the first of the usual ones that ran.
+
+    Raises:
+        StudyError: the study's headline was skipped, or nothing ran.
+    """
+    wanted = study.attacks.headline
+    if wanted is not None and wanted not in ran:
+        raise StudyError(f"the headline attack {wanted} could not run", found="ran: " + ", ".join(ran))
+    order = [wanted] if wanted is not None else [*HEADLINES, *ran]
+    for name in order:
+        if name in ran:
+            return str(name)
+    raise StudyError("no attack could run", fix="--attacks default, or give shadow models")

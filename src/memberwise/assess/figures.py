@@ -1,0 +1,102 @@
+"""Every attack's scores, its threshold and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks import Attack, Outcome, run_attacks, shadow_scores
+from memberwise.seeds import Seeds
+from memberwise.signals.table import Signals
+from memberwise.statistics import Threshold, best_threshold, evaluate, search_threshold
+
+Scores = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Pairs = Sequence[tuple[Scores, Mask]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One attack that ran.
+
+    Attributes:
+        scores: ``(n,)``, NaN where a record is not scored or not evaluated.
+        threshold: where records are called members.
+        pairs: scores and membership of each shadow model in the target's place; empty where none was needed.
+        entry: the attack as ``result.json`` holds it.
+    """
+
+    attack: Attack
+    scores: Scores
+    threshold: Threshold
+    pairs: Pairs
+    entry: dict[str, Any]
+
+
+def attack_figures(
+    signals: Signals,
+    member: Mask,
+    evaluated: Mask,
+    attacks: Sequence[Attack],
+    fprs: Sequence[float],
+    confidence: float,
+    seeds: Seeds,
+) -> tuple[dict[str, Figures], list[dict[str, str]]]:
+    """The figures of every attack that ran, by name, and the others with the reason.
+
+    Args:
+        member, evaluated: ``(n,)`` the truth, and which records the figures are about.
+    """
+    found: dict[str, Figures] = {}
+    skipped: list[dict[str, str]] = []
+    halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
+    for outcome in run_attacks(signals, attacks, seeds):
+        name = outcome.attack.name
+        if outcome.scores is None:
+            skipped.append({"name": name, "reason": str(outcome.skipped)})
+            continue
+        scores = np.where(evaluated, outcome.scores, np.nan)
+        scored = ~np.isnan(scores)
+        if not (member & scored).any() or not (~member & scored).any():
+            skipped.append({"name": name, "reason": "scored records of one side only"})
+            continue
+        threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, seeds)
+        figures = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold).to_dict()
+        found[name] = Figures(outcome.attack, scores, threshold, pairs, _entry(outcome, figures, signals))
+    return found, skipped
+
+
+def choose_threshold(
+    attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, seeds: Seeds
+) -> tuple[Threshold, Pairs]:
+    """Where records are called members, and the shadow models' scores if that was chosen on them."""
+    if isinstance(attack.threshold, float):
+        # On shadow models, too, a threshold that needs no data would be the one between its two scores.
+        fixed = attack.threshold_from == "fixed" and signals.shadows is not None
+        return Threshold(attack.threshold, "shadows" if fixed else attack.threshold_from, None), []
+    if attack.threshold == "search":
+        return Threshold(search_threshold(scores, member), "audited (optimistic)", None), []
+    pairs = shadow_scores(signals, attack, seeds)
+    pairs = [(s, m) for s, m in pairs if m.any() and not m.all()]
+    if pairs:
+        return Threshold(best_threshold(pairs), "shadows", None), pairs
+    usable = ~np.isnan(scores)
+    for side in (halves, ~halves):
+        here, there = side & usable, ~side & usable
+        if all((part & truth).any() for part in (here, there) for truth in (member, ~member)):
+            return Threshold(best_threshold([(scores[here], member[here])]), "half", there), []
+    return Threshold(best_threshold([(scores[usable], member[usable])]), "audited (optimistic)", None), []
+
+
+def _entry(outcome: Outcome, figures: dict[str, Any], signals: Signals) -> dict[str, Any]:
+    return {
+        "name": outcome.attack.name,
+        "needs": outcome.attack.needs.words(),
+        "queries": signals.target.queries,
+        **figures,
+        "seconds": round(outcome.seconds, 3),
+    }
