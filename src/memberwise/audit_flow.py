@@ -215,6 +215,8 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
         population_shadows=answers_of(shadows.arrays, "population"),
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
         groups=None if dataset.groups is None else dataset.groups[roles.audited],
+        features=dataset.x,
+        population_index=roles.population if len(roles.population) else None,
     )
 
 

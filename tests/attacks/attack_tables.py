@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.special import log_expit
 
@@ -75,6 +77,8 @@ def full_table(rng, records=400, models=8, classes=4, population=300, leak=0.0, 
         population_target=ask(others, nowhere[:1], 0),
         population_shadows=ask(others, nowhere, 0),
         population_labels=others,
+        population_index=np.arange(records, records + population),
+        features=rng.normal(size=(records + population, 3)).astype(np.float32),
     )
     return signals, member
 
@@ -87,11 +91,11 @@ def of_records(signals, rows):
         fields = (answers.log_p[:, rows], answers.log_1mp[:, rows], answers.correct[:, rows])
         return Answers(*fields, vectors, answers.kind)
 
-    return table(
-        part(signals.target),
-        part(signals.shadows),
-        signals.trained_on[:, rows],
-        signals.labels[rows],
-        population_target=signals.population_target,
-        population_shadows=signals.population_shadows,
+    return replace(
+        signals,
+        index=signals.index[rows],
+        labels=signals.labels[rows],
+        target=part(signals.target),
+        shadows=part(signals.shadows),
+        trained_on=signals.trained_on[:, rows],
     )

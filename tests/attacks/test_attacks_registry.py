@@ -38,10 +38,20 @@ TABLE = {
     "lira-online-fixed": (["scores", LABEL, BOTH], "chosen"),
     "lira-offline": (["scores", LABEL, OUT], "chosen"),
     "lira-offline-fixed": (["scores", LABEL, OUT], "chosen"),
+    "lira-online-shrunk": (["scores", LABEL, BOTH], "chosen"),
+    "lira-offline-shrunk": (["scores", LABEL, OUT], "chosen"),
     "rmia-online": (["scores", LABEL, BOTH, "population"], "chosen"),
     "rmia-offline": (["scores", LABEL, OUT, "population"], "chosen"),
     "attack-p": (["scores", LABEL, "population"], 0.9),
+    "attack-r": (["scores", LABEL, OUT], "chosen"),
+    "calibration": (["scores", LABEL, OUT], "chosen"),
+    "base": (["scores", LABEL, OUT], "chosen"),
+    "bavaria": (["scores", LABEL, OUT], "chosen"),
+    "informia": (["scores", LABEL, OUT, "population"], "chosen"),
+    "quantile": (["scores", LABEL, "population", "the records themselves"], 0.0),
 }
+OFFLINE = ("lira-offline", "lira-offline-fixed", "lira-offline-shrunk", "rmia-offline", "attack-r", "calibration")
+ONLINE = ("lira-online", "lira-online-fixed", "lira-online-shrunk", "rmia-online", "base", "bavaria", "informia")
 SEEDS = Seeds(0)
 EVERY = choose(["all"])
 FAST = [attack for attack in EVERY if attack.name != "shokri"]
@@ -114,10 +124,10 @@ def test_two_shadow_models_work_or_give_a_reason():
     signals, _ = full_table(np.random.default_rng(5), 200, models=2, vectors=2)
     outcomes = {outcome.attack.name: outcome for outcome in run_attacks(signals, EVERY, SEEDS)}
     skipped = {name for name, outcome in outcomes.items() if outcome.skipped}
-    assert skipped == {"lira-online", "lira-online-fixed", "lira-offline", "lira-offline-fixed"}
+    assert skipped == {name for name in ATTACKS if name.startswith("lira")} | {"bavaria"}
     assert "too few shadow models" in outcomes["lira-online"].skipped
     for attack in EVERY:
-        for scores, member in shadow_scores(signals, attack, SEEDS):
+        for scores, member in shadow_scores(signals, [attack], SEEDS)[attack.name]:
             assert len(scores) == len(member) == 200
 
 
@@ -145,26 +155,42 @@ def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_t
     trained_on = signals.trained_on.copy()
     trained_on[:, 90:] = 0
     scores = scores_of(replace(signals, trained_on=trained_on), FAST)
-    for name in ("lira-offline", "lira-offline-fixed", "rmia-offline"):
+    for name in OFFLINE:
         assert np.isfinite(scores[name]).all()
-    for name in ("lira-online", "lira-online-fixed", "rmia-online"):
+    for name in ONLINE:
         np.testing.assert_array_equal(np.isnan(scores[name]), np.arange(100) >= 90)
 
 
 def test_shadow_scores_come_from_shadow_models_in_the_targets_place():
     signals, _ = full_table(np.random.default_rng(8), 400, leak=2.0)
-    found = shadow_scores(signals, ATTACKS["loss"], SEEDS, most=4)
+    found = shadow_scores(signals, [ATTACKS["loss"]], SEEDS, most=4)["loss"]
     assert len(found) == 4
     for k, (scores, member) in enumerate(found):
         np.testing.assert_array_equal(member, signals.trained_on[k] == 1)
         np.testing.assert_array_equal(scores, signals.shadows.log_p[k, :, 0])
     surplus = signals.trained_on.copy()
     surplus[:, :50] = 0
-    for scores, member in shadow_scores(replace(signals, trained_on=surplus), ATTACKS["loss"], SEEDS):
+    for scores, member in shadow_scores(replace(signals, trained_on=surplus), [ATTACKS["loss"]], SEEDS)["loss"]:
         assert len(scores) == len(member) == 350, "records nobody trained on are not evaluated"
-    full = shadow_scores(signals, ATTACKS["mentr"], SEEDS)
+    together = shadow_scores(signals, EVERY, SEEDS, most=2)
+    for name in ("shokri", "rmia-offline", "bavaria"):
+        [alone, _] = shadow_scores(signals, [ATTACKS[name]], SEEDS, most=2)[name]
+        np.testing.assert_array_equal(alone[0], together[name][0][0])
+    full = shadow_scores(signals, [ATTACKS["mentr"]], SEEDS)["mentr"]
     assert len(full) == 6, "only six shadow models have full answers"
-    assert shadow_scores(replace(signals, shadows=None), ATTACKS["loss"], SEEDS) == []
+    assert shadow_scores(replace(signals, shadows=None), [ATTACKS["loss"]], SEEDS) == {"loss": []}
+
+
+def test_stand_ins_are_asked_about_a_sample_of_many_records(monkeypatch):
+    signals, _ = full_table(np.random.default_rng(10), 400, leak=2.0)
+    whole = shadow_scores(signals, [ATTACKS["loss"]], SEEDS)["loss"]
+    monkeypatch.setattr("memberwise.attacks.run.STAND_IN_RECORDS", 150)
+    sample, again = (shadow_scores(signals, [ATTACKS["loss"]], SEEDS)["loss"] for _ in range(2))
+    assert len(sample) == 8
+    for (scores, member), (all_scores, all_member), (repeated, _) in zip(sample, whole, again, strict=True):
+        assert len(scores) == 150
+        assert set(zip(scores, member, strict=True)) <= set(zip(all_scores, all_member, strict=True))
+        np.testing.assert_array_equal(scores, repeated)
 
 
 def test_choose_by_name_and_group_in_the_registrys_order():

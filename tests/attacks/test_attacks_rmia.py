@@ -20,7 +20,7 @@ def of_log_p(log_p):
     return Answers(log_p, np.zeros_like(log_p), log_p > -0.5)
 
 
-def double_loop(signals, online, a=0.3):
+def double_loop(signals, online, a=0.3, gamma=1.0):
     """Linear probabilities, one pair at a time; ties, up to rounding, count."""
     x, z = np.exp(signals.target.log_p[0].astype(float)), np.exp(signals.population_target.log_p[0].astype(float))
     shadows_x = np.exp(signals.shadows.log_p.astype(float))
@@ -41,15 +41,23 @@ def double_loop(signals, online, a=0.3):
                 if unseen.any():
                     p_z = shadows_z[unseen, j, q].mean()
                     p_z = p_z if online else ((1 + a) * p_z + (1 - a)) / 2
-                    wins.append(z[j, q] / p_z <= x[i, q] / p_x * (1 + 1e-9))
+                    wins.append(gamma * z[j, q] / p_z <= x[i, q] / p_x * (1 + 1e-9))
             shares.append(np.mean(wins))
         result[i] = np.mean(shares)
     return result
 
 
-@pytest.mark.parametrize("name", ["rmia-online", "rmia-offline"])
+FORMS = [
+    (ATTACKS["rmia-online"].score, {"online": True}),
+    (rmia.online(gamma=2.0), {"online": True, "gamma": 2.0}),
+    (rmia.offline(a=0.3), {"online": False}),
+    (rmia.offline(gamma=1.5, a=0.8), {"online": False, "a": 0.8, "gamma": 1.5}),
+]
+
+
+@pytest.mark.parametrize(("score", "form"), FORMS)
 @pytest.mark.parametrize("queries", [1, 3])
-def test_equals_the_double_loop(name, queries):
+def test_equals_the_double_loop(score, form, queries):
     rng = np.random.default_rng(1)
     signals, _ = full_table(rng, 60, 8, population=50, leak=1.0, queries=queries)
     trained_on = rng.choice([-1, 0, 1], size=(8, 60)).astype(np.int8)
@@ -57,14 +65,16 @@ def test_equals_the_double_loop(name, queries):
     seen = rng.integers(0, 2, (8, 50), np.int8)
     seen[:, 3] = 1  # every shadow model saw it: of no use
     signals = replace(signals, trained_on=trained_on, population_trained_on=seen)
-    expected = double_loop(signals, name == "rmia-online")
-    np.testing.assert_allclose(ATTACKS[name].score(signals, RNG), expected, rtol=1e-12)
+    expected = double_loop(signals, **form)
+    np.testing.assert_allclose(score(signals, RNG), expected, rtol=1e-12)
     assert np.isnan(expected[1])
-    assert np.isnan(expected[0]) == (name == "rmia-online")
+    assert np.isnan(expected[0]) == form["online"]
 
 
-@pytest.mark.parametrize("name", ["rmia-online", "rmia-offline"])
-def test_exact_ties_count(name):
+@pytest.mark.parametrize(
+    ("score", "form"), [*FORMS[:3], (rmia.offline(gamma=2.0, a=1.0), FORMS[3][1] | {"a": 1.0, "gamma": 2.0})]
+)
+def test_exact_ties_count(score, form):
     """Few distinct answers, the same from every shadow model: most ratios are tied with some of the population's."""
     rng = np.random.default_rng(2)
     levels = np.log([0.5, 0.25, 0.125])
@@ -77,9 +87,9 @@ def test_exact_ties_count(name):
         population_target=of_log_p(rng.choice(levels, (1, 40, 1))),
         population_shadows=of_log_p(base_z.repeat(8, 0)),
     )
-    expected = double_loop(signals, name == "rmia-online")
+    expected = double_loop(signals, **form)
     assert len(np.unique(expected)) < 10
-    np.testing.assert_allclose(ATTACKS[name].score(signals, RNG), expected, rtol=1e-12)
+    np.testing.assert_allclose(score(signals, RNG), expected, rtol=1e-12)
 
 
 def test_a_of_one_is_the_out_mean_and_of_zero_half_way_to_one():
@@ -95,9 +105,9 @@ def test_scale_of_the_probabilities_does_not_matter_down_to_1e_minus_300():
         for part in ("target", "shadows", "population_target", "population_shadows")
     }
     tiny = replace(signals, **tiny)
-    np.testing.assert_allclose(rmia.online(tiny, RNG), rmia.online(signals, RNG), atol=1 / 40)
-    np.testing.assert_allclose(rmia.offline(tiny, RNG, a=1.0), rmia.offline(signals, RNG, a=1.0), atol=1 / 40)
-    assert len(np.unique(rmia.online(tiny, RNG))) > 10
+    np.testing.assert_allclose(rmia.online()(tiny, RNG), rmia.online()(signals, RNG), atol=1 / 40)
+    np.testing.assert_allclose(rmia.offline(a=1.0)(tiny, RNG), rmia.offline(a=1.0)(signals, RNG), atol=1 / 40)
+    assert len(np.unique(rmia.online()(tiny, RNG))) > 10
 
 
 def test_close_to_one_nothing_is_lost():

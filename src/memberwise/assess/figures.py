@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks import Attack, Outcome, run_attacks, shadow_scores
+from memberwise.attacks import Attack, Outcome, queries_of, run_attacks, shadow_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Threshold, best_threshold, evaluate, search_threshold
@@ -54,7 +54,10 @@ def attack_figures(
     found: dict[str, Figures] = {}
     skipped: list[dict[str, str]] = []
     halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
-    for outcome in run_attacks(signals, attacks, seeds):
+    outcomes = run_attacks(signals, attacks, seeds)
+    choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
+    on_shadows = shadow_scores(signals, choosing, seeds)
+    for outcome in outcomes:
         name = outcome.attack.name
         if outcome.scores is None:
             skipped.append({"name": name, "reason": str(outcome.skipped)})
@@ -64,14 +67,14 @@ def attack_figures(
         if not (member & scored).any() or not (~member & scored).any():
             skipped.append({"name": name, "reason": "scored records of one side only"})
             continue
-        threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, seeds)
+        threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, on_shadows.get(name, []))
         figures = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold).to_dict()
         found[name] = Figures(outcome.attack, scores, threshold, pairs, _entry(outcome, figures, signals))
     return found, skipped
 
 
 def choose_threshold(
-    attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, seeds: Seeds
+    attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, on_shadows: Pairs
 ) -> tuple[Threshold, Pairs]:
     """Where records are called members, and the shadow models' scores if that was chosen on them."""
     if isinstance(attack.threshold, float):
@@ -80,8 +83,7 @@ def choose_threshold(
         return Threshold(attack.threshold, "shadows" if fixed else attack.threshold_from, None), []
     if attack.threshold == "search":
         return Threshold(search_threshold(scores, member), "audited (optimistic)", None), []
-    pairs = shadow_scores(signals, attack, seeds)
-    pairs = [(s, m) for s, m in pairs if m.any() and not m.all()]
+    pairs = [(s, m) for s, m in on_shadows if m.any() and not m.all()]
     if pairs:
         return Threshold(best_threshold(pairs), "shadows", None), pairs
     usable = ~np.isnan(scores)
@@ -96,7 +98,7 @@ def _entry(outcome: Outcome, figures: dict[str, Any], signals: Signals) -> dict[
     return {
         "name": outcome.attack.name,
         "needs": outcome.attack.needs.words(),
-        "queries": signals.target.queries,
+        "queries": queries_of(outcome.attack, signals),
         **figures,
         "seconds": round(outcome.seconds, 3),
     }

@@ -28,6 +28,7 @@ class Needs:
         shadow_vectors: it reads full answers of shadow models too.
         shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
         population: it needs answers on population records.
+        features: it reads the records themselves, audited ones and the population's.
     """
 
     answers: Literal["labels", "scores", "probabilities", "logits"] = "scores"
@@ -36,6 +37,7 @@ class Needs:
     shadow_vectors: bool = False
     shadows: Literal["none", "out", "in+out"] = "none"
     population: bool = False
+    features: bool = False
 
     def words(self) -> list[str]:
         """The needs in words, as ``result.json`` and ``memberwise list attacks`` state them."""
@@ -43,7 +45,8 @@ class Needs:
         words = [names[self.answers] + (" (full vector)" if self.vectors or self.shadow_vectors else "")]
         words += ["true label"] if self.label else []
         words += {"none": [], "out": ["shadow models (OUT)"], "in+out": ["shadow models (IN and OUT)"]}[self.shadows]
-        return words + (["population"] if self.population else [])
+        words += ["population"] if self.population else []
+        return words + (["the records themselves"] if self.features else [])
 
     def missing(self, signals: Signals) -> str | None:
         """Why the attack cannot run on this table, or None where it can."""
@@ -64,6 +67,8 @@ class Needs:
             return "needs answers on population records, and there are none"
         if self.population and self.shadows != "none" and signals.population_shadows is None:
             return "needs the shadow models' answers on population records, and there are none"
+        if self.features and (signals.features is None or signals.population_index is None):
+            return "needs the records themselves, and the table has only answers about them"
         return None
 
 

@@ -7,10 +7,16 @@ from difflib import get_close_matches
 
 from memberwise.attacks import (
     attack_p,
+    attack_r,
+    base,
+    bavaria,
+    calibration,
     classwise,
     gap,
+    informia,
     lira,
     privacy_risk_score,
+    quantile,
     rmia,
     shokri,
     thresholds,
@@ -42,6 +48,12 @@ ATTACKS = by_name(
         *lira.ATTACKS,
         *rmia.ATTACKS,
         attack_p.ATTACK,
+        attack_r.ATTACK,
+        calibration.ATTACK,
+        base.ATTACK,
+        bavaria.ATTACK,
+        informia.ATTACK,
+        quantile.ATTACK,
     ]
 )
 

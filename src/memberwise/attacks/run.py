@@ -14,6 +14,10 @@ from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Signals
 
+STAND_IN_RECORDS = 10_000
+
+ScoresAndTruth = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -56,20 +60,35 @@ def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[N
     return scores, None
 
 
+def queries_of(attack: Attack, signals: Signals) -> int:
+    """How many questions about one record the attack asks the target; where they differ, about the dearest record."""
+    extra = attack.needs.extra
+    return signals.target.queries if extra is None else int(signals.target.extra[f"{extra}.queries"].max())
+
+
 def shadow_scores(
-    signals: Signals, attack: Attack, seeds: Seeds, most: int = 8
-) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-    """The attack on shadow models in the target's place, of which the truth is known: to choose thresholds on.
+    signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8
+) -> dict[str, list[ScoresAndTruth]]:
+    """Attacks on shadow models in the target's place, of which the truth is known: to choose thresholds on.
+
+    One stand-in at a time meets all attacks, which share its statistics. Of more than ``STAND_IN_RECORDS`` records a
+    random sample is asked for: a threshold needs no more.
 
     Returns:
-        For each of the first ``most`` shadow models that can be attacked: scores ``(r,)`` and membership ``(r,)`` of
-        the records that are evaluated and scored.
+        By attack's name, for each of the first ``most`` shadow models that it can score: scores ``(r,)`` and
+        membership ``(r,)`` of the records that are evaluated and scored.
     """
-    found = []
-    for k in range(min(most, 0 if signals.shadows is None else signals.shadows.models)):
+    found: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
+    if signals.shadows is None or not attacks:
+        return found
+    if signals.records > STAND_IN_RECORDS:
+        rng = seeds.rng("records of stand-ins")
+        signals = signals.of_records(np.sort(rng.choice(signals.records, STAND_IN_RECORDS, replace=False)))
+    for k in range(min(most, len(signals.trained_on))):
         stand_in = in_targets_place(signals, k, seeds.rng("leave one out", k))
-        scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
-        if scores is not None:
-            rows = stand_in.evaluated & ~np.isnan(scores)
-            found.append((scores[rows], stand_in.member[rows]))
+        for attack in attacks:
+            scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
+            if scores is not None:
+                rows = stand_in.evaluated & ~np.isnan(scores)
+                found[attack.name].append((scores[rows], stand_in.member[rows]))
     return found

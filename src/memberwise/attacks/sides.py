@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from memberwise.signals.table import Answers
+from memberwise.signals.table import Answers, Signals
 
 CHUNK_VALUES = 2_000_000
 
@@ -24,6 +24,36 @@ class Moments:
     count: NDArray[np.float64]
     mean: NDArray[np.float64]
     squares: NDArray[np.float64]
+
+
+def inside(signals: Signals) -> Moments:
+    """``Moments`` over the IN models of each record; computed once a table."""
+    return signals.once("moments over IN models", lambda: moments(shadows_of(signals.shadows), signals.is_in))
+
+
+def outside(signals: Signals) -> Moments:
+    """``Moments`` over the OUT models of each record; computed once a table."""
+    return signals.once("moments over OUT models", lambda: moments(shadows_of(signals.shadows), signals.is_out))
+
+
+def log_mean_in(signals: Signals) -> NDArray[np.float64]:
+    """``log_mean_p`` over the IN models of each record; computed once a table."""
+    return signals.once("log mean over IN models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_in))
+
+
+def log_mean_out(signals: Signals) -> NDArray[np.float64]:
+    """``log_mean_p`` over the OUT models of each record; computed once a table."""
+    return signals.once("log mean over OUT models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_out))
+
+
+def log_mean_both(signals: Signals) -> NDArray[np.float64]:
+    """``(n, q)``: log of the mean of the IN models' and of the OUT models' mean p_y; NaN without a model of a side."""
+    return log_mix(np.stack([log_mean_in(signals), log_mean_out(signals)]), np.full((2, 1, 1), 0.5))
+
+
+def has_both_sides(signals: Signals) -> bool:
+    """Whether some record has an IN and an OUT model; attacks with two forms then take the online one for all."""
+    return bool((signals.is_in.any(0) & signals.is_out.any(0)).any())
 
 
 def moments(shadows: Answers, side: NDArray[np.bool_]) -> Moments:

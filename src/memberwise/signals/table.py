@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.training.kind import Kind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Answers:
         vectors: ``(j, n, C)`` full answers (first query) of the first ``j <= m`` models, or None; float32, of saved
             answers float64 where they were saved so.
         kind: what one answer is; "scores" are defended answers that need not sum to 1.
-        extra: what collectors gathered beyond single answers, by name.
+        extra: what collectors gathered beyond single answers, by name, each ``(j,)`` or ``(j, n, ...)`` of the first
+            ``j <= m`` models; under ``NAME.queries`` how many questions were asked about each record, ``(j, n)``.
         saturated: share of true-class scores clipped before the logarithm ("scores" and "probabilities" only).
     """
 
@@ -56,7 +60,8 @@ class Answers:
         """The answers of the models ``keep`` (ascending positions)."""
         full = keep[keep < (0 if self.vectors is None else len(self.vectors))]
         vectors = self.vectors[full] if self.vectors is not None and full.size else None
-        extra = {name: values[keep] for name, values in self.extra.items()}
+        held = {name: keep[keep < len(values)] for name, values in self.extra.items()}
+        extra = {name: self.extra[name][rows] for name, rows in held.items() if rows.size}
         return replace(
             self,
             log_p=self.log_p[keep],
@@ -65,6 +70,28 @@ class Answers:
             vectors=vectors,
             extra=extra,
         )
+
+    def of_records(self, rows: NDArray[np.intp]) -> Answers:
+        """The answers about the records at these positions."""
+        return replace(
+            self,
+            log_p=self.log_p[:, rows],
+            log_1mp=self.log_1mp[:, rows],
+            correct=self.correct[:, rows],
+            vectors=None if self.vectors is None else self.vectors[:, rows],
+            extra={name: values[:, rows] if values.ndim > 1 else values for name, values in self.extra.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A model of the attacker's own: ``answers`` of it (one model, full vectors) about ``(r,)`` records, some members.
+
+    Its records and classes may have nothing to do with the target's.
+    """
+
+    answers: Answers
+    member: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,10 @@ class Signals:
         groups: ``(n,)`` subgroup names, or None.
         known: ``(n,)`` float: 1.0 / 0.0 membership revealed to the attacker, NaN where it is not; or None.
             Revealed records are not evaluated.
+        transfer: another model of which the attacker knows the members, trained on other data; or None.
+        features: ``(N, ...)`` the data themselves by row number (``features[index]`` are the audited records'), as
+            stored; None where only answers are at hand. Held, not copied.
+        population_index: ``(k,)`` row numbers of the population records in the data, or None.
     """
 
     index: NDArray[np.int64]
@@ -99,6 +130,10 @@ class Signals:
     population_trained_on: NDArray[np.int8] | None = None
     groups: NDArray[Any] | None = None
     known: NDArray[np.float64] | None = None
+    transfer: Transfer | None = None
+    features: NDArray[Any] | None = None
+    population_index: NDArray[np.int64] | None = None
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def records(self) -> int:
@@ -113,3 +148,26 @@ class Signals:
     def is_out(self) -> NDArray[np.bool_]:
         """``(m, n)``: the shadow model did not train on the record."""
         return np.asarray(self.trained_on == 0)
+
+    def of_records(self, rows: NDArray[np.intp]) -> Signals:
+        """The table of the audited records at these positions; the population stays."""
+        return replace(
+            self,
+            index=self.index[rows],
+            labels=self.labels[rows],
+            target=self.target.of_records(rows),
+            shadows=None if self.shadows is None else self.shadows.of_records(rows),
+            trained_on=self.trained_on[:, rows],
+            groups=None if self.groups is None else self.groups[rows],
+            known=None if self.known is None else self.known[rows],
+        )
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """What ``compute`` gives, computed when first asked for: statistics of this table that attacks share.
+
+        The name must stand for all that it depends on; a table made from this one starts anew.
+        """
+        if name not in self._found:
+            self._found[name] = compute()
+        found: T = self._found[name]
+        return found

@@ -1,0 +1,47 @@
+"""InfoRMIA: how many nats more than the population's average a record's likelihood ratio says."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.rmia import A, as_if_in_too, population_mean, population_of
+from memberwise.attacks.sides import has_both_sides, log_mean_both, log_mean_out
+from memberwise.signals.table import Signals
+
+
+def informia(a: float = A) -> Score:
+    """log p(x|target)/p(x) - mean over population records z of log p(z|target)/p(z), averaged over queries.
+
+    InfoRMIA replaces RMIA's count of dominated population records by the information gained; the population's plain
+    average is our reading of the paper (arXiv:2510.05582). p(x) and p(z) are RMIA's: online where some record has
+    models on both sides (records that have not: NaN), else offline. HIGHER = MORE LIKELY A MEMBER. Without ties, and
+    needing fewer population records than RMIA; more shadow models make it stronger. Within one target the
+    population's term moves all scores alike: it makes the scores of several targets compare.
+
+    Args:
+        a: in [0, 1], for tables without IN models: p_in is taken to be a p_out + (1 - a); smaller is stronger where
+            the model memorises more.
+    """
+
+    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+        online = has_both_sides(signals)
+        of_x, of_z = log_mean_both(signals) if online else log_mean_out(signals), population_mean(signals)
+        if not online:
+            of_x, of_z = as_if_in_too(of_x, a), as_if_in_too(of_z, a)
+        world = population_of(signals).log_p[0] - of_z
+        usable = ~np.isnan(of_z)
+        average = world.sum(0, where=usable) / np.where(usable.any(0), usable.sum(0), np.nan)
+        return np.asarray((signals.target.log_p[0] - of_x - average).mean(-1))
+
+    return score
+
+
+ATTACK = Attack(
+    name="informia",
+    score=informia(),
+    needs=Needs(shadows="out", population=True),
+    source="InfoRMIA, ICLR 2026 (arXiv:2510.05582)",
+    summary="How much more likely the true class is to the target than to shadow models, beyond the population's mean.",
+)
