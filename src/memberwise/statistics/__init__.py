@@ -1,6 +1,9 @@
 """Statistics: ROC, intervals that hold, thresholds, epsilon bounds, the gate. Pure functions of scores and truth."""
 
 from memberwise.statistics.auc import auc
+from memberwise.statistics.carried import Carried, carry_over, nonmember_scores, threshold_at_fpr
+from memberwise.statistics.clustered import Pairs, tpr_at_no_false_positive, tpr_of_pairs
+from memberwise.statistics.discoveries import conformal_p_values, named_as_members
 from memberwise.statistics.epsilon import EpsilonBound, epsilon_bound, epsilon_of_records
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.evaluate import Evaluation, evaluate
@@ -11,8 +14,11 @@ from memberwise.statistics.intervals import (
     clopper_pearson_upper,
     newcombe_difference,
 )
+from memberwise.statistics.many_runs import many_runs_bound
+from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.roc import Roc, roc, roc_band, tpr_at
+from memberwise.statistics.spread import mean_over_models
 from memberwise.statistics.thresholds import (
     Counts,
     Decision,
@@ -25,12 +31,14 @@ from memberwise.statistics.thresholds import (
 from memberwise.statistics.tpr import TprAtFpr, auto_fprs, tpr_at_fpr
 
 __all__ = [
+    "Carried",
     "Counts",
     "Decision",
     "EpsilonBound",
     "Estimate",
     "Evaluation",
     "GateRule",
+    "Pairs",
     "Roc",
     "Threshold",
     "TprAtFpr",
@@ -38,21 +46,35 @@ __all__ = [
     "auc",
     "auto_fprs",
     "best_threshold",
+    "carry_over",
+    "choose_guesses",
     "clopper_pearson",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "conformal_p_values",
     "count",
     "decide",
     "epsilon_bound",
     "epsilon_of_records",
     "evaluate",
+    "fixed_guesses",
     "judge",
+    "many_runs_bound",
+    "mean_over_models",
+    "named_as_members",
     "newcombe_difference",
+    "nonmember_scores",
+    "one_run_bound",
+    "one_run_epsilon",
+    "one_run_p_value",
     "parse_rule",
     "ppv",
     "roc",
     "roc_band",
     "search_threshold",
+    "threshold_at_fpr",
     "tpr_at",
     "tpr_at_fpr",
+    "tpr_at_no_false_positive",
+    "tpr_of_pairs",
 ]

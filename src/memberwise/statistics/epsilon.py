@@ -59,8 +59,7 @@ def epsilon_bound(
     Raises:
         StudyError: confidence or delta out of range.
     """
-    if not 0.0 <= delta < 1.0:
-        raise StudyError("delta is out of range", expected="a number in [0, 1)", found=repr(delta))
+    check_delta(delta)
     n1, n0 = counts.n_members, counts.n_nonmembers
     value = _bound(counts, confidence, delta)
     most = _bound(Counts(n1, n1, 0, n0), confidence, delta)
@@ -90,6 +89,12 @@ def epsilon_of_records(
     evaluated = ~np.isnan(score) if threshold.evaluated is None else threshold.evaluated & ~np.isnan(score)
     counts = count_evaluated(score, membership(member), Threshold(threshold.value, threshold.chosen_on, evaluated))
     return epsilon_bound(counts, confidence=confidence, delta=delta, basis=DESCRIPTIVE)
+
+
+def check_delta(delta: float) -> None:
+    """StudyError unless delta lies in [0, 1)."""
+    if not 0.0 <= delta < 1.0:
+        raise StudyError("delta is out of range", expected="a number in [0, 1)", found=repr(delta))
 
 
 def _bound(counts: Counts, confidence: float, delta: float) -> float:
