@@ -31,6 +31,7 @@ from memberwise.signals.gather import (
     answers_of,
     describe_job,
     gather,
+    lacking,
 )
 from memberwise.signals.table import Signals
 from memberwise.study import Study
@@ -169,7 +170,8 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     key = block_key(job=describe_job(job), target=prepared.target_hash, **prepared.identity)
     store = folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
-    if arrays is not None:
+    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
+    if arrays is not None and not lacks:
         return arrays, []
     models: Answering = prepared.target or prepared.engine.train([job])
     arrays = collect(models, [job], prepared.asked, vectors=True)
@@ -177,9 +179,11 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
         weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
         folder.write_target(weights, _target_metadata(prepared, arrays))
     store.save(TARGET_BLOCK, key, [-1], arrays)
+    again = "trained" if prepared.target is None else "asked"
+    if lacks:
+        return arrays, [("target-asked-again", f"the target's block held no {lacks}: the same target, {again} again")]
     if problem is None:
         return arrays, []
-    again = "trained" if prepared.target is None else "asked"
     return arrays, [
         ("target-changed", f"the target is not the one of this folder's last run: {again} again ({problem})")
     ]

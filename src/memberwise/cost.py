@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,13 +11,16 @@ from memberwise.assess import Asking
 from memberwise.duration import duration
 from memberwise.errors import StudyError
 from memberwise.prepare import Given, Prepared, prepare
-from memberwise.signals.collect import collect
+from memberwise.signals.collect import collect, collect_extras, serve
 from memberwise.signals.gather import vector_models
 from memberwise.study import Study
+from memberwise.training.answering import Answering, alone
 from memberwise.training.engines import StackEngine
+from memberwise.training.job import Job
 
 CALIBRATION_STEPS = 12
 CALIBRATION_RECORDS = 512
+EXTRA_RECORDS = 64
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,31 @@ def calibrate(prepared: Prepared) -> float:
     trained = prepared.engine.train(short if stacked else short[:1])
     training = time.perf_counter() - begun
     asked = prepared.asked_of_shadows
-    few = replace(asked, **{name: getattr(asked, name)[:CALIBRATION_RECORDS] for name in _ASKED})
+    few = replace(asked, extras=(), **{name: getattr(asked, name)[:CALIBRATION_RECORDS] for name in _ASKED})
     begun = time.perf_counter()
     collect(trained, short[: len(trained)], few, vectors=True)
     asking = time.perf_counter() - begun
     share = _records(asked) / max(1, _records(few))
+    extras = _extra_seconds(prepared, trained, short)
     if not stacked:
-        return (training + asking * share) * models / prepared.plan.threads
+        return (training + asking * share) * models / prepared.plan.threads + extras
     steps = recipe.epochs * recipe.steps_per_epoch(len(prepared.target_job.rows))
     done = recipe.steps_per_epoch(min(rows, len(prepared.target_job.rows)))
-    return (training * steps / done + asking * share) * models / len(block)
+    return (training * steps / done + asking * share) * models / len(block) + extras
+
+
+def _extra_seconds(prepared: Prepared, trained: Answering, jobs: Sequence[Job]) -> float:
+    """Seconds that collectors take on the target and the first shadow models, from a few records and one model."""
+    asked, seconds = prepared.asked_of_shadows, 0.0
+    few = replace(asked, audited=asked.audited[:EXTRA_RECORDS])
+    for collector in asked.extras:
+        begun = time.perf_counter()
+        one = alone(trained, 0)
+        collect_extras(one, serve(one, jobs[:1], few), jobs[:1], replace(few, extras=(collector,)))
+        asked_about = min(len(asked.audited), getattr(collector, "records", len(asked.audited)))
+        models = 1 + min(prepared.study.shadow.count, collector.most_models)
+        seconds += (time.perf_counter() - begun) * models * asked_about / len(few.audited)
+    return seconds
 
 
 _ASKED = ("audited", "population", "test", "background")

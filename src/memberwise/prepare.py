@@ -15,12 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from memberwise._version import __version__
+from memberwise.assess import Asking
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
 from memberwise.defences.output import output_defences
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.seeds import Seeds
-from memberwise.signals.collect import Asked, as_float, query_views
+from memberwise.signals.collect import Asked, as_float
+from memberwise.signals.collectors import collectors
+from memberwise.signals.knowledge import read_transfer
+from memberwise.signals.views import query_views
 from memberwise.study import PlanStudy, Study
 from memberwise.targets.files import check_target_file, load_target
 from memberwise.training.answering import Answering, EstimatorModels, TorchModels
@@ -90,6 +94,8 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
     if study.target.file is not None:
         check_target_file(Path(study.target.file))
     dataset, roles, notes = _records(study, given, seeds)
+    if study.attacks.transfer is not None:
+        read_transfer(Path(study.attacks.transfer))
     model = _model(study, given, dataset)
     device = choose_device(study.run.device)
     _check_recipe(study, model, dataset, roles)
@@ -325,6 +331,7 @@ def _given_target(target: Any, classes: int) -> Answering:
         expected="a trained nn.Module or a fitted scikit-learn classifier",
         found=type(target).__name__,
         fix="an unfitted model goes to model=",
+        collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
     )
 
 

@@ -171,7 +171,12 @@ class PlanStudy(_Part):
 
 
 class AttacksStudy(_Part):
-    """Which attacks, and which one the verdict is about (named before the run)."""
+    """Which attacks, which one the verdict is about (named before the run), and what some of them are given.
+
+    reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
+    transfer: folder of a finished run on other data, from which attacks learn.
+    boundary_queries, boundary_records: questions of the boundary search a record, and how many records it is about.
+    """
 
     use: tuple[str, ...] = ("default",)
     headline: str | None = None
@@ -182,6 +187,10 @@ class StatisticsStudy(_Part):
 
     fpr: str | tuple[float, ...] = "auto"
     confidence: Share = 0.95
+    reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    transfer: str | None = None
+    boundary_queries: Annotated[int, Field(ge=100)] = 1000
+    boundary_records: Positive = 400
     delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
 
     @field_validator("fpr", mode="before")

@@ -16,6 +16,7 @@ from memberwise.assess.notes import notes, upside_down
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
 from memberwise.report.curves import exposed_curves, roc_curves
 from memberwise.seeds import Seeds
+from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
 from memberwise.statistics import GateRule, Verdict, epsilon_of_records, judge
 from memberwise.statistics.thresholds import OPTIMISTIC
@@ -60,6 +61,7 @@ def assess(
         units: ``(n,)`` whose record each is. One record of each, drawn at random, is evaluated: the intervals are
             about independent records, and one person's are not.
     """
+    signals = with_knowledge(signals, member, study.attacks, seeds)
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
     if units is not None:
         evaluated &= one_of_each(units, seeds.rng("one record of each unit"))

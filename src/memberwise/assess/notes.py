@@ -83,8 +83,9 @@ def _not_scored(attacks: list[dict[str, Any]], total: int) -> list[Note]:
     return [
         (
             "records-not-scored",
-            f"{count:,} of {total:,} records could not be scored by {', '.join(names)}: these attacks need shadow "
-            "models that trained on a record, or that did not, and have none there; their figures are about the others",
+            f"{count:,} of {total:,} records could not be scored by {', '.join(names)}: they need shadow "
+            "models that trained on a record, or that did not, and have none there, or (label-only-boundary) ask about "
+            "attacks.boundary_records records only; their figures are about the others",
         )
         for count, names in without.items()
         if count

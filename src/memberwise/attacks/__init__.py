@@ -2,6 +2,6 @@
 
 from memberwise.attacks.attack import Attack, Needs
 from memberwise.attacks.registry import ATTACKS, choose
-from memberwise.attacks.run import Outcome, run_attacks, shadow_scores
+from memberwise.attacks.run import Outcome, queries_of, run_attacks, shadow_scores
 
-__all__ = ["ATTACKS", "Attack", "Needs", "Outcome", "choose", "run_attacks", "shadow_scores"]
+__all__ = ["ATTACKS", "Attack", "Needs", "Outcome", "choose", "queries_of", "run_attacks", "shadow_scores"]

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.signals.collectors import EXTRAS
 from memberwise.signals.table import Signals
 
 Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]
@@ -29,6 +30,9 @@ class Needs:
         shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
         population: it needs answers on population records.
         features: it reads the records themselves, audited ones and the population's.
+        extra: the collector whose answers it reads (see memberwise.signals.collectors), of shadow models too where
+            there are some.
+        known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
 
     answers: Literal["labels", "scores", "probabilities", "logits"] = "scores"
@@ -38,6 +42,9 @@ class Needs:
     shadows: Literal["none", "out", "in+out"] = "none"
     population: bool = False
     features: bool = False
+    extra: str | None = None
+    known: bool = False
+    transfer: bool = False
 
     def words(self) -> list[str]:
         """The needs in words, as ``result.json`` and ``memberwise list attacks`` state them."""
@@ -46,7 +53,10 @@ class Needs:
         words += ["true label"] if self.label else []
         words += {"none": [], "out": ["shadow models (OUT)"], "in+out": ["shadow models (IN and OUT)"]}[self.shadows]
         words += ["population"] if self.population else []
-        return words + (["the records themselves"] if self.features else [])
+        words += ["the records themselves"] if self.features else []
+        words += [EXTRAS[self.extra]] if self.extra else []
+        words += ["revealed members and non-members"] if self.known else []
+        return words + (["a model on other data"] if self.transfer else [])
 
     def missing(self, signals: Signals) -> str | None:
         """Why the attack cannot run on this table, or None where it can."""
@@ -67,6 +77,12 @@ class Needs:
             return "needs answers on population records, and there are none"
         if self.population and self.shadows != "none" and signals.population_shadows is None:
             return "needs the shadow models' answers on population records, and there are none"
+        if self.extra and self.extra not in signals.target.extra:
+            return f"needs {EXTRAS[self.extra]}, and they were not or cannot be had of this target"
+        if self.known and (signals.known is None or not {0.0, 1.0} <= set(signals.known)):
+            return "needs audited records whose membership is revealed to the attacker: --set attacks.reveal=0.5"
+        if self.transfer and signals.transfer is None:
+            return "needs a finished run on other data: --set attacks.transfer=FOLDER"
         if self.features and (signals.features is None or signals.population_index is None):
             return "needs the records themselves, and the table has only answers about them"
         return None
@@ -86,7 +102,7 @@ class Attack:
         threshold: where a record is called a member (score strictly above it): "chosen" maximises balanced accuracy
             on shadow models (else on a random half); "search" is the slides' search over the evaluated records
             (optimistic); a number is the method's own, with the meaning that ``threshold_from`` gives it.
-        threshold_from: where ``threshold`` is a number: "shadows" or "population" if the scores were scaled on them,
+        threshold_from: where ``threshold`` is a number: "shadows", "population", ... if the scores were scaled on them,
             "fixed" if the number needs no data at all.
         default: part of ``--attacks default``.
     """
@@ -97,5 +113,5 @@ class Attack:
     source: str
     summary: str
     threshold: float | Literal["chosen", "search"] = "chosen"
-    threshold_from: Literal["shadows", "population", "fixed"] = "shadows"
+    threshold_from: Literal["shadows", "population", "fixed", "revealed", "random inputs", "transfer"] = "shadows"
     default: bool = True

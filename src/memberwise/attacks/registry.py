@@ -13,8 +13,12 @@ from memberwise.attacks import (
     calibration,
     classwise,
     gap,
+    gradient_norm,
     informia,
+    label_only,
     lira,
+    ml_leaks,
+    nasr,
     privacy_risk_score,
     quantile,
     rmia,
@@ -44,7 +48,8 @@ ATTACKS = by_name(
         top_one.ATTACK,
         top_one.SEARCH,
         privacy_risk_score.ATTACK,
-        shokri.ATTACK,
+        *shokri.ATTACKS,
+        *ml_leaks.ATTACKS,
         *lira.ATTACKS,
         *rmia.ATTACKS,
         attack_p.ATTACK,
@@ -54,6 +59,9 @@ ATTACKS = by_name(
         bavaria.ATTACK,
         informia.ATTACK,
         quantile.ATTACK,
+        nasr.ATTACK,
+        *label_only.ATTACKS,
+        *gradient_norm.ATTACKS,
     ]
 )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import StudyError
+from memberwise.signals.collectors import Access, Collector, collector_key
 from memberwise.signals.read import read_answers
 from memberwise.signals.table import Answers
-from memberwise.training.answering import Answer, Answering, Records, Served
+from memberwise.signals.views import query_views
+from memberwise.training.answering import Answer, Answering, Records, Served, alone
 from memberwise.training.engines import Arrays
 from memberwise.training.job import Job
 
@@ -33,6 +34,7 @@ class Asked:
         defences: output defences between the models and whoever asks; ``key`` is their secret.
         reference: rows of the reference role, for defences which learn.
         rng_seed: seed of what defences learn.
+        extras: collectors, which ask more questions for the attacks that need them.
     """
 
     x: NDArray[Any]
@@ -48,6 +50,7 @@ class Asked:
     key: bytes = b""
     reference: NDArray[np.int64] | None = None
     rng_seed: int = 0
+    extras: tuple[Collector, ...] = ()
 
     def records(self, rows: NDArray[np.int64]) -> Records:
         return as_float(self.x[rows])
@@ -58,11 +61,17 @@ def as_float(x: NDArray[Any]) -> Records:
     return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
 
 
-def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool) -> Arrays:
+def collect(
+    models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool, numbers: Mapping[int, int] | None = None
+) -> Arrays:
     """Everything kept of a block of models; each array's first dimension is the model.
 
     With ``vectors`` full answers on the audited records are kept. Keys ``audited.*`` and ``population.*`` are the
-    fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` are ``(m,)``.
+    fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` are ``(m,)``. What
+    collectors gather is under ``audited.extra.NAME``, and ``extra.NAME`` says with which parameters.
+
+    Args:
+        numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
     """
     served = serve(models, jobs, asked)
     audited = ask_about(served, asked, asked.audited, asked.queries, vectors)
@@ -79,6 +88,7 @@ def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool)
         loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, asked, asked.test, "none", False)
     unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
+    arrays |= collect_extras(models, served, jobs, asked, numbers)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
@@ -87,6 +97,24 @@ def collect(models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool)
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
     }
+
+
+def collect_extras(
+    models: Answering, served: Answering, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
+) -> Arrays:
+    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked."""
+    arrays: Arrays = {}
+    for collector in asked.extras:
+        count = sum(numbers is None or numbers[job.seed] < collector.most_models for job in jobs)
+        if not count:
+            continue
+        arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
+        access = Access(count, served, lambda i: serve(alone(models, i), [jobs[i]], asked), models)
+        extra = collector.collect(access, asked)
+        if extra is not None:
+            arrays[f"audited.extra.{collector.name}"] = extra.values
+            arrays[f"audited.extra.{collector.name}.queries"] = extra.queries
+    return arrays
 
 
 def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:
@@ -131,38 +159,6 @@ def join_records(parts: Sequence[Answers]) -> Answers:
         first.kind,
         saturated=sum(p.saturated * p.records for p in parts) / records,
     )
-
-
-View = Callable[[Records], Records]
-
-
-def query_views(queries: str) -> list[View]:
-    """The queries about a record: itself first, then its augmentations (images only).
-
-    "mirror": the record and its left-right mirror image. "shift18": both, each shifted by at most one pixel in both
-    directions after reflect padding (Carlini et al. 2022, the release's 18 queries).
-
-    Raises:
-        StudyError: unknown name.
-    """
-    if queries == "none":
-        return [lambda x: x]
-    if queries == "mirror":
-        return [lambda x: x, lambda x: x[..., ::-1]]
-    if queries == "shift18":
-        shifts = sorted(((v, h) for v in (0, 1, 2) for h in (0, 1, 2)), key=lambda s: abs(s[0] - 1) + abs(s[1] - 1))
-        return [_shifted(v, h, mirrored) for mirrored in (False, True) for v, h in shifts]
-    raise StudyError(f"unknown queries {queries}", expected="none, mirror or shift18", where="queries")
-
-
-def _shifted(down: int, right: int, mirrored: bool) -> View:
-    def view(x: Records) -> Records:
-        height, width = x.shape[-2:]
-        around = [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)]
-        moved = np.pad(x, around, mode="reflect")[..., down : down + height, right : right + width]
-        return moved[..., ::-1] if mirrored else moved
-
-    return view
 
 
 def _fields(prefix: str, answers: Answers) -> Arrays:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from memberwise.signals.collect import Asked, collect
+from memberwise.signals.collectors import collector_key
 from memberwise.signals.table import Answers
 from memberwise.training.blocks import Arrays, BlockStore, block_key, block_name
 from memberwise.training.engines import Engine
@@ -111,19 +112,34 @@ def _one_block(
     vectors = first < VECTOR_MODELS and first < vector_models(len(asked.audited), asked.classes, VECTOR_MODELS)
     key = block_key(jobs=[describe_job(job) for job in block], vectors=vectors, **identity)
     arrays, problem = store.load(block_name(number), key)
+    if arrays is not None and (lacks := lacking(arrays, asked, first)):
+        arrays, problem = None, f"{store.folder / block_name(number)}.npz holds no {lacks}, which an attack needs"
     if problem is not None:
         result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
     if arrays is not None:
         result.resumed += len(block)
         return arrays
     begun = time.perf_counter()
-    arrays = engine.run(
-        block, partial(collect, asked=asked, vectors=vectors), partial(_tell, progress, first, len(block))
-    )
+    numbers = {job.seed: first + i for i, job in enumerate(block)}
+    asking = partial(collect, asked=asked, vectors=vectors, numbers=numbers)
+    arrays = engine.run(block, asking, partial(_tell, progress, first, len(block)))
     store.save(block_name(number), key, range(first, first + len(block)), arrays)
     result.seconds += time.perf_counter() - begun
     result.trained += len(block)
     return arrays
+
+
+def lacking(arrays: Arrays, asked: Asked, first: int = -1) -> str:
+    """What collectors are to gather and a block does not hold, by name; empty where it holds all.
+
+    ``first``: number of the block's first model, -1 the target.
+    """
+    return ", ".join(
+        f"answers of the collector {collector.name!r} as now asked for"
+        for collector in asked.extras
+        if first < collector.most_models
+        and (arrays.get(f"extra.{collector.name}", [""])[0] != collector_key(collector))
+    )
 
 
 class Jobs(Protocol):
@@ -191,26 +207,29 @@ def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
     """The ``Answers`` under a prefix ("audited", "population") of a block's arrays."""
     if f"{prefix}.log_p" not in arrays:
         return None
+    extra = f"{prefix}.extra."
     return Answers(
         arrays[f"{prefix}.log_p"],
         arrays[f"{prefix}.log_1mp"],
         arrays[f"{prefix}.correct"],
         arrays.get(f"{prefix}.vectors"),
         arrays["kind"][0].item(),
+        extra={name.removeprefix(extra): values for name, values in arrays.items() if name.startswith(extra)},
         saturated=float(arrays["saturated"].mean()),
     )
 
 
 def describe_job(job: Job) -> dict[str, Any]:
     """What a job is, as plain values with its arrays hashed: part of a block's key."""
-    arrays = {"rows": job.rows, "targets": job.targets, "validation": job.validation}
+    arrays = {"rows": job.rows, "targets": job.targets, "validation": job.validation, "reference": job.reference}
     arrays |= {f"init.{name}": value for name, value in (job.init or {}).items()}
     hashed = {
         name: hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         for name, value in arrays.items()
         if value is not None
     }
-    return {**hashed, "seed": job.seed, "recipe": vars(job.recipe), **describe(job.step)}
+    procedure = None if job.procedure is None else describe(job.procedure)
+    return {**hashed, "seed": job.seed, "recipe": vars(job.recipe), **describe(job.step), "procedure": procedure}
 
 
 def _tell(progress: Progress, first: int, size: int, share: float) -> None:

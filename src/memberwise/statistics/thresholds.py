@@ -14,7 +14,9 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson, newcombe_difference
 from memberwise.statistics.sides import Floats, membership, sides, strictly_above
 
-ChosenOn = Literal["shadows", "population", "half", "fixed", "audited (optimistic)"]
+ChosenOn = Literal[
+    "shadows", "population", "half", "fixed", "revealed", "random inputs", "transfer", "audited (optimistic)"
+]
 OPTIMISTIC: ChosenOn = "audited (optimistic)"
 
 # Kaplan's search: 0.0, 0.1, ..., 15.0, as whole numbers over ten so that nothing drifts.

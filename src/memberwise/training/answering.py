@@ -142,6 +142,20 @@ class Served:
         return lambda x: defence.answer(inner, x, state, self.key)
 
 
+def alone(models: Answering, i: int) -> Answering:
+    """The i-th of several models, by itself."""
+    if isinstance(models, TorchModels):
+        params, buffers = ({k: v[i : i + 1] for k, v in part.items()} for part in (models.params, models.buffers))
+        return TorchModels(models.network, params, buffers, models.stacked)
+    if isinstance(models, EstimatorModels):
+        return EstimatorModels(models.estimators[i : i + 1], models.classes)
+    if isinstance(models, FunctionModels):
+        return FunctionModels(models.predicts[i : i + 1], models.kind)
+    if len(models) > 1:
+        raise TypeError(f"{type(models).__name__} cannot be taken apart")
+    return models
+
+
 def kind_of_answers(values: NDArray[Any]) -> Kind:
     """ "probabilities" where every row is non-negative and sums to 1, else "logits"."""
     if values.min() >= 0 and np.allclose(values.sum(-1), 1.0, atol=1e-3):

@@ -69,7 +69,8 @@ def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:
 
 
 def _joined(parts: Sequence[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    """Joined over models; what only the first ones were asked has them alone."""
+    return {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
 
 
 class ProcessEngine:

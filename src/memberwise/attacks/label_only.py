@@ -1,0 +1,98 @@
+"""Label-only attacks: how firmly the right label holds around a record. Nothing but answered labels is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.shokri import balanced_rows, fit_classifier, logistic
+from memberwise.signals.table import Signals
+
+MOST_ROWS = 40_000
+
+
+def augmented(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """On which augmented copies the label is right (Choquette-Choo et al. 2021, section 4.2).
+
+    With shadow models that were asked, too: a logistic regression on the bits, trained on them (up to 20,000 answers
+    a side), gives the probability of "member"; without, the share of right labels. HIGHER = MORE LIKELY A MEMBER.
+    Scores are discrete, so many records tie; the regression tells more of them apart.
+    """
+    own = signals.target.extra["augmented"][0].astype(np.float64)
+    if signals.shadows is None or "augmented" not in signals.shadows.extra:
+        return np.asarray(own.mean(-1))
+    bits = signals.shadows.extra["augmented"]
+    trained_on = signals.trained_on[: len(bits)]
+    rows = balanced_rows(trained_on, np.ones(signals.records, bool), MOST_ROWS, rng)
+    if not rows.size:
+        return np.asarray(own.mean(-1))
+    at = tuple(rows.T)
+    return fit_classifier(logistic, bits[at].astype(np.float64), trained_on[at], rng)(own)
+
+
+def noised(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The share of noised copies with the right label (Choquette-Choo et al. 2021, section 4.3; Li & Zhang 2021).
+
+    HIGHER = MORE LIKELY A MEMBER. Of the strengths of noise that with the best AUC over shadow models is used, or the
+    mean over all of them if that is better there, or if there are no shadow models. More shadow models choose better.
+    """
+    own = _with_mean(signals.target.extra["noised"][:1])[0]
+    aucs = np.array(list(_aucs(signals)))
+    return np.asarray(own[:, aucs.mean(0).argmax() if aucs.size else -1])
+
+
+def _with_mean(shares: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(m, n, s + 1)``: the shares at each strength, then their mean."""
+    wide = shares.astype(np.float64)
+    return np.concatenate([wide, wide.mean(-1, keepdims=True)], axis=-1)
+
+
+def _aucs(signals: Signals) -> Iterator[NDArray[np.float64]]:
+    """``(s + 1,)``: of each shadow model, the AUC at each strength."""
+    shares = None if signals.shadows is None else signals.shadows.extra.get("noised")
+    for k in range(0 if shares is None else len(shares)):
+        inside, outside = signals.is_in[k], signals.is_out[k]
+        if inside.any() and outside.any():
+            used = inside | outside
+            ranks = rankdata(_with_mean(shares[k : k + 1])[0, used], axis=0)[inside[used]].sum(0)
+            yield (ranks / inside.sum() - (inside.sum() + 1) / 2) / outside.sum()
+
+
+def boundary(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The distance to the decision boundary, 0 where the label is wrong (Choquette-Choo et al. 2021; Li & Zhang 2021).
+
+    HIGHER = MORE LIKELY A MEMBER. More questions a record make it stronger. NaN for records that were not asked about.
+    """
+    return np.asarray(signals.target.extra["boundary"][0], np.float64)
+
+
+ATTACKS = [
+    Attack(
+        name="label-only-augment",
+        score=augmented,
+        needs=Needs(answers="labels", extra="augmented"),
+        source="Choquette-Choo et al. 2021",
+        summary="On which augmented copies of a record the answered label is right.",
+        default=False,
+    ),
+    Attack(
+        name="label-only-noise",
+        score=noised,
+        needs=Needs(answers="labels", extra="noised"),
+        source="Choquette-Choo et al. 2021; Li & Zhang 2021",
+        summary="How many noised copies of a record keep the right label.",
+        default=False,
+    ),
+    Attack(
+        name="label-only-boundary",
+        score=boundary,
+        needs=Needs(answers="labels", extra="boundary"),
+        source="Choquette-Choo et al. 2021; Li & Zhang 2021; Chen et al. 2020 (HopSkipJump)",
+        summary="How far a record lies from the decision boundary, by asking for labels alone.",
+        default=False,
+    ),
+]

@@ -1,0 +1,93 @@
+"""ML-Leaks: membership from the few largest probabilities, with one shadow model or none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_classifier, mlp
+from memberwise.attacks.sides import shadows_of
+from memberwise.attacks.thresholds import confidence
+from memberwise.signals.read import log_vectors
+from memberwise.signals.table import Answers, Signals
+
+TOP = 3
+
+
+def top_features(answers: Answers) -> NDArray[np.float64]:
+    """``(n, 3)``: log of the first model's largest probabilities, largest first; filled up with the lowest value.
+
+    Sorted, they mean the same whatever the classes are, and how many there are.
+    """
+    logs = np.sort(np.maximum(log_vectors(answers.of_models(np.array([0])))[0], LOWEST), axis=1)[:, ::-1][:, :TOP]
+    return np.pad(logs, ((0, 0), (0, TOP - logs.shape[1])), constant_values=LOWEST)
+
+
+def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Salem et al. 2019, "ML-Leaks", adversary 1: one shadow model, one classifier for all classes.
+
+    The classifier reads the three largest probabilities (their logarithms, standardised); its probability of "member"
+    is the score, in [0, 1]. HIGHER = MORE LIKELY A MEMBER. Only the first shadow model is used: more change nothing.
+    """
+    shadow = shadows_of(signals.shadows)
+    trained_on = signals.trained_on[:1]
+    rows = balanced_rows(trained_on, np.ones(signals.records, bool), MOST_ROWS, rng)[:, 1]
+    if not rows.size:
+        return np.full(signals.records, np.nan)
+    return fit_classifier(mlp, top_features(shadow)[rows], trained_on[0, rows], rng)(top_features(signals.target))
+
+
+def other_data(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Adversary 2: as adversary 1, but the shadow model is another run's target, trained on other data.
+
+    HIGHER = MORE LIKELY A MEMBER. Stronger the more alike that model overfits.
+    """
+    if signals.transfer is None:
+        raise ValueError("there is no other run to learn from")
+    member = signals.transfer.member.astype(np.int8)
+    rows = balanced_rows(member[None], np.ones(len(member), bool), MOST_ROWS, rng)[:, 1]
+    judge = fit_classifier(mlp, top_features(signals.transfer.answers)[rows], member[rows], rng)
+    return judge(top_features(signals.target))
+
+
+def no_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Adversary 3: the largest probability, less that of the surest tenth of random inputs. No training at all.
+
+    HIGHER = MORE LIKELY A MEMBER; above 0 is called a member. It ranks records as ``confidence`` does. How sure a
+    model is of random inputs depends much on how they are drawn: here uniformly from each feature's range.
+    """
+    return np.asarray(confidence(signals.target, signals.labels)[0] - signals.target.extra["random"][0])
+
+
+SOURCE = "Salem et al. 2019, adversary"
+ATTACKS = [
+    Attack(
+        name="ml-leaks-1",
+        score=one_shadow,
+        needs=Needs(label=False, vectors=True, shadow_vectors=True, shadows="in+out"),
+        source=f"{SOURCE} 1",
+        summary="One classifier on the three largest probabilities, trained on one shadow model.",
+        threshold=0.5,
+    ),
+    Attack(
+        name="ml-leaks-2",
+        score=other_data,
+        needs=Needs(label=False, vectors=True, transfer=True),
+        source=f"{SOURCE} 2",
+        summary="One classifier on the three largest probabilities, trained on a model of other data.",
+        threshold=0.5,
+        threshold_from="transfer",
+        default=False,
+    ),
+    Attack(
+        name="ml-leaks-3",
+        score=no_shadow,
+        needs=Needs(label=False, vectors=True, extra="random"),
+        source=f"{SOURCE} 3",
+        summary="Compares the largest probability with those of random inputs.",
+        threshold=0.0,
+        threshold_from="random inputs",
+        default=False,
+    ),
+]

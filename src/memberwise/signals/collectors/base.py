@@ -1,0 +1,110 @@
+"""What collectors share: they ask a model more than one question about each record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.seeds import Seeds
+
+if TYPE_CHECKING:
+    from memberwise.signals.collect import Asked
+    from memberwise.training.answering import Answering
+
+# Ranges and spreads of the features are read off this many audited records at most.
+SAMPLE = 2_000
+
+
+@dataclass(frozen=True)
+class Access:
+    """The models of one stack, as a collector may have them.
+
+    Attributes:
+        count: the first ``count`` models are asked; the others' answers are thrown away.
+        served: all of them behind the study's output defences: what an attacker gets to ask.
+        alone: ``alone(i)``: the i-th of them behind the same defences, for questions that differ from model to model.
+        models: all of them themselves, weights included: for white-box attacks.
+    """
+
+    count: int
+    served: Answering
+    alone: Callable[[int], Answering]
+    models: Answering
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a collector gathered.
+
+    Attributes:
+        values: ``(count,)``, or by record ``(count, n, ...)`` in the order of ``Asked.audited``; NaN where a record was
+            not asked about.
+        queries: ``(count, n)`` int32, how many questions each model was asked about each record, itself included.
+    """
+
+    values: NDArray[Any]
+    queries: NDArray[np.int32]
+
+
+class Collector(Protocol):
+    """A frozen dataclass: its fields are its parameters, and part of the key under which its answers are kept.
+
+    Attributes:
+        name: as attacks need it (``Needs.extra``).
+        words: what an attacker needs for it, in words.
+        most_models: the target and so many first shadow models are asked: costs are bounded, and thresholds and
+            attack models need no more.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    most_models: ClassVar[int]
+
+    def collect(self, access: Access, asked: Asked) -> Extra | None:
+        """What these models answer, or None where they or the records cannot be asked so."""
+        ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """Range, spread and kind of the features, one number each of a record's shape (of images all are alike).
+
+    Attributes:
+        low, high: smallest and largest value. spread: standard deviation.
+        binary: the feature takes two values only (never of images).
+    """
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    binary: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, asked: Asked) -> Features:
+        """Of the audited records (a sample of them, evenly spaced)."""
+        rows = asked.audited[:: max(1, -(-len(asked.audited) // SAMPLE))]
+        x = asked.records(rows)
+        if is_image(asked):
+            numbers = [np.full(x.shape[1:], value, np.float32) for value in (x.min(), x.max(), x.std())]
+            return cls(*numbers, np.zeros(x.shape[1:], bool))
+        low, high = x.min(0), x.max(0)
+        return cls(low, high, x.std(0), ((x == low) | (x == high)).all(0) & (low < high))
+
+
+def is_image(asked: Asked) -> bool:
+    """Records are images, not rows of a table."""
+    return asked.x.ndim > 2
+
+
+def labels_of(answers: NDArray[Any], kind: str) -> NDArray[np.int64]:
+    """``(m, n)`` answered class numbers: all that a label-only attacker sees."""
+    return np.asarray(answers if kind == "labels" else answers.argmax(-1), np.int64)
+
+
+def random_numbers(asked: Asked, purpose: str, index: int = 0) -> np.random.Generator:
+    """A collector's random numbers: the same for every model, whatever is stacked or chunked."""
+    return Seeds(asked.rng_seed).rng(f"collector:{purpose}", index)

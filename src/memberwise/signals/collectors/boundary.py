@@ -1,0 +1,187 @@
+"""Distance to the decision boundary by labels alone, in the manner of HopSkipJump."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.signals.collectors.base import SAMPLE, Access, Extra, Features, labels_of, random_numbers
+
+if TYPE_CHECKING:
+    from memberwise.signals.collect import Asked
+    from memberwise.training.answering import Answering
+
+Points = NDArray[np.float32]
+# wrong(points, whose) -> (b,): is the label answered about a (b, d) point not the true one of the record it is for?
+Wrong = Callable[[Points, NDArray[np.intp]], NDArray[np.bool_]]
+
+CHUNK_VALUES = 8_000_000
+# Starting points tried: the nearest records of other classes, and random ones.
+NEAREST, RANDOM = 6, 4
+BISECTIONS = 10
+STEPS = 6
+# The first gradient is estimated from so many questions, the t-th from sqrt(t) times as many.
+FIRST_DIRECTIONS = 25
+# How far from the boundary the gradient is probed, as a share of the distance.
+PROBE = 0.02
+
+
+@dataclass(frozen=True)
+class BoundaryDistances:
+    """``values`` is ``(m, n)`` float64: the L2 distance to the nearest point with another label that was found.
+
+    0 where the record itself is misclassified (one question). Otherwise ``queries`` questions a record, no more and no
+    less (but for records of which no starting point is found: they get the largest distance there is). Points stay
+    within the features' range. At most ``records`` audited records, drawn at random, are asked about.
+    """
+
+    queries: int
+    records: int
+
+    name: ClassVar[str] = "boundary"
+    words: ClassVar[str] = "labels of many chosen inputs (boundary search)"
+    most_models: ClassVar[int] = 4
+
+    def collect(self, access: Access, asked: Asked) -> Extra | None:
+        n, width = len(asked.audited), int(np.prod(asked.x.shape[1:]))
+        drawn = np.sort(random_numbers(asked, "boundary records").permutation(n)[: self.records])
+        features, pool = Features.of(asked), asked.audited[:: max(1, -(-n // SAMPLE))]
+        starts = Starts(features.low.ravel(), features.high.ravel(), _flat(asked, pool), asked.y[pool])
+        distances, counts = np.full((access.count, n), np.nan), np.zeros((access.count, n), np.int32)
+        step = max(1, CHUNK_VALUES // (width * max(schedule(self.queries))))
+        for i in range(access.count):
+            model = access.alone(i)
+            for part in np.split(drawn, range(step, len(drawn), step)):
+                rows = asked.audited[part]
+                oracle = Oracle(model, asked.y[rows], asked.x.shape[1:])
+                rngs = [random_numbers(asked, "boundary", int(row)) for row in rows]
+                x = _flat(asked, rows)
+                begin = np.stack([starts.of(*each) for each in zip(x, asked.y[rows], rngs, strict=True)])
+                distances[i, part] = boundary_distances(oracle.wrong, x, begin, starts, self.queries, rngs)
+                counts[i, part] = oracle.counts
+        return Extra(distances, counts)
+
+
+class Oracle:
+    """A model that only says whether a label is wrong, and counts how often it was asked for each record."""
+
+    def __init__(self, model: Answering, labels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+        self.model, self.labels, self.shape = model, labels, shape
+        self.counts = np.zeros(len(labels), np.int32)
+
+    def wrong(self, points: Points, whose: NDArray[np.intp]) -> NDArray[np.bool_]:
+        self.counts += np.bincount(whose, minlength=len(self.labels)).astype(np.int32)
+        answers = self.model.ask(np.ascontiguousarray(points.reshape(-1, *self.shape), np.float32))
+        return np.asarray(labels_of(answers, self.model.kind)[0] != self.labels[whose])
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where searches may begin: the range of the features ``(d,)``, and ``(p, d)`` records with their labels."""
+
+    low: Points
+    high: Points
+    records: Points
+    labels: NDArray[np.int64]
+
+    def of(self, x: Points, label: int, rng: np.random.Generator) -> Points:
+        """``(NEAREST + RANDOM, d)`` points for one record; random ones where there are too few of other classes."""
+        others = self.records[self.labels != label]
+        nearest = others[np.argsort(((others - x) ** 2).sum(1), kind="stable")[:NEAREST]]
+        count = NEAREST + RANDOM - len(nearest)
+        return np.concatenate([nearest, self.low + (self.high - self.low) * rng.random((count, len(x)), np.float32)])
+
+
+def schedule(queries: int) -> list[int]:
+    """Directions of each gradient estimate, such that all questions together are exactly ``queries`` (at least 100)."""
+    left = queries - 1 - NEAREST - RANDOM - BISECTIONS
+    plan: list[int] = []
+    while (size := round(FIRST_DIRECTIONS * (len(plan) + 1) ** 0.5)) + STEPS + BISECTIONS <= left:
+        plan.append(size)
+        left -= size + STEPS + BISECTIONS
+    plan[-1] += left
+    return plan
+
+
+def boundary_distances(
+    wrong: Wrong, x: Points, begin: Points, box: Starts, queries: int, rngs: Sequence[np.random.Generator]
+) -> NDArray[np.float64]:
+    """``(n,)`` L2 distances to the nearest misclassified points found; 0 where the record itself is misclassified.
+
+    Chen, Jordan and Wainwright 2020, "HopSkipJumpAttack", algorithm 2 (L2, untargeted), with numbers of questions
+    fixed beforehand, so that records are searched side by side. More questions make it closer.
+
+    Args:
+        x: ``(n, d)`` records. begin: ``(n, k, d)`` starting points to try. box: range of the features.
+        queries: of each correctly classified record. rngs: one generator a record.
+    """
+    distances = np.zeros(len(x))
+    right = np.flatnonzero(~wrong(x, np.arange(len(x))))
+    k = begin.shape[1]
+    usable = wrong(begin[right].reshape(len(right) * k, -1), np.repeat(right, k)).reshape(-1, k)
+    distances[right] = np.linalg.norm(box.high - box.low)
+    who = right[usable.any(1)]
+    far = np.where(usable, np.linalg.norm(begin[right] - x[right, None], axis=-1), np.inf)[usable.any(1)]
+    best = _bisected(wrong, x, begin[who, far.argmin(1)], who)
+    for t, count in enumerate(schedule(queries)):
+        normal = _normals(wrong, x, best, who, count, box, rngs)
+        step = _distance(best, x[who]) / (t + 1) ** 0.5
+        point = _bisected(wrong, x, _stepped(wrong, best, normal, step, who, box), who)
+        nearer = _distance(point, x[who]) < _distance(best, x[who])
+        best = np.where(nearer[:, None], point, best)
+    distances[who] = _distance(best, x[who])
+    return distances
+
+
+def _bisected(wrong: Wrong, x: Points, point: Points, who: NDArray[np.intp]) -> Points:
+    """Points moved towards their records as long as they stay misclassified, to 2^-10 of the way."""
+    low, high = np.zeros((len(who), 1), np.float32), np.ones((len(who), 1), np.float32)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        hit = wrong(x[who] + middle * (point - x[who]), who)[:, None]
+        low, high = np.where(hit, low, middle), np.where(hit, middle, high)
+    return x[who] + high * (point - x[who])
+
+
+def _normals(
+    wrong: Wrong,
+    x: Points,
+    point: Points,
+    who: NDArray[np.intp],
+    count: int,
+    box: Starts,
+    rngs: Sequence[np.random.Generator],
+) -> Points:
+    """``(w, d)`` unit vectors towards the misclassified side, estimated from ``count`` probes of each point."""
+    if not who.size:
+        return point
+    directions = np.stack([rngs[i].standard_normal((count, x.shape[1]), np.float32) for i in who])
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    reach = (PROBE * _distance(point, x[who]))[:, None, None]
+    probes = np.clip(point[:, None] + reach * directions, box.low, box.high)
+    hit = wrong(probes.reshape(len(who) * count, -1), np.repeat(who, count)).reshape(-1, count)
+    signs = np.where(hit, np.float32(1), np.float32(-1))
+    one_sided = hit.all(1) | ~hit.any(1)
+    signs -= np.where(one_sided, np.float32(0), signs.mean(1))[:, None]
+    normal = np.einsum("wc,wcd->wd", signs, probes - point[:, None])
+    return np.asarray(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def _stepped(wrong: Wrong, point: Points, normal: Points, step: Points, who: NDArray[np.intp], box: Starts) -> Points:
+    """Each point moved along its normal by the largest of a few halvings of the step that keeps it misclassified."""
+    lengths = step[:, None] * np.float32(0.5) ** np.arange(STEPS, dtype=np.float32)
+    tried = np.clip(point[:, None] + lengths[..., None] * normal[:, None], box.low, box.high)
+    hit = wrong(tried.reshape(len(who) * STEPS, -1), np.repeat(who, STEPS)).reshape(-1, STEPS)
+    return np.where(hit.any(1)[:, None], tried[np.arange(len(who)), hit.argmax(1)], point)
+
+
+def _distance(points: Points, x: Points) -> Points:
+    return np.asarray(np.linalg.norm(points - x, axis=1), np.float32)
+
+
+def _flat(asked: Asked, rows: NDArray[np.int64]) -> Points:
+    return asked.records(rows).reshape(len(rows), -1)

@@ -1,0 +1,133 @@
+"""Votes: how often the answered label stays right on altered copies of a record. Labels only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.signals.collectors.base import Access, Extra, Features, is_image, labels_of, random_numbers
+from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
+
+if TYPE_CHECKING:
+    from memberwise.signals.collect import Asked
+
+CHUNK_VALUES = 8_000_000
+SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+DEGREES = (-8.0, -4.0, 4.0, 8.0)
+# Of a table's binary columns, these shares are flipped, each by as many random patterns.
+FLIPPED_SHARES = (0.01, 0.02, 0.05)
+PATTERNS = 6
+# Noise, in standard deviations of a feature; beside it the rate at which each binary column is flipped.
+NOISE = (0.1, 0.2, 0.4, 0.8, 1.6)
+FLIP_RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """Is the label right on 18 fixed copies? ``values`` is ``(m, n, 18)`` bool (of tables 19), the record first.
+
+    Images: the record, shifted by one pixel in four directions, turned by 4 and 8 degrees both ways, and the mirror
+    images of all nine (Choquette-Choo et al. 2021, section 4.2: best at one pixel and 4 degrees; the larger angles
+    are ours). Tables: 1, 2 and 5 % of the binary columns flipped, six patterns each, the same for every record.
+    Tables without binary columns cannot be asked so.
+    """
+
+    name: ClassVar[str] = "augmented"
+    words: ClassVar[str] = "labels of augmented copies (images, or tables with binary columns)"
+    most_models: ClassVar[int] = 16
+
+    def collect(self, access: Access, asked: Asked) -> Extra | None:
+        views = augmentations(asked)
+        if len(views) < 2:
+            return None
+        bits = np.stack(list(right_labels(access, asked, views)), axis=-1)
+        return Extra(bits, np.full(bits.shape[:2], len(views), np.int32))
+
+
+@dataclass(frozen=True)
+class Noised:
+    """How many of ``copies`` noised copies keep the right label, at five strengths? ``(m, n, 5)`` float32 shares.
+
+    Gaussian noise of 0.1 to 1.6 standard deviations of a feature (images: of all pixels, clipped to their range);
+    binary columns are flipped with probability 0.01 to 0.2 instead. The noise is the same for every record and model.
+    """
+
+    copies: int = 20
+
+    name: ClassVar[str] = "noised"
+    words: ClassVar[str] = "labels of noised copies"
+    most_models: ClassVar[int] = 16
+
+    def collect(self, access: Access, asked: Asked) -> Extra | None:
+        views = noises(asked, self.copies)
+        right = right_labels(access, asked, views)
+        shares = np.zeros((access.count, len(asked.audited), len(NOISE)), np.float32)
+        for number, bits in enumerate(right):
+            shares[:, :, number // self.copies] += bits / np.float32(self.copies)
+        return Extra(shares, np.full(shares.shape[:2], len(views), np.int32))
+
+
+def right_labels(access: Access, asked: Asked, views: Sequence[View]) -> Iterator[NDArray[np.bool_]]:
+    """For each view ``(count, n)``: the label answered about it is the record's true one."""
+    step = max(1, CHUNK_VALUES // (len(access.served) * asked.classes + int(np.prod(asked.x.shape[1:]))))
+    for view in views:
+        parts = []
+        for first in range(0, len(asked.audited), step):
+            rows = asked.audited[first : first + step]
+            answers = access.served.ask(np.ascontiguousarray(view(asked.records(rows))))
+            parts.append(labels_of(answers, access.served.kind)[: access.count] == asked.y[rows])
+        yield np.concatenate(parts, axis=1)
+
+
+def augmentations(asked: Asked) -> list[View]:
+    """The record itself and its augmented copies."""
+    if is_image(asked):
+        views: list[View] = [itself, *(partial(shifted, down=v, right=h) for v, h in SHIFTS)]
+        views += [partial(rotated, degrees=angle) for angle in DEGREES]
+        return views + [mirror_of(view) for view in views]
+    features, rng = Features.of(asked), random_numbers(asked, "augmented")
+    columns = np.flatnonzero(features.binary)
+    if not columns.size:
+        return [itself]
+    sizes = [max(1, round(share * columns.size)) for share in FLIPPED_SHARES for _ in range(PATTERNS)]
+    return [itself, *(partial(flipped, features=features, columns=rng.permutation(columns)[:k]) for k in sizes)]
+
+
+def noises(asked: Asked, copies: int) -> list[View]:
+    """``copies`` noised views for each of the strengths, weakest first."""
+    features, rng = Features.of(asked), random_numbers(asked, "noised")
+    normal = rng.standard_normal((copies, *asked.x.shape[1:]), np.float32)
+    uniform = rng.random((copies, *asked.x.shape[1:]), np.float32)
+    bounds = (features.low, features.high) if is_image(asked) else None
+    views: list[View] = []
+    for sigma, rate in zip(NOISE, FLIP_RATES, strict=True):
+        for z, u in zip(normal, uniform, strict=True):
+            shift = np.where(features.binary, 0, np.float32(sigma) * features.spread * z)
+            flips = np.flatnonzero(features.binary & (u < rate)) if features.binary.any() else np.zeros(0, np.intp)
+            views.append(partial(noised, shift=shift, flips=flips, features=features, bounds=bounds))
+    return views
+
+
+def flipped(x: Records, features: Features, columns: NDArray[np.intp]) -> Records:
+    """The other value in these binary columns."""
+    other = x.copy()
+    other[:, columns] = features.low[columns] + features.high[columns] - x[:, columns]
+    return other
+
+
+def noised(
+    x: Records,
+    shift: NDArray[np.float32],
+    flips: NDArray[np.intp],
+    features: Features,
+    bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+) -> Records:
+    moved = x + shift
+    if bounds is not None:
+        return np.clip(moved, *bounds)
+    return flipped(moved, features, flips) if flips.size else moved
