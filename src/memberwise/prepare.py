@@ -36,6 +36,7 @@ from memberwise.training.plan import Plan, choose_device, cores, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
+from memberwise.worst_case import for_worst_case
 
 # Accuracy of shadow models is measured on this many test and background records at most.
 SAMPLE = 2_000
@@ -144,6 +145,7 @@ def _records(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, 
         )
     if wants["train_rows"] is not None and study.target.file is None and given.target is None:
         raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
+    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
     dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
     dataset = encode(dataset, roles.fit_rows)
     check_dataset(dataset)
@@ -261,7 +263,7 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
     """A shadow trains on as many records as the target, or the study is refused."""
     sizes = {len(job.rows) for job in shadows}
     off = max((abs(size - len(target.rows)) for size in sizes), default=0)
-    if off <= roles.slack:
+    if off <= roles.slack or study.data.coins:  # coins are even in the mean only
         return []
     message = (
         f"the target trains on {len(target.rows):,} records, shadow models on {', '.join(map(str, sorted(sizes)))}"

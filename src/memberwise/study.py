@@ -26,7 +26,11 @@ class _Part(BaseModel):
 
 
 class DataStudy(_Part):
-    """Where the records come from and which role they have: a count, a file, or nothing for the default."""
+    """Where the records come from and which role they have: a count, a file, or nothing for the default.
+
+    coins: each audited record is a member of the target by an independent fair coin, drawn here, or, of saved
+    answers, by whoever saved them; epsilon from one run needs that.
+    """
 
     source: str = "digits"
     label: str | None = None
@@ -39,6 +43,7 @@ class DataStudy(_Part):
     reference: Rows = None
     validation: Rows = None
     auxiliary: Rows = None
+    coins: bool = False
 
 
 class TargetStudy(_Part):
@@ -70,6 +75,14 @@ class ModelStudy(_Part):
     options: dict[str, Any] = {}
 
 
+class DefenceStudy(BaseModel):
+    """A training defence by name (or ``file.py:name``) and its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+
 class TrainingStudy(_Part):
     """The recipe, the same for the target and every shadow model."""
 
@@ -88,7 +101,7 @@ class TrainingStudy(_Part):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
     patience: Positive | None = None
-    defence: str | None = None
+    defence: DefenceStudy | None = None
 
     @field_validator("nesterov")
     @classmethod
@@ -118,12 +131,32 @@ class TrainingStudy(_Part):
             raise ValueError("each augmentation once")
         return augment
 
-    @field_validator("defence")
+    @field_validator("defence", mode="before")
     @classmethod
-    def _none_yet(cls, value: Any) -> Any:
-        if value:
-            raise ValueError("no training defence is built in yet: leave it out")
-        return value
+    def _by_name(cls, defence: Any) -> Any:
+        return {"name": defence} if isinstance(defence, str) else defence
+
+
+class CanariesStudy(_Part):
+    """Records made to be remembered, audited in place of the others: the worst case."""
+
+    count: Annotated[int, Field(ge=2)] | None = None
+    kind: Literal["mislabelled", "out-of-distribution", "near-duplicate"] = "mislabelled"
+    source: str | None = None
+
+    @field_validator("count")
+    @classmethod
+    def _even(cls, count: int | None) -> int | None:
+        if count is not None and count % 2:
+            raise ValueError(f"half of the canaries are members, so the count is even: {count - 1} or {count + 1}")
+        return count
+
+    @field_validator("source")
+    @classmethod
+    def _for_its_kind(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source is not None and info.data.get("kind") != "out-of-distribution":
+            raise ValueError('a source goes with kind = "out-of-distribution"')
+        return source
 
 
 class AnswerStudy(BaseModel):
@@ -168,6 +201,7 @@ class PlanStudy(_Part):
     precision: Literal["float32", "bfloat16"] | None = None
     threads: Positive | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
+    compile: bool | None = None
 
 
 class AttacksStudy(_Part):
@@ -180,18 +214,22 @@ class AttacksStudy(_Part):
 
     use: tuple[str, ...] = ("default",)
     headline: str | None = None
-
-
-class StatisticsStudy(_Part):
-    """False-positive rates, confidence of every interval, delta of epsilon."""
-
-    fpr: str | tuple[float, ...] = "auto"
-    confidence: Share = 0.95
     reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     transfer: str | None = None
     boundary_queries: Annotated[int, Field(ge=100)] = 1000
     boundary_records: Positive = 400
+
+
+class StatisticsStudy(_Part):
+    """False-positive rates, confidence of every interval, delta of epsilon.
+
+    targets: so many models, the target among them, are attacked in turn.
+    """
+
+    fpr: str | tuple[float, ...] = "auto"
+    confidence: Share = 0.95
     delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
+    targets: Annotated[int, Field(ge=2)] | None = None
 
     @field_validator("fpr", mode="before")
     @classmethod
@@ -226,6 +264,7 @@ class Study(_Part):
     outputs: OutputsStudy = OutputsStudy()
     model: ModelStudy = ModelStudy()
     training: TrainingStudy = TrainingStudy()
+    canaries: CanariesStudy = CanariesStudy()
     answer: tuple[AnswerStudy, ...] = ()
     shadow: ShadowStudy = ShadowStudy()
     plan: PlanStudy = PlanStudy()
@@ -235,6 +274,15 @@ class Study(_Part):
     gate: GateStudy = GateStudy()
     run: RunStudy = RunStudy()
 
+    @model_validator(mode="after")
+    def _canaries_are_trained_on(self) -> Self:
+        if self.canaries.count and (self.outputs.file or self.target.file or self.shadow.data != "halves"):
+            raise ValueError(
+                "canaries are for a target that is trained here, with shadow.data = \"halves\": "
+                "the target and the shadow models must train on them"
+            )
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ``None`` included."""
         return self.model_dump(mode="json")
@@ -243,7 +291,8 @@ class Study(_Part):
         """All that the models and their signals depend on, but for the number of shadow models."""
         parts = self.to_dict()
         relevant = {
-            name: parts[name] for name in ("data", "target", "outputs", "model", "training", "answer", "queries")
+            name: parts[name]
+            for name in ("data", "target", "outputs", "model", "training", "canaries", "answer", "queries")
         }
         relevant["shadow"] = {"data": self.shadow.data, "allow_size_mismatch": self.shadow.allow_size_mismatch}
         return relevant | {"run": {"seed": self.run.seed}}
