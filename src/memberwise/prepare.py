@@ -18,6 +18,7 @@ from memberwise._version import __version__
 from memberwise.assess import Asking
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
 from memberwise.defences.output import output_defences
+from memberwise.defences.training import defended, find_defence, training_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.seeds import Seeds
@@ -34,7 +35,6 @@ from memberwise.training.job import Job
 from memberwise.training.network import Network
 from memberwise.training.plan import Plan, choose_device, cores, make_plan
 from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
 from memberwise.worst_case import for_worst_case
 
@@ -92,19 +92,18 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
         plan: the plan of the run folder that is continued; the study's own keys come first.
     """
     seeds = Seeds(study.run.seed)
+    study = defended(study)
     if study.target.file is not None:
         check_target_file(Path(study.target.file))
-    dataset, roles, notes = _records(study, given, seeds)
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
+    dataset, roles, notes = _records(study, given, seeds)
     model = _model(study, given, dataset)
     device = choose_device(study.run.device)
     _check_recipe(study, model, dataset, roles)
-    recipe, step = Recipe.of(study.training), Step(study.training.label_smoothing)
-    work = float(len(roles.target_rows)) * study.training.epochs * (1 + study.shadow.count)
-    engine, made, more = _engine(study, plan, model, dataset, device, step, recipe, work)
-    validation = roles.validation if recipe.patience else None
-    target_job = Job(roles.target_rows, step, recipe, seeds.integer("target"), validation=validation)
+    _check_defence(study, model, roles)
+    target_job = _target_job(study, dataset, roles, seeds)
+    engine, made, more = _engine(study, plan, model, dataset, device, target_job)
 
     def shadow_job(k: int) -> Job:
         rows = roles.shadow_rows(k, seeds, study.shadow.data)
@@ -145,8 +144,8 @@ def _records(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, 
         )
     if wants["train_rows"] is not None and study.target.file is None and given.target is None:
         raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
-    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
     dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
+    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
     dataset = encode(dataset, roles.fit_rows)
     check_dataset(dataset)
     notes = [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
@@ -204,15 +203,28 @@ def _check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) ->
         )
 
 
+def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> Job:
+    """How the target is trained; a shadow model's job differs in its rows and its seed alone."""
+    recipe, rows = Recipe.of(study.training), roles.target_rows
+    step, procedure = training_defence(study.training, len(dataset.classes), len(rows))
+    return Job(
+        rows,
+        step,
+        recipe,
+        seeds.integer("target"),
+        validation=roles.validation if recipe.patience else None,
+        reference=roles.reference if len(roles.reference) else None,
+        procedure=procedure,
+    )
+
+
 def _engine(
     study: Study,
     plan: PlanStudy | None,
     model: Model,
     dataset: Dataset,
     device: torch.device,
-    step: Step,
-    recipe: Recipe,
-    work: float,
+    job: Job,
 ) -> tuple[Engine, Plan, list[Note]]:
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
@@ -225,9 +237,31 @@ def _engine(
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = make_plan(wanted, network, tensors, step, recipe, work)
+        work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
+        made = make_plan(wanted, network, tensors, job, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
     return StackEngine(network, tensors, made), made, notes
+
+
+def _check_defence(study: Study, model: Model, roles: Roles) -> None:
+    """Refuse a training defence that this model or these roles cannot have."""
+    if study.training.defence is None:
+        return
+    defence, _ = find_defence(study.training.defence)
+    if model.kind != "module" and (defence.step or defence.procedure):
+        raise StudyError(
+            f"{defence.name} trains networks",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.defence",
+        )
+    for role in defence.roles:
+        if not len(getattr(roles, role)):
+            raise StudyError(
+                f"{defence.name} needs {role} records",
+                expected="records that nobody is audited on, the same for the target and the shadow models",
+                where=f"data.{role}",
+                fix=f"--{role} N|FILE, or data.{role} in the study",
+            )
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
@@ -299,6 +333,7 @@ def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[
         seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
         roles.reference if len(roles.reference) else None,
         study.run.seed,
+        collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
     return asked, replace(asked, test=test)
@@ -333,7 +368,6 @@ def _given_target(target: Any, classes: int) -> Answering:
         expected="a trained nn.Module or a fitted scikit-learn classifier",
         found=type(target).__name__,
         fix="an unfitted model goes to model=",
-        collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
     )
 
 

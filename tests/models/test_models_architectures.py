@@ -15,10 +15,10 @@ from memberwise.models.modules import ARCHITECTURES
 from memberwise.models.wide_resnet import WideBlock
 from memberwise.study import ModelStudy, TrainingStudy
 from memberwise.training.job import Job
-from memberwise.training.loop import make_update, start
 from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step, plain_update
+from memberwise.training.stepper import make_update, start
 
 IMAGES = [name for name, architecture in ARCHITECTURES.items() if architecture.records == "images"]
 TABLES = [name for name in ARCHITECTURES if name not in IMAGES]

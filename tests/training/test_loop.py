@@ -175,8 +175,8 @@ def test_a_step_of_ones_own_and_its_state() -> None:
             losses = functional.cross_entropy(logits, batch.target, reduction="none")
             return (losses * state.own["weight"][batch.ids]).mean(), state._replace(buffers=buffers)
 
-        def after_epoch(self, network, params, state, outputs):  # type: ignore[no-untyped-def]
-            surest = outputs.softmax(-1).amax(-1)
+        def after_epoch(self, network, params, state, epoch):  # type: ignore[no-untyped-def]
+            surest = epoch.outputs.softmax(-1).amax(-1)
             return params, state._replace(own={"weight": 1 - surest, "epochs": state.own["epochs"] + 1})
 
     plain, table, network = jobs(2), data(), Network(mlp, CPU)

@@ -49,7 +49,7 @@ def jobs(count: int) -> list[Job]:
 def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None:
     network, data = Network(Branching, CPU), DataTensors.of(X, Y, 3, CPU)
     with pytest.warns(UserWarning, match=r"one by one.*item"):
-        plan = make_plan(PlanStudy(), network, data, Step(), RECIPE)
+        plan = make_plan(PlanStudy(), network, data, jobs(1)[0])
     assert (plan.stack, plan.stacked) == (1, False)
     models = StackEngine(network, data, plan).train(jobs(1))
     assert models.ask(X[:5]).shape == (1, 5, 3)
@@ -60,7 +60,7 @@ def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **want
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         study = PlanStudy.model_validate(wanted)
-        return make_plan(study, Network(lambda: module, CPU), data, Step(), RECIPE, work)
+        return make_plan(study, Network(lambda: module, CPU), data, jobs(1)[0], work)
 
 
 def test_small_work_takes_the_safest_plan_unmeasured() -> None:

@@ -10,11 +10,12 @@ from torch import nn
 from memberwise.study import TrainingStudy
 from memberwise.training.dense import DenseUpdate, dense_layers
 from memberwise.training.job import Job
-from memberwise.training.loop import make_update, start, train_stack
+from memberwise.training.loop import train_stack
 from memberwise.training.network import Network
 from memberwise.training.randomness import step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, Step
+from memberwise.training.stepper import make_update, start
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def test_the_written_out_step_is_the_general_one(masked: bool, smoothing: float,
         target = torch.from_numpy(rng.dirichlet(np.ones(5), (4, 24)).astype(np.float32))
     batch = Batch(DATA.records(ids), target, ids, mask, torch.zeros(4))
     keys = torch.stack([step_keys(k, 1)[0] for k in range(4)])
-    general, losses, _ = make_update(jobs[0], network, True, masked)(params, state, batch, keys)
+    general, losses, _ = make_update(jobs[0], network, True)(params, state, batch, keys)
     written, same, _ = DenseUpdate(network, step, torch.float32)(params, state, batch, keys)
     torch.testing.assert_close(same, losses, rtol=1e-5, atol=1e-6)
     assert list(written) == list(params)
@@ -56,7 +57,7 @@ def test_the_written_out_step_is_the_general_one(masked: bool, smoothing: float,
         """Plain training which the written-out step must not take, for torch's own autocast as the yardstick."""
 
     yardstick = [Job(job.rows, General(smoothing), job.recipe, job.seed) for job in jobs]
-    autocast, _, _ = make_update(yardstick[0], in_half, True, masked)(params, state, batch, keys)
+    autocast, _, _ = make_update(yardstick[0], in_half, True)(params, state, batch, keys)
     for name, value in general.items():
         assert half[name].dtype is torch.float32
         error, usual = ((g[name] - value).norm() / value.norm() for g in (half, autocast))

@@ -9,10 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn import functional
 
 from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import fold, uniform
 from memberwise.training.step import Batch, State, Step
+
+Layers = list[tuple[str, nn.Module]]
 
 
 class DenseUpdate:
@@ -27,53 +30,79 @@ class DenseUpdate:
 
     def __call__(self, params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
         weights = {name: value.to(self.precision) for name, value in params.items()}
-        h = batch.x.flatten(2).to(self.precision)
-        kept: list[Tensor] = []  # what the backward pass needs of each layer, in order
-        drops = 0
-        for name, layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                kept.append(h)
-                h = _linear(h, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-            elif isinstance(layer, nn.Dropout):
-                drops += 1
-                mask = _dropout_mask(keys, drops, h, layer.p)
-                kept.append(mask)
-                h = h * mask
-            else:
-                h = torch.relu_(h) if isinstance(layer, nn.ReLU) else torch.tanh_(h)
-                kept.append(h)
-        losses, g = self._loss(h.float(), batch)
-        gradient: Tensors = {}
-        g = g.to(self.precision)
-        for i in range(len(self.layers) - 1, -1, -1):
-            (name, layer), saved = self.layers[i], kept[i]
-            if isinstance(layer, nn.Linear):
-                gradient[f"{name}.weight"] = torch.bmm(g.transpose(1, 2), saved).float()
-                if layer.bias is not None:
-                    gradient[f"{name}.bias"] = g.sum(1).float()
-                g = torch.bmm(g, weights[f"{name}.weight"]) if i else g
-            elif isinstance(layer, nn.Dropout):
-                g = g * saved
-            else:
-                g = g * (saved > 0) if isinstance(layer, nn.ReLU) else g * (1 - saved * saved)
-        return {name: gradient[name] for name in params}, losses, state
-
-    def _loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of each model ``(m,)`` and its gradient by the logits ``(m, batch, classes)``."""
-        target = batch.target
-        if target.dim() == 2:
-            target = torch.zeros_like(logits).scatter_(2, target.unsqueeze(-1), 1.0)
-        if self.smoothing:
-            target = target * (1 - self.smoothing) + self.smoothing / logits.shape[-1]
-        log_p = torch.log_softmax(logits, -1)
-        losses, g = -(target * log_p).sum(-1), log_p.exp() * target.sum(-1, keepdim=True) - target
-        if batch.mask is None:
-            return losses.mean(1), g / logits.shape[1]
-        count = batch.mask.sum(1, keepdim=True).clamp(min=1)
-        return (losses * batch.mask / count).sum(1), g * (batch.mask / count).unsqueeze(-1)
+        masks = dropout_masks(self.layers, keys, batch.x.shape[1], weights)
+        x = batch.x.flatten(2).to(self.precision)
+        gradient, losses = dense_gradient(self.layers, weights, x, batch.target, batch.mask, masks, self.smoothing)
+        return {name: gradient[name].float() for name in params}, losses, state
 
 
-def dense_layers(network: Network) -> list[tuple[str, nn.Module]] | None:
+def dense_gradient(
+    layers: Layers, weights: Tensors, x: Tensor, target: Tensor, mask: Tensor | None, masks: list[Tensor], smooth: float
+) -> tuple[Tensors, Tensor]:
+    """Gradient of each model's mean loss and the losses ``(m,)``; products in the weights' precision.
+
+    Args:
+        x: ``(m, batch, features)``; target: ``(m, batch)`` or ``(m, batch, classes)``; mask: ``(m, batch)`` or None.
+        masks: scaled dropout masks, one for each dropout layer.
+    """
+    h, drops = x, iter(masks)
+    kept: list[Tensor] = []  # what the backward pass needs of each layer, in order
+    for name, layer in layers:
+        if isinstance(layer, nn.Linear):
+            kept.append(h)
+            h = _linear(h, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        elif isinstance(layer, nn.Dropout):
+            kept.append(next(drops))
+            h = h * kept[-1]
+        else:
+            h = torch.relu(h) if isinstance(layer, nn.ReLU) else torch.tanh(h)
+            kept.append(h)
+    losses, g = _loss(h.float(), target, mask, smooth)
+    gradient: Tensors = {}
+    g = g.to(x.dtype)
+    for i in range(len(layers) - 1, -1, -1):
+        (name, layer), saved = layers[i], kept[i]
+        if isinstance(layer, nn.Linear):
+            gradient[f"{name}.weight"] = torch.bmm(g.transpose(1, 2), saved)
+            if layer.bias is not None:
+                gradient[f"{name}.bias"] = g.sum(1)
+            g = torch.bmm(g, weights[f"{name}.weight"]) if i else g
+        elif isinstance(layer, nn.Dropout):
+            g = g * saved
+        else:
+            g = g * (saved > 0) if isinstance(layer, nn.ReLU) else g * (1 - saved * saved)
+    return gradient, losses
+
+
+def _loss(logits: Tensor, target: Tensor, mask: Tensor | None, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of each model ``(m,)`` and its gradient by the logits ``(m, batch, classes)``."""
+    if target.dim() == 2:
+        target = functional.one_hot(target, logits.shape[-1]).to(logits.dtype)
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / logits.shape[-1]
+    log_p = torch.log_softmax(logits, -1)
+    losses, g = -(target * log_p).sum(-1), log_p.exp() * target.sum(-1, keepdim=True) - target
+    if mask is None:
+        return losses.mean(1), g / logits.shape[1]
+    count = mask.sum(1, keepdim=True).clamp(min=1)
+    return (losses * mask / count).sum(1), g * (mask / count).unsqueeze(-1)
+
+
+def dropout_masks(layers: Layers, keys: Tensor, batch: int, weights: Tensors) -> list[Tensor]:
+    """The masks which KeyedDropout would draw, already scaled, ``(m, batch, width)``, one for each dropout layer."""
+    masks: list[Tensor] = []
+    width, dtype = 0, torch.float32
+    for name, layer in layers:
+        if isinstance(layer, nn.Linear):
+            width, dtype = layer.out_features, weights[f"{name}.weight"].dtype
+        elif isinstance(layer, nn.Dropout):
+            call, shape = len(masks) + 1, (batch, width)
+            keep = vmap(lambda key, call=call, shape=shape: uniform(fold(key, call), shape))(keys) >= layer.p
+            masks.append(keep.to(dtype) / (1.0 - layer.p))
+    return masks
+
+
+def dense_layers(network: Network) -> Layers | None:
     """The layers of a plain fully connected network with their names, or None for any other module."""
     module = network.module
     if type(module) is not nn.Sequential or any(True for _ in module.buffers()):
@@ -97,10 +126,3 @@ def _linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if bias is None:
         return torch.bmm(h, weight.transpose(1, 2))
     return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
-
-
-def _dropout_mask(keys: Tensor, call: int, h: Tensor, p: float) -> Tensor:
-    """The mask which KeyedDropout would draw, already scaled, ``(m, batch, width)``."""
-    shape = tuple(h.shape[1:])
-    keep = vmap(lambda key: uniform(fold(key, call), shape))(keys) >= p
-    return keep.to(h.dtype) / (1.0 - p)

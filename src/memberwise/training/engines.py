@@ -18,6 +18,7 @@ from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
 from memberwise.training.network import Network
 from memberwise.training.plan import Plan, threads_of
+from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
 
 Arrays = dict[str, NDArray[Any]]
@@ -50,8 +51,13 @@ class StackEngine:
         self.block = plan.stack + plan.stack % 2
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
+        if jobs[0].procedure is not None:
+            return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
+        return self._train_stack(jobs, tick)
+
+    def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         with threads_of(self.plan.threads):
-            trained = train_stack(jobs, self.network, self.data, self.plan.stacked, tick)
+            trained = train_stack(jobs, self.network, self.data, self.plan.stacked, tick, self.plan.compile)
         return TorchModels(self.network, trained.params, trained.buffers, self.plan.stacked)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:

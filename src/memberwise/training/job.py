@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,25 @@ from numpy.typing import NDArray
 from memberwise.training.network import Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
+
+
+class Trained(Protocol):
+    """One trained model, as a procedure meets it."""
+
+    def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """``(n, classes)`` float32 answers in evaluation mode about rows of the data."""
+        ...
+
+
+class Procedure(Protocol):
+    """A defence that trains several models to release one (distillation, ensembles).
+
+    It yields lists of jobs and is sent the models they made; it returns the one that is released. The engine runs the
+    procedures of all models of a block side by side, so that one stage of all of them is trained as one stack. The
+    jobs of a stage share step, recipe and validation rows; they carry no procedure themselves.
+    """
+
+    def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained]: ...
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,8 @@ class Job:
         targets: ``(n,)`` class numbers or ``(n, classes)`` soft labels instead of the data's labels, or None.
         init: parameters to begin from instead of a fresh initialisation, or None.
         validation: ``(v,)`` row numbers of the data on which training is stopped early, where the recipe has patience.
+        reference: ``(r,)`` row numbers of the defender's extra data, the same for the target and shadow models.
+        procedure: how several models are trained to release one, instead of one training with ``step``; or None.
     """
 
     rows: NDArray[np.int64]
@@ -33,6 +56,8 @@ class Job:
     targets: NDArray[np.float32] | NDArray[np.int64] | None = None
     init: dict[str, NDArray[np.float32]] | None = None
     validation: NDArray[np.int64] | None = None
+    reference: NDArray[np.int64] | None = None
+    procedure: Procedure | None = None
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,20 @@ import torch
 from memberwise.errors import StudyError
 from memberwise.study import PlanStudy
 from memberwise.training.blocks import write_atomically
+from memberwise.training.compiled import can_compile, takes_compiled
+from memberwise.training.feed import Feed
 from memberwise.training.job import Job
-from memberwise.training.loop import make_update, start
 from memberwise.training.network import Network
-from memberwise.training.recipe import Recipe
-from memberwise.training.step import Batch, Step
+from memberwise.training.step import describe
+from memberwise.training.stepper import make_stepper
 from memberwise.training.tensors import DataTensors
 
 # Stacked parameters, gradients and optimiser state may take this much memory.
 STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}
 # Below this much arithmetic in all, measuring would cost more than it could save.
 WORTH_MEASURING = 4e12
+# Compiling takes some 10 seconds; with less to do it could not earn them back.
+WORTH_COMPILING = 1e13
 # A candidate must beat the first by this much, so that noise does not choose.
 MARGIN = 1.15
 SECONDS = 0.6
@@ -37,12 +40,16 @@ SECONDS = 0.6
 
 @dataclass(frozen=True)
 class Plan:
-    """How models are trained: ``stack`` at once, in ``precision`` and ``memory_format``, on ``threads`` threads."""
+    """How models are trained: ``stack`` at once, in ``precision`` and ``memory_format``, on ``threads`` threads.
+
+    ``compile``: their step is compiled, where a compiled one is built for it.
+    """
 
     stack: int
     precision: str = "float32"
     threads: int = 1
     memory_format: str = "contiguous"
+    compile: bool = False
     stacked: bool = True
 
     def to_study(self) -> PlanStudy:
@@ -69,9 +76,7 @@ def cores() -> int:
     return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
-def make_plan(
-    wanted: PlanStudy, network: Network, data: DataTensors, step: Step, recipe: Recipe, work: float = 0.0
-) -> Plan:
+def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
     """The plan for a network: what the study fixes; else the fastest of at most three candidates, measured.
 
     The choice is remembered for the machine and the network, so that the same study gets the same plan again. Where
@@ -81,18 +86,21 @@ def make_plan(
         UserWarning: the module cannot be stacked; the message names the operation in the way.
     """
     threads = wanted.threads or cores()
-    obstacle = why_not_stackable(network, data, step, recipe) if step.stackable else "the training step says so"
+    obstacle = why_not_stackable(network, data, job) if job.step.stackable else "the training step says so"
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
-    options = [_filled(plan, wanted) for plan in candidates(network, threads, obstacle is None)]
-    options = list(dict.fromkeys(options))
     flops = 6.0 * network.parameters * work
+    plans = candidates(network, threads, obstacle is None)
+    last = plans[-1]
+    if flops >= WORTH_COMPILING and takes_compiled(job, last.network(network)) and can_compile(network.device):
+        plans.append(replace(last, compile=True))
+    options = list(dict.fromkeys(_filled(plan, wanted) for plan in plans))
     if len(options) == 1 or flops < WORTH_MEASURING:
         return options[0]
-    remembered = _Memory(network, data, recipe, options)
+    remembered = _Memory(network, data, job, options)
     plan = remembered.read()
     if plan is None:
-        plan = measured(options, network, data, step, recipe)
+        plan = measured(options, network, data, job)
         remembered.write(plan)
     return plan
 
@@ -127,47 +135,30 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return any(check() for check in checks)
 
 
-def measured(options: list[Plan], network: Network, data: DataTensors, step: Step, recipe: Recipe) -> Plan:
+def measured(options: list[Plan], network: Network, data: DataTensors, job: Job) -> Plan:
     """The candidate with the most models a second; a later one must be clearly faster than the first."""
-    rates = [1.0 / seconds_per_model_step(plan, network, data, step, recipe) for plan in options]
+    rates = [1.0 / seconds_per_model_step(plan, network, data, job) for plan in options]
     best = int(np.argmax(rates))
     return options[best] if rates[best] > MARGIN * rates[0] else options[0]
 
 
-def seconds_per_model_step(plan: Plan, network: Network, data: DataTensors, step: Step, recipe: Recipe) -> float:
+def seconds_per_model_step(plan: Plan, network: Network, data: DataTensors, job: Job) -> float:
     """Best of a few short timings of real steps on real records, optimiser included."""
-    rng = np.random.default_rng(0)
-    rows = min(len(data.y), 4 * recipe.batch_size)
-    jobs = [Job(rng.permutation(len(data.y))[:rows].astype(np.int64), step, recipe, k) for k in range(plan.stack)]
+    rows = job.rows[: 2 * job.recipe.batch_size]
+    jobs = [replace(job, rows=rows, targets=None, init=None, seed=k) for k in range(plan.stack)]
     under = plan.network(network)
     with threads_of(plan.threads):
-        params, state = start(jobs, under)
-        leaves = [torch.nn.Parameter(value) for value in params.values()]
-        optimiser = recipe.optimiser(leaves)
-        update = make_update(jobs[0], under, plan.stacked)
-        keys = torch.zeros(plan.stack, dtype=torch.long, device=under.device)
-        ids = torch.from_numpy(np.stack([job.rows[: recipe.batch_size] for job in jobs])).to(under.device)
-
-        def one() -> None:
-            batch = Batch(data.records(ids), data.y[ids], ids, None, torch.zeros(plan.stack, device=under.device))
-            values = {name: leaf.data for name, leaf in zip(params, leaves, strict=True)}
-            gradient, _, _ = update(values, state, batch, keys)
-            for leaf, name in zip(leaves, params, strict=True):
-                leaf.grad = gradient[name]
-            optimiser.step()
-
-        return _best_time(one, under.device) / plan.stack
+        batch, keys = next(Feed(jobs, under, data).epoch(0))
+        models = make_stepper(jobs, under, plan.stacked, plan.compile)
+        return _best_time(lambda: models.step(batch, keys, 0.0), under.device) / plan.stack
 
 
-def why_not_stackable(network: Network, data: DataTensors, step: Step, recipe: Recipe) -> str | None:
+def why_not_stackable(network: Network, data: DataTensors, job: Job) -> str | None:
     """Try one step of two stacked models on two records; the operation in the way, or None."""
-    job = Job(np.arange(2), step, recipe, seed=0)
-    rows = torch.zeros((2, 2), dtype=torch.long, device=network.device)
-    batch = Batch(data.records(rows), data.y[rows], rows, None, torch.zeros(2, device=network.device))
+    tiny = replace(job, rows=job.rows[:2], targets=None, init=None, seed=0)
     try:
-        params, state = start([job, job], network)
-        keys = torch.zeros(2, dtype=torch.long, device=network.device)
-        make_update(job, network, stacked=True)(params, state, batch, keys)
+        batch, keys = next(Feed([tiny, tiny], network, data).epoch(0))
+        make_stepper([tiny, tiny], network, stacked=True).step(batch, keys, 0.0)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         return str(error).strip().split("\n")[0][:200]
     return None
@@ -190,11 +181,12 @@ class threads_of:
 class _Memory:
     """Plans chosen earlier on this machine, in the user's cache; without a cache they are measured again."""
 
-    def __init__(self, network: Network, data: DataTensors, recipe: Recipe, options: list[Plan]) -> None:
+    def __init__(self, network: Network, data: DataTensors, job: Job, options: list[Plan]) -> None:
         about: dict[str, Any] = {
             "machine": [platform.processor(), platform.machine(), os.cpu_count(), torch.__version__],
             "device": torch.cuda.get_device_name() if network.device.type == "cuda" else "cpu",
-            "network": [str(network.module), list(data.shape), recipe.batch_size, recipe.optimizer],
+            "network": [str(network.module), list(data.shape), job.recipe.batch_size, job.recipe.optimizer],
+            "step": str(describe(job.step)),
             "options": [asdict(plan) for plan in options],
         }
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
@@ -221,7 +213,7 @@ def _filled(plan: Plan, wanted: PlanStudy) -> Plan:
     return replace(plan, stacked=plan.stacked and plan.stack > 1) if plan.stacked else replace(plan, stack=1)
 
 
-def _best_time(call: Callable[[], None], device: torch.device) -> float:
+def _best_time(call: Callable[[], object], device: torch.device) -> float:
     def timed(times: int) -> float:
         begun = time.perf_counter()
         for _ in range(times):

@@ -6,7 +6,6 @@ and what it must remember between steps is in ``State.own``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn import functional
 
+from memberwise.entrypoint import code_hash
 from memberwise.training.network import Network, Tensors
 
 
@@ -26,7 +26,9 @@ class Batch(NamedTuple):
         ids: ``(batch,)`` positions among the rows this model trains on.
         mask: ``(batch,)`` 1.0 for real records, 0.0 for padding; None where there is no padding.
         epoch: number of the epoch, from 0.
-        reference: a batch of the reference role, for steps whose ``needs`` name it.
+        reference: ``inner`` batches of the reference role, records and labels ``(inner, batch, ...)``, for steps whose
+            ``needs`` name it.
+        members: ``inner`` further batches of the model's own rows, likewise.
     """
 
     x: Tensor
@@ -35,6 +37,25 @@ class Batch(NamedTuple):
     mask: Tensor | None
     epoch: Tensor
     reference: tuple[Tensor, Tensor] | None = None
+    members: tuple[Tensor, Tensor] | None = None
+
+
+class Epoch(NamedTuple):
+    """What a step is told after an epoch, about the rows its model trains on.
+
+    Attributes:
+        number: number of the epoch, from 0.
+        outputs: ``(rows, classes)`` float32 logits in evaluation mode; None unless ``needs`` name "outputs".
+        target: ``(rows,)`` class numbers or ``(rows, classes)`` soft labels.
+        mask: ``(rows,)`` 1.0 for real rows, 0.0 for padding; None where there is no padding.
+        key: randomness of this epoch.
+    """
+
+    number: Tensor
+    outputs: Tensor | None
+    target: Tensor
+    mask: Tensor | None
+    key: Tensor
 
 
 class State(NamedTuple):
@@ -44,20 +65,21 @@ class State(NamedTuple):
     own: dict[str, Tensor]
 
 
-Evaluate = Callable[[], Tensor]
-
-
 class Step:
     """Plain training by cross-entropy, and the base of every training defence.
 
     Attributes:
-        needs: what the engine must bring: "reference" (batches of the reference role), "outputs" (the model's own
-            answers on its own training rows, for ``after_epoch``).
+        needs: what the engine must bring: "reference" (batches of the reference role), "members" (further batches of
+            the model's own rows), "outputs" (its answers on its own rows, for ``after_epoch``).
+        inner: how many batches of "reference" and "members" each step gets.
+        poisson: batches are drawn by Poisson sampling: their sizes vary, and ``mask`` tells which records are real.
         couples_rows: a record's gradient depends on the other records of its batch (DP-SGD then cannot be used).
         stackable: False where the step cannot run under ``vmap``.
     """
 
     needs: frozenset[str] = frozenset()
+    inner: int = 1
+    poisson: bool = False
     couples_rows = False
     stackable = True
 
@@ -91,15 +113,17 @@ class Step:
         gradient, (loss, after) = grad_and_value(objective, has_aux=True)(params)
         return gradient, loss, after
 
-    def after_epoch(
-        self, network: Network, params: Tensors, state: State, outputs: Tensor | None
-    ) -> tuple[Tensors, State]:
-        """Called after each epoch; ``outputs`` are ``(rows, classes)`` logits where ``needs`` name them."""
+    def after_epoch(self, network: Network, params: Tensors, state: State, epoch: Epoch) -> tuple[Tensors, State]:
+        """Called after each epoch: parameters and state to go on with."""
         return params, state
 
     @property
     def watches_epochs(self) -> bool:
         return type(self).after_epoch is not Step.after_epoch
+
+    @property
+    def has_own_update(self) -> bool:
+        return type(self).update is not Step.update
 
 
 def plain_update(
@@ -116,6 +140,7 @@ def plain_update(
     )
 
 
-def describe(step: Step) -> dict[str, Any]:
-    """What identifies a step in a block's key."""
-    return {"step": f"{type(step).__module__}.{type(step).__qualname__}", **vars(step)}
+def describe(step: object) -> dict[str, Any]:
+    """What identifies a step (or a procedure) in a block's key: its class, the code of that, its parameters."""
+    name = f"{type(step).__module__}.{type(step).__qualname__}"
+    return {"step": name, "code": code_hash(type(step)), **vars(step)}

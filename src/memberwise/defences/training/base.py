@@ -1,0 +1,65 @@
+"""What a training defence is: a way to train, with what it asks for and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from memberwise.training.job import Procedure
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+
+
+class Options(BaseModel):
+    """Parameters of a defence; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a defence may know about the training it changes.
+
+    Attributes:
+        classes: number of classes; rows: records the target trains on.
+        recipe: epochs, batches, optimiser; label_smoothing: ``training.label_smoothing``.
+    """
+
+    classes: int
+    rows: int
+    recipe: Recipe
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingDefence:
+    """One training defence; exactly what differs from plain training is given.
+
+    Attributes:
+        options: its parameters, with their defaults.
+        summary: one plain sentence; source: paper, section or equation.
+        step: the training step that replaces the plain one.
+        procedure: trains several models to release one.
+        settings: study keys it sets ("training.weight_decay", say), from the options and the study's values.
+        answer: output defences that belong to it, as in the study's ``answer`` list; they come first there.
+        roles: records it cannot do without: "reference", "validation".
+        guarantee: what is proved about it.
+        raises_leakage: known to make models give away more; kept as a comparison.
+        grid: options worth trying, from the weakest to the strongest, for the frontier.
+    """
+
+    name: str
+    options: type[Options]
+    summary: str
+    source: str
+    step: Callable[[Any, Fit], Step] | None = None
+    procedure: Callable[[Any, Fit], Procedure] | None = None
+    settings: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
+    answer: Callable[[Any], list[dict[str, Any]]] | None = None
+    roles: tuple[str, ...] = ()
+    guarantee: str = "none"
+    raises_leakage: bool = False
+    grid: tuple[dict[str, Any], ...] = ({},)

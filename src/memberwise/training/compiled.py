@@ -1,0 +1,105 @@
+"""The step of a stack of fully connected networks with SGD, compiled: small operations and the update are fused.
+
+A step of a small batch is bound by memory, not by its matrix products: parameters, momentum and their bfloat16 copies
+are read and written once here, which takes a compiler (torch.compile, which needs a C++ compiler on a CPU).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memberwise.errors import TrainingError
+from memberwise.training.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
+from memberwise.training.job import Job
+from memberwise.training.network import Network, Tensors
+from memberwise.training.step import Batch, State
+
+
+class CompiledStepper:
+    """Plain SGD (momentum, Nesterov, weight decay) on a dense stack; see ``stepper.Stepper``.
+
+    The usual batch goes through compiled code, batches of another size (the last of an epoch) through the same code
+    as it is written. Parameters and momentum are float32, products are in ``network.precision``.
+    """
+
+    def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
+        self.job, self.precision, self.state = job, network.precision, state
+        self.layers = dense_layers(network) or []
+        self._params = {name: value.contiguous() for name, value in params.items()}
+        self._momentum = {name: torch.zeros_like(value) for name, value in params.items()}
+        self._copies = {name: value.to(self.precision) for name, value in params.items()}
+        self._compiled: Callable[..., Tensor] = self._compile
+
+    @property
+    def params(self) -> Tensors:
+        return self._params
+
+    def set_params(self, params: Tensors) -> None:
+        for name, value in self._params.items():
+            value.copy_(params[name])
+            self._copies[name].copy_(value)
+
+    @torch.no_grad()
+    def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        recipe = self.job.recipe
+        usual = batch.mask is None and batch.x.shape[1] == recipe.batch_size
+        masks = dropout_masks(self.layers, keys, batch.x.shape[1], self._copies)
+        x = batch.x.flatten(2).to(self.precision)
+        arguments = (x, batch.target, batch.mask, masks, torch.tensor(rate, device=x.device))
+        return self._compiled(*arguments) if usual else self._advance(*arguments)
+
+    def _compile(self, *arguments: Any) -> Tensor:
+        """Compile and take the first step."""
+        compiled = torch.compile(self._advance, dynamic=False, fullgraph=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+                losses = compiled(*arguments)
+        except RuntimeError as error:  # what torch.compile raises is one
+            raise TrainingError(
+                "the training step could not be compiled",
+                found=str(error).strip().split("\n")[0],
+                fix="install a C++ compiler (g++), or --set plan.compile=false",
+            ) from error
+        self._compiled = compiled
+        return losses
+
+    def _advance(self, x: Tensor, target: Tensor, mask: Tensor | None, masks: list[Tensor], rate: Tensor) -> Tensor:
+        recipe = self.job.recipe
+        gradient, losses = dense_gradient(
+            self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
+        )
+        for name, value in self._params.items():
+            change = gradient[name].float()
+            if recipe.weight_decay:
+                change = change + recipe.weight_decay * value
+            if recipe.momentum:
+                momentum = self._momentum[name]
+                momentum.mul_(recipe.momentum).add_(change)
+                change = change + recipe.momentum * momentum if recipe.nesterov else momentum
+            value.sub_(rate * change)
+            self._copies[name].copy_(value)
+        return losses
+
+
+def takes_compiled(job: Job, network: Network) -> bool:
+    """There is a compiled step for this job: plain training of a dense network by SGD without clipping."""
+    plain = job.recipe.optimizer == "sgd" and job.recipe.clip_norm is None
+    return plain and takes_dense(network, job.step)
+
+
+def can_compile(device: Any) -> bool:
+    """A compiler is there."""
+    if device.type == "cuda":
+        return True
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        return bool(get_cpp_compiler())
+    except Exception:
+        return False

@@ -1,0 +1,106 @@
+"""Run the procedures of many models side by side, so that one stage of all of them is trained as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from memberwise.errors import TrainingError
+from memberwise.training.answering import TorchModels
+from memberwise.training.job import Job, Trained
+from memberwise.training.loop import Tick
+from memberwise.training.tensors import DataTensors
+
+# Rows asked at once.
+CHUNK = 4096
+TrainStage = Callable[[Sequence[Job], Tick | None], TorchModels]
+
+
+class TrainedModel:
+    """One model of a stack that was trained in a stage (see ``training.job.Trained``)."""
+
+    def __init__(self, stack: TorchModels, place: int, data: DataTensors) -> None:
+        params = {name: value[place : place + 1] for name, value in stack.params.items()}
+        buffers = {name: value[place : place + 1] for name, value in stack.buffers.items()}
+        self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked), data
+
+    def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        parts = []
+        for first in range(0, len(rows), CHUNK):
+            x = self.data.records(torch.from_numpy(rows[first : first + CHUNK]).to(self.data.x.device))
+            parts.append(self.alone.ask(x.cpu().numpy())[0])
+        joined: NDArray[np.float32] = np.concatenate(parts).astype(np.float32)
+        return joined
+
+
+def run_procedures(
+    jobs: Sequence[Job], train: TrainStage, data: DataTensors, most: int, tick: Tick | None = None
+) -> TorchModels:
+    """The released models of jobs whose procedures run side by side.
+
+    Args:
+        train: trains a stage's jobs as one stack.
+        most: models in one stack; a stage with more is trained in several.
+
+    Raises:
+        TrainingError: the procedures do not take the same stages.
+    """
+    running = [_procedure(job).fit(job) for job in jobs]
+    stages, released = 0, list[Trained]()
+    asked: list[list[Job]] = [next(game) for game in running]
+    while not released:
+        wanted = [job for part in asked for job in part]
+        made: list[Trained] = []
+        for first in range(0, len(wanted), most):
+            stack = train(wanted[first : first + most], None)
+            made += [TrainedModel(stack, place, data) for place in range(len(stack))]
+        stages += 1
+        if tick is not None:
+            tick(1 - 0.5**stages)  # how many stages there will be is the procedure's secret
+        asked, released = _next_stage(running, asked, made)
+    if tick is not None:
+        tick(1.0)
+    return _joined(released)
+
+
+def _procedure(job: Job) -> Any:
+    if job.procedure is None:
+        raise ValueError("this job has no procedure")
+    return job.procedure
+
+
+def _next_stage(
+    running: Sequence[Any], asked: Sequence[list[Job]], made: Sequence[Trained]
+) -> tuple[list[list[Job]], list[Trained]]:
+    """Send each procedure the models it asked for: what all ask for next, or what all release."""
+    following: list[list[Job]] = []
+    released: list[Trained] = []
+    first = 0
+    for game, part in zip(running, asked, strict=True):
+        try:
+            following.append(game.send(list(made[first : first + len(part)])))
+        except StopIteration as end:
+            released.append(end.value)
+        first += len(part)
+    if following and released:
+        raise TrainingError(
+            "a training procedure ends for some models while it goes on for others",
+            expected="as many stages for every model",
+            where="training.defence",
+        )
+    return following, released
+
+
+def _joined(models: Sequence[Trained]) -> TorchModels:
+    """Models of any stacks as one stack."""
+    alone = [model.alone for model in models if isinstance(model, TrainedModel)]
+    if len(alone) != len(models):
+        raise TrainingError("a training procedure releases one of the models it was sent", where="training.defence")
+    first = alone[0]
+    params = {name: torch.cat([model.params[name] for model in alone]) for name in first.params}
+    buffers = {name: torch.cat([model.buffers[name] for model in alone]) for name in first.buffers}
+    return TorchModels(first.network, params, buffers, first.stacked)

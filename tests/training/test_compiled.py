@@ -1,0 +1,61 @@
+"""The compiled step trains the models which the written-out step and torch's optimiser train."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from memberwise.study import TrainingStudy
+from memberwise.training.compiled import can_compile, takes_compiled
+from memberwise.training.job import Job
+from memberwise.training.loop import train_stack
+from memberwise.training.network import Network
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(1)
+DATA = DataTensors.of(RNG.normal(size=(300, 20)).astype(np.float32), RNG.integers(0, 5, 300), 5, CPU)
+needs_compiler = pytest.mark.skipif(not can_compile(CPU), reason="there is no C++ compiler here")
+
+
+def network() -> Network:
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 5))
+
+    return Network(make, CPU).computing(torch.bfloat16, torch.contiguous_format)
+
+
+def jobs(**recipe: object) -> list[Job]:
+    settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.02, **recipe}))
+    return [Job(np.random.default_rng(k).permutation(300)[:150], Step(0.1), settings, k) for k in range(3)]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "recipe", [{"nesterov": True, "weight_decay": 0.01}, {"momentum": 0.0, "learning_rate": 0.2}], ids=["all", "plain"]
+)
+def test_compiled_or_not_the_same_models(recipe: dict[str, object]) -> None:
+    """150 records in batches of 32: the last batch is smaller and goes through the code as written."""
+    eager = train_stack(jobs(**recipe), network(), DATA)
+    compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
+    for name, value in eager.params.items():
+        assert compiled.params[name].dtype is torch.float32
+        # Both round products to bfloat16 (8 bits), at different places.
+        torch.testing.assert_close(compiled.params[name], value, rtol=0.02, atol=2e-3)
+    np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)
+    assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
+
+
+def test_what_has_no_compiled_step() -> None:
+    class Other(Step):
+        pass
+
+    plain = jobs()[0]
+    assert takes_compiled(plain, network())
+    assert not takes_compiled(jobs(optimizer="adam")[0], network())
+    assert not takes_compiled(jobs(clip_norm=1.0)[0], network())
+    assert not takes_compiled(Job(plain.rows, Other(), plain.recipe, 0), network())
