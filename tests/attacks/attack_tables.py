@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import log_expit
 
 from memberwise.signals.read import read_answers
-from memberwise.signals.table import Answers, Signals
+from memberwise.signals.table import Answers, Signals, Transfer
 
 
 def paired(models, records, rng):
@@ -80,7 +80,31 @@ def full_table(rng, records=400, models=8, classes=4, population=300, leak=0.0, 
         population_index=np.arange(records, records + population),
         features=rng.normal(size=(records + population, 3)).astype(np.float32),
     )
-    return signals, member
+    target, shadows = (
+        replace(answers, extra=extras(rng, inside, leak))
+        for answers, inside in ((signals.target, member[None]), (signals.shadows, trained_on[:vectors]))
+    )
+    own = rng.permutation(120) < 60
+    transfer = Transfer(read_answers(3 * rng.normal(size=(1, 120, 1, 3)), np.zeros(120, int), "logits"), own)
+    transfer.answers.vectors[0, own, 0] += 3 * leak
+    return replace(signals, target=target, shadows=shadows, transfer=transfer), member
+
+
+def extras(rng, inside, leak):
+    """What collectors give of models that trained on some records (m, n); members' answers are firmer by ``leak``."""
+
+    def firm(*shape):
+        return rng.normal(size=(*inside.shape, *shape)) + 0.5 * leak * inside.reshape(*inside.shape, *(1,) * len(shape))
+
+    found = {
+        "augmented": firm(8) > -0.5,
+        "noised": (firm(5, 20) > 0.1 * np.arange(5)[:, None]).mean(-1).astype(np.float32),
+        "boundary": np.maximum(1 + firm(), 0),
+        "gradient": np.exp(-firm(2)).astype(np.float32),
+    }
+    asked = {"augmented": 8, "noised": 100, "boundary": 1000, "gradient": 1, "random": 1}
+    counts = {f"{name}.queries": np.full(inside.shape, count, np.int32) for name, count in asked.items()}
+    return found | counts | {"random": np.full(len(inside), 0.5)}
 
 
 def of_records(signals, rows):
@@ -89,7 +113,8 @@ def of_records(signals, rows):
     def part(answers):
         vectors = None if answers.vectors is None else answers.vectors[:, rows]
         fields = (answers.log_p[:, rows], answers.log_1mp[:, rows], answers.correct[:, rows])
-        return Answers(*fields, vectors, answers.kind)
+        extra = {name: values[:, rows] if values.ndim > 1 else values for name, values in answers.extra.items()}
+        return Answers(*fields, vectors, answers.kind, extra)
 
     return replace(
         signals,

@@ -53,8 +53,9 @@ def _with_mean(shares: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _aucs(signals: Signals) -> Iterator[NDArray[np.float64]]:
     """``(s + 1,)``: of each shadow model, the AUC at each strength."""
-    shares = None if signals.shadows is None else signals.shadows.extra.get("noised")
-    for k in range(0 if shares is None else len(shares)):
+    extra = {} if signals.shadows is None else signals.shadows.extra
+    shares = extra.get("noised", np.zeros((0, 0, 0)))
+    for k in range(len(shares)):
         inside, outside = signals.is_in[k], signals.is_out[k]
         if inside.any() and outside.any():
             used = inside | outside

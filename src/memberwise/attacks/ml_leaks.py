@@ -15,13 +15,13 @@ from memberwise.signals.table import Answers, Signals
 TOP = 3
 
 
-def top_features(answers: Answers) -> NDArray[np.float64]:
-    """``(n, 3)``: log of the first model's largest probabilities, largest first; filled up with the lowest value.
+def top_features(answers: Answers, most: int = TOP) -> NDArray[np.float64]:
+    """``(n, most)``: log of the first model's largest probabilities, largest first; fewer where there are two classes.
 
-    Sorted, they mean the same whatever the classes are, and how many there are.
+    Sorted, they mean the same whatever the classes are.
     """
-    logs = np.sort(np.maximum(log_vectors(answers.of_models(np.array([0])))[0], LOWEST), axis=1)[:, ::-1][:, :TOP]
-    return np.pad(logs, ((0, 0), (0, TOP - logs.shape[1])), constant_values=LOWEST)
+    logs = np.maximum(log_vectors(answers.of_models(np.array([0])))[0], LOWEST)
+    return np.sort(logs, axis=1)[:, ::-1][:, :most]
 
 
 def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -47,8 +47,10 @@ def other_data(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
         raise ValueError("there is no other run to learn from")
     member = signals.transfer.member.astype(np.int8)
     rows = balanced_rows(member[None], np.ones(len(member), bool), MOST_ROWS, rng)[:, 1]
-    judge = fit_classifier(mlp, top_features(signals.transfer.answers)[rows], member[rows], rng)
-    return judge(top_features(signals.target))
+    own = top_features(signals.target)
+    theirs = top_features(signals.transfer.answers, own.shape[1])
+    judge = fit_classifier(mlp, theirs[rows], member[rows], rng)
+    return judge(own[:, : theirs.shape[1]])
 
 
 def no_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -51,14 +51,14 @@ def _trained(inputs: NDArray[np.float32], member: NDArray[np.float64], rng: np.r
     # Members and non-members weigh alike, however many of each were revealed.
     weight = torch.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     for _ in range(EPOCHS):
-        for rows in torch.from_numpy(rng.permutation(len(x))).split(BATCH):
+        for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
             optimiser.zero_grad()
             binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows], weight[rows]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
 
     def log_odds(values: NDArray[np.float32]) -> NDArray[np.float64]:
         with torch.no_grad():
-            parts = [network(part)[:, 0].double().numpy() for part in torch.from_numpy(values).split(4096)]
+            parts = [network(part)[:, 0].double().numpy() for part in torch.split(torch.from_numpy(values), 4096)]
         return np.concatenate(parts)
 
     return log_odds

@@ -89,8 +89,8 @@ class Features:
         rows = asked.audited[:: max(1, -(-len(asked.audited) // SAMPLE))]
         x = asked.records(rows)
         if is_image(asked):
-            numbers = [np.full(x.shape[1:], value, np.float32) for value in (x.min(), x.max(), x.std())]
-            return cls(*numbers, np.zeros(x.shape[1:], bool))
+            low, high, spread = (np.full(x.shape[1:], value, np.float32) for value in (x.min(), x.max(), x.std()))
+            return cls(low, high, spread, np.zeros(x.shape[1:], bool))
         low, high = x.min(0), x.max(0)
         return cls(low, high, x.std(0), ((x == low) | (x == high)).all(0) & (low < high))
 

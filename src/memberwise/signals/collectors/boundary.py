@@ -74,6 +74,8 @@ class Oracle:
         self.counts = np.zeros(len(labels), np.int32)
 
     def wrong(self, points: Points, whose: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if not len(points):
+            return np.zeros(0, bool)
         self.counts += np.bincount(whose, minlength=len(self.labels)).astype(np.int32)
         answers = self.model.ask(np.ascontiguousarray(points.reshape(-1, *self.shape), np.float32))
         return np.asarray(labels_of(answers, self.model.kind)[0] != self.labels[whose])
@@ -122,10 +124,12 @@ def boundary_distances(
     distances = np.zeros(len(x))
     right = np.flatnonzero(~wrong(x, np.arange(len(x))))
     k = begin.shape[1]
-    usable = wrong(begin[right].reshape(len(right) * k, -1), np.repeat(right, k)).reshape(-1, k)
+    usable: NDArray[np.bool_] = wrong(begin[right].reshape(len(right) * k, -1), np.repeat(right, k)).reshape(-1, k)
     distances[right] = np.linalg.norm(box.high - box.low)
     who = right[usable.any(1)]
     far = np.where(usable, np.linalg.norm(begin[right] - x[right, None], axis=-1), np.inf)[usable.any(1)]
+    if not who.size:
+        return distances
     best = _bisected(wrong, x, begin[who, far.argmin(1)], who)
     for t, count in enumerate(schedule(queries)):
         normal = _normals(wrong, x, best, who, count, box, rngs)
@@ -157,8 +161,6 @@ def _normals(
     rngs: Sequence[np.random.Generator],
 ) -> Points:
     """``(w, d)`` unit vectors towards the misclassified side, estimated from ``count`` probes of each point."""
-    if not who.size:
-        return point
     directions = np.stack([rngs[i].standard_normal((count, x.shape[1]), np.float32) for i in who])
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     reach = (PROBE * _distance(point, x[who]))[:, None, None]
@@ -173,10 +175,10 @@ def _normals(
 
 def _stepped(wrong: Wrong, point: Points, normal: Points, step: Points, who: NDArray[np.intp], box: Starts) -> Points:
     """Each point moved along its normal by the largest of a few halvings of the step that keeps it misclassified."""
-    lengths = step[:, None] * np.float32(0.5) ** np.arange(STEPS, dtype=np.float32)
+    lengths = step[:, None] * np.ldexp(np.float32(1), -np.arange(STEPS, dtype=np.int32))
     tried = np.clip(point[:, None] + lengths[..., None] * normal[:, None], box.low, box.high)
-    hit = wrong(tried.reshape(len(who) * STEPS, -1), np.repeat(who, STEPS)).reshape(-1, STEPS)
-    return np.where(hit.any(1)[:, None], tried[np.arange(len(who)), hit.argmax(1)], point)
+    hit: NDArray[np.bool_] = wrong(tried.reshape(len(who) * STEPS, -1), np.repeat(who, STEPS)).reshape(-1, STEPS)
+    return np.where(hit.any(1, keepdims=True), tried[np.arange(len(who)), hit.argmax(1)], point)
 
 
 def _distance(points: Points, x: Points) -> Points:

@@ -129,5 +129,5 @@ def noised(
 ) -> Records:
     moved = x + shift
     if bounds is not None:
-        return np.clip(moved, *bounds)
+        return np.asarray(np.clip(moved, *bounds), np.float32)
     return flipped(moved, features, flips) if flips.size else moved

@@ -1,0 +1,56 @@
+"""Small models with known answers, and what they are asked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memberwise.signals.collect import Asked, collect_extras
+
+
+class Linear:
+    """Two classes with the boundary w.x + b = 0; counts the records it is asked about."""
+
+    kind = "logits"
+
+    def __init__(self, w, b):
+        self.w, self.b, self.asked = w, b, 0
+
+    def __len__(self):
+        return 1
+
+    def ask(self, x):
+        self.asked += len(x)
+        z = x.reshape(len(x), -1) @ self.w + self.b
+        return np.stack([-z, z], -1)[None]
+
+    def margin(self, x):
+        return (x.reshape(len(x), -1) @ self.w + self.b) / np.linalg.norm(self.w)
+
+
+class LabelsOf:
+    """The same model, of which only labels are answered."""
+
+    kind = "labels"
+
+    def __init__(self, model):
+        self.model = model
+
+    def __len__(self):
+        return 1
+
+    def ask(self, x):
+        return self.model.ask(x).argmax(-1)
+
+
+def asked_about(x, y, *extras, classes=2, seed=0):
+    """Every record audited, nothing else."""
+    rows, none = np.arange(len(x)), np.zeros(0, np.int64)
+    return Asked(x, y, classes, rows, none, none, none, rng_seed=seed, extras=extras)
+
+
+class Job:
+    seed = 1
+
+
+def gather_extras(model, asked, models=1):
+    return collect_extras(model, model, [Job()] * models, asked)
