@@ -35,6 +35,7 @@ def finish(
         headline=assessment.headline,
         attacks=assessment.attacks,
         epsilon=assessment.epsilon,
+        beyond=assessment.beyond,
         skipped=assessment.skipped,
         records=assessment.records,
         verdict=assessment.verdict.to_dict(),

@@ -6,6 +6,7 @@ import pytest
 
 from memberwise.errors import StudyError
 from memberwise.statistics import GateRule, judge, parse_rule
+from memberwise.statistics.epsilon import DESCRIPTIVE
 
 
 def figure(low, high, **more):
@@ -57,8 +58,9 @@ def test_rules_are_read(text, rule):
         ("", "cannot be read"),
         (":auc>0.6", "cannot be read"),
         ("accuracy>0.6", "unknown metric, accuracy"),
-        ("epsilon>1", "epsilon cannot be gated on"),
-        ("loss:epsilon > 1", "epsilon cannot be gated on"),
+        ("loss:epsilon > 1", "not of loss alone"),
+        ("epsilon@0.1>1", "takes no @"),
+        ("epsilon>-1", "always is"),
     ],
 )
 def test_malformed_rules_teach_the_grammar(text, message):
@@ -129,6 +131,21 @@ def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
     assert judge([kept, open_], attacks, "loss").passed is None
     verdict = judge([kept, kept], attacks, "loss")
     assert verdict.to_dict() == {"gate": "auc>0.6; auc>0.6", "passed": True, "reason": verdict.reason}
+
+
+def bound(value, basis="one-run coins"):
+    return {"value": value, "confidence": 0.95, "delta": 1e-5, "method": "m", "basis": basis}
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "passed"),
+    [(bound(1.2), False), (bound(1.0, "many runs"), None), (bound(9.0, DESCRIPTIVE), None), (None, None)],
+)
+def test_a_lower_bound_on_epsilon_can_only_fail(epsilon, passed):
+    verdict = judge([parse_rule("epsilon>1")], [], "loss", epsilon)
+    assert verdict.passed is passed
+    assert ("1.2" in verdict.reason) == (passed is False)
+    assert judge([parse_rule("epsilon>=1")], [], "loss", bound(1.0)).passed is False
 
 
 def test_without_rules_nothing_is_judged():

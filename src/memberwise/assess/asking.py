@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memberwise.assess.epsilon import bounds_epsilon
 from memberwise.attacks import ATTACKS, Attack, choose
 from memberwise.errors import StudyError
 from memberwise.statistics import GateRule, auto_fprs, parse_rule
@@ -27,9 +28,12 @@ class Asking:
         """Attacks and gate rules of a study, plus those which rules and headline name.
 
         Raises:
-            StudyError: an unknown attack, a malformed rule.
+            StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, or more targets
+                than models.
         """
         rules = [parse_rule(text) for text in study.gate.rules]
+        _check_epsilon(rules, study)
+        _check_targets(study)
         named = [rule.attack for rule in rules if rule.attack is not None]
         named += [study.attacks.headline] if study.attacks.headline else []
         for name in named:
@@ -48,6 +52,30 @@ class Asking:
         asked = study.statistics.fpr
         chosen = auto_fprs(nonmembers) if isinstance(asked, str) else asked
         return sorted({*chosen, *(rule.fpr for rule in self.rules if rule.fpr is not None)}, reverse=True)
+
+
+def _check_epsilon(rules: Sequence[GateRule], study: Study) -> None:
+    asked = [rule.text for rule in rules if rule.metric == "epsilon"]
+    if asked and not bounds_epsilon(study):
+        raise StudyError(
+            "epsilon cannot be gated on: from the records of one run it describes, it bounds nothing",
+            expected="memberships drawn by independent coins (--coins), or canaries under 8 shadow models or more",
+            found="; ".join(asked),
+            where="--fail-if or gate.rules",
+        )
+
+
+def _check_targets(study: Study) -> None:
+    wanted, models = study.statistics.targets, 1 + study.shadow.count
+    known = study.outputs.file is None and study.shadow.budget is None
+    if wanted is not None and known and wanted > models:
+        raise StudyError(
+            "more models are to take the target's place than there are",
+            expected=f"at most {models}: the target and {study.shadow.count} shadow models",
+            found=str(wanted),
+            where="statistics.targets",
+            fix="more shadow models, or fewer targets",
+        )
 
 
 def choose_headline(study: Study, ran: Sequence[str]) -> str:

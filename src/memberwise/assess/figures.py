@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from memberwise.attacks import Attack, Outcome, queries_of, run_attacks, shadow_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
-from memberwise.statistics import Threshold, best_threshold, evaluate, search_threshold
+from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
 
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -69,6 +69,7 @@ def attack_figures(
             continue
         threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, on_shadows.get(name, []))
         figures = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold).to_dict()
+        figures |= carried(scores, member, pairs, fprs, confidence)
         found[name] = Figures(outcome.attack, scores, threshold, pairs, _entry(outcome, figures, signals))
     return found, skipped
 
@@ -92,6 +93,16 @@ def choose_threshold(
         if all((part & truth).any() for part in (here, there) for truth in (member, ~member)):
             return Threshold(best_threshold([(scores[here], member[here])]), "half", there), []
     return Threshold(best_threshold([(scores[usable], member[usable])]), "audited (optimistic)", None), []
+
+
+def carried(scores: Scores, member: Mask, pairs: Pairs, fprs: Sequence[float], confidence: float) -> dict[str, Any]:
+    """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
+    others = nonmember_scores(pairs)
+    found = [carry_over(scores, member, others, fpr, confidence) for fpr in fprs] if len(others) else []
+    return {
+        "at_shadow_threshold": [one.to_dict() for one in found],
+        "ppv": [value for one in found for value in one.values_of_a_name(confidence)],
+    }
 
 
 def _entry(outcome: Outcome, figures: dict[str, Any], signals: Signals) -> dict[str, Any]:

@@ -11,15 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.assess.asking import Asking, choose_headline
+from memberwise.assess.canaries import canaries_part
+from memberwise.assess.discoveries import discoveries
+from memberwise.assess.epsilon import epsilon_part
 from memberwise.assess.figures import Figures, attack_figures
-from memberwise.assess.notes import notes, upside_down
+from memberwise.assess.notes import Note, notes, upside_down
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
+from memberwise.assess.targets import targets_part
+from memberwise.assess.turns import attack_in_turn
 from memberwise.report.curves import exposed_curves, roc_curves
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
-from memberwise.statistics import GateRule, Verdict, epsilon_of_records, judge
-from memberwise.statistics.thresholds import OPTIMISTIC
+from memberwise.statistics import GateRule, Verdict, judge
 from memberwise.study import Study
 
 
@@ -30,6 +34,7 @@ class Assessment:
     Attributes:
         attacks, skipped, epsilon, records, verdict: as ``result.json`` holds them.
         headline: the attack that the verdict is about.
+        beyond: ``discoveries``, and ``canaries`` and ``targets`` where the study asks for them, as in ``result.json``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """
@@ -38,11 +43,12 @@ class Assessment:
     skipped: list[dict[str, str]]
     headline: str
     epsilon: dict[str, Any] | None
+    beyond: dict[str, Any]
     records: dict[str, Any]
     verdict: Verdict
     scores: pd.DataFrame
     curves: dict[str, NDArray[Any]]
-    notes: list[tuple[str, str]]
+    notes: list[Note]
 
 
 def assess(
@@ -70,31 +76,58 @@ def assess(
     found, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds)
     headline = choose_headline(study, list(found))
     main, attacks = found[headline], [figures.entry for figures in found.values()]
+    standing = attack_in_turn(found, headline)
+    epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
+    beyond, more_curves, more_notes = _beyond(signals, standing, member, evaluated, fprs, study, seeds)
     scores = {name: figures.scores for name, figures in found.items()}
     worst = worst_records(main.scores)
     return Assessment(
         attacks=attacks,
         skipped=skipped,
         headline=headline,
-        epsilon=_epsilon(main, member, study),
+        epsilon=epsilon,
+        beyond=beyond,
         records=records_part(signals, member, main.scores, worst, headline, class_names, fprs[0], confidence),
-        verdict=_judged(asking.rules, attacks, headline),
+        verdict=_judged(asking.rules, attacks, headline, epsilon),
         scores=score_table(signals, member, evaluated, scores),
-        curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst),
-        notes=notes(signals, member, evaluated, attacks, headline),
+        curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
+        notes=[*notes(signals, member, evaluated, attacks, headline), *more_notes],
     )
 
 
-def _epsilon(main: Figures, member: NDArray[np.bool_], study: Study) -> dict[str, Any] | None:
-    if main.threshold.chosen_on == OPTIMISTIC:
-        return None
-    confidence, delta = study.statistics.confidence, study.statistics.delta
-    return epsilon_of_records(main.scores, member, main.threshold, confidence=confidence, delta=delta).to_dict()
+def _beyond(
+    signals: Signals,
+    standing: Figures,
+    member: NDArray[np.bool_],
+    evaluated: NDArray[np.bool_],
+    fprs: Sequence[float],
+    study: Study,
+    seeds: Seeds,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]], list[Note]]:
+    """What only some audits have: canaries and targets in turn; with curves, and warnings where it cannot be had."""
+    confidence, found = study.statistics.confidence, []
+    curves: dict[str, NDArray[Any]] = {}
+    parts: dict[str, Any] = {"discoveries": discoveries(standing, member, confidence, seeds.rng("calibration half"))}
+    if study.canaries.count:
+        canaries = canaries_part(signals, standing, member, evaluated, study.canaries, confidence, seeds)
+        if canaries is None:
+            found.append(("no-turns", "no shadow model can take the target's place: no figures over canaries' pairs"))
+        else:
+            parts["canaries"], curves = canaries
+    if study.statistics.targets:
+        wanted = study.statistics.targets
+        parts["targets"] = targets_part(signals, standing, member, evaluated, wanted, fprs, confidence, seeds)
+        had = (parts["targets"] or {}).get("count", 1)
+        if had < wanted:
+            found.append(("fewer-targets", f"{had} models took the target's place, not {wanted}: there are no more"))
+    return parts, curves, found
 
 
-def _judged(rules: Sequence[GateRule], attacks: list[dict[str, Any]], headline: str) -> Verdict:
+def _judged(
+    rules: Sequence[GateRule], attacks: list[dict[str, Any]], headline: str, epsilon: dict[str, Any] | None
+) -> Verdict:
     """The gate's verdict; nothing passes on an attack that is surely worse than guessing."""
-    verdict = judge(rules, attacks, headline)
+    verdict = judge(rules, attacks, headline, epsilon)
     if verdict.passed and headline in upside_down(attacks):
         reason = f"{verdict.reason} But {headline} is surely worse than guessing, as if members were the non-members."
         return Verdict(verdict.gate, None, reason)

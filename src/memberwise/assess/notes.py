@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.table import Signals
+from memberwise.statistics import auc
 
 Note = tuple[str, str]
+
+# An AUC, or a multiple of the false-positive rate, from which on a leak is worth speaking of.
+CLEAR_AUC, CLEAR_MULTIPLE = 0.6, 5
+# Models on a side below which a record's own mean and spread are poor.
+FEW_ON_A_SIDE = 4
+# Confidence with which the numbers of models must tell members from non-members before it is said.
+SURE = 0.999
 
 
 def notes(
@@ -26,7 +34,9 @@ def notes(
         *_headline(attacks, main),
         *_coarse(main, nonmembers),
         *_not_scored(attacks, int(evaluated.sum())),
+        *_undecided(main),
         *_shadow_models(signals),
+        *_sides(signals, member, evaluated),
         *_saturated(signals),
     ]
 
@@ -74,6 +84,25 @@ def _coarse(main: dict[str, Any], nonmembers: int) -> list[Note]:
     ]
 
 
+def _undecided(main: dict[str, Any]) -> list[Note]:
+    """Intervals that reach from guessing to a clear leak."""
+    area = main["auc"]
+    wide = [("AUC", area)] if (area["low"] or 0) <= 0.5 and (area["high"] or 1) >= CLEAR_AUC else []
+    for row in main["tpr_at_fpr"]:
+        if row["resolvable"] == "yes" and row["low"] <= row["fpr"] and row["high"] >= CLEAR_MULTIPLE * row["fpr"]:
+            wide.append((f"TPR at a false-positive rate of {row['fpr']:g}", row))
+    if not wide:
+        return []
+    figures = "; ".join(f"{what} {row['low']:.3g} to {row['high']:.3g}" for what, row in wide)
+    return [
+        (
+            "undecided",
+            f"intervals of the headline reach from guessing to a clear leak ({figures}): these records cannot tell "
+            "which it is; four times as many halve an interval",
+        )
+    ]
+
+
 def _not_scored(attacks: list[dict[str, Any]], total: int) -> list[Note]:
     """A warning for every number of records without a score, with the attacks that share it."""
     without: dict[int, list[str]] = {}
@@ -96,6 +125,39 @@ def _shadow_models(signals: Signals) -> list[Note]:
     if signals.shadows is None or not 0 < signals.shadows.models < 8:
         return []
     return [("few-shadow-models", f"{signals.shadows.models} shadow models make a weak attacker: 16 to 64 are usual")]
+
+
+def _sides(signals: Signals, member: NDArray[np.bool_], evaluated: NDArray[np.bool_]) -> list[Note]:
+    """Numbers of models with and without each record that are too small, or that give the answer away."""
+    if signals.shadows is None:
+        return []
+    counts = {"IN": signals.is_in.sum(0)[evaluated], "OUT": signals.is_out.sum(0)[evaluated]}
+    truth, found = member[evaluated], []
+    few = np.any([(count > 0) & (count < FEW_ON_A_SIDE) for count in counts.values()], axis=0)
+    if signals.shadows.models >= 2 * FEW_ON_A_SIDE and few.any():
+        found.append(
+            (
+                "few-models-on-a-side",
+                f"{few.sum():,} of {len(few):,} records have fewer than {FEW_ON_A_SIDE} shadow models that trained on "
+                "them, or that did not: attacks which compare the two are weak there",
+            )
+        )
+    scored = (counts["IN"] > 0) & (counts["OUT"] > 0)
+    for side, count in counts.items():
+        if not (truth & scored).any() or not (~truth & scored).any() or len(set(count[scored])) == 1:
+            continue
+        area = auc(count[scored], truth[scored], SURE)
+        if area.low is not None and area.high is not None and not area.low <= 0.5 <= area.high:
+            found.append(
+                (
+                    "counts-tell-members",
+                    f"members have {count[scored & truth].mean():.2f} {side} models in the mean and non-members "
+                    f"{count[scored & ~truth].mean():.2f}: the numbers alone tell who is a member, so attacks which "
+                    "compare IN with OUT are biased. So it is where the target is one of models that share each record "
+                    "out evenly: leave its complement out, or give shadow models of their own",
+                )
+            )
+    return found
 
 
 def _saturated(signals: Signals) -> list[Note]:

@@ -41,6 +41,18 @@ def audit(
     reference: Annotated[Text, _option("--reference", help="The defender's extra data.", panel="Data")] = None,
     validation: Annotated[Text, _option("--validation", help="For choosing parameters.", panel="Data")] = None,
     auxiliary: Annotated[Text, _option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
+    coins: Annotated[
+        bool, _option("--coins", help="Each membership in the target is a fair coin: bounds epsilon.", panel="Data")
+    ] = False,
+    canaries: Annotated[
+        int | None, _option("--canaries", help="Audit so many canaries: the worst case; even.", panel="Attack")
+    ] = None,
+    canary_kind: Annotated[
+        Text, _option("--canary-kind", help="mislabelled, out-of-distribution, near-duplicate.", panel="Attack")
+    ] = None,
+    targets: Annotated[
+        int | None, _option("--targets", help="So many models in the target's place in turn.", panel="Attack")
+    ] = None,
     model: Annotated[Text, _option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
     target: Annotated[
         Text, _option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
@@ -90,6 +102,10 @@ def audit(
         "data.reference": _count(reference),
         "data.validation": _count(validation),
         "data.auxiliary": _count(auxiliary),
+        "data.coins": coins or None,
+        "canaries.count": canaries,
+        "canaries.kind": canary_kind,
+        "statistics.targets": targets,
         "model.name": model,
         "target.file": target,
         "target.train_rows": train_rows,
@@ -122,7 +138,8 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
 
     values: dict[str, Any] = {}
     out = flags["run.out"]
-    beside = [key for key in flags if key.startswith(("data.", "model.", "target.", "shadow.")) and flags[key]]
+    models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
+    beside = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]
     if flags["outputs.file"] is not None and beside:
         raise StudyError(
             "saved answers are audited without data, model or target",

@@ -26,6 +26,11 @@ nonmembers = 600          # audited records it never sees
 population = 500          # nobody trains on these: the attacker's sample of the world
 # background = 1000       # the target and every shadow model train on these; not audited
 # validation = 200        # nobody trains on these: for early stopping
+# coins = true            # each membership in the target is a fair coin: then one run bounds epsilon
+
+# [canaries]              # the worst case: records made to be remembered, audited in place of the others
+# count = 500
+# kind = "mislabelled"    # "out-of-distribution" (source = "NAME or FILE", else noise), "near-duplicate"
 
 # [target]                # a model that is trained already
 # file = "model.safetensors"
@@ -67,6 +72,7 @@ use = ["default"]         # memberwise list attacks
 fpr = "auto"              # or false-positive rates: [0.01, 0.001]
 confidence = 0.95
 delta = 1e-5
+# targets = 8             # so many models in the target's place in turn
 
 [gate]
 rules = []                # for example ["tpr@0.01>0.05"]: fail where 5 % of members are found at 1 % false alarms

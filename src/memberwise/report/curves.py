@@ -26,13 +26,20 @@ def roc_curves(
     curves: dict[str, NDArray[Any]] = {}
     for name, values in scores.items():
         use = ~np.isnan(values)
-        curve, nonmembers = roc(values[use], member[use]), int((use & ~member).sum())
-        keep = _thin(curve.fpr, nonmembers)
+        nonmembers = int((use & ~member).sum())
         grid = np.geomspace(max(1.0 / nonmembers, 1e-6), 0.999, BAND_POINTS)
         low, high = roc_band(values[use], member[use], grid, confidence)
-        curves |= {f"{name}.fpr": curve.fpr[keep], f"{name}.tpr": curve.tpr[keep]}
+        curves |= thinned_roc(name, values, member)
         curves |= {f"{name}.band_fpr": grid, f"{name}.band_low": low, f"{name}.band_high": high}
     return curves
+
+
+def thinned_roc(name: str, scores: NDArray[np.float64], member: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """ROC points of scores of any shape, NaN left out, thinned where they are dense."""
+    use = ~np.isnan(scores)
+    curve = roc(scores[use], member[use])
+    keep = _thin(curve.fpr, int((use & ~member).sum()))
+    return {f"{name}.fpr": curve.fpr[keep], f"{name}.tpr": curve.tpr[keep]}
 
 
 def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> dict[str, NDArray[Any]]:

@@ -44,7 +44,8 @@ def _cases(result: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
     gate = result["verdict"]["gate"]
     if not gate:
         return [("audit", True, "")]
-    verdicts = [judge([parse_rule(rule)], result["attacks"], result["headline"]) for rule in gate.split(";")]
+    found = result["attacks"], result["headline"], result.get("epsilon")
+    verdicts = [judge([parse_rule(rule)], *found) for rule in gate.split(";")]
     return [(str(verdict.gate), verdict.passed, verdict.reason) for verdict in verdicts]
 
 

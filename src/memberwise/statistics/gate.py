@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, isclose
+from math import ceil, inf, isclose
 from typing import Any
 
 from memberwise.errors import StudyError
+from memberwise.statistics.epsilon import DESCRIPTIVE
 
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
-    'precision, recall; for example "tpr@0.01>0.05" or "lira-online:auc>0.6"'
+    'precision, recall, or epsilon (of no attack); for example "tpr@0.01>0.05" or "lira-online:auc>0.6"'
 )
 
 # what each metric can be, and what it is in words
@@ -23,6 +24,7 @@ _METRICS: dict[str, tuple[float, float, str]] = {
     "advantage": (-1, 1, "the advantage over guessing (0 is guessing, 1 is certainty)"),
     "precision": (0, 1, "the precision (the share of members among the records called members)"),
     "recall": (0, 1, "the recall (the share of members called members)"),
+    "epsilon": (0, inf, "the lower bound on epsilon"),
 }
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -38,7 +40,7 @@ class GateRule:
 
     Attributes:
         attack: whose figure; None means the headline attack.
-        metric: tpr, auc, balanced_accuracy, advantage, precision or recall.
+        metric: tpr, auc, balanced_accuracy, advantage, precision, recall or epsilon.
         fpr: the false-positive rate of tpr, else None.
         operator: ">" or ">=".
         limit: within what the metric can be.
@@ -85,13 +87,9 @@ def parse_rule(text: str) -> GateRule:
     """Read ``[ATTACK:]METRIC[@FPR]>LIMIT``; spaces are allowed.
 
     Raises:
-        StudyError: the rule is malformed, its limit cannot be reached, or it is about epsilon.
+        StudyError: the rule is malformed, or its limit cannot be reached.
     """
     match = _RULE.fullmatch(text.strip())
-    if re.match(r"(?:[\w.-]+\s*:)?\s*epsilon\b", text.strip()):
-        raise _malformed(
-            text, "epsilon cannot be gated on: from the records of one run it describes, it bounds nothing"
-        )
     if match is None:
         raise _malformed(text, "this gate rule cannot be read")
     metric, fpr, limit = match["metric"], match["fpr"], float(match["limit"])
@@ -100,6 +98,8 @@ def parse_rule(text: str) -> GateRule:
     if (metric == "tpr") != (fpr is not None):
         needs = "needs a false-positive rate: tpr@FPR" if metric == "tpr" else "takes no @: only tpr has one"
         raise _malformed(text, f"the metric {metric} of a gate rule {needs}")
+    if metric == "epsilon" and match["attack"]:
+        raise _malformed(text, f"epsilon is a figure of the audit, not of {match['attack']} alone")
     if fpr is not None and not 0.0 < float(fpr) < 1.0:
         raise _malformed(text, f"the false-positive rate of a gate rule, {fpr}, is not in (0, 1)")
     lowest, highest, _ = _METRICS[metric]
@@ -112,13 +112,19 @@ def parse_rule(text: str) -> GateRule:
     return GateRule(match["attack"], metric, rate, match["operator"], limit, text.strip())
 
 
-def judge(rules: Sequence[GateRule], attacks: Sequence[dict[str, Any]], headline: str) -> Verdict:
+def judge(
+    rules: Sequence[GateRule],
+    attacks: Sequence[dict[str, Any]],
+    headline: str,
+    epsilon: dict[str, Any] | None = None,
+) -> Verdict:
     """Judge the rules on intervals: a rule is broken, or kept, only where the whole interval says so.
 
     Args:
         rules: from :func:`parse_rule`.
         attacks: as ``result.json`` holds them; those that ran.
         headline: the attack, named before the run, which rules without an attack are about.
+        epsilon: as ``result.json`` holds it. A lower bound above the limit fails; one below it decides nothing.
 
     Returns:
         Any broken rule fails the gate; else any undecided one leaves it inconclusive.
@@ -126,7 +132,10 @@ def judge(rules: Sequence[GateRule], attacks: Sequence[dict[str, Any]], headline
     if not rules:
         return Verdict(None, None, "No gate was set, so nothing was judged.")
     by_name = {attack["name"]: attack for attack in attacks}
-    judged = [_judge(rule, rule.attack or headline, by_name) for rule in rules]
+    judged = [
+        _judge_epsilon(rule, epsilon) if rule.metric == "epsilon" else _judge(rule, rule.attack or headline, by_name)
+        for rule in rules
+    ]
     outcomes = [passed for passed, _ in judged]
     passed = False if False in outcomes else None if None in outcomes else True
     return Verdict("; ".join(rule.text for rule in rules), passed, " ".join(reason for _, reason in judged))
@@ -154,6 +163,17 @@ def _judge(rule: GateRule, name: str, attacks: dict[str, dict[str, Any]]) -> tup
     if not rule.broken_by(high):
         return True, f"{said}. The whole interval lies {_side(rule, above=False)} {limit}: this rule is kept."
     return None, f"{said}. The interval reaches across {limit}: these records cannot decide, more would narrow it."
+
+
+def _judge_epsilon(rule: GateRule, epsilon: dict[str, Any] | None) -> tuple[bool | None, str]:
+    if epsilon is None or epsilon["basis"] == DESCRIPTIVE:
+        return None, f'Rule "{rule.text}" is undecided: this run gave no bound on epsilon that holds.'
+    said = f"The lower bound on epsilon is {epsilon['value']:.4g} ({epsilon['basis']})"
+    if rule.broken_by(epsilon["value"]):
+        return False, f"{said}. It lies {_side(rule, above=True)} the limit of {rule.limit:g}: the gate fails."
+    return None, (
+        f"{said}. The limit of {rule.limit:g} is not shown to be crossed; no audit can show that epsilon is smaller."
+    )
 
 
 def _figure(rule: GateRule, attack: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,81 @@
+"""The worst case: canaries under every model in the target's place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess.figures import Figures, Mask
+from memberwise.assess.turns import take_turns, usable
+from memberwise.report.curves import thinned_roc
+from memberwise.seeds import Seeds
+from memberwise.signals.table import Signals
+from memberwise.statistics import Pairs, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
+from memberwise.statistics.carried import threshold_at_fpr
+from memberwise.study import CanariesStudy
+
+# The published figure of canary audits (Aerni, Zhang and Tramer 2024).
+WORST_CASE_FPR = 0.001
+LISTED = 12
+
+
+def canaries_part(
+    signals: Signals,
+    main: Figures,
+    member: Mask,
+    evaluated: Mask,
+    study: CanariesStudy,
+    confidence: float,
+    seeds: Seeds,
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+    """The ``canaries`` of ``result.json`` and its arrays for ``curves.npz``: over all (canary, model) pairs.
+
+    Each model's complement stands aside with it, else the number of models that trained on a canary would tell
+    whether this one did. Pairs of one canary are not independent: intervals are by bootstrap over canaries. None
+    where no shadow model can take the target's place.
+    """
+    shadows = 0 if signals.shadows is None else signals.shadows.models
+    turns = take_turns(signals, main, member, evaluated, range(shadows), seeds)
+    models = usable(turns)
+    if len(models) < 2:
+        return None
+    scores, inside = turns.scores[models], turns.member[models]
+    pairs = Pairs.of(scores, inside, seeds.rng("bootstrap of canaries"))
+    rates = sorted({*auto_fprs(len(pairs.nonmembers)), WORST_CASE_FPR}, reverse=True)
+    part = {
+        "count": scores.shape[1],
+        "kind": study.kind,
+        "source": study.source,
+        "attack": main.attack.name,
+        "models": len(models),
+        "tpr_at_fpr": [tpr_of_pairs(pairs, fpr, confidence).to_dict() for fpr in rates],
+        "tpr_at_zero": tpr_at_no_false_positive(pairs, confidence).to_dict(),
+        "per_canary": _per_canary(pairs, signals.index),
+    }
+    return part, thinned_roc("canaries", scores, inside) | {
+        "canaries.found": _found(pairs)[0],
+        "canaries.index": signals.index,
+    }
+
+
+def _found(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """For each canary the share of its models that are found out at 0.1 % FPR, how many, and how many there are."""
+    inside = pairs.member & ~np.isnan(pairs.scores)
+    hits = (inside & (pairs.scores > threshold_at_fpr(pairs.nonmembers, WORST_CASE_FPR))).sum(0)
+    times = inside.sum(0)
+    return hits / np.maximum(times, 1), hits, times
+
+
+def _per_canary(pairs: Pairs, index: NDArray[np.int64]) -> dict[str, Any]:
+    """How the canaries differ: shares of them that are always and never found, and those that are found most often."""
+    share, hits, times = _found(pairs)
+    order = np.argsort(-share, kind="stable")[:LISTED]
+    return {
+        "fpr": WORST_CASE_FPR,
+        "always": float((share == 1).mean()),
+        "never": float((share == 0).mean()),
+        "median": float(np.median(share)),
+        "most_exposed": [{"index": int(index[i]), "found": int(hits[i]), "models": int(times[i])} for i in order],
+    }

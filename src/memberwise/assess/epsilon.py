@@ -1,0 +1,64 @@
+"""Which lower bound on epsilon an audit can state, by what its study drew before the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from memberwise.assess.figures import Figures, Mask, Pairs
+from memberwise.signals.table import Signals
+from memberwise.statistics import (
+    choose_guesses,
+    epsilon_of_records,
+    fixed_guesses,
+    many_runs_bound,
+    one_run_bound,
+)
+from memberwise.statistics.thresholds import OPTIMISTIC
+from memberwise.study import Study
+
+FEWEST_RUNS = 8
+
+
+def bounds_epsilon(study: Study) -> bool:
+    """Whether the study's design gives a bound on epsilon that holds: memberships by coins, or canaries in many runs.
+
+    Revealing a share of the members tells how many of the others are: coins are then no coins any more.
+    """
+    if study.attacks.reveal:
+        return False
+    return study.data.coins or (study.canaries.count is not None and study.shadow.count >= FEWEST_RUNS)
+
+
+def epsilon_part(
+    signals: Signals, main: Figures, pairs: Pairs, member: Mask, evaluated: Mask, study: Study
+) -> dict[str, Any] | None:
+    """The ``epsilon`` of ``result.json``: one run by coins, else one canary in many runs, else descriptive.
+
+    Args:
+        main: the headline. pairs: an attack's scores on shadow models in the target's place, on which the numbers of
+            guesses are chosen.
+    """
+    confidence, delta = study.statistics.confidence, study.statistics.delta
+    if bounds_epsilon(study) and study.data.coins:
+        coins = int((~np.isnan(main.scores)).sum())
+        choices = fixed_guesses(coins)
+        if pairs:
+            least = min(len(scores) for scores, _ in pairs)
+            top, bottom = choose_guesses(pairs, confidence=confidence, delta=delta)
+            choices = [(round(top * coins / least), round(bottom * coins / least))]
+        return one_run_bound(main.scores, member, choices, confidence=confidence, delta=delta).to_dict()
+    shadows = signals.shadows
+    if bounds_epsilon(study) and shadows is not None and shadows.models >= FEWEST_RUNS:
+        answered = shadows.correct.mean(2) if np.isnan(shadows.log_p).any() else shadows.phi.mean(2)
+        bound, record = many_runs_bound(
+            np.asarray(answered, np.float64)[:, evaluated],
+            signals.is_in[:, evaluated],
+            confidence=confidence,
+            delta=delta,
+        )
+        return bound.to_dict() | {"record": int(signals.index[evaluated][record])}
+    if main.threshold.chosen_on == OPTIMISTIC:
+        return None
+    return epsilon_of_records(main.scores, member, main.threshold, confidence=confidence, delta=delta).to_dict()
