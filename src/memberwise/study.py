@@ -274,15 +274,6 @@ class Study(_Part):
     gate: GateStudy = GateStudy()
     run: RunStudy = RunStudy()
 
-    @model_validator(mode="after")
-    def _canaries_are_trained_on(self) -> Self:
-        if self.canaries.count and (self.outputs.file or self.target.file or self.shadow.data != "halves"):
-            raise ValueError(
-                "canaries are for a target that is trained here, with shadow.data = \"halves\": "
-                "the target and the shadow models must train on them"
-            )
-        return self
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ``None`` included."""
         return self.model_dump(mode="json")

@@ -28,12 +28,13 @@ class Asking:
         """Attacks and gate rules of a study, plus those which rules and headline name.
 
         Raises:
-            StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, or more targets
-                than models.
+            StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, more targets than
+                models, or canaries on which no model would train.
         """
         rules = [parse_rule(text) for text in study.gate.rules]
         _check_epsilon(rules, study)
         _check_targets(study)
+        _check_canaries(study)
         named = [rule.attack for rule in rules if rule.attack is not None]
         named += [study.attacks.headline] if study.attacks.headline else []
         for name in named:
@@ -75,6 +76,16 @@ def _check_targets(study: Study) -> None:
             found=str(wanted),
             where="statistics.targets",
             fix="more shadow models, or fewer targets",
+        )
+
+
+def _check_canaries(study: Study) -> None:
+    if study.canaries.count and (study.outputs.file or study.target.file or study.shadow.data != "halves"):
+        raise StudyError(
+            "canaries are for a target and shadow models which train on them",
+            expected='a target that is trained here, and shadow.data = "halves"',
+            found="saved answers" if study.outputs.file else study.target.file or f"shadow.data = {study.shadow.data}",
+            where="canaries.count",
         )
 
 
