@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 from scipy.stats import beta
+from scipy.stats import t as student
 
 FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
 
@@ -209,8 +210,35 @@ def _log_below(x, centre, spread):
     return math.log1p(-0.5 * math.erfc(z / math.sqrt(2))) if z > 0 else math.log(0.5 * math.erfc(-z / math.sqrt(2)))
 
 
-def lira(target_phi, shadow_phi, trained_on, *, online, fixed):
+def variance_prior(values, trained_on, side):
+    """Pooled variance and how many degrees of freedom it is worth as a prior: 2 (alpha - 1), by moments."""
+    pooled = _pooled_spread(values, trained_on, side) ** 2
+    records, freedom, apart = 0, 0, 0.0
+    for i in range(len(values[0])):
+        own = _sides(values, trained_on, i)[side]
+        if len(own) > 1:
+            ratio = _squares(own) / (len(own) - 1) / pooled
+            records, freedom = records + 1, freedom + len(own) - 1
+            apart += (len(own) - 1) * (ratio - 1) ** 2
+    chance = 2 * records / freedom
+    relative = (apart / freedom - chance) / (1 + chance)  # Var(sigma^2) / E(sigma^2)^2 = 1 / (alpha - 2)
+    return pooled, 2 + 2 / max(relative, 2e-6)
+
+
+def _squares(values):
+    centre = _mean(values)
+    return math.fsum((v - centre) ** 2 for v in values)
+
+
+def _shrunk_spread(own, prior):
+    pooled, degrees = prior
+    return math.sqrt((degrees * pooled + _squares(own)) / (degrees + len(own) - 1))
+
+
+def lira(target_phi, shadow_phi, trained_on, *, online, fixed=False, shrunk=False):
     """``(n,)``; one query. NaN where a record lacks a side that is needed."""
+    if shrunk:
+        priors = [variance_prior(shadow_phi, trained_on, side) for side in ((0, 1) if online else (1,))]
     pooled_in = _pooled_spread(shadow_phi, trained_on, 0) if online else None
     pooled_out = _pooled_spread(shadow_phi, trained_on, 1)
     scores = []
@@ -219,9 +247,11 @@ def lira(target_phi, shadow_phi, trained_on, *, online, fixed):
         if not outside or (online and not inside):
             scores.append(math.nan)
             continue
-        out = (float(x), _mean(outside), _spread(outside, pooled_out, fixed))
+        own_out = _shrunk_spread(outside, priors[-1]) if shrunk else _spread(outside, pooled_out, fixed)
+        out = (float(x), _mean(outside), own_out)
         if online:
-            scores.append(_log_normal(float(x), _mean(inside), _spread(inside, pooled_in, fixed)) - _log_normal(*out))
+            own_in = _shrunk_spread(inside, priors[0]) if shrunk else _spread(inside, pooled_in, fixed)
+            scores.append(_log_normal(float(x), _mean(inside), own_in) - _log_normal(*out))
         else:
             scores.append(_log_below(*out))
     return np.array(scores)
@@ -241,7 +271,7 @@ def rmia_log_ratios(target_log_p, shadow_log_p, trained_on, *, online, populatio
             continue
         out = _log_mean_p(outside)
         if not online:
-            base = logsumexp([math.log((1 + a) / 2) + out, math.log((1 - a) / 2)])
+            base = logsumexp([math.log((1 + a) / 2) + out, *([math.log((1 - a) / 2)] if a < 1 else [])])
         elif population:
             base = out
         else:
@@ -254,6 +284,88 @@ def rmia(ratios, population_ratios):
     """Share of population records with a ratio at most the record's."""
     world = [z for z in population_ratios if not math.isnan(z)]
     return np.array([math.nan if math.isnan(x) else sum(1 for z in world if z <= x) / len(world) for x in ratios])
+
+
+def fitting_a(shadow_log_p, trained_on):
+    """The values of a that do best, in mean AUC, on shadow models in the target's place; pairs leave together.
+
+    All eleven where the shadow models do not come in pairs: which are dropped is then a matter of chance.
+    """
+    every = [k / 10 for k in range(11)]
+    varies = [i for i in range(len(trained_on[0])) if 0 < sum(row[i] for row in trained_on) < len(trained_on)]
+    aucs = []
+    for k in range(min(8, len(trained_on))):
+        others = [j for j in range(len(trained_on)) if all(trained_on[j][i] + trained_on[k][i] == 1 for i in varies)]
+        if not others:
+            return every
+        rest = [j for j in range(len(trained_on)) if j not in (k, others[0])]
+        if rest:
+            theirs, design = [shadow_log_p[j] for j in rest], [trained_on[j] for j in rest]
+            rows = [i for i in varies if any(not row[i] for row in design)]
+            member = np.array([bool(trained_on[k][i]) for i in rows])
+            aucs.append([])
+            for a in every:
+                ratios = rmia_log_ratios(shadow_log_p[k], theirs, design, online=False, population=False, a=a)
+                aucs[-1].append(auc(ratios[rows], member))
+    if len(aucs) < 2:
+        return [0.3]
+    means = np.mean(aucs, axis=0)
+    return [a for a, value in zip(every, means, strict=True) if value > means.max() - 1e-9]
+
+
+def information(ratios, population_ratios):
+    """A record's log ratio beyond the population's mean."""
+    return ratios - _mean([z for z in population_ratios if not math.isnan(z)])
+
+
+def base(target_log_p, shadow_log_p, trained_on):
+    """log p(x | target) minus log of the mean of the IN mean and the OUT mean; without IN models minus 0.3 log OUT."""
+    online = any(0 < sum(row[i] for row in trained_on) < len(trained_on) for i in range(len(target_log_p)))
+    if online:
+        return rmia_log_ratios(target_log_p, shadow_log_p, trained_on, online=True, population=False)
+    return np.array([x - 0.3 * _log_mean_p(_sides(shadow_log_p, trained_on, i)[1]) for i, x in enumerate(target_log_p)])
+
+
+def attack_r(target_log_p, shadow_log_p, trained_on):
+    """Share of OUT models with a larger loss."""
+    scores = []
+    for i, x in enumerate(target_log_p):
+        outside = _sides(shadow_log_p, trained_on, i)[1]
+        scores.append(sum(1 for v in outside if v < x) / len(outside) if outside else math.nan)
+    return np.array(scores)
+
+
+def calibration(target_log_p, shadow_log_p, trained_on):
+    """log p minus the OUT models' mean of it."""
+    scores = []
+    for i, x in enumerate(target_log_p):
+        outside = _sides(shadow_log_p, trained_on, i)[1]
+        scores.append(float(x) - _mean(outside) if outside else math.nan)
+    return np.array(scores)
+
+
+def bavaria(target_phi, shadow_phi, trained_on):
+    """log t_in - log t_out, each the predictive of a normal-inverse-gamma prior fitted to all records of the side."""
+    densities = []
+    for side in (0, 1):
+        own = [_sides(shadow_phi, trained_on, i)[side] for i in range(len(target_phi))]
+        pooled, degrees = variance_prior(shadow_phi, trained_on, side)
+        means = [_mean(values) for values in own if values]
+        chance = pooled * _mean([1 / len(values) for values in own if values])
+        weight = pooled / max(_squares(means) / len(means) - chance, pooled)
+        alpha, beta_0 = degrees / 2 + 1, degrees * pooled / 2
+        densities.append([])
+        for x, values in zip(target_phi, own, strict=True):
+            if not values:
+                densities[-1].append(math.nan)
+                continue
+            n, centre = len(values), _mean(values)
+            alpha_n, weight_n = alpha + n / 2, weight + n
+            beta_n = beta_0 + _squares(values) / 2 + weight * n * (centre - _mean(means)) ** 2 / (2 * weight_n)
+            location = (weight * _mean(means) + n * centre) / weight_n
+            scale = math.sqrt(beta_n * (weight_n + 1) / (alpha_n * weight_n))
+            densities[-1].append(float(student.logpdf(x, 2 * alpha_n, location, scale)))
+    return np.array(densities[0]) - np.array(densities[1])
 
 
 def attack_p(target_log_p, population_log_p):

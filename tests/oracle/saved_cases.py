@@ -87,7 +87,10 @@ def softmax(logits):
 
 
 def expected_scores(outputs, shadow_outputs, kind):
-    """Scores of every attack by the slow conventions; class-wise ones as ``(signal, cuts by class)``."""
+    """Scores of every attack by the slow conventions; class-wise ones as ``(signal, cuts by class)``.
+
+    Of ``rmia-offline`` a list: one for each value of a that may have been chosen.
+    """
     labels, answers = outputs["labels"], outputs[kind]
     found = {name: slow.signal(name, answers, labels, kind) for name in ("gap", "loss", *VECTOR_SIGNALS)}
     if kind == "logits":
@@ -102,21 +105,28 @@ def expected_scores(outputs, shadow_outputs, kind):
         return np.array([signal(answer, int(y), kind) for answer, y in zip(given, truth, strict=True)])
 
     own, others = read(slow.phi, answers, labels), np.stack([read(slow.phi, a, labels) for a in theirs])
-    for side in ("online", "offline"):
-        for fixed in (False, True):
-            name = f"lira-{side}" + ("-fixed" if fixed else "")
-            found[name] = slow.lira(own, others, trained_on, online=side == "online", fixed=fixed)
+    if len(others) > 2:  # one model a side has no spread
+        for side in ("online", "offline"):
+            for spread in ("", "-fixed", "-shrunk"):
+                form = {"online": side == "online", "fixed": spread == "-fixed", "shrunk": spread == "-shrunk"}
+                found[f"lira-{side}{spread}"] = slow.lira(own, others, trained_on, **form)
+        found["bavaria"] = slow.bavaria(own, others, trained_on)
     world, world_labels = outputs[f"population_{kind}"], outputs["population_labels"]
     of_world = read(slow.loss, world, world_labels)
     found["attack-p"] = slow.attack_p(found["loss"], of_world)
     by_shadows = np.stack([read(slow.loss, a, labels) for a in theirs])
     world_by_shadows = np.stack([read(slow.loss, a, world_labels) for a in shadow_outputs[f"population_{kind}"]])
     seen = shadow_outputs.get("population_trained_on", np.zeros(world_by_shadows.shape, int))
-    for side in ("online", "offline"):
-        online = side == "online"
-        x = slow.rmia_log_ratios(found["loss"], by_shadows, trained_on, online=online, population=False)
-        z = slow.rmia_log_ratios(of_world, world_by_shadows, seen, online=online, population=True)
-        found[f"rmia-{side}"] = slow.rmia(x, z)
+    for name in ("attack-r", "calibration", "base"):
+        found[name] = getattr(slow, name.replace("-", "_"))(found["loss"], by_shadows, trained_on)
+
+    def ratios(online, a=0.3):
+        x = slow.rmia_log_ratios(found["loss"], by_shadows, trained_on, online=online, population=False, a=a)
+        return x, slow.rmia_log_ratios(of_world, world_by_shadows, seen, online=online, population=True, a=a)
+
+    found["rmia-online"], found["informia"] = slow.rmia(*ratios(True)), slow.information(*ratios(True))
+    fitting = slow.fitting_a(by_shadows, trained_on)
+    found["rmia-offline"] = [slow.rmia(*ratios(False, a)) for a in fitting]
     return found
 
 
@@ -133,7 +143,14 @@ NAMES = [
     "lira-online-fixed",
     "lira-offline",
     "lira-offline-fixed",
+    "lira-online-shrunk",
+    "lira-offline-shrunk",
     "rmia-online",
     "rmia-offline",
     "attack-p",
+    "attack-r",
+    "calibration",
+    "base",
+    "bavaria",
+    "informia",
 ]

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
-from saved_cases import NAMES, as_kind, expected_scores, make_answers, softmax
+from saved_cases import NAMES, VECTOR_SIGNALS, as_kind, expected_scores, make_answers, softmax
 from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 import memberwise
 from memberwise.cli.main import app
 
+WORLDLY = {"attack-p", "rmia-online", "rmia-offline", "informia"}  # these need a population
 FPRS = [0.05, 0.1, 0.29, 0.5]
 CASES = {
     "plain": {},
@@ -47,9 +48,11 @@ def check(data, scores, expected, labels):
         if name in expected:
             ours = expected[name]
             ours = below_their_cuts(*ours, theirs, labels) if isinstance(ours, tuple) else ours
+            ours = closest(ours, theirs) if isinstance(ours, list) else ours
             np.testing.assert_array_equal(np.isfinite(ours), scored, err_msg=name)
             np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4, err_msg=name)
-            assert attack["auc"]["value"] == pytest.approx(slow.auc(ours[scored], member[scored]), abs=1e-4), name
+            # a pair of records may tie but for rounding
+            assert attack["auc"]["value"] == pytest.approx(slow.auc(ours[scored], member[scored]), abs=1e-3), name
             assert len(set(ours[scored])) == 1 or spearmanr(ours[scored], theirs[scored]).statistic > 0.9999, name
         check_statistics(attack, theirs[scored], member[scored])
 
@@ -62,6 +65,10 @@ def below_their_cuts(signal, cuts, theirs, labels):
         taken = np.median((signal - theirs)[of_class])
         ours[of_class] = signal[of_class] - min(best, key=lambda cut: abs(cut - taken))
     return ours
+
+
+def closest(candidates, theirs):
+    return min(candidates, key=lambda ours: np.nansum(np.abs(ours - theirs)))
 
 
 def check_statistics(attack, scores, member):
@@ -91,8 +98,7 @@ def test_every_attack_agrees(case):
     expected = expected_scores(outputs, shadow_outputs, "logits")
     skipped = {row["name"] for row in result.to_dict()["skipped"]}
     if case == "two shadow models":  # one model a side has no spread
-        assert skipped == {name for name in NAMES if name.startswith("lira")}
-        expected = {name: scores for name, scores in expected.items() if name not in skipped}
+        assert skipped == {name for name in NAMES if name.startswith("lira")} | {"bavaria"}
     else:
         assert skipped == set()
     check(result.to_dict(), result.scores, expected, outputs["labels"])
@@ -144,7 +150,8 @@ def test_queries_are_averaged_where_the_design_says_so():
         expected_scores(outputs | {"logits": asked[0][:, q]}, shadow_outputs | {"logits": asked[1][:, :, q]}, "logits")
         for q in range(3)
     ]
-    for name in ("lira-online", "lira-online-fixed", "lira-offline", "lira-offline-fixed", "rmia-online", "attack-p"):
+    once = {"loss", "gap", "rmia-offline", *(name for name in NAMES if "classwise" in name or name in VECTOR_SIGNALS)}
+    for name in set(NAMES) - once - {"top-one", "top-one-search"}:
         expected = np.mean([scores[name] for scores in by_query], axis=0)
         np.testing.assert_allclose(result.scores[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
@@ -207,7 +214,7 @@ def test_the_command_on_files(suffix, tmp_path):
         columns = {f"logit_{j}": outputs["logits"][:, j] for j in (2, 0, 1)}
         frame = pd.DataFrame(columns | {"member": outputs["member"], "label": outputs["labels"], "note": "-"})
         frame.to_csv(path) if suffix == "csv" else frame.to_parquet(path)
-        expected = {name: scores for name, scores in expected.items() if name != "attack-p" and "rmia" not in name}
+        expected = {name: scores for name, scores in expected.items() if name not in WORLDLY}
     np.savez(tmp_path / "shadows.npz", **shadow_outputs)
     files = ["--outputs", str(path), "--shadow-outputs", str(tmp_path / "shadows.npz")]
     flags = ["--attacks", ",".join(expected), "--fpr", "0.1,0.3", "--json", "--out", str(tmp_path / "run")]
@@ -230,8 +237,10 @@ def test_records_without_a_model_on_a_side_are_counted():
     result = audit(outputs, shadow_outputs)
     found = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "records-not-scored"]
     assert sorted(message.partition(":")[0] for message in found) == [
-        "3 of 90 records could not be scored by lira-offline, lira-offline-fixed, rmia-offline",
-        "8 of 90 records could not be scored by lira-online, lira-online-fixed, rmia-online",
+        "3 of 90 records could not be scored by lira-offline, lira-offline-fixed, lira-offline-shrunk, rmia-offline, "
+        "attack-r, calibration",
+        "8 of 90 records could not be scored by lira-online, lira-online-fixed, lira-online-shrunk, rmia-online, base, "
+        "bavaria, informia",
     ]
     check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "logits"), outputs["labels"])
     assert "records-not-scored" not in {w["code"] for w in audit(*make_answers(14)).to_dict()["warnings"]}
