@@ -10,7 +10,7 @@ from memberwise.attacks.sides import has_both_sides, log_mean_both, log_mean_out
 from memberwise.signals.table import Signals
 
 # How far OUT models alone are trusted where there are no IN models.
-C = 0.5
+C = 0.3
 SOURCE = "Lassila et al. 2025, Practical Bayes-optimal membership inference attacks (arXiv:2505.24089)"
 
 
