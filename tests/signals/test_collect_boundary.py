@@ -59,6 +59,13 @@ def test_misclassified_records_are_at_distance_0_after_one_query():
     np.testing.assert_array_equal(counts[5:], 100)
 
 
+def test_all_misclassified():
+    model, x, y = linear_case(np.random.default_rng(3), records=6)
+    found, counts = distances(model, asked_about(x, 1 - y, BoundaryDistances(100, 6)))
+    np.testing.assert_array_equal(found, 0)
+    np.testing.assert_array_equal(counts, 1)
+
+
 def test_labels_are_all_it_sees():
     model, x, y = linear_case(np.random.default_rng(4), records=12)
     asked = asked_about(x, y, BoundaryDistances(120, 12))

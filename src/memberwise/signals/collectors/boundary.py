@@ -124,7 +124,7 @@ def boundary_distances(
     distances = np.zeros(len(x))
     right = np.flatnonzero(~wrong(x, np.arange(len(x))))
     k = begin.shape[1]
-    usable: NDArray[np.bool_] = wrong(begin[right].reshape(len(right) * k, -1), np.repeat(right, k)).reshape(-1, k)
+    usable: NDArray[np.bool_] = wrong(begin[right].reshape(-1, x.shape[1]), np.repeat(right, k)).reshape(-1, k)
     distances[right] = np.linalg.norm(box.high - box.low)
     who = right[usable.any(1)]
     far = np.where(usable, np.linalg.norm(begin[right] - x[right, None], axis=-1), np.inf)[usable.any(1)]
@@ -165,7 +165,7 @@ def _normals(
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     reach = (PROBE * _distance(point, x[who]))[:, None, None]
     probes = np.clip(point[:, None] + reach * directions, box.low, box.high)
-    hit = wrong(probes.reshape(len(who) * count, -1), np.repeat(who, count)).reshape(-1, count)
+    hit = wrong(probes.reshape(-1, x.shape[1]), np.repeat(who, count)).reshape(-1, count)
     signs = np.where(hit, np.float32(1), np.float32(-1))
     one_sided = hit.all(1) | ~hit.any(1)
     signs -= np.where(one_sided, np.float32(0), signs.mean(1))[:, None]
@@ -177,7 +177,7 @@ def _stepped(wrong: Wrong, point: Points, normal: Points, step: Points, who: NDA
     """Each point moved along its normal by the largest of a few halvings of the step that keeps it misclassified."""
     lengths = step[:, None] * np.ldexp(np.float32(1), -np.arange(STEPS, dtype=np.int32))
     tried = np.clip(point[:, None] + lengths[..., None] * normal[:, None], box.low, box.high)
-    hit: NDArray[np.bool_] = wrong(tried.reshape(len(who) * STEPS, -1), np.repeat(who, STEPS)).reshape(-1, STEPS)
+    hit: NDArray[np.bool_] = wrong(tried.reshape(-1, point.shape[1]), np.repeat(who, STEPS)).reshape(-1, STEPS)
     return np.where(hit.any(1, keepdims=True), tried[np.arange(len(who)), hit.argmax(1)], point)
 
 
