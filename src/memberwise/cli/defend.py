@@ -1,0 +1,136 @@
+"""``memberwise defend``: flags become a study, its defences are compared, the frontier is printed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from memberwise.cli.audit import ROLE, Text, _count, _option, _study
+from memberwise.cli.guard import guarded, to_stdout
+
+# Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
+SHADOW_MODELS = 16
+DEMO: dict[str, Any] = {
+    "data": {"source": "digits", "members": 400, "nonmembers": 400, "population": 300, "validation": 200},
+    "training": {"epochs": 30},
+}
+
+
+def defend(
+    study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
+    defences: Annotated[
+        Text, _option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
+    ] = None,
+    max_accuracy_loss: Annotated[
+        float | None, _option("--max-accuracy-loss", help="Accuracy that may be lost: 0.01.", panel="Defences")
+    ] = None,
+    max_tpr: Annotated[Text, _option("--max-tpr", help="TPR allowed at an FPR: 0.05@0.01.", panel="Defences")] = None,
+    canaries: Annotated[
+        int | None, _option("--canaries", help="Audit so many canaries at each point.", panel="Defences")
+    ] = None,
+    data: Annotated[Text, _option("--data", help="Name, file or module:function.", panel="Data")] = None,
+    label: Annotated[Text, _option("--label", help="Column of the class.", panel="Data")] = None,
+    group: Annotated[Text, _option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
+    unit: Annotated[Text, _option("--unit", help="Column of whose record it is.", panel="Data")] = None,
+    members: Annotated[Text, _option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
+    nonmembers: Annotated[Text, _option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
+    background: Annotated[Text, _option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
+    population: Annotated[Text, _option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
+    reference: Annotated[Text, _option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    validation: Annotated[Text, _option("--validation", help="Points are chosen on these.", panel="Data")] = None,
+    model: Annotated[Text, _option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    shadow_models: Annotated[
+        int | None, _option("--shadow-models", help="How many a point; even.", panel="Attack")
+    ] = None,
+    attacks: Annotated[Text, _option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
+    fpr: Annotated[Text, _option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
+    settings: Annotated[
+        list[str] | None, _option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
+    ] = None,
+    device: Annotated[Text, _option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
+    seed: Annotated[int | None, _option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    out: Annotated[Text, _option("--out", help="Folder of the frontier.", panel="Run")] = None,
+    dry_run: Annotated[bool, _option("--dry-run", help="List the points and what they cost.", panel="Run")] = False,
+    json: Annotated[bool, _option("--json", help="Print frontier.json alone.", panel="Run")] = False,
+    quiet: Annotated[bool, _option("--quiet", help="No progress.", panel="Run")] = False,
+    debug: Annotated[bool, _option("--debug", help="Tracebacks.", panel="Run")] = False,
+) -> None:
+    """Compare defences: train each over its grid, attack it adaptively, recommend one under a constraint.
+
+    The same command again continues where it stopped. Without a study and flags: a small frontier on digits.
+    """
+    flags = {
+        "defend.defences": _names(defences),
+        "defend.max_accuracy_loss": max_accuracy_loss,
+        "defend.max_tpr": max_tpr,
+        "canaries.count": canaries,
+        "data.source": data,
+        "data.label": label,
+        "data.group": group,
+        "data.unit": unit,
+        "data.members": _count(members),
+        "data.nonmembers": _count(nonmembers),
+        "data.background": _count(background),
+        "data.population": _count(population),
+        "data.reference": _count(reference),
+        "data.validation": _count(validation),
+        "model.name": model,
+        "shadow.count": shadow_models,
+        "attacks.use": _names(attacks),
+        "run.device": device,
+        "run.seed": seed,
+        "run.out": out,
+        "outputs.file": None,
+    }
+    with guarded(debug, resume_hint="the same command continues where it stopped"):
+        wanted = _study(study, flags, fpr, settings or [], resume=False)
+        if dry_run:
+            _dry_run(wanted, json)
+            return
+        _run(wanted, json, quiet)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _run(study: Any, json: bool, quiet: bool) -> None:
+    from rich.console import Console
+
+    from memberwise.audit_flow import Silent
+    from memberwise.cli.progress import Bar
+    from memberwise.defend_flow import run_defend
+    from memberwise.frontier.terminal import print_frontier
+
+    silent, errors = quiet or json, Console(stderr=True)
+
+    def announce(place: int, total: int, name: str) -> None:
+        if not silent:
+            errors.print(f"{place} of {total}: {name}" if total else name, highlight=False, markup=False)
+
+    found = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
+    if json:
+        to_stdout(found.to_json())
+        return
+    console = Console()
+    print_frontier(found.facts, console)
+    console.print(f"Report: {found.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
+
+
+def _dry_run(study: Any, json: bool) -> None:
+    import json as json_module
+
+    from memberwise.defend_flow import expected_points
+
+    points, seconds = expected_points(study)
+    if json:
+        to_stdout(json_module.dumps({"points": points, "seconds": round(seconds)}, indent=2) + "\n")
+        return
+    from memberwise.duration import duration
+
+    to_stdout("".join(f"{label}\n" for label in points))
+    to_stdout(
+        f"{len(points)} points and two more to confirm: about {duration(seconds)} if each costs as much as plain "
+        "training; distillation, games and DP-SGD cost several times as much.\n"
+    )

@@ -1,0 +1,209 @@
+"""The frontier: every chosen defence trained, audited adaptively, and compared; one recommended and audited again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from memberwise._version import __version__
+from memberwise.audit_flow import INTERRUPTED, Silent, run_audit
+from memberwise.cost import estimate_cost
+from memberwise.defences.training import defended
+from memberwise.errors import MemberwiseError, RunFolderError, StudyError
+from memberwise.frontier.choose import Constraint, recommended, unbeaten
+from memberwise.frontier.measure import broken_attacks, measure, with_costs
+from memberwise.frontier.page import render
+from memberwise.frontier.points import Point, choose_points, left_out
+from memberwise.prepare import Given
+from memberwise.report.files import json_values, to_json, write_text
+from memberwise.report.result import Result
+from memberwise.seeds import Seeds
+from memberwise.signals.gather import Progress
+from memberwise.study import Study, make_study, read_study
+
+# Called before each point: its number, how many there are (0 and 0 for the confirmation), its name.
+Announce = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What ``memberwise defend`` found; ``facts`` is ``frontier.json``."""
+
+    facts: dict[str, Any]
+    folder: Path
+
+    def to_json(self) -> str:
+        return to_json(self.facts)
+
+
+def run_defend(
+    study: Study,
+    given: Given | None = None,
+    *,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> Frontier:
+    """Train and audit every point, recommend one, audit it again on a fresh seed, export it.
+
+    Every point is an audit with a run folder of its own, so what was done is not done again.
+
+    Raises:
+        MemberwiseError: bad input, before anything is trained.
+    """
+    begun = time.perf_counter()
+    _check(study)
+    constraint, points = Constraint.of(study.defend), choose_points(study)
+    study = _asking_for(study, constraint)
+    folder = Path(study.run.out or f"runs/defend-{Path(study.data.source).stem}-{study.training_key()[:8]}")
+    _check_folder(folder, study)
+    announce = announce or (lambda place, total, name: None)
+    rows, failed = [], []
+    for place, point in enumerate(points):
+        announce(place + 1, len(points), point.label)
+        try:
+            result = _audited(point, study, folder / "points" / point.folder, given, progress)
+        except (StudyError, RunFolderError):
+            raise
+        except MemberwiseError as error:
+            if place == 0:
+                raise
+            failed.append({"label": point.label, "reason": str(error).split("\n")[0]})
+            continue
+        rows.append((point, measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence)))
+    table = with_costs([row for _, row in rows])
+    best = recommended(table, constraint)
+    confirmation = None
+    if best is not None:
+        confirmation = _confirmed([rows[0][0], rows[best][0]], study, folder, constraint, given, progress, announce)
+    facts = json_values(
+        {
+            "schema_version": 1,
+            "memberwise_version": __version__,
+            "study": study.to_dict(),
+            "seed": study.run.seed,
+            "seconds": round(time.perf_counter() - begun, 1),
+            "fpr": constraint.fpr,
+            "constraint": constraint.words(),
+            "points": table,
+            "unbeaten": unbeaten(table),
+            "recommended": best,
+            "confirmation": confirmation,
+            "left_out": [{"name": name, "needs": roles} for name, roles in left_out(study)],
+            "failed": failed,
+            "warnings": [{"code": code, "message": message} for code, message in _notes(table, best, constraint)],
+        }
+    )
+    if best is not None:
+        _export(folder, rows[best][0])
+    write_text(folder / "frontier.html", render(facts))
+    write_text(folder / "frontier.json", to_json(facts))
+    return Frontier(facts, folder)
+
+
+def expected_points(study: Study) -> tuple[list[str], float]:
+    """Labels of the points, and seconds for all of them if each costs as much as plain training."""
+    _check(study)
+    labels = [point.label for point in choose_points(study)]
+    return labels, estimate_cost(study).seconds * (len(labels) + 2)
+
+
+def _check(study: Study) -> None:
+    if study.outputs.file is not None or study.target.file is not None:
+        raise StudyError(
+            "a frontier is of models that are trained here",
+            found="saved answers" if study.outputs.file else "a trained target",
+            fix="give --data and --model; memberwise audit is for models that are trained already",
+        )
+    if study.training.defence is not None:
+        raise StudyError(
+            "the study has a training defence already, and each point of the frontier brings its own",
+            where="training.defence",
+            fix="leave it out, and name it in --defences",
+        )
+
+
+def _asking_for(study: Study, constraint: Constraint) -> Study:
+    """The study, reporting at the constraint's false-positive rate too, and always with the gap attack."""
+    rates = study.statistics.fpr
+    wanted = (constraint.fpr,) if isinstance(rates, str) else (*rates, constraint.fpr)
+    statistics = study.statistics.model_copy(update={"fpr": tuple(sorted(set(wanted), reverse=True))})
+    use = tuple(dict.fromkeys([*study.attacks.use, "gap"]))
+    return study.model_copy(update={"statistics": statistics, "attacks": study.attacks.model_copy(update={"use": use})})
+
+
+def _check_folder(folder: Path, study: Study) -> None:
+    if (folder / "study.toml").exists() or (folder / "result.json").exists():
+        raise RunFolderError(f"{folder} holds an audit's run", expected="a folder for a frontier", fix="another --out")
+
+
+def _audited(point: Point, study: Study, out: Path, given: Given | None, progress: Progress | None) -> Result:
+    """The point's audit: read where it is finished, else carried out or continued.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is done stays.
+    """
+    wanted = point.study(study, str(out))
+    if (out / "result.json").exists():
+        done = Result.load(out)
+        same = {key: value for key, value in done.to_dict()["study"].items() if key != "plan"}
+        if same == {key: value for key, value in json_values(wanted.to_dict()).items() if key != "plan"}:
+            return done
+    result = run_audit(wanted, given, progress=progress or Silent())
+    if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
+        (out / "result.json").unlink()  # the figures of part of the shadow models are no point of a frontier
+        raise KeyboardInterrupt
+    return result
+
+
+def _confirmed(
+    points: Sequence[Point],
+    study: Study,
+    folder: Path,
+    constraint: Constraint,
+    given: Given | None,
+    progress: Progress | None,
+    announce: Announce,
+) -> dict[str, Any]:
+    """The undefended and the recommended point, split, trained and audited anew: the best of many looks better."""
+    seed = Seeds(study.run.seed).integer("frontier confirmation") % 2**31
+    again = study.model_copy(update={"run": study.run.model_copy(update={"seed": seed})})
+    found = []
+    for point in {point.label: point for point in points}.values():
+        announce(0, 0, f"{point.label}, once more on a fresh seed")
+        result = _audited(point, again, folder / "confirmation" / point.folder, given, progress)
+        found.append(measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence))
+    rows = with_costs(found)
+    return {"seed": seed, "undefended": rows[0], "recommended": rows[-1]}
+
+
+def _export(folder: Path, point: Point) -> None:
+    """The chosen model, and the policy by which it is to answer."""
+    source = folder / "points" / point.folder
+    if (source / "target").exists():
+        shutil.copytree(source / "target", folder / "target", dirs_exist_ok=True)
+    stored = defended(make_study(read_study(source / "study.toml"), str(source)))
+    answer = [defence.model_dump(mode="json") for defence in stored.answer]
+    write_text(folder / "policy.toml", tomli_w.dumps({"answer": answer}))
+
+
+def _notes(table: Sequence[dict[str, Any]], best: int | None, constraint: Constraint) -> list[tuple[str, str]]:
+    notes = broken_attacks(table)
+    if table and table[0]["validation_accuracy"] is None:
+        notes.append(
+            (
+                "chosen-on-test",
+                "there are no validation records, so points were chosen by their accuracy on test records, which "
+                "flatters the choice: --validation N",
+            )
+        )
+    if best is None:
+        notes.append(("no-point", f"no point keeps to the constraint: {constraint.words()}"))
+    elif best == 0:
+        notes.append(("undefended", "no defence gives less away than none within the constraint"))
+    return notes

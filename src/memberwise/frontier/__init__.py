@@ -1,0 +1,1 @@
+"""The frontier: points to try, what each costs and buys, which to take, and the page that shows it."""

@@ -1,0 +1,83 @@
+"""The frontier as inline SVG: accuracy against what the attacks achieve, every point with both intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from memberwise.report.figures import DASHES, INK, MUTED, SERIES, drawing, to_svg
+
+Row = Mapping[str, Any]
+MARKERS = "osD^vPX"
+MOST = len(SERIES) * len(MARKERS)
+
+
+def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"]) -> str:
+    """Test accuracy (up is useful) against the headline's TPR or balanced accuracy (left is private).
+
+    A defence is a colour and a marker, its points joined from weak to strong. The vertical line stands for the
+    undefended model's gap attack (attack accuracy) or for guessing (TPR); the recommended point is ringed.
+    """
+    rows: Sequence[Row] = facts["points"]
+    names = list(dict.fromkeys(row["defence"] for row in rows))
+    with drawing(f"frontier-{against}", 7.2, 4.6) as figure:
+        axes = figure.add_subplot()
+        for place, name in enumerate(names):
+            own = [row for row in rows if row["defence"] == name and row[against] and row["test_accuracy"]]
+            if not own:
+                continue
+            x, y = [row[against]["value"] for row in own], [row["test_accuracy"]["value"] for row in own]
+            colour, marker = SERIES[place % len(SERIES)], MARKERS[place // len(SERIES) % len(MARKERS)]
+            if name == "undefended":
+                colour, marker = INK, "*"
+            axes.errorbar(
+                x,
+                y,
+                xerr=_spread(own, against),
+                yerr=_spread(own, "test_accuracy"),
+                color=colour,
+                elinewidth=0.5,
+                alpha=0.9,
+                marker=marker,
+                markersize=9 if marker == "*" else 5,
+                linewidth=1.0,
+                linestyle=DASHES[place % len(DASHES)],
+                label=name,
+            )
+        _reference_line(axes, facts, rows, against)
+        best = facts["recommended"]
+        if best is not None and rows[best][against] and rows[best]["test_accuracy"]:
+            axes.plot(
+                rows[best][against]["value"],
+                rows[best]["test_accuracy"]["value"],
+                marker="o",
+                markersize=14,
+                fillstyle="none",
+                color=INK,
+                linestyle="none",
+                label="recommended",
+            )
+        what = f"TPR at {100 * facts['fpr']:g}% FPR" if against == "tpr" else "balanced accuracy"
+        axes.set_xlabel(f"{what} of the attack {rows[0]['headline']} (left: more private)")
+        axes.set_ylabel("test accuracy (up: more useful)")
+        axes.grid(True)
+        figure.legend(loc="outside right upper")
+        return to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
+
+
+def _reference_line(axes: Any, facts: Mapping[str, Any], rows: Sequence[Row], against: str) -> None:
+    """What an attacker gets without any scores: the gap attack's accuracy, or guessing."""
+    gap = (rows[0]["gap"] or {}).get("value")
+    if against == "tpr":
+        axes.axvline(facts["fpr"], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="guessing")
+    elif gap is not None:
+        axes.axvline(gap, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="gap, undefended")
+
+
+def _spread(rows: Sequence[Row], key: str) -> list[list[float]]:
+    """Distances to the lower and the upper ends of the intervals; 0 where there is none."""
+
+    def distance(part: Row, end: str) -> float:
+        return abs(part[end] - part["value"]) if part[end] is not None else 0.0
+
+    return [[distance(row[key], end) for row in rows] for end in ("low", "high")]
