@@ -44,10 +44,10 @@ def test_the_roc_starts_where_the_records_can_tell():
 
 def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation():
     fpr, tpr = np.array([0, 0, 0, 0.02, 1]), np.array([0, 0.1, 0.2, 0.3, 1])
-    x, y = figures._drawable(fpr, tpr, 0.01)
+    x, y = figures.drawable(fpr, tpr, 0.01)
     np.testing.assert_allclose(x, [0.01, 0.02, 1])
     np.testing.assert_allclose(y, [0.2, 0.3, 1])
-    x, y = figures._drawable(fpr[[0, 3, 4]], tpr[[0, 3, 4]], 0.01)
+    x, y = figures.drawable(fpr[[0, 3, 4]], tpr[[0, 3, 4]], 0.01)
     np.testing.assert_allclose(x, [0.02, 1])  # (0, 0) has no place on logarithmic axes
 
 

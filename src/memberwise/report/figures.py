@@ -112,7 +112,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         lines = [name for name in drawn if name != "gap"]
         for place, name in enumerate(lines):
             axes.plot(
-                *_drawable(curves[f"{name}.fpr"], curves[f"{name}.tpr"], low),
+                *drawable(curves[f"{name}.fpr"], curves[f"{name}.tpr"], low),
                 color=SERIES[place],
                 linestyle=DASHES[place % len(DASHES)],
                 linewidth=2.2 if name == headline else 1.4,
@@ -122,12 +122,12 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         point = _gap_point(curves) if "gap" in drawn else None
         if point is not None:
             axes.plot(*point, marker="D", markersize=6, color=SERIES[5], linestyle="none", zorder=5, label="gap")
-        _log_axes(axes, low)
+        log_axes(axes, low)
         figure.legend(loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
 
 
-def _drawable(
+def drawable(
     fpr: NDArray[np.float64], tpr: NDArray[np.float64], low: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The part of a curve that logarithmic axes can show: from the last point at or left of ``low`` on."""
@@ -143,7 +143,8 @@ def _gap_point(curves: Curves) -> tuple[float, float] | None:
     return (float(fpr[inner][0]), float(tpr[inner][0])) if inner.any() else None
 
 
-def _log_axes(axes: Axes, low: float) -> None:
+def log_axes(axes: Axes, low: float) -> None:
+    """Both rates on logarithmic axes from ``low`` to 1, the decades marked in per cent."""
     ticks = 10.0 ** np.arange(math.ceil(math.log10(low)), 1)
     axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.15))
     axes.set_xticks(ticks, [f"{100 * tick:.6g}%" for tick in ticks])

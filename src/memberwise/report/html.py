@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from memberwise.report import figures, formats, sentence
+from memberwise.report import beyond, figures, formats, sentence, turn_figures
 
 Curves = Mapping[str, NDArray[Any]]
 
@@ -32,6 +32,7 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
     environment.globals.update(
         {name: getattr(formats, name) for name in ("shown", "percent", "rate", "count", "plain", "seconds", "points")},
         sentence=sentence,
+        further=beyond,
     )
     headline = result["headline"]
     names = [attack["name"] for attack in result["attacks"]]
@@ -42,6 +43,8 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         legend=legend(result),
         roc=_markup(figures.roc(curves, headline, names, result["data"].get("nonmembers") or 0)),
         **_histogram(scores, headline),
+        canaries_plot=_markup(turn_figures.canaries(curves)),
+        targets_plot=_markup(turn_figures.targets(result.get("targets"))),
         worst=worst_records(result, curves),
         tables=breakdowns(result),
         study=study_text(result.get("study") or {}),
@@ -69,6 +72,7 @@ def legend(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     parts = [row["tpr"] for table in breakdowns(result) for row in table["rows"] if row.get("tpr")]
     rows = [row for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []]
+    rows += (result.get("canaries") or {}).get("tpr_at_fpr") or []
     used = {row.get("resolvable") for row in [*rows, *parts]}
     used |= {"optimistic" for attack in result["attacks"] if "optimistic" in sentence.threshold_words(attack)}
     return [("too few" if mark == "no" else mark, text) for mark, text in meanings.items() if mark in used]

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report import sentence
+from memberwise.report import beyond, sentence
 from memberwise.report.formats import DASH, Json, Unit, rate, shown
 from memberwise.report.html import rates
 
@@ -21,7 +21,7 @@ COLOURS = {"passed": "green", "failed": "red", "inconclusive": "yellow", "no lim
 
 
 def print_result(result: Mapping[str, Any], console: Console) -> None:
-    """Print the table of attacks, then the warnings, then the verdict; plain text where it is not a terminal."""
+    """Print the table of attacks, canaries and targets in turn, the warnings, the verdict; plain text in a file."""
     width = min(WIDTH, console.width)
     table = attack_table(result, stacked=False)
     if Measurement.get(console, console.options.update(width=10 * WIDTH), table).maximum > width:
@@ -32,6 +32,8 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
     skipped = [entry["name"] for entry in result.get("skipped") or []]
     if skipped:
         console.print(Text(f"skipped (the report says why): {', '.join(skipped)}", style="dim"), width=width)
+    for line in beyond.lines(result):
+        console.print(Text(f"\n{line}"), width=width)
     warnings = result.get("warnings") or []
     if warnings:
         console.print(Text(f"\n{len(warnings)} warning{'s' if len(warnings) > 1 else ''}", style="yellow"))

@@ -1,0 +1,109 @@
+"""In words: canaries, several targets, thresholds carried over, records named. None where a run has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memberwise.report import sentence
+from memberwise.report.formats import Json, count, number, percent, plain, rate, spoken
+
+KINDS = {
+    "mislabelled": "with a wrong label",
+    "out-of-distribution": "from outside the data",
+    "near-duplicate": "with a wrong label and a near copy that every model trained on",
+}
+
+
+def canaries_sentence(result: Json) -> str | None:
+    """How well the worst records are found."""
+    part = result.get("canaries")
+    if not part:
+        return None
+    words, kind = sentence.interval_words(result), KINDS.get(part["kind"], part["kind"])
+    row = worst_rate(part)
+    return (
+        f"{count(part['count'])} canaries {kind} under {count(part['models'])} models in turn, by {part['attack']}: "
+        f"{spoken(row, 'share', words)} recognised at {rate(row['fpr'])} FPR{_marked(row)}, "
+        f"{spoken(part['tpr_at_zero'], 'share', words)} without any wrong accusation."
+    )
+
+
+def worst_rate(part: Json) -> dict[str, Any]:
+    """The row at the smallest false-positive rate: the one by which canary audits are known."""
+    rows: list[dict[str, Any]] = part["tpr_at_fpr"]
+    return min(rows, key=lambda row: row["fpr"])
+
+
+def _marked(row: Json) -> str:
+    return {"weak": " (few pairs to judge this by)", "no": " (too few pairs to judge this by)"}.get(
+        row.get("resolvable", "yes"), ""
+    )
+
+
+def targets_sentence(result: Json) -> str | None:
+    """How the figures differ from one training to the next."""
+    part = result.get("targets")
+    if not part:
+        return None
+    words, at = sentence.interval_words(result), part["stability"]["fpr"]
+    row = next(row for row in part["tpr_at_fpr"] if row["fpr"] == at)
+    return (
+        f"{count(part['count'])} models in the target's place, by {part['attack']}: mean TPR at {rate(at)} FPR "
+        f"{spoken(row['mean'], 'share', words)}, standard deviation {percent(row['std'])}; mean AUC "
+        f"{spoken(part['auc']['mean'], 'number', words)}."
+    )
+
+
+def stability_sentence(result: Json) -> str | None:
+    """Who is exposed whatever model is trained."""
+    stable = (result.get("targets") or {}).get("stability")
+    if not stable or stable.get("always") is None:
+        return None
+    return (
+        f"Of {count(stable['records'])} records which two of these models or more trained on, "
+        f"{spoken(stable['always'], 'share', sentence.interval_words(result))} are recognised at "
+        f"{rate(stable['fpr'])} FPR in every model that trained on them ({percent(stable['by_chance'])} would be, if "
+        f"each model exposed others), {percent(stable['sometimes'])} in some and {percent(stable['never'])} in none."
+    )
+
+
+def discoveries_sentence(result: Json) -> str | None:
+    """Whom an attacker names who wants hardly any name to be wrong."""
+    part = result.get("discoveries")
+    if not part:
+        return None
+    aim, named = percent(part["false_share"], 0), part["named"]
+    lead = f"An attacker who wants at most {aim} of the names to be wrong, in the mean, and uses {part['attack']}"
+    if not named:
+        return f"{lead}, names nobody of {count(part['tested'])} records."
+    words = sentence.interval_words(result)
+    return (
+        f"{lead}, names {count(named)} of {count(part['tested'])} records, "
+        f"{spoken(part['found'], 'share', words)} of the members among them; "
+        f"{spoken(part['wrong_share'], 'share', words)} of the names are wrong."
+    )
+
+
+def accusations(result: Json) -> dict[str, Any] | None:
+    """Thresholds chosen on shadow models, of the headline (else of the attack that took its turn on them)."""
+    names = [result["headline"], (result.get("discoveries") or {}).get("attack")]
+    attacks = [attack for name in names if name and (attack := sentence.attack_named(result, name))]
+    attack = next((attack for attack in attacks if attack.get("at_shadow_threshold")), None)
+    if attack is None:
+        return None
+    values = {(row["fpr"], row["prior"]): row for row in attack.get("ppv") or []}
+    priors = sorted({prior for _, prior in values})
+    counts = {name: attack["auc"][name] for name in ("n_members", "n_nonmembers")} if attack.get("auc") else {}
+    method = {**counts, "method": "Clopper-Pearson bounds of both rates at this prior"}
+    rows = [{**row, "ppv": [values[row["fpr"], p] | method for p in priors]} for row in attack["at_shadow_threshold"]]
+    return {"attack": attack["name"], "priors": priors, "rows": rows}
+
+
+def lines(result: Json) -> list[str]:
+    """What a terminal says of all this, one line each."""
+    epsilon = result.get("epsilon") or {}
+    found = [canaries_sentence(result), targets_sentence(result), stability_sentence(result)]
+    if number(epsilon.get("value")) is not None and "descriptive" not in str(epsilon.get("basis")):
+        held = percent(epsilon.get("confidence"), 0)
+        found.append(f"Epsilon is at least {plain(epsilon['value'])} at {held} confidence ({epsilon['basis']}).")
+    return [line for line in found if line]
