@@ -18,7 +18,7 @@ from memberwise._version import __version__
 from memberwise.assess import Asking
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
 from memberwise.defences.output import output_defences
-from memberwise.defences.training import defended, find_defence, training_defence
+from memberwise.defences.training import defence_notes, defended, find_defence, training_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.seeds import Seeds
@@ -234,13 +234,14 @@ def _engine(
         return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
+    said = defence_notes(study.training, len(dataset.classes), len(job.rows), network.module)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(wanted, network, tensors, job, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
-    return StackEngine(network, tensors, made), made, notes
+    return StackEngine(network, tensors, made), made, said + notes
 
 
 def _check_defence(study: Study, model: Model, roles: Roles) -> None:

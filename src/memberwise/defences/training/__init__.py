@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
+from torch import nn
 
 from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.entrypoint import is_entrypoint, load_entrypoint
@@ -82,6 +83,22 @@ def training_defence(study: TrainingStudy, classes: int, rows: int) -> tuple[Ste
     if study.defence is None:
         return plain, None
     defence, options = find_defence(study.defence)
-    fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing)
+    fit = _fit(study, classes, rows)
     step = defence.step(options, fit) if defence.step else plain
     return step, defence.procedure(options, fit) if defence.procedure else None
+
+
+def defence_notes(study: TrainingStudy, classes: int, rows: int, module: nn.Module) -> list[tuple[str, str]]:
+    """What the report must say about the training defence, as (code, message).
+
+    Raises:
+        StudyError: the defence cannot have this module or this recipe.
+    """
+    if study.defence is None:
+        return []
+    defence, options = find_defence(study.defence)
+    return defence.check(options, _fit(study, classes, rows), module) if defence.check else []
+
+
+def _fit(study: TrainingStudy, classes: int, rows: int) -> Fit:
+    return Fit(classes, rows, Recipe.of(study), study.label_smoothing)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
@@ -46,6 +47,8 @@ class TrainingDefence:
         settings: study keys it sets ("training.weight_decay", say), from the options and the study's values.
         answer: output defences that belong to it, as in the study's ``answer`` list; they come first there.
         roles: records it cannot do without: "reference", "validation".
+        check: refuses (StudyError) a module or recipe it cannot have, and gives the (code, message) notes which the
+            report must show: what a guarantee holds for, say.
         guarantee: what is proved about it.
         raises_leakage: known to make models give away more; kept as a comparison.
         grid: options worth trying, from the weakest to the strongest, for the frontier.
@@ -60,6 +63,7 @@ class TrainingDefence:
     settings: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     answer: Callable[[Any], list[dict[str, Any]]] | None = None
     roles: tuple[str, ...] = ()
+    check: Callable[[Any, Fit, nn.Module], list[tuple[str, str]]] | None = None
     guarantee: str = "none"
     raises_leakage: bool = False
     grid: tuple[dict[str, Any], ...] = ({},)
