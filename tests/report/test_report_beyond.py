@@ -51,8 +51,8 @@ def turns(audit):
     }  # fmt: skip
     for attack in result["attacks"]:
         attack["at_shadow_threshold"] = [
-            {"fpr": 0.01, "threshold": 2.3, "realised_fpr": estimate(0.017, 0.011, 0.025), "tpr": estimate(0.1, 0.1, 0.1)}
-        ]  # fmt: skip
+            {"fpr": 0.01, "threshold": 2.3, "realised_fpr": estimate(0.017, 0.011, 0.025), "tpr": estimate(0.1, 0, 1)}
+        ]
         attack["ppv"] = [
             {"prior": prior, "fpr": 0.01, "value": value, "low": value - 0.02, "high": value + 0.01}
             for prior, value in ((0.01, 0.05), (0.1, 0.37), (0.5, 0.84))
@@ -74,7 +74,8 @@ def test_the_report_has_a_section_for_each(turns):
     assert text.count("<svg") == 14 + 2
     assert text.count("<table") == text.count("<caption")
     for said in (
-        "500 canaries with a wrong label under 65 models", "71.0% (95% interval 61.0\u201382.0%) recognised at 0.1% FPR",
+        "500 canaries with a wrong label under 65 models",
+        "71.0% (95% interval 61.0\u201382.0%) recognised at 0.1% FPR",
         "few pairs to judge this by", "record 77 (in 33 of 33 models)", "21.0% of the canaries are found in all",
         "standard deviation 3.3%", "mean AUC 0.730", "Of 2,900 records", "(0.70% would be",
         "names 210 of 3,000 records", "Right if 1% are members", "1.7%", "84.0%", "82.0\u201385.0%", "12, 9",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from memberwise.assess.figures import Figures, Mask, Pairs
+from memberwise.assess.notes import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
     choose_guesses,
@@ -19,6 +21,8 @@ from memberwise.statistics.thresholds import OPTIMISTIC
 from memberwise.study import Study
 
 FEWEST_RUNS = 8
+# Standard deviations from a half beyond which fair coins are not believed.
+UNLIKELY = 4.5
 
 
 def bounds_epsilon(study: Study) -> bool:
@@ -29,6 +33,20 @@ def bounds_epsilon(study: Study) -> bool:
     if study.attacks.reveal:
         return False
     return study.data.coins or (study.canaries.count is not None and study.shadow.count >= FEWEST_RUNS)
+
+
+def coin_notes(study: Study, member: Mask) -> list[Note]:
+    """A warning where members are said to be drawn by coins and no coins would give so few or so many."""
+    members, n = int(member.sum()), len(member)
+    if not study.data.coins or abs(members - n / 2) <= UNLIKELY * sqrt(n) / 2:
+        return []
+    return [
+        (
+            "uneven-coins",
+            f"{members:,} of {n:,} records are members, which fair coins do not give: the bound on epsilon rests on "
+            "independent fair coins and does not hold here",
+        )
+    ]
 
 
 def epsilon_part(

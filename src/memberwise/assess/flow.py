@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memberwise.assess.asking import Asking, choose_headline
 from memberwise.assess.canaries import canaries_part
 from memberwise.assess.discoveries import discoveries
-from memberwise.assess.epsilon import epsilon_part
+from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import Figures, attack_figures
 from memberwise.assess.notes import Note, notes, upside_down
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
@@ -91,7 +91,7 @@ def assess(
         verdict=_judged(asking.rules, attacks, headline, epsilon),
         scores=score_table(signals, member, evaluated, scores),
         curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
-        notes=[*notes(signals, member, evaluated, attacks, headline), *more_notes],
+        notes=[*notes(signals, member, evaluated, attacks, headline), *coin_notes(study, member), *more_notes],
     )
 
 
