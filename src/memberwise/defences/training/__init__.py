@@ -9,6 +9,22 @@ from typing import Any
 from pydantic import ValidationError
 from torch import nn
 
+from memberwise.defences.training import (
+    adversarial_training,
+    augmentation,
+    ccl,
+    confidence_penalty,
+    dropout,
+    early_stopping,
+    hamp,
+    l1,
+    l2,
+    label_smoothing,
+    logit_clipping,
+    mixup,
+    relaxloss,
+    weighted_smoothing,
+)
 from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
@@ -28,7 +44,24 @@ def by_name(defences: Iterable[TrainingDefence]) -> dict[str, TrainingDefence]:
     return registry
 
 
-TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name([])
+TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
+    [
+        l2.DEFENCE,
+        l1.DEFENCE,
+        dropout.DEFENCE,
+        early_stopping.DEFENCE,
+        confidence_penalty.DEFENCE,
+        augmentation.DEFENCE,
+        mixup.DEFENCE,
+        logit_clipping.DEFENCE,
+        weighted_smoothing.DEFENCE,
+        relaxloss.DEFENCE,
+        hamp.DEFENCE,
+        ccl.DEFENCE,
+        label_smoothing.DEFENCE,
+        adversarial_training.DEFENCE,
+    ]
+)
 
 
 def find_defence(study: DefenceStudy) -> tuple[TrainingDefence, Any]:
@@ -66,14 +99,19 @@ def find_defence(study: DefenceStudy) -> tuple[TrainingDefence, Any]:
 
 
 def defended(study: Study) -> Study:
-    """The study with what its training defence sets (recipe, model, output defences) written out."""
+    """The study with what its training defence sets (recipe, model, output defences) written out.
+
+    A study that is written out already stays as it is, as a run that is resumed begins from one.
+    """
     if study.training.defence is None:
         return study
     defence, options = find_defence(study.training.defence)
     values = study.to_dict()
     for key, value in (defence.settings(options, values) if defence.settings else {}).items():
         put(values, key, value)
-    values["answer"] = [*(defence.answer(options) if defence.answer else []), *values["answer"]]
+    belonging = defence.answer(options) if defence.answer else []
+    if values["answer"][: len(belonging)] != belonging:
+        values["answer"] = [*belonging, *values["answer"]]
     return make_study(values, f"training.defence = {defence.name}")
 
 

@@ -1,0 +1,41 @@
+"""Dropout: units fall out at random while the model trains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.entrypoint import is_entrypoint
+from memberwise.errors import StudyError
+
+
+class Dropout(Options):
+    """``rate``: the share of units which fall out in each step; more hides more."""
+
+    rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
+
+
+def settings(options: Dropout, study: dict[str, Any]) -> dict[str, Any]:
+    """Raises StudyError for a model of the user's own, whose dropout is its own."""
+    name = study["model"]["name"]
+    if is_entrypoint(name):
+        raise StudyError(
+            "dropout is set in an architecture that has it",
+            expected="model.name such as mlp, cnn or wrn-16-4",
+            found=name,
+            where="training.defence",
+            fix="put dropout into the model itself",
+        )
+    return {"model.dropout": options.rate}
+
+
+DEFENCE = TrainingDefence(
+    name="dropout",
+    options=Dropout,
+    summary="Units fall out at random while the model trains.",
+    source="Srivastava et al. 2014; as a defence Salem et al. 2019, section V.A",
+    settings=settings,
+    grid=tuple({"rate": value} for value in (0.25, 0.5, 0.75)),
+)

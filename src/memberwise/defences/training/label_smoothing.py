@@ -1,0 +1,30 @@
+"""Label smoothing: known to raise leakage, kept as a comparison."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from memberwise.defences.training.base import Options, TrainingDefence
+
+
+class LabelSmoothing(Options):
+    """``amount``: share of each label that is spread over all classes, the true one included."""
+
+    amount: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+def settings(options: LabelSmoothing, study: dict[str, Any]) -> dict[str, Any]:
+    return {"training.label_smoothing": options.amount}
+
+
+DEFENCE = TrainingDefence(
+    name="label-smoothing",
+    options=LabelSmoothing,
+    summary="Labels with some probability on every class. Makes members stand out more, not less.",
+    source="Szegedy et al. 2016; that it raises leakage: Kaya and Dumitras 2021",
+    settings=settings,
+    raises_leakage=True,
+    grid=tuple({"amount": value} for value in (0.05, 0.1, 0.3)),
+)
