@@ -68,3 +68,20 @@ def test_the_table_fits_and_prints_markup_as_it_is(pair):
     assert "runs/a" in text
     assert max(map(len, text.splitlines())) <= 100
     assert text.count("lira-online-fixed") == 1
+
+
+def test_canaries_of_both_runs_are_compared(pair):
+    def part(value, width):
+        return {"value": value, "low": value - width, "high": value + width, "n_members": 90, "n_nonmembers": 90}
+
+    for run, value in zip(pair, (0.7, 0.2), strict=True):
+        run["canaries"] = {
+            "kind": "mislabelled",
+            "tpr_at_fpr": [{"fpr": 0.001, "resolvable": "yes", **part(value, 0.1)}],
+            "tpr_at_zero": part(value / 2, 0.2),
+        }
+    rows = _rows(*pair)
+    assert rows["(canaries)", "TPR@0.1%"].finding == "B leaks less"
+    assert rows["(canaries)", "TPR@0"].finding == "cannot tell apart"
+    pair[1]["canaries"] = None
+    assert "the canaries differ: mislabelled and none" in compare.notes(*pair)

@@ -35,7 +35,7 @@ def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) 
 
 
 def compared(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> list[Row]:
-    """The accuracies, then every attack both runs have: its AUC, and its TPR at every FPR both state."""
+    """The accuracies, then every attack both runs have (AUC, TPR at every FPR both state), then canaries."""
     rows = []
     for part in ("train", "test"):
         a, b = (run["target"].get(f"{part}_accuracy") for run in (first, second))
@@ -45,13 +45,22 @@ def compared(first: Result, second: Result, names: tuple[str, str] = ("A", "B"))
         if other is None:
             continue
         rows.append(_row(attack["name"], "AUC", attack.get("auc"), other.get("auc"), names, "number"))
-        theirs = {row["fpr"]: row for row in other.get("tpr_at_fpr") or []}
-        rows += [
-            _row(attack["name"], f"TPR@{rate(row['fpr'])}", row, theirs[row["fpr"]], names)
-            for row in attack.get("tpr_at_fpr") or []
-            if row["fpr"] in theirs
-        ]
+        rows += _rates(attack["name"], attack, other, names)
+    canaries = [run.get("canaries") for run in (first, second)]
+    if canaries[0] and canaries[1]:
+        rows += _rates("(canaries)", canaries[0], canaries[1], names)
+        rows.append(_row("(canaries)", "TPR@0", canaries[0]["tpr_at_zero"], canaries[1]["tpr_at_zero"], names))
     return rows
+
+
+def _rates(name: str, first: Json, second: Json, names: tuple[str, str]) -> list[Row]:
+    """The TPR at every FPR both state."""
+    theirs = {row["fpr"]: row for row in second.get("tpr_at_fpr") or []}
+    return [
+        _row(name, f"TPR@{rate(row['fpr'])}", row, theirs[row["fpr"]], names)
+        for row in first.get("tpr_at_fpr") or []
+        if row["fpr"] in theirs
+    ]
 
 
 def notes(first: Result, second: Result) -> list[str]:
@@ -61,6 +70,9 @@ def notes(first: Result, second: Result) -> list[str]:
         found.append("the runs audit different data")
     if first["headline"] != second["headline"]:
         found.append(f"the headline attacks differ: {first['headline']} and {second['headline']}")
+    kinds = [(run.get("canaries") or {}).get("kind") for run in (first, second)]
+    if kinds[0] != kinds[1]:
+        found.append(f"the canaries differ: {kinds[0] or 'none'} and {kinds[1] or 'none'}")
     names = [{attack["name"] for attack in run["attacks"]} for run in (first, second)]
     if only := sorted(names[0] ^ names[1]):
         found.append(f"in one run only: {', '.join(only)}")
