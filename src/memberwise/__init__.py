@@ -12,18 +12,21 @@ from memberwise._version import __version__
 
 if TYPE_CHECKING:
     from memberwise.api import audit
+    from memberwise.checks import check_attack, check_defence
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study import Study
 
 _PLACES = {
     "audit": "memberwise.api",
+    "check_attack": "memberwise.checks",
+    "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
     "Study": "memberwise.study",
 }
 
-__all__ = ["Estimate", "Result", "Study", "__version__", "audit"]
+__all__ = ["Estimate", "Result", "Study", "__version__", "audit", "check_attack", "check_defence"]
 
 
 def __getattr__(name: str) -> Any:

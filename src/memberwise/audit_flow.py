@@ -99,6 +99,7 @@ def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun:
             prepared.model.name,
             (float(target["train_accuracy"][0]), float(target["train_loss"][0])),
             (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
+            float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
         notes = [*prepared.notes, *changed, *shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:

@@ -6,6 +6,7 @@
     ├── TargetError (ValueError)     the target model cannot be loaded or does not fit the study
     ├── RunFolderError (ValueError)  the output folder holds something else, or is in use
     ├── MissingExtraError (ImportError)   an optional package is needed
+    ├── CheckError (AssertionError)  an attack or a defence does not keep to its contract
     └── TrainingError (RuntimeError) something failed while training or answering
 
 A message says what is wrong, then what was expected, what was found, where, and what to do about it.
@@ -75,3 +76,7 @@ class TrainingError(MemberwiseError, RuntimeError):
     """Something failed while training models or asking them for answers."""
 
     exit_code = 4
+
+
+class CheckError(MemberwiseError, AssertionError):
+    """An attack or a defence does not keep to its contract."""

@@ -335,6 +335,7 @@ def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[
         roles.reference if len(roles.reference) else None,
         study.run.seed,
         collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
+        roles.validation if len(roles.validation) else None,
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
     return asked, replace(asked, test=test)
@@ -378,7 +379,7 @@ def _identity(
     def digest(rows: NDArray[np.int64]) -> str:
         return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
 
-    early = ("validation",) if study.training.patience else ()
+    early = ("validation",) if len(roles.validation) else ()
     return {
         "version": __version__,
         "data": dataset.sha256,

@@ -19,9 +19,13 @@ ACCURACY_GAP = 0.03
 
 
 def target_facts(
-    kind: str, architecture: str | None, train: tuple[float, float], test: tuple[float, float]
+    kind: str,
+    architecture: str | None,
+    train: tuple[float, float],
+    test: tuple[float, float],
+    validation: float | None = None,
 ) -> dict[str, Any]:
-    """The ``target`` part; ``train`` and ``test`` are (accuracy, loss)."""
+    """The ``target`` part; ``train`` and ``test`` are (accuracy, loss), ``validation`` an accuracy."""
     return {
         "kind": kind,
         "architecture": architecture,
@@ -30,6 +34,7 @@ def target_facts(
         "train_loss": train[1],
         "test_loss": test[1],
         "gap": train[0] - test[0],
+        "validation_accuracy": validation,
     }
 
 

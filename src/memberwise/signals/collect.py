@@ -31,9 +31,10 @@ class Asked:
         background: rows (a sample, at most) on which a model's training accuracy is measured beside audited ones.
         background_weight: how many rows each of them stands for.
         queries: "none", "mirror" or "shift18".
-        defences: output defences between the models and whoever asks; ``key`` is their secret.
+        defences: output defences between the models and whoever asks; each model's secret is made from ``key``.
         reference: rows of the reference role, for defences which learn.
-        rng_seed: seed of what defences learn.
+        validation: rows of the validation role, where there are any: the accuracy by which parameters are chosen.
+        rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
     """
 
@@ -51,6 +52,7 @@ class Asked:
     reference: NDArray[np.int64] | None = None
     rng_seed: int = 0
     extras: tuple[Collector, ...] = ()
+    validation: NDArray[np.int64] | None = None
 
     def records(self, rows: NDArray[np.int64]) -> Records:
         return as_float(self.x[rows])
@@ -67,8 +69,9 @@ def collect(
     """Everything kept of a block of models; each array's first dimension is the model.
 
     With ``vectors`` full answers on the audited records are kept. Keys ``audited.*`` and ``population.*`` are the
-    fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` are ``(m,)``. What
-    collectors gather is under ``audited.extra.NAME``, and ``extra.NAME`` says with which parameters.
+    fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (and, where there are
+    such records, ``validation_accuracy``) are ``(m,)``. What collectors gather is under ``audited.extra.NAME``, and
+    ``extra.NAME`` says with which parameters.
 
     Args:
         numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
@@ -89,6 +92,9 @@ def collect(
     test = ask_about(served, asked, asked.test, "none", False)
     unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
     arrays |= collect_extras(models, served, jobs, asked, numbers)
+    if asked.validation is not None:
+        chosen_on = ask_about(served, asked, asked.validation, "none", False)
+        arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
@@ -109,7 +115,7 @@ def collect_extras(
         if not count:
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
-        access = Access(count, served, lambda i: serve(alone(models, i), [jobs[i]], asked), models)
+        access = Access(count, served, lambda i: alone(served, i), models)
         extra = collector.collect(access, asked)
         if extra is not None:
             arrays[f"audited.extra.{collector.name}"] = extra.values
@@ -118,16 +124,12 @@ def collect_extras(
 
 
 def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:
-    """The models behind the study's output defences, each fitted on these models' own members."""
+    """The models behind the study's output defences, each fitted on the model's own members."""
     if not asked.defences:
         return models
-    states: list[Any] = []
-    for number, defence in enumerate(asked.defences):
-        ask = Served(models, asked.defences[:number], states, asked.key).ask
-        reference = None if asked.reference is None else asked.records(asked.reference)
-        rng = np.random.default_rng([asked.rng_seed, number])
-        states.append(defence.fit(ask, asked.records(jobs[0].rows), reference, rng))
-    return Served(models, asked.defences, states, asked.key)
+    reference = None if asked.reference is None else asked.records(asked.reference)
+    seeds = [job.seed for job in jobs]
+    return Served.fitted(models, asked.defences, lambda i: asked.records(jobs[i].rows), reference, asked.key, seeds)
 
 
 def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:

@@ -1,0 +1,117 @@
+"""Points, constraints and the choice among measured rows, on rows made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memberwise.errors import StudyError
+from memberwise.frontier.choose import Constraint, recommended, unbeaten
+from memberwise.frontier.measure import broken_attacks, share, with_costs
+from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
+from memberwise.study import DefendStudy, Study
+
+
+def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> dict[str, Any]:
+    part = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02, "n": 500}
+    return {
+        "label": "point",
+        "test_accuracy": part,
+        "validation_accuracy": None,
+        "tpr": {"value": tpr, "low": 0.0, "high": tpr + 0.02 if high is None else high},
+        **more,
+    }
+
+
+ROWS = [row(0.90, 0.40), row(0.895, 0.30), row(0.88, 0.05), row(0.70, 0.02), row(0.60, 0.03)]
+
+
+@pytest.mark.parametrize(("loss", "best"), [(0.0, 0), (0.01, 1), (0.02, 2), (0.5, 3)])
+def test_the_most_private_point_within_the_loss(loss: float, best: int) -> None:
+    assert recommended(ROWS, Constraint(loss, None, 0.01)) == best
+
+
+@pytest.mark.parametrize(("tpr", "best"), [(0.5, 0), (0.33, 1), (0.08, 2), (0.06, 3), (0.01, None)])
+def test_the_most_accurate_point_below_the_tpr(tpr: float, best: int | None) -> None:
+    """The upper end of the interval counts: 0.05 [.., 0.07] does not keep to 0.06."""
+    assert recommended(ROWS, Constraint(None, tpr, 0.01)) == best
+
+
+def test_validation_records_decide_where_there_are_any() -> None:
+    flattered = [row(0.90, 0.4), row(0.91, 0.1)]
+    flattered[0]["validation_accuracy"] = flattered[0]["test_accuracy"]
+    flattered[1]["validation_accuracy"] = {"value": 0.80, "low": 0.7, "high": 0.9}
+    assert recommended(flattered, Constraint(0.01, None, 0.01)) == 0
+
+
+def test_unbeaten_points() -> None:
+    assert unbeaten(ROWS) == [0, 1, 2, 3]
+    assert unbeaten([row(0.9, 0.1), row(0.8, 0.2), row(0.9, 0.1)]) == [0, 2]
+
+
+@pytest.mark.parametrize("text", ["0.05", "x@0.01", "0.05@2", "1.5@0.01", "@"])
+def test_a_malformed_limit_is_refused(text: str) -> None:
+    with pytest.raises(StudyError, match=r"0\.05@0\.01"):
+        Constraint.of(DefendStudy(max_tpr=text))
+
+
+def test_limits_as_they_are_written() -> None:
+    assert Constraint.of(DefendStudy(max_tpr="0.05@0.001")) == Constraint(None, 0.05, 0.001)
+    assert Constraint.of(DefendStudy(max_accuracy_loss=0.03)) == Constraint(0.03, None, 0.01)
+
+
+def test_share_is_clopper_pearsons() -> None:
+    from scipy.stats import binomtest
+
+    part, exact = share(0.7, 50, 0.95), binomtest(35, 50).proportion_ci(0.95, "exact")
+    assert part is not None
+    assert (part["low"], part["high"]) == pytest.approx((exact.low, exact.high))
+    assert share(None, 50, 0.95) is None
+    assert share(0.7, 0, 0.95) is None
+
+
+def test_cost_is_relative_to_the_undefended_model() -> None:
+    assert [r["cost"] for r in with_costs([{"seconds": 4.0}, {"seconds": 10.0}, {"seconds": None}])] == [1.0, 2.5, None]
+
+
+def test_an_attack_that_broke_is_told() -> None:
+    fine = {
+        "label": "a",
+        "gap": {"value": 0.6},
+        "strongest": {"value": 0.7},
+        "attack_accuracy": {"value": 0.7, "high": 0.72},
+    }
+    broke = fine | {"label": "b", "attack_accuracy": {"value": 0.5, "high": 0.53}}
+    assert [note[1].split(":")[0] for note in broken_attacks([fine, broke])] == ["b"]
+
+
+def study(**defend: Any) -> Study:
+    return Study.model_validate({"data": {"source": "digits"}, "defend": defend})
+
+
+def test_points_of_named_defences_begin_with_none() -> None:
+    points = choose_points(study(defences=["rounding"], points=[{"name": "rounding", "digits": 5}]))
+    assert points[0].label == UNDEFENDED
+    assert {point.name for point in points[1:]} == {"rounding"}
+    assert points[-1].label == "rounding digits=5"
+    assert len({point.folder for point in points}) == len(points)
+    made = points[-1].study(study(), "out")
+    assert [answer.model_dump() for answer in made.answer] == [{"name": "rounding", "digits": 5}]
+
+
+def test_an_unknown_defence_is_refused() -> None:
+    with pytest.raises(StudyError, match="rounding"):
+        choose_points(study(defences=["roundin"]))
+
+
+def test_groups_leave_out_what_has_no_records_and_names_do_not() -> None:
+    missing = dict(left_out(study(defences=["all"])))
+    names = {point.name for point in choose_points(study(defences=["all"]))}
+    assert "selena" in names
+    for name, roles in missing.items():
+        assert name not in names
+        assert lacks(name, study()) == roles
+        with pytest.raises(StudyError, match=roles[0]):
+            choose_points(study(defences=[name]))
+    assert "advreg" in missing
