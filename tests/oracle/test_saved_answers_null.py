@@ -45,7 +45,7 @@ def test_intervals_cover_chance(paired):
             if accuracy["low"] is not None:
                 decided[name] += 1
                 covered[name, "balanced accuracy"] += accuracy["low"] <= 0.5 <= accuracy["high"]
-            if name != "gap":  # two values: at 10 % nobody is strictly above the larger one
+            if name not in ("gap", "attack-r"):  # few values: at 10 % nobody is strictly above the largest
                 covered[name, "TPR"] += rate[0]["low"] <= 0.1 <= rate[0]["high"]
     assert set(decided) == set(NAMES) - {"top-one-search"}  # searched on the audited records: no interval
     assert set(decided.values()) == {SEEDS}

@@ -31,8 +31,8 @@ def online(kind: Spread) -> Score:
     Records without a model on both sides: NaN.
 
     Args:
-        kind: of spread, separately for IN and OUT. "fixed" is stronger than "own" below about 64 models; "shrunk"
-            lies between them as the data have it, and is the safe choice at any number of models.
+        kind: of spread, separately for IN and OUT. "fixed" is stronger than "own" with few models (below 16 to 64);
+            "shrunk" weighs the two as the data have it and comes close to the better one, or passes it, throughout.
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
