@@ -17,6 +17,27 @@ def test_uniform_and_normal_have_their_distributions() -> None:
     assert float(uniform(key, (100_000,)).max()) < 1.0
 
 
+def test_uniform_is_the_stated_hash() -> None:
+    """lowbias32 of (lowbias32 of position + low half of the key) xor its high half, in Python's whole numbers."""
+
+    def mixed(word: int) -> int:
+        word = ((word ^ (word >> 16)) * 0x7FEB352D) % 2**32
+        word = ((word ^ (word >> 15)) * 0x846CA68B) % 2**32
+        return word ^ (word >> 16)
+
+    for key in step_keys(5, 20).tolist():
+        slow = [(mixed(mixed((i + key) % 2**32) ^ (key >> 32)) >> 8) / 2**24 for i in range(50)]
+        assert uniform(torch.tensor(key), (50,)).tolist() == slow
+
+
+def test_normal_numbers_of_an_odd_count_are_uncorrelated() -> None:
+    draws = normal(step_keys(7, 1)[0], (200_001,))
+    first, second = draws[:100_000], draws[100_001:]
+    assert abs(float(torch.corrcoef(torch.stack([first, second]))[0, 1])) < 0.015
+    assert abs(float((first**2 * second**2).mean()) - 1) < 0.05, "squares of a pair's two numbers are independent too"
+    assert abs(float(draws.var()) - 1) < 0.015
+
+
 def test_different_keys_and_uses_are_uncorrelated() -> None:
     one, two = step_keys(3, 2)
     draws = torch.stack([uniform(k, (20_000,)) for k in (one, two, fold(one, 1), fold(one, 2))])

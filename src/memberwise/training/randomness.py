@@ -27,29 +27,45 @@ def step_keys(seed: int, steps: int) -> Tensor:
     return torch.from_numpy((words >> np.uint64(1)).astype(np.int64))
 
 
-def fold(key: Tensor, number: int) -> Tensor:
+def fold(key: Tensor, number: int | Tensor) -> Tensor:
     """A new key from a key and a number: one for each use within a step."""
     return _mix((key & _LOW) + number * _GOLDEN) | (_mix((key >> 32) ^ number) << 31)
 
 
 def uniform(key: Tensor, shape: Sequence[int]) -> Tensor:
     """float32 uniform numbers in [0, 1) of the given shape."""
-    position = torch.arange(prod(shape), device=key.device)
-    bits = _mix(_mix(position + (key & _LOW)) ^ ((key >> 32) & _LOW))
-    return ((bits >> 8).float() * 2.0**-24).reshape(tuple(shape))
+    # 32-bit words, which overflow as the hash wants: a third of the time of 64-bit ones.
+    position = torch.arange(prod(shape), device=key.device, dtype=torch.int32)
+    bits = _mix_words(_mix_words(position + _word(key)) ^ _word(key >> 32))
+    return (((bits >> 8) & 0xFFFFFF).float() * 2.0**-24).reshape(tuple(shape))
 
 
 def normal(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """float32 standard normal numbers of the given shape (Box-Muller)."""
-    radius = torch.sqrt(-2.0 * torch.log(1.0 - uniform(fold(key, 1), shape)))
-    return radius * torch.cos(2.0 * torch.pi * uniform(fold(key, 2), shape))
+    """float32 standard normal numbers of the given shape (Box-Muller, both of each pair; none beyond 5.8)."""
+    count = prod(shape)
+    radius = torch.sqrt(-2.0 * torch.log(1.0 - uniform(fold(key, 1), ((count + 1) // 2,))))
+    angle = 2.0 * torch.pi * uniform(fold(key, 2), ((count + 1) // 2,))
+    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)])[:count].reshape(tuple(shape))
 
 
 def _mix(word: Tensor) -> Tensor:
+    """The hash of the low half of int64 words, from 0 to 2^32 - 1."""
     word = word & _LOW
     word = ((word ^ (word >> 16)) * 0x7FEB352D) & _LOW
     word = ((word ^ (word >> 15)) * 0x846CA68B) & _LOW
     return word ^ (word >> 16)
+
+
+def _mix_words(word: Tensor) -> Tensor:
+    """The same hash on int32 words; shifts fill with the sign, which is masked off."""
+    word = (word ^ ((word >> 16) & 0xFFFF)) * 0x7FEB352D
+    word = (word ^ ((word >> 15) & 0x1FFFF)) * (0x846CA68B - 2**32)
+    return word ^ ((word >> 16) & 0xFFFF)
+
+
+def _word(key: Tensor) -> Tensor:
+    """The low half of an int64 key as an int32 word."""
+    return (((key & _LOW) ^ 0x80000000) - 0x80000000).to(torch.int32)
 
 
 class KeyedDropout(TorchFunctionMode):
