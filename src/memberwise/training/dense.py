@@ -45,8 +45,25 @@ def dense_gradient(
         x: ``(m, batch, features)``; target: ``(m, batch)`` or ``(m, batch, classes)``; mask: ``(m, batch)`` or None.
         masks: scaled dropout masks, one for each dropout layer.
     """
+    logits, kept = dense_forward(layers, weights, x, masks)
+    losses, g = dense_losses(logits.float(), target, smooth)
+    if mask is None:
+        losses, g = losses.mean(1), g / logits.shape[1]
+    else:
+        count = mask.sum(1, keepdim=True).clamp(min=1)
+        losses, g = (losses * mask / count).sum(1), g * (mask / count).unsqueeze(-1)
+    gradient: Tensors = {}
+    for name, layer, saved, by_output in dense_backward(layers, weights, kept, g.to(x.dtype)):
+        gradient[f"{name}.weight"] = torch.bmm(by_output.transpose(1, 2), saved)
+        if layer.bias is not None:
+            gradient[f"{name}.bias"] = by_output.sum(1)
+    return gradient, losses
+
+
+def dense_forward(layers: Layers, weights: Tensors, x: Tensor, masks: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Logits ``(m, batch, classes)``, and what the backward pass needs of each layer, in order."""
     h, drops = x, iter(masks)
-    kept: list[Tensor] = []  # what the backward pass needs of each layer, in order
+    kept: list[Tensor] = []
     for name, layer in layers:
         if isinstance(layer, nn.Linear):
             kept.append(h)
@@ -57,35 +74,38 @@ def dense_gradient(
         else:
             h = torch.relu(h) if isinstance(layer, nn.ReLU) else torch.tanh(h)
             kept.append(h)
-    losses, g = _loss(h.float(), target, mask, smooth)
-    gradient: Tensors = {}
-    g = g.to(x.dtype)
+    return h, kept
+
+
+def dense_backward(
+    layers: Layers, weights: Tensors, kept: list[Tensor], g: Tensor
+) -> list[tuple[str, nn.Linear, Tensor, Tensor]]:
+    """Each linear layer from the last to the first: its name, itself, its input and the gradient by its output.
+
+    Args:
+        g: ``(m, batch, classes)`` gradient by the logits.
+    """
+    found: list[tuple[str, nn.Linear, Tensor, Tensor]] = []
     for i in range(len(layers) - 1, -1, -1):
         (name, layer), saved = layers[i], kept[i]
         if isinstance(layer, nn.Linear):
-            gradient[f"{name}.weight"] = torch.bmm(g.transpose(1, 2), saved)
-            if layer.bias is not None:
-                gradient[f"{name}.bias"] = g.sum(1)
+            found.append((name, layer, saved, g))
             g = torch.bmm(g, weights[f"{name}.weight"]) if i else g
         elif isinstance(layer, nn.Dropout):
             g = g * saved
         else:
             g = g * (saved > 0) if isinstance(layer, nn.ReLU) else g * (1 - saved * saved)
-    return gradient, losses
+    return found
 
 
-def _loss(logits: Tensor, target: Tensor, mask: Tensor | None, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of each model ``(m,)`` and its gradient by the logits ``(m, batch, classes)``."""
+def dense_losses(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """``(m, batch)`` cross-entropies and their gradients by the logits ``(m, batch, classes)``."""
     if target.dim() == 2:
         target = functional.one_hot(target, logits.shape[-1]).to(logits.dtype)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / logits.shape[-1]
     log_p = torch.log_softmax(logits, -1)
-    losses, g = -(target * log_p).sum(-1), log_p.exp() * target.sum(-1, keepdim=True) - target
-    if mask is None:
-        return losses.mean(1), g / logits.shape[1]
-    count = mask.sum(1, keepdim=True).clamp(min=1)
-    return (losses * mask / count).sum(1), g * (mask / count).unsqueeze(-1)
+    return -(target * log_p).sum(-1), log_p.exp() * target.sum(-1, keepdim=True) - target
 
 
 def dropout_masks(layers: Layers, keys: Tensor, batch: int, weights: Tensors) -> list[Tensor]:
