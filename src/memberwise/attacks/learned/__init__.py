@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from memberwise.attacks.attack import Attack, Needs, Score
-from memberwise.attacks.learned.features import matrix, sides_of
-from memberwise.attacks.learned.judge import judge
+from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
+from memberwise.attacks.learned.judge import Features, judge
+from memberwise.attacks.sides import shadows_of
 from memberwise.signals.leave_one_out import in_targets_place
-from memberwise.signals.table import Signals
+from memberwise.signals.table import Answers, Signals
 
 # With fewer shadow models too few are left once one and its complement stand aside.
 FEWEST_MODELS = 6
 # So many shadow models take the target's place, fewer where fewer have this many rows; so many rows train the judge.
 MOST_STAND_INS = 16
 MOST_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One shadow model in the target's place.
+
+    Attributes:
+        x: ``(r, f)`` features of records the stand-in may teach on; member: ``(r,)`` whether it saw them.
+        scored: ``(n,)`` records which can be scored beside its statistics; asked: their features under the target.
+    """
+
+    x: Features
+    member: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    asked: Features
 
 
 def learned(offline: bool = False) -> Score:
@@ -28,49 +45,69 @@ def learned(offline: bool = False) -> Score:
     these tell nothing about what it saw. Its records' features (``features.features``) train a judge to tell what it
     saw from what it did not. The target's records get their features from the very same statistics, once for each
     stand-in, and the judge's log odds are averaged. Assumes 6 shadow models or more, of which some trained on the
-    record and some did not; more of them make it stronger. Trained on as many members as non-members, its threshold
-    is 1/2. Records without a model on both sides, and all of them with fewer shadow models: NaN.
+    record and some did not; more of them make it stronger, and so do full answers of 6 or more and of the target.
+    Trained on as many members as non-members, its threshold is 1/2. Records without a model on both sides, and all of
+    them with fewer shadow models: NaN.
 
     Args:
         offline: features know the OUT models alone, as other offline attacks do; IN models only teach.
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        models, records = signals.trained_on.shape
-        if models < FEWEST_MODELS:
-            return np.full(records, np.nan)
-        lean = replace(signals, population_target=None, population_shadows=None)
-        stand_ins = min(models, int(np.clip(MOST_ROWS // records, FEWEST_MODELS, MOST_STAND_INS)))
-        taught, member, asked = [], [], []
-        for k in range(stand_ins):
-            stand_in = in_targets_place(lean, k, rng)
-            table = stand_in.signals
-            sides = sides_of(table, offline)
-            if sides is None:
-                continue
-            both = table.is_in.any(0) & table.is_out.any(0)
-            rows = some(stand_in.evaluated & both, MOST_ROWS // stand_ins, rng)
-            taught.append(matrix(table.target, *sides, signals.labels)[rows])
-            member.append(stand_in.member[rows])
-            scored = table.is_out.any(0) if offline else both
-            asked.append((scored, matrix(signals.target, *sides, signals.labels)[scored]))
-        truth = np.concatenate(member) if member else np.zeros(0, bool)
-        if not truth.any() or truth.all():
-            return np.full(records, np.nan)
-        log_odds = judge(np.concatenate(taught), truth, rng)
-        total, times = np.zeros(records), np.zeros(records)
-        for scored, x in asked:
-            total[scored] += log_odds(x)
-            times += scored
+        lessons = list(teach(signals, offline, rng))
+        member = np.concatenate([lesson.member for lesson in lessons]) if lessons else np.zeros(0, bool)
+        if not member.any() or member.all():
+            return np.full(signals.records, np.nan)
+        log_odds = judge(np.concatenate([lesson.x for lesson in lessons]), member, rng)
+        total, times = np.zeros(signals.records), np.zeros(signals.records)
+        for lesson in lessons:
+            if lesson.scored.any():
+                total[lesson.scored] += log_odds(lesson.asked)
+                times += lesson.scored
         return np.asarray(expit(total / np.where(times, times, np.nan)))
 
     return score
 
 
-def some(allowed: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """At most so many of the allowed positions, at random."""
-    rows = np.flatnonzero(allowed)
-    return rows if rows.size <= most else rng.choice(rows, most, replace=False)
+def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator[Lesson]:
+    """The lessons, one a stand-in, at most ``MOST_ROWS`` rows in all; none with fewer than ``FEWEST_MODELS``."""
+    if len(signals.trained_on) < FEWEST_MODELS:
+        return
+    table = _lean(signals)
+    count = min(len(table.trained_on), int(np.clip(MOST_ROWS // table.records, FEWEST_MODELS, MOST_STAND_INS)))
+    if HEIGHT in table.target.extra:
+        count = min(count, len(shadows_of(table.shadows).extra[HEIGHT]))
+    for k in range(count):
+        stand_in = in_targets_place(table, k, rng)
+        left = stand_in.signals
+        told = statistics(left, offline)
+        if told is None:
+            continue
+        both = np.asarray(left.is_in.any(0) & left.is_out.any(0))
+        rows = np.flatnonzero(stand_in.evaluated & both)
+        if rows.size > MOST_ROWS // count:
+            rows = rng.choice(rows, MOST_ROWS // count, replace=False)
+        scored = np.asarray(left.is_out.any(0)) if offline else both
+        mine, targets = (_matrix(features(answers, told)) for answers in (left.target, table.target))
+        yield Lesson(mine[rows], stand_in.member[rows], scored, targets[scored])
+
+
+def _lean(signals: Signals) -> Signals:
+    """The table without what the attack does not read; full answers of enough models boiled down to heights."""
+    target, shadows = signals.target, shadows_of(signals.shadows)
+    if target.vectors is None or shadows.vectors is None or len(shadows.vectors) < FEWEST_MODELS:
+        target, shadows = _bare(target), _bare(shadows)
+    else:
+        target, shadows = (with_heights(answers, signals.labels) for answers in (target, shadows))
+    return Signals(signals.index, signals.labels, target, shadows, signals.trained_on, known=signals.known)
+
+
+def _bare(answers: Answers) -> Answers:
+    return replace(answers, vectors=None, extra={})
+
+
+def _matrix(columns: dict[str, NDArray[np.float64]]) -> Features:
+    return np.stack(list(columns.values()), 1).astype(np.float32)
 
 
 ATTACKS = [
@@ -79,7 +116,7 @@ ATTACKS = [
         learned(),
         Needs(shadows="in+out"),
         "this project, docs/learned.md",
-        "A classifier trained on shadow models in the target's place, on how answers stand to those of the others.",
+        "A classifier trained on shadow models in the target's place, on how answers compare with the other models'.",
         threshold=0.5,
     ),
     Attack(
@@ -87,7 +124,7 @@ ATTACKS = [
         learned(offline=True),
         Needs(shadows="in+out"),
         "this project, docs/learned.md",
-        "As learned, on how answers stand to those of models without the record alone.",
+        "As learned, but features know only the models that did not train on the record; the others only teach.",
         threshold=0.5,
     ),
 ]

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from memberwise.attacks.bavaria import Prior, pooled_prior, predictive
+from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.lira import log_density, spread
 from memberwise.attacks.sides import Moments, log_mean_p, log_mix, moments, shadows_of
+from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 
 Columns = dict[str, NDArray[np.float64]]
+
+# Under this name the heights of full answers are kept in ``Answers.extra``; logs below the floor are noise.
+HEIGHT = "learned.height"
+LOWEST = -30.0
 
 
 @dataclass(frozen=True)
@@ -21,77 +28,126 @@ class Side:
 
     Attributes:
         moments: of the scaled logit phi; prior: on its mean and variance, fitted to all records.
+        spread: ``(n, q)``, each record's, drawn towards the one of all records.
         log_p, log_1mp: ``(n, q)`` logs of the mean p_y and of the mean 1 - p_y.
-        correct: ``(n,)`` share of right answers.
+        correct: ``(n,)`` share of right answers; height: ``(n,)`` mean height, NaN where there are no full answers.
     """
 
     moments: Moments
     prior: Prior
+    spread: NDArray[np.float64]
     log_p: NDArray[np.float64]
     log_1mp: NDArray[np.float64]
     correct: NDArray[np.float64]
+    height: NDArray[np.float64]
 
 
-def side_of(shadows: Answers, use: NDArray[np.bool_]) -> Side | None:
-    """The side's statistics over the models ``use``, ``(m, n)``; None where no record has two models there."""
+@dataclass(frozen=True)
+class Statistics:
+    """All that is told of the shadow models: ``inside`` and ``drift`` are None where only OUT models may be used."""
+
+    inside: Side | None
+    outside: Side
+    drift: Drift | None
+    labels: NDArray[np.int64]
+
+
+def statistics(signals: Signals, offline: bool) -> Statistics | None:
+    """The statistics of a table's shadow models; None where no record has two models on a side that is needed."""
+    shadows = shadows_of(signals.shadows)
+    outside = _side(shadows, signals.is_out)
+    if offline:
+        return None if outside is None else Statistics(None, outside, None, signals.labels)
+    inside = _side(shadows, signals.is_in)
+    if inside is None or outside is None:
+        return None
+    mean_in, mean_out = inside.moments.mean.mean(-1), outside.moments.mean.mean(-1)
+    typical = np.sqrt((inside.spread**2 + outside.spread**2) / 2).mean(-1)
+    drift = Drift.of(shadows, signals.trained_on, mean_in, mean_out, typical)
+    return Statistics(inside, outside, drift, signals.labels)
+
+
+def _side(shadows: Answers, use: NDArray[np.bool_]) -> Side | None:
     found = moments(shadows, use)
     prior = pooled_prior(found)
     if prior is None:
         return None
     complement = Answers(shadows.log_1mp, shadows.log_p, shadows.correct)
-    right = np.einsum("mnq,mn->n", shadows.correct, use) / (use.sum(0).clip(1) * shadows.queries)
-    return Side(found, prior, log_mean_p(shadows, use), log_mean_p(complement, use), right)
+    right = sum((answers.mean(-1) * used for answers, used in zip(shadows.correct, use, strict=True)), start=0.0)
+    count = np.where(use.any(0), use.sum(0), np.nan)
+    return Side(
+        found,
+        prior,
+        spread(found, "shrunk"),
+        log_mean_p(shadows, use),
+        log_mean_p(complement, use),
+        np.asarray(right / count, np.float64),
+        _mean_height(shadows, use),
+    )
 
 
-def sides_of(signals: Signals, offline: bool) -> tuple[Side | None, Side] | None:
-    """The IN side (None where ``offline``) and the OUT side of a table; None where one that is needed is missing."""
-    shadows = shadows_of(signals.shadows)
-    outside, inside = side_of(shadows, signals.is_out), None if offline else side_of(shadows, signals.is_in)
-    return None if outside is None or (inside is None and not offline) else (inside, outside)
+def with_heights(answers: Answers, labels: NDArray[np.int64]) -> Answers:
+    """The answers with their full vectors boiled down to heights, ``(j, n)``: log p_y less the mean of log p_j."""
+    if answers.vectors is None:
+        return answers
+    heights = []
+    for k in range(len(answers.vectors)):  # one model at a time: vectors are large
+        logs = np.maximum(log_vectors(answers.of_models(np.array([k])))[0], LOWEST)
+        heights.append(logs[np.arange(len(labels)), labels] - logs.mean(-1))
+    return Answers(
+        answers.log_p, answers.log_1mp, answers.correct, kind=answers.kind, extra={HEIGHT: np.stack(heights)}
+    )
 
 
-def matrix(own: Answers, inside: Side | None, outside: Side, labels: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``(n, f)``: ``features`` side by side."""
-    return np.stack(list(features(own, inside, outside, labels).values()), 1).astype(np.float32)
+def _mean_height(shadows: Answers, use: NDArray[np.bool_]) -> NDArray[np.float64]:
+    heights = shadows.extra.get(HEIGHT, np.zeros((0, shadows.records)))
+    used = use[: len(heights)]
+    return np.asarray(heights.sum(0, where=used) / np.where(used.any(0), used.sum(0), np.nan))
 
 
-def features(own: Answers, inside: Side | None, outside: Side, labels: NDArray[np.int64]) -> Columns:
+def features(own: Answers, told: Statistics) -> Columns:
     """Features by name, each ``(n,)``, of one model's answers, ``own``: the same for a stand-in and for the target.
 
     Per query, then averaged: the answer, the centres and shrunk spreads of both sides and their differences, and log
     ratios: Gaussian with one spread for all records and with each record's shrunk one, Student's t with the prior
     fitted to all records, and p_y (and 1 - p_y) against the shadow models' mean. With several queries also how far
-    they agree. Beside them how often shadow models are right, and the class's mean centres.
+    they agree. Beside them the answer without its drift, the height of full answers above both sides', how often
+    shadow models are right, and means over the class.
     """
     phi = own.phi[0]
-    answered = own.log_p[0].astype(np.float64), own.log_1mp[0].astype(np.float64)
-    found: Columns = {"phi": phi, "log p": answered[0]}
-    found |= {f"out {name}": values for name, values in _against(phi, *answered, outside).items()}
-    if inside is not None:
-        found |= {f"in {name}": values for name, values in _against(phi, *answered, inside).items()}
-        found |= _between(found, phi, answered, inside, outside)
+    logs = own.log_p[0].astype(np.float64), own.log_1mp[0].astype(np.float64)
+    found: Columns = {"phi": phi, "log p": logs[0]}
+    found |= {f"out {name}": values for name, values in _against(phi, *logs, told.outside).items()}
+    if told.inside is not None:
+        found |= {f"in {name}": values for name, values in _against(phi, *logs, told.inside).items()}
+        found |= _between(found, phi, *logs, told.inside, told.outside)
     flat = {name: values.mean(-1) for name, values in found.items()}
     if phi.shape[1] > 1:
-        main = found["ratio t" if inside is not None else "out z"]
+        main = found["ratio t" if told.inside is not None else "out z"]
         flat |= {"least": main.min(-1), "most": main.max(-1), "phi spread": phi.std(-1), "phi least": phi.min(-1)}
-    flat |= {"correct": own.correct[0].mean(-1), "out correct": outside.correct}
-    if inside is not None:
-        flat["in correct"] = inside.correct
+    if told.drift is not None:
+        flat |= _without_drift(flat["phi"], expit(flat["ratio t"]), told.drift)
+    flat["correct"] = own.correct[0].mean(-1)
+    for name, side in (("out", told.outside), ("in", told.inside)):
+        if side is not None:
+            flat[f"{name} correct"] = side.correct
+            if HEIGHT in own.extra:
+                flat["height"] = own.extra[HEIGHT][0]
+                flat[f"{name} height"] = flat["height"] - side.height
     for name in ("phi", "out centre", "gap"):
         if name in flat:
-            flat[f"class {name}"] = class_means(flat[name], labels)
+            flat[f"class {name}"] = class_means(flat[name], told.labels)
     return flat
 
 
 def _against(phi: NDArray[np.float64], log_p: NDArray[np.float64], log_1mp: NDArray[np.float64], side: Side) -> Columns:
     """How the answer stands to one side, each ``(n, q)``."""
-    expected, own_spread = predictive(side.moments, side.prior), spread(side.moments, "shrunk")
     return {
         "centre": side.moments.mean,
-        "spread": own_spread,
+        "spread": side.spread,
         "distance": phi - side.moments.mean,
-        "z": (phi - side.moments.mean) / own_spread,
-        "t": expected.log_density(phi),
+        "z": (phi - side.moments.mean) / side.spread,
+        "t": predictive(side.moments, side.prior).log_density(phi),
         "p": log_p - side.log_p,
         "1 - p": log_1mp - side.log_1mp,
     }
@@ -100,7 +156,8 @@ def _against(phi: NDArray[np.float64], log_p: NDArray[np.float64], log_1mp: NDAr
 def _between(
     found: Columns,
     phi: NDArray[np.float64],
-    answered: tuple[NDArray[np.float64], NDArray[np.float64]],
+    log_p: NDArray[np.float64],
+    log_1mp: NDArray[np.float64],
     inside: Side,
     outside: Side,
 ) -> Columns:
@@ -110,7 +167,7 @@ def _between(
     fixed, shrunk = (
         log_density(phi, inside.moments, kind) - log_density(phi, outside.moments, kind) for kind in ("fixed", "shrunk")
     )
-    both = np.full((2, 1, 1), 0.5)
+    half = np.full((2, 1, 1), 0.5)
     return {
         "gap": gap,
         "halfway": halfway,
@@ -118,8 +175,21 @@ def _between(
         "ratio fixed": fixed,
         "ratio shrunk": shrunk,
         "ratio t": found["in t"] - found["out t"],
-        "ratio p": answered[0] - log_mix(np.stack([inside.log_p, outside.log_p]), both),
-        "ratio 1 - p": answered[1] - log_mix(np.stack([inside.log_1mp, outside.log_1mp]), both),
+        "ratio p": log_p - log_mix(np.stack([inside.log_p, outside.log_p]), half),
+        "ratio 1 - p": log_1mp - log_mix(np.stack([inside.log_1mp, outside.log_1mp]), half),
+    }
+
+
+def _without_drift(phi: NDArray[np.float64], member: NDArray[np.float64], drift: Drift) -> Columns:
+    """The answer less what it shares with the shadow models, each ``(n,)``; ``member``: a first guess."""
+    shared = drift.of_model(phi, member)
+    inside, outside = (phi - shared - drift.inside) / drift.spread, (phi - shared - drift.outside) / drift.spread
+    return {
+        "drift": shared,
+        "drift z": shared / drift.spread,
+        "in z without drift": inside,
+        "out z without drift": outside,
+        "ratio linear without drift": (inside + outside) * (outside - inside) / 2,
     }
 
 

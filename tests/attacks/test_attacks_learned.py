@@ -1,0 +1,271 @@
+"""The learned attack: near the best possible where that is known, chance where nothing leaks, at home in odd tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from attack_tables import coins, full_table, gaussian_table, paired, unpaired
+from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from memberwise.attacks import learned, lira
+from memberwise.attacks.learned.drift import Drift
+from memberwise.attacks.learned.features import HEIGHT, class_means, features, statistics, with_heights
+from memberwise.attacks.learned.judge import TREES
+from memberwise.attacks.run import score, shadow_scores
+from memberwise.seeds import Seeds
+from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.read import read_answers
+
+ONLINE, OFFLINE = learned.ATTACKS
+
+
+def run(signals, attack=ONLINE, seed=0):
+    return attack.score(signals, np.random.default_rng(seed))
+
+
+def auc(scores, member):
+    """By ranks, ties half, of the records that have a score."""
+    scores, member = scores[~np.isnan(scores)], member[~np.isnan(scores)]
+    ranks, inside = rankdata(scores), int(member.sum())
+    return (ranks[member].sum() - inside * (inside + 1) / 2) / inside / (len(member) - inside)
+
+
+def mean_aucs_of_features(design, tables=3):
+    """Each feature's AUC at telling a stand-in's members from others, in the mean over tables that carry nothing."""
+    aucs = []
+    for seed in range(tables):
+        signals, _ = gaussian_table(np.random.default_rng(seed), 400, 8, design=design)
+        for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
+            aucs.append([auc(column, lesson.member) for column in lesson.x.T])
+    return np.mean(aucs, 0)
+
+
+@pytest.mark.parametrize("design", [paired, unpaired, coins])
+def test_data_that_carry_nothing_give_chance(design, monkeypatch):
+    """Mean of 8 tables of 300 records, standard deviation 0.012; the band is four of them."""
+    monkeypatch.setitem(TREES, "max_iter", 40)  # chance does not depend on how long it learns
+    found = []
+    for seed in range(8):
+        signals, member = gaussian_table(np.random.default_rng(seed), 300, 8, design=design)
+        found.append([auc(run(signals, attack), member) for attack in learned.ATTACKS])
+    np.testing.assert_allclose(np.mean(found, 0), 0.5, atol=0.047)
+
+
+@pytest.mark.parametrize("design", [paired, unpaired, coins])
+def test_lessons_of_data_that_carry_nothing_teach_nothing(design):
+    """No feature tells a stand-in's members from others: 24 AUCs of 400 records, standard deviation 0.006."""
+    np.testing.assert_allclose(mean_aucs_of_features(design), 0.5, atol=0.02)
+
+
+def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(monkeypatch):
+    """The check above can fail: with the complement left in, members have one IN model less than non-members."""
+
+    def naive(signals, k, rng):
+        stand_in = in_targets_place(signals, k, rng)
+        keep = np.delete(np.arange(len(signals.trained_on)), k)
+        left = replace(stand_in.signals, shadows=signals.shadows.of_models(keep), trained_on=signals.trained_on[keep])
+        return replace(stand_in, signals=left)
+
+    monkeypatch.setattr(learned, "in_targets_place", naive)
+    assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
+
+
+def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack():
+    signals, _ = gaussian_table(np.random.default_rng(3), 500, 10)
+    found = shadow_scores(signals, [ONLINE], Seeds(0), most=6)[ONLINE.name]
+    assert len(found) == 6
+    assert np.mean([auc(*pair) for pair in found]) == pytest.approx(0.5, abs=0.045)  # four standard deviations
+
+
+@pytest.mark.parametrize("models", [6, 16])
+def test_equal_spreads_come_close_to_the_best_possible_and_beat_lira(models):
+    """The best ROC, with every record's mean known, has AUC Phi(gap / sqrt 2)."""
+    best, gap, aucs = ndtr(1.5 / np.sqrt(2)), 1.5, []
+    for seed in range(3):
+        signals, member = gaussian_table(np.random.default_rng(seed), 2000, models, gap=gap)
+        fixed = lira.online("fixed")(signals, np.random.default_rng(0))
+        aucs.append((auc(run(signals), member), auc(fixed, member)))
+    ours, theirs = np.mean(aucs, 0)
+    assert ours < best + 0.02
+    assert ours > theirs
+    assert ours > best - (0.075 if models == 6 else 0.03)
+
+
+def test_its_own_threshold_is_one_half():
+    """A likelihood ratio of 1 is where balanced accuracy is largest, and the classes are trained on balanced."""
+    signals, member = gaussian_table(np.random.default_rng(5), 2000, 12, gap=2.0)
+    scores = run(signals)
+    assert ONLINE.threshold == 0.5
+    accuracies = [((scores[member] > cut).mean() + (scores[~member] <= cut).mean()) / 2 for cut in np.sort(scores)]
+    at_half = ((scores[member] > 0.5).mean() + (scores[~member] <= 0.5).mean()) / 2
+    assert at_half > max(accuracies) - 0.01
+    assert 0 < scores.min() < scores.max() < 1
+
+
+def test_offline_features_know_out_models_alone(monkeypatch):
+    """A model that is never a stand-in: what it says of its members changes nothing, what it says of others does."""
+    monkeypatch.setattr(learned, "MOST_STAND_INS", 6)
+    signals, _ = gaussian_table(np.random.default_rng(6), 300, 10, gap=1.0)
+    assert signals.records == 300
+    before = run(signals, OFFLINE)
+    for side, same in ((1, True), (0, False)):
+        log_p = signals.shadows.log_p.copy()
+        log_p[8:][signals.trained_on[8:] == side] -= 1.0
+        after = run(replace(signals, shadows=replace(signals.shadows, log_p=log_p)), OFFLINE)
+        assert np.array_equal(before, after) == same
+    assert not np.array_equal(before, run(signals))
+
+
+def test_fewer_than_six_models_are_too_few():
+    signals, _ = gaussian_table(np.random.default_rng(7), 100, 4, gap=1.0)
+    scores, reason = score(signals, ONLINE, np.random.default_rng(0))
+    assert scores is None
+    assert "too few shadow models" in reason
+
+
+def test_records_nobody_trained_on_are_scored_offline_alone():
+    signals, _ = gaussian_table(np.random.default_rng(8), 200, 8, gap=1.0)
+    trained_on = signals.trained_on.copy()
+    trained_on[:, 190:] = 0
+    surplus = replace(signals, trained_on=trained_on)
+    np.testing.assert_array_equal(np.isnan(run(surplus)), np.arange(200) >= 190)
+    assert np.isfinite(run(surplus, OFFLINE)).all()
+    assert np.isnan(run(replace(signals, trained_on=np.zeros_like(trained_on)), OFFLINE)).all(), "nobody can teach"
+
+
+@pytest.mark.parametrize(
+    ("classes", "queries", "kind"), [(2, 18, "logits"), (100, 1, "probabilities"), (3, 2, "scores")]
+)
+def test_tables_of_all_kinds(classes, queries, kind):
+    signals, member = full_table(
+        np.random.default_rng(9), 300, classes=classes, queries=queries, kind=kind, leak=2.0, population=20
+    )
+    for attack in learned.ATTACKS:
+        scores = run(signals, attack)
+        assert np.isfinite(scores).all()
+        assert auc(scores, member) > 0.6
+        np.testing.assert_array_equal(scores, run(signals, attack))
+
+
+def test_labels_alone_are_refused_with_the_reason():
+    signals, _ = full_table(np.random.default_rng(10), 60)
+    labels = replace(signals, target=read_answers(signals.labels[None, :, None], signals.labels, "labels"))
+    assert score(labels, ONLINE, np.random.default_rng(0))[1] == "needs scores; the target answers labels"
+
+
+def test_saved_hard_zeros_do_not_drown_the_rest():
+    """Where one answer in twenty is rounded to 0 or 1, a pooled spread is ruined, and with it LiRA."""
+    rng = np.random.default_rng(11)
+    signals, member = full_table(rng, 1000, classes=3, leak=2.0, kind="probabilities")
+
+    def rounded(answers):
+        zero = rng.random(answers.log_p.shape) < 0.05
+        return replace(answers, log_p=np.where(zero, np.float32(np.log(1e-30)), answers.log_p).astype(np.float32))
+
+    signals = replace(signals, target=rounded(signals.target), shadows=rounded(signals.shadows))
+    fixed = lira.online("fixed")(signals, rng)
+    assert auc(run(signals), member) > auc(fixed, member) + 0.05
+
+
+def test_many_rows_are_cut_and_the_truth_about_stand_ins_stays_theirs(monkeypatch):
+    signals, member = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
+    monkeypatch.setattr(learned, "MOST_ROWS", 1200)
+    lessons = list(learned.teach(signals, offline=False, rng=np.random.default_rng(0)))
+    assert [len(lesson.x) for lesson in lessons] == [200] * 6
+    assert all(lesson.scored.all() and len(lesson.asked) == 500 for lesson in lessons)
+    assert auc(run(signals), member) > 0.8
+
+
+def test_records_whose_membership_is_known_do_not_teach_twice():
+    """Revealed records are left out of the lessons, as they are of the evaluation."""
+    signals, member = gaussian_table(np.random.default_rng(13), 200, 8, gap=1.0)
+    known = np.where(np.arange(200) < 50, member.astype(float), np.nan)
+    lessons = list(learned.teach(replace(signals, known=known), offline=False, rng=np.random.default_rng(0)))
+    assert {len(lesson.x) for lesson in lessons} == {150}
+
+
+def test_target_and_stand_ins_have_the_same_features_from_the_same_numbers_of_models():
+    signals, _ = full_table(np.random.default_rng(14), 120, models=8, leak=1.0)
+    for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
+        assert lesson.x.shape == lesson.asked.shape
+        centres = np.abs(lesson.x - lesson.asked).max(0)
+        assert (centres == 0).any(), "means of the shadow models are the same"
+        assert (centres > 0).any(), "what the target answers is not"
+
+
+def test_features_against_slow_loops():
+    signals, _ = full_table(np.random.default_rng(15), 30, models=8, leak=1.0, queries=2, vectors=8)
+    lean = replace(
+        signals,
+        target=with_heights(signals.target, signals.labels),
+        shadows=with_heights(signals.shadows, signals.labels),
+    )
+    found = features(lean.target, statistics(lean, offline=False))
+    phi = signals.shadows.phi
+    for i in range(30):
+        inside = [k for k in range(8) if signals.trained_on[k, i] == 1]
+        outside = [k for k in range(8) if signals.trained_on[k, i] == 0]
+        assert found["in centre"][i] == pytest.approx(np.mean([phi[k, i] for k in inside]))
+        assert found["gap"][i] == pytest.approx(phi[inside, i].mean() - phi[outside, i].mean())
+        assert found["out correct"][i] == np.mean([signals.shadows.correct[k, i].mean() for k in outside])
+        halves = [np.exp(signals.shadows.log_p[side, i].astype(float)).mean(0) for side in (inside, outside)]
+        expected = (signals.target.log_p[0, i] - np.log((halves[0] + halves[1]) / 2)).mean()
+        assert found["ratio p"][i] == pytest.approx(expected)
+        z, y = signals.shadows.vectors[:, i].astype(float), signals.labels[i]
+        heights = z[:, y] - z.mean(-1)  # the normaliser of the softmax cancels
+        own = signals.target.vectors[0, i].astype(float)
+        assert found["out height"][i] == pytest.approx(own[y] - own.mean() - heights[outside].mean(), abs=1e-5)
+    assert found["class phi"][0] == pytest.approx(found["phi"][signals.labels == signals.labels[0]].mean())
+
+
+def test_class_means_leave_out_what_is_missing():
+    means = class_means(np.array([1.0, np.nan, 3.0, 5.0]), np.array([0, 0, 0, 2]))
+    np.testing.assert_array_equal(means, [2.0, 2.0, 2.0, 5.0])
+
+
+def test_drift_is_found_and_a_single_records_signal_is_not_taken_for_it():
+    """Models that share a factor over records: most of the target's share of it is explained, none of its own noise."""
+    rng = np.random.default_rng(16)
+    signals, member = gaussian_table(rng, 1500, 40, gap=1.0)
+    factor, loadings = rng.normal(size=1500), rng.normal(size=41)
+    phi = np.concatenate([signals.target.phi, signals.shadows.phi])[:, :, 0] + 1.5 * loadings[:, None] * factor
+    trained = signals.trained_on
+    mean_in, mean_out = (np.where(trained == side, phi[1:], 0).sum(0) / (trained == side).sum(0) for side in (1, 0))
+    moved = replace(
+        signals.shadows, log_p=phi[1:, :, None].astype(np.float32), log_1mp=np.zeros((40, 1500, 1), np.float32)
+    )
+    drift = Drift.of(moved, trained, mean_in, mean_out, np.ones(1500))
+    shared = drift.of_model(phi[0], member.astype(float))
+    assert np.corrcoef(shared, loadings[0] * factor)[0, 1] > 0.9
+    own = phi[0] - np.where(member, mean_in, mean_out)
+    assert np.var(own - shared) < 0.6 * np.var(own)
+    quiet = Drift.of(signals.shadows, trained, mean_in, mean_out, np.ones(1500)).of_model(
+        signals.target.phi[0, :, 0], member.astype(float)
+    )
+    assert np.var(quiet) < 0.25 * np.var(own - shared)
+
+
+def test_full_answers_help_where_their_height_tells_members():
+    """phi is the same for members and others; the true class's logit above the mean of all is not."""
+    rng = np.random.default_rng(17)
+    signals, member = full_table(rng, 800, models=8, classes=6, vectors=8)
+
+    def raised(answers, inside):
+        vectors = answers.vectors.astype(np.float64)
+        weakest = vectors.argmin(-1)[..., None]
+        low = np.take_along_axis(vectors, weakest, -1) - 4.0 * inside[..., None]
+        np.put_along_axis(vectors, weakest, low, -1)
+        return replace(answers, vectors=vectors)
+
+    told = replace(
+        signals,
+        target=raised(signals.target, member[None]),
+        shadows=raised(signals.shadows, signals.trained_on == 1),
+    )
+    assert auc(run(told), member) > 0.7
+    assert HEIGHT not in with_heights(replace(signals.target, vectors=None), signals.labels).extra
+    few = replace(told, shadows=replace(told.shadows, vectors=told.shadows.vectors[:5]))
+    assert auc(run(few), member) == pytest.approx(0.5, abs=0.08), "five models' full answers are too few"
