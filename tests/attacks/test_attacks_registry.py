@@ -61,13 +61,16 @@ TABLE = {
     "label-only-boundary": (["answered label", LABEL, EXTRAS["boundary"]], "chosen"),
     "gradient-norm": (["scores", LABEL, EXTRAS["gradient"]], "chosen"),
     "gradient-norm-last": (["scores", LABEL, EXTRAS["gradient"]], "chosen"),
+    "learned": (["scores", LABEL, BOTH], 0.5),
+    "learned-offline": (["scores", LABEL, BOTH], 0.5),
 }
 OFFLINE = ("lira-offline", "lira-offline-fixed", "lira-offline-shrunk", "rmia-offline", "attack-r", "calibration")
 ONLINE = ("lira-online", "lira-online-fixed", "lira-online-shrunk", "rmia-online", "base", "bavaria", "informia")
 SEEDS = Seeds(0)
 # Attacks on records that are partly revealed (nasr) have tests of their own.
 EVERY = [attack for attack in choose(["all"]) if not attack.needs.known]
-DRAWS_ROWS = ("shokri", "shokri-logistic", "shokri-forest", "ml-leaks-1", "ml-leaks-2", "label-only-augment")
+LEARNED = ("learned", "learned-offline")
+DRAWS_ROWS = ("shokri", "shokri-logistic", "shokri-forest", "ml-leaks-1", "ml-leaks-2", "label-only-augment", *LEARNED)
 FAST = [attack for attack in EVERY if attack.name not in DRAWS_ROWS]
 
 
@@ -98,7 +101,8 @@ def test_every_attack_scores_every_record_and_finds_the_leak(kind):
 
 def test_data_that_carry_nothing_give_chance():
     """Mean AUC of 12 tables of 400 records: standard deviation 0.0084; the band is four of them."""
-    attacks = [attack for attack in EVERY if attack.name != "shokri-forest"]  # slow, and all but its trees is shokri's
+    # Slow: all but its trees is shokri's, and the learned attacks' own tests have more such tables.
+    attacks = [attack for attack in EVERY if attack.name not in ("shokri-forest", *LEARNED)]
     found: dict[str, list[float]] = {attack.name: [] for attack in attacks}
     for seed in range(12):
         signals, member = full_table(np.random.default_rng(100 + seed))
@@ -139,7 +143,7 @@ def test_two_shadow_models_work_or_give_a_reason():
     signals, _ = full_table(np.random.default_rng(5), 200, models=2, vectors=2)
     outcomes = {outcome.attack.name: outcome for outcome in run_attacks(signals, EVERY, SEEDS)}
     skipped = {name for name, outcome in outcomes.items() if outcome.skipped}
-    assert skipped == {name for name in ATTACKS if name.startswith("lira")} | {"bavaria"}
+    assert skipped == {name for name in ATTACKS if name.startswith("lira")} | {"bavaria", *LEARNED}
     assert "too few shadow models" in outcomes["lira-online"].skipped
     for attack in EVERY:
         for scores, member in shadow_scores(signals, [attack], SEEDS)[attack.name]:

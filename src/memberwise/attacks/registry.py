@@ -16,6 +16,7 @@ from memberwise.attacks import (
     gradient_norm,
     informia,
     label_only,
+    learned,
     lira,
     ml_leaks,
     nasr,
@@ -62,6 +63,7 @@ ATTACKS = by_name(
         nasr.ATTACK,
         *label_only.ATTACKS,
         *gradient_norm.ATTACKS,
+        *learned.ATTACKS,
     ]
 )
 
