@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +17,6 @@ from memberwise.training.kind import Kind
 from memberwise.training.network import Network, Tensors
 
 Records = NDArray[np.float32]
-Ask = Callable[[Records], NDArray[Any]]
 
 
 class Answering(Protocol):
@@ -31,26 +32,71 @@ class Answering(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Ask:
+    """Asks models that stand behind something: ``ask(x)`` are their ``(m, n, C)`` answers, of kind ``ask.kind``."""
+
+    models: Answering
+
+    @property
+    def kind(self) -> Kind:
+        return self.models.kind
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __call__(self, x: Records) -> NDArray[Any]:
+        return self.models.ask(x)
+
+    def alone(self, i: int) -> Ask:
+        """Asks the i-th model only: ``(1, n, C)``."""
+        return Ask(alone(self.models, i))
+
+
 class Answer(Protocol):
-    """An output defence: what a model's owner does to its answers, the same for target and shadow models.
+    """An output defence: what a model's owner does to its answers, the same for target and shadow models."""
 
-    Attributes:
-        gives: the kind of its answers, from the kind it is given.
-        keeps_label: the largest class never changes.
-        queries: how often it asks the model for one answer.
-    """
-
-    keeps_label: bool
-    queries: int
-
-    def gives(self, kind: Kind) -> Kind: ...
-
-    def fit(self, ask: Ask, members: Records, reference: Records | None, rng: np.random.Generator) -> Any:
-        """What the defence learns for these models (state by model), or None."""
+    @property
+    def keeps_label(self) -> bool:
+        """The largest class never changes."""
         ...
 
-    def answer(self, ask: Ask, x: Records, state: Any, key: bytes) -> NDArray[Any]:
-        """Defended ``(m, n, C)`` answers; the same input, state and key always give the same answer."""
+    @property
+    def queries(self) -> int:
+        """How often it asks the model for one answer."""
+        ...
+
+    def gives(self, kind: Kind) -> Kind:
+        """The kind of its answers, from the kind it is given.
+
+        Raises:
+            StudyError: it can do nothing with that kind.
+        """
+        ...
+
+    def fit(
+        self,
+        ask: Ask,
+        members: Callable[[int], Records],
+        reference: Records | None,
+        rngs: Sequence[np.random.Generator],
+    ) -> Sequence[Any] | None:
+        """What the defence learns of each of ``m`` models, or None.
+
+        Args:
+            members: from a model's number in the stack to the records it was trained on.
+            reference: the defender's extra records.
+            rngs: random numbers, one generator a model.
+        """
+        ...
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        """Defended ``(m, n, C)`` answers (``(m, n)`` labels); the same input, state and key give the same answer.
+
+        Args:
+            states: what ``fit`` gave. keys: ``m`` secrets, one a model: whoever trains shadow models does not know
+                the target's.
+        """
         ...
 
 
@@ -121,25 +167,50 @@ class FunctionModels:
 class Served:
     """Models behind output defences, applied in order."""
 
-    def __init__(self, models: Answering, defences: Sequence[Answer], states: Sequence[Any], key: bytes) -> None:
-        self.models, self.defences, self.states, self.key = models, defences, states, key
+    def __init__(
+        self,
+        models: Answering,
+        defences: Sequence[Answer],
+        states: Sequence[Sequence[Any] | None],
+        keys: Sequence[bytes],
+    ) -> None:
+        self.models, self.defences, self.states, self.keys = models, defences, states, keys
         kind = models.kind
         for defence in defences:
             kind = defence.gives(kind)
         self.kind: Kind = kind
 
+    @classmethod
+    def fitted(
+        cls,
+        models: Answering,
+        defences: Sequence[Answer],
+        members: Callable[[int], Records],
+        reference: Records | None,
+        key: bytes,
+        seeds: Sequence[int],
+    ) -> Served:
+        """The models behind defences that learn from each one's own members; see ``Answer.fit``.
+
+        Args:
+            key: the study's secret; each model gets its own, made from it and the model's seed.
+        """
+        keys = [hashlib.blake2b(str(seed).encode(), digest_size=32, key=key[:64]).digest() for seed in seeds]
+        served = cls(models, (), (), keys)
+        for number, defence in enumerate(defences):
+            rngs = [np.random.default_rng([number, *np.frombuffer(k, np.uint32)]) for k in keys]
+            states = defence.fit(Ask(served), members, reference, rngs)
+            served = cls(models, defences[: number + 1], [*served.states, states], keys)
+        return served
+
     def __len__(self) -> int:
         return len(self.models)
 
     def ask(self, x: Records) -> NDArray[Any]:
-        return self.through(len(self.defences))(x)
-
-    def through(self, count: int) -> Ask:
-        """Asks through the first ``count`` defences."""
-        if count == 0:
-            return self.models.ask
-        inner, defence, state = self.through(count - 1), self.defences[count - 1], self.states[count - 1]
-        return lambda x: defence.answer(inner, x, state, self.key)
+        if not self.defences:
+            return self.models.ask(x)
+        inner = Served(self.models, self.defences[:-1], self.states[:-1], self.keys)
+        return self.defences[-1].answer(Ask(inner), x, self.states[-1], self.keys)
 
 
 def alone(models: Answering, i: int) -> Answering:
@@ -151,6 +222,9 @@ def alone(models: Answering, i: int) -> Answering:
         return EstimatorModels(models.estimators[i : i + 1], models.classes)
     if isinstance(models, FunctionModels):
         return FunctionModels(models.predicts[i : i + 1], models.kind)
+    if isinstance(models, Served):
+        states = [None if state is None else state[i : i + 1] for state in models.states]
+        return Served(alone(models.models, i), models.defences, states, models.keys[i : i + 1])
     if len(models) > 1:
         raise TypeError(f"{type(models).__name__} cannot be taken apart")
     return models

@@ -3,26 +3,59 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.confidence_noise import ConfidenceNoise
+from memberwise.defences.output.dynanoise import DynaNoise
+from memberwise.defences.output.gaussian_noise import GaussianNoise
+from memberwise.defences.output.hamp import Hamp
+from memberwise.defences.output.high_confidence import HighConfidence
+from memberwise.defences.output.image_noise import ImageNoise
+from memberwise.defences.output.label_only import LabelOnly
+from memberwise.defences.output.ldl import Ldl
+from memberwise.defences.output.logit_clipping import LogitClipping
+from memberwise.defences.output.memguard import MemGuard
+from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
 from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
 from memberwise.errors import StudyError
 from memberwise.study import AnswerStudy
+from memberwise.training.kind import Kind
 
-OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {"rounding": Rounding, "temperature": Temperature, "top-k": TopK}
+OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
+    "rounding": Rounding,
+    "temperature": Temperature,
+    "top-k": TopK,
+    "label-only": LabelOnly,
+    "high-confidence": HighConfidence,
+    "reverse-sigmoid": ReverseSigmoid,
+    "gaussian-noise": GaussianNoise,
+    "image-noise": ImageNoise,
+    "logit-clipping": LogitClipping,
+    "confidence-noise": ConfidenceNoise,
+    "memguard": MemGuard,
+    "hamp": Hamp,
+    "ldl": Ldl,
+    "dynanoise": DynaNoise,
+}
 
 
 def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]:
-    """The output defences that a study's ``answer`` list names, in order.
+    """The output defences that a study's ``answer`` list names, in order: each asks through those before it.
 
     Raises:
-        StudyError: an unknown name or parameter.
+        StudyError: an unknown name or parameter, a value out of range, or a defence that needs scores after one that
+            answers labels alone.
     """
-    return tuple(_make(study) for study in studies)
+    defences = tuple(_make(study) for study in studies)
+    kind: Kind = "logits"
+    for defence in defences:
+        kind = defence.gives(kind)
+    return defences
 
 
 def _make(study: AnswerStudy) -> OutputDefence:
@@ -36,12 +69,17 @@ def _make(study: AnswerStudy) -> OutputDefence:
             fix=f"did you mean {' or '.join(close)}?" if close else None,
         )
     given = {key: value for key, value in study.model_dump().items() if key != "name"}
-    known = list(inspect.signature(defence).parameters)
-    for name in given:
-        if name not in known:
-            raise StudyError(
-                f"the output defence {study.name} has no parameter {name}",
-                expected="one of " + ", ".join(known),
-                where="answer",
-            )
-    return defence(**given)
+    try:
+        return defence.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        raise StudyError(
+            f"the output defence {study.name} has no parameter {key}"
+            if unknown
+            else f"the parameter {key} of {study.name} is not usable",
+            expected=("one of " + ", ".join(defence.model_fields) or "none") if unknown else first["msg"],
+            found=None if unknown else repr(first["input"]),
+            where="answer",
+        ) from None

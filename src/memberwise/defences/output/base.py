@@ -1,36 +1,110 @@
-"""What output defences share: they take full answers and answer scores."""
+"""What output defences share: checked parameters, and answers as probabilities or as logits."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
-from memberwise.training.answering import Ask, Records
+from memberwise.errors import StudyError
 from memberwise.training.kind import Kind
 
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
 
-class OutputDefence:
-    """A defence that learns nothing and asks once; the others override what differs (see training.answering.Answer)."""
+# The smallest value a logarithm is taken of, as where signals are read.
+SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
 
-    keeps_label = True
-    queries = 1
+
+class OutputDefence(BaseModel):
+    """A defence that learns nothing and asks once; the others override what differs (see training.answering.Answer).
+
+    Its fields are its parameters, checked; unknown ones are refused.
+
+    Attributes:
+        grid: parameters worth trying, from the weakest to the strongest, for the frontier.
+        roles: records it cannot do without, such as "reference".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    grid: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    roles: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def keeps_label(self) -> bool:
+        return True
+
+    @property
+    def queries(self) -> int:
+        return 1
 
     def gives(self, kind: Kind) -> Kind:
+        refuse_labels(self, kind)
         return "scores"
 
-    def fit(self, ask: Ask, members: Records, reference: Records | None, rng: np.random.Generator) -> Any:
+    def fit(
+        self,
+        ask: Ask,
+        members: Callable[[int], Records],
+        reference: Records | None,
+        rngs: Sequence[np.random.Generator],
+    ) -> Sequence[Any] | None:
         return None
 
-    def answer(self, ask: Ask, x: Records, state: Any, key: bytes) -> NDArray[Any]:
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         raise NotImplementedError
 
 
-def as_probabilities(answers: NDArray[Any]) -> NDArray[np.float64]:
-    """Answers as they are where they are non-negative and sum to 1 at most, else their softmax."""
+def refuse_labels(defence: OutputDefence, kind: Kind) -> None:
+    """Where nothing but the label is answered there is nothing left to change."""
+    if kind == "labels":
+        raise StudyError(
+            f"{type(defence).__name__} needs scores, and only labels reach it",
+            expected="logits or probabilities",
+            found="labels",
+            where="answer",
+            fix="put label-only and ldl last",
+        )
+
+
+def as_probabilities(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
+    """Logits through the softmax, in float64; probabilities and scores as they are."""
     values = np.asarray(answers, np.float64)
-    if values.min() >= 0 and values.sum(-1).max() <= 1 + 1e-3:
+    return np.asarray(softmax(values, axis=-1)) if kind == "logits" else values
+
+
+def as_logits(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
+    """Logits as they are, in float64; of anything else the logarithm."""
+    values = np.asarray(answers, np.float64)
+    return values if kind == "logits" else np.log(np.maximum(values, SMALLEST[kind]))
+
+
+def renormalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores as probabilities: nothing below 1e-12 (so that no row is all zero), sum 1."""
+    values = np.maximum(scores, SMALLEST["scores"])
+    return np.asarray(values / values.sum(-1, keepdims=True))
+
+
+def with_label(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``(..., C)`` values with their largest at ``labels`` ``(...)``.
+
+    Where it is elsewhere the two change places; where that leaves a tie the label's is raised by a millionth.
+    """
+    moved = np.nonzero(values.argmax(-1) != labels)
+    if not len(moved[0]):
         return values
-    return np.asarray(softmax(values, axis=-1))
+    rows, own = values[moved], labels[moved][:, None]
+    top = rows.argmax(-1)[:, None]
+    largest = np.take_along_axis(rows, top, -1)
+    np.put_along_axis(rows, top, np.take_along_axis(rows, own, -1), -1)
+    np.put_along_axis(rows, own, largest, -1)
+    raised = largest + 1e-6 * np.maximum(np.abs(largest), 1e-6)
+    np.put_along_axis(rows, own, np.where(rows.argmax(-1)[:, None] == own, largest, raised), -1)
+    values = values.copy()
+    values[moved] = rows
+    return values

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_probabilities
-from memberwise.training.answering import Ask, Records
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
 
 
 class Rounding(OutputDefence):
     """Round to ``digits`` decimals; fewer hide more. Rounding can tie classes, so the label may change."""
 
-    keeps_label = False
+    grid = ({"digits": 3}, {"digits": 2}, {"digits": 1})
 
-    def __init__(self, digits: int = 3) -> None:
-        self.digits = digits
+    digits: Annotated[int, Field(ge=0, le=15)] = 3
 
-    def answer(self, ask: Ask, x: Records, state: Any, key: bytes) -> NDArray[Any]:
-        return np.round(as_probabilities(ask(x)), self.digits)
+    @property
+    def keeps_label(self) -> bool:
+        return False
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        return np.round(as_probabilities(ask(x), ask.kind), self.digits)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from memberwise.defences.output.base import OutputDefence
-from memberwise.training.answering import Ask, Records
+from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels
 from memberwise.training.kind import Kind
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
 
 
 class Temperature(OutputDefence):
     """Divide logits (or log-probabilities) by ``t``; larger is flatter. An attacker who reads logits loses nothing."""
 
-    def __init__(self, t: float = 5.0) -> None:
-        self.t = t
+    grid = ({"t": 5.0}, {"t": 20.0})
+
+    t: Annotated[float, Field(gt=0)] = 5.0
 
     def gives(self, kind: Kind) -> Kind:
+        refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, ask: Ask, x: Records, state: Any, key: bytes) -> NDArray[Any]:
-        values = np.asarray(ask(x), np.float64)
-        if values.min() >= 0 and np.allclose(values.sum(-1), 1, atol=1e-3):
-            values = np.log(np.maximum(values, 1e-30))
-        return values / self.t
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        return as_logits(ask(x), ask.kind) / self.t

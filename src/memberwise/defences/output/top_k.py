@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_probabilities
-from memberwise.training.answering import Ask, Records
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
 
 
 class TopK(OutputDefence):
-    """Answer the ``k`` largest probabilities as they are and 0 for the rest; fewer hide more."""
+    """The ``k`` largest probabilities as they are and 0 for the rest; fewer hide more. Of ties the first stays."""
 
-    def __init__(self, k: int = 3) -> None:
-        self.k = k
+    grid = ({"k": 3}, {"k": 1})
 
-    def answer(self, ask: Ask, x: Records, state: Any, key: bytes) -> NDArray[Any]:
-        values = as_probabilities(ask(x))
+    k: Annotated[int, Field(ge=1)] = 3
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = as_probabilities(ask(x), ask.kind)
         kept = np.argsort(-values, axis=-1, kind="stable")[..., : self.k]
         out = np.zeros_like(values)
         np.put_along_axis(out, kept, np.take_along_axis(values, kept, -1), -1)

@@ -1,0 +1,29 @@
+"""What a defence that makes up records must know of them: their range, and which features have two values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Records
+
+
+@dataclass(frozen=True)
+class Features:
+    """``(d,)`` smallest and largest value of each feature, and whether it takes no other; pixels lie in [0, 1]."""
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    binary: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, x: Records) -> Features:
+        size = x[0].size
+        if x.ndim > 2:
+            return cls(np.zeros(size, np.float32), np.ones(size, np.float32), np.zeros(size, bool))
+        low, high = x.min(0), x.max(0)
+        return cls(low, high, ((x == low) | (x == high)).all(0))

@@ -1,0 +1,31 @@
+"""High confidence: small probabilities are not answered (the Adversarial Robustness Toolbox's post-processor)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from memberwise.defences.output.base import OutputDefence, as_probabilities
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
+
+
+class HighConfidence(OutputDefence):
+    """Answer 0 for probabilities below ``cutoff``; higher hides more. Where all are below, the label is lost."""
+
+    grid = ({"cutoff": 0.25}, {"cutoff": 0.5})
+
+    cutoff: Annotated[float, Field(ge=0, le=1)] = 0.25
+
+    @property
+    def keeps_label(self) -> bool:
+        return False
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = as_probabilities(ask(x), ask.kind)
+        return np.where(values < self.cutoff, 0.0, values)

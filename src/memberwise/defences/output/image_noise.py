@@ -1,0 +1,77 @@
+"""Image noise: the model is asked about a perturbed image (Kaplan's slides, "image perturbation")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import ndtri
+
+from memberwise.defences.output.base import refuse_labels
+from memberwise.defences.output.keyed import Random, Source
+from memberwise.training.kind import Kind
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
+
+
+class ImageNoise(Random):
+    """Noise on the record before the model sees it; a larger ``r`` hides more and costs accuracy.
+
+    Pixels stay within [0, 1]; features of tables are not cut off.
+
+    Args:
+        r: half the width of uniform noise, or the standard deviation of Gaussian noise, in units of the features.
+        draw: one draw for the whole image ("shared") or one a pixel ("pixel"); the slides fit both readings.
+        average: answers to so many draws are averaged.
+    """
+
+    grid = ({"r": 0.1}, {"r": 0.25}, {"r": 0.5})
+
+    r: Annotated[float, Field(ge=0)] = 0.5
+    draw: Literal["shared", "pixel"] = "shared"
+    noise: Literal["uniform", "gaussian"] = "uniform"
+    average: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def keeps_label(self) -> bool:
+        return self.r == 0
+
+    @property
+    def queries(self) -> int:
+        return self.average
+
+    def gives(self, kind: Kind) -> Kind:
+        if self.average > 1:
+            refuse_labels(self, kind)
+        return kind
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        sources = self.sources(x, states, keys)
+        return np.concatenate([self._asked(ask.alone(i), x, source) for i, source in enumerate(sources)])
+
+    def _asked(self, ask: Ask, x: Records, source: Source) -> NDArray[Any]:
+        """One model's ``(1, n, C)`` answers, averaged over the draws."""
+        total = ask(self._noisy(x, source, 0))
+        for draw in range(1, self.average):
+            total = total + ask(self._noisy(x, source, draw))
+        return total if self.average == 1 else total / self.average
+
+    def _noisy(self, x: Records, source: Source, draw: int) -> Records:
+        count = 1 if self.draw == "shared" else x[0].size
+        shape = (1,) * (x.ndim - 1) if self.draw == "shared" else x.shape[1:]
+        noisy = np.empty_like(x)
+        for rows in chunks(len(x), count):
+            numbers = source.uniform(count, draw * count, rows)
+            noise = ndtri(numbers) if self.noise == "gaussian" else 2 * numbers - 1
+            noisy[rows] = x[rows] + (self.r * noise).astype(np.float32).reshape(-1, *shape)
+        return np.clip(noisy, 0, 1, out=noisy) if x.ndim > 2 else noisy
+
+
+def chunks(records: int, numbers: int) -> list[slice]:
+    """Slices of records with so many random numbers each, so that few are in memory at once."""
+    step = max(1, 2_000_000 // max(1, numbers))
+    return [slice(first, first + step) for first in range(0, records, step)]

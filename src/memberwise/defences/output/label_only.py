@@ -1,0 +1,26 @@
+"""Label only: the largest class and nothing else (Shokri et al. 2017, section VIII.A: "top-1 label")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.defences.output.base import OutputDefence
+from memberwise.training.kind import Kind
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
+
+
+class LabelOnly(OutputDefence):
+    """Answer the label alone. The gap attack and label-only attacks lose nothing."""
+
+    def gives(self, kind: Kind) -> Kind:
+        return "labels"
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        answers = ask(x)
+        return answers if ask.kind == "labels" else np.asarray(answers.argmax(-1), np.int64)

@@ -1,0 +1,104 @@
+"""MemGuard: answers about which a classifier of members is unsure (Jia et al. 2019, arXiv:1909.10594)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import softmax
+
+from memberwise.defences.output.base import as_logits, as_probabilities, refuse_labels, with_label
+from memberwise.defences.output.keyed import Random
+from memberwise.defences.output.unsure import Layers, Values, log_odds, train_classifiers, unsure_logits
+from memberwise.errors import StudyError
+from memberwise.training.kind import Kind
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Ask, Records
+
+# Each classifier learns from so many members and as many reference records at most.
+SAMPLE = 5_000
+
+
+class MemGuard(Random):
+    """Noise, found by gradient, that leaves a classifier of members at one half; labels stay.
+
+    Two promises: the label is kept, and the expected sum of absolute changes of an answer is at most ``budget``. Gap,
+    label-only and metric attacks lose little. Each model's classifier learns its members from the reference records.
+
+    Args:
+        budget: from 0 (changes nothing) to 2 (always the noise found); larger hides more.
+        epochs: of the classifier's training.
+        released: the release's evaluation gives the noisy answer whenever one was found, whatever the budget.
+    """
+
+    grid = ({"budget": 0.1}, {"budget": 0.5}, {"budget": 1.0})
+    roles = ("reference",)
+
+    budget: Annotated[float, Field(ge=0)] = 1.0
+    epochs: Annotated[int, Field(ge=1)] = 400
+    released: bool = False
+
+    def gives(self, kind: Kind) -> Kind:
+        refuse_labels(self, kind)
+        return "probabilities"
+
+    def fit(
+        self,
+        ask: Ask,
+        members: Callable[[int], Records],
+        reference: Records | None,
+        rngs: Sequence[np.random.Generator],
+    ) -> Sequence[Any] | None:
+        if reference is None:
+            raise StudyError(
+                "memguard needs records that no model was trained on", where="data.reference", fix="--reference N|FILE"
+            )
+        inside = []
+        for i, rng in enumerate(rngs):
+            own = members(i)
+            own = own[np.sort(rng.permutation(len(own))[:SAMPLE])]
+            inside.append(_sorted(ask.alone(i)(own)[0], ask.kind))
+        outside = [_sorted(answers, ask.kind) for answers in ask(reference[:SAMPLE])]
+        return list(zip(train_classifiers(inside, outside, self.epochs, rngs), rngs, strict=True))
+
+    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        if states is None:
+            raise ValueError("MemGuard needs what fit gave")
+        logits = as_logits(ask(x), ask.kind)
+        if self.budget == 0 and not self.released:
+            return np.asarray(softmax(logits, axis=-1))
+        sources = self.sources(x, [rng for _, rng in states], keys)
+        coins = [source.uniform(1)[:, 0] for source in sources]
+        return np.stack([self._guarded(*one) for one in zip(logits, [c for c, _ in states], coins, strict=True)])
+
+    def _guarded(self, logits: Values, classifier: Layers, coins: Values) -> Values:
+        """Phase II: one model's ``(n, C)`` answers, noisy with the largest probability that the budget allows."""
+        order = np.argsort(-logits, axis=-1, kind="stable")[:, ::-1]
+        start = np.take_along_axis(logits, order, -1)
+        found = unsure_logits(classifier, start)
+        plain, noisy = softmax(start, axis=-1), softmax(found, axis=-1)
+        noisy = with_label(noisy, np.full(len(noisy), logits.shape[-1] - 1))
+        if self.released:
+            share = np.ones(len(noisy))
+        else:
+            changed = np.abs(noisy - plain).sum(-1)
+            helps = undecided(classifier, noisy) < undecided(classifier, plain)
+            share = np.where(helps, np.minimum(1, self.budget / np.maximum(changed, 1e-30)), 0)
+        given = np.where((coins < share)[:, None], noisy, plain)
+        out = np.empty_like(given)
+        np.put_along_axis(out, order, given, -1)
+        return out
+
+
+def undecided(classifier: Layers, answers: Values) -> Values:
+    """``(n,)`` distance of the classifier's probability from one half, for ``(n, C)`` answers sorted upwards."""
+    told = np.asarray(log_odds(classifier, answers.astype(np.float32)), np.float64)
+    return np.asarray(np.abs(np.tanh(told / 2)) / 2)
+
+
+def _sorted(answers: NDArray[Any], kind: Kind) -> Values:
+    return np.sort(as_probabilities(answers, kind), axis=-1)
