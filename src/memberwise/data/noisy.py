@@ -1,0 +1,74 @@
+"""Auxiliary records with some features changed: an attacker who knows the distribution only roughly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.data.dataset import Dataset
+from memberwise.data.roles import Roles
+from memberwise.errors import StudyError
+from memberwise.seeds import Seeds
+
+
+def noisy_auxiliary(dataset: Dataset, roles: Roles, share: float, seeds: Seeds) -> tuple[Dataset, Roles]:
+    """Noisy copies of the auxiliary records take their place; the records themselves are then nobody's.
+
+    Shokri et al. 2017, section V.C: shadow models train on real records of which 10 or 20 % of the features are wrong.
+    More noise makes the attacker weaker.
+
+    Args:
+        dataset: encoded. share: of each record's features, in (0, 1).
+
+    Raises:
+        StudyError: there are no auxiliary records.
+    """
+    if not len(roles.auxiliary):
+        raise StudyError(
+            "noisy shadow data are made of auxiliary records, and there are none",
+            where="data.auxiliary",
+            fix="--auxiliary N: about as many as members and non-members together",
+        )
+    rows = np.arange(dataset.records, dataset.records + len(roles.auxiliary))
+    changed = with_noise(dataset.x[roles.auxiliary], share, seeds.rng("noisy shadow data"))
+    units = roles.units
+    if units is not None:
+        units = np.r_[units, units[roles.auxiliary]]
+    return append_records(dataset, changed, dataset.y[roles.auxiliary]), replace(roles, auxiliary=rows, units=units)
+
+
+def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
+    """An encoded data set with further records at its end, of no group and no unit of their own."""
+    more = len(y)
+    groups = None if dataset.groups is None else np.r_[dataset.groups, np.repeat(dataset.groups[:1], more)]
+    units = None if dataset.units is None else np.r_[dataset.units, np.repeat(dataset.units[:1], more)]
+    return replace(
+        dataset,
+        x=np.concatenate([dataset.x, x.astype(dataset.x.dtype)]),
+        y=np.concatenate([dataset.y, y]),
+        groups=groups,
+        units=units,
+        frame=None,
+    )
+
+
+def with_noise(x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[Any]:
+    """Records with a random ``share`` of each one's features changed.
+
+    A feature of two values flips; any other takes the value it has in another record, drawn at random.
+    """
+    flat = x.reshape(len(x), -1)
+    features = flat.shape[1]
+    count = max(1, round(share * features))
+    low, high = flat.min(0), flat.max(0)
+    binary = ((flat == low) | (flat == high)).all(0)
+    places = rng.random((len(flat), features)).argsort(1)[:, :count]
+    rows = np.arange(len(flat))[:, None]
+    others = flat[rng.integers(0, len(flat), places.shape), places]
+    flipped = (low + high)[places] - flat[rows, places]
+    changed = flat.copy()
+    changed[rows, places] = np.where(binary[places], flipped, others)
+    return changed.reshape(x.shape)
