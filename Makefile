@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-others install clean
+.PHONY: demo test check bench bench-others agreement install clean
 
 install: $(INSTALLED)
 
@@ -34,6 +34,10 @@ bench: $(INSTALLED)
 # The tools we compare with, in their own environment.
 bench-others: $(INSTALLED)
 	$(BIN)/python benchmarks/install_others.py benchmarks/.venv-others
+
+# Our attacks and statistics beside other people's, on the same arrays; docs/agreement.md explains the figures.
+agreement: $(INSTALLED)
+	$(BIN)/python benchmarks/agreement.py
 
 clean:
 	rm -rf $(VENV) benchmarks/.venv-others runs

@@ -24,6 +24,8 @@ TOOLS = {
     "privacyguard-platform": [],
     "sacroml": [],
     "amuletml": ["gdown"],
+    # For its auditing statistics alone, which use no jax.
+    "jax-privacy": ["--no-deps", "dp-accounting", "absl-py", "attrs", "dm-tree", "immutabledict"],
 }
 
 
