@@ -14,6 +14,7 @@ from memberwise.defences.training import (
     augmentation,
     ccl,
     confidence_penalty,
+    dp_sgd,
     dropout,
     early_stopping,
     hamp,
@@ -58,6 +59,7 @@ TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
         relaxloss.DEFENCE,
         hamp.DEFENCE,
         ccl.DEFENCE,
+        dp_sgd.DEFENCE,
         label_smoothing.DEFENCE,
         adversarial_training.DEFENCE,
     ]
