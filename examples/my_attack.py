@@ -11,10 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks import ATTACKS, Attack, Needs, run_attacks
-from memberwise.seeds import Seeds
+from memberwise.attacks import Attack, Needs
 from memberwise.signals import Signals
-from memberwise.signals.read import read_answers
 
 
 def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -41,6 +39,8 @@ def demonstration_table(
     rng: np.random.Generator, records: int = 2000, models: int = 16
 ) -> tuple[Signals, NDArray[np.bool_]]:
     """Records of unequal difficulty, raised by one logit where a model trained on them; and who the members are."""
+    from memberwise.signals.read import read_answers
+
     member = rng.permutation(records) < records // 2
     first = rng.random((models // 2, records)).argsort(1) < records // 2
     trained_on = np.stack([first, ~first], 1).reshape(models, records)  # complementary pairs
@@ -58,6 +58,9 @@ def demonstration_table(
 
 def main() -> None:
     from sklearn.metrics import roc_auc_score
+
+    from memberwise.attacks import ATTACKS, run_attacks
+    from memberwise.seeds import Seeds
 
     signals, member = demonstration_table(np.random.default_rng(0))
     for outcome in run_attacks(signals, [ATTACKS["loss"], ATTACK, ATTACKS["rmia-offline"]], Seeds(0)):

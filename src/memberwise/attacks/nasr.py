@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.attack import Attack, Needs
-from memberwise.attacks.shokri import LOWEST
-from memberwise.signals.read import log_vectors
+from memberwise.signals.read import probability_vectors
 from memberwise.signals.table import Signals
 
-EPOCHS, BATCH, RATE, DECAY = 50, 32, 1e-3, 1e-3
+EPOCHS, BATCH, RATE = 50, 32, 1e-3
 
 
 def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -21,20 +20,18 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     The attack which adversarial regularisation defends against: h(answer, one-hot label), trained on the target's own
     answers about revealed records. The score is its log-odds of "member". HIGHER = MORE LIKELY A MEMBER. More revealed
     records make it stronger. Layers are those of the authors' code for Texas-100 (answer C-512-64, label C-64, both
-    128-64-1, ReLU). Ours: standardised log-probabilities instead of probabilities, so that nothing saturates; Adam at
-    1e-3 with weight decay, 50 passes and the network as it is at the end (the release keeps the pass that is best on
-    the evaluated records). NaN for the revealed records.
+    128-64-1, ReLU), it reads probabilities as there: with logarithms it learns noise (AUC 0.63 instead of 0.81 on
+    Location-30, 0.515 instead of 0.571 on MNIST, 500 revealed records). Ours: torch's initialisation, Adam at 1e-3, 50
+    passes, and the network as it is at the end (the release keeps the pass that is best on the evaluated records).
+    NaN for the revealed records.
     """
     if signals.known is None:
         raise ValueError("no membership is revealed")
-    answers = np.maximum(log_vectors(signals.target)[0], LOWEST)
+    answers = probability_vectors(signals.target)[0]
     labels = np.eye(answers.shape[1])[signals.labels]
-    told = np.flatnonzero(~np.isnan(signals.known))
-    mean, scale = answers[told].mean(0), np.maximum(answers[told].std(0), 1e-6)
-    inputs = np.stack([(answers - mean) / scale, labels], 1).astype(np.float32)
-    result = np.full(signals.records, np.nan)
-    hidden = np.isnan(signals.known)
-    result[hidden] = _trained(inputs[told], signals.known[told], rng)(inputs[hidden])
+    inputs = np.stack([answers, labels], 1).astype(np.float32)
+    hidden, result = np.isnan(signals.known), np.full(signals.records, np.nan)
+    result[hidden] = _trained(inputs[~hidden], signals.known[~hidden], rng)(inputs[hidden])
     return result
 
 
@@ -46,7 +43,7 @@ def _trained(inputs: NDArray[np.float32], member: NDArray[np.float64], rng: np.r
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
         network = _network(inputs.shape[-1])
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     x, y = torch.from_numpy(inputs), torch.from_numpy(member.astype(np.float32))
     # Members and non-members weigh alike, however many of each were revealed.
     weight = torch.where(y == 1, 0.5 / y.mean(), 0.5 / (1 - y.mean()))

@@ -67,6 +67,10 @@ data = "halves"           # of the audited records; "auxiliary" for an attacker 
 [attacks]
 use = ["default"]         # memberwise list attacks
 # headline = "lira-online-fixed"   # the attack the verdict is about
+# reveal = 0.5            # share of records whose membership the attacker is told (nasr); not evaluated
+# transfer = "runs/other" # finished run on other data (ml-leaks-2)
+# boundary_queries = 1000 # label-only-boundary: questions a record ...
+# boundary_records = 400  # ... about so many records
 
 [statistics]
 fpr = "auto"              # or false-positive rates: [0.01, 0.001]
