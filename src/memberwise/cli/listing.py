@@ -49,9 +49,19 @@ def _attacks() -> Rows:
 
 def _defences() -> Rows:
     from memberwise.defences.output import OUTPUT_DEFENCES
+    from memberwise.defences.training import TRAINING_DEFENCES
 
-    rows = [[name, "in the answer", (d.__doc__ or "").split("\n")[0]] for name, d in OUTPUT_DEFENCES.items()]
-    return ["defence", "where", "what it does"], rows
+    rows = [
+        [d.name, "in training", ", ".join(d.roles) or "-", d.guarantee, _marked(d.summary, d.raises_leakage)]
+        for d in TRAINING_DEFENCES.values()
+    ]
+    for name, output in OUTPUT_DEFENCES.items():
+        rows.append([name, "in the answer", "-", "-", (output.__doc__ or "").split("\n")[0]])
+    return ["defence", "where", "records", "guarantee", "what it does"], rows
+
+
+def _marked(summary: str, raises_leakage: bool) -> str:
+    return f"RAISES LEAKAGE, a comparison. {summary}" if raises_leakage else summary
 
 
 def _data() -> Rows:

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from memberwise.defences.training.base import Options, TrainingDefence
-from memberwise.entrypoint import is_entrypoint
 from memberwise.errors import StudyError
+from memberwise.models.modules import ARCHITECTURES
 
 
 class Dropout(Options):
@@ -18,15 +18,15 @@ class Dropout(Options):
 
 
 def settings(options: Dropout, study: dict[str, Any]) -> dict[str, Any]:
-    """Raises StudyError for a model of the user's own, whose dropout is its own."""
+    """Raises StudyError for an architecture without dropout, and for a model of the user's own."""
     name = study["model"]["name"]
-    if is_entrypoint(name):
+    if name not in ARCHITECTURES or "dropout" not in ARCHITECTURES[name].takes:
         raise StudyError(
             "dropout is set in an architecture that has it",
-            expected="model.name such as mlp, cnn or wrn-16-4",
+            expected="model.name = " + ", ".join(n for n, a in ARCHITECTURES.items() if "dropout" in a.takes),
             found=name,
             where="training.defence",
-            fix="put dropout into the model itself",
+            fix="put dropout into a model of your own: file.py:function",
         )
     return {"model.dropout": options.rate}
 

@@ -17,7 +17,7 @@ def soft_labels(target: Tensor, classes: int, smoothing: float = 0.0) -> Tensor:
 
 
 def true_class(target: Tensor, classes: int) -> Tensor:
-    """``(batch, classes)`` true at the class number, or at the largest soft label."""
+    """``(batch, classes)`` true at the class number, or at the largest of soft labels (or answers)."""
     number = target if target.dim() == 1 else target.argmax(-1)
     return number.unsqueeze(-1) == torch.arange(classes, device=target.device)
 

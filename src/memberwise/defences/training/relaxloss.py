@@ -70,7 +70,7 @@ class RelaxLossStep(RecordStep):
         towards = -((labels.detach() if self.detach else labels) * log_p).sum(-1)
         if self.form == "paper":
             return towards
-        right = (own & (logits == logits.amax(-1, keepdim=True))).any(-1)
+        right = (own & true_class(logits, logits.shape[-1])).any(-1)
         return torch.where(right, 0.0, towards) - self.plain(logits, target)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.func import vmap
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import mean_of_records, soft_labels, true_class
@@ -69,7 +70,7 @@ class WeightedSmoothingStep(Step):
         if self.options.gap_scaling:
             first, second = torch.softmax(logits.detach(), -1).topk(2).values.unbind(-1)
             scale = scale * (first - second)
-        noise = scale.unsqueeze(-1) * normal(fold(key, _NOISE), logits.shape)
+        noise = scale.unsqueeze(-1) * record_noise(fold(key, _NOISE), batch.ids, logits.shape[-1])
         labels = soft_labels(batch.target, logits.shape[-1], self.label_smoothing)
         losses = -(labels * self._log_noisy(logits, noise)).sum(-1)
         return mean_of_records(losses, batch.mask), state._replace(buffers=buffers)
@@ -108,6 +109,12 @@ class NoisyGradientStep(WeightedSmoothingStep):
         noise = fold(key, _NOISE)
         noisy = {n: g + scale * normal(fold(noise, i), g.shape) for i, (n, g) in enumerate(gradient.items())}
         return noisy, loss, after
+
+
+def record_noise(key: Tensor, ids: Tensor, classes: int) -> Tensor:
+    """``(batch, classes)`` standard normal numbers; a record's own do not depend on what else is in the batch."""
+    noise: Tensor = vmap(lambda own: normal(own, (classes,)))(fold(key, ids))
+    return noise
 
 
 def modified_entropy(logits: Tensor, own: Tensor) -> Tensor:
