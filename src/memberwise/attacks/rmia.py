@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.attack import Attack, Needs, Score
-from memberwise.attacks.sides import log_mean_both, log_mean_out, log_mean_p, log_mix, shadows_of
+from memberwise.attacks.sides import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
 from memberwise.signals.table import Answers, Signals
 
@@ -60,8 +60,8 @@ def offline_ratio(log_p: NDArray[np.float64], log_out: NDArray[np.float64], a: f
 
 
 def as_if_in_too(log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
-    """log of ((1 + a) p_out + (1 - a)) / 2."""
-    return log_mix(np.stack([log_out, np.zeros_like(log_out)]), np.array([1 + a, 1 - a]).reshape(2, 1, 1) / 2)
+    """log of ((1 + a) p_out + (1 - a)) / 2 = 1 + (1 + a) / 2 (p_out - 1), which loses nothing close to 1."""
+    return log_out if a == 1 else np.log1p((1 + a) / 2 * np.expm1(log_out))
 
 
 def population_mean(signals: Signals) -> NDArray[np.float64]:
