@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.checks.report import Findings
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.training.answering import Answer
+from memberwise.training.answering import Answer, FunctionModels, Served
 
 ROWS, FEATURES, CLASSES, MODELS = 96, 8, 3, 4
 KEY = b"a secret of the check"
@@ -40,8 +40,9 @@ def _check_training(defence: TrainingDefence, seed: int) -> None:
     if not np.allclose(changed, _trained(defence, seed, range(MODELS)), atol=1e-5):
         findings.add("the same seed trains the same models", "other models")
     alone = _trained(defence, seed, range(1, 2))[0]
-    if not np.allclose(changed[1], alone, atol=1e-3):
-        difference = float(np.abs(changed[1] - alone).max())
+    # Rounding grows over training, more so in a game; another model is another matter.
+    difference, usual = (float(np.abs(changed[1] - other).mean()) for other in (alone, changed[0]))
+    if difference > 0.05 * usual:
         findings.add("a model does not depend on those it is stacked with", f"answers differ by {difference:.2g}")
     if (defence.step or defence.procedure) and np.allclose(changed, _trained(None, seed, range(MODELS)), atol=1e-4):
         findings.add("other models than plain training's", "the same models")
@@ -66,7 +67,7 @@ def _trained(defence: TrainingDefence | None, seed: int, which: range) -> NDArra
         return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
 
     x, y = _records(seed)
-    recipe = Recipe.of(TrainingStudy(epochs=6, batch_size=16, learning_rate=0.1))
+    recipe = Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
     options = None if defence is None else defence.options()
     fit = Fit(CLASSES, ROWS, recipe)
     step = defence.step(options, fit) if defence and defence.step else Step()
@@ -95,18 +96,25 @@ def _records(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return np.clip(0.5 * centres[y] + 0.5 * rng.random((4 * ROWS, FEATURES)), 0, 1).astype(np.float32), y
 
 
+def _linear(seed: int) -> FunctionModels:
+    """Two linear models that answer logits, the same for a record whatever else is asked."""
+    weights = np.random.default_rng(seed).normal(size=(2, FEATURES, CLASSES)) * 3
+
+    def predict(own: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray((x[:, :, None] * own).sum(1))
+
+    return FunctionModels([partial(predict, own) for own in weights], "logits")
+
+
 def _check_output(defence: Answer, seed: int) -> None:
     findings = Findings(f"the output defence {type(defence).__name__}")
     x, _ = _records(seed)
-    weights = np.random.default_rng(seed).normal(size=(2, FEATURES, CLASSES)) * 3
-
-    def ask(records: NDArray[np.float32]) -> NDArray[Any]:
-        return np.asarray(np.einsum("nf,mfc->mnc", records, weights))
-
-    state = defence.fit(ask, [x[:ROWS], x[ROWS : 2 * ROWS]], x[3 * ROWS :], np.random.default_rng(seed))
+    models = _linear(seed)
+    served = Served.fitted(
+        models, [defence], lambda i: x[i * ROWS : (i + 1) * ROWS], x[3 * ROWS :], KEY, [seed, seed + 1]
+    )
     asked = x[:40]
-    given = defence.answer(ask, asked, state, KEY)
-    kind = defence.gives("logits")
+    given, kind = served.ask(asked), served.kind
     shape = (2, 40) if kind == "labels" else (2, 40, CLASSES)
     if given.shape != shape:
         findings.add(f"answers of shape {shape} of kind {kind}", str(given.shape))
@@ -116,10 +124,10 @@ def _check_output(defence: Answer, seed: int) -> None:
     if kind == "probabilities" and not np.allclose(given.sum(-1), 1, atol=1e-6):
         findings.add("probabilities that sum to 1", f"sums from {given.sum(-1).min():.3g} to {given.sum(-1).max():.3g}")
     labels = given if kind == "labels" else given.argmax(-1)
-    if defence.keeps_label and not np.array_equal(labels, ask(asked).argmax(-1)):
+    if defence.keeps_label and not np.array_equal(labels, models.ask(asked).argmax(-1)):
         findings.add("the label is kept, as it says", "another largest class")
-    if not np.allclose(given, defence.answer(ask, asked, state, KEY)):
+    if not np.allclose(given, served.ask(asked)):
         findings.add("the same record gets the same answer", "another answer")
-    if not np.allclose(given[:, :7], defence.answer(ask, asked[:7], state, KEY)):
+    if not np.allclose(given[:, :7], served.ask(asked[:7])):
         findings.add("an answer does not depend on what else is asked", "another answer among fewer records")
     findings.close()
