@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from memberwise.attacks import learned, lira
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.learned.features import HEIGHT, class_means, features, statistics, with_heights
-from memberwise.attacks.learned.judge import TREES
+from memberwise.attacks.learned.trees import TREES
 from memberwise.attacks.run import score, shadow_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place

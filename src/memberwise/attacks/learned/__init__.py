@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from memberwise.attacks.attack import Attack, Needs, Score
 from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
-from memberwise.attacks.learned.judge import Features, judge
+from memberwise.attacks.learned.trees import Features, judge
 from memberwise.attacks.sides import shadows_of
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
