@@ -1,7 +1,7 @@
 """How long the score-only attacks take, thresholds and intervals included, and how much memory.
 
 ``python benchmarks/attack_speed.py [--records 50000] [--models 256] [--mapped] [--attacks a,b]``: random answers of
-shadow models in pairs, 5,000 population records, 600 features a record; prints a line an attack and the total.
+shadow models in pairs, 5,000 population records, 600 features a record; prints a line an attack and the total. ``--attacks learned`` times that one.
 ``--mapped`` keeps the shadow models' answers in files that are mapped into memory.
 """
 
@@ -29,12 +29,13 @@ POPULATION, FEATURES, CLASSES = 5000, 600, 100
 
 
 def score_only() -> list[Attack]:
-    """Attacks that read nothing but the true class's probabilities, labels and records."""
+    """Attacks that read nothing but the true class's probabilities, labels and records, and train no attack model."""
     plain = {"answers": "scores", "vectors": False, "shadow_vectors": False, "extra": None, "known": False}
     return [
         attack
         for attack in ATTACKS.values()
-        if all(getattr(attack.needs, name, default) == default for name, default in plain.items())
+        if not attack.name.startswith("learned")
+        and all(getattr(attack.needs, name, default) == default for name, default in plain.items())
     ]
 
 
