@@ -2,7 +2,8 @@
 
 ``python benchmarks/attack_speed.py [--records 50000] [--models 256] [--mapped] [--attacks a,b]``: random answers of
 shadow models in pairs, 5,000 population records, 600 features a record; prints a line an attack and the total.
-``--attacks learned`` times that one. ``--mapped`` keeps the shadow models' answers in files that are mapped into memory.
+``--attacks learned`` times that one. ``--mapped`` keeps the shadow models' answers in
+files that are mapped into memory.
 """
 
 from __future__ import annotations
@@ -116,9 +117,8 @@ def main() -> None:
         shadow_scores(signals, [a for a in attacks if a.threshold == "chosen"], seeds)
         on_shadows = time.perf_counter() - start
     print(f"{given.records:,} records, {given.models} shadow models, {len(found)} attacks, skipped: {skipped}")
-    print(
-        f"all figures {whole:.1f} s ({busy:.1f} s of processor time), of it scores {on_target:.1f} s, stand-ins for thresholds {on_shadows:.1f} s"
-    )
+    print(f"all figures {whole:.1f} s, {busy:.1f} s of processor time")
+    print(f"once more: scores {on_target:.1f} s, stand-ins for thresholds {on_shadows:.1f} s")
     print(f"peak memory {peak_mb():,.0f} MB, {before:,.0f} MB of it before the attacks")
     print(f"others had {watch.others_share():.0%} of the processors")
 
