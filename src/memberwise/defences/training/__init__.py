@@ -10,10 +10,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from memberwise.defences.training import (
+    adversarial_regularisation,
     adversarial_training,
     augmentation,
     ccl,
     confidence_penalty,
+    distillation,
     dp_sgd,
     dropout,
     early_stopping,
@@ -24,6 +26,7 @@ from memberwise.defences.training import (
     logit_clipping,
     mixup,
     relaxloss,
+    selena,
     weighted_smoothing,
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
@@ -60,6 +63,10 @@ TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
         hamp.DEFENCE,
         ccl.DEFENCE,
         dp_sgd.DEFENCE,
+        adversarial_regularisation.DEFENCE,
+        selena.DEFENCE,
+        distillation.DEFENCE,
+        distillation.DMP,
         label_smoothing.DEFENCE,
         adversarial_training.DEFENCE,
     ]

@@ -1,0 +1,41 @@
+"""The mean of the last epochs' parameters, for training that swings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from memberwise.training.network import Network, Tensors
+from memberwise.training.step import Epoch, State, Step
+
+
+class Averaged(Step):
+    """A step whose model ends as the mean of its parameters after each of the last ``average`` epochs.
+
+    Which epochs is fixed beforehand, never chosen by accuracy. Averages of buffers (BatchNorm's statistics) likewise.
+    """
+
+    def __init__(self, epochs: int, average: int, label_smoothing: float = 0.0) -> None:
+        super().__init__(label_smoothing)
+        self.epochs, self.average = epochs, min(average, epochs)
+
+    def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
+        if self.average == 1:
+            return {}
+        params, buffers = network.init(0)
+        return {f"sum:{name}": torch.zeros_like(value) for name, value in (params | _floating(buffers)).items()}
+
+    def after_epoch(self, network: Network, params: Tensors, state: State, epoch: Epoch) -> tuple[Tensors, State]:
+        if self.average == 1:
+            return params, state
+        counts, last = epoch.number >= self.epochs - self.average, epoch.number == self.epochs - 1
+        now, own = params | _floating(state.buffers), dict(state.own)
+        for name, value in now.items():
+            own[f"sum:{name}"] = own[f"sum:{name}"] + torch.where(counts, value, 0.0)
+            now[name] = torch.where(last, own[f"sum:{name}"] / self.average, value)
+        buffers = state.buffers | {name: now[name] for name in state.buffers if name in now}
+        return {name: now[name] for name in params}, State(buffers, own)
+
+
+def _floating(tensors: Tensors) -> Tensors:
+    return {name: value for name, value in tensors.items() if value.is_floating_point()}
