@@ -30,6 +30,7 @@ STEPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("confidence-penalty", {"strength": 1.0}, {"strength": 0}),
     ("logit-clipping-in-training", {"r": 0.5}, {"r": 1e6}),
     ("weighted-smoothing", {"sigma": 0.2, "warmup": 1}, {"sigma": 0}),
+    ("weighted-smoothing", {"sigma": 0.2, "warmup": 1, "projection": True}, {"sigma": 0, "projection": True}),
     ("weighted-smoothing", {"sigma": 5.0, "warmup": 1, "position": "logits", "gap_scaling": True}, {"sigma": 0}),
     ("weighted-smoothing", {"sigma": 2.0, "warmup": 1, "position": "gradient"}, {"sigma": 0, "position": "gradient"}),
     ("relaxloss", {"alpha": 1.2}, {"alpha": 0}),

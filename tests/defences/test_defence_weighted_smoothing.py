@@ -102,7 +102,7 @@ def one_record(options: dict[str, Any], draws: int, weight: float = 2.0) -> np.n
 
 @pytest.mark.parametrize(("gap", "factor"), [(False, 1.0), (True, float(P[0] - P[1]))])
 def test_noise_on_the_prediction_has_the_stated_spread(gap: bool, factor: float) -> None:
-    options = {"sigma": 0.02, "projection": False, "gap_scaling": gap}
+    options = {"sigma": 0.02, "gap_scaling": gap}
     drawn = one_record(options, 2000)
     assert drawn.mean() == pytest.approx(float(P[0]), abs=5 * 0.04 * factor / np.sqrt(2000))
     assert drawn.std() == pytest.approx(0.02 * 2 * factor, rel=0.1)  # six standard errors
@@ -110,7 +110,7 @@ def test_noise_on_the_prediction_has_the_stated_spread(gap: bool, factor: float)
     np.testing.assert_allclose(one_record(options, 5, weight=0.0), float(P[0]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"gap_scaling": True}, {"projection": False}, {"position": "logits"}])
+@pytest.mark.parametrize("options", [{}, {"gap_scaling": True}, {"projection": True}, {"position": "logits"}])
 def test_the_loss_and_its_gradient_as_written_out(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, gap and noise are constants: the gradient goes through the answer alone."""
     noise = torch.from_numpy(RNG.normal(size=(60, CLASSES)).astype(np.float32))

@@ -56,7 +56,8 @@ def _defences() -> Rows:
         for d in TRAINING_DEFENCES.values()
     ]
     for name, output in OUTPUT_DEFENCES.items():
-        rows.append([name, "in the answer", "-", "-", (output.__doc__ or "").split("\n")[0]])
+        needs = ", ".join(output.roles) or "-"
+        rows.append([name, "in the answer", needs, "-", (output.__doc__ or "").split("\n")[0]])
     return ["defence", "where", "records", "guarantee", "what it does"], rows
 
 

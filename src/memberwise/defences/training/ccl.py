@@ -18,9 +18,13 @@ Concave = Literal["exponential", "taylor"]
 class Ccl(Options):
     """loss = alpha * CE + (1 - alpha) * concave(p_y).
 
-    ``alpha`` in (0, 1]: smaller hides more, 1 is plain training. ``concave``: "exponential" is -exp(p_y), "taylor" its
-    first two terms -(p_y + p_y^2 / 2). The release's class for the latter scales cross-entropy by alpha^3 (alpha is
-    multiplied within the loop over the terms), and its former cannot be constructed; here is the formula.
+    The formula, not the release: there the class for "taylor" scales cross-entropy by alpha^3 (alpha is multiplied within
+    the loop over the terms), and the one for "exponential" cannot be constructed.
+
+    Attributes:
+        alpha: smaller hides more, 1 is plain training. The concave part moves a record little while p_y is near 0, so a
+            small alpha learns slowly at first, as if the learning rate were alpha times as large.
+        concave: "exponential", -exp(p_y), or "taylor", of its series -(p_y + p_y^2 / 2).
     """
 
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -51,5 +55,5 @@ DEFENCE = TrainingDefence(
     summary="Well-fitted records pull less: a concave term beside cross-entropy spreads the members' losses.",
     source="Liu et al. 2024, convex-concave loss, ICML",
     step=step,
-    grid=tuple({"alpha": value} for value in (0.9, 0.7, 0.5, 0.3, 0.1)),
+    grid=tuple({"alpha": value} for value in (0.9, 0.7, 0.5, 0.3, 0.2)),
 )

@@ -35,7 +35,7 @@ DEFENCE = TrainingDefence(
     name="dropout",
     options=Dropout,
     summary="Units fall out at random while the model trains.",
-    source="Srivastava et al. 2014; as a defence Salem et al. 2019, section V.A",
+    source="Srivastava et al. 2014; as a defence Salem et al. 2019",
     settings=settings,
     grid=tuple({"rate": value} for value in (0.25, 0.5, 0.75)),
 )

@@ -31,7 +31,8 @@ class Hamp(Options):
         alpha: weight of the entropy; more hides more. Default: the authors' for Location-30, times its 30 classes.
         reduction: "batchmean" is KL's mean over records; "mean", as released, also divides it by the number of classes,
             which makes the same alpha that many times as heavy, and the learning rate that many times as small.
-        answer: the released model answers through the output defence "hamp", the second half of the method.
+        answer: the released model answers through the output defence "hamp", the second half of the method. Without it
+            members may stand out more than in plain training (docs/defences.md).
     """
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -92,9 +93,9 @@ DEFENCE = TrainingDefence(
     step=step,
     answer=answer,
     grid=(
-        {"gamma": 0.2, "alpha": 0.01},
+        {"gamma": 0.3, "alpha": 0.01},
         {"gamma": 0.5, "alpha": 0.03},
         {"gamma": 0.7, "alpha": 0.1},
-        {"gamma": 0.9, "alpha": 0.3},
+        {"gamma": 0.9, "alpha": 0.1},
     ),
 )

@@ -28,20 +28,21 @@ class WeightedSmoothing(Options):
 
     Attributes:
         sigma: deviation of the noise; more hides more, 0 is plain training. Authors: 1e-5 to 1, mostly 0.001 to 0.2.
+            Where it comes near 1 / classes while answers are still even, nothing is learnt.
         warmup: so many epochs at the beginning are without noise.
         gap_scaling: as released, noise is also scaled by the difference of the two largest probabilities; the paper's
             formula does not have it.
-        projection: noisy probabilities are made positive by their magnitudes and scaled to sum 1, as released (the
-            formula leaves open what the logarithm of a negative number is). Without it they are cut off from below at
-            exp(-36), and a record's noise counts only through its true class.
+        projection: as released, noisy probabilities are made positive by their magnitudes and scaled to sum 1; sigma is
+            then to be smaller. Without it they are cut off from below at exp(-36) (the formula leaves open what the
+            logarithm of a negative number is), and noise counts through the true class alone.
         position: noise goes on the "prediction", on the "logits", or on the record's "gradient" (its parameters').
         normalisation: mean and deviation by "class", over all records ("global"), or not at all ("none": 1 - mentr).
     """
 
-    sigma: Annotated[float, Field(ge=0)] = 0.1
+    sigma: Annotated[float, Field(ge=0)] = 0.03
     warmup: Annotated[int, Field(ge=1)] = 3
     gap_scaling: bool = False
-    projection: bool = True
+    projection: bool = False
     position: Literal["prediction", "logits", "gradient"] = "prediction"
     normalisation: Literal["class", "global", "none"] = "class"
 
@@ -156,8 +157,8 @@ DEFENCE = TrainingDefence(
     name="weighted-smoothing",
     options=WeightedSmoothing,
     summary="Noise on each record's answer in training, most for the records that are fitted best.",
-    source="Tan, Xie, Zhao and Li 2023, ACSAC, weighted smoothing",
+    source="Tan, Xie, Sun and Wang 2023, weighted smoothing, ACSAC",
     step=step,
     settings=settings,
-    grid=tuple({"sigma": value} for value in (0.01, 0.03, 0.1, 0.3, 1.0)),
+    grid=tuple({"sigma": value} for value in (0.003, 0.01, 0.03, 0.1, 0.3)),
 )
