@@ -156,6 +156,15 @@ def test_soft_targets_replace_the_labels() -> None:
     assert difference(train_stack([job, job], network, table), 0, same, 0) < 1e-5
 
 
+def test_soft_targets_of_unequal_size_are_padded_too() -> None:
+    wanted, rng = jobs(2, rows=53), np.random.default_rng(1)
+    wanted[1] = replace(wanted[1], rows=wanted[1].rows[:51])
+    wanted = [replace(job, targets=rng.dirichlet(np.ones(CLASSES), len(job.rows)).astype(np.float32)) for job in wanted]
+    network, table = Network(mlp, CPU), data()
+    stack = train_stack(wanted, network, table)
+    assert difference(stack, 1, train_stack(wanted[1:] * 2, network, table), 0) < 1e-5
+
+
 def test_a_loss_that_is_not_finite_is_told() -> None:
     with pytest.raises(TrainingError, match="training loss is"):
         train_stack(jobs(2, learning_rate=1e30), Network(mlp, CPU), data())

@@ -128,7 +128,10 @@ def _rng(job: Job, *purpose: int) -> np.random.Generator:
 def _targets(jobs: Sequence[Job], data: DataTensors, rows: Tensor) -> Tensor:
     if jobs[0].targets is None:
         return data.y[rows]
-    return torch.stack([torch.from_numpy(job.targets) for job in jobs]).to(rows.device)
+    padded = [
+        np.resize(job.targets, (rows.shape[1], *job.targets.shape[1:])) for job in jobs if job.targets is not None
+    ]
+    return torch.from_numpy(np.stack(padded)).to(rows.device)
 
 
 def _take(targets: Tensor, ids: Tensor) -> Tensor:

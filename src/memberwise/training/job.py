@@ -15,7 +15,18 @@ from memberwise.training.step import Step
 
 
 class Trained(Protocol):
-    """One trained model, as a procedure meets it."""
+    """One trained model, as a procedure meets it.
+
+    Attributes:
+        params: its parameters by name, as ``Job.init`` takes them.
+    """
+
+    @property
+    def params(self) -> dict[str, NDArray[np.float32]]: ...
+
+    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``(n,)`` true class numbers of rows of the data."""
+        ...
 
     def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """``(n, classes)`` float32 answers in evaluation mode about rows of the data."""

@@ -28,6 +28,14 @@ class TrainedModel:
         buffers = {name: value[place : place + 1] for name, value in stack.buffers.items()}
         self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked), data
 
+    @property
+    def params(self) -> dict[str, NDArray[np.float32]]:
+        return {name: value[0].float().cpu().numpy() for name, value in self.alone.params.items()}
+
+    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
+        return found
+
     def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         parts = []
         for first in range(0, len(rows), CHUNK):
