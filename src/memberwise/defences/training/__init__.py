@@ -24,7 +24,9 @@ from memberwise.defences.training import (
     l2,
     label_smoothing,
     logit_clipping,
+    mist,
     mixup,
+    mixup_mmd,
     relaxloss,
     selena,
     weighted_smoothing,
@@ -67,6 +69,8 @@ TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
         selena.DEFENCE,
         distillation.DEFENCE,
         distillation.DMP,
+        mixup_mmd.DEFENCE,
+        mist.DEFENCE,
         label_smoothing.DEFENCE,
         adversarial_training.DEFENCE,
     ]

@@ -1,0 +1,120 @@
+"""MIST: sub-models on parts of the rows are kept from knowing their own part better than the others do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import softmax
+from torch import Tensor
+
+from memberwise.defences.training.base import Fit, Options, TrainingDefence
+from memberwise.defences.training.losses import RecordStep
+from memberwise.training.job import Job, Trained
+from memberwise.training.recipe import Recipe
+
+Params = dict[str, NDArray[np.float32]]
+# Keeps these draws apart from others which are made from a job's seed.
+_PURPOSE = 0x4D495354
+
+
+class CrossDifference(RecordStep):
+    """weight * |p_y - what the other sub-models' p_y is in the mean|; that number stands in place y of the target."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        theirs, label = target.max(-1)
+        own = logits.softmax(-1).gather(-1, label[:, None]).squeeze(-1)
+        return self.weight * (own - theirs).abs()
+
+
+class Mist:
+    """Li, Li and Ribeiro 2024, "MIST: defending against membership inference attacks through membership-invariant
+    subspace training", USENIX Security.
+
+    In each round the rows are dealt anew into ``parts``; from the same parameters one sub-model a part first learns
+    its own part, then is drawn to what the others, which did not see it this round, say about it; the mean of their
+    parameters begins the next round. More ``weight`` and more ``parts`` protect more. Each stage begins with a fresh
+    optimiser at the schedule's rate; BatchNorm's statistics are taken anew by a last pass at rate 0.
+    """
+
+    def __init__(self, parts: int, weight: float, local_epochs: int, rounds: int) -> None:
+        self.parts, self.weight, self.local_epochs, self.rounds = parts, weight, local_epochs, rounds
+
+    def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained]:
+        rng = np.random.default_rng([job.seed, _PURPOSE])
+        mean, plain = job.init, replace(job, procedure=None)
+        for number in range(self.rounds):
+            local = replace(plain, recipe=self._recipe(job, number))
+            rows = [np.sort(part) for part in np.array_split(rng.permutation(job.rows), self.parts)]
+            first, second = rng.integers(2**32, size=(2, self.parts)).tolist()
+            if mean is None:  # one beginning for all: the mean of unlike models would be a model of nothing
+                first = [job.seed] * self.parts
+            learned = yield [
+                replace(local, rows=part, seed=seed, init=mean) for part, seed in zip(rows, first, strict=True)
+            ]
+            drawn = yield [
+                replace(
+                    local,
+                    rows=part,
+                    seed=seed,
+                    init=learned[k].params,
+                    targets=others_say(learned, k, part),
+                    step=CrossDifference(self.weight),
+                )
+                for k, (part, seed) in enumerate(zip(rows, second, strict=True))
+            ]
+            mean = averaged([model.params for model in drawn])
+        still = replace(self._recipe(job, 0), learning_rate=0.0, epochs=1)
+        [released] = yield [replace(plain, init=mean, recipe=still)]
+        return released
+
+    def _recipe(self, job: Job, number: int) -> Recipe:
+        """The recipe of one stage of a round: the rate at which the whole schedule is by then, and stays."""
+        rate = replace(job.recipe, epochs=self.rounds).rate(number, 1)
+        return replace(
+            job.recipe, epochs=self.local_epochs, learning_rate=rate, schedule="constant", steps=(), warmup=0
+        )
+
+
+def others_say(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``(n, classes)`` -1, and at each true class the mean of its probability by all models but the ``k``-th."""
+    others = [softmax(model.logits(rows).astype(np.float64), -1) for j, model in enumerate(models) if j != k]
+    mean, labels = np.mean(others, axis=0), models[k].labels(rows)
+    target = np.full(mean.shape, -1.0, np.float32)
+    target[np.arange(len(rows)), labels] = mean[np.arange(len(rows)), labels]
+    return target
+
+
+def averaged(models: Sequence[Params]) -> Params:
+    """The mean of models' parameters."""
+    return {name: np.mean([model[name] for model in models], axis=0, dtype=np.float32) for name in models[0]}
+
+
+class MistOptions(Options):
+    """parts is m, weight is lambda; local_epochs of each phase; rounds (none: ``training.epochs``)."""
+
+    parts: int = Field(5, ge=2)
+    weight: float = Field(4.0, ge=0)
+    local_epochs: int = Field(2, ge=1)
+    rounds: int | None = Field(None, ge=1)
+
+
+def _procedure(options: MistOptions, fit: Fit) -> Mist:
+    return Mist(options.parts, options.weight, options.local_epochs, options.rounds or fit.recipe.epochs)
+
+
+DEFENCE = TrainingDefence(
+    name="mist",
+    options=MistOptions,
+    summary="Sub-models on parts of the rows may not know their part better than the others do; their mean is kept.",
+    source="Li, Li & Ribeiro 2024",
+    procedure=_procedure,
+    grid=({"weight": 1.0}, {}, {"weight": 16.0}),
+)
