@@ -88,8 +88,8 @@ class Random(OutputDefence):
 
 def quantised(x: Records, step: float) -> NDArray[np.int16]:
     """``(n, d)`` numbers of the cells that the records' values lie in (modulo 2**16)."""
-    cells = np.floor(x.reshape(len(x), -1) * np.float32(1 / step) + np.float32(EDGE))
-    return np.asarray(np.clip(cells, -(2.0**30), 2.0**30).astype(np.int32), np.int16)
+    flat = np.clip(x.reshape(len(x), -1), -1e7, 1e7)
+    return np.asarray(np.floor(flat * np.float32(1 / step) + np.float32(EDGE)).astype(np.int64), np.int16)
 
 
 def digests(cells: NDArray[np.int16], key: bytes, purpose: str) -> NDArray[np.uint64]:
@@ -113,8 +113,8 @@ def uniforms(digests: NDArray[np.uint64], count: int, first: int = 0) -> Numbers
     bits = _mixed(digests[:, 1:] + counters)
     bits ^= digests[:, :1]
     bits = _mixed(bits)
-    bits >>= np.uint64(11)
-    return np.asarray((bits + 0.5) * 2.0**-53, np.float64)
+    bits >>= np.uint64(12)
+    return np.asarray((bits + 0.5) * 2.0**-52, np.float64)
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -57,8 +57,3 @@ def rescaled(logits: NDArray[np.float64], r: float) -> NDArray[np.float64]:
     largest = np.abs(logits).max(-1, keepdims=True)
     out = np.clip(logits * (r / np.maximum(largest, r)), -r, r)
     return with_label(out, logits.argmax(-1))
-
-
-def largest_probability(r: float, classes: int) -> float:
-    """The largest probability that logits within [-r, r] can give."""
-    return float(1 / (1 + (classes - 1) * np.exp(-2 * r)))

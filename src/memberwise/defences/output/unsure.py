@@ -57,12 +57,11 @@ def train_classifiers(
 
 
 def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> Layers:
-    """Weights of all models, uniform within one over the root of a layer's inputs."""
-    sizes = (classes, *HIDDEN, 1)
+    """First weights of all models (Glorot & Bengio 2010, uniform); biases are 0."""
     layers = []
-    for size, out in pairwise(sizes):
-        drawn = np.stack([rng.uniform(-1, 1, (size + 1, out)) for rng in rngs]) / np.sqrt(size)
-        layers.append((drawn[:, :size].astype(np.float32), drawn[:, size:].astype(np.float32)))
+    for size, out in pairwise((classes, *HIDDEN, 1)):
+        drawn = np.stack([rng.uniform(-1, 1, (size, out)) for rng in rngs]) * np.sqrt(6 / (size + out))
+        layers.append((drawn.astype(np.float32), np.zeros((len(rngs), 1, out), np.float32)))
     return layers
 
 

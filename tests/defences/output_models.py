@@ -1,0 +1,49 @@
+"""Small models for the tests of output defences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memberwise.study import AnswerStudy
+from memberwise.training.answering import FunctionModels, Served
+
+KEY = b"a secret"
+
+
+def linear(models=1, classes=10, features=6, scale=4.0, seed=0, kind="logits"):
+    """Models that answer linear functions of records (as probabilities where so asked)."""
+    weights = np.random.default_rng(seed).normal(size=(models, features, classes)) * scale / np.sqrt(features)
+
+    def one(w):
+        def predict(x):
+            z = x.reshape(len(x), -1).astype(np.float64) @ w
+            return z if kind == "logits" else np.exp(z) / np.exp(z).sum(-1, keepdims=True)
+
+        return predict
+
+    return FunctionModels([one(w) for w in weights], kind)
+
+
+def given(logits):
+    """One model that answers the rows of ``(n, C)`` in order: a record is its row's number."""
+    return FunctionModels([lambda x: logits[x[:, 0].astype(int)]], "logits"), rows(len(logits))
+
+
+def rows(n):
+    return np.arange(n, dtype=np.float32)[:, None]
+
+
+def records(n=50, features=6, seed=1):
+    return np.random.default_rng(seed).random((n, features)).astype(np.float32)
+
+
+def served(models, *defences, key=KEY, seeds=None, members=None, reference=None):
+    """The models behind defences, fitted on made-up members."""
+    members = records(60, seed=2) if members is None else members
+    reference = records(60, seed=3) if reference is None else reference
+    seeds = range(len(models)) if seeds is None else seeds
+    return Served.fitted(models, defences, lambda i: members, reference, key, list(seeds))
+
+
+def study(name, **parameters):
+    return AnswerStudy(name=name, **parameters)
