@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from memberwise.cli.main import app
 from memberwise.defences.training import TRAINING_DEFENCES, defended
 from memberwise.errors import StudyError
 from memberwise.study import Study, make_study
@@ -97,6 +99,15 @@ def test_grids_are_usable_and_described(name: str) -> None:
 def test_values_out_of_range_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TRAINING_DEFENCES[name].options.model_validate(options)
+
+
+def test_the_list_says_what_raises_leakage_and_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    lines = CliRunner().invoke(app, ["list", "defences"]).stdout.splitlines()
+    shown = {line.split()[0]: line for line in reversed(lines) if "in training" in line}
+    assert set(OURS) <= set(shown)
+    assert {name for name in OURS if "RAISES LEAKAGE" in shown[name]} == {"label-smoothing", "adversarial-training"}
+    assert "validation" in shown["early-stopping"].split("in training")[1][:20]
 
 
 def test_what_is_known_about_them() -> None:

@@ -18,8 +18,8 @@ Concave = Literal["exponential", "taylor"]
 class Ccl(Options):
     """loss = alpha * CE + (1 - alpha) * concave(p_y).
 
-    The formula, not the release: there the class for "taylor" scales cross-entropy by alpha^3 (alpha is multiplied within
-    the loop over the terms), and the one for "exponential" cannot be constructed.
+    The formula, not the release: there the class for "taylor" scales cross-entropy by alpha^3 (alpha is multiplied
+    within the loop over the terms), and the one for "exponential" cannot be constructed.
 
     Attributes:
         alpha: smaller hides more, 1 is plain training. The concave part moves a record little while p_y is near 0, so a
