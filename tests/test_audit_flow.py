@@ -21,7 +21,7 @@ import memberwise as mw
 from memberwise.errors import StudyError, TargetError
 
 FAST = {"training.epochs": 15, "model.hidden": [64]}
-SMALL = {"members": 300, "nonmembers": 300, "population": 200, "shadow_models": 8, "attacks": ["all"], "seed": 2}
+SMALL = {"members": 300, "nonmembers": 300, "population": 200, "shadow_models": 8, "attacks": ["default"], "seed": 2}
 
 
 def warnings_of(result: mw.Result) -> list[str]:
