@@ -18,7 +18,7 @@ from memberwise.cost import calibrate
 from memberwise.data import Dataset
 from memberwise.duration import seconds_of
 from memberwise.errors import TrainingError
-from memberwise.prepare import Given, Prepared, prepare
+from memberwise.prepare import Given, Prepared, prepare, with_auxiliary
 from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
 from memberwise.signals.collect import collect
@@ -33,7 +33,8 @@ from memberwise.signals.gather import (
     gather,
     lacking,
 )
-from memberwise.signals.table import Signals
+from memberwise.signals.synthesis import synthetic_records
+from memberwise.signals.table import Beside, Signals
 from memberwise.study import Study
 from memberwise.training.answering import Answering, TorchModels
 from memberwise.training.blocks import Arrays, block_key, block_name
@@ -74,17 +75,22 @@ def run_audit(
     prepared = prepare(study, given, folder.plan)
     while True:
         try:
-            return _audit_trained(prepared, asking, folder, begun, progress or Silent())
+            return _audit_trained(prepared, given, asking, folder, begun, progress or Silent())
         except torch.OutOfMemoryError as error:
             prepared = _with_smaller_stack(prepared, given, error)
 
 
-def _audit_trained(prepared: Prepared, asking: Asking, folder: RunFolder, begun: float, progress: Progress) -> Result:
+def _audit_trained(
+    prepared: Prepared, given: Given, asking: Asking, folder: RunFolder, begun: float, progress: Progress
+) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     study = prepared.study.model_copy(update={"plan": prepared.plan.to_study()})
     with folder:
         folder.write_study(study)
         target, changed = _target_arrays(prepared, folder)
+        if study.shadow.data == "synthetic":
+            prepared, made = _with_synthetic(prepared, given, folder)
+            changed = [*changed, made]
         jobs, asked = _jobs(prepared, begun), prepared.asked_of_shadows
         shadows = gather(prepared.engine, jobs, asked, folder.blocks, prepared.identity, progress)
         if shadows.interrupted and not shadows.count:
@@ -190,6 +196,25 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     ]
 
 
+def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tuple[Prepared, tuple[str, str]]:
+    """The audit with shadow data made by asking the target, and what that took."""
+    study, job = prepared.study, prepared.target_job
+    made = synthetic_records(
+        lambda: prepared.target or prepared.engine.train([job]),
+        job,
+        prepared.asked,
+        study.shadow.synthesis,
+        len(prepared.roles.paired),
+        folder.blocks,
+        {"target": prepared.target_hash, "job": describe_job(job), **prepared.identity},
+        prepared.seeds.rng("synthetic shadow data"),
+    )
+    short = [f"{name} ({count})" for name, count in zip(prepared.dataset.classes, made.failures, strict=True) if count]
+    failed = f"; searches that failed, by class: {', '.join(short)}" if short else ""
+    message = f"{len(made.y):,} shadow records were made with {made.queries:,} queries of the target{failed}"
+    return with_auxiliary(prepared, given, made.x, made.y), ("synthetic-shadow-data", message)
+
+
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
     return {
         "architecture": prepared.model.name,
@@ -210,6 +235,8 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
         raise ValueError("the target was asked about the audited records")
     jobs = [prepared.shadow_job(k) for k in range(shadows.count)]
     trained_on = np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8)
+    answers = answers_of(shadows.arrays, "auxiliary")
+    seen = np.array([np.isin(roles.auxiliary, job.rows) for job in jobs], np.int8)
     return Signals(
         index=roles.audited,
         labels=dataset.y[roles.audited],
@@ -218,6 +245,7 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
         trained_on=trained_on.reshape(len(jobs), len(roles.audited)),
         population_target=answers_of(target, "population"),
         population_shadows=answers_of(shadows.arrays, "population"),
+        beside=None if answers is None else Beside(answers, dataset.y[roles.auxiliary], seen),
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
         groups=None if dataset.groups is None else dataset.groups[roles.audited],
         features=dataset.x,

@@ -77,8 +77,8 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
 
 def _target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
     correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
-    sides = [(float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member)]
-    return target_facts(f"saved {signals.target.kind}", None, *sides)
+    own, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
+    return target_facts(f"saved {signals.target.kind}", None, own, others)
 
 
 def _digest(*files: Mapping[str, NDArray[Any]]) -> str:

@@ -167,13 +167,24 @@ class AnswerStudy(BaseModel):
     name: str
 
 
+class SynthesisStudy(_Part):
+    """Records climbed towards the target's answers (``shadow.data = "synthetic"``; Shokri et al. 2017, algorithm 1)."""
+
+    k_max: Positive = 128
+    k_min: Positive = 4
+    conf_min: Share = 0.2
+    rej_max: Positive = 10
+    iter_max: Positive = 1000
+
+
 class ShadowStudy(_Part):
     """How many shadow models (or as many as fit a time budget), and on whose records they train."""
 
     count: Annotated[int, Field(ge=2)] = 64
-    data: Literal["halves", "auxiliary"] = "halves"
+    data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
     engine: Literal["local"] = "local"
-    noise: None = None
+    noise: Share = 0.1
+    synthesis: SynthesisStudy = SynthesisStudy()
     budget: str | None = None
     allow_size_mismatch: bool = False
 
@@ -248,6 +259,15 @@ class GateStudy(_Part):
     rules: tuple[str, ...] = ()
 
 
+class DefendStudy(_Part):
+    """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
+
+    defences: tuple[str, ...] = ("default",)
+    points: tuple[DefenceStudy, ...] = ()
+    max_accuracy_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_tpr: str | None = None
+
+
 class RunStudy(_Part):
     """Seed, output folder and device."""
 
@@ -272,6 +292,7 @@ class Study(_Part):
     attacks: AttacksStudy = AttacksStudy()
     statistics: StatisticsStudy = StatisticsStudy()
     gate: GateStudy = GateStudy()
+    defend: DefendStudy = DefendStudy()
     run: RunStudy = RunStudy()
 
     def to_dict(self) -> dict[str, Any]:
@@ -285,7 +306,8 @@ class Study(_Part):
             name: parts[name]
             for name in ("data", "target", "outputs", "model", "training", "canaries", "answer", "queries")
         }
-        relevant["shadow"] = {"data": self.shadow.data, "allow_size_mismatch": self.shadow.allow_size_mismatch}
+        where = {"noisy": ["noise"], "synthetic": ["synthesis"]}.get(self.shadow.data, [])
+        relevant["shadow"] = {key: parts["shadow"][key] for key in ("data", "allow_size_mismatch", *where)}
         return relevant | {"run": {"seed": self.run.seed}}
 
     def training_key(self) -> str:

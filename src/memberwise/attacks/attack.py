@@ -28,6 +28,7 @@ class Needs:
         vectors: it reads full answers of the target (not only the true class).
         shadow_vectors: it reads full answers of shadow models too.
         shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
+        lessons: it learns from any records that shadow models saw and did not see: audited ones, else auxiliary ones.
         population: it needs answers on population records.
         features: it reads the records themselves, audited ones and the population's.
         extra: the collector whose answers it reads (see memberwise.signals.collectors), of shadow models too where
@@ -40,6 +41,7 @@ class Needs:
     vectors: bool = False
     shadow_vectors: bool = False
     shadows: Literal["none", "out", "in+out"] = "none"
+    lessons: bool = False
     population: bool = False
     features: bool = False
     extra: str | None = None
@@ -69,7 +71,12 @@ class Needs:
             return "needs shadow models, and there are none"
         if self.shadow_vectors and (signals.shadows is None or signals.shadows.vectors is None):
             return "needs full answers of shadow models, which are not in the table"
-        if self.shadows == "in+out" and not ((signals.is_in.sum(0) > 0) & (signals.is_out.sum(0) > 0)).any():
+        beside = self.lessons and signals.beside is not None
+        if (
+            self.shadows == "in+out"
+            and not beside
+            and not ((signals.is_in.sum(0) > 0) & (signals.is_out.sum(0) > 0)).any()
+        ):
             return "needs shadow models that trained on audited records, and none did"
         if self.shadows == "out" and not (signals.is_out.sum(0) > 0).any():
             return "needs shadow models that did not train on the audited records, and there are none"

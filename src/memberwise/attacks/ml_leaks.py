@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.lessons import lessons
 from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_classifier, mlp
-from memberwise.attacks.sides import shadows_of
 from memberwise.attacks.thresholds import confidence
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
@@ -30,9 +30,8 @@ def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
     The classifier reads the three largest probabilities (their logarithms, standardised); its probability of "member"
     is the score, in [0, 1]. HIGHER = MORE LIKELY A MEMBER. Only the first shadow model is used: more change nothing.
     """
-    shadow = shadows_of(signals.shadows)
-    trained_on = signals.trained_on[:1]
-    rows = balanced_rows(trained_on, np.ones(signals.records, bool), MOST_ROWS, rng)[:, 1]
+    shadow, labels, trained_on = lessons(signals)
+    rows = balanced_rows(trained_on[:1], np.ones(len(labels), bool), MOST_ROWS, rng)[:, 1]
     if not rows.size:
         return np.full(signals.records, np.nan)
     return fit_classifier(mlp, top_features(shadow)[rows], trained_on[0, rows], rng)(top_features(signals.target))
@@ -67,7 +66,7 @@ ATTACKS = [
     Attack(
         name="ml-leaks-1",
         score=one_shadow,
-        needs=Needs(label=False, vectors=True, shadow_vectors=True, shadows="in+out"),
+        needs=Needs(label=False, vectors=True, shadow_vectors=True, shadows="in+out", lessons=True),
         source=f"{SOURCE} 1",
         summary="One classifier on the three largest probabilities, trained on one shadow model.",
         threshold=0.5,

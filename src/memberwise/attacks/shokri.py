@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.attack import Attack, Needs, Score
-from memberwise.attacks.sides import shadows_of
+from memberwise.attacks.lessons import lessons
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 
@@ -62,24 +62,25 @@ def with_classifier(make: MakeClassifier) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        x = features(shadows_of(signals.shadows))
+        answers, labels, trained_on = lessons(signals)
+        x = features(answers)
         own = features(signals.target)[0]
-        trained_on = signals.trained_on[: len(x)]
+        trained_on = trained_on[: len(x)]
         result = np.full(signals.records, np.nan)
-        pooled = np.zeros(signals.records, bool)
+        shared = []
         for label in np.unique(signals.labels):
-            of_class = signals.labels == label
-            rows = balanced_rows(trained_on, of_class, MOST_ROWS, rng)
+            rows = balanced_rows(trained_on, labels == label, MOST_ROWS, rng)
             if len(rows) < FEWEST_ROWS:
-                pooled |= of_class
+                shared.append(label)
                 continue
-            result[of_class] = fit_classifier(make, x[tuple(rows.T)], trained_on[tuple(rows.T)], rng)(own[of_class])
-        rows = balanced_rows(trained_on, pooled, MOST_ROWS, rng)
+            judge = fit_classifier(make, x[tuple(rows.T)], trained_on[tuple(rows.T)], rng)
+            result[signals.labels == label] = judge(own[signals.labels == label])
+        rows = balanced_rows(trained_on, np.isin(labels, shared), MOST_ROWS, rng)
         if len(rows):
-            told = np.equal(signals.labels[:, None], np.unique(signals.labels[pooled]))
-            inputs = np.hstack([x[tuple(rows.T)], told[rows[:, 1]]])
+            inputs = np.hstack([x[tuple(rows.T)], labels[rows[:, 1]][:, None] == shared])
             judge = fit_classifier(make, inputs, trained_on[tuple(rows.T)], rng)
-            result[pooled] = judge(np.hstack([own, told])[pooled])
+            pooled = np.isin(signals.labels, shared)
+            result[pooled] = judge(np.hstack([own, signals.labels[:, None] == shared])[pooled])
         return result
 
     return score
@@ -119,7 +120,7 @@ ATTACKS = [
     Attack(
         name=name,
         score=with_classifier(make),
-        needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out"),
+        needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out", lessons=True),
         source="Shokri et al. 2017",
         summary=f"{words} a class, trained on the shadow models' full answers to tell members from others.",
         threshold=0.5,

@@ -19,7 +19,7 @@ DEMO_FOLDER = "runs/demo"
 Text = str | None
 
 
-def _option(*names: str, help: str, panel: str) -> Any:
+def option(*names: str, help: str, panel: str) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
@@ -28,63 +28,63 @@ ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz,
 
 def audit(
     study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
-    data: Annotated[Text, _option("--data", help="Name, file or module:function.", panel="Data")] = None,
-    label: Annotated[Text, _option("--label", help="Column of the class.", panel="Data")] = None,
-    group: Annotated[Text, _option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
+    data: Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")] = None,
+    label: Annotated[Text, option("--label", help="Column of the class.", panel="Data")] = None,
+    group: Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
     unit: Annotated[
-        Text, _option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")
+        Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")
     ] = None,
-    members: Annotated[Text, _option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
-    nonmembers: Annotated[Text, _option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
-    background: Annotated[Text, _option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
-    population: Annotated[Text, _option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
-    reference: Annotated[Text, _option("--reference", help="The defender's extra data.", panel="Data")] = None,
-    validation: Annotated[Text, _option("--validation", help="For choosing parameters.", panel="Data")] = None,
-    auxiliary: Annotated[Text, _option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
+    members: Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
+    nonmembers: Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
+    background: Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
+    population: Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
+    reference: Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    validation: Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")] = None,
+    auxiliary: Annotated[Text, option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
     coins: Annotated[
-        bool, _option("--coins", help="Each membership in the target is a fair coin: bounds epsilon.", panel="Data")
+        bool, option("--coins", help="Each membership in the target is a fair coin: bounds epsilon.", panel="Data")
     ] = False,
     canaries: Annotated[
-        int | None, _option("--canaries", help="Audit so many canaries: the worst case; even.", panel="Attack")
+        int | None, option("--canaries", help="Audit so many canaries: the worst case; even.", panel="Attack")
     ] = None,
     canary_kind: Annotated[
-        Text, _option("--canary-kind", help="mislabelled, out-of-distribution, near-duplicate.", panel="Attack")
+        Text, option("--canary-kind", help="mislabelled, out-of-distribution, near-duplicate.", panel="Attack")
     ] = None,
     targets: Annotated[
-        int | None, _option("--targets", help="So many models in the target's place in turn.", panel="Attack")
+        int | None, option("--targets", help="So many models in the target's place in turn.", panel="Attack")
     ] = None,
-    model: Annotated[Text, _option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    model: Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
     target: Annotated[
-        Text, _option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
+        Text, option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
     ] = None,
-    train_rows: Annotated[Text, _option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
-    outputs: Annotated[Text, _option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
-    shadow_outputs: Annotated[Text, _option("--shadow-outputs", help="Shadow models' answers.", panel="Model")] = None,
+    train_rows: Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
+    outputs: Annotated[Text, option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
+    shadow_outputs: Annotated[Text, option("--shadow-outputs", help="Shadow models' answers.", panel="Model")] = None,
     shadow_models: Annotated[
-        int | None, _option("--shadow-models", help="How many; an even number.", panel="Attack")
+        int | None, option("--shadow-models", help="How many; an even number.", panel="Attack")
     ] = None,
     budget: Annotated[
-        Text, _option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
+        Text, option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
     ] = None,
-    attacks: Annotated[Text, _option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
-    fpr: Annotated[Text, _option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
+    attacks: Annotated[Text, option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
+    fpr: Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
     fail_if: Annotated[
-        list[str] | None, _option("--fail-if", help='Gate, such as "tpr@0.01>0.05"; repeatable.', panel="Attack")
+        list[str] | None, option("--fail-if", help='Gate, such as "tpr@0.01>0.05"; repeatable.', panel="Attack")
     ] = None,
     settings: Annotated[
-        list[str] | None, _option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
+        list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
     ] = None,
     allow_size_mismatch: Annotated[
-        bool, _option("--allow-size-mismatch", help="Shadow models may train on fewer records.", panel="Run")
+        bool, option("--allow-size-mismatch", help="Shadow models may train on fewer records.", panel="Run")
     ] = False,
-    device: Annotated[Text, _option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
-    seed: Annotated[int | None, _option("--seed", help="Root of all random numbers.", panel="Run")] = None,
-    out: Annotated[Text, _option("--out", help="Run folder.", panel="Run")] = None,
-    resume: Annotated[bool, _option("--resume", help="Continue the run in --out.", panel="Run")] = False,
-    dry_run: Annotated[bool, _option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
-    json: Annotated[bool, _option("--json", help="Print result.json alone.", panel="Run")] = False,
-    quiet: Annotated[bool, _option("--quiet", help="No progress.", panel="Run")] = False,
-    debug: Annotated[bool, _option("--debug", help="Tracebacks.", panel="Run")] = False,
+    device: Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
+    seed: Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    out: Annotated[Text, option("--out", help="Run folder.", panel="Run")] = None,
+    resume: Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")] = False,
+    dry_run: Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
+    json: Annotated[bool, option("--json", help="Print result.json alone.", panel="Run")] = False,
+    quiet: Annotated[bool, option("--quiet", help="No progress.", panel="Run")] = False,
+    debug: Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")] = False,
 ) -> None:
     """Audit a model: train it and shadow models (or read saved answers), run the attacks, write the run folder.
 
@@ -95,13 +95,13 @@ def audit(
         "data.label": label,
         "data.group": group,
         "data.unit": unit,
-        "data.members": _count(members),
-        "data.nonmembers": _count(nonmembers),
-        "data.background": _count(background),
-        "data.population": _count(population),
-        "data.reference": _count(reference),
-        "data.validation": _count(validation),
-        "data.auxiliary": _count(auxiliary),
+        "data.members": count(members),
+        "data.nonmembers": count(nonmembers),
+        "data.background": count(background),
+        "data.population": count(population),
+        "data.reference": count(reference),
+        "data.validation": count(validation),
+        "data.auxiliary": count(auxiliary),
         "data.coins": coins or None,
         "canaries.count": canaries,
         "canaries.kind": canary_kind,
@@ -121,15 +121,22 @@ def audit(
         "run.out": out,
     }
     with guarded(debug, resume_hint="the same command continues where it stopped"):
-        wanted = _study(study, flags, fpr, settings or [], resume)
+        wanted = study_of(study, flags, fpr, settings or [], resume)
         if dry_run:
             _dry_run(wanted, json)
             return
         _run(wanted, resume, json, quiet)
 
 
-def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: list[str], resume: bool) -> Any:
-    """The study that file and flags describe; flags come last."""
+def study_of(
+    file: str | None,
+    flags: dict[str, Any],
+    fpr: str | None,
+    settings: list[str],
+    resume: bool = False,
+    demo: dict[str, Any] = DEMO,
+) -> Any:
+    """The study that file and flags describe; flags come last. Without either of data: the demonstration."""
     import copy
     from pathlib import Path
 
@@ -157,7 +164,7 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
     elif resume and flags["run.out"] is not None and not asked & {"data.source", "outputs.file", "target.file"}:
         values = read_study(Path(flags["run.out"]) / "study.toml")
     elif not asked & {"data.source", "outputs.file", "target.file"}:
-        values = copy.deepcopy(DEMO)
+        values = copy.deepcopy(demo)
     for key, value in flags.items():
         if value is not None:
             put(values, key, value)
@@ -168,8 +175,7 @@ def _study(file: str | None, flags: dict[str, Any], fpr: str | None, settings: l
             raise StudyError("--fpr is not understood", expected="auto, or numbers by comma", found=fpr) from None
         put(values, "statistics.fpr", rates)
     made = make_study(apply_settings(values, settings), file or "flags")
-    demo = make_study(DEMO, "demonstration")
-    if made.run.out is None and made.training_key() == demo.training_key():
+    if made.run.out is None and made.training_key() == make_study(DEMO, "demonstration").training_key():
         made = made.model_copy(update={"run": made.run.model_copy(update={"out": DEMO_FOLDER})})
     return made
 
@@ -202,5 +208,5 @@ def _dry_run(study: Any, json: bool) -> None:
     to_stdout(json_module.dumps(cost.to_dict(), indent=2) + "\n" if json else cost.describe())
 
 
-def _count(text: str | None) -> int | str | None:
+def count(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdigit() else text

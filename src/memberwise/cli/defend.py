@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memberwise.cli.audit import ROLE, Text, _count, _option, _study
+from memberwise.cli.audit import ROLE, Text, count, option, study_of
 from memberwise.cli.guard import guarded, to_stdout
 
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
@@ -20,41 +20,41 @@ DEMO: dict[str, Any] = {
 def defend(
     study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
     defences: Annotated[
-        Text, _option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
+        Text, option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
     ] = None,
     max_accuracy_loss: Annotated[
-        float | None, _option("--max-accuracy-loss", help="Accuracy that may be lost: 0.01.", panel="Defences")
+        float | None, option("--max-accuracy-loss", help="Accuracy that may be lost: 0.01.", panel="Defences")
     ] = None,
-    max_tpr: Annotated[Text, _option("--max-tpr", help="TPR allowed at an FPR: 0.05@0.01.", panel="Defences")] = None,
+    max_tpr: Annotated[Text, option("--max-tpr", help="TPR allowed at an FPR: 0.05@0.01.", panel="Defences")] = None,
     canaries: Annotated[
-        int | None, _option("--canaries", help="Audit so many canaries at each point.", panel="Defences")
+        int | None, option("--canaries", help="Audit so many canaries at each point.", panel="Defences")
     ] = None,
-    data: Annotated[Text, _option("--data", help="Name, file or module:function.", panel="Data")] = None,
-    label: Annotated[Text, _option("--label", help="Column of the class.", panel="Data")] = None,
-    group: Annotated[Text, _option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
-    unit: Annotated[Text, _option("--unit", help="Column of whose record it is.", panel="Data")] = None,
-    members: Annotated[Text, _option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
-    nonmembers: Annotated[Text, _option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
-    background: Annotated[Text, _option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
-    population: Annotated[Text, _option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
-    reference: Annotated[Text, _option("--reference", help="The defender's extra data.", panel="Data")] = None,
-    validation: Annotated[Text, _option("--validation", help="Points are chosen on these.", panel="Data")] = None,
-    model: Annotated[Text, _option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    data: Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")] = None,
+    label: Annotated[Text, option("--label", help="Column of the class.", panel="Data")] = None,
+    group: Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
+    unit: Annotated[Text, option("--unit", help="Column of whose record it is.", panel="Data")] = None,
+    members: Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
+    nonmembers: Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
+    background: Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
+    population: Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
+    reference: Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    validation: Annotated[Text, option("--validation", help="Points are chosen on these.", panel="Data")] = None,
+    model: Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
     shadow_models: Annotated[
-        int | None, _option("--shadow-models", help="How many a point; even.", panel="Attack")
+        int | None, option("--shadow-models", help="How many a point; even.", panel="Attack")
     ] = None,
-    attacks: Annotated[Text, _option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
-    fpr: Annotated[Text, _option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
+    attacks: Annotated[Text, option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
+    fpr: Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
     settings: Annotated[
-        list[str] | None, _option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
+        list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
     ] = None,
-    device: Annotated[Text, _option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
-    seed: Annotated[int | None, _option("--seed", help="Root of all random numbers.", panel="Run")] = None,
-    out: Annotated[Text, _option("--out", help="Folder of the frontier.", panel="Run")] = None,
-    dry_run: Annotated[bool, _option("--dry-run", help="List the points and what they cost.", panel="Run")] = False,
-    json: Annotated[bool, _option("--json", help="Print frontier.json alone.", panel="Run")] = False,
-    quiet: Annotated[bool, _option("--quiet", help="No progress.", panel="Run")] = False,
-    debug: Annotated[bool, _option("--debug", help="Tracebacks.", panel="Run")] = False,
+    device: Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
+    seed: Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    out: Annotated[Text, option("--out", help="Folder of the frontier.", panel="Run")] = None,
+    dry_run: Annotated[bool, option("--dry-run", help="List the points and what they cost.", panel="Run")] = False,
+    json: Annotated[bool, option("--json", help="Print frontier.json alone.", panel="Run")] = False,
+    quiet: Annotated[bool, option("--quiet", help="No progress.", panel="Run")] = False,
+    debug: Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")] = False,
 ) -> None:
     """Compare defences: train each over its grid, attack it adaptively, recommend one under a constraint.
 
@@ -69,12 +69,12 @@ def defend(
         "data.label": label,
         "data.group": group,
         "data.unit": unit,
-        "data.members": _count(members),
-        "data.nonmembers": _count(nonmembers),
-        "data.background": _count(background),
-        "data.population": _count(population),
-        "data.reference": _count(reference),
-        "data.validation": _count(validation),
+        "data.members": count(members),
+        "data.nonmembers": count(nonmembers),
+        "data.background": count(background),
+        "data.population": count(population),
+        "data.reference": count(reference),
+        "data.validation": count(validation),
         "model.name": model,
         "shadow.count": shadow_models,
         "attacks.use": _names(attacks),
@@ -84,7 +84,9 @@ def defend(
         "outputs.file": None,
     }
     with guarded(debug, resume_hint="the same command continues where it stopped"):
-        wanted = _study(study, flags, fpr, settings or [], resume=False)
+        if study is None and shadow_models is None:
+            flags["shadow.count"] = SHADOW_MODELS
+        wanted = study_of(study, flags, fpr, settings or [], demo=DEMO)
         if dry_run:
             _dry_run(wanted, json)
             return

@@ -34,6 +34,7 @@ class Asked:
         defences: output defences between the models and whoever asks; each model's secret is made from ``key``.
         reference: rows of the reference role, for defences which learn.
         validation: rows of the validation role, where there are any: the accuracy by which parameters are chosen.
+        auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
         rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
     """
@@ -53,6 +54,7 @@ class Asked:
     rng_seed: int = 0
     extras: tuple[Collector, ...] = ()
     validation: NDArray[np.int64] | None = None
+    auxiliary: NDArray[np.int64] | None = None
 
     def records(self, rows: NDArray[np.int64]) -> Records:
         return as_float(self.x[rows])
@@ -92,6 +94,8 @@ def collect(
     test = ask_about(served, asked, asked.test, "none", False)
     unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
     arrays |= collect_extras(models, served, jobs, asked, numbers)
+    if asked.auxiliary is not None:
+        arrays |= _fields("auxiliary", ask_about(served, asked, asked.auxiliary, "none", vectors))
     if asked.validation is not None:
         chosen_on = ask_about(served, asked, asked.validation, "none", False)
         arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)

@@ -239,6 +239,7 @@ def _tell(progress: Progress, first: int, size: int, share: float) -> None:
 def _join(parts: Sequence[Arrays], vectors: int) -> Arrays:
     names = parts[0].keys()
     joined = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
-    if "audited.vectors" in joined:
-        joined["audited.vectors"] = joined["audited.vectors"][:vectors]
+    for name in ("audited.vectors", "auxiliary.vectors"):
+        if name in joined:
+            joined[name] = joined[name][:vectors]
     return joined

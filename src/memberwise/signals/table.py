@@ -84,6 +84,20 @@ class Answers:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What the shadow models say about auxiliary records, where these are what they trained on.
+
+    Attributes:
+        answers: ``(m, r, 1)``, full vectors of the first models.
+        labels: ``(r,)`` class numbers. trained_on: ``(m, r)`` int8, 1 IN, 0 OUT.
+    """
+
+    answers: Answers
+    labels: NDArray[np.int64]
+    trained_on: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Transfer:
     """A model of the attacker's own: ``answers`` of it (one model, full vectors) about ``(r,)`` records, some members.
 
@@ -113,6 +127,7 @@ class Signals:
         groups: ``(n,)`` subgroup names, or None.
         known: ``(n,)`` float: 1.0 / 0.0 membership revealed to the attacker, NaN where it is not; or None.
             Revealed records are not evaluated.
+        beside: the shadow models' answers about auxiliary records, of which each trained on a half; or None.
         transfer: another model of which the attacker knows the members, trained on other data; or None.
         features: ``(N, ...)`` the data themselves by row number (``features[index]`` are the audited records'), as
             stored; None where only answers are at hand. Held, not copied.
@@ -131,6 +146,7 @@ class Signals:
     groups: NDArray[Any] | None = None
     known: NDArray[np.float64] | None = None
     transfer: Transfer | None = None
+    beside: Beside | None = None
     features: NDArray[Any] | None = None
     population_index: NDArray[np.int64] | None = None
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

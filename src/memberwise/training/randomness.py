@@ -41,11 +41,13 @@ def uniform(key: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def normal(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """float32 standard normal numbers of the given shape (Box-Muller, both of each pair; none beyond 5.8)."""
+    """float32 standard normal numbers of the given shape (Box-Muller, both of each pair, side by side, so that a draw does not
+    depend on how many follow it; none beyond 5.8)."""
     count = prod(shape)
     radius = torch.sqrt(-2.0 * torch.log(1.0 - uniform(fold(key, 1), ((count + 1) // 2,))))
     angle = 2.0 * torch.pi * uniform(fold(key, 2), ((count + 1) // 2,))
-    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)])[:count].reshape(tuple(shape))
+    pairs = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], -1).flatten()
+    return pairs[:count].reshape(tuple(shape))
 
 
 def _mix(word: Tensor) -> Tensor:

@@ -1,0 +1,223 @@
+"""What an audit needs, put together from a study. Nothing is trained or written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from memberwise._version import __version__
+from memberwise.assess import Asking
+from memberwise.data import Dataset, Roles
+from memberwise.data.noisy import append_records
+from memberwise.defences.output import output_defences
+from memberwise.defences.training import defended, training_defence
+from memberwise.errors import StudyError
+from memberwise.models.build import Model
+from memberwise.prepare.given import Given
+from memberwise.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
+from memberwise.prepare.records import records_of
+from memberwise.prepare.target import target_of
+from memberwise.seeds import Seeds
+from memberwise.signals.collect import Asked
+from memberwise.signals.collectors import collectors
+from memberwise.signals.knowledge import read_transfer
+from memberwise.signals.views import query_views
+from memberwise.study import PlanStudy, Study
+from memberwise.targets.files import check_target_file
+from memberwise.training.answering import Answering
+from memberwise.training.engines import Engine
+from memberwise.training.job import Job
+from memberwise.training.plan import Plan, choose_device
+from memberwise.training.recipe import Recipe
+
+# Accuracy of shadow models is measured on this many test and background records at most.
+SAMPLE = 2_000
+Note = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is needed to train and ask the target and the shadow models.
+
+    Attributes:
+        asked: what the target is asked; the shadow models are asked ``asked_of_shadows`` (smaller test sample).
+        target: the trained target, where it is given; ``target_hash`` identifies it.
+        shadow_job: the job of the k-th shadow model.
+        identity: what every block depends on beside its jobs.
+    """
+
+    study: Study
+    seeds: Seeds
+    dataset: Dataset
+    roles: Roles
+    model: Model
+    engine: Engine
+    plan: Plan
+    target_job: Job
+    shadow_job: Callable[[int], Job]
+    asked: Asked
+    asked_of_shadows: Asked
+    target: Answering | None
+    target_hash: str | None
+    identity: dict[str, Any]
+    notes: list[Note]
+
+
+def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepared:
+    """Read the data, give every record its role, build the model and the jobs.
+
+    Args:
+        plan: the plan of the run folder that is continued; the study's own keys come first.
+    """
+    study = defended(study)
+    if study.target.file is not None:
+        check_target_file(Path(study.target.file))
+    if study.attacks.transfer is not None:
+        read_transfer(Path(study.attacks.transfer))
+    dataset, roles, notes = records_of(study, given, Seeds(study.run.seed))
+    return _assembled(study, given, dataset, roles, notes, plan)
+
+
+def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
+    """The same audit with these records (float32, as they are asked) as the auxiliary ones, for shadow models."""
+    before = prepared.dataset
+    rows = np.arange(before.records, before.records + len(y))
+    units = prepared.roles.units
+    if units is not None:
+        units = np.r_[units, units.max() + 1 + np.arange(len(y))]
+    roles = replace(prepared.roles, auxiliary=rows, units=units)
+    stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
+    dataset = append_records(before, stored.reshape(len(x), *before.shape), y)
+    return _assembled(prepared.study, given, dataset, roles, prepared.notes, prepared.plan.to_study())
+
+
+def _assembled(
+    study: Study, given: Given, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanStudy | None
+) -> Prepared:
+    """Model, engine, jobs and questions for records whose roles are known."""
+    seeds, model = Seeds(study.run.seed), model_for(study, given, dataset)
+    device = choose_device(study.run.device)
+    check_recipe(study, model, dataset, roles)
+    check_defence_fits(study, model, roles)
+    target_job = _target_job(study, dataset, roles, seeds)
+    engine, made, more = engine_for(study, plan, model, dataset, device, target_job)
+    kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
+
+    def shadow_job(k: int) -> Job:
+        rows = roles.shadow_rows(k, seeds, kind)
+        return replace(target_job, rows=rows, seed=seeds.integer("shadow", k))
+
+    if study.shadow.data != "synthetic" or len(roles.auxiliary):
+        more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
+    asked, asked_of_shadows = _asked(study, dataset, roles, seeds)
+    target, target_hash = target_of(study, given, engine, asked)
+    return Prepared(
+        study,
+        seeds,
+        dataset,
+        roles,
+        model,
+        engine,
+        made,
+        target_job,
+        shadow_job,
+        asked,
+        asked_of_shadows,
+        target,
+        target_hash,
+        _identity(study, dataset, roles, model, made, device),
+        [*notes, *(note for note in more if note not in notes)],
+    )
+
+
+def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> Job:
+    """How the target is trained; a shadow model's job differs in its rows and its seed alone."""
+    recipe, rows = Recipe.of(study.training), roles.target_rows
+    step, procedure = training_defence(study.training, len(dataset.classes), len(rows))
+    return Job(
+        rows,
+        step,
+        recipe,
+        seeds.integer("target"),
+        validation=roles.validation if recipe.patience else None,
+        reference=roles.reference if len(roles.reference) else None,
+        procedure=procedure,
+    )
+
+
+def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]) -> list[Note]:
+    """A shadow trains on as many records as the target, or the study is refused."""
+    sizes = {len(job.rows) for job in shadows}
+    off = max((abs(size - len(target.rows)) for size in sizes), default=0)
+    if off <= roles.slack or study.data.coins:  # coins are even in the mean only
+        return []
+    message = (
+        f"the target trains on {len(target.rows):,} records, shadow models on {', '.join(map(str, sorted(sizes)))}"
+    )
+    if not study.shadow.allow_size_mismatch:
+        raise StudyError(
+            "shadow models would not train on as many records as the target",
+            expected=f"{len(target.rows):,} records each",
+            found=message,
+            fix="give as many non-members as members (the rest of the target's rows as background), "
+            "or --allow-size-mismatch",
+        )
+    return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
+
+
+def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[Asked, Asked]:
+    if study.queries != "none" and dataset.kind != "image":
+        raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
+    query_views(study.queries)
+    own = np.concatenate([roles.background, roles.auxiliary])
+    sample = np.sort(seeds.rng("background sample").permutation(own)[:SAMPLE])
+    asked = Asked(
+        dataset.x,
+        dataset.y,
+        len(dataset.classes),
+        roles.audited,
+        roles.population,
+        roles.test,
+        sample,
+        len(own) / max(1, len(sample)),
+        study.queries,
+        output_defences(study.answer),
+        seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
+        roles.reference if len(roles.reference) else None,
+        study.run.seed,
+        collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
+        roles.validation if len(roles.validation) else None,
+    )
+    test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
+    beside = roles.auxiliary if study.shadow.data != "halves" else None
+    return asked, replace(asked, test=test, auxiliary=beside)
+
+
+def _identity(
+    study: Study, dataset: Dataset, roles: Roles, model: Model, plan: Plan, device: torch.device
+) -> dict[str, Any]:
+    def digest(rows: NDArray[np.int64]) -> str:
+        return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
+
+    more = [name for name in ("validation", "auxiliary") if len(getattr(roles, name))]
+    return {
+        "version": __version__,
+        "data": dataset.sha256,
+        "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
+        "roles": {
+            name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background", *more)
+        },
+        "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
+        "plan": vars(plan),
+        "queries": study.queries,
+        "answer": [answer.model_dump(mode="json") for answer in study.answer],
+        "seed": study.run.seed,
+        "device": device.type,
+    }

@@ -1,0 +1,22 @@
+"""Objects that Python code hands over in place of names and files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from memberwise.data import Dataset
+
+
+@dataclass(frozen=True)
+class Given:
+    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers."""
+
+    dataset: Dataset | None = None
+    rows: dict[str, Any] = field(default_factory=dict)
+    model: Any = None
+    target: Any = None
+    outputs: dict[str, NDArray[Any]] | None = None
+    shadow_outputs: dict[str, NDArray[Any]] | None = None

@@ -1,0 +1,135 @@
+"""The model of a study, what is refused for it, and the engine that trains it."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from memberwise.data import Dataset, Roles
+from memberwise.defences.training import defence_notes, find_defence
+from memberwise.errors import StudyError
+from memberwise.models.build import Model, build_model, model_of
+from memberwise.prepare.given import Given
+from memberwise.signals.collect import as_float
+from memberwise.study import PlanStudy, Study
+from memberwise.training.augment import FOR_TABLES
+from memberwise.training.engines import Engine, ProcessEngine, StackEngine
+from memberwise.training.job import Job
+from memberwise.training.network import Network
+from memberwise.training.plan import Plan, cores, make_plan
+from memberwise.training.tensors import DataTensors
+
+# Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
+ESTIMATORS_PER_PROCESS = 4
+Note = tuple[str, str]
+
+
+def model_for(study: Study, given: Given, dataset: Dataset) -> Model:
+    classes = len(dataset.classes)
+    if given.model is not None and not isinstance(given.model, str):
+        name = getattr(given.model, "__name__", type(given.model).__name__)
+        return model_of(given.model, study.model, dataset.shape, classes, name)
+    return build_model(study.model, dataset.shape, classes)
+
+
+def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
+    """Refuse what the recipe asks of this model, these records or these roles in vain."""
+    training = study.training
+    if model.kind != "module" and (training.augment or training.patience):
+        raise StudyError(
+            "augmentation and early stopping are for networks that are trained here",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.augment" if training.augment else "training.patience",
+        )
+    unfit = [name for name in training.augment if dataset.kind != "image" and name not in FOR_TABLES]
+    if unfit:
+        raise StudyError(
+            f"augmentation by {', '.join(unfit)} is for images",
+            expected=f"{' or '.join(FOR_TABLES)}, or none, for tables",
+            found=f"records of shape {dataset.shape}",
+            where="training.augment",
+        )
+    if training.patience and not len(roles.validation):
+        raise StudyError(
+            "early stopping needs validation records",
+            expected="records on which nobody trains, for the target and the shadow models alike",
+            where="training.patience",
+            fix="data.validation = 200, or --validation N|FILE",
+        )
+
+
+def check_defence_fits(study: Study, model: Model, roles: Roles) -> None:
+    """Refuse a training defence that this model or these roles cannot have."""
+    if study.training.defence is None:
+        return
+    defence, _ = find_defence(study.training.defence)
+    if model.kind != "module":
+        raise StudyError(
+            f"{defence.name} trains networks",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.defence",
+        )
+    for role in defence.roles:
+        if not len(getattr(roles, role)):
+            raise StudyError(
+                f"{defence.name} needs {role} records",
+                expected="records that nobody is audited on, the same for the target and the shadow models",
+                where=f"data.{role}",
+                fix=f"--{role} N|FILE, or data.{role} in the study",
+            )
+
+
+def engine_for(
+    study: Study,
+    plan: PlanStudy | None,
+    model: Model,
+    dataset: Dataset,
+    device: torch.device,
+    job: Job,
+) -> tuple[Engine, Plan, list[Note]]:
+    asked = study.plan.model_dump(exclude_none=True)
+    wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
+    if model.kind != "module":
+        threads = wanted.threads or cores()
+        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
+        return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
+    network = Network(model.make, device)
+    _check_fits(network, model, dataset)
+    said = defence_notes(study.training, len(dataset.classes), len(job.rows), network.module)
+    tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
+        made = make_plan(wanted, network, tensors, job, work)
+    notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
+    return StackEngine(network, tensors, made), made, said + notes
+
+
+def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
+    """The module takes the records and answers as many classes as there are.
+
+    Raises:
+        StudyError: it does not.
+    """
+    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2])).to(network.device)
+    params, buffers = network.init(0)
+    try:
+        with torch.no_grad():
+            shape = tuple(network(params, buffers, example, None)[0].shape)
+    except Exception as error:
+        raise StudyError(
+            f"the model {model.name} does not take the records",
+            expected=f"float32 records of shape {dataset.shape}, in batches",
+            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            where="model.name",
+            fix="a function that makes the model may take shape (of one record) and classes as arguments",
+        ) from error
+    if shape != (len(example), classes):
+        raise StudyError(
+            f"the model {model.name} does not answer as the data have classes",
+            expected=f"logits of shape (records, {classes})",
+            found=str(shape),
+            where="model.name",
+            fix="a function that makes the model may take classes as an argument",
+        )

@@ -1,0 +1,55 @@
+"""The records of a study, each with its role, encoded and checked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
+from memberwise.data.noisy import noisy_auxiliary
+from memberwise.errors import StudyError
+from memberwise.prepare.given import Given
+from memberwise.seeds import Seeds
+from memberwise.study import Study
+from memberwise.worst_case import for_worst_case
+
+Note = tuple[str, str]
+
+
+def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
+    where = study.data
+    dataset = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
+    wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | given.rows
+    if (study.target.file is not None or given.target is not None) and wants["train_rows"] is None:
+        raise StudyError(
+            "a trained target needs the rows it was trained on",
+            where="target.train_rows",
+            fix="--train-rows FILE with all row numbers it saw (.txt or .npy)",
+        )
+    if wants["train_rows"] is not None and study.target.file is None and given.target is None:
+        raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
+    dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
+    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
+    dataset = encode(dataset, roles.fit_rows)
+    if study.shadow.data == "noisy":
+        dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
+    check_dataset(dataset)
+    notes = [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
+        whose = len(np.unique(roles.units[roles.audited]))
+        notes.append(
+            (
+                "one-record-of-each-unit",
+                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {where.unit}: "
+                "records of one unit are not independent, and intervals over all of them would be too narrow",
+            )
+        )
+    if dataset.frame is not None and wants["train_rows"] is not None:
+        notes.append(
+            (
+                "target-encoding",
+                "the table's columns were encoded here, not as the target's owner did: if the target's accuracy below "
+                "is not the one you know, give the records as the target takes them (.npz, or module:function)",
+            )
+        )
+    return dataset, roles, notes

@@ -1,0 +1,76 @@
+"""Ask the target for shadow data: records climbed towards its answers, kept on disk with what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from memberwise.data.synthesis import Climb, Synthetic, synthesise
+from memberwise.errors import StudyError
+from memberwise.signals.collect import Asked, serve
+from memberwise.study import SynthesisStudy
+from memberwise.training.answering import Answering
+from memberwise.training.blocks import BlockStore, block_key
+from memberwise.training.job import Job
+
+BLOCK = "synthetic"
+
+
+def synthetic_records(
+    target: Callable[[], Answering],
+    job: Job,
+    asked: Asked,
+    study: SynthesisStudy,
+    count: int,
+    store: BlockStore,
+    identity: dict[str, Any],
+    rng: np.random.Generator,
+) -> Synthetic:
+    """``count`` records, as many of each class, made by asking the target (behind its output defences).
+
+    The attacker knows each feature's range and nothing else of the data. What was made is read again where it is.
+
+    Args:
+        target: gives the target; called only where records have to be made.
+
+    Raises:
+        StudyError: the target answers labels alone, or is never sure of any class.
+    """
+    key = block_key(count=count, synthesis=study.model_dump(), **identity)
+    arrays, _ = store.load(BLOCK, key)
+    if arrays is None:
+        made = _made(target(), job, asked, study, count, rng)
+        arrays = {"x": made.x, "y": made.y, "queries": np.array([made.queries]), "failures": made.failures}
+        store.save(BLOCK, key, [-1], arrays)
+    if len(arrays["y"]) < 4:
+        raise StudyError(
+            "the target was never sure enough of any made-up record",
+            expected=f"a probability above {study.conf_min:g} for some class",
+            found=f"{len(arrays['y'])} records after {int(arrays['queries'][0]):,} queries",
+            where="shadow.synthesis",
+            fix="a smaller shadow.synthesis.conf_min, or more iter_max; images are beyond hill climbing",
+        )
+    return Synthetic(arrays["x"], arrays["y"], int(arrays["queries"][0]), arrays["failures"])
+
+
+def _made(
+    target: Answering, job: Job, asked: Asked, study: SynthesisStudy, count: int, rng: np.random.Generator
+) -> Synthetic:
+    served = serve(target, [job], asked)
+    if served.kind == "labels":
+        raise StudyError("synthesis reads probabilities, and the target answers labels", where="shadow.data")
+    shape = asked.x.shape[1:]
+
+    def ask(flat: NDArray[np.float32]) -> NDArray[np.float64]:
+        answers = np.asarray(served.ask(flat.reshape(len(flat), *shape))[0], np.float64)
+        return np.asarray(softmax(answers, axis=-1)) if served.kind == "logits" else answers
+
+    features = asked.records(np.arange(len(asked.x))).reshape(len(asked.x), -1)
+    low, high = features.min(0), features.max(0)
+    binary = ((features == low) | (features == high)).all(0)
+    each = np.full(asked.classes, count // asked.classes) + (np.arange(asked.classes) < count % asked.classes)
+    return synthesise(ask, each, low, high, binary, Climb(**study.model_dump()), rng)
