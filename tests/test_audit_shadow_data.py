@@ -10,7 +10,6 @@ import pytest
 import memberwise as mw
 from memberwise.errors import StudyError
 
-
 OVERFIT = {"training.epochs": 80, "training.learning_rate": 0.2, "model.hidden": [128]}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memberwise._version import __version__
 
 if TYPE_CHECKING:
-    from memberwise.api import audit
+    from memberwise.api import audit, defend
     from memberwise.checks import check_attack, check_defence
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "audit": "memberwise.api",
+    "defend": "memberwise.api",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
@@ -26,7 +27,7 @@ _PLACES = {
     "Study": "memberwise.study",
 }
 
-__all__ = ["Estimate", "Result", "Study", "__version__", "audit", "check_attack", "check_defence"]
+__all__ = ["Estimate", "Result", "Study", "__version__", "audit", "check_attack", "check_defence", "defend"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from memberwise.audit_flow import run_audit
 from memberwise.data import Dataset, from_object
+from memberwise.defend_flow import Frontier, run_defend
 from memberwise.errors import StudyError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
@@ -74,15 +76,113 @@ def audit(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
     """
+    values, given = _translated(
+        study,
+        model=model,
+        data=data,
+        columns={"label": label, "group": group, "unit": unit},
+        roles=dict(
+            zip(
+                (*ROLES, "train_rows"),
+                (members, nonmembers, background, population, reference, validation, auxiliary, train_rows),
+                strict=True,
+            )
+        ),
+        target=target,
+        saved={"outputs": outputs, "shadow_outputs": shadow_outputs},
+        plain={
+            "shadow.count": shadow_models,
+            "shadow.budget": budget,
+            "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
+            "statistics.fpr": fpr,
+            "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
+            "run.seed": seed,
+            **(settings or {}),
+        },
+    )
+    if out is not None:
+        put(values, "run.out", str(out))
+        return run_audit(make_study(values, WHERE), given, resume=resume)
+    with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
+        put(values, "run.out", folder)
+        return replace(run_audit(make_study(values, WHERE), given), folder=None)
+
+
+def defend(
+    study: str | Path | Mapping[str, Any] | None = None,
+    *,
+    out: str | Path,
+    defences: Sequence[str] = ("default",),
+    points: Sequence[Mapping[str, Any]] = (),
+    max_accuracy_loss: float | None = None,
+    max_tpr: str | None = None,
+    model: str | Callable[..., Any] | Any = None,
+    data: Any = None,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    shadow_models: int | None = None,
+    attacks: Sequence[str] | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **roles: Any,
+) -> Frontier:
+    """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
+
+    Args:
+        study, model, data, label, group, unit, shadow_models, attacks, seed, settings: as for ``audit``.
+        roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
+        out: folder of the frontier; the same call again continues there.
+        defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
+            with parameters.
+        max_accuracy_loss, max_tpr: the constraint under which one is recommended: 0.01, or "0.05@0.01".
+
+    Raises:
+        MemberwiseError: bad input, before anything is trained.
+    """
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise TypeError(f"defend() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    values, given = _translated(
+        study,
+        model=model,
+        data=data,
+        columns={"label": label, "group": group, "unit": unit},
+        roles=roles,
+        plain={
+            "shadow.count": shadow_models,
+            "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
+            "defend.defences": tuple(defences),
+            "defend.points": [dict(point) for point in points],
+            "defend.max_accuracy_loss": max_accuracy_loss,
+            "defend.max_tpr": max_tpr,
+            "run.seed": seed,
+            "run.out": str(out),
+            **(settings or {}),
+        },
+    )
+    return run_defend(make_study(values, "memberwise.defend(...)"), given)
+
+
+def _translated(
+    study: str | Path | Mapping[str, Any] | None,
+    *,
+    model: Any,
+    data: Any,
+    columns: Mapping[str, str | None],
+    roles: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    target: Any = None,
+    saved: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[dict[str, Any], Given]:
+    """A study's nested values, and the objects that stand behind some of its names."""
     values: dict[str, Any] = {}
     if study is not None:
         values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
-    if outputs is not None and any(thing is not None for thing in (data, model, target)):
+    if saved.get("outputs") is not None and any(thing is not None for thing in (data, model, target)):
         raise StudyError("saved answers are audited without data, model or target", where=WHERE)
-    columns = {"label": label, "group": group, "unit": unit}
     given = Given()
-    wants = (members, nonmembers, background, population, reference, validation, auxiliary, train_rows)
-    for name, want in zip((*ROLES, "train_rows"), wants, strict=True):
+    for name, want in roles.items():
         if want is None:
             continue
         if not isinstance(want, (int, str, Path)):
@@ -105,29 +205,14 @@ def audit(
         put(values, "target.file", str(target))
     elif target is not None:
         given = replace(given, target=target)
-    for name, saved in (("outputs", outputs), ("shadow_outputs", shadow_outputs)):
+    for name, answers in saved.items():
         key = "outputs.file" if name == "outputs" else "outputs.shadow_file"
-        if isinstance(saved, Mapping):
-            given = replace(given, **{name: {k: np.asarray(v) for k, v in saved.items()}})  # type: ignore[arg-type]
+        if isinstance(answers, Mapping):
+            given = replace(given, **{name: {k: np.asarray(v) for k, v in answers.items()}})  # type: ignore[arg-type]
             put(values, key, name)
-        elif saved is not None:
-            put(values, key, str(saved))
-    plain = {
-        **{f"data.{name}": value for name, value in columns.items()},
-        "shadow.count": shadow_models,
-        "shadow.budget": budget,
-        "attacks.use": attacks if attacks is None or not isinstance(attacks, str) else [attacks],
-        "statistics.fpr": fpr,
-        "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
-        "run.seed": seed,
-        **(settings or {}),
-    }
-    for key, value in plain.items():
+        elif answers is not None:
+            put(values, key, str(answers))
+    for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
         if value is not None:
             put(values, key, value)
-    if out is not None:
-        put(values, "run.out", str(out))
-        return run_audit(make_study(values, WHERE), given, resume=resume)
-    with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
-        put(values, "run.out", folder)
-        return replace(run_audit(make_study(values, WHERE), given), folder=None)
+    return values, given

@@ -16,6 +16,7 @@ from memberwise.audit_end import finish
 from memberwise.audit_saved import audit_saved
 from memberwise.cost import calibrate
 from memberwise.data import Dataset
+from memberwise.defences.training import defended
 from memberwise.duration import seconds_of
 from memberwise.errors import TrainingError
 from memberwise.prepare import Given, Prepared, prepare, with_auxiliary
@@ -66,8 +67,8 @@ def run_audit(
         MemberwiseError: see memberwise.errors; bad input is found before anything is trained or written.
     """
     begun = time.perf_counter()
+    study = with_out(defended(study))
     asking = Asking.of(study)
-    study = with_out(study)
     folder = RunFolder(Path(str(study.run.out)), study, resume)
     given = given or Given()
     if study.outputs.file is not None:

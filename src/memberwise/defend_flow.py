@@ -148,7 +148,7 @@ def _audited(point: Point, study: Study, out: Path, given: Given | None, progres
     Raises:
         KeyboardInterrupt: Ctrl-C; what is done stays.
     """
-    wanted = point.study(study, str(out))
+    wanted = defended(point.study(study, str(out)))
     if (out / "result.json").exists():
         done = Result.load(out)
         same = {key: value for key, value in done.to_dict()["study"].items() if key != "plan"}
@@ -187,7 +187,7 @@ def _export(folder: Path, point: Point) -> None:
     source = folder / "points" / point.folder
     if (source / "target").exists():
         shutil.copytree(source / "target", folder / "target", dirs_exist_ok=True)
-    stored = defended(make_study(read_study(source / "study.toml"), str(source)))
+    stored = make_study(read_study(source / "study.toml"), str(source))
     answer = [defence.model_dump(mode="json") for defence in stored.answer]
     write_text(folder / "policy.toml", tomli_w.dumps({"answer": answer}))
 

@@ -153,6 +153,9 @@ def assumptions(result: Json) -> list[str]:
         "true label": "knows the true label of a record",
         "shadow models (OUT)": f"can train {how_many} like the target, without the record in question",
         "shadow models (IN and OUT)": f"can train {how_many} like the target, with and without the record in question",
+        "the records themselves": "has the records' features, the audited ones' and the population's",
+        "revealed members and non-members": "was told of some records whether they are members",
+        "a model on other data": "has a model of other data of which the members are known",
         "population": "has other records of the same kind which no model was trained on",
     }
     found = []

@@ -41,8 +41,10 @@ def uniform(key: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def normal(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """float32 standard normal numbers of the given shape (Box-Muller, both of each pair, side by side, so that a draw does not
-    depend on how many follow it; none beyond 5.8)."""
+    """float32 standard normal numbers of the given shape, none beyond 5.8 (Box-Muller).
+
+    Both numbers of a pair are used, side by side: a draw does not depend on how many follow it.
+    """
     count = prod(shape)
     radius = torch.sqrt(-2.0 * torch.log(1.0 - uniform(fold(key, 1), ((count + 1) // 2,))))
     angle = 2.0 * torch.pi * uniform(fold(key, 2), ((count + 1) // 2,))

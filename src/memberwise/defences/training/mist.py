@@ -102,7 +102,7 @@ class MistOptions(Options):
 
     parts: int = Field(5, ge=2)
     weight: float = Field(4.0, ge=0)
-    local_epochs: int = Field(2, ge=1)
+    local_epochs: int = Field(5, ge=1)
     rounds: int | None = Field(None, ge=1)
 
 

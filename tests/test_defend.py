@@ -1,0 +1,139 @@
+"""memberwise defend, end to end on digits: points, recommendation, confirmation, export, and the same again."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import memberwise as mw
+from memberwise.cli.main import app
+from memberwise.errors import RunFolderError, StudyError
+
+MINE = '''
+from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.training.step import Step
+
+
+class Half(Step):
+    """Half the loss: half the learning rate."""
+
+    def loss(self, network, params, state, batch, key):
+        loss, state = super().loss(network, params, state, batch, key)
+        return loss / 2, state
+
+
+HALF = TrainingDefence("half", Options, "half the loss", "nobody", step=lambda options, fit: Half())
+'''
+ROLES = {"members": 150, "nonmembers": 150, "population": 150, "validation": 150}
+SETTINGS = {"training.epochs": 20, "model.hidden": [32]}
+ATTACKS = ["gap", "loss", "lira-online-fixed"]
+
+
+def defend(out: Path, points: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    found = mw.defend(
+        data="digits",
+        shadow_models=4,
+        seed=3,
+        attacks=ATTACKS,
+        settings=SETTINGS,
+        defences=[],
+        points=points,
+        out=out,
+        **ROLES | more,
+    )
+    assert json.loads((out / "frontier.json").read_text()) == found.facts
+    return found.facts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("frontier")
+
+
+@pytest.fixture(scope="module")
+def facts(folder: Path) -> dict[str, Any]:
+    (folder / "mine.py").write_text(MINE)
+    points = [
+        {"name": "l2", "strength": 0.3},
+        {"name": "hamp"},
+        {"name": "answer:label-only"},
+        {"name": f"{folder / 'mine.py'}:HALF"},
+    ]
+    return defend(folder / "out", points, max_accuracy_loss=0.5)
+
+
+def test_every_point_is_measured_under_its_own_attack(facts: dict[str, Any], folder: Path) -> None:
+    rows = {row["defence"].rpartition(":")[2]: row for row in facts["points"]}
+    assert list(rows) == ["undefended", "l2", "hamp", "label-only", "HALF"]
+    for row in rows.values():
+        assert row["test_accuracy"]["low"] < row["test_accuracy"]["value"] < row["test_accuracy"]["high"]
+        assert row["validation_accuracy"]["n"] == 150
+        assert row["cost"] > 0
+        assert row["gap"]["value"] >= 0.5
+    assert rows["l2"]["train_accuracy"] < rows["undefended"]["train_accuracy"]
+    assert rows["label-only"]["test_accuracy"]["value"] == rows["undefended"]["test_accuracy"]["value"]
+    assert rows["label-only"]["headline"] == "gap", "where labels alone are answered nothing else can run"
+    served = mw.Result.load(next((folder / "out" / "points").glob("hamp-*"))).to_dict()
+    assert [answer["name"] for answer in served["study"]["answer"]] == ["hamp"]
+
+
+def test_the_recommended_point_is_audited_again_and_exported(facts: dict[str, Any], folder: Path) -> None:
+    best = facts["recommended"]
+    assert best is not None
+    chosen, again = facts["points"][best], facts["confirmation"]
+    assert again["seed"] != 3
+    assert again["recommended"]["label"] == chosen["label"]
+    assert again["recommended"]["test_accuracy"]["value"] != chosen["test_accuracy"]["value"]
+    policy = tomllib.loads((folder / "out" / "policy.toml").read_text())
+    assert {answer["name"] for answer in policy["answer"]} <= {"hamp", "label-only"}
+    assert (folder / "out" / "target" / "model.safetensors").exists()
+    page = (folder / "out" / "frontier.html").read_text()
+    assert page.count("<svg") == 2
+    assert all(row["label"].split()[0].split("/")[-1] in page for row in facts["points"])
+
+
+def test_the_same_call_again_trains_nothing(facts: dict[str, Any], folder: Path) -> None:
+    points = facts["study"]["defend"]["points"]
+    again = defend(folder / "out", points, max_accuracy_loss=0.5)
+    assert again["points"] == facts["points"]
+    assert again["seconds"] < facts["seconds"] / 3
+
+
+def test_another_constraint_reads_the_same_points(facts: dict[str, Any], folder: Path) -> None:
+    points = facts["study"]["defend"]["points"]
+    strict = defend(folder / "out", points, max_tpr="0.0001@0.01")
+    assert strict["recommended"] is None
+    assert {warning["code"] for warning in strict["warnings"]} >= {"no-point"}
+
+
+def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:
+    audited = next((folder / "out" / "points").iterdir())
+    with pytest.raises(RunFolderError, match="audit's run"):
+        defend(audited, [])
+    with pytest.raises(StudyError, match="already"):
+        mw.defend({"training": {"defence": "l2"}}, data="digits", out=tmp_path)
+    with pytest.raises(StudyError, match="reference"):
+        mw.defend(data="digits", out=tmp_path, defences=["advreg"], **ROLES)
+    with pytest.raises(TypeError, match="membres"):
+        mw.defend(data="digits", out=tmp_path, membres=3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command(tmp_path: Path) -> None:
+    flags = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--validation", "100"]
+    flags += ["--defences", "rounding", "--shadow-models", "4", "--attacks", "gap,loss", "--out", str(tmp_path / "f")]
+    flags += ["--set", "training.epochs=3", "--set", "model.hidden=[16]"]
+    planned = CliRunner().invoke(app, ["defend", *flags, "--dry-run"])
+    assert planned.exit_code == 0
+    assert planned.stdout.startswith("undefended\nrounding digits=")
+    assert not (tmp_path / "f").exists()
+    done = CliRunner().invoke(app, ["defend", *flags])
+    assert done.exit_code == 0, done.output
+    assert "frontier.html" in done.stdout
+    assert CliRunner().invoke(app, ["defend", *flags, "--defences", "roundin"]).exit_code == 2
+    assert CliRunner().invoke(app, ["defend", *flags, "--max-tpr", "a lot"]).exit_code == 2
