@@ -16,11 +16,12 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
     """Test accuracy (up is useful) against the headline's TPR or balanced accuracy (left is private).
 
     A defence is a colour and a marker, its points joined from weak to strong. The vertical line stands for the
-    undefended model's gap attack (attack accuracy) or for guessing (TPR); the recommended point is ringed.
+    undefended model's gap attack (attack accuracy) or for guessing (TPR); the recommended point is ringed. DP-SGD, the
+    reference, is drawn in the text's colour, like the undefended model's star.
     """
     rows: Sequence[Row] = facts["points"]
     names = list(dict.fromkeys(row["defence"] for row in rows))
-    with drawing(f"frontier-{against}", 7.2, 4.6) as figure:
+    with drawing(f"frontier-{against}", 7.2, 5.2) as figure:
         axes = figure.add_subplot()
         for place, name in enumerate(names):
             own = [row for row in rows if row["defence"] == name and row[against] and row["test_accuracy"]]
@@ -30,6 +31,8 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
             colour, marker = SERIES[place % len(SERIES)], MARKERS[place // len(SERIES) % len(MARKERS)]
             if name == "undefended":
                 colour, marker = INK, "*"
+            elif name == "dp-sgd":  # the one with a guarantee, which the others are compared with
+                colour, marker = INK, "h"
             axes.errorbar(
                 x,
                 y,
@@ -42,7 +45,7 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
                 markersize=9 if marker == "*" else 5,
                 linewidth=1.0,
                 linestyle=DASHES[place % len(DASHES)],
-                label=name,
+                label=name.rpartition("/")[2],
             )
         _reference_line(axes, facts, rows, against)
         best = facts["recommended"]
@@ -58,10 +61,10 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
                 label="recommended",
             )
         what = f"TPR at {100 * facts['fpr']:g}% FPR" if against == "tpr" else "balanced accuracy"
-        axes.set_xlabel(f"{what} of the attack {rows[0]['headline']} (left: more private)")
+        axes.set_xlabel(f"{what} of {rows[0]['headline']} (left: more private)")
         axes.set_ylabel("test accuracy (up: more useful)")
         axes.grid(True)
-        figure.legend(loc="outside right upper")
+        figure.legend(loc="outside lower center", ncols=4, handlelength=2.6, columnspacing=1.6)
         return to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
 
 
