@@ -132,7 +132,7 @@ def test_the_released_model_has_the_mean_parameters() -> None:
 def test_options() -> None:
     assert DEFENCE.procedure is not None
     made = DEFENCE.procedure(MistOptions(), Fit(CLASSES, 50, RECIPE))
-    assert vars(made) == {"parts": 5, "weight": 4.0, "local_epochs": 2, "rounds": 3}
+    assert vars(made) == {"parts": 5, "weight": 4.0, "local_epochs": 5, "rounds": 3}
     falling = [Mist(2, 1.0, 1, 4)._recipe(jobs(Step(), 1)[0], k).learning_rate for k in range(4)]
     assert falling[0] == RECIPE.learning_rate
     assert falling == sorted(falling, reverse=True)
