@@ -16,6 +16,7 @@ from memberwise.statistics.intervals import (
 )
 from memberwise.statistics.many_runs import many_runs_bound
 from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
+from memberwise.statistics.one_run_gaussian import gaussian_epsilon
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.roc import Roc, roc, roc_band, tpr_at
 from memberwise.statistics.spread import mean_over_models
@@ -58,6 +59,7 @@ __all__ = [
     "epsilon_of_records",
     "evaluate",
     "fixed_guesses",
+    "gaussian_epsilon",
     "judge",
     "many_runs_bound",
     "mean_over_models",

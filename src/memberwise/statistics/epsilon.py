@@ -29,6 +29,8 @@ class EpsilonBound:
         method: how it was computed, and the most that these numbers of records could have shown.
         basis: what the counts are counts of. Records of one run are not independent: that bound only describes, and
             may not be gated on.
+        if_gaussian: the larger bound that holds if the training tells no more than a Gaussian mechanism of some size
+            (a Gaussian release; DP-SGD closely): an assumption, not a finding. None where it was not computed.
     """
 
     value: float
@@ -36,6 +38,7 @@ class EpsilonBound:
     delta: float
     method: str
     basis: Basis
+    if_gaussian: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,6 +12,7 @@ from scipy import special
 from memberwise.errors import StudyError
 from memberwise.statistics.epsilon import EpsilonBound, check_delta
 from memberwise.statistics.intervals import clopper_pearson_lower, error_rate
+from memberwise.statistics.one_run_gaussian import gaussian_epsilon
 from memberwise.statistics.sides import membership
 
 # How many numbers of guesses a side are tried on shadow models.
@@ -110,6 +111,7 @@ def one_run_bound(
         method=f"one run, {coins} coins (Steinke et al. 2023): {correct} of {guesses} guesses correct{best}; "
         f"so many guesses could show at most {most:.2f}",
         basis="one-run coins",
+        if_gaussian=gaussian_epsilon(correct, guesses, coins, confidence=each, delta=delta) if delta else None,
     )
 
 
