@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-others agreement install clean
+.PHONY: demo test check bench bench-attacks bench-others agreement install clean
 
 install: $(INSTALLED)
 
@@ -30,6 +30,10 @@ check: $(INSTALLED)
 # Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# Every attack on the same pools of models, stored in benchmarks/attacks.
+bench-attacks: $(INSTALLED)
+	$(BIN)/python benchmarks/attacks/run.py
 
 # The tools we compare with, in their own environment.
 bench-others: $(INSTALLED)

@@ -77,10 +77,12 @@ def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator
     count = min(len(table.trained_on), int(np.clip(MOST_ROWS // table.records, FEWEST_MODELS, MOST_STAND_INS)))
     if HEIGHT in table.target.extra:
         count = min(count, len(shadows_of(table.shadows).extra[HEIGHT]))
+    left, told = table, None
     for k in range(count):
-        stand_in = in_targets_place(table, k, rng)
+        before, stand_in = left, in_targets_place(table, k, rng)
         left = stand_in.signals
-        told = statistics(left, offline)
+        if not _same_models(before, left):  # a model and its complement leave the same ones behind
+            told = statistics(left, offline)
         if told is None:
             continue
         both = np.asarray(left.is_in.any(0) & left.is_out.any(0))
@@ -90,6 +92,12 @@ def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator
         scored = np.asarray(left.is_out.any(0)) if offline else both
         mine, targets = (_matrix(features(answers, told)) for answers in (left.target, table.target))
         yield Lesson(mine[rows], stand_in.member[rows], scored, targets[scored])
+
+
+def _same_models(one: Signals, other: Signals) -> bool:
+    return np.array_equal(one.trained_on, other.trained_on) and np.array_equal(
+        shadows_of(one.shadows).log_p, shadows_of(other.shadows).log_p
+    )
 
 
 def _lean(signals: Signals) -> Signals:

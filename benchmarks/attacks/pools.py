@@ -1,0 +1,98 @@
+"""Pools of shadow models, trained once by our engine and kept: 64 to learn on and 8 pairs, one of each a target."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.prepare import Given, prepare
+from memberwise.signals.collect import collect
+from memberwise.signals.gather import VECTOR_MODELS
+from memberwise.signals.table import Answers, Signals
+from memberwise.study import Study
+
+SHADOWS, TARGETS = 64, 8
+MODELS = SHADOWS + 2 * TARGETS
+Arrays = dict[str, NDArray[Any]]
+
+CIFAR_PLAN = {"stack": 1, "precision": "bfloat16", "memory_format": "channels_last", "threads": 1}
+
+
+def study(
+    source: str, model: str, members: int, epochs: int, hidden: tuple[int, ...] = (200, 200), **rest: Any
+) -> dict[str, Any]:
+    records = {"source": source, "members": members, "nonmembers": members, "population": 1000}
+    training = {"epochs": epochs} | rest.pop("training", {})
+    return {"data": records, "model": {"name": model, "hidden": hidden}, "training": training, **rest}
+
+
+POOLS = {
+    "Location-30": study("location30", "mlp", 1200, 30, (200,)),
+    "MNIST, 2,000 records": study("mnist", "mlp", 1000, 20),
+    "MNIST, 6,000 records": study("mnist", "mlp", 3000, 20),
+    "Adult": study("adult", "mlp", 1000, 60),
+    "CIFAR-10": study("cifar10", "cnn", 1500, 15, training={"augment": ["flip"]}, queries="mirror", plan=CIFAR_PLAN),
+    "Digits (rehearsal)": study("digits", "mlp", 300, 5, (32,)),
+}
+
+
+def pool(name: str, folder: Path) -> Arrays:
+    """The pool's arrays, model first; trained if the folder does not have them."""
+    wanted = POOLS[name] | {"shadow": {"count": MODELS}, "run": {"seed": 1, "device": "cpu"}}
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
+    path = folder / f"{wanted['data']['source']}-{digest}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, **train(Study.model_validate(wanted)))  # type: ignore[arg-type]
+        os.replace(part, path)
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def train(wanted: Study) -> Arrays:
+    """Train the models and ask them, each with full answers, as an audit's target and first shadow models are."""
+    ours = prepare(wanted, Given())
+    jobs = [ours.shadow_job(k) for k in range(MODELS)]
+    ask = partial(collect, asked=ours.asked_of_shadows, vectors=True)
+    parts = [ours.engine.run(jobs[k : k + ours.engine.block], ask) for k in range(0, MODELS, ours.engine.block)]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    audited = ours.roles.audited
+    return arrays | {
+        "trained_on": np.array([np.isin(audited, job.rows) for job in jobs], np.int8),
+        "labels": ours.dataset.y[audited],
+        "population_labels": ours.dataset.y[ours.roles.population],
+        "index": audited,
+    }
+
+
+def table(arrays: Arrays, target: int, shadows: int) -> tuple[Signals, NDArray[np.bool_]]:
+    """The table in which a model of the pool is the target and the first so many are its shadow models; the truth."""
+    own, others = np.array([target]), np.arange(shadows)
+    return (
+        Signals(
+            arrays["index"],
+            arrays["labels"].astype(np.int64),
+            _answers(arrays, "audited", own),
+            _answers(arrays, "audited", others),
+            arrays["trained_on"][:shadows],
+            population_target=_answers(arrays, "population", own),
+            population_shadows=_answers(arrays, "population", others),
+            population_labels=arrays["population_labels"].astype(np.int64),
+        ),
+        arrays["trained_on"][target] == 1,
+    )
+
+
+def _answers(arrays: Arrays, who: str, models: NDArray[np.intp]) -> Answers:
+    vectors = arrays.get(f"{who}.vectors")
+    logs = (arrays[f"{who}.log_p"][models], arrays[f"{who}.log_1mp"][models], arrays[f"{who}.correct"][models])
+    return Answers(*logs, None if vectors is None else vectors[models[:VECTOR_MODELS]], arrays["kind"][0].item())

@@ -1,0 +1,95 @@
+"""Every attack on the same tables, by number of shadow models: ``make bench-attacks``.
+
+The pools of models are trained once (about half an hour on two cores) and kept in --pools; data as `memberwise data
+get` finds them. --data NAME and --shadows K (repeatable) measure a part, which is put into results.json beside what
+is there; --quick takes scikit-learn's digits and shows only that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from page import page
+from pools import MODELS, POOLS, SHADOWS, TARGETS, Arrays, pool, table
+from sklearn.metrics import roc_auc_score
+
+from memberwise import __version__
+from memberwise.attacks import ATTACKS, run_attacks
+from memberwise.seeds import Seeds
+from memberwise.statistics import tpr_at
+
+HERE, COUNTS = Path(__file__).parent, (4, 6, 8, 16, 32, 64)
+REHEARSAL = "Digits (rehearsal)"
+
+
+def chosen() -> list[Any]:
+    """Attacks on single answers that train no model of their own, and the learned ones."""
+    slow = ("shokri", "ml-leaks", "label-only", "gradient-norm", "nasr", "quantile", "top-one-search")
+    return [attack for name, attack in ATTACKS.items() if not name.startswith(slow)]
+
+
+def measured(arrays: Arrays, counts: list[int], targets: list[int]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """By number of shadow models, attack and figure: one value a target."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for count in counts:
+        at = found.setdefault(str(count), {})
+        for target in targets:
+            signals, member = table(arrays, target, count)
+            for outcome in run_attacks(signals, chosen(), Seeds(target)):
+                if outcome.scores is not None:
+                    into = at.setdefault(outcome.attack.name, {"auc": [], "tpr": []})
+                    into["auc"].append(round(float(roc_auc_score(member, outcome.scores)), 6))
+                    into["tpr"].append(round(tpr_at(outcome.scores, member, 0.01), 6))
+    return found
+
+
+def as_json(run: dict[str, Any]) -> str:
+    """Indented, a list on one line."""
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), json.dumps(run, indent=1)) + "\n"
+
+
+def what(arrays: Arrays, name: str) -> str:
+    wanted, records = POOLS[name], len(arrays["labels"])
+    train, test = (100 * arrays[f"{part}_accuracy"].mean() for part in ("train", "test"))
+    return (
+        f"`{wanted['model']['name']}`, {records // 2:,} members and as many non-members, "
+        f"{wanted['training']['epochs']} epochs, {arrays['audited.log_p'].shape[2]} queries a record; accuracy "
+        f"{train:.1f} % on training records, {test:.1f} % on others."
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", action="append", choices=list(POOLS), metavar="NAME")
+    parser.add_argument("--shadows", action="append", type=int, metavar="K")
+    parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-attacks")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of results.json and README.md")
+    parser.add_argument("--quick", action="store_true", help="digits: shows that it runs, measures nothing")
+    asked = parser.parse_args()
+    names = asked.data or ([REHEARSAL] if asked.quick else [name for name in POOLS if name != REHEARSAL])
+    targets = list(range(SHADOWS, MODELS, 2))[: 2 if asked.quick else TARGETS]
+    counts = asked.shadows or ([4, 6] if asked.quick else list(COUNTS))
+    path = asked.out / "results.json"
+    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"data": {}}
+    run |= {"date": str(datetime.datetime.now(datetime.UTC).date()), "memberwise": __version__, "targets": len(targets)}
+    for name in names:
+        arrays = pool(name, asked.pools)
+        section = run["data"].setdefault(name, {"what": what(arrays, name), "found": {}})
+        for count in counts:
+            section["found"] |= measured(arrays, [count], targets)
+            section["found"] = {str(k): section["found"][str(k)] for k in sorted(map(int, section["found"]))}
+            asked.out.mkdir(parents=True, exist_ok=True)
+            path.write_text(as_json(run), encoding="utf-8")
+            (asked.out / "README.md").write_text(page(run), encoding="utf-8")
+            print(f"{name}, {count} shadow models: done", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

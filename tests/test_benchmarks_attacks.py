@@ -1,0 +1,57 @@
+"""The benchmark of attacks still runs, and its page says what its figures say. Figures themselves are not tested."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+FOLDER = Path(__file__).parents[1] / "benchmarks" / "attacks"
+
+
+@pytest.mark.slow
+def test_a_rehearsal_on_digits_is_stored_and_shown(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", FOLDER / "run.py", "--quick", "--pools", tmp_path / "pools", "--out", tmp_path],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = [section["found"] for section in json.loads((tmp_path / "results.json").read_text())["data"].values()]
+    assert list(found) == ["4", "6"]
+    assert set(found["6"]) - set(found["4"]) == {"learned", "learned-offline"}, "four shadow models are too few"
+    assert all(len(figures["auc"]) == len(figures["tpr"]) == 2 for at in found.values() for figures in at.values())
+    readme = (tmp_path / "README.md").read_text()
+    assert f"| lira-online-fixed | {np.mean(found['4']['lira-online-fixed']['auc']):.3f} |" in readme
+
+
+def test_the_stored_page_is_made_from_the_stored_figures() -> None:
+    page = _page()
+    run = json.loads((FOLDER / "results.json").read_text())
+    assert (FOLDER / "README.md").read_text() == page.page(run)
+
+
+def test_paired_differences_have_students_interval() -> None:
+    rng = np.random.default_rng(0)
+    here, there = rng.normal(size=8), rng.normal(size=8)
+    mean, low, high = _page().difference(list(here), list(there))
+    expected = stats.ttest_rel(here, there).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    assert mean == pytest.approx((here - there).mean())
+
+
+def _page():
+    spec = importlib.util.spec_from_file_location("page", FOLDER / "page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
