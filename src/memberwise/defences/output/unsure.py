@@ -34,6 +34,8 @@ def train_classifiers(
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
+    from memberwise.training.plan import threads_of
+
     count = min(len(part) for part in [*members, *others])
     pairs = zip(members, others, rngs, strict=True)
     rows = [np.concatenate([r.permutation(inside)[:count], r.permutation(out)[:count]]) for inside, out, r in pairs]
@@ -45,14 +47,15 @@ def train_classifiers(
     ]
     weights = [tensor for layer in layers for tensor in layer]
     models = torch.arange(len(x))[:, None]
-    for _ in range(epochs):
-        order = torch.from_numpy(np.stack([rng.permutation(2 * count) for rng in rngs]))
-        for batch in torch.split(order, BATCH, dim=1):
-            told = log_odds(layers, x[models, batch])
-            loss = binary_cross_entropy_with_logits(told, y[batch], reduction="sum") / batch.shape[1]
-            gradients = torch.autograd.grad(loss, weights)
-            with torch.no_grad():
-                torch._foreach_add_(weights, gradients, alpha=-RATE)
+    with threads_of(1):  # a second thread would mostly wait: on busy cores it takes up to eighty times as long
+        for _ in range(epochs):
+            order = torch.from_numpy(np.stack([rng.permutation(2 * count) for rng in rngs]))
+            for batch in torch.split(order, BATCH, dim=1):
+                told = log_odds(layers, x[models, batch])
+                loss = binary_cross_entropy_with_logits(told, y[batch], reduction="sum") / batch.shape[1]
+                gradients = torch.autograd.grad(loss, weights)
+                with torch.no_grad():
+                    torch._foreach_add_(weights, gradients, alpha=-RATE)
     return [[(w[i].detach().numpy(), b[i].detach().numpy()) for w, b in layers] for i in range(len(x))]
 
 
@@ -85,8 +88,11 @@ def unsure_logits(classifier: Layers, logits: Values) -> Values:
     """
     import torch
 
+    from memberwise.training.plan import threads_of
+
     layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in classifier]
-    parts = [_search(layers, part) for part in torch.split(torch.from_numpy(logits.astype(np.float32)), CHUNK)]
+    with threads_of(1):
+        parts = [_search(layers, part) for part in torch.split(torch.from_numpy(logits.astype(np.float32)), CHUNK)]
     found = torch.cat([hit for _, hit in parts]).numpy()
     return np.where(found[:, None], torch.cat([z for z, _ in parts]).double().numpy(), logits)
 
