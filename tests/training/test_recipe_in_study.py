@@ -49,12 +49,13 @@ def test_target_and_shadows_get_the_same_recipe_and_validation_rows() -> None:
     assert answers.shape == (2, 3, 10)
 
 
-def test_validation_rows_are_part_of_the_blocks_key_where_they_matter() -> None:
+def test_validation_rows_are_part_of_the_blocks_key_where_there_are_any() -> None:
     keys = [prepared(RECIPE, data={"validation": count}).identity["roles"] for count in (60, 61)]
     assert keys[0]["validation"] != keys[1]["validation"]
     plain = prepared({"epochs": 2}, data={"validation": 60})
-    assert "validation" not in plain.identity["roles"]
+    assert "validation" in plain.identity["roles"], "accuracy on them is measured"
     assert plain.target_job.validation is None
+    assert "validation" not in prepared({"epochs": 2}).identity["roles"]
 
 
 def test_early_stopping_without_validation_records_is_refused() -> None:

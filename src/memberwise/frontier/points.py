@@ -57,6 +57,7 @@ class Point:
         values["training"]["defence"] = entry if self.place == "training" else None
         values["answer"] = [*values["answer"], entry] if self.place == "answer" else values["answer"]
         values["run"]["out"] = out
+        values["defend"] = {}  # another constraint, or other points beside it, change nothing about this one
         return make_study(values, f"the point {self.label}")
 
 

@@ -41,7 +41,7 @@ class EpsilonBound:
     if_gaussian: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 def epsilon_bound(
