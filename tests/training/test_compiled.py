@@ -50,6 +50,16 @@ def test_compiled_or_not_the_same_models(recipe: dict[str, object]) -> None:
     assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
 
 
+@needs_compiler
+def test_more_recipes_than_the_compiler_keeps() -> None:
+    """A frontier trains many recipes in one process; the compiler gives up on one piece of code after eight."""
+    for k in range(10):
+        recipe = {"weight_decay": 0.001 * (k + 1), "epochs": 1}
+        compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
+        eager = train_stack(jobs(**recipe), network(), DATA)
+        np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)
+
+
 def test_what_has_no_compiled_step() -> None:
     class Other(Step):
         pass

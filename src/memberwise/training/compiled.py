@@ -54,18 +54,22 @@ class CompiledStepper:
         return self._compiled(*arguments) if usual else self._advance(*arguments)
 
     def _compile(self, *arguments: Any) -> Tensor:
-        """Compile and take the first step."""
+        """Compile and take the first step; what was compiled before for other recipes may have to make room."""
         compiled = torch.compile(self._advance, dynamic=False, fullgraph=True)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
-                losses = compiled(*arguments)
-        except RuntimeError as error:  # what torch.compile raises is one
-            raise TrainingError(
-                "the training step could not be compiled",
-                found=str(error).strip().split("\n")[0],
-                fix="install a C++ compiler (g++), or --set plan.compile=false",
-            ) from error
+        for last in (False, True):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+                    losses = compiled(*arguments)
+                break
+            except (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
+                if last:
+                    raise TrainingError(
+                        "the training step could not be compiled",
+                        found=str(error).strip().split("\n")[0],
+                        fix="install a C++ compiler (g++), or --set plan.compile=false",
+                    ) from error
+                torch.compiler.reset()
         self._compiled = compiled
         return losses
 

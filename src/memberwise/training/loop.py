@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from memberwise.errors import TrainingError
+from memberwise.training.compiled import CompiledStepper
 from memberwise.training.early_stopping import CHUNK, EarlyStopping
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job, TrainedStack
@@ -48,8 +49,10 @@ def train_stack(
     if not stacked and len(jobs) > 1:
         raise ValueError("models that are not stacked train one at a time")
     recipe, step = jobs[0].recipe, jobs[0].step
-    feed = Feed(jobs, network, data)
     models = make_stepper(jobs, network, stacked, compiled)
+    # Rounded once and not in every batch; augmentation computes in float32.
+    rounds = isinstance(models, CompiledStepper) and network.precision is torch.bfloat16 and not recipe.augment
+    feed = Feed(jobs, network, data.in_bfloat16 if rounds else data)
     stopping = None if recipe.patience is None else EarlyStopping(jobs, network, data, stacked)
     losses = np.full((len(jobs), recipe.epochs), np.nan)
     running = np.ones(len(jobs), bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DataTensors:
-    """All records: ``x`` ``(n, ...)`` uint8 (scaled to [0, 1] when a batch is taken) or float32; ``y`` ``(n,)``."""
+    """All records: ``x`` ``(n, ...)`` uint8 (scaled to [0, 1] when a batch is taken) or floats; ``y`` ``(n,)``."""
 
     x: Tensor
     y: Tensor
@@ -27,6 +28,12 @@ class DataTensors:
     def shape(self) -> tuple[int, ...]:
         """The shape of one record."""
         return tuple(self.x.shape[1:])
+
+    @cached_property
+    def in_bfloat16(self) -> DataTensors:
+        """The same records kept scaled and in bfloat16, for steps that multiply in it anyway."""
+        x = self.x.float().div_(255.0) if self.x.dtype is torch.uint8 else self.x
+        return DataTensors(x.to(torch.bfloat16), self.y, self.classes)
 
     def records(self, rows: Tensor) -> Tensor:
         """float32 records of the rows; ``rows`` of any shape, which comes first in the result's."""
