@@ -94,6 +94,8 @@ CASES: dict[str, tuple[Maker, str]] = {
     "unknown attack": (flags(*DIGITS, "--attacks", "lira-onlin"), "lira-online"),
     "unknown headline": (flags(*DIGITS, "--set", "attacks.headline=los"), "did you mean loss"),
     "unknown model": (flags(*DIGITS, "--model", "mpl"), "did you mean mlp"),
+    "memguard without reference": (flags(*DIGITS, "--set", 'answer=[{name="memguard"}]'), "--reference"),
+    "unknown training defence": (flags(*DIGITS, "--set", "training.defence=relaxlos"), "did you mean relaxloss"),
     "unknown defence": (flags(*DIGITS, "--set", 'answer=[{name="roundin"}]'), "did you mean rounding"),
     "unknown study file": (flags("nowhere.toml"), "does not exist"),
     "image model on a table": (data(csv(), "--model", "cnn"), "for images"),

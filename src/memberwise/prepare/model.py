@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 
 from memberwise.data import Dataset, Roles
+from memberwise.defences.output import output_defences
 from memberwise.defences.training import defence_notes, find_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
@@ -60,7 +62,9 @@ def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> 
 
 
 def check_defence_fits(study: Study, model: Model, roles: Roles) -> None:
-    """Refuse a training defence that this model or these roles cannot have."""
+    """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
+    for answer in output_defences(study.answer):
+        _check_roles(type(answer).__name__, answer.roles, roles)
     if study.training.defence is None:
         return
     defence, _ = find_defence(study.training.defence)
@@ -70,10 +74,14 @@ def check_defence_fits(study: Study, model: Model, roles: Roles) -> None:
             found=f"{model.name}, which trains by its own rules",
             where="training.defence",
         )
-    for role in defence.roles:
+    _check_roles(defence.name, defence.roles, roles)
+
+
+def _check_roles(name: str, needed: Sequence[str], roles: Roles) -> None:
+    for role in needed:
         if not len(getattr(roles, role)):
             raise StudyError(
-                f"{defence.name} needs {role} records",
+                f"{name} needs {role} records",
                 expected="records that nobody is audited on, the same for the target and the shadow models",
                 where=f"data.{role}",
                 fix=f"--{role} N|FILE, or data.{role} in the study",
