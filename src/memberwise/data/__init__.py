@@ -6,6 +6,7 @@ from memberwise.data.catalogue import SOURCES, Source
 from memberwise.data.checks import Caveat, check_dataset, duplicates
 from memberwise.data.dataset import Dataset
 from memberwise.data.encoding import encode
+from memberwise.data.fetch import at_hand
 from memberwise.data.files import read_dataset
 from memberwise.data.roles import Roles
 from memberwise.data.sources import load
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "Wants",
     "assign_roles",
+    "at_hand",
     "check_dataset",
     "duplicates",
     "encode",

@@ -54,6 +54,12 @@ def fetch(source: Source, progress: bool = True) -> Content:
     return _keep(source.read(paths), cache / source.file)
 
 
+def at_hand(source: Source) -> bool:
+    """The source's files are on this machine, or it comes with a library."""
+    ways = [(source.file,), *source.originals]
+    return not source.file or any(all((f / name).is_file() for name in way) for f in _folders() for way in ways)
+
+
 def cache_folder() -> Path:
     """The user's cache of data sets."""
     import pooch
