@@ -69,7 +69,7 @@ def _trained(defence: TrainingDefence | None, seed: int, which: range) -> NDArra
     x, y = _records(seed)
     recipe = Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
     options = None if defence is None else defence.options()
-    fit = Fit(CLASSES, ROWS, recipe)
+    fit = Fit(CLASSES, ROWS, recipe, shape=(FEATURES,))
     step = defence.step(options, fit) if defence and defence.step else Step()
     procedure = defence.procedure(options, fit) if defence and defence.procedure else None
     reference = np.arange(3 * ROWS, 4 * ROWS)

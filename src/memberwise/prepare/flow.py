@@ -140,7 +140,7 @@ def _assembled(
 def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> Job:
     """How the target is trained; a shadow model's job differs in its rows and its seed alone."""
     recipe, rows = Recipe.of(study.training), roles.target_rows
-    step, procedure = training_defence(study.training, len(dataset.classes), len(rows))
+    step, procedure = training_defence(study.training, len(dataset.classes), len(rows), dataset.shape)
     return Job(
         rows,
         step,

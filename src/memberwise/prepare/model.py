@@ -104,7 +104,7 @@ def engine_for(
         return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
-    said = defence_notes(study.training, len(dataset.classes), len(job.rows), network.module)
+    said = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

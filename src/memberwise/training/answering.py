@@ -101,14 +101,17 @@ class Answer(Protocol):
 
 
 class TorchModels:
-    """A stack of trained modules, asked in evaluation mode by a float32 forward pass."""
+    """A stack of trained modules, asked in evaluation mode by a float32 forward pass; ``own`` is left by their step."""
 
     kind: Kind = "logits"
     # Records asked at once: bounds the activations of the whole stack.
     CHUNK = 1024
 
-    def __init__(self, network: Network, params: Tensors, buffers: Tensors, stacked: bool = True) -> None:
+    def __init__(
+        self, network: Network, params: Tensors, buffers: Tensors, stacked: bool = True, own: Tensors | None = None
+    ) -> None:
         self.network, self.params, self.buffers, self.stacked = network, params, buffers, stacked
+        self.own = own or {}
 
     def __len__(self) -> int:
         return len(next(iter(self.params.values())))

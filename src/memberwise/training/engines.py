@@ -58,7 +58,7 @@ class StackEngine:
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         with threads_of(self.plan.threads):
             trained = train_stack(jobs, self.network, self.data, self.plan.stacked, tick, self.plan.compile)
-        return TorchModels(self.network, trained.params, trained.buffers, self.plan.stacked)
+        return TorchModels(self.network, trained.params, trained.buffers, self.plan.stacked, trained.own)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         collected = []

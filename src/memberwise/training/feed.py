@@ -27,7 +27,8 @@ class Feed:
     Where the jobs differ in their number of rows, shorter ones are padded and the padding is masked.
 
     Attributes:
-        rows: ``(m, n)`` rows of the data each model trains on; ``sizes``: ``(m,)`` how many of them are real.
+        source: what the models train on: the data, or the jobs' own records one after the other.
+        rows: ``(m, n)`` rows of the source each model trains on; ``sizes``: ``(m,)`` how many of them are real.
         targets: ``(m, n)`` class numbers or ``(m, n, classes)`` soft labels.
         per_epoch: steps in an epoch.
     """
@@ -38,7 +39,11 @@ class Feed:
         self.recipe, self.step = jobs[0].recipe, jobs[0].step
         self.rows = torch.from_numpy(np.stack([np.resize(job.rows, longest) for job in jobs])).to(self.device)
         self.sizes = torch.tensor([len(job.rows) for job in jobs], device=self.device)
-        self.targets = _targets(jobs, data, self.rows)
+        self.source = data
+        if jobs[0].records is not None:
+            self.source, first = _own_records(jobs, data, self.device)
+            self.rows = self.rows + first
+        self.targets = _targets(jobs, self.source, self.rows)
         self.per_epoch = self.recipe.steps_per_epoch(longest)
         steps = self.recipe.epochs * self.per_epoch
         self.keys = torch.stack([step_keys(job.seed, steps) for job in jobs]).to(self.device)
@@ -59,7 +64,7 @@ class Feed:
         number = torch.full((len(self.jobs),), epoch, device=self.device)
         for i, (ids, mask) in enumerate(self._poisson(epoch) if self.step.poisson else self._shuffled(epoch)):
             keys = self.keys[:, epoch * self.per_epoch + i]
-            x, target = self.data.records(self.rows.gather(1, ids)), _take(self.targets, ids)
+            x, target = self.source.records(self.rows.gather(1, ids)), _take(self.targets, ids)
             if self._augment is not None:
                 x, target = self._augment(x, target, keys, mask)
             yield Batch(x, target, ids, mask, number, self._reference(epoch, i), self._members(epoch, i)), keys
@@ -110,7 +115,7 @@ class Feed:
         ids = torch.from_numpy(self._inner(orders, i)).to(self.device)
         flat = ids.flatten(1)
         targets = _take(self.targets, flat)
-        return self.data.records(self.rows.gather(1, flat).view(ids.shape)), targets.view(
+        return self.source.records(self.rows.gather(1, flat).view(ids.shape)), targets.view(
             *ids.shape, *targets.shape[2:]
         )
 
@@ -123,6 +128,17 @@ class Feed:
 
 def _rng(job: Job, *purpose: int) -> np.random.Generator:
     return np.random.default_rng([job.seed, *purpose])
+
+
+def _own_records(jobs: Sequence[Job], data: DataTensors, device: torch.device) -> tuple[DataTensors, Tensor]:
+    """The jobs' own records, and the ``(m, 1)`` place of each job's first."""
+    parts = [job.records for job in jobs if job.records is not None]
+    if len(parts) < len(jobs) or any(job.targets is None for job in jobs):
+        raise TrainingError("records of a job's own come with targets, for every job of a stack", where="Job.records")
+    first = np.cumsum([0, *map(len, parts[:-1])])
+    unknown = np.zeros(sum(map(len, parts)), np.int64)  # the targets say
+    source = DataTensors.of(np.concatenate(parts), unknown, data.classes, device)
+    return source, torch.from_numpy(first).to(device)[:, None]
 
 
 def _targets(jobs: Sequence[Job], data: DataTensors, rows: Tensor) -> Tensor:

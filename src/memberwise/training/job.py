@@ -19,10 +19,14 @@ class Trained(Protocol):
 
     Attributes:
         params: its parameters by name, as ``Job.init`` takes them.
+        own: the step's own tensors at the end of its training, by name.
     """
 
     @property
     def params(self) -> dict[str, NDArray[np.float32]]: ...
+
+    @property
+    def own(self) -> dict[str, NDArray[np.float32]]: ...
 
     def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """``(n,)`` true class numbers of rows of the data."""
@@ -58,6 +62,7 @@ class Job:
         validation: ``(v,)`` row numbers of the data on which training is stopped early, where the recipe has patience.
         reference: ``(r,)`` row numbers of the defender's extra data, the same for the target and shadow models.
         procedure: how several models are trained to release one, instead of one training with ``step``; or None.
+        records: ``(k, ...)`` float32 records which ``rows`` number instead of the data's, with ``targets``; or None.
     """
 
     rows: NDArray[np.int64]
@@ -69,6 +74,7 @@ class Job:
     validation: NDArray[np.int64] | None = None
     reference: NDArray[np.int64] | None = None
     procedure: Procedure | None = None
+    records: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

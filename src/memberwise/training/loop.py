@@ -109,7 +109,7 @@ def _outputs(network: Network, stacked: bool, models: Stepper, feed: Feed) -> Te
     """``(m, n, classes)`` logits of each model on its own rows, in evaluation mode, some records at a time."""
     parts, params, buffers = [], models.params, models.state.buffers
     for rows in torch.split(feed.rows, CHUNK, dim=1):
-        x = feed.data.records(rows)
+        x = feed.source.records(rows)
         if stacked:
             parts.append(vmap(lambda p, b, x: network(p, b, x, None)[0])(params, buffers, x))
         else:

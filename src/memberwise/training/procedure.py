@@ -26,11 +26,16 @@ class TrainedModel:
     def __init__(self, stack: TorchModels, place: int, data: DataTensors) -> None:
         params = {name: value[place : place + 1] for name, value in stack.params.items()}
         buffers = {name: value[place : place + 1] for name, value in stack.buffers.items()}
-        self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked), data
+        own = {name: value[place : place + 1] for name, value in stack.own.items()}
+        self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked, own), data
 
     @property
     def params(self) -> dict[str, NDArray[np.float32]]:
         return {name: value[0].float().cpu().numpy() for name, value in self.alone.params.items()}
+
+    @property
+    def own(self) -> dict[str, NDArray[np.float32]]:
+        return {name: value[0].float().cpu().numpy() for name, value in self.alone.own.items()}
 
     def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()

@@ -14,6 +14,7 @@ from memberwise.defences.training import (
     adversarial_training,
     augmentation,
     ccl,
+    condensation,
     confidence_penalty,
     distillation,
     dp_sgd,
@@ -69,6 +70,7 @@ TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
         selena.DEFENCE,
         distillation.DEFENCE,
         distillation.DMP,
+        condensation.DEFENCE,
         mixup_mmd.DEFENCE,
         mist.DEFENCE,
         label_smoothing.DEFENCE,
@@ -128,18 +130,22 @@ def defended(study: Study) -> Study:
     return make_study(values, f"training.defence = {defence.name}")
 
 
-def training_defence(study: TrainingStudy, classes: int, rows: int) -> tuple[Step, Procedure | None]:
+def training_defence(
+    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...]
+) -> tuple[Step, Procedure | None]:
     """The step, and the procedure if there is one, by which a study's models are trained."""
     plain = Step(study.label_smoothing)
     if study.defence is None:
         return plain, None
     defence, options = find_defence(study.defence)
-    fit = _fit(study, classes, rows)
+    fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing, shape)
     step = defence.step(options, fit) if defence.step else plain
     return step, defence.procedure(options, fit) if defence.procedure else None
 
 
-def defence_notes(study: TrainingStudy, classes: int, rows: int, module: nn.Module) -> list[tuple[str, str]]:
+def defence_notes(
+    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...], module: nn.Module
+) -> list[tuple[str, str]]:
     """What the report must say about the training defence, as (code, message).
 
     Raises:
@@ -148,8 +154,5 @@ def defence_notes(study: TrainingStudy, classes: int, rows: int, module: nn.Modu
     if study.defence is None:
         return []
     defence, options = find_defence(study.defence)
-    return defence.check(options, _fit(study, classes, rows), module) if defence.check else []
-
-
-def _fit(study: TrainingStudy, classes: int, rows: int) -> Fit:
-    return Fit(classes, rows, Recipe.of(study), study.label_smoothing)
+    fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing, shape)
+    return defence.check(options, fit, module) if defence.check else []

@@ -27,12 +27,14 @@ class Fit:
     Attributes:
         classes: number of classes; rows: records the target trains on.
         recipe: epochs, batches, optimiser; label_smoothing: ``training.label_smoothing``.
+        shape: of one record.
     """
 
     classes: int
     rows: int
     recipe: Recipe
     label_smoothing: float = 0.0
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
