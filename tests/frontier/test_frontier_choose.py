@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from memberwise.errors import StudyError
+from memberwise.errors import MissingExtraError, StudyError
 from memberwise.frontier.choose import Constraint, recommended, unbeaten
 from memberwise.frontier.measure import broken_attacks, share, with_costs
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
@@ -105,14 +105,71 @@ def test_an_unknown_defence_is_refused() -> None:
         choose_points(study(defences=["roundin"]))
 
 
+def test_a_point_may_have_a_recipe_of_its_own() -> None:
+    """It is trained by it, shown with it, and apart from the same defence without it."""
+    own = {"learning_rate": 0.5, "epochs": 7}
+    points = choose_points(study(defences=[], points=[{"name": "l1", "training": own}, {"name": "l1"}]))
+    assert [point.label for point in points[1:]] == ["l1 training.learning_rate=0.5 training.epochs=7", "l1"]
+    assert points[1].folder != points[2].folder
+    made = [point.study(study(), "out").training for point in points]
+    assert [(one.learning_rate, one.epochs) for one in made] == [(0.05, 20), (0.5, 7), (0.05, 20)]
+    assert made[1].defence is not None
+    assert made[1].defence.model_dump() == {"name": "l1"}
+    served = choose_points(study(defences=[], points=[{"name": "rounding", "training": {"epochs": 3}}]))[1]
+    assert served.study(study(), "out").training.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": {"hidden": [3]}}, "model"),
+        ({"data": {"members": 3}}, "data"),
+        ({"run": {"seed": 3}}, "run"),
+        ({"seed": 3}, "no parameter seed"),
+        ({"training": {"learning_rat": 0.5}}, "learning_rate"),
+        ({"training": {"learning_rate": -1}}, "greater than 0"),
+        ({"training": 0.5}, "a table of recipe keys"),
+        ({"training": {"defence": "l1"}}, r"training\.defence"),
+        ({"training": {"weight_decay": 0.5}}, r"sets training\.weight_decay itself"),
+        ({"strenth": 1}, "no parameter strenth"),
+    ],
+)
+def test_what_a_point_may_not_change_is_told_before_anything_is_trained(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        choose_points(study(defences=[], points=[{"name": "l2", **options}]))
+
+
+def test_every_built_in_grid_is_one_that_may_be_asked_for() -> None:
+    everything = Study.model_validate(
+        {
+            "data": {"source": "digits", "reference": 9, "validation": 9, "population": 9},
+            "defend": {"defences": ["all"]},
+        }
+    )
+    points = choose_points(everything)
+    assert {point.name for point in points} >= {"dp-sgd", "memguard", "early-stopping"}
+    assert left_out(everything) == []
+
+
+def test_a_missing_package_leaves_a_defence_out_of_groups_and_refuses_its_name(monkeypatch: Any) -> None:
+    monkeypatch.setattr("memberwise.frontier.points.find_spec", lambda name: None if name == "opacus" else name)
+    assert "dp-sgd" not in {point.name for point in choose_points(study(defences=["default"]))}
+    needs = dict(left_out(study(defences=["default"])))["dp-sgd"]
+    assert needs == ["the package opacus (pip install 'memberwise[dp]')"]
+    with pytest.raises(MissingExtraError, match=r"memberwise\[dp\]"):
+        choose_points(study(defences=["dp-sgd"]))
+    with pytest.raises(MissingExtraError, match="opacus"):
+        choose_points(study(defences=[], points=[{"name": "dp-sgd", "epsilon": 3.0}]))
+
+
 def test_groups_leave_out_what_has_no_records_and_names_do_not() -> None:
     missing = dict(left_out(study(defences=["all"])))
     names = {point.name for point in choose_points(study(defences=["all"]))}
     assert {"relaxloss", "rounding", "answer:hamp"} <= names | {p.label for p in choose_points(study(defences=["all"]))}
-    for name, roles in missing.items():
+    for name, needs in missing.items():
         assert name not in names
-        assert lacks(name, study()) == roles
-        with pytest.raises(StudyError, match=roles[0]):
+        assert needs == [f"{role} records" for role in lacks(name, study())]
+        with pytest.raises(StudyError, match=needs[0]):
             choose_points(study(defences=[name]))
     assert "memguard" in missing
     assert "advreg" in missing

@@ -31,6 +31,7 @@ def measure(point: Point, result: Json, fpr: float, confidence: float) -> dict[s
         "defence": point.name,
         "options": point.options,
         "place": point.place,
+        "training": point.training,
         "train_accuracy": target["train_accuracy"],
         "test_accuracy": share(target["test_accuracy"], data.get("test"), confidence),
         "validation_accuracy": share(target.get("validation_accuracy"), data.get("validation"), confidence),

@@ -7,14 +7,15 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from memberwise.defences.output import OUTPUT_DEFENCES
+from memberwise.defences.output import OUTPUT_DEFENCES, output_defences
 from memberwise.defences.output.base import OutputDefence
-from memberwise.defences.training import TRAINING_DEFENCES, find_defence
+from memberwise.defences.training import TRAINING_DEFENCES, defended, find_defence
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.entrypoint import is_entrypoint
-from memberwise.errors import StudyError
+from memberwise.errors import MissingExtraError, StudyError
 from memberwise.study import DefenceStudy, Study, make_study
 
 UNDEFENDED = "undefended"
@@ -26,11 +27,12 @@ DEFAULT = ("l2", "relaxloss", "hamp", "weighted-smoothing", "dp-sgd", "logit-cli
 
 @dataclass(frozen=True)
 class Point:
-    """One way to defend a model; ``place`` is where the defence acts."""
+    """One way to defend a model; ``place`` is where the defence acts, ``training`` what is its own in the recipe."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     place: Literal["none", "training", "answer"] = "training"
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -40,13 +42,15 @@ class Point:
             [
                 f"{ANSWER}{self.name}" if clash else self.name,
                 *(f"{key}={_short(value)}" for key, value in self.options.items()),
+                *(f"training.{key}={_short(value)}" for key, value in self.training.items()),
             ]
         )
 
     @property
     def folder(self) -> str:
         """A name of its own for the point's run folder."""
-        key = hashlib.sha256(json.dumps([self.name, self.options, self.place], sort_keys=True).encode()).hexdigest()
+        parts = [self.name, self.options, self.place, *([self.training] if self.training else [])]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         safe = "".join(c if c.isalnum() or c == "-" else "-" for c in self.name.rpartition(":")[2])
         return f"{safe}-{key[:8]}"
 
@@ -54,6 +58,7 @@ class Point:
         """The audit of this point; the study's own defence, if any, gives way."""
         values = base.to_dict()
         entry = {"name": self.name, **self.options}
+        values["training"] |= self.training
         values["training"]["defence"] = entry if self.place == "training" else None
         values["answer"] = [*values["answer"], entry] if self.place == "answer" else values["answer"]
         values["run"]["out"] = out
@@ -65,25 +70,72 @@ def choose_points(study: Study) -> list[Point]:
     """The undefended model, the chosen defences over their grids, and the points the study adds.
 
     Raises:
-        StudyError: an unknown defence, or one whose records the study does not set aside.
+        StudyError: an unknown defence or parameter, or a defence whose records the study does not set aside.
+        MissingExtraError: a defence whose package is not installed.
     """
+    named = [*study.defend.defences, *(extra.name for extra in study.defend.points)]
+    for name in named:
+        if name not in GROUPS:
+            _refuse_lacking(name, study)
     points = [Point(UNDEFENDED, {}, "none")]
     for name in study.defend.defences:
         for member in GROUPS[name]() if name in GROUPS else [name]:
-            if name not in GROUPS or not lacks(member, study):
-                points += _grid(member)
+            if name not in GROUPS or not needs_of(member, study):
+                points += [_point(member, options) for options in _defence(member).grid]
     for extra in study.defend.points:
-        options = {key: value for key, value in extra.model_dump().items() if key != "name"}
-        place, bare = _place(extra.name)
-        points.append(Point(bare, options, place))
-    for name in [*study.defend.defences, *(extra.name for extra in study.defend.points)]:
-        if name not in GROUPS and (missing := lacks(name, study)):
-            raise StudyError(
-                f"{name} needs {' and '.join(missing)} records",
-                where=", ".join(f"data.{role}" for role in missing),
-                fix=" ".join(f"--{role} N|FILE" for role in missing),
-            )
+        points.append(_point(extra.name, {key: value for key, value in extra.model_dump().items() if key != "name"}))
+    for point in points:
+        _check(point, study)
     return list({point.label: point for point in points}.values())
+
+
+def _refuse_lacking(name: str, study: Study) -> None:
+    if missing := lacks(name, study):
+        raise StudyError(
+            f"{name} needs {' and '.join(missing)} records",
+            where=", ".join(f"data.{role}" for role in missing),
+            fix=" ".join(f"--{role} N|FILE" for role in missing),
+        )
+    if extra := _missing_extra(name):
+        raise MissingExtraError.of(*extra, name)
+
+
+def _point(name: str, options: dict[str, Any]) -> Point:
+    """The point of a defence's options, among which ``training`` is a table of recipe keys of its own."""
+    place, bare = _place(name)
+    own, training = {key: value for key, value in options.items() if key != "training"}, options.get("training", {})
+    if not isinstance(training, dict):
+        raise StudyError(
+            f"the recipe of a point of {name} is not understood",
+            expected="a table of recipe keys, such as training = { learning_rate = 0.5, epochs = 30 }",
+            found=repr(training),
+            where="defend.points",
+        )
+    return Point(bare, own, place, training)
+
+
+def _check(point: Point, study: Study) -> None:
+    """Refuse, before anything is trained, a point that cannot be made or would change what is compared."""
+    where = f"the point {point.label}"
+    tables = [key for key, value in point.options.items() if isinstance(value, dict) and key in Study.model_fields]
+    if tables or "defence" in point.training:
+        raise StudyError(
+            "a point of a frontier differs in its defence and its recipe alone",
+            expected="the defence's parameters, and training = { learning_rate = 0.5, epochs = 30 }",
+            found=", ".join(tables) or "training.defence",
+            where=where,
+        )
+    made = defended(point.study(study, ""))
+    output_defences(made.answer)
+    recipe = made.training.model_dump()
+    wanted = point.study(study, "").training.model_dump()
+    if changed := [key for key in point.training if recipe[key] != wanted[key]]:
+        raise StudyError(
+            f"{point.name} sets training.{changed[0]} itself",
+            found=f"{wanted[changed[0]]!r}, which would become {recipe[changed[0]]!r}",
+            where=where,
+            fix="leave it out of the point's training table",
+        )
 
 
 def _all() -> list[str]:
@@ -95,9 +147,16 @@ GROUPS: dict[str, Callable[[], list[str]]] = {"all": _all, "default": lambda: li
 
 
 def left_out(study: Study) -> list[tuple[str, list[str]]]:
-    """Defences that a group name would have tried but for records the study does not set aside."""
+    """Defences that a group name would have tried but for what they need, each with that in words."""
     wanted = [member for name in study.defend.defences if name in GROUPS for member in GROUPS[name]()]
-    return [(name, missing) for name in dict.fromkeys(wanted) if (missing := lacks(name, study))]
+    return [(name, needs) for name in dict.fromkeys(wanted) if (needs := needs_of(name, study))]
+
+
+def needs_of(name: str, study: Study) -> list[str]:
+    """What a defence cannot do without here: records the study does not set aside, a package, in words."""
+    extra = _missing_extra(name)
+    package = [f"the package {extra[0]} (pip install 'memberwise[{extra[1]}]')"] if extra else []
+    return [*(f"{role} records" for role in lacks(name, study)), *package]
 
 
 def lacks(name: str, study: Study) -> list[str]:
@@ -105,9 +164,11 @@ def lacks(name: str, study: Study) -> list[str]:
     return [role for role in _defence(name).roles if not getattr(study.data, role)]
 
 
-def _grid(name: str) -> list[Point]:
-    place, bare = _place(name)
-    return [Point(bare, dict(options), place) for options in _defence(name).grid]
+def _missing_extra(name: str) -> tuple[str, str] | None:
+    """The package a defence imports and the extra that brings it, where it is not installed."""
+    defence = _defence(name)
+    extra = defence.extra if isinstance(defence, TrainingDefence) else None
+    return extra if extra is not None and find_spec(extra[0]) is None else None
 
 
 def _defence(name: str) -> TrainingDefence | type[OutputDefence]:

@@ -29,6 +29,8 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
     console.print(Text(lead(facts)))
     for warning in facts["warnings"]:
         console.print(Text(f"Warning: {warning['message']}"))
+    for defence in facts["left_out"]:
+        console.print(Text(f"Left out: {defence['name']}, which needs {' and '.join(defence['needs'])}"))
     for point in facts["failed"]:
         console.print(Text(f"Failed: {point['label']}: {point['reason']}"))
 

@@ -53,7 +53,9 @@ class TrainingDefence:
             report must show: what a guarantee holds for, say.
         guarantee: what is proved about it.
         raises_leakage: known to make models give away more; kept as a comparison.
-        grid: options worth trying, from the weakest to the strongest, for the frontier.
+        grid: options worth trying, from the weakest to the strongest, for the frontier; ``training`` among them is a
+            table of recipe keys of that point's own.
+        extra: the package it cannot do without, and the extra of memberwise that brings it.
     """
 
     name: str
@@ -69,3 +71,4 @@ class TrainingDefence:
     guarantee: str = "none"
     raises_leakage: bool = False
     grid: tuple[dict[str, Any], ...] = ({},)
+    extra: tuple[str, str] | None = None

@@ -217,6 +217,7 @@ DEFENCE = TrainingDefence(
     step=_step,
     check=_check,
     guarantee="(epsilon, delta)-DP",
+    extra=("opacus", "dp"),
     # The first has no epsilon worth naming and is the heuristic that others must beat (Aerni, Zhang and Tramer 2024).
     grid=({"noise_multiplier": 0.1}, *({"epsilon": epsilon} for epsilon in (100.0, 30.0, 10.0, 3.0))),
 )
