@@ -12,9 +12,8 @@ from typing import Any
 import tomli_w
 
 from memberwise._version import __version__
-from memberwise.audit_flow import INTERRUPTED, Silent, run_audit
+from memberwise.audit_once import audited
 from memberwise.cost import estimate_cost
-from memberwise.defences.training import defended
 from memberwise.errors import MemberwiseError, RunFolderError, StudyError
 from memberwise.frontier.choose import Constraint, recommended, unbeaten
 from memberwise.frontier.measure import broken_attacks, measure, with_costs
@@ -22,7 +21,6 @@ from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
 from memberwise.prepare import Given
 from memberwise.report.files import json_values, to_json, write_text
-from memberwise.report.result import Result
 from memberwise.seeds import Seeds
 from memberwise.signals.gather import Progress
 from memberwise.study import Study, make_study, read_study
@@ -67,7 +65,7 @@ def run_defend(
     for place, point in enumerate(points):
         announce(place + 1, len(points), point.label)
         try:
-            result = _audited(point, study, folder / "points" / point.folder, given, progress)
+            result = audited(point.study(study, str(folder / "points" / point.folder)), given, progress)
         except (StudyError, RunFolderError):
             raise
         except MemberwiseError as error:
@@ -142,25 +140,6 @@ def _check_folder(folder: Path, study: Study) -> None:
         raise RunFolderError(f"{folder} holds an audit's run", expected="a folder for a frontier", fix="another --out")
 
 
-def _audited(point: Point, study: Study, out: Path, given: Given | None, progress: Progress | None) -> Result:
-    """The point's audit: read where it is finished, else carried out or continued.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; what is done stays.
-    """
-    wanted = defended(point.study(study, str(out)))
-    if (out / "result.json").exists():
-        done = Result.load(out)
-        same = {key: value for key, value in done.to_dict()["study"].items() if key != "plan"}
-        if same == {key: value for key, value in json_values(wanted.to_dict()).items() if key != "plan"}:
-            return done
-    result = run_audit(wanted, given, progress=progress or Silent())
-    if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
-        (out / "result.json").unlink()  # the figures of part of the shadow models are no point of a frontier
-        raise KeyboardInterrupt
-    return result
-
-
 def _confirmed(
     points: Sequence[Point],
     study: Study,
@@ -176,7 +155,7 @@ def _confirmed(
     found = []
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
-        result = _audited(point, again, folder / "confirmation" / point.folder, given, progress)
+        result = audited(point.study(again, str(folder / "confirmation" / point.folder)), given, progress)
         found.append(measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence))
     rows = with_costs(found)
     return {"seed": seed, "undefended": rows[0], "recommended": rows[-1]}

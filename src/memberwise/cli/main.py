@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from memberwise._version import __version__
-from memberwise.cli import audit, data, defend, init, listing, report
+from memberwise.cli import audit, data, defend, init, listing, report, reproduce
 
 app = typer.Typer(
     name="memberwise",
@@ -36,6 +36,7 @@ def top(
 
 app.command("audit")(audit.audit)
 app.command("defend")(defend.defend)
+app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("list")(listing.listing)
 app.command("init")(init.init)

@@ -1,0 +1,142 @@
+"""``memberwise reproduce``: published tables, repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memberwise.cli.guard import guarded, to_stdout
+
+if TYPE_CHECKING:
+    from memberwise.reproduce.reproduction import Size
+
+FAILED = 1
+
+
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="Which; see --list.", show_default=False)] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="All of them: data, time, GPU or not.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Under a minute: does it run?")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Within ten minutes (the default).")] = False,
+    full: Annotated[bool, typer.Option("--full", help="The publication's size.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Root of all random numbers.")] = 1,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", help="Keep the claim file in this folder and renew its page.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the claim file alone.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Tracebacks.")] = False,
+) -> None:
+    """Repeat a published table: our figures beside the published ones, with intervals and the reason where they differ.
+
+    The same command again continues where it stopped. Exit code 1: a figure lies outside its stated tolerance.
+    """
+    with guarded(debug, resume_hint="the same command continues where it stopped"):
+        if list_all:
+            _list(json)
+            return
+        size = _size(name, smoke=smoke, quick=quick, full=full)
+        _run(str(name), size, {"seed": seed, "device": device, "out": out}, keep, json, quiet)
+
+
+def _size(name: str | None, **asked: bool) -> Size:
+    """The one size asked for; quick where none is.
+
+    Raises:
+        StudyError: no name, or two sizes.
+    """
+    from memberwise.errors import StudyError
+    from memberwise.reproduce.reproduction import SIZES
+
+    if name is None:
+        raise StudyError("which table?", expected="a name", fix="memberwise reproduce --list")
+    wanted = [size for size in SIZES if asked[size]]
+    if len(wanted) > 1:
+        raise StudyError("one size at a time", found=" ".join(f"--{size}" for size in wanted))
+    return wanted[0] if wanted else "quick"
+
+
+def _run(name: str, size: Size, options: dict[str, Any], keep: str | None, json: bool, quiet: bool) -> None:
+    from memberwise.reproduce.registry import find_reproduction
+
+    reproduction = find_reproduction(name)
+
+    from rich.console import Console
+
+    from memberwise.audit_flow import Silent
+    from memberwise.cli.progress import Bar
+    from memberwise.reproduce.flow import run_reproduction
+
+    silent, errors = quiet or json, Console(stderr=True)
+
+    def announce(label: str) -> None:
+        if not silent:
+            errors.print(label, highlight=False, markup=False)
+
+    progress = Silent() if silent else Bar()
+    claim, folder = run_reproduction(reproduction, size, **options, progress=progress, announce=announce)
+    if json:
+        to_stdout((folder / "claim.json").read_text("utf-8"))
+    else:
+        from memberwise.reproduce.terminal import print_claim
+
+        console = Console()
+        print_claim(claim, console)
+        console.print(f"Claim: {folder}/claim.json", highlight=False, soft_wrap=True, markup=False)
+    if keep is not None:
+        from memberwise.reproduce.page import keep as keep_claim
+
+        keep_claim(claim, folder, Path(keep))
+    if claim.failed:
+        raise typer.Exit(FAILED)
+
+
+def _list(json: bool) -> None:
+    import json as json_module
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from memberwise.data.catalogue import SOURCES
+    from memberwise.data.fetch import at_hand
+    from memberwise.reproduce.registry import REPRODUCTIONS
+    from memberwise.reproduce.reproduction import SIZES
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": r.name,
+            "from": r.origin,
+            "compares": r.title,
+            "data": [list(options) for options in r.data],
+            "here": all(any(at_hand(SOURCES[name]) for name in options) for options in r.data),
+            "minutes": dict(zip(SIZES, r.minutes, strict=True)),
+            "gpu": r.gpu,
+        }
+        for r in REPRODUCTIONS.values()
+    ]
+    if json:
+        to_stdout(json_module.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "from", "data", "smoke", "quick", "full", "what is compared"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        data = ", ".join(" else ".join(options) for options in row["data"])
+        here = "" if row["here"] else " (not here)"
+        times = [_minutes(minutes) for minutes in row["minutes"].values()]
+        times[-1] += ", wants a GPU" if row["gpu"] else ""
+        table.add_row(row["name"], row["from"], data + here, *times, row["compares"])
+    console = Console()
+    console.print(table)
+    console.print("Times are on 2 cores.", highlight=False)
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -1,0 +1,179 @@
+"""The bench: where a reproduction gets its data and audits, and makes its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from memberwise.audit_flow import Silent
+from memberwise.audit_once import audited
+from memberwise.data import SOURCES, Dataset, at_hand, load
+from memberwise.errors import DataError
+from memberwise.prepare import Given
+from memberwise.report.result import Result
+from memberwise.report.sentence import attack_named
+from memberwise.reproduce.claim import Ours, Row
+from memberwise.reproduce.published import Figure, published
+from memberwise.reproduce.reproduction import Reproduction, Size
+from memberwise.signals.gather import Progress
+from memberwise.statistics.intervals import clopper_pearson
+from memberwise.study import make_study, put
+
+T = TypeVar("T")
+CONFIDENCE = 0.95
+# Measures of an attack, by the key of result.json that holds them.
+OF_ATTACK = {
+    "attack accuracy": "balanced_accuracy",
+    "attack precision": "precision",
+    "attack recall": "recall",
+    "AUC": "auc",
+}
+OF_TARGET = {"test accuracy": "test_accuracy", "train accuracy": "train_accuracy"}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of a reproduction.
+
+    Attributes:
+        folder: every audit has a run folder below it, so what was done is not done again.
+        comparable: the data are the publication's own, and the size is not a smoke test's.
+    """
+
+    reproduction: Reproduction
+    size: Size
+    seed: int
+    device: str
+    folder: Path
+    data: tuple[str, ...]
+    progress: Progress = field(default_factory=Silent)
+    announce: Callable[[str], None] = lambda name: None
+
+    def pick(self, smoke: T, quick: T, full: T) -> T:
+        """The value for this size."""
+        return {"smoke": smoke, "quick": quick, "full": full}[self.size]
+
+    @property
+    def source(self) -> str:
+        """The data set, where there is one."""
+        return self.data[0]
+
+    @property
+    def comparable(self) -> bool:
+        wanted = tuple(options[0] for options in self.reproduction.data)
+        return self.size != "smoke" and self.data == wanted
+
+    def dataset(self, source: str | None = None) -> Dataset:
+        """The records of a source, read once."""
+        return records_of(source or self.source)
+
+    def audit(self, label: str, settings: Mapping[str, Any], given: Given | None = None) -> Result:
+        """Audit the study with these dotted keys (``{"training.epochs": 5}``); ``label`` names its folder.
+
+        ``data.source``, ``run.seed`` and ``run.device`` are filled in where they are not set. ``given``: objects in
+        place of names.
+        """
+        self.announce(label)
+        values: dict[str, Any] = {}
+        named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)
+        for key, value in named.items():
+            put(values, key, value)
+        safe = "".join(c if c.isalnum() or c in "-._" else "-" for c in label)
+        put(values, "run.out", str(self.folder / "audits" / safe))
+        study = make_study(values, f"the audit {label}")
+        given = given or Given()
+        if given.dataset is None:
+            given = replace(given, dataset=records_of(study.data.source))
+        return audited(study, given, self.progress)
+
+    def row(
+        self,
+        setting: str,
+        measure: str,
+        ours: Ours | None,
+        why: str = "",
+        *,
+        comparable: bool | None = None,
+        tolerance: float | None = None,
+    ) -> Row:
+        """A line of the comparison; its published figure is found by table, setting and measure.
+
+        A tolerance counts at sizes and on data that can be compared alone.
+        """
+        figure = self.published(setting, measure)
+        comparable = self.comparable if comparable is None else comparable and self.comparable
+        return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None)
+
+    def rows(
+        self,
+        setting: str,
+        result: Result,
+        measures: Sequence[str],
+        attack: str | None = None,
+        why: str = "",
+        **options: Any,
+    ) -> list[Row]:
+        """Lines for several measures of one audit: see ``figure``."""
+        return [self.row(setting, m, figure(result, m, attack), why, **options) for m in measures]
+
+    def published(self, setting: str, measure: str) -> Figure | None:
+        """The published figure of a setting, None where the source prints none."""
+        found = published(self.reproduction.name)
+        return next((f for f in found if (f.setting, f.measure) == (setting, measure)), None)
+
+
+def figure(result: Result, measure: str, attack: str | None = None) -> Ours | None:
+    """A figure of an audit: "test accuracy", "train accuracy", "attack accuracy", "attack precision", "attack recall",
+    "AUC" or "TPR at 1%" of an attack, the headline by default. None where it was not measured."""
+    seeds = (int(result.data["study"]["run"]["seed"]),)
+    if measure in OF_TARGET:
+        value = result.data["target"][OF_TARGET[measure]]
+        n = result.data["data"]["test" if measure == "test accuracy" else "members"]
+        return None if value is None else share(value, n, seeds)
+    found = attack_named(result.data, attack) or {}
+    if measure.startswith("TPR at "):
+        rate = float(measure.removeprefix("TPR at ").removesuffix("%")) / 100
+        rows = found.get("tpr_at_fpr") or []
+        part = next((row for row in rows if np.isclose(row["fpr"], rate)), None)
+    else:
+        part = found.get(OF_ATTACK[measure])
+    if part is None or part["value"] is None:
+        return None
+    n = part["n_members"] + part["n_nonmembers"]
+    return Ours(part["value"], part["low"], part["high"], n, part["method"], seeds)
+
+
+def share(value: float, n: int, seeds: tuple[int, ...]) -> Ours:
+    """A share of ``n`` records with its Clopper-Pearson interval."""
+    low, high = clopper_pearson(round(value * n), n, CONFIDENCE)
+    return Ours(value, float(low), float(high), n, "Clopper-Pearson over records", seeds)
+
+
+def choose_data(reproduction: Reproduction) -> tuple[str, ...]:
+    """For each data set the first of its options that is at hand, else the first that can be downloaded.
+
+    Raises:
+        DataError: there is none.
+    """
+    chosen = []
+    for options in reproduction.data:
+        found = next((name for name in options if at_hand(SOURCES[name])), None)
+        found = found or next((name for name in options if SOURCES[name].remotes), None)
+        if found is None:
+            raise DataError(
+                f"{reproduction.name} needs data that are not here",
+                expected=" or ".join(options),
+                fix=f"memberwise data get {options[-1]}",
+            )
+        chosen.append(found)
+    return tuple(chosen)
+
+
+@cache
+def records_of(source: str) -> Dataset:
+    return load(source, progress=False)

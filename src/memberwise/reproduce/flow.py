@@ -1,0 +1,109 @@
+"""A reproduction from its name to its claim file."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from memberwise.audit_flow import Silent
+from memberwise.report.files import write_text
+from memberwise.reproduce.bench import Bench, choose_data
+from memberwise.reproduce.claim import Claim, Findings, Row
+from memberwise.reproduce.plots import draw
+from memberwise.reproduce.published import published
+from memberwise.reproduce.reproduction import Reproduction, Size
+from memberwise.signals.gather import Progress
+
+PACKAGES = ("memberwise", "torch", "numpy", "scipy", "scikit-learn")
+SEED = 1
+
+
+def run_reproduction(
+    reproduction: Reproduction,
+    size: Size = "quick",
+    *,
+    seed: int = SEED,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] = lambda label: None,
+) -> tuple[Claim, Path]:
+    """Carry out a reproduction; ``claim.json`` and its plots are written into the folder that comes back with it.
+
+    Published figures that no row of ours answers are kept, as not run.
+
+    Raises:
+        MemberwiseError: the data are not at hand, or an audit failed.
+    """
+    begun = time.perf_counter()
+    data = choose_data(reproduction)
+    folder = Path(out or f"runs/reproduce/{reproduction.name}-{size}")
+    bench = Bench(reproduction, size, seed, device, folder, data, progress or Silent(), announce)
+    found = reproduction.run(bench)
+    claim = Claim(
+        name=reproduction.name,
+        title=reproduction.title,
+        size=size,
+        data=data,
+        substitute=_substitute(reproduction, data),
+        seed=seed,
+        seconds=round(time.perf_counter() - begun, 1),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        commit=_commit(),
+        machine=_machine(device),
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        findings=Findings((*found.rows, *_unanswered(reproduction.name, found)), found.plots, found.notes),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for plot in found.plots:
+        write_text(folder / f"{plot.name}.svg", draw(plot))
+    claim.save(folder / "claim.json")
+    return claim, folder
+
+
+def _unanswered(name: str, found: Findings) -> list[Row]:
+    """Published figures without a row of ours."""
+    answered = {(row.setting, row.measure) for row in found.rows}
+    left = [figure for figure in published(name) if (figure.setting, figure.measure) not in answered]
+    return [Row(figure.setting, figure.measure, figure, why="not part of this size") for figure in left]
+
+
+def _substitute(reproduction: Reproduction, data: tuple[str, ...]) -> str:
+    """What stands in for what, in words; "" where the publication's own data were used."""
+    pairs = zip(data, reproduction.data, strict=True)
+    others = [f"{used} in place of {options[0]}" for used, options in pairs if used != options[0]]
+    return "; ".join(others) and f"same method, other data: {'; '.join(others)}"
+
+
+def _commit() -> str:
+    """The commit of the source tree that ran; "" for an installed package."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _machine(device: str) -> dict[str, Any]:
+    import torch
+
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass
+    gpu = torch.cuda.get_device_name() if device != "cpu" and torch.cuda.is_available() else None
+    return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}

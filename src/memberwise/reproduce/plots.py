@@ -1,0 +1,55 @@
+"""The plots of a claim, as SVG files of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memberwise.report.figures import DASHES, MUTED, SERIES, drawing, to_svg
+from memberwise.reproduce.claim import Plot, Series
+
+WIDTH, HEIGHT = 6.0, 4.2
+MARKERS = "osD^vP"
+
+
+def draw(plot: Plot) -> str:
+    """An SVG file: what was published is drawn with open markers, ours with filled ones and intervals."""
+    with drawing(plot.name, WIDTH, HEIGHT) as figure:
+        axes = figure.add_subplot()
+        for place, series in enumerate(plot.series):
+            if plot.kind == "steps":
+                axes.stairs(series.y, series.x, fill=True, alpha=0.45, color=SERIES[place], label=series.label)
+            else:
+                _line(axes, plot, series, place)
+        if plot.log_x:
+            axes.set_xscale("log")
+        axes.set_xlabel(plot.x_label)
+        axes.set_ylabel(plot.y_label)
+        axes.grid(True)
+        figure.suptitle(plot.title, fontsize=10)
+        figure.legend(loc="outside lower center", ncols=3, handlelength=2.6, columnspacing=1.6)
+        svg = to_svg(figure, plot.name, plot.title)
+    paper = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" style="background:#fff"'
+    return svg.replace("<svg ", f"<svg {paper} ", 1) + "\n"
+
+
+def _line(axes: Any, plot: Plot, series: Series, place: int) -> None:
+    """One series: intervals where it has some."""
+    spread = None
+    if series.low and series.high:
+        spread = [
+            [y - low for y, low in zip(series.y, series.low, strict=True)],
+            [high - y for y, high in zip(series.y, series.high, strict=True)],
+        ]
+    axes.errorbar(
+        series.x,
+        series.y,
+        yerr=spread,
+        color=MUTED if series.published else SERIES[place % len(SERIES)],
+        elinewidth=0.6,
+        marker=MARKERS[place % len(MARKERS)],
+        markersize=4.5,
+        fillstyle="none" if series.published else "full",
+        linewidth=0 if plot.kind == "points" else 1.3,
+        linestyle="none" if plot.kind == "points" else DASHES[place % len(DASHES)],
+        label=series.label,
+    )

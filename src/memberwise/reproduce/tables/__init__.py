@@ -1,0 +1,1 @@
+"""The reproductions, one family a file; ``memberwise.reproduce.registry`` lists them."""

@@ -1,0 +1,66 @@
+"""Figures of a claim in words and cells."""
+
+from __future__ import annotations
+
+from memberwise.reproduce.claim import Claim, Ours, Row
+
+# Measures that are no shares, which are printed as they are.
+PLAIN = ("epsilon", "ratio", "entropy", "bits", "logit")
+
+
+def cell(value: float, measure: str) -> str:
+    """A figure: shares in per cent."""
+    return f"{value:.3g}" if any(word in measure for word in PLAIN) else f"{100 * value:.1f}%"
+
+
+def ours_cell(row: Row) -> str:
+    if row.ours is None:
+        return "—"
+    return cell(row.ours.value, row.measure) + _interval(row.ours, row.measure)
+
+
+def published_cell(row: Row) -> str:
+    if row.published is None:
+        return "—"
+    return cell(row.published.value, row.measure) + (" (verify)" if row.published.verify else "")
+
+
+def _interval(ours: Ours, measure: str) -> str:
+    if ours.low is None or ours.high is None:
+        return ""
+    return f" [{cell(ours.low, measure).rstrip('%')}, {cell(ours.high, measure).rstrip('%')}]"
+
+
+def sources(claim: Claim) -> list[str]:
+    """Where the published figures are from, each once."""
+    return list(dict.fromkeys(row.published.source for row in claim.findings.rows if row.published is not None))
+
+
+def circumstances(claim: Claim) -> str:
+    """Data, size, seed, machine, date and commit in one line."""
+    machine = claim.machine
+    where = machine.get("gpu") or f"{machine.get('processor')}, {machine.get('cores')} cores"
+    parts = [
+        f"size {claim.size}",
+        f"data {', '.join(claim.data)}",
+        f"seed {claim.seed}",
+        f"{claim.seconds:.0f} s",
+        where,
+        f"torch {claim.versions.get('torch')}",
+        claim.date,
+        *([f"commit {claim.commit}"] if claim.commit else []),
+    ]
+    return ", ".join(parts)
+
+
+def summary(claim: Claim) -> str:
+    """How many rows agree."""
+    verdicts = [row.verdict for row in claim.findings.rows]
+    counted = [
+        (sum(v in ("agrees", "within tolerance") for v in verdicts), "agree"),
+        (verdicts.count("differs"), "differ"),
+        (verdicts.count("not compared"), "shown beside figures of other data or another size"),
+        (verdicts.count("not published"), "not published"),
+        (verdicts.count("not run"), "not run"),
+    ]
+    return f"{len(verdicts)} figures: " + ", ".join(f"{n} {what}" for n, what in counted if n)
