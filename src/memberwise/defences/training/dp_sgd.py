@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
@@ -209,6 +211,10 @@ def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[tuple[str
     return notes
 
 
+def _recipe(learning_rate: float) -> dict[str, Any]:
+    return {"optimizer": "sgd", "momentum": 0.9, "learning_rate": learning_rate}
+
+
 DEFENCE = TrainingDefence(
     name="dp-sgd",
     options=DpSgdOptions,
@@ -219,5 +225,12 @@ DEFENCE = TrainingDefence(
     guarantee="(epsilon, delta)-DP",
     extra=("opacus", "dp"),
     # The first has no epsilon worth naming and is the heuristic that others must beat (Aerni, Zhang and Tramer 2024).
-    grid=({"noise_multiplier": 0.1}, *({"epsilon": epsilon} for epsilon in (100.0, 30.0, 10.0, 3.0))),
+    # Clipped gradients want larger steps than plain training, noisy ones smaller steps again (docs/defences.md).
+    grid=(
+        {"noise_multiplier": 0.1, "training": _recipe(0.3)},
+        {"epsilon": 100.0, "training": _recipe(0.1)},
+        {"epsilon": 30.0, "training": _recipe(0.1)},
+        {"epsilon": 10.0, "training": _recipe(0.05)},
+        {"epsilon": 3.0, "training": _recipe(0.05)},
+    ),
 )
