@@ -154,5 +154,5 @@ class Claim:
             if values.pop("schema_version") != SCHEMA_VERSION:
                 raise ValueError("another schema version")
             return TypeAdapter(cls).validate_python(values)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise MemberwiseError("this is not a claim file", found=str(error), where=str(file)) from error

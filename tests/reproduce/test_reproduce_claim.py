@@ -1,0 +1,107 @@
+"""Claims: verdicts, the file, the page and the plots made from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from memberwise.errors import MemberwiseError
+from memberwise.reproduce.claim import Claim, Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.page import keep, page, write_page
+from memberwise.reproduce.plots import draw
+from memberwise.reproduce.published import Figure
+
+THEIRS = Figure("kaplan-baseline", "slides' system", "test accuracy", 0.9357, 0.00005, "slides")
+DOCS = Path(__file__).parents[2] / "docs" / "reproductions"
+
+
+def ours(value: float, low: float | None, high: float | None) -> Ours:
+    return Ours(value, low, high, 1000, "Clopper-Pearson", (1,))
+
+
+def row(found: Ours | None, **options: object) -> Row:
+    return Row("slides' system", "test accuracy", THEIRS, found, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        (row(ours(0.93, 0.92, 0.94)), "agrees"),
+        (row(ours(0.93, 0.92, 0.93566)), "agrees"),  # their last digit may have been rounded up
+        (row(ours(0.93, 0.92, 0.93564)), "differs"),
+        (row(ours(0.93, None, None)), "differs"),
+        (row(ours(0.93, 0.92, 0.931), tolerance=0.006), "within tolerance"),
+        (row(ours(0.93, 0.92, 0.931), tolerance=0.005), "differs"),
+        (row(ours(0.5, 0.4, 0.6), comparable=False), "not compared"),
+        (row(None), "not run"),
+        (Row("a", "b", None, ours(0.5, 0.4, 0.6)), "not published"),
+    ],
+)
+def test_verdict(line: Row, verdict: str) -> None:
+    assert line.verdict == verdict
+
+
+def test_only_a_missed_tolerance_fails() -> None:
+    assert row(ours(0.8, 0.79, 0.81), tolerance=0.01).failed
+    assert not row(ours(0.8, 0.79, 0.81)).failed
+    assert not row(ours(0.8, 0.79, 0.81), tolerance=0.01, comparable=False).failed
+
+
+def a_claim(size: str = "quick") -> Claim:
+    plots = (
+        Plot(
+            "range",
+            "Over the range",
+            "r",
+            "accuracy",
+            (Series("ours", (1.0, 2.0), (0.5, 0.6), (0.4, 0.5), (0.6, 0.7)),),
+        ),
+        Plot("densities", "IN and OUT", "phi", "density", (Series("IN", (0.0, 1.0, 2.0), (0.2, 0.8)),), kind="steps"),
+    )
+    findings = Findings((row(ours(0.9, 0.89, 0.91), why="a | b"), row(None, why="not part")), plots, ("Learnt.",))
+    machine = {"processor": "P", "cores": 2, "gpu": None}
+    versions = {"torch": "2"}
+    return Claim("kaplan-baseline", "T", size, ("mnist",), "", 1, 2.5, "2026-01-01", "abc", machine, versions, findings)
+
+
+def test_a_claim_comes_back_from_its_file(tmp_path: Path) -> None:
+    a_claim().save(tmp_path / "claim.json")
+    assert Claim.load(tmp_path / "claim.json") == a_claim()
+    assert json.loads((tmp_path / "claim.json").read_text())["findings"]["rows"][0]["verdict"] == "differs"
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema_version": 2}', '{"schema_version": 1, "name": "x"}'])
+def test_what_is_no_claim_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "claim.json").write_text(content)
+    with pytest.raises(MemberwiseError, match="not a claim file"):
+        Claim.load(tmp_path / "claim.json")
+
+
+def test_the_page_is_made_from_the_kept_files(tmp_path: Path) -> None:
+    a_claim().save(tmp_path / "claim.json")
+    text = keep(a_claim(), tmp_path, tmp_path / "kept").read_text()
+    assert "93.6% | 90.0% [89.0, 91.0] | 1,000 | differs | a / b |" in text
+    assert "| 93.6% | — | — | not run | not part |" in text
+    assert "Not run at this size: `memberwise reproduce kaplan-baseline --full`" in text
+    assert "Not run: `memberwise reproduce kaplan-image --quick`" in text
+    for link in ("plots/kaplan-baseline-quick-range.svg", "plots/kaplan-baseline-quick-densities.svg"):
+        assert f"]({link})" in text
+        ElementTree.parse(tmp_path / "kept" / link)
+
+
+def test_plots_are_the_same_twice() -> None:
+    plot = a_claim().findings.plots[0]
+    assert draw(plot) == draw(plot)
+
+
+def test_the_kept_page_is_the_one_its_claim_files_make(tmp_path: Path) -> None:
+    files = sorted(DOCS.glob("*.json"))
+    assert (DOCS / "README.md").read_text("utf-8") == page([Claim.load(file) for file in files])
+    for file in files:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    write_page(tmp_path)
+    made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.svg")}
+    assert made == {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.svg")}
