@@ -32,7 +32,6 @@ def train_classifiers(
     others are taken, and as many of every model, so that all are trained at once.
     """
     import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
 
     from memberwise.training.plan import threads_of
 
@@ -41,22 +40,21 @@ def train_classifiers(
     rows = [np.concatenate([r.permutation(inside)[:count], r.permutation(out)[:count]]) for inside, out, r in pairs]
     x = torch.from_numpy(np.stack(rows).astype(np.float32))
     y = (torch.arange(2 * count) < count).float()
-    layers = [
-        (torch.from_numpy(w).requires_grad_(), torch.from_numpy(b).requires_grad_())
-        for w, b in _initial(x.shape[-1], rngs)
-    ]
-    weights = [tensor for layer in layers for tensor in layer]
-    models = torch.arange(len(x))[:, None]
+    layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in _initial(x.shape[-1], rngs)]
+    models, room = torch.arange(len(x))[:, None], _Room(layers, len(x), BATCH)
     with threads_of(1):  # a second thread would mostly wait: on busy cores it takes up to eighty times as long
         for _ in range(epochs):
             order = torch.from_numpy(np.stack([rng.permutation(2 * count) for rng in rngs]))
             for batch in torch.split(order, BATCH, dim=1):
-                told = log_odds(layers, x[models, batch])
-                loss = binary_cross_entropy_with_logits(told, y[batch], reduction="sum") / batch.shape[1]
-                gradients = torch.autograd.grad(loss, weights)
-                with torch.no_grad():
-                    torch._foreach_add_(weights, gradients, alpha=-RATE)
-    return [[(w[i].detach().numpy(), b[i].detach().numpy()) for w, b in layers] for i in range(len(x))]
+                told, kept = room.forward(x[models, batch])
+                gradient = (told.sigmoid() - y[batch][..., None]) / batch.shape[1]
+                for layer in reversed(range(len(layers))):
+                    (weight, bias), inputs = layers[layer], kept[layer]
+                    below = room.below(layer, gradient) if layer else gradient
+                    weight.baddbmm_(inputs.mT, gradient, alpha=-RATE)
+                    bias.sub_(gradient.sum(1, keepdim=True), alpha=RATE)
+                    gradient = below.mul_(inputs.sign_()) if layer else gradient
+    return [[(w[i].numpy(), b[i].numpy()) for w, b in layers] for i in range(len(x))]
 
 
 def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> Layers:
@@ -74,6 +72,37 @@ def log_odds(layers: Sequence[tuple[Any, Any]], answers: Any) -> Any:
     for number, (weight, bias) in enumerate(layers):
         x = (x if number == 0 else x.clip(min=0)) @ weight + bias
     return x[..., 0]
+
+
+class _Room:
+    """Memory for the values of ``n`` answers in every layer and for their gradients.
+
+    New memory at every step, of a size which is given back to the system each time, took most of the time.
+    """
+
+    def __init__(self, layers: Sequence[tuple[Tensor, Tensor]], *n: int) -> None:
+        import torch
+
+        self.layers = layers
+        self.outputs = [torch.empty(*n, weight.shape[-1]) for weight, _ in layers]
+        self.gradients = [torch.empty(*n, weight.shape[-2]) for weight, _ in layers]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """``(..., n, 1)`` log-odds, as ``log_odds``, and the inputs of every layer."""
+        import torch
+
+        kept: list[Tensor] = []
+        for (weight, bias), room in zip(self.layers, self.outputs, strict=True):
+            kept.append(x.relu_() if kept else x)
+            x = torch.matmul(x, weight, out=room[..., : x.shape[-2], :]).add_(bias)
+        return x, kept
+
+    def below(self, layer: int, gradient: Tensor) -> Tensor:
+        """The gradient by a layer's inputs, from that by its outputs."""
+        import torch
+
+        room = self.gradients[layer][..., : gradient.shape[-2], :]
+        return torch.matmul(gradient, self.layers[layer][0].mT, out=room)
 
 
 def unsure_logits(classifier: Layers, logits: Values) -> Values:
@@ -106,20 +135,27 @@ def _search(layers: Sequence[tuple[Tensor, Tensor]], start: Tensor) -> tuple[Ten
     best, found = start.clone(), torch.zeros(len(start), dtype=torch.bool)
     rows = torch.nonzero((side.sigmoid() - 0.5).abs() > DECIDED)[:, 0]
     z, weight, age = start[rows], torch.full((len(rows),), DISTANCE), torch.zeros(len(rows), dtype=torch.int64)
+    room = _Room(layers, len(rows))
     while len(rows):
-        z.requires_grad_()
         p = z.softmax(-1)
-        told = log_odds(layers, p)
-        behind = z[:, :-1].amax(-1) - z[:, -1]
-        loss = told.abs() + LABEL * behind.relu() + weight * (p - first[rows]).abs().sum(-1)
-        (gradient,) = torch.autograd.grad(loss.sum(), z)
-        with torch.no_grad():
-            hit = (told * side[rows] <= 0) & (behind < 0)
-            best[rows[hit]], found[rows[hit]] = z[hit], True
-            stepped = z - STEP * gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            z = torch.where(hit[:, None], start[rows], stepped)
-            age, weight = torch.where(hit, 0, age + 1), torch.where(hit, 10 * weight, weight)
-            going = (age <= STEPS) & (weight < 2 * LARGEST_DISTANCE)
-            if not going.all():
-                rows, z, age, weight = rows[going], z[going], age[going], weight[going]
+        told, kept = room.forward(p)
+        largest, other = z[:, :-1].max(-1)
+        behind = largest - z[:, -1]
+        hit = (told[:, 0] * side[rows] <= 0) & (behind < 0)
+        best[rows[hit]], found[rows[hit]] = z[hit], True
+        gradient = told.sign()
+        for layer in reversed(range(len(layers))):
+            gradient = room.below(layer, gradient)
+            gradient = gradient.mul_(kept[layer].sign_()) if layer else gradient
+        gradient += weight[:, None] * (p - first[rows]).sign()
+        gradient = p * (gradient - (gradient * p).sum(-1, keepdim=True))  # through the softmax
+        push = LABEL * (behind > 0).float()
+        gradient[:, -1] -= push
+        gradient.scatter_add_(1, other[:, None], push[:, None])
+        stepped = z - STEP * gradient / gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        z = torch.where(hit[:, None], start[rows], stepped)
+        age, weight = torch.where(hit, 0, age + 1), torch.where(hit, 10 * weight, weight)
+        going = (age <= STEPS) & (weight < 2 * LARGEST_DISTANCE)
+        if not going.all():
+            rows, z, age, weight = rows[going], z[going], age[going], weight[going]
     return best, found
