@@ -120,7 +120,7 @@ def test_missing_files_folders_and_other_endings(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)no such file.*nowhere.csv"):
         load(str(tmp_path / "nowhere.csv"))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="no images in the folder"):
         load(str(tmp_path / "folder.csv"))
     (tmp_path / "a.txt").write_text("1")
     with pytest.raises(DataError, match=r"(?s)not a kind of file that holds records.*\.npz, \.csv, \.parquet"):

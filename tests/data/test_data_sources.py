@@ -108,6 +108,11 @@ def test_every_source_of_the_contract_is_there() -> None:
         "lfw62",
         "purchase100",
         "texas100",
+        "ham10000",
+        "dermamnist",
+        "dermamnist-64",
+        "dermamnist-128",
+        "dermamnist-224",
     ]
     assert list(SOURCES) == names
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
 from memberwise.data.labels import number_labels, texts
+from memberwise.data.medmnist import from_medmnist, is_medmnist
 from memberwise.errors import DataError
 
 # The last axis of an image that is stored channels last: grey, RGB or RGBA.
@@ -32,7 +33,7 @@ def from_object(
 
     Args:
         data: a DataFrame; a mapping with ``x``, ``y`` (or ``x_train``, ``y_train``, ``x_test``, ``y_test``) and
-            perhaps ``classes``; or a pair ``(x, y)``.
+            perhaps ``classes``; MedMNIST's ``train_images`` and so on; or a pair ``(x, y)``.
         source: how the user named it.
         label, group, unit: columns of a frame, or keys of a mapping (label: else ``label`` or ``y``).
         split: a frame's column that says "train" or "test".
@@ -48,6 +49,7 @@ def from_object(
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, source, label, group, unit, split, classes)
     if isinstance(data, Mapping):
+        data = from_medmnist(data, source) if is_medmnist(data) else data
         return _from_mapping(data, source, label, group, unit, classes)
     raise DataError(
         "this is not a data set",
@@ -132,7 +134,7 @@ def _from_frame(
         source=source,
         test=test,
         groups=groups,
-        units=None if unit is None else _units(frame[unit], f"{source}, column {unit}"),
+        units=None if unit is None else as_units(frame[unit], f"{source}, column {unit}"),
         frame=features,
         label=label,
         group=group,
@@ -158,7 +160,7 @@ def _from_mapping(
     x = as_features([np.asarray(part) for part in x_parts], source)
     y, names = number_labels(labels, classes, where=source)
     groups = None if group is None else texts(_joined(arrays, group, source))
-    units = None if unit is None else _units(_joined(arrays, unit, source), f"{source}, {unit}")
+    units = None if unit is None else as_units(_joined(arrays, unit, source), f"{source}, {unit}")
     for name, values in (("labels", y), ("groups", groups), ("units", units)):
         if values is not None and len(values) != len(x):
             raise DataError(
@@ -191,7 +193,8 @@ def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.
     return np.arange(records - test, records) if test else None
 
 
-def _units(values: Any, where: str) -> NDArray[Any]:
+def as_units(values: Any, where: str) -> NDArray[Any]:
+    """Whose record each is, as texts; none may be missing."""
     missing = np.flatnonzero(pd.isna(np.asarray(values)))
     if len(missing):
         raise DataError("it is not said whose record this is", found=f"an empty unit in row {missing[0]}", where=where)

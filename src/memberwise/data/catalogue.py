@@ -8,6 +8,7 @@ from pathlib import Path
 
 from memberwise.data.archives import read_adult, read_labelled_lines, read_texas
 from memberwise.data.files import Content
+from memberwise.data.medmnist import DIAGNOSES
 from memberwise.data.pixels import read_cifar10, read_cifar100, read_mnist
 
 DIGITS = tuple("0123456789")
@@ -44,6 +45,7 @@ class Source:
     Attributes:
         name, summary, records, classes, terms, home: for ``memberwise list data``; ``terms`` is citation and licence.
         file: its file as memberwise keeps it, .npz or .csv; "" where it comes with scikit-learn.
+        folder: its folder of images, in place of a file.
         originals: the published files, by path below the data folder; each tuple is one way to have them.
         read: turns the paths of one such tuple into arrays or a table.
         remotes: where the files of the first tuple are downloaded from. Empty: no published SHA-256 is known to
@@ -59,6 +61,7 @@ class Source:
     terms: str
     home: str
     file: str = ""
+    folder: str = ""
     originals: tuple[tuple[str, ...], ...] = ()
     read: Callable[[Sequence[Path]], Content] | None = None
     remotes: tuple[Remote, ...] = ()
@@ -69,11 +72,14 @@ class Source:
     @property
     def needs(self) -> str:
         """How one comes by it."""
+        if self.folder:
+            return f"the folder {self.folder} in $MEMBERWISE_DATA; get it from {self.home}"
         if not self.file:
             return "nothing: comes with scikit-learn"
         if self.remotes or self.name == "lfw62":
             return f"a download, or {self.file} in $MEMBERWISE_DATA"
-        return f"{' or '.join((self.file, self.originals[0][0]))} in $MEMBERWISE_DATA; get it from {self.home}"
+        files = " or ".join((self.file, *(way[0] for way in self.originals[:1])))
+        return f"{files} in $MEMBERWISE_DATA; get it from {self.home}"
 
 
 def _remotes(home: str, files: Sequence[str], hashes: Sequence[str]) -> tuple[Remote, ...]:
@@ -82,6 +88,19 @@ def _remotes(home: str, files: Sequence[str], hashes: Sequence[str]) -> tuple[Re
 
 def _idx(folder: str) -> tuple[tuple[str, ...], ...]:
     return (tuple(f"{folder}/{file}" for file in IDX), tuple(f"{folder}/{file.removesuffix('.gz')}" for file in IDX))
+
+
+def _dermamnist(size: int) -> Source:
+    return Source(
+        "dermamnist" if size == 28 else f"dermamnist-{size}",
+        f"HAM10000 at {size} x {size} colour, without its lesions' numbers",
+        "8,010 + 2,005",
+        7,
+        "Yang et al., Scientific Data 10:41, 2023; CC BY-NC 4.0",
+        "https://medmnist.com",
+        file="dermamnist.npz" if size == 28 else f"dermamnist_{size}.npz",
+        class_names=DIAGNOSES,
+    )
 
 
 _ALL = (
@@ -233,5 +252,15 @@ _ALL = (
         originals=(("dataset_texas.tgz",), ("texas/100/feats", "texas/100/labels")),
         read=read_texas,
     ),
+    Source(
+        "ham10000",
+        "photographs of 7,470 skin lesions (the units), 600 x 450 colour: name a size",
+        "10,015",
+        7,
+        "Tschandl, Rosendahl, Kittler, Scientific Data 5:180161, 2018; CC BY-NC 4.0",
+        "https://doi.org/10.7910/DVN/DBW86T",
+        folder="ham10000",
+    ),
+    *(_dermamnist(size) for size in (28, 64, 128, 224)),
 )
 SOURCES: dict[str, Source] = {source.name: source for source in _ALL}

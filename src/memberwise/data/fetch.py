@@ -56,8 +56,22 @@ def fetch(source: Source, progress: bool = True) -> Content:
 
 def at_hand(source: Source) -> bool:
     """The source's files are on this machine, or it comes with a library."""
+    if source.folder:
+        return any((folder / source.folder).is_dir() for folder in _folders())
     ways = [(source.file,), *source.originals]
     return not source.file or any(all((f / name).is_file() for name in way) for f in _folders() for way in ways)
+
+
+def find_folder(source: Source) -> Path:
+    """The folder of images of a named source that has one.
+
+    Raises:
+        DataError: it is not there; the message says where it belongs.
+    """
+    for folder in _folders():
+        if (folder / source.folder).is_dir():
+            return folder / source.folder
+    raise _not_here(source, "no such folder; images are not downloaded")
 
 
 def cache_folder() -> Path:
@@ -119,7 +133,7 @@ def _keep(content: Content, path: Path) -> Content:
 
 
 def _not_here(source: Source, found: str) -> DataError:
-    files = " or ".join([source.file, *(" and ".join(names) for names in source.originals)])
+    files = " or ".join([source.file or source.folder, *(" and ".join(names) for names in source.originals)])
     return DataError(
         f"the data of {source.name!r} are not on this machine and cannot be downloaded",
         expected=files,

@@ -13,8 +13,10 @@ from memberwise.data.build import from_object
 from memberwise.data.catalogue import SOURCES, Source
 from memberwise.data.checks import check_dataset
 from memberwise.data.dataset import Dataset
-from memberwise.data.fetch import fetch
+from memberwise.data.fetch import fetch, find_folder
 from memberwise.data.files import PICKLED, READERS, read_dataset
+from memberwise.data.folders import read_folder
+from memberwise.data.images import ImageOptions
 from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import DataError, MemberwiseError, StudyError
 
@@ -25,8 +27,9 @@ def load(
     """The records of a source, checked.
 
     Args:
-        source: a name out of ``SOURCES``, a .npz, .csv or .parquet file, ``module:function`` or ``file.py:function``;
-            from Python also ``(x, y)``, a dict of arrays, a DataFrame or a ``Dataset``.
+        source: a name out of ``SOURCES``, a .npz, .csv or .parquet file, a folder of images (``FOLDER?size=64``, see
+            ``ImageOptions.of``), ``module:function`` or ``file.py:function``; from Python also ``(x, y)``, a dict of
+            arrays, a DataFrame or a ``Dataset``.
         label: column (or array) of the classes; None: the source's own, ``label`` of a table, ``y`` of arrays.
         group: column (or array) by which leakage is reported.
         unit: column (or array) that says whose record it is; one unit's rows stay on one side.
@@ -39,18 +42,32 @@ def load(
     columns = {"label": label, "group": group, "unit": unit}
     if isinstance(source, Path):
         source = str(source)
-    if not isinstance(source, str):
-        dataset = from_object(source, source="python", **columns)
-    elif source in SOURCES:
-        dataset = _named(SOURCES[source], columns, progress)
-    elif is_entrypoint(source):
-        dataset = from_object(_called(source), source=source, **columns)
-    elif Path(source).suffix.lower() in (*READERS, *PICKLED) or Path(source).exists():
-        dataset = read_dataset(source, **columns)
+    if isinstance(source, str):
+        dataset = _by_name(source, columns, progress)
     else:
-        raise _unknown(source)
+        dataset = from_object(source, source="python", **columns)
     check_dataset(dataset)
     return dataset
+
+
+def _by_name(source: str, columns: dict[str, str | None], progress: bool) -> Dataset:
+    name, _, query = (source, "", "") if Path(source).exists() else source.partition("?")
+    known = SOURCES.get(name)
+    if known is not None and known.folder:
+        return read_folder(find_folder(known), ImageOptions.of(query, source), source, columns)
+    if known is None and Path(name).is_dir():
+        return read_folder(Path(name), ImageOptions.of(query, source), source, columns)
+    if query:
+        raise StudyError(
+            f"{name} is not a folder of images, which alone takes options", found=query, where="data.source"
+        )
+    if known is not None:
+        return _named(known, columns, progress)
+    if is_entrypoint(source):
+        return from_object(_called(source), source=source, **columns)
+    if Path(source).suffix.lower() in (*READERS, *PICKLED) or Path(source).exists():
+        return read_dataset(source, **columns)
+    raise _unknown(source)
 
 
 def _named(source: Source, columns: dict[str, str | None], progress: bool) -> Dataset:
@@ -93,7 +110,7 @@ def _unknown(source: str) -> StudyError:
     close = difflib.get_close_matches(source, SOURCES, n=3)
     return StudyError(
         f"there is no data source {source!r}",
-        expected=f"one of {', '.join(SOURCES)}; a file ({', '.join(READERS)}); or module:function",
+        expected=f"one of {', '.join(SOURCES)}; a file ({', '.join(READERS)}); a folder of images; or module:function",
         where="data.source",
         fix=f"did you mean {' or '.join(close)}?" if close else None,
     )
