@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from memberwise.report.result import Result
-from memberwise.reproduce.tables.kaplan import SHARE, searched
+from memberwise.reproduce.tables.kaplan_system import SHARE, searched
 
 
 def table(inside: np.ndarray, outside: np.ndarray) -> Result:

@@ -98,14 +98,16 @@ class Bench:
         ours: Ours | None,
         why: str = "",
         *,
+        beside: str | None = None,
         comparable: bool | None = None,
         tolerance: float | None = None,
     ) -> Row:
         """A line of the comparison; its published figure is found by table, setting and measure.
 
-        A tolerance counts at sizes and on data that can be compared alone.
+        ``beside``: the published measure that ours is one reading of, where it is called otherwise. A tolerance counts
+        at sizes and on data that can be compared alone.
         """
-        figure = self.published(setting, measure)
+        figure = self.published(setting, beside or measure)
         comparable = self.comparable if comparable is None else comparable and self.comparable
         return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None)
 

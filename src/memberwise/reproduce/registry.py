@@ -6,10 +6,11 @@ import difflib
 
 from memberwise.errors import StudyError
 from memberwise.reproduce.reproduction import Reproduction
-from memberwise.reproduce.tables import kaplan
+from memberwise.reproduce.tables import kaplan, kaplan_combined
 
+TABLES = (kaplan, kaplan_combined)
 REPRODUCTIONS: dict[str, Reproduction] = {
-    reproduction.name: reproduction for table in (kaplan,) for reproduction in table.REPRODUCTIONS
+    reproduction.name: reproduction for table in TABLES for reproduction in table.REPRODUCTIONS
 }
 
 
