@@ -21,10 +21,13 @@ CLASSES, CHUNK = 10, 100_000
 GUARDED = 4_000
 VARIANTS = {
     "logit-clipping": [{}, {"mode": "rescale"}],
-    "image-noise": [{}, {"draw": "pixel"}],
+    "image-noise": [{}, {"draw": "pixel"}, {"draw": "pixel", "keyed": False}],
+    "gaussian-noise": [{}, {"keyed": False}],
+    "dynanoise": [{}, {"keyed": False}],
+    "hamp": [{}, {"keyed": False}],
     "confidence-noise": [{}, {"keyed": False}, {"on": "probabilities", "keep_label": True}],
     "memguard": [{"epochs": 20}],
-    "ldl": [{"copies": 1}],
+    "ldl": [{"copies": 1}, {"copies": 1, "keyed": False}],
 }
 
 

@@ -72,6 +72,6 @@ class ImageNoise(Random):
 
 
 def chunks(records: int, numbers: int) -> list[slice]:
-    """Slices of records with so many random numbers each, so that few are in memory at once."""
-    step = max(1, 2_000_000 // max(1, numbers))
+    """Slices of records with so many random numbers each, so that those in memory at once stay in the cache."""
+    step = max(1, 64_000 // max(1, numbers))
     return [slice(first, first + step) for first in range(0, records, step)]
