@@ -75,19 +75,15 @@ def _baseline_notes(
     result: Result, near: tuple[int, int], runs: Mapping[tuple[int, int], Result], few: Mapping[int, Ours]
 ) -> list[str]:
     mixed, balanced = searched(result, SHARE), searched(result)
-    at_605 = [n for n, ours in few.items() if ours.value >= 0.605]
     strongest = max(searched(run, SHARE).value for run in runs.values())
     return [
         f"At the slides' test accuracy ({near[0]:,} records, 5 epochs) the adversary gets {100 * balanced.value:.1f}% "
         f"on as many members as non-members, and {100 * mixed.value:.1f}% on 56 members to 44 non-members, where "
         "calling every record a member gives 56.0%: the flat 56% of the slides is what guessing gets on such a mix.",
         f"The slides' 60.5% is not reached on thousands of records at any setting here (56:44, at most "
-        f"{100 * strongest:.1f}%). "
-        + (
-            f"Judged on {max(at_605)} records or fewer, the search over 151 thresholds alone gives that much."
-            if at_605
-            else "Nor does the search over 151 thresholds on few records give it."
-        ),
+        f"{100 * strongest:.1f}%). Judged on few records the search over 151 thresholds flatters: "
+        + ", ".join(f"{100 * ours.value:.1f}% on {n}" for n, ours in few.items())
+        + ".",
     ]
 
 
