@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from memberwise.training import plan as plan_module
 from memberwise.training.engines import ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
-from memberwise.training.plan import Plan, candidates, cores, make_plan
+from memberwise.training.plan import Plan, candidates, cores, make_plan, measured, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -92,6 +92,32 @@ def test_a_measured_plan_is_one_of_the_candidates_and_is_remembered(
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18) == other, "not measured again"
     file.write_text("{}")
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18) in options, "a broken file is measured again"
+
+
+def test_what_is_compiled_is_tried_beside_the_safest_plan() -> None:
+    job = jobs(1)[0]
+    one = Plan(1, "float32", 1, stacked=False)
+    fast = Plan(1, "bfloat16", 1, "channels_last", stacked=False)
+    pooling = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 3))
+    assert with_compiled([one, fast], Network(lambda: pooling, CPU), job) == [one, fast, replace(fast, compile=True)]
+    dense, norm = (Network(lambda part=part: nn.Sequential(part), CPU) for part in (nn.Linear(6, 3), nn.LayerNorm(6)))
+    stacks = [Plan(16, "float32", 1), Plan(16, "bfloat16", 1)]
+    compiled = [Plan(size, "bfloat16", 1, compile=True) for size in (4, 16)]
+    assert with_compiled(stacks, dense, job) == [stacks[0], *compiled]
+    assert with_compiled([Plan(3, "float32", 1)], dense, job)[1:] == [Plan(3, "float32", 1, compile=True)]
+    assert with_compiled(stacks, norm, job) == stacks
+
+
+def test_a_candidate_that_does_not_compile_is_tried_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(plan: Plan, *_: object) -> float:
+        if plan.compile:
+            raise TrainingError("the training step could not be compiled")
+        return 1.0 if plan.precision == "float32" else 0.5
+
+    monkeypatch.setattr(plan_module, "seconds_per_model_step", seconds)
+    options = [Plan(16, "float32", 1), Plan(4, "bfloat16", 1, compile=True)]
+    network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
+    assert measured(options, network, data, jobs(1)[0]) == Plan(4, "bfloat16", 1)
 
 
 def test_estimators_in_processes_equal_their_fits_here() -> None:

@@ -17,7 +17,41 @@ from memberwise.errors import TrainingError
 from memberwise.training.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
 from memberwise.training.job import Job
 from memberwise.training.network import Network, Tensors
+from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State
+
+# What the compiler raises, for want of a C++ compiler or for what it cannot express.
+_REFUSALS = (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit)
+
+
+class Compiled:
+    """A function of tensors behind the compiler; it is compiled at the first call.
+
+    Raises:
+        TrainingError: it cannot be compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self._first:
+            return self._compiled(*arguments)
+        self._first = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS:
+                torch.compiler.reset()  # what was compiled before for other recipes may have to make room
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS as error:
+                raise TrainingError(
+                    "the training step could not be compiled",
+                    found=str(error).strip().split("\n")[0],
+                    fix="install a C++ compiler (g++), or --set plan.compile=false",
+                ) from error
 
 
 class CompiledStepper:
@@ -33,7 +67,7 @@ class CompiledStepper:
         self._params = {name: value.contiguous() for name, value in params.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in params.items()}
         self._copies = {name: value.to(self.precision) for name, value in params.items()}
-        self._compiled: Callable[..., Tensor] = self._compile
+        self._compiled = Compiled(self._advance)
 
     @property
     def params(self) -> Tensors:
@@ -46,55 +80,48 @@ class CompiledStepper:
 
     @torch.no_grad()
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
-        recipe = self.job.recipe
-        usual = batch.mask is None and batch.x.shape[1] == recipe.batch_size
         masks = dropout_masks(self.layers, keys, batch.x.shape[1], self._copies)
         x = batch.x.flatten(2).to(self.precision)
         arguments = (x, batch.target, batch.mask, masks, torch.tensor(rate, device=x.device))
-        return self._compiled(*arguments) if usual else self._advance(*arguments)
-
-    def _compile(self, *arguments: Any) -> Tensor:
-        """Compile and take the first step; what was compiled before for other recipes may have to make room."""
-        compiled = torch.compile(self._advance, dynamic=False, fullgraph=True)
-        for last in (False, True):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
-                    losses = compiled(*arguments)
-                break
-            except (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit) as error:
-                if last:
-                    raise TrainingError(
-                        "the training step could not be compiled",
-                        found=str(error).strip().split("\n")[0],
-                        fix="install a C++ compiler (g++), or --set plan.compile=false",
-                    ) from error
-                torch.compiler.reset()
-        self._compiled = compiled
+        advance = self._compiled if is_usual(batch, self.job.recipe) else self._advance
+        losses: Tensor = advance(*arguments)
         return losses
 
     def _advance(self, x: Tensor, target: Tensor, mask: Tensor | None, masks: list[Tensor], rate: Tensor) -> Tensor:
-        recipe = self.job.recipe
         gradient, losses = dense_gradient(
             self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
         )
+        descend(self._params, self._momentum, gradient, self.job.recipe, rate)
         for name, value in self._params.items():
-            change = gradient[name].float()
-            if recipe.weight_decay:
-                change = change + recipe.weight_decay * value
-            if recipe.momentum:
-                momentum = self._momentum[name]
-                momentum.mul_(recipe.momentum).add_(change)
-                change = change + recipe.momentum * momentum if recipe.nesterov else momentum
-            value.sub_(rate * change)
             self._copies[name].copy_(value)
         return losses
 
 
+def descend(params: Tensors, momenta: Tensors, gradient: Tensors, recipe: Recipe, rate: Tensor) -> None:
+    """A step of SGD in place, as torch's optimiser takes it."""
+    for name, value in params.items():
+        change = gradient[name].float()
+        if recipe.weight_decay:
+            change = change + recipe.weight_decay * value
+        if recipe.momentum:
+            momentum = momenta[name]
+            momentum.mul_(recipe.momentum).add_(change)
+            change = change + recipe.momentum * momentum if recipe.nesterov else momentum
+        value.sub_(rate * change)
+
+
+def is_usual(batch: Batch, recipe: Recipe) -> bool:
+    """The batch has the size for which the step is compiled."""
+    return batch.mask is None and batch.x.shape[1] == recipe.batch_size
+
+
 def takes_compiled(job: Job, network: Network) -> bool:
     """There is a compiled step for this job: plain training of a dense network by SGD without clipping."""
-    plain = job.recipe.optimizer == "sgd" and job.recipe.clip_norm is None
-    return plain and takes_dense(network, job.step)
+    return is_plain_sgd(job.recipe) and takes_dense(network, job.step)
+
+
+def is_plain_sgd(recipe: Recipe) -> bool:
+    return recipe.optimizer == "sgd" and recipe.clip_norm is None
 
 
 def can_compile(device: Any) -> bool:

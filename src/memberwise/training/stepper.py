@@ -12,6 +12,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from memberwise.training.compiled import CompiledStepper, takes_compiled
+from memberwise.training.compiled_one import CompiledOneStepper, takes_compiled_one
 from memberwise.training.dense import DenseUpdate, takes_dense
 from memberwise.training.job import Job
 from memberwise.training.network import Network, Tensors
@@ -74,8 +75,9 @@ class EagerStepper:
 def make_stepper(jobs: Sequence[Job], network: Network, stacked: bool, compiled: bool = False) -> Stepper:
     """What trains these jobs; ``compiled`` counts where a compiled step exists for them."""
     if compiled and stacked and takes_compiled(jobs[0], network):
-        params, state = start(jobs, network)
-        return CompiledStepper(jobs[0], network, params, state)
+        return CompiledStepper(jobs[0], network, *start(jobs, network))
+    if compiled and not stacked and takes_compiled_one(jobs[0], network):
+        return CompiledOneStepper(jobs[0], network, *start(jobs, network))
     return EagerStepper(jobs, network, stacked)
 
 

@@ -1,0 +1,72 @@
+"""The step of one convolutional network with SGD, compiled: convolutions stay torch's, all around them is fused."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from memberwise.training.compiled import Compiled, descend, is_plain_sgd, is_usual
+from memberwise.training.job import Job
+from memberwise.training.network import Network, Tensors
+from memberwise.training.pooling import is_sliceable, with_sliced_pools
+from memberwise.training.step import Batch, State, Step, plain_update
+
+
+class CompiledOneStepper:
+    """Plain SGD (momentum, Nesterov, weight decay) on a single model; see ``stepper.Stepper``.
+
+    The usual batch goes through compiled code, in which max-pooling is written as slices; batches of another size (the
+    last of an epoch) through ordinary autograd.
+    """
+
+    def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
+        self.job, self.network, self.state = job, network, state
+        self.sliced = copy.copy(network)
+        self.sliced.module = with_sliced_pools(network.module)
+        self._params = {name: value[0] for name, value in params.items()}
+        self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}
+        self._compiled = Compiled(self._advance)
+
+    @property
+    def params(self) -> Tensors:
+        return {name: value.unsqueeze(0) for name, value in self._params.items()}
+
+    def set_params(self, params: Tensors) -> None:
+        for name, value in self._params.items():
+            value.copy_(params[name][0])
+
+    def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        one = Batch(*(None if part is None else part[0] for part in batch))  # type: ignore[arg-type]
+        at, buffers = torch.tensor(rate, device=batch.x.device), self.state.buffers
+        buffers = {name: value[0] for name, value in buffers.items()}
+        if is_usual(batch, self.job.recipe):
+            loss, buffers = self._compiled(one, keys[0], buffers, at)
+        else:
+            gradient, loss, after = plain_update(
+                self.job.step, self.network, self._params, State(buffers, {}), one, keys[0]
+            )
+            descend(self._params, self._momentum, gradient, self.job.recipe, at)
+            buffers = after.buffers
+        self.state = State({name: value.unsqueeze(0) for name, value in buffers.items()}, {})
+        losses: Tensor = loss[None]
+        return losses
+
+    def _advance(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> tuple[Tensor, Tensors]:
+        gradient, loss, after = self.job.step.update(self.sliced, self._params, State(buffers, {}), batch, key)
+        descend(self._params, self._momentum, gradient, self.job.recipe, rate)
+        return loss, after.buffers
+
+
+def takes_compiled_one(job: Job, network: Network) -> bool:
+    """There is a compiled step for this single model: plain training by SGD of a network that convolves, on a CPU."""
+    plain = type(job.step) is Step and is_plain_sgd(job.recipe)
+    return plain and network.convolves and network.device.type == "cpu"
+
+
+def gains_compiled(job: Job, network: Network) -> bool:
+    """The compiled step can be faster: there is pooling, and no batch normalisation, at which torch is as fast."""
+    parts = list(network.module.modules())
+    normalises = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in parts)
+    return takes_compiled_one(job, network) and any(map(is_sliceable, parts)) and not normalises
