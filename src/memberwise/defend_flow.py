@@ -24,6 +24,7 @@ from memberwise.report.files import json_values, to_json, write_text
 from memberwise.seeds import Seeds
 from memberwise.signals.gather import Progress
 from memberwise.study import Study, make_study, read_study
+from memberwise.training.folder import short_name
 
 # Called before each point: its number, how many there are (0 and 0 for the confirmation), its name.
 Announce = Callable[[int, int, str], None]
@@ -58,7 +59,7 @@ def run_defend(
     _check(study)
     constraint, points = Constraint.of(study.defend), choose_points(study)
     study = _asking_for(study, constraint)
-    folder = Path(study.run.out or f"runs/defend-{Path(study.data.source).stem}-{study.training_key()[:8]}")
+    folder = Path(study.run.out or f"runs/defend-{short_name(study.data.source)}-{study.training_key()[:8]}")
     _check_folder(folder, study)
     announce = announce or (lambda place, total, name: None)
     rows, failed = [], []

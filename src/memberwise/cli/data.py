@@ -12,6 +12,7 @@ app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name, file or module:function.", show_default=False)]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the class.", show_default=False)]
+Unit = Annotated[str | None, typer.Option("--unit", help="Column of whose record it is.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks.")]
 
 
@@ -26,14 +27,14 @@ def get(name: Name, debug: Debug = False) -> None:
 
 
 @app.command()
-def check(name: Name, label: Label = None, debug: Debug = False) -> None:
+def check(name: Name, label: Label = None, unit: Unit = None, debug: Debug = False) -> None:
     """Say what a data set holds and whether it can be audited."""
     with guarded(debug):
         import numpy as np
 
         from memberwise.data import check_dataset, encode, load
 
-        dataset = load(name, label=label)
+        dataset = load(name, label=label, unit=unit)
         dataset = encode(dataset, np.arange(dataset.records))
         check_dataset(dataset)
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))
@@ -42,4 +43,6 @@ def check(name: Name, label: Label = None, debug: Debug = False) -> None:
         typer.echo(f"records   {dataset.records - test:,} and {test:,} of the source's own test part")
         typer.echo(f"features  {dataset.kind}, {dataset.x.dtype} of shape {dataset.shape} a record")
         typer.echo(f"classes   {len(dataset.classes)}, {counts.min():,} to {counts.max():,} records each")
+        if dataset.units is not None:
+            typer.echo(f"units     {len(np.unique(dataset.units)):,}: one record of each is evaluated")
         typer.echo("no NaN, no infinity, no class with a single record: it can be audited")

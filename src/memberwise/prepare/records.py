@@ -40,7 +40,7 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
         notes.append(
             (
                 "one-record-of-each-unit",
-                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {where.unit}: "
+                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {where.unit or 'unit'}: "
                 "records of one unit are not independent, and intervals over all of them would be too narrow",
             )
         )

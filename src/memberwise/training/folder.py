@@ -18,9 +18,13 @@ from memberwise.training.network import Tensors
 
 def default_folder(study: Study) -> Path:
     """``runs/NAME-KEY``: a folder of its own for every study."""
-    source = study.outputs.file or study.data.source
-    name = Path(source).stem if ":" not in source else source.rpartition(":")[2]
-    return Path("runs") / f"{name}-{study.training_key()[:8]}"
+    return Path("runs") / f"{short_name(study.outputs.file or study.data.source)}-{study.training_key()[:8]}"
+
+
+def short_name(source: str) -> str:
+    """What a source is called in a folder's name: without its path, ending and options."""
+    bare = source.partition("?")[0]
+    return Path(bare).stem if ":" not in bare else bare.rpartition(":")[2]
 
 
 class RunFolder:
