@@ -36,11 +36,11 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
     check_dataset(dataset)
     notes = [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
     if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
-        whose = len(np.unique(roles.units[roles.audited]))
+        whose, unit = len(np.unique(roles.units[roles.audited])), where.unit or "unit"
         notes.append(
             (
                 "one-record-of-each-unit",
-                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {where.unit or 'unit'}: "
+                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {unit}: "
                 "records of one unit are not independent, and intervals over all of them would be too narrow",
             )
         )
