@@ -22,6 +22,7 @@ def draw(plot: Plot) -> str:
                 _line(axes, plot, series, place)
         if plot.log_x:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(lambda x, place: f"{x:,g}")
         axes.set_xlabel(plot.x_label)
         axes.set_ylabel(plot.y_label)
         axes.grid(True)
