@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 from results import Section
-from workload import synchronise
+from torch.utils.flop_counter import FlopCounterMode
+from workload import arrays_of, synchronise
+
+from memberwise.prepare import Prepared
 
 FAVOURABLE = ((1024, 1024, 1024), (2048, 2048, 2048), (3072, 3072, 3072), (4096, 1024, 4096))
 WIDTHS = ((784, 200), (200, 200), (200, 10))
@@ -82,3 +85,15 @@ def limits(device: torch.device, quick: bool) -> Section:
 
 def _size(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
+
+
+def usual_operations(ours: Prepared) -> float:
+    """Floating-point operations of a training step on one record as they are usually counted: three forward passes.
+
+    That is 6 a weight in a dense layer, and counts a gradient by the records too, which nobody takes.
+    """
+    module = ours.model.make()
+    x, _ = arrays_of(ours, ours.shadow_job(0).rows[:16])
+    with FlopCounterMode(display=False) as counter:
+        module(torch.from_numpy(x))
+    return 3.0 * counter.get_total_flops() / len(x)
