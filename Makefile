@@ -42,6 +42,7 @@ bench-others: $(INSTALLED)
 # Our attacks and statistics beside other people's, on the same arrays; docs/agreement.md explains the figures.
 agreement: $(INSTALLED)
 	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python benchmarks/agreement_labels.py
 
 clean:
 	rm -rf $(VENV) benchmarks/.venv-others runs

@@ -106,10 +106,11 @@ def run_defend(
 
 
 def expected_points(study: Study) -> tuple[list[str], float]:
-    """Labels of the points, and seconds for all of them if each costs as much as plain training."""
+    """Labels of the points, and seconds for all of them if an epoch of each costs as much as one of plain training."""
     _check(study)
-    labels = [point.label for point in choose_points(study)]
-    return labels, estimate_cost(study).seconds * (len(labels) + 2)
+    points, epochs = choose_points(study), study.training.epochs
+    runs = sum(point.training.get("epochs", epochs) / epochs for point in points)
+    return [point.label for point in points], estimate_cost(study).seconds * (runs + 2)
 
 
 def _check(study: Study) -> None:
