@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_a_measured_plan_is_one_of_the_candidates_and_is_remembered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(plan_module, "SECONDS", 0.02)
+    monkeypatch.setattr(plan_module, "SHORT", 0.005)
     monkeypatch.setattr(plan_module, "multiplies_bfloat16", lambda device: True)
     plan = plan_of(nn.Linear(6, 3), (6,), work=1e18)
     options = candidates(Network(lambda: nn.Linear(6, 3), CPU), plan.threads, stackable=True)
@@ -109,15 +110,24 @@ def test_what_is_compiled_is_tried_beside_the_safest_plan() -> None:
 
 
 def test_a_candidate_that_does_not_compile_is_tried_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(plan: Plan, *_: object) -> float:
+    def timer(plan: Plan, *_: object) -> Callable[[], float]:
         if plan.compile:
             raise TrainingError("the training step could not be compiled")
-        return 1.0 if plan.precision == "float32" else 0.5
+        return lambda: 1.0 if plan.precision == "float32" else 0.5
 
-    monkeypatch.setattr(plan_module, "seconds_per_model_step", seconds)
+    monkeypatch.setattr(plan_module, "step_timer", timer)
     options = [Plan(16, "float32", 1), Plan(4, "bfloat16", 1, compile=True)]
     network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
     assert measured(options, network, data, jobs(1)[0]) == Plan(4, "bfloat16", 1)
+
+
+def test_a_candidate_counts_with_its_fastest_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something else on the machine slows each candidate in another turn; the middle one is the fastest."""
+    found = {1: [1.0, 9.0, 9.0], 2: [9.0, 9.0, 0.5], 4: [9.0, 0.7, 9.0]}
+    turns: dict[int, Iterator[float]] = {stack: iter(times * 3) for stack, times in found.items()}
+    monkeypatch.setattr(plan_module, "step_timer", lambda plan, *_: lambda: next(turns[plan.stack]))
+    network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
+    assert measured([Plan(stack) for stack in found], network, data, jobs(1)[0]) == Plan(2)
 
 
 def test_estimators_in_processes_equal_their_fits_here() -> None:
