@@ -6,9 +6,9 @@ import difflib
 
 from memberwise.errors import StudyError
 from memberwise.reproduce.reproduction import Reproduction
-from memberwise.reproduce.tables import kaplan, kaplan_combined
+from memberwise.reproduce.tables import kaplan, kaplan_combined, lira, memguard, mia_library
 
-TABLES = (kaplan, kaplan_combined)
+TABLES = (kaplan, kaplan_combined, mia_library, lira, memguard)
 REPRODUCTIONS: dict[str, Reproduction] = {
     reproduction.name: reproduction for table in TABLES for reproduction in table.REPRODUCTIONS
 }
