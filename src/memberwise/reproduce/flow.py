@@ -59,7 +59,7 @@ def run_reproduction(
         commit=_commit(),
         machine=_machine(device),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        findings=Findings((*found.rows, *_unanswered(reproduction.name, found)), found.plots, found.notes),
+        findings=Findings((*found.rows, *_unanswered(bench, found)), found.plots, found.notes),
     )
     folder.mkdir(parents=True, exist_ok=True)
     for plot in found.plots:
@@ -68,11 +68,12 @@ def run_reproduction(
     return claim, folder
 
 
-def _unanswered(name: str, found: Findings) -> list[Row]:
+def _unanswered(bench: Bench, found: Findings) -> list[Row]:
     """Published figures without a row of ours."""
-    answered = {(row.setting, row.measure) for row in found.rows}
-    left = [figure for figure in published(name) if (figure.setting, figure.measure) not in answered]
-    return [Row(figure.setting, figure.measure, figure, why="not part of this size") for figure in left]
+    reproduction, answered = bench.reproduction, {(row.setting, row.measure) for row in found.rows}
+    left = [f for f in published(reproduction.name) if (f.setting, f.measure) not in answered]
+    why = "its data are not here" if _substitute(reproduction, bench.data) else "not part of this size"
+    return [Row(figure.setting, figure.measure, figure, why=why) for figure in left]
 
 
 def _substitute(reproduction: Reproduction, data: tuple[str, ...]) -> str:

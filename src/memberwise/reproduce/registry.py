@@ -6,9 +6,18 @@ import difflib
 
 from memberwise.errors import StudyError
 from memberwise.reproduce.reproduction import Reproduction
-from memberwise.reproduce.tables import kaplan, kaplan_combined, lira, memguard, mia_library
+from memberwise.reproduce.tables import (
+    kaplan,
+    kaplan_combined,
+    lira,
+    memguard,
+    mia_library,
+    nasr,
+    overview,
+    weighted_smoothing,
+)
 
-TABLES = (kaplan, kaplan_combined, mia_library, lira, memguard)
+TABLES = (kaplan, kaplan_combined, mia_library, overview, nasr, weighted_smoothing, lira, memguard)
 REPRODUCTIONS: dict[str, Reproduction] = {
     reproduction.name: reproduction for table in TABLES for reproduction in table.REPRODUCTIONS
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from memberwise.reproduce.claim import Claim, Ours, Row
 
-# Measures that are no shares, which are printed as they are.
-PLAIN = ("epsilon", "ratio", "entropy", "bits", "logit")
+# How measures begin that are no shares; they are printed as they are.
+PLAIN = ("epsilon",)
 
 
 def cell(value: float, measure: str) -> str:
     """A figure: shares in per cent."""
-    return f"{value:.3g}" if any(word in measure for word in PLAIN) else f"{100 * value:.1f}%"
+    return f"{value:.3g}" if measure.startswith(PLAIN) else f"{100 * value:.1f}%"
 
 
 def ours_cell(row: Row) -> str:

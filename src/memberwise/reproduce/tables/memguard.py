@@ -58,7 +58,7 @@ def _study(bench: Bench) -> dict[str, Any]:
         "data.nonmembers": n,
         "data.reference": n,
         "model.hidden": bench.pick([64], [256, 128], [1024, 512, 256, 128]),
-        "training.epochs": bench.pick(10, 60, 200),
+        "training.epochs": bench.pick(10, 100, 200),
         "training.learning_rate": 0.01,
         "training.schedule": "constant",
         "shadow.count": bench.pick(2, 4, 8),
