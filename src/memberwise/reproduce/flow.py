@@ -54,7 +54,7 @@ def run_reproduction(
         data=data,
         substitute=_substitute(reproduction, data),
         seed=seed,
-        seconds=round(time.perf_counter() - begun, 1),
+        seconds=round(time.perf_counter() - begun + sum(bench.earlier), 1),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         commit=_commit(),
         machine=_machine(device),
