@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from memberwise.cli.main import app
+from memberwise.cli.main import app, wait_asleep
 from memberwise.cli.progress import progress_line
 from memberwise.duration import duration
 
@@ -165,3 +166,21 @@ def test_progress_in_words() -> None:
     assert progress_line(12, 64, 12, 6) == "12 of 64, 2.0 models/s, 26 s left"
     assert progress_line(0, 64, 0, 1) == "0 of 64"
     assert [duration(s) for s in (45, 200, 7500)] == ["45 s", "3 min 20 s", "2 h 5 min"]
+
+
+@pytest.mark.parametrize(("load", "policy"), [(0.2, None), (1e6, "PASSIVE")])
+def test_threads_wait_asleep_on_a_busy_machine(
+    monkeypatch: pytest.MonkeyPatch, load: float, policy: str | None
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # put back what is set below
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    wait_asleep()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
+
+
+def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setattr(os, "getloadavg", lambda: (1e6, 0.0, 0.0))
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
