@@ -17,7 +17,7 @@ from memberwise.training.answering import Answer, Answering, Records, Served, al
 from memberwise.training.engines import Arrays
 from memberwise.training.job import Job
 
-# Values of answers held at once while asking.
+# Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
 
 
@@ -140,7 +140,7 @@ def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries:
     """``Answers`` of the models about rows, in chunks of records so that memory stays bounded."""
     views = query_views(queries)
     per_record = len(models) * len(views) * asked.classes
-    step = max(1, CHUNK_VALUES // per_record)
+    step = max(1, CHUNK_VALUES // max(per_record, asked.x[0].size))
     parts = []
     for first in range(0, len(rows), step):
         chunk = rows[first : first + step]
