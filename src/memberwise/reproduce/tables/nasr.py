@@ -33,7 +33,7 @@ def table_4(bench: Bench) -> Findings:
 
 def _pair(bench: Bench, label: str, study: dict[str, Any], notes: list[str]) -> list[Row]:
     rows, found = [], {}
-    for name, defence in (("undefended", None), ("adversarial regularisation", {"name": "advreg", "weight": 3.0})):
+    for name, defence in (("undefended", None), ("adversarial regularisation", {"name": "advreg"})):
         own = {"training.defence": defence} if defence else {}
         run = bench.audit(f"{label} {name}", study | own)
         setting = f"{label}, {name}"
@@ -79,7 +79,7 @@ def table_7(bench: Bench) -> Findings:
     sizes = bench.pick((150, 300), LARGE if own_data else SMALL, LARGE if own_data else SMALL)
     rows, accuracy, attack = [], [], []
     for size in sizes:
-        defence = {"training.defence": {"name": "advreg", "weight": 3.0}, "data.reference": size}
+        defence = {"training.defence": {"name": "advreg"}, "data.reference": size}
         run = bench.audit(f"reference {size}", _study(bench, bench.source) | defence)
         setting = f"{size:,} reference records"
         rows += bench.rows(setting, run, ["test accuracy"])
