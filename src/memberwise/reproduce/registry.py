@@ -14,10 +14,27 @@ from memberwise.reproduce.tables import (
     mia_library,
     nasr,
     overview,
+    shokri_dp,
+    shokri_mitigations,
+    shokri_shadow_data,
+    shokri_training,
     weighted_smoothing,
 )
 
-TABLES = (kaplan, kaplan_combined, mia_library, overview, nasr, weighted_smoothing, lira, memguard)
+TABLES = (
+    kaplan,
+    kaplan_combined,
+    shokri_training,
+    shokri_mitigations,
+    shokri_shadow_data,
+    shokri_dp,
+    mia_library,
+    overview,
+    nasr,
+    weighted_smoothing,
+    lira,
+    memguard,
+)
 REPRODUCTIONS: dict[str, Reproduction] = {
     reproduction.name: reproduction for table in TABLES for reproduction in table.REPRODUCTIONS
 }
