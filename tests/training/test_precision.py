@@ -103,3 +103,10 @@ def test_channels_last_changes_nothing_and_bfloat16_little() -> None:
     np.testing.assert_allclose(half.losses, plain.losses, rtol=0.02)
     stacked = train_stack([job, job], network.computing(torch.bfloat16, torch.contiguous_format), data)
     np.testing.assert_allclose(stacked.losses[0], plain.losses[0], rtol=0.02)
+
+
+def test_records_kept_in_bfloat16_are_the_float_ones_rounded() -> None:
+    data = DataTensors.of(np.arange(256, dtype=np.uint8).reshape(64, 4), np.zeros(64, np.int64), 1, CPU)
+    rows = torch.arange(64).view(4, 16)
+    assert torch.equal(data.in_bfloat16.records(rows), data.records(rows).to(torch.bfloat16))
+    assert torch.equal(DATA.in_bfloat16.records(rows), DATA.records(rows).to(torch.bfloat16))

@@ -32,8 +32,8 @@ class DataTensors:
     @cached_property
     def in_bfloat16(self) -> DataTensors:
         """The same records kept scaled and in bfloat16, for steps that multiply in it anyway."""
-        x = self.x.float().div_(255.0) if self.x.dtype is torch.uint8 else self.x
-        return DataTensors(x.to(torch.bfloat16), self.y, self.classes)
+        x = self.x.to(torch.bfloat16)  # exact for uint8, so that no float32 copy is needed on the way
+        return DataTensors(x.div_(255.0) if self.x.dtype is torch.uint8 else x, self.y, self.classes)
 
     def records(self, rows: Tensor) -> Tensor:
         """float32 records of the rows; ``rows`` of any shape, which comes first in the result's."""
