@@ -124,7 +124,7 @@ def _list(json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("name", "from", "data", "smoke", "quick", "full", "what is compared"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "smoke", "quick"))
     for row in rows:
         data = ", ".join(" else ".join(options) for options in row["data"])
         here = "" if row["here"] else " (not here)"
