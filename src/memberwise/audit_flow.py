@@ -46,7 +46,7 @@ INTERRUPTED = "interrupted"
 SAVED_ANSWERS = "saved answers"
 
 # What a time budget keeps back for attacks, statistics and the report.
-ATTACK_SECONDS = 4.0
+ATTACK_SECONDS = 6.0
 ATTACK_SECONDS_A_RECORD = 0.0008
 
 
