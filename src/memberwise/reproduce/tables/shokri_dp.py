@@ -24,12 +24,12 @@ def privacy(bench: Bench) -> Findings:
             own = {"training.defence": {"name": "dp-sgd", "epsilon": float(epsilon)}}
             run = bench.audit(f"{source} epsilon {epsilon}", _study(bench, source) | own)
             setting = f"{NAMES[source]}, epsilon {epsilon}"
-            rows += bench.rows(setting, run, MEASURES, why=UNSTATED, tolerance=0.05)
+            rows += bench.rows(setting, run, MEASURES, why=UNSTATED)
             rows.append(bench.row(setting, "AUC, loss attack", figure(run, "AUC", "loss")))
             tests[epsilon] = figure(run, "test accuracy")
         plain = {"training.momentum": 0.9, "training.learning_rate": 0.05}
         run = bench.audit(f"{source} without", _study(bench, source) | plain)
-        rows += bench.rows(f"{NAMES[source]}, without", run, MEASURES, why=UNSTATED, tolerance=0.05)
+        rows += bench.rows(f"{NAMES[source]}, without", run, MEASURES, why=UNSTATED)
         rows.append(bench.row(f"{NAMES[source]}, without", "AUC, loss attack", figure(run, "AUC", "loss")))
         plots.append(_plot(bench, source, tests))
     aucs = {
