@@ -6,15 +6,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.special import expit
 
-from memberwise.reproduce.bench import Bench, figure
-from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
+from memberwise.reproduce.claim import Findings, Ours, Row
 from memberwise.reproduce.reproduction import Reproduction
+from memberwise.reproduce.tables.overview_records import (
+    EXAMPLE,
+    densities,
+    mean_confidences,
+    shadow_scores,
+    single_records,
+)
 
 ORIGIN = "the overview's slides"
-BINS = 14
-MADE_UP = "the overview's figures are an example, not a measurement; ours are of the most exposed record"
+GAIN = EXAMPLE[0] - EXAMPLE[1]
+TITLES = {
+    "example": "The record nearest to the overview's example",
+    "separated": "The most separated record",
+    "typical": "A typical record",
+}
+MADE_UP = "the overview's figures are an example, not a measurement; ours are of the record that comes nearest to it"
 
 
 def lira(bench: Bench) -> Findings:
@@ -37,23 +50,25 @@ def lira(bench: Bench) -> Findings:
         for measure in ("AUC", "TPR at 1%", "attack accuracy"):
             rows.append(bench.row(attack, measure, figure(result, measure, attack)))
     rows += bench.rows("target", result, ["train accuracy", "test accuracy"])
-    phi, trained_on = result.curves["worst.phi"], result.curves["worst.trained_on"]
-    inside, outside = _sides(phi, trained_on, 0)
-    for measure, side in (("confidence with it", inside), ("confidence without it", outside)):
-        rows.append(bench.row("one record", measure, _mean(expit(side), bench.seed), MADE_UP, comparable=False))
-    last = phi.shape[1] - 1
-    plots = (
-        _densities("exposed", "The most exposed record", *_sides(phi, trained_on, 0)),
-        _densities("less-exposed", f"Number {last + 1} of the most exposed records", *_sides(phi, trained_on, last)),
-    )
+    phi, trained_on = shadow_scores(result)
+    plots = []
+    for name, (setting, record) in single_records(phi, trained_on).items():
+        sides = phi[trained_on[:, record] == 1, record], phi[trained_on[:, record] == 0, record]
+        for measure, side in zip(("confidence with it", "confidence without it"), sides, strict=True):
+            why = MADE_UP if name == "example" else ""
+            rows.append(bench.row(setting, measure, _mean(expit(side), bench.seed), why, comparable=False))
+        plots.append(densities(name, TITLES[name], *sides))
     loss, ratio = result.auc("loss").value, result.auc("lira-online-fixed").value
+    with_it, without_it = mean_confidences(phi, trained_on)
+    gain = with_it - without_it
     notes = (
         f"On one target and the same records LiRA has an AUC of {ratio:.3f}, the loss attack {loss:.3f}: what a record "
         "itself is like without being trained on is what a single threshold cannot know.",
-        f"The most exposed record has a confidence of {float(expit(inside).mean()):.2f} in the mean of models that saw "
-        f"it and {float(expit(outside).mean()):.2f} in the mean of those that did not.",
+        f"In the overview's example a record gains {100 * GAIN:.0f} points of confidence by being trained on. Here "
+        f"{100 * (gain >= GAIN).mean():.1f}% of {len(gain):,} records gain as much; the median record gains "
+        f"{100 * float(np.median(gain)):.1f} points.",
     )
-    return Findings(tuple(rows), plots, notes)
+    return Findings(tuple(rows), tuple(plots), notes)
 
 
 def mitigations(bench: Bench) -> Findings:
@@ -108,34 +123,17 @@ def _study(bench: Bench, source: str, own: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sides(
-    phi: NDArray[np.float64], trained_on: NDArray[np.int8], record: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A record's scaled logits in the models that saw it and in those that did not."""
-    own, seen = np.asarray(phi[:, record], np.float64).ravel(), np.asarray(trained_on[:, record]).ravel()
-    return own[seen == 1], own[seen == 0]
-
-
 def _mean(values: NDArray[np.float64], seed: int) -> Ours:
-    """Mean over models with a normal interval."""
-    spread = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    """Mean over models with Student's interval."""
     mean = float(values.mean())
-    return Ours(mean, max(0.0, mean - spread), min(1.0, mean + spread), len(values), "normal, over models", (seed,))
-
-
-def _densities(name: str, title: str, inside: NDArray[np.float64], outside: NDArray[np.float64]) -> Plot:
-    both = np.concatenate([inside, outside])
-    edges = np.linspace(both.min(), both.max(), BINS + 1)
-    series = [
-        Series(label, tuple(edges.tolist()), tuple(np.histogram(side, edges, density=True)[0].tolist()))
-        for label, side in (("models that saw it", inside), ("models that did not", outside))
-    ]
-    return Plot(name, title, "scaled logit of the true class", "density over models", tuple(series), kind="steps")
+    spread = float(stats.t.isf((1 - CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))
+    low, high = max(0.0, mean - spread), min(1.0, mean + spread)
+    return Ours(mean, low, high, len(values), "Student's t over models", (seed,))
 
 
 REPRODUCTIONS = (
     Reproduction(
-        "overview-lira", ORIGIN, "loss attack and LiRA; one record's IN and OUT", (("mnist",),), (0.4, 2, 30), lira
+        "overview-lira", ORIGIN, "loss attack and LiRA; one record's IN and OUT", (("mnist",),), (0.4, 1, 30), lira
     ),
     Reproduction(
         "overview-mitigations",

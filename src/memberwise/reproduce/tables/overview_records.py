@@ -1,0 +1,84 @@
+"""Single records of an audit: their scores in the shadow models that saw them and in those that did not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from memberwise.errors import RunFolderError
+from memberwise.prepare import Given, prepare
+from memberwise.report.result import Result
+from memberwise.reproduce.bench import records_of
+from memberwise.reproduce.claim import Plot, Series
+from memberwise.study import make_study
+from memberwise.training.blocks import BlockStore, block_name
+
+# The overview's cat photo: confidence in models that were trained on it, and in others.
+EXAMPLE = (0.95, 0.70)
+BINS = 14
+
+
+def shadow_scores(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """``(m, n)`` scaled logits of the audited records in the shadow models, and which of the models saw them.
+
+    The scores are read from the blocks of the run folder; who saw what follows from the study.
+
+    Raises:
+        RunFolderError: the blocks are not there, or harmed.
+    """
+    if result.folder is None:
+        raise RunFolderError("this audit has no run folder, so no blocks to read")
+    study = make_study(result.data["study"], "the audit's study")
+    prepared = prepare(study, Given(dataset=records_of(study.data.source)))
+    store = BlockStore(result.folder / "signals")
+    parts = []
+    for name in sorted(set(store.manifest) - {block_name(0)}):  # the first holds the target
+        arrays, problem = store.load(name, store.manifest[name]["key"])
+        if arrays is None:
+            raise RunFolderError(f"{name} cannot be read", found=problem, where=str(result.folder))
+        parts.append(arrays["audited.log_p"][..., 0].astype(np.float64) - arrays["audited.log_1mp"][..., 0])
+    phi, audited = np.concatenate(parts), prepared.roles.audited
+    return phi, np.array([np.isin(audited, prepared.shadow_job(k).rows) for k in range(len(phi))])
+
+
+def mean_confidences(
+    phi: NDArray[np.float64], trained_on: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(n,)`` mean confidence in the true class over the models that saw a record, and over those that did not."""
+    confidence = expit(phi)
+    return _mean(confidence, trained_on), _mean(confidence, ~trained_on)
+
+
+def separation(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``(n,)`` distance of the mean scaled logits with and without a record, in units of their pooled deviation."""
+    inside, outside = _mean(phi, trained_on), _mean(phi, ~trained_on)
+    variance = _mean((phi - inside) ** 2, trained_on) + _mean((phi - outside) ** 2, ~trained_on)
+    return (inside - outside) / np.sqrt(variance / 2 + 1e-12)
+
+
+def single_records(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> dict[str, tuple[str, int]]:
+    """Name, setting and position of three records: the nearest to the overview's example by its two confidences, the
+    most separated one, and the one in the middle."""
+    pairs, apart = np.stack(mean_confidences(phi, trained_on)), separation(phi, trained_on)
+    away = np.hypot(*(pairs - np.array(EXAMPLE)[:, None]))
+    return {
+        "example": ("one record", int(away.argmin())),
+        "separated": ("most separated record", int(apart.argmax())),
+        "typical": ("typical record", int(np.argsort(apart)[len(apart) // 2])),
+    }
+
+
+def _mean(values: NDArray[np.float64], use: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray((values * use).sum(0) / use.sum(0))
+
+
+def densities(name: str, title: str, inside: NDArray[np.float64], outside: NDArray[np.float64]) -> Plot:
+    """Histograms of a record's scaled logits in the models that saw it and in those that did not."""
+    both = np.concatenate([inside, outside])
+    edges = np.linspace(both.min(), both.max(), BINS + 1)
+    series = [
+        Series(label, tuple(edges.tolist()), tuple(np.histogram(side, edges, density=True)[0].tolist()))
+        for label, side in (("models that saw it", inside), ("models that did not", outside))
+    ]
+    return Plot(name, title, "scaled logit of the true class", "density over models", tuple(series), kind="steps")
