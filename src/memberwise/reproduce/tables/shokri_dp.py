@@ -11,7 +11,7 @@ from memberwise.reproduce.tables.shokri_system import NAMES, SLIDES
 
 MEASURES = ["train accuracy", "test accuracy"]
 EPSILONS = (1, 2, 4, 8)
-UNSTATED = "the slides name neither the network, nor the training size, nor delta; here 10,000 records and 1e-5"
+UNSTATED = "the slides name neither the network, nor the training size, nor delta, which is 1e-5 here"
 
 
 def privacy(bench: Bench) -> Findings:

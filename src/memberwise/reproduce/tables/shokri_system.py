@@ -28,7 +28,7 @@ NAMES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
 }
-# The paper's rate is 0.001 without momentum, its batch is not stated. These learn the same in a tenth of the passes.
+# The paper's rate is 0.001, its batch not stated; at 0.01, with momentum, 60 passes fit Location-30's members wholly.
 RECIPE: Mapping[str, Any] = {
     "model.name": "shokri-mlp",
     "training.learning_rate": 0.01,
