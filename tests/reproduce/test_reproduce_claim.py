@@ -83,8 +83,8 @@ def test_what_is_no_claim_is_refused(tmp_path: Path, content: str) -> None:
 def test_the_page_is_made_from_the_kept_files(tmp_path: Path) -> None:
     a_claim().save(tmp_path / "claim.json")
     text = keep(a_claim(), tmp_path, tmp_path / "kept").read_text()
-    assert "93.6% | 90.0% [89.0, 91.0] | 1,000 | differs | a / b |" in text
-    assert "| 93.6% | — | — | not run | not part |" in text
+    assert "93.57% | 90.0% [89.0, 91.0] | 1,000 | differs | a / b |" in text
+    assert "| 93.57% | — | — | not run | not part |" in text
     assert "Not run at this size: `memberwise reproduce kaplan-baseline --full`" in text
     assert "Not run: `memberwise reproduce kaplan-image --quick`" in text
     for link in ("plots/kaplan-baseline-quick-range.svg", "plots/kaplan-baseline-quick-densities.svg"):

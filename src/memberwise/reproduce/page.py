@@ -45,7 +45,8 @@ def page(claims: Iterable[Claim]) -> str:
     parts = [HEAD]
     for reproduction in REPRODUCTIONS.values():
         own = [claim for claim in found if claim.name == reproduction.name]
-        parts.append(f"## {reproduction.name}\n\n{reproduction.title} ({reproduction.origin}).\n")
+        title = reproduction.title[0].upper() + reproduction.title[1:]
+        parts.append(f"## {reproduction.name}\n\n{title} ({reproduction.origin}).\n")
         for claim in sorted(own, key=lambda claim: claim.size):
             parts.append(_section(claim, reproduction.command("full" if claim.size == "full" else "quick")))
         missing = [size for size in ("quick", "full") if size not in {claim.size for claim in own}]

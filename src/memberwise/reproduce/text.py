@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import log10
+
 from memberwise.reproduce.claim import Claim, Ours, Row
 
 # How measures begin that are no shares; they are printed as they are.
 PLAIN = ("epsilon",)
 
 
-def cell(value: float, measure: str) -> str:
+def cell(value: float, measure: str, digits: int = 1) -> str:
     """A figure: shares in per cent."""
-    return f"{value:.3g}" if measure.startswith(PLAIN) else f"{100 * value:.1f}%"
+    return f"{value:.3g}" if measure.startswith(PLAIN) else f"{100 * value:.{digits}f}%"
 
 
 def ours_cell(row: Row) -> str:
@@ -22,7 +24,8 @@ def ours_cell(row: Row) -> str:
 def published_cell(row: Row) -> str:
     if row.published is None:
         return "—"
-    return cell(row.published.value, row.measure) + (" (verify)" if row.published.verify else "")
+    digits = max(0, round(-log10(2 * row.published.rounding)) - 2)  # as many as are printed
+    return cell(row.published.value, row.measure, digits) + (" (verify)" if row.published.verify else "")
 
 
 def _interval(ours: Ours, measure: str) -> str:
