@@ -1,0 +1,58 @@
+"""Weighted Smoothing's tables: what is asked, what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from memberwise.reproduce.published import published
+from memberwise.reproduce.tables import weighted_smoothing as ws
+
+LOCATION = ("location30", "cifar10", "lfw62", "location30", "location30")
+
+
+def test_the_slides_print_no_figures() -> None:
+    assert not published("ws-tradeoff") + published("ws-ablation")
+
+
+@pytest.mark.parametrize(("size", "sources"), [("smoke", 1), ("quick", 1), ("full", 5)])
+def test_the_trade_off_has_each_attack_on_each_data_set(size: str, sources: int, faked: Callable[..., Any]) -> None:
+    bench = faked("ws-tradeoff", size)
+    found = ws.tradeoff(bench)
+    assert len(found.plots) == sources * len(ws.ATTACKS)
+    assert len({plot.name for plot in found.plots}) == len(found.plots)
+    assert all([s.label for s in plot.series] == ["undefended", "Weighted Smoothing", "DP-SGD"] for plot in found.plots)
+    assert all(row.ours is not None for row in found.rows)
+    assert len(found.notes) == sources + 1
+
+
+def test_data_that_stand_in_twice_are_run_once(faked: Callable[..., Any]) -> None:
+    bench = faked("ws-tradeoff", "full", LOCATION)
+    found = ws.tradeoff(bench)
+    assert list(dict.fromkeys(settings["data.source"] for settings in bench.asked.values())) == list(LOCATION[:3])
+    assert len(found.plots) == 3 * len(ws.ATTACKS)
+
+
+def test_the_cheapest_is_the_lowest_attack_within_the_loss_that_is_allowed(faked: Callable[..., Any]) -> None:
+    bench = faked("ws-tradeoff", "quick")
+    study = ws._study(bench, "location30")
+    base = bench.audit("base", study)
+    runs = {f"run {k}": bench.audit(f"run {k}", study) for k in range(3)}
+    for run, accuracy, lira in zip(runs.values(), (0.85, 0.82, 0.5), (0.7, 0.65, 0.51), strict=True):
+        run.data["target"]["test_accuracy"] = accuracy
+        next(a for a in run.data["attacks"] if a["name"] == ws.LIRA)["balanced_accuracy"]["value"] = lira
+    told = ws._cheapest("location30", base, {"A": runs, "B": {"run 2": runs["run 2"]}})
+    assert "A: " in told
+    assert "LiRA 65.0%; B: no strength costs so little" in told
+
+
+def test_the_ablation_runs_every_variant_at_strengths_of_its_own(faked: Callable[..., Any]) -> None:
+    bench = faked("ws-ablation", "quick")
+    found = ws.ablation(bench)
+    defences = [settings.get("training.defence") for settings in bench.asked.values()]
+    assert defences[0] is None
+    assert len({str(defence) for defence in defences}) == 1 + sum(len(sigmas) for _, sigmas in ws.VARIANTS.values())
+    assert [series.label for series in found.plots[0].series] == ["undefended", *ws.VARIANTS]
+    assert all(len(series.x) == 2 for series in found.plots[0].series[1:])
