@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from memberwise.reproduce.bench import Bench
     from memberwise.reproduce.claim import Findings
 
 Size = Literal["smoke", "quick", "full"]
@@ -24,7 +23,7 @@ class Reproduction:
         title: what is compared.
         data: for each data set the publication used, those that may serve, its own first; what is there is taken.
         minutes: on two cores, at each size; smoke below 1, quick below 10.
-        run: carries it out.
+        run: carries it out, given a ``Bench``.
         gpu: the full size wants a GPU.
     """
 
@@ -33,7 +32,7 @@ class Reproduction:
     title: str
     data: tuple[tuple[str, ...], ...]
     minutes: tuple[float, float, float]
-    run: Callable[[Bench], Findings]
+    run: Callable[..., Findings]
     gpu: bool = False
 
     def command(self, size: Size) -> str:
