@@ -16,7 +16,7 @@ from memberwise.report.result import Result
 from memberwise.reproduce import find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench
 from memberwise.reproduce.published import published
-from memberwise.reproduce.tables.shokri_mitigations import ROWS
+from memberwise.reproduce.tables.shokri_mitigations import ROWS, kind_of
 from memberwise.reproduce.tables.shokri_system import class_precision, disjoint, median_precision, nearest
 
 # Published, and not ours to run: see the reasons in their rows.
@@ -138,6 +138,8 @@ def test_no_line_is_stated_twice(name: str) -> None:
 def test_all_eleven_mitigations_are_published() -> None:
     assert {figure.setting for figure in published("shokri-mitigations")} == set(ROWS)
     assert len(ROWS) == 11
+    kinds = {"no mitigation", "top", "top 1, label", "rounding", "temperature", "L2"}
+    assert {kind_of(setting) for setting in ROWS} == kinds
     assert ROWS["L2 1e-3"] == {"training.defence": {"name": "l2", "strength": pytest.approx(2e-3)}}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure
-from memberwise.reproduce.claim import Findings, Plot, Series
+from memberwise.reproduce.claim import Findings, Ours, Plot
 from memberwise.reproduce.reproduction import Reproduction
-from memberwise.reproduce.tables.shokri_system import ATTACK, FOUR, NAMES, SLIDES, attacked, members_of, percent
+from memberwise.reproduce.tables.shokri_system import ATTACK, FOUR, NAMES, SLIDES, attacked, members_of, percent, series
 
 PLAIN = "no mitigation"
 LABEL = "top 1, label"
@@ -45,6 +45,11 @@ def attack_of(setting: str) -> str:
     return "gap" if setting == LABEL else ATTACK
 
 
+def kind_of(setting: str) -> str:
+    """What a row mitigates by, whatever its strength."""
+    return setting if setting in (PLAIN, LABEL) else setting.split()[0]
+
+
 def mitigations(bench: Bench) -> Findings:
     """The eleven rows."""
     members = members_of(bench, bench.source)
@@ -63,14 +68,15 @@ def mitigations(bench: Bench) -> Findings:
 
 
 def _plot(bench: Bench, runs: Mapping[str, Result]) -> Plot:
-    points = []
+    """A marker for each kind of mitigation: coarser answers share their test accuracy."""
+    points: dict[str, list[tuple[Ours, Ours]]] = {}
     for setting, run in runs.items():
         at, y = figure(run, "test accuracy"), figure(run, "attack accuracy", attack_of(setting))
         if at and y:
-            low, high = (y.value if end is None else end for end in (y.low, y.high))
-            points.append(Series(setting, (at.value,), (y.value,), (low,), (high,)))
+            points.setdefault(kind_of(setting), []).append((at, y))
+    lines = [series(kind, [at.value for at, _ in own], [y for _, y in own]) for kind, own in points.items()]
     title = f"Mitigations on {NAMES[bench.source]}"
-    return Plot("mitigations", title, "test accuracy", "attack accuracy", tuple(points), kind="points")
+    return Plot("mitigations", title, "test accuracy", "attack accuracy", tuple(lines), kind="points")
 
 
 def _notes(bench: Bench, runs: Mapping[str, Result]) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def noisy(bench: Bench) -> Findings:
 def _run(bench: Bench, label: str, settings: dict[str, Any] | None = None, auxiliary: bool = True) -> Result:
     more = {
         "shadow.count": bench.pick(2, 16, 60),
-        "training.epochs": bench.pick(10, 60, 60),
+        "training.epochs": 60,
         "attacks.use": [ATTACK, "gap", "lira-offline-fixed"],
     }
     members = members_of(bench, bench.source)
