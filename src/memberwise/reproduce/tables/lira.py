@@ -70,7 +70,7 @@ def _study(
     bench: Bench, shadows: int, attacks: tuple[str, ...], quick: int = 2500, population: int | None = None
 ) -> dict[str, Any]:
     """A recipe of the publications at full size; a small network otherwise."""
-    n = bench.pick(400, quick, 25_000 - (population or 0) // 2)
+    n = bench.pick(300, quick, 25_000 - (population or 0) // 2)
     plain: dict[str, Any] = {
         "data.members": n,
         "data.nonmembers": n,

@@ -93,7 +93,7 @@ def table_7(bench: Bench) -> Findings:
     lines = {"test accuracy": [figure(run, "test accuracy") for run in runs]}
     lines |= {f"attack accuracy, {a}": [figure(run, ATTACK, a) for run in runs] for a in (OWN, "lira-online-fixed")}
     series = tuple(_series(name, sizes, found) for name, found in lines.items())
-    plot = Plot("reference", "Size of the reference set", "reference records", "accuracy", series, log_x=True)
+    plot = Plot("reference", "Size of the reference set", "reference records", "accuracy", series)
     told = ", ".join(f"{a} {_percent(runs[0], a)} to {_percent(runs[-1], a)}" for a in (OWN, *BESIDE))
     accuracy = [100 * run.data["target"]["test_accuracy"] for run in (runs[0], runs[-1])]
     note = (

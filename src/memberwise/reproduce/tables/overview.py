@@ -96,7 +96,7 @@ def mitigations(bench: Bench) -> Findings:
 
 
 def _defences(source: str) -> list[tuple[str, dict[str, Any]]]:
-    """Settings of each mitigation; DP-SGD has a learning rate of its own."""
+    """Settings of each mitigation."""
     eps = 0.1 if source == "mnist" else 0.05
     return [
         ("undefended", {}),
@@ -116,7 +116,7 @@ def _study(bench: Bench, source: str, own: dict[str, Any]) -> dict[str, Any]:
         "data.reference": n,
         "model.hidden": [256, 128] if source == "location30" else [200, 200],
         "training.epochs": bench.pick(5, 20, 30),
-        "shadow.count": bench.pick(2, 8, 32),
+        "shadow.count": bench.pick(4, 8, 32),
         "attacks.use": ["gap", "loss", "lira-online-fixed"],
         "attacks.headline": "lira-online-fixed",
         **own,
