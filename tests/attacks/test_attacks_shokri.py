@@ -38,6 +38,25 @@ def test_finds_a_pattern_that_no_single_signal_shows():
     assert auc(signals, member) > 0.9
 
 
+def test_answers_of_which_only_the_largest_is_left_keep_most_of_what_they_tell():
+    """Zeros elsewhere must not drown the largest probability: here it is all that tells members."""
+    rng = np.random.default_rng(8)
+    signals, member = full_table(rng, 600, classes=10)
+
+    def top_one(answers, inside):
+        top = np.clip(rng.normal(0.7 + 0.1 * inside, 0.1), 0.35, 0.999)
+        vectors = np.zeros_like(answers.vectors)
+        wrong = rng.random(inside.shape) < 0.3
+        place = np.where(wrong, rng.integers(0, 10, inside.shape), signals.labels)[..., None]
+        np.put_along_axis(vectors, place, top[..., None].astype(vectors.dtype), -1)
+        return replace(answers, vectors=vectors, kind="scores")
+
+    target = top_one(signals.target, member[None])
+    signals = replace(signals, target=target, shadows=top_one(signals.shadows, signals.trained_on[:6]))
+    best = roc_auc_score(member, target.vectors[0].max(-1))
+    assert auc(signals, member) > best - 0.1  # of log-probabilities alone 0.53 is left
+
+
 def test_shuffled_membership_gives_chance():
     """Five tables of 600 records: the mean AUC has a standard deviation of 0.011."""
     found = []
@@ -68,8 +87,8 @@ def test_sparse_classes_share_one_classifier_which_is_told_the_class():
     scores = shokri.with_classifier(recording(seen))(replace(signals, labels=labels), np.random.default_rng(0))
     assert np.isfinite(scores).all()
     (own, _), (shared, balance) = seen
-    assert own[1] == 16
-    assert shared[1] == 16 + 15
+    assert own[1] == 2 * 16
+    assert shared[1] == 2 * 16 + 15
     assert shared[0] <= 15 * 60
     assert balance == 0.5
 
@@ -81,7 +100,7 @@ def test_any_classifier_is_accepted_and_rows_are_balanced_and_bounded(monkeypatc
     signals = replace(signals, trained_on=trained_on.astype(np.int8))
     seen = []
     assert auc(signals, member, shokri.with_classifier(recording(seen))) > 0.8
-    assert seen == [((300, 4), 0.5)] * 4
+    assert seen == [((300, 2 * 4), 0.5)] * 4
 
 
 def test_rows_are_never_those_marked_unused():

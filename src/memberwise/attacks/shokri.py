@@ -53,8 +53,9 @@ def with_classifier(make: MakeClassifier) -> Score:
 
     Assumes full answers of shadow models trained like the target; more of them make it stronger, up to 5,000 balanced
     rows a class. Classes with fewer than 100 rows share one classifier, with the class as further inputs.
-    The paper feeds the probability vector; here its logarithm is fed, each column standardised: the same information,
-    but what tells members apart, how far the small probabilities fall, is not squeezed into the last digits.
+    The paper feeds the probability vector. Here its logarithm stands beside it, each column standardised: in the
+    logarithms how far small probabilities fall is not squeezed into the last digits, and in the probabilities the
+    largest is not drowned where a defence answers zeros.
     NaN where there are no shadow rows on both sides.
 
     Args:
@@ -87,8 +88,9 @@ def with_classifier(make: MakeClassifier) -> Score:
 
 
 def features(answers: Answers) -> NDArray[np.float64]:
-    """``(j, n, C)`` log-probabilities."""
-    return np.maximum(log_vectors(answers), LOWEST)
+    """``(j, n, 2 C)`` log-probabilities, then probabilities."""
+    logs = log_vectors(answers)
+    return np.concatenate([np.maximum(logs, LOWEST), np.exp(logs)], axis=-1)
 
 
 def balanced_rows(
