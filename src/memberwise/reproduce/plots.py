@@ -22,7 +22,9 @@ def draw(plot: Plot) -> str:
                 _line(axes, plot, series, place)
         if plot.log_x:
             axes.set_xscale("log")
+            axes.set_xticks(sorted({x for series in plot.series for x in series.x}))
             axes.xaxis.set_major_formatter(lambda x, place: f"{x:,g}")
+            axes.xaxis.set_minor_formatter(lambda x, place: "")
         axes.set_xlabel(plot.x_label)
         axes.set_ylabel(plot.y_label)
         axes.grid(True)
