@@ -20,7 +20,7 @@ TOLERANCE = {"AUC": 0.02, "TPR at 0.1%": 0.02}
 
 def lira_16(bench: Bench) -> Findings:
     """AUC and TPR at 0.1 % of LiRA's forms and of the global threshold, with 16 shadow models."""
-    result = bench.audit("16 shadow models", _study(bench, bench.pick(4, 16, 16), LIRA, quick=5000))
+    result = bench.audit("16 shadow models", _study(bench, bench.pick(4, 16, 16), LIRA))
     full = bench.size == "full"
     rows: list[Row] = []
     for attack in LIRA:
@@ -66,11 +66,9 @@ def rmia(bench: Bench) -> Findings:
     return Findings(tuple(rows), (plot,), notes)
 
 
-def _study(
-    bench: Bench, shadows: int, attacks: tuple[str, ...], quick: int = 2500, population: int | None = None
-) -> dict[str, Any]:
+def _study(bench: Bench, shadows: int, attacks: tuple[str, ...], population: int | None = None) -> dict[str, Any]:
     """A recipe of the publications at full size; a small network otherwise."""
-    n = bench.pick(300, quick, 25_000 - (population or 0) // 2)
+    n = bench.pick(300, 2500, 25_000 - (population or 0) // 2)
     plain: dict[str, Any] = {
         "data.members": n,
         "data.nonmembers": n,
@@ -115,7 +113,7 @@ REPRODUCTIONS = (
         "Carlini et al. 2022, tensorflow/privacy",
         "AUC and TPR at 0.1 % with 16 shadow models",
         _DATA,
-        (0.5, 4, 12_000),
+        (0.5, 6, 12_000),
         lira_16,
         gpu=True,
     ),
@@ -124,7 +122,7 @@ REPRODUCTIONS = (
         "Zarifzadeh et al. 2024",
         "RMIA with few reference models beside LiRA, Attack-R, Attack-P",
         _DATA,
-        (0.5, 4, 180_000),
+        (0.5, 6, 180_000),
         rmia,
         gpu=True,
     ),

@@ -194,7 +194,7 @@ REPRODUCTIONS = (
         ORIGIN,
         "where the noise goes, how weights are normalised",
         (("location30",),),
-        (0.4, 3, 30),
+        (0.4, 5, 30),
         ablation,
     ),
 )
