@@ -101,6 +101,7 @@ def _list(json: bool) -> None:
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from memberwise.data.catalogue import SOURCES
     from memberwise.data.fetch import at_hand
@@ -122,15 +123,16 @@ def _list(json: bool) -> None:
     if json:
         to_stdout(json_module.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "from", "data", "smoke", "quick", "full", "what is compared"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "smoke", "quick"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("name", "smoke", "quick", "full"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "name" else "right")
+    table.add_column("what is compared")
     for row in rows:
         data = ", ".join(" else ".join(options) for options in row["data"])
-        here = "" if row["here"] else " (not here)"
+        wants = f"{row['from']}; {data}" + ("; wants a GPU" if row["gpu"] else "")
+        wants += "" if row["here"] else "; data not here"
         times = [_minutes(minutes) for minutes in row["minutes"].values()]
-        times[-1] += ", wants a GPU" if row["gpu"] else ""
-        table.add_row(row["name"], row["from"], data + here, *times, row["compares"])
+        table.add_row(row["name"], *times, Text(row["compares"]).append(f"\n{wants}", "dim"))
     console = Console()
     console.print(table)
     console.print("Times are on 2 cores.", highlight=False)
