@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from memberwise.errors import MemberwiseError
 from memberwise.reproduce.claim import Claim, Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.page import keep, page, write_page
 from memberwise.reproduce.plots import draw
 from memberwise.reproduce.published import Figure
+from memberwise.reproduce.terminal import print_claim
+from memberwise.reproduce.text import ours_cell, published_cell
 
 THEIRS = Figure("kaplan-baseline", "slides' system", "test accuracy", 0.9357, 0.00005, "slides")
 DOCS = Path(__file__).parents[2] / "docs" / "reproductions"
@@ -105,3 +110,24 @@ def test_the_kept_page_is_the_one_its_claim_files_make(tmp_path: Path) -> None:
     write_page(tmp_path)
     made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.svg")}
     assert made == {str(p.relative_to(DOCS)) for p in DOCS.rglob("*.svg")}
+
+
+@pytest.mark.parametrize("file", sorted(DOCS.glob("*.json")), ids=lambda file: file.stem)
+def test_the_table_fits_a_terminal_of_80_columns(file: Path) -> None:
+    claim, output = Claim.load(file), StringIO()
+    print_claim(claim, Console(file=output, width=80))
+    printed = output.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    for line in claim.findings.rows:
+        assert ours_cell(line) in printed
+        assert line.published is None or published_cell(line) in printed
+    reasons = {line.why for line in claim.findings.rows if line.why}
+    for place in range(1, len(reasons) + 1):
+        assert printed.count(f"({place})") > 1, "a reason is named in the table and given below it"
+
+
+def test_a_setting_is_named_where_it_begins() -> None:
+    rows = tuple(Row(setting, measure, None, ours(0.5, 0.4, 0.6)) for setting in "ab" for measure in ("one", "two"))
+    claim, output = replace(a_claim(), findings=Findings(rows, (), ())), StringIO()
+    print_claim(claim, Console(file=output, width=80))
+    assert [line.split()[0] for line in output.getvalue().splitlines()[2:6]] == ["a", "two", "b", "two"]

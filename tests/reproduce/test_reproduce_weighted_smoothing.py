@@ -17,7 +17,7 @@ def test_the_slides_print_no_figures() -> None:
     assert not published("ws-tradeoff") + published("ws-ablation")
 
 
-@pytest.mark.parametrize(("size", "sources"), [("smoke", 1), ("quick", 1), ("full", 5)])
+@pytest.mark.parametrize(("size", "sources"), [("smoke", 1), ("quick", 3), ("full", 5)])
 def test_the_trade_off_has_each_attack_on_each_data_set(size: str, sources: int, faked: Callable[..., Any]) -> None:
     bench = faked("ws-tradeoff", size)
     found = ws.tradeoff(bench)

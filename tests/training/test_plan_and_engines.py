@@ -20,7 +20,7 @@ from memberwise.training import plan as plan_module
 from memberwise.training.engines import ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
-from memberwise.training.plan import Plan, candidates, cores, make_plan, measured, with_compiled
+from memberwise.training.plan import Plan, candidates, cores, make_plan, measured, operations, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -70,6 +70,15 @@ def test_small_work_takes_the_safest_plan_unmeasured() -> None:
     assert plan_of(large, (6,)).stack == 1, "a stack must fit into memory"
     conv = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     assert plan_of(conv, (1, 4, 4)).stack == 1
+
+
+def test_operations_are_those_of_three_forward_passes() -> None:
+    data = DataTensors.of(RNG.random((4, 1, 6, 5)).astype(np.float32), np.arange(4) % 3, 3, CPU)
+    conv = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Flatten(), nn.Linear(2 * 4 * 3, 3, bias=False))
+    # a product and a sum for each weight at each of 4 x 3 places, then for each weight once; three times
+    assert operations(Network(lambda: conv, CPU), data) == 3 * 2 * (2 * 9 * 12 + 24 * 3)
+    table = nn.Sequential(nn.Flatten(), nn.Linear(30, 3, bias=False))
+    assert operations(Network(lambda: table, CPU), data) == 6 * 90
 
 
 def test_what_the_study_fixes_is_kept() -> None:

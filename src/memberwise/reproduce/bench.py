@@ -43,6 +43,7 @@ class Bench:
 
     Attributes:
         folder: every audit has a run folder below it, so what was done is not done again.
+        used: the data sets that were read, of those in ``data``.
         earlier: seconds that audits took in earlier runs, whose results were read.
         comparable: the data are the publication's own, and the size is not a smoke test's.
     """
@@ -55,6 +56,7 @@ class Bench:
     data: tuple[str, ...]
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[str], None] = lambda name: None
+    used: list[str] = field(default_factory=list)
     earlier: list[float] = field(default_factory=list)
 
     def pick(self, smoke: T, quick: T, full: T) -> T:
@@ -73,6 +75,7 @@ class Bench:
 
     def dataset(self, source: str | None = None) -> Dataset:
         """The records of a source, read once."""
+        self.used.append(source or self.source)
         return records_of(source or self.source)
 
     def audit(self, label: str, settings: Mapping[str, Any], given: Given | None = None) -> Result:
@@ -90,6 +93,7 @@ class Bench:
         put(values, "run.out", str(self.folder / "audits" / safe))
         study = make_study(values, f"the audit {label}")
         given = given or Given()
+        self.used.append(study.data.source.partition("?")[0])
         if given.dataset is None:
             given = replace(given, dataset=records_of(study.data.source))
         begun = time.perf_counter()

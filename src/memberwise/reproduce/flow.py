@@ -51,7 +51,7 @@ def run_reproduction(
         name=reproduction.name,
         title=reproduction.title,
         size=size,
-        data=data,
+        data=tuple(dict.fromkeys(bench.used)),
         substitute=_substitute(reproduction, data),
         seed=seed,
         seconds=round(time.perf_counter() - begun + sum(bench.earlier), 1),
@@ -77,10 +77,13 @@ def _unanswered(bench: Bench, found: Findings) -> list[Row]:
 
 
 def _substitute(reproduction: Reproduction, data: tuple[str, ...]) -> str:
-    """What stands in for what, in words; "" where the publication's own data were used."""
-    pairs = zip(data, reproduction.data, strict=True)
-    others = [f"{used} in place of {options[0]}" for used, options in pairs if used != options[0]]
-    return "; ".join(others) and f"same method, other data: {'; '.join(others)}"
+    """What stands in for what, and what is left out, in words; "" where the publication's own data were used."""
+    wanted = [options[0] for options in reproduction.data]
+    missing = [(first, used) for first, used in zip(wanted, data, strict=True) if used != first]
+    others = "; ".join(f"{used} in place of {first}" for first, used in missing if used not in wanted)
+    absent = ", ".join(first for first, used in missing if used in wanted)
+    told = [f"same method, other data: {others}"] if others else []
+    return "; ".join([*told, *([f"without {absent}: not here"] if absent else [])])
 
 
 def _commit() -> str:

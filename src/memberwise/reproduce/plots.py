@@ -8,7 +8,7 @@ from memberwise.report.figures import DASHES, MUTED, SERIES, drawing, to_svg
 from memberwise.reproduce.claim import Plot, Series
 
 WIDTH, HEIGHT = 6.0, 4.2
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX"  # one more than there are colours, so that the seventh series is not the first
 
 
 def draw(plot: Plot) -> str:

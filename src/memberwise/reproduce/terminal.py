@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,13 +12,16 @@ from rich.text import Text
 from memberwise.reproduce.claim import Claim, Row
 from memberwise.reproduce.text import circumstances, ours_cell, published_cell, sources, summary
 
+# Neither setting nor measure is narrower, however narrow the terminal.
+LEAST = 9
+
 
 def print_claim(claim: Claim, console: Console) -> None:
     """Ours beside theirs, the reasons where they differ, what was learnt."""
     console.print(Text(f"{claim.name}: {claim.title}"))
     rows = claim.findings.rows
     reasons = list(dict.fromkeys(row.why for row in rows if row.why))
-    console.print(_table(rows, reasons))
+    console.print(_table(rows, reasons, console.width))
     for place, why in enumerate(reasons, start=1):
         console.print(Text(f"({place}) {why}"))
     if claim.substitute:
@@ -30,31 +33,42 @@ def print_claim(claim: Claim, console: Console) -> None:
     console.print(Text(f"{summary(claim)}. {circumstances(claim)}."))
 
 
-def _table(rows: Sequence[Row], reasons: list[str]) -> Table:
+def _table(rows: Sequence[Row], reasons: list[str], width: int) -> Table:
     """A setting is named where it begins; columns that would be empty are left out, for narrow terminals."""
-    published = any(row.published for row in rows)
-    verdicts = [_verdict(row, reasons) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("setting", overflow="fold")
-    table.add_column("measure", overflow="fold")
-    if published:
-        table.add_column("published", justify="right")
-    table.add_column("ours [95%]", justify="right", no_wrap=True)
-    table.add_column("n", justify="right", no_wrap=True)
-    if any(verdicts):
-        table.add_column("verdict", overflow="fold")
-    before = None
-    for row, verdict in zip(rows, verdicts, strict=True):
-        cells = ["" if row.setting == before else row.setting, row.measure]
-        cells += [published_cell(row)] if published else []
-        cells += [ours_cell(row), "—" if row.ours is None else f"{row.ours.n:,}"]
-        cells += [verdict] if any(verdicts) else []
-        table.add_row(*(Text(text) for text in cells))
-        before = row.setting
+    settings = [row.setting for row in rows]
+    named = [now if now != before else "" for before, now in pairwise(["", *settings])]
+    columns = {
+        "setting": named,
+        "measure": [row.measure for row in rows],
+        "published": [published_cell(row) for row in rows] if any(row.published for row in rows) else [],
+        "ours [95%]": [ours_cell(row) for row in rows],
+        "n": ["—" if row.ours is None else f"{row.ours.n:,}" for row in rows],
+        "verdict": [_verdict(row, reasons) for row in rows],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    widths = _widths(columns, width)
+    for name in columns:
+        right = name in ("published", "ours [95%]", "n")
+        table.add_column(name, justify="right" if right else "left", width=widths[name], overflow="fold")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
+def _widths(columns: dict[str, list[str]], width: int) -> dict[str, int]:
+    """Figures as wide as they are; setting and measure share what is left, words whole where they fit."""
+    widths = {name: max(len(name), *map(len, cells)) for name, cells in columns.items()}
+    widths["verdict"] = min(widths.get("verdict", 0), len("tolerance (1)"))
+    gaps = len(columns) - 1
+    room = max(2 * LEAST, width - gaps - sum(widths[name] for name in columns if name not in ("setting", "measure")))
+    word = max(len(word) for text in columns["setting"] for word in text.split() or [""])
+    widths["setting"] = min(widths["setting"], max(word, room - widths["measure"], room // 2), room - LEAST)
+    widths["measure"] = min(widths["measure"], room - widths["setting"])
+    return widths
+
+
 def _verdict(row: Row, reasons: list[str]) -> str:
-    """Nothing where nothing was published: the column before says so."""
-    words = [] if row.verdict == "not published" else [row.verdict]
-    return " ".join([*words, f"({reasons.index(row.why) + 1})"] if row.why else words)
+    """The verdict and the number of the reason, which says enough where nothing was compared."""
+    told = row.verdict == "not published" or (row.verdict == "not compared" and row.why)
+    return " ".join([*([] if told else [row.verdict]), *([f"({reasons.index(row.why) + 1})"] if row.why else [])])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
 from memberwise.study import PlanStudy
@@ -93,7 +94,7 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
     obstacle = why_not_stackable(network, data, job) if job.step.stackable else "the training step says so"
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
-    flops = 6.0 * network.parameters * work
+    flops = operations(network, data) * work
     plans = candidates(network, threads, obstacle is None)
     if flops >= WORTH_COMPILING and can_compile(network.device):
         plans = with_compiled(plans, network, job)
@@ -106,6 +107,18 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
         plan = measured(options, network, data, job)
         remembered.write(plan)
     return plan
+
+
+def operations(network: Network, data: DataTensors) -> float:
+    """Floating-point operations of training on one record: three forward passes, at least six a weight.
+
+    A convolution uses its weights at every place, so that counting weights would take its training for nothing.
+    """
+    params, buffers = network.init(0)
+    first = data.records(torch.zeros(1, dtype=torch.long, device=data.x.device))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(params, buffers, first, None)
+    return float(max(3 * counter.get_total_flops(), 6 * network.parameters))
 
 
 def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:

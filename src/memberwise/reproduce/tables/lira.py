@@ -26,7 +26,8 @@ def lira_16(bench: Bench) -> Findings:
     for attack in LIRA:
         for measure in ("AUC", "TPR at 0.1%", "TPR at 1%"):
             ours = figure(result, measure, attack)
-            rows.append(_row(bench, attack, measure, ours, "" if full else SMALLER, full, TOLERANCE.get(measure)))
+            why = _why(result, attack, ours, full)
+            rows.append(bench.row(attack, measure, ours, why, comparable=full, tolerance=TOLERANCE.get(measure)))
     rows += bench.rows("target", result, ["train accuracy", "test accuracy"])
     online, offline = (_auc(result, name) for name in ("lira-online-fixed", "lira-offline-fixed"))
     notes = (
@@ -50,7 +51,8 @@ def rmia(bench: Bench) -> Findings:
             for measure in ("AUC", "TPR at 1%", "TPR at 0.01%"):
                 ours, other = figure(result, measure, attack), f"{measure}, a user's run"
                 both = [measure, other] if bench.published(setting, other) else [measure]
-                rows += [_row(bench, setting, m, ours, "" if full else SMALLER, full) for m in both]
+                why = _why(result, attack, ours, full)
+                rows += [bench.row(setting, m, ours, why, comparable=full) for m in both]
     series = []
     for attack in (*RMIA, *ONLINE):
         there = [(count, o) for count, run in found.items() if (o := figure(run, "AUC", attack))]
@@ -90,11 +92,11 @@ def _study(bench: Bench, shadows: int, attacks: tuple[str, ...], population: int
     return plain | (large if bench.size == "full" else {"training.learning_rate": 0.02})
 
 
-def _row(
-    bench: Bench, setting: str, measure: str, ours: Ours | None, why: str, full: bool, tolerance: float | None = None
-) -> Row:
-    """Compared with the publication at its own size alone."""
-    return bench.row(setting, measure, ours, RARE if ours is None else why, comparable=full, tolerance=tolerance)
+def _why(result: Result, attack: str, ours: Ours | None, full: bool) -> str:
+    """Why there is no figure, or why it is compared with the publication at its own size alone."""
+    if ours is None:
+        return next((skipped["reason"] for skipped in result.data["skipped"] if skipped["name"] == attack), RARE)
+    return "" if full else SMALLER
 
 
 def _ends(found: list[tuple[int, Ours]]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -32,13 +32,13 @@ def tradeoff(bench: Bench) -> Findings:
     rows: list[Row] = []
     plots: list[Plot] = []
     notes: list[str] = []
-    for source in dict.fromkeys(bench.data[: bench.pick(1, 1, len(bench.data))]):
+    for source in dict.fromkeys(bench.data[: bench.pick(1, 3, len(bench.data))]):
         base = bench.audit(f"{source} undefended", _study(bench, source))
         runs = {
             name: {
                 label: bench.audit(f"{source} {label}", _study(bench, source) | own) for label, own in points.items()
             }
-            for name, points in _points(bench).items()
+            for name, points in _points(bench, source).items()
         }
         for label, run in {
             "undefended": base,
@@ -80,9 +80,12 @@ def _cheapest(source: str, base: Result, runs: Mapping[str, Mapping[str, Result]
     )
 
 
-def _points(bench: Bench) -> dict[str, dict[str, dict[str, Any]]]:
+def _points(bench: Bench, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Strengths; fewer for images at the quick size."""
     sigmas = bench.pick([0.03], [0.01, 0.03, 0.1, 0.2], [1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2, 1.0])
     noises = bench.pick([1.0], [0.1, 0.5, 1.0], [0.05, 0.1, 0.3, 0.5, 1.0, 2.0])
+    if bench.size == "quick" and source != "location30":
+        sigmas, noises = [0.03, 0.1], [0.1]
     return {
         "Weighted Smoothing": {
             f"Weighted Smoothing, sigma {s:g}": {"training.defence": {"name": "weighted-smoothing", "sigma": s}}
@@ -141,9 +144,10 @@ def ablation(bench: Bench) -> Findings:
 
 def _study(bench: Bench, source: str) -> dict[str, Any]:
     """Location-30 with a dense network; images with a small convolutional one, DenseNet at full size."""
+    full, images = bench.size == "full", source not in ("location30", "texas100")
     common: dict[str, Any] = {
         "data.source": f"{source}?size=64" if source == "ham10000" else source,
-        "shadow.count": bench.pick(4, 8, 16),
+        "shadow.count": bench.pick(4, 4 if images else 8, 16),
         "attacks.use": ["gap", "loss", *ATTACKS],
         "attacks.headline": LIRA,
     }
@@ -155,9 +159,15 @@ def _study(bench: Bench, source: str) -> dict[str, Any]:
             "model.hidden": [256, 128],
             "training.epochs": bench.pick(6, 30, 50),
         }
-    n = {"lfw62": 1200, "texas100": 10_000, "cifar10": 10_000}.get(source, 4000)
-    model = "nasr-texas" if source == "texas100" else "densenet-bc-22-12"
-    return common | {"data.members": n, "data.nonmembers": n, "model.name": model, "training.epochs": 60}
+    most = 10_000 if full else 2000
+    n = {"lfw62": 1200, "texas100": 10_000, "cifar10": most}.get(source, 4000)
+    model = "nasr-texas" if source == "texas100" else "densenet-bc-22-12" if full else "cnn"
+    return common | {
+        "data.members": n,
+        "data.nonmembers": n,
+        "model.name": model,
+        "training.epochs": 60 if full else 20,
+    }
 
 
 def _lines(bench: Bench, setting: str, run: Result) -> list[Row]:
