@@ -8,6 +8,7 @@ from memberwise.reproduce.claim import Claim, Ours, Row
 
 # How measures begin that are no shares; they are printed as they are.
 PLAIN = ("epsilon",)
+BESIDE = "shown beside figures of other data or another size"
 
 
 def cell(value: float, measure: str, digits: int = 1) -> str:
@@ -56,14 +57,18 @@ def circumstances(claim: Claim) -> str:
     return ", ".join(parts)
 
 
-def summary(claim: Claim) -> str:
-    """How many rows agree."""
+def counts(claim: Claim) -> dict[str, int]:
+    """How many rows agree, differ and so on, in words."""
     verdicts = [row.verdict for row in claim.findings.rows]
-    counted = [
-        (sum(v in ("agrees", "within tolerance") for v in verdicts), "agree"),
-        (verdicts.count("differs"), "differ"),
-        (verdicts.count("not compared"), "shown beside figures of other data or another size"),
-        (verdicts.count("not published"), "not published"),
-        (verdicts.count("not run"), "not run"),
-    ]
-    return f"{len(verdicts)} figures: " + ", ".join(f"{n} {what}" for n, what in counted if n)
+    return {
+        "agree": sum(verdict in ("agrees", "within tolerance") for verdict in verdicts),
+        "differ": verdicts.count("differs"),
+        BESIDE: verdicts.count("not compared"),
+        "not published": verdicts.count("not published"),
+        "not run": verdicts.count("not run"),
+    }
+
+
+def summary(claim: Claim) -> str:
+    """How many rows agree, in a line."""
+    return f"{len(claim.findings.rows)} figures: " + ", ".join(f"{n} {what}" for what, n in counts(claim).items() if n)
