@@ -14,6 +14,7 @@ from scipy.special import expit
 from memberwise.errors import RunFolderError
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench
+from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.registry import find_reproduction
 from memberwise.reproduce.tables import overview
 from memberwise.reproduce.tables.overview_records import (
@@ -21,7 +22,6 @@ from memberwise.reproduce.tables.overview_records import (
     densities,
     mean_confidences,
     separation,
-    shadow_scores,
     single_records,
 )
 
@@ -81,18 +81,24 @@ def test_scores_read_from_the_folder_are_those_the_audit_drew(tmp_path: Path) ->
         "attacks.headline": "loss",
     }
     result = bench.audit("small", settings)
-    phi, trained_on = shadow_scores(result)
+    kept = kept_signals(result)
+    assert kept.shadows is not None
+    phi, trained_on = kept.shadows.phi[..., 0], kept.is_in
     audited = result.scores["index"].to_numpy()
     worst = np.array([int(np.flatnonzero(audited == row)[0]) for row in result.curves["worst.index"]])
     assert phi.shape == (8, 400)
     assert np.array_equal(phi[:, worst].T, result.curves["worst.phi"].squeeze())
     assert np.array_equal(trained_on[:, worst].T, result.curves["worst.trained_on"] == 1)
+    assert np.array_equal(kept.index, audited)
+    assert kept.target.phi.shape == (1, 400, 1)
+    loss = result.scores["loss"].to_numpy()
+    assert np.allclose(kept.target.log_p[0, :, 0], loss), "the loss attack's score is log p_y"
     assert np.abs(mean_confidences(phi, trained_on)[0] - expit(phi).mean(0)).max() > 0
 
 
 def test_an_audit_without_a_folder_is_refused() -> None:
     with pytest.raises(RunFolderError, match="no run folder"):
-        shadow_scores(Result({}, None))  # type: ignore[arg-type]
+        kept_signals(Result({}, None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", ["smoke", "quick", "full"])

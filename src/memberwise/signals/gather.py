@@ -94,7 +94,7 @@ def gather(
         result.interrupted = True
     progress.stop()
     if parts:
-        result.arrays = _join(parts, vector_models(len(asked.audited), asked.classes, first))
+        result.arrays = join(parts, vector_models(len(asked.audited), asked.classes, first))
     return result
 
 
@@ -236,7 +236,8 @@ def _tell(progress: Progress, first: int, size: int, share: float) -> None:
     progress.update(first + share * size)
 
 
-def _join(parts: Sequence[Arrays], vectors: int) -> Arrays:
+def join(parts: Sequence[Arrays], vectors: int = VECTOR_MODELS) -> Arrays:
+    """The arrays of several blocks as one; full answers of the first ``vectors`` models."""
     names = parts[0].keys()
     joined = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
     for name in ("audited.vectors", "auxiliary.vectors"):

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
+from memberwise.attacks.sides import shadows_of
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
 from memberwise.reproduce.claim import Findings, Ours, Row
+from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.overview_records import (
     EXAMPLE,
     densities,
     mean_confidences,
-    shadow_scores,
     single_records,
 )
 
@@ -50,7 +51,8 @@ def lira(bench: Bench) -> Findings:
         for measure in ("AUC", "TPR at 1%", "attack accuracy"):
             rows.append(bench.row(attack, measure, figure(result, measure, attack)))
     rows += bench.rows("target", result, ["train accuracy", "test accuracy"])
-    phi, trained_on = shadow_scores(result)
+    kept = kept_signals(result)
+    phi, trained_on = shadows_of(kept.shadows).phi[..., 0], kept.is_in
     plots = []
     for name, (setting, record) in single_records(phi, trained_on).items():
         sides = phi[trained_on[:, record] == 1, record], phi[trained_on[:, record] == 0, record]

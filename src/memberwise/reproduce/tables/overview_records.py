@@ -6,40 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from memberwise.errors import RunFolderError
-from memberwise.prepare import Given, prepare
-from memberwise.report.result import Result
-from memberwise.reproduce.bench import records_of
 from memberwise.reproduce.claim import Plot, Series
-from memberwise.study import make_study
-from memberwise.training.blocks import BlockStore, block_name
 
 # The overview's cat photo: confidence in models that were trained on it, and in others.
 EXAMPLE = (0.95, 0.70)
 BINS = 14
-
-
-def shadow_scores(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """``(m, n)`` scaled logits of the audited records in the shadow models, and which of the models saw them.
-
-    The scores are read from the blocks of the run folder; who saw what follows from the study.
-
-    Raises:
-        RunFolderError: the blocks are not there, or harmed.
-    """
-    if result.folder is None:
-        raise RunFolderError("this audit has no run folder, so no blocks to read")
-    study = make_study(result.data["study"], "the audit's study")
-    prepared = prepare(study, Given(dataset=records_of(study.data.source)))
-    store = BlockStore(result.folder / "signals")
-    parts = []
-    for name in sorted(set(store.manifest) - {block_name(0)}):  # the first holds the target
-        arrays, problem = store.load(name, store.manifest[name]["key"])
-        if arrays is None:
-            raise RunFolderError(f"{name} cannot be read", found=problem, where=str(result.folder))
-        parts.append(arrays["audited.log_p"][..., 0].astype(np.float64) - arrays["audited.log_1mp"][..., 0])
-    phi, audited = np.concatenate(parts), prepared.roles.audited
-    return phi, np.array([np.isin(audited, prepared.shadow_job(k).rows) for k in range(len(phi))])
 
 
 def mean_confidences(

@@ -1,0 +1,48 @@
+"""The table of signals of a finished audit, read back from its run folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memberwise.errors import RunFolderError
+from memberwise.prepare import Given, prepare
+from memberwise.report.result import Result
+from memberwise.reproduce.bench import records_of
+from memberwise.signals.gather import answers_of, join
+from memberwise.signals.table import Signals
+from memberwise.study import make_study
+from memberwise.training.blocks import Arrays, BlockStore, block_name
+
+
+def kept_signals(result: Result) -> Signals:
+    """What target and shadow models answered about the audited records; who saw what follows from the study.
+
+    Raises:
+        RunFolderError: the blocks are not there, or harmed.
+    """
+    if result.folder is None:
+        raise RunFolderError("this audit has no run folder, so no blocks to read")
+    study = make_study(result.data["study"], "the audit's study")
+    prepared = prepare(study, Given(dataset=records_of(study.data.source)))
+    store = BlockStore(result.folder / "signals")
+    blocks = [_block(store, name) for name in sorted(store.manifest)]
+    assert sorted(store.manifest)[0] == block_name(0), "the first block holds the target"
+    target, shadows = answers_of(blocks[0], "audited"), answers_of(join(blocks[1:]), "audited")
+    assert target is not None
+    assert shadows is not None
+    roles = prepared.roles
+    jobs = [prepared.shadow_job(k) for k in range(shadows.models)]
+    return Signals(
+        index=roles.audited,
+        labels=prepared.dataset.y[roles.audited],
+        target=target,
+        shadows=shadows,
+        trained_on=np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8),
+    )
+
+
+def _block(store: BlockStore, name: str) -> Arrays:
+    arrays, problem = store.load(name, store.manifest[name]["key"])
+    if arrays is None:
+        raise RunFolderError(f"{name} cannot be read", found=problem, where=str(store.folder))
+    return arrays
