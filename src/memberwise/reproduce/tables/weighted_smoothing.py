@@ -85,7 +85,7 @@ def _points(bench: Bench, source: str) -> dict[str, dict[str, dict[str, Any]]]:
     sigmas = bench.pick([0.03], [0.01, 0.03, 0.1, 0.2], [1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2, 1.0])
     noises = bench.pick([1.0], [0.1, 0.5, 1.0], [0.05, 0.1, 0.3, 0.5, 1.0, 2.0])
     if bench.size == "quick" and source != "location30":
-        sigmas, noises = [0.03, 0.1], [0.1]
+        sigmas, noises = [0.01, 0.03], [0.1]
     return {
         "Weighted Smoothing": {
             f"Weighted Smoothing, sigma {s:g}": {"training.defence": {"name": "weighted-smoothing", "sigma": s}}
@@ -159,14 +159,14 @@ def _study(bench: Bench, source: str) -> dict[str, Any]:
             "model.hidden": [256, 128],
             "training.epochs": bench.pick(6, 30, 50),
         }
-    most = 10_000 if full else 2000
+    most = 10_000 if full else 1500
     n = {"lfw62": 1200, "texas100": 10_000, "cifar10": most}.get(source, 4000)
     model = "nasr-texas" if source == "texas100" else "densenet-bc-22-12" if full else "cnn"
     return common | {
         "data.members": n,
         "data.nonmembers": n,
         "model.name": model,
-        "training.epochs": 60 if full else 20,
+        "training.epochs": 60 if full else 12,
     }
 
 
