@@ -45,7 +45,7 @@ def cifar_size(bench: Bench) -> Findings:
     sizes: Mapping[str, Sequence[int]] = bench.pick(
         {"cifar10": (150, 300)}, {"cifar10": CIFAR_SIZES["cifar10"][:2]}, CIFAR_SIZES
     )
-    settings = CIFAR | {"shadow.count": bench.pick(2, 10, 100), "training.epochs": bench.pick(3, 20, 60)}
+    settings = CIFAR | {"shadow.count": bench.pick(2, 10, 100), "training.epochs": bench.pick(3, 15, 60)}
     why = bench.pick("", "10 shadow models, not 100; ", "") + "the paper's batch and passes are not stated"
     rows: list[Row] = []
     plots, notes = [], []
