@@ -13,6 +13,10 @@ from typer.testing import CliRunner
 import memberwise as mw
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
+from memberwise.frontier.points import choose_points
+from memberwise.frontier.usable import usable, with_dataset
+from memberwise.prepare import Given
+from memberwise.study import make_study
 
 MINE = '''
 from memberwise.defences.training.base import Options, TrainingDefence
@@ -104,11 +108,56 @@ def test_the_same_call_again_trains_nothing(facts: dict[str, Any], folder: Path)
     assert again["seconds"] < facts["seconds"] / 3
 
 
-def test_another_constraint_reads_the_same_points(facts: dict[str, Any], folder: Path) -> None:
+def test_a_recommendation_that_no_longer_holds_is_not_left_there(facts: dict[str, Any], folder: Path) -> None:
     points = facts["study"]["defend"]["points"]
     strict = defend(folder / "out", points, max_tpr="0.0001@0.01")
     assert strict["recommended"] is None
     assert {warning["code"] for warning in strict["warnings"]} >= {"no-point"}
+    assert not (folder / "out" / "policy.toml").exists()
+    assert not (folder / "out" / "target").exists()
+    again = defend(folder / "out", points, max_accuracy_loss=0.5)
+    assert (folder / "out" / "policy.toml").exists()
+    assert [row["cost"] for row in again["points"]] == [row["cost"] for row in facts["points"]], "read from the blocks"
+
+
+def test_a_defence_whose_code_changed_is_trained_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    points = [{"name": f"{tmp_path / 'mine.py'}:HALF"}]
+    first = defend(tmp_path / "out", points)
+    (tmp_path / "mine.py").write_text(MINE.replace("loss / 2", "loss / 1000"))
+    second = defend(tmp_path / "out", points)
+    accuracies = [[row["train_accuracy"] for row in found["points"]] for found in (first, second)]
+    assert accuracies[0][0] == accuracies[1][0], "the undefended model is read"
+    assert accuracies[1][1] < accuracies[0][1] - 0.2, "a thousandth of the learning rate learns little"
+
+
+def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE.replace("return loss / 2, state", "return {}['nope']"))
+    facts = defend(tmp_path / "out", [{"name": f"{tmp_path / 'mine.py'}:HALF"}, {"name": "rounding"}])
+    [failed] = facts["failed"]
+    assert "HALF" in failed["label"]
+    assert "KeyError: 'nope'" in failed["reason"]
+    assert [row["defence"] for row in facts["points"]] == ["undefended", "rounding"]
+
+
+def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp_path: Path) -> None:
+    study = make_study(
+        {
+            "data": {"source": "digits", **ROLES},
+            "model": {"name": "sklearn.tree:DecisionTreeClassifier"},
+            "shadow": {"count": 4},
+            "defend": {"defences": ["default"]},
+        },
+        "test",
+    )
+    given = with_dataset(study, Given())
+    points, refused = usable(choose_points(study), study, given)
+    assert {point.name for point in points} == {"undefended", "logit-clipping", "rounding", "label-only"}
+    assert {point.name for point, _ in refused} >= {"l2", "relaxloss", "dp-sgd"}
+    assert all("network" in reason for _, reason in refused)
+    named = study.model_copy(update={"defend": study.defend.model_copy(update={"defences": ("l2",)})})
+    with pytest.raises(StudyError, match="network"):
+        usable(choose_points(named), named, given)
 
 
 def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:

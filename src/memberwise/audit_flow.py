@@ -172,11 +172,14 @@ def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
     ]
 
 
+def target_key(prepared: Prepared) -> str:
+    """The key of the target's block: it changes with data, split, recipe, code, plan and seed."""
+    return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.identity)
+
+
 def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[tuple[str, str]]]:
     """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
-    job = prepared.target_job
-    key = block_key(job=describe_job(job), target=prepared.target_hash, **prepared.identity)
-    store = folder.blocks
+    job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
     lacks = "" if arrays is None else lacking(arrays, prepared.asked)
     if arrays is not None and not lacks:
@@ -268,13 +271,14 @@ def _data_facts(prepared: Prepared) -> dict[str, Any]:
 
 def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
     arrays, study = shadows.arrays, prepared.study
+    seconds = shadows.seconds + shadows.earlier
     return {
         "count": shadows.count,
         "data": study.shadow.data,
         "engine": study.shadow.engine,
         "plan": vars(prepared.plan),
-        "seconds": round(shadows.seconds, 2),
-        "models_per_second": round(shadows.trained / shadows.seconds, 3) if shadows.trained else None,
+        "seconds": round(seconds, 2),
+        "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
         "train_accuracy": float(arrays["train_accuracy"].mean()),
         "test_accuracy": float(arrays["test_accuracy"].mean()),
         "resumed": shadows.resumed,

@@ -14,11 +14,14 @@ import tomli_w
 from memberwise._version import __version__
 from memberwise.audit_once import audited
 from memberwise.cost import estimate_cost
-from memberwise.errors import MemberwiseError, RunFolderError, StudyError
+from memberwise.entrypoint import is_entrypoint
+from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
 from memberwise.frontier.choose import Constraint, recommended, unbeaten
-from memberwise.frontier.measure import broken_attacks, measure, with_costs
+from memberwise.frontier.measure import beside_first, measure
+from memberwise.frontier.notes import notes_of, notes_of_confirmation
 from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
+from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
 from memberwise.report.files import json_values, to_json, write_text
 from memberwise.seeds import Seeds
@@ -57,7 +60,9 @@ def run_defend(
     """
     begun = time.perf_counter()
     _check(study)
-    constraint, points = Constraint.of(study.defend), choose_points(study)
+    given = with_dataset(study, given or Given())
+    constraint = Constraint.of(study.defend)
+    points, refused = usable(choose_points(study), study, given)
     study = _asking_for(study, constraint)
     folder = Path(study.run.out or f"runs/defend-{short_name(study.data.source)}-{study.training_key()[:8]}")
     _check_folder(folder, study)
@@ -69,17 +74,25 @@ def run_defend(
             result = audited(point.study(study, str(folder / "points" / point.folder)), given, progress)
         except (StudyError, RunFolderError):
             raise
-        except MemberwiseError as error:
-            if place == 0:
+        except Exception as error:
+            # A user's own defence may raise anything; what else is no error of ours is a defect, and not hidden.
+            if place == 0 or not (isinstance(error, MemberwiseError) or is_entrypoint(point.name)):
                 raise
-            failed.append({"label": point.label, "reason": str(error).split("\n")[0]})
+            failed.append({"label": point.label, "reason": _reason(error)})
             continue
         rows.append((point, measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence)))
-    table = with_costs([row for _, row in rows])
+    table = beside_first([row for _, row in rows])
     best = recommended(table, constraint)
+    notes = notes_of(table, best, constraint)
     confirmation = None
     if best is not None:
-        confirmation = _confirmed([rows[0][0], rows[best][0]], study, folder, constraint, given, progress, announce)
+        chosen = [rows[0][0], rows[best][0]]
+        try:
+            confirmation = _confirmed(chosen, study, folder, constraint, given, progress, announce)
+        except TrainingError as error:
+            notes.append(("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}"))
+        else:
+            notes += notes_of_confirmation(confirmation, constraint)
     facts = json_values(
         {
             "schema_version": 1,
@@ -93,13 +106,18 @@ def run_defend(
             "unbeaten": unbeaten(table),
             "recommended": best,
             "confirmation": confirmation,
-            "left_out": [{"name": name, "needs": roles} for name, roles in left_out(study)],
+            "left_out": [
+                *(
+                    {"name": name, "needs": needs, "reason": f"needs {' and '.join(needs)}"}
+                    for name, needs in left_out(study)
+                ),
+                *({"name": point.label, "needs": [], "reason": reason} for point, reason in refused),
+            ],
             "failed": failed,
-            "warnings": [{"code": code, "message": message} for code, message in _notes(table, best, constraint)],
+            "warnings": [{"code": code, "message": message} for code, message in notes],
         }
     )
-    if best is not None:
-        _export(folder, rows[best][0])
+    _export(folder, None if best is None else rows[best][0])
     write_text(folder / "frontier.html", render(facts))
     write_text(folder / "frontier.json", to_json(facts))
     return Frontier(facts, folder)
@@ -108,7 +126,9 @@ def run_defend(
 def expected_points(study: Study) -> tuple[list[str], float]:
     """Labels of the points, and seconds for all of them if an epoch of each costs as much as one of plain training."""
     _check(study)
-    points, epochs = choose_points(study), study.training.epochs
+    Constraint.of(study.defend)
+    points, _ = usable(choose_points(study), study, with_dataset(study, Given()))
+    epochs = study.training.epochs
     runs = sum(point.training.get("epochs", epochs) / epochs for point in points)
     return [point.label for point in points], estimate_cost(study).seconds * (runs + 2)
 
@@ -159,32 +179,25 @@ def _confirmed(
         announce(0, 0, f"{point.label}, once more on a fresh seed")
         result = audited(point.study(again, str(folder / "confirmation" / point.folder)), given, progress)
         found.append(measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence))
-    rows = with_costs(found)
+    rows = beside_first(found)
     return {"seed": seed, "undefended": rows[0], "recommended": rows[-1]}
 
 
-def _export(folder: Path, point: Point) -> None:
-    """The chosen model, and the policy by which it is to answer."""
+def _export(folder: Path, point: Point | None) -> None:
+    """The chosen model, and the policy by which it is to answer; what an earlier choice left there is gone."""
+    shutil.rmtree(folder / "target", ignore_errors=True)
+    (folder / "policy.toml").unlink(missing_ok=True)
+    if point is None:
+        return
     source = folder / "points" / point.folder
     if (source / "target").exists():
-        shutil.copytree(source / "target", folder / "target", dirs_exist_ok=True)
+        shutil.copytree(source / "target", folder / "target")
     stored = make_study(read_study(source / "study.toml"), str(source))
     answer = [defence.model_dump(mode="json") for defence in stored.answer]
     write_text(folder / "policy.toml", tomli_w.dumps({"answer": answer}))
 
 
-def _notes(table: Sequence[dict[str, Any]], best: int | None, constraint: Constraint) -> list[tuple[str, str]]:
-    notes = broken_attacks(table)
-    if table and table[0]["validation_accuracy"] is None:
-        notes.append(
-            (
-                "chosen-on-test",
-                "there are no validation records, so points were chosen by their accuracy on test records, which "
-                "flatters the choice: --validation N",
-            )
-        )
-    if best is None:
-        notes.append(("no-point", f"no point keeps to the constraint: {constraint.words()}"))
-    elif best == 0:
-        notes.append(("undefended", "no defence gives less away than none within the constraint"))
-    return notes
+def _reason(error: Exception) -> str:
+    """The first line of an error; of one that is not ours with its kind."""
+    text = str(error).split("\n")[0]
+    return text if isinstance(error, MemberwiseError) else f"it raised {type(error).__name__}: {text}"

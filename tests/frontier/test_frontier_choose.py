@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from memberwise.errors import MissingExtraError, StudyError
-from memberwise.frontier.choose import Constraint, recommended, unbeaten
-from memberwise.frontier.measure import broken_attacks, share, with_costs
+from memberwise.frontier.choose import Constraint, keeps, recommended, unbeaten
+from memberwise.frontier.measure import beside_first, share
+from memberwise.frontier.notes import doubts, notes_of_confirmation
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
 from memberwise.study import DefendStudy, Study
 
@@ -19,7 +20,12 @@ def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> 
         "label": "point",
         "test_accuracy": part,
         "validation_accuracy": None,
-        "tpr": {"value": tpr, "low": 0.0, "high": tpr + 0.02 if high is None else high},
+        "tpr": {"value": tpr, "low": 0.0, "high": tpr + 0.02 if high is None else high, "resolvable": "yes"},
+        "same_attack": True,
+        "headline": "loss",
+        "place": "training",
+        "gap": None,
+        "attack_accuracy": None,
         **more,
     }
 
@@ -72,18 +78,52 @@ def test_share_is_clopper_pearsons() -> None:
 
 
 def test_cost_is_relative_to_the_undefended_model() -> None:
-    assert [r["cost"] for r in with_costs([{"seconds": 4.0}, {"seconds": 10.0}, {"seconds": None}])] == [1.0, 2.5, None]
+    rows = [{"seconds": seconds, "headline": "loss"} for seconds in (4.0, 10.0, None)]
+    assert [r["cost"] for r in beside_first(rows)] == [1.0, 2.5, None]
 
 
 def test_an_attack_that_broke_is_told() -> None:
-    fine = {
-        "label": "a",
-        "gap": {"value": 0.6},
-        "strongest": {"value": 0.7},
-        "attack_accuracy": {"value": 0.7, "high": 0.72},
-    }
+    fine = row(0.9, 0.1) | {"label": "a", "gap": {"value": 0.6}, "attack_accuracy": {"value": 0.7, "high": 0.72}}
     broke = fine | {"label": "b", "attack_accuracy": {"value": 0.5, "high": 0.53}}
-    assert [note[1].split(":")[0] for note in broken_attacks([fine, broke])] == ["b"]
+    assert [note[1].split(":")[0] for note in doubts([fine, broke])] == ["b"]
+    assert not doubts([broke | {"place": "none"}]), "the undefended model broke nothing"
+
+
+def test_a_rate_of_another_attack_is_unknown_and_not_zero() -> None:
+    rows = [{"seconds": 1.0} | row(0.9, 0.4), {"seconds": 1.0} | row(0.9, 0.0) | {"headline": "gap", "label": "labels"}]
+    table = beside_first(rows)
+    assert [r["same_attack"] for r in table] == [True, False]
+    assert recommended(table, Constraint(0.5, None, 0.01)) == 0
+    assert recommended(table, Constraint(None, 0.05, 0.01)) is None
+    assert unbeaten(table) == [0]
+    assert [code for code, message in doubts(table) if "labels" in message] == ["headline-differs"]
+
+
+def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
+    open_ended = row(0.9, 0.0)
+    open_ended["tpr"]["high"] = None
+    assert not keeps(open_ended, open_ended, Constraint(None, 0.5, 0.01))
+
+
+def test_a_rate_that_so_few_records_cannot_resolve_is_told() -> None:
+    weak = row(0.9, 0.0)
+    weak["tpr"]["resolvable"] = "no"
+    assert [code for code, _ in doubts([row(0.9, 0.1), weak])] == ["unresolvable-rate"]
+
+
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (row(0.90, 0.1), ""),
+        (row(0.80, 0.1), "does not keep"),
+        (row(0.90, 0.5), "as much as the undefended"),
+    ],
+)
+def test_the_confirmation_is_judged(again: dict[str, Any], told: str) -> None:
+    plain = row(0.9, 0.4) | {"label": "undefended", "place": "none"}
+    notes = notes_of_confirmation({"undefended": plain, "recommended": again}, Constraint(0.01, None, 0.01))
+    assert [code for code, _ in notes] == (["not-confirmed"] if told else [])
+    assert all(told in message for _, message in notes)
 
 
 def study(**defend: Any) -> Study:

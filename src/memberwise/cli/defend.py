@@ -12,7 +12,7 @@ from memberwise.cli.guard import guarded, to_stdout
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
 SHADOW_MODELS = 16
 DEMO: dict[str, Any] = {
-    "data": {"source": "digits", "members": 400, "nonmembers": 400, "population": 300, "validation": 200},
+    "data": {"source": "digits", "members": 500, "nonmembers": 500, "population": 300, "validation": 200},
     "training": {"epochs": 30},
 }
 
@@ -84,6 +84,7 @@ def defend(
         "outputs.file": None,
     }
     with guarded(debug, resume_hint="the same command continues where it stopped"):
+        _check_constraint(max_accuracy_loss, max_tpr)
         if study is None and shadow_models is None:
             flags["shadow.count"] = SHADOW_MODELS
         wanted = study_of(study, flags, fpr, settings or [], demo=DEMO)
@@ -91,6 +92,15 @@ def defend(
             _dry_run(wanted, json)
             return
         _run(wanted, json, quiet)
+
+
+def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> None:
+    from memberwise.errors import StudyError
+
+    if max_accuracy_loss is not None and max_tpr is not None:
+        raise StudyError(
+            "one constraint at a time", found="--max-accuracy-loss and --max-tpr", fix="leave one of them out"
+        )
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
@@ -58,8 +58,20 @@ def utility(row: Row) -> float:
 
 
 def leakage(row: Row) -> float:
-    """What the headline attack achieves at the constraint's rate; NaN-free: 1 where it is unknown."""
-    return float(row["tpr"]["value"]) if row["tpr"] and row["tpr"]["value"] is not None else 1.0
+    """What the headline attack achieves at the constraint's rate; 1 where it is unknown."""
+    return _rate(row, "value")
+
+
+def _rate(row: Row, key: Literal["value", "high"]) -> float:
+    known = row["tpr"] if row["same_attack"] else None
+    return float(known[key]) if known and known[key] is not None else 1.0
+
+
+def keeps(row: Row, undefended: Row, constraint: Constraint) -> bool:
+    """The row meets the constraint: a TPR with its interval's upper end, a loss of accuracy as it was measured."""
+    if constraint.tpr is not None:
+        return _rate(row, "high") <= constraint.tpr
+    return utility(row) >= utility(undefended) - float(constraint.accuracy_loss or 0.0)
 
 
 def recommended(rows: Sequence[Row], constraint: Constraint) -> int | None:
@@ -68,11 +80,9 @@ def recommended(rows: Sequence[Row], constraint: Constraint) -> int | None:
     Under a loss of accuracy: least leakage, then most accuracy. Under a TPR (its interval's upper end counts): most
     accuracy, then least leakage. The first row is the undefended model.
     """
+    fit = [i for i, row in enumerate(rows) if keeps(row, rows[0], constraint)]
     if constraint.tpr is not None:
-        fit = [i for i, row in enumerate(rows) if row["tpr"] and (row["tpr"]["high"] or 0.0) <= constraint.tpr]
         return max(fit, key=lambda i: (utility(rows[i]), -leakage(rows[i])), default=None)
-    floor = utility(rows[0]) - float(constraint.accuracy_loss or 0.0)
-    fit = [i for i, row in enumerate(rows) if utility(row) >= floor]
     return min(fit, key=lambda i: (leakage(rows[i]), -utility(rows[i])), default=None)
 
 

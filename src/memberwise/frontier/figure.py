@@ -24,7 +24,7 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
     with drawing(f"frontier-{against}", 7.2, 5.2) as figure:
         axes = figure.add_subplot()
         for place, name in enumerate(names):
-            own = [row for row in rows if row["defence"] == name and row[against] and row["test_accuracy"]]
+            own = [row for row in rows if row["defence"] == name and _shown(row, against)]
             if not own:
                 continue
             x, y = [row[against]["value"] for row in own], [row["test_accuracy"]["value"] for row in own]
@@ -49,7 +49,7 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
             )
         _reference_line(axes, facts, rows, against)
         best = facts["recommended"]
-        if best is not None and rows[best][against] and rows[best]["test_accuracy"]:
+        if best is not None and _shown(rows[best], against):
             axes.plot(
                 rows[best][against]["value"],
                 rows[best]["test_accuracy"]["value"],
@@ -66,6 +66,11 @@ def frontier(facts: Mapping[str, Any], against: Literal["tpr", "attack_accuracy"
         axes.grid(True)
         figure.legend(loc="outside lower center", ncols=4, handlelength=2.6, columnspacing=1.6)
         return to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
+
+
+def _shown(row: Row, against: str) -> bool:
+    """There is a figure, and of the same attack as the others'."""
+    return bool(row[against] and row["test_accuracy"] and row["same_attack"])
 
 
 def _reference_line(axes: Any, facts: Mapping[str, Any], rows: Sequence[Row], against: str) -> None:

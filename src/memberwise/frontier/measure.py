@@ -57,27 +57,18 @@ def share(value: float | None, n: int | None, confidence: float) -> dict[str, An
     return {"value": value, "low": low, "high": high, "n": n, "method": "Clopper-Pearson"}
 
 
-def with_costs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row's cost: its shadow models' seconds over those of the undefended ones, which come first."""
-    plain = rows[0]["seconds"] if rows else None
-    return [row | {"cost": round(row["seconds"] / plain, 2) if plain and row["seconds"] else None} for row in rows]
+def beside_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows beside the undefended one, which comes first.
 
-
-def broken_attacks(rows: Sequence[Json]) -> list[tuple[str, str]]:
-    """Warnings where no attack reaches the gap attack, which needs labels alone: the attacks broke, not the leak."""
-    notes = []
-    for row in rows:
-        strongest, gap = row.get("strongest"), row.get("gap")
-        if not strongest or not gap or strongest["value"] is None or gap.get("value") is None:
-            continue
-        others = row["attack_accuracy"] or {}
-        if others.get("high") is not None and others["high"] < gap["value"]:
-            notes.append(
-                (
-                    "attack-below-gap",
-                    f"{row['label']}: the headline attack's accuracy ({others['value']:.3f}) lies below the gap "
-                    f"attack's ({gap['value']:.3f}), which needs nothing but labels: this defence broke the attack, "
-                    "not the leak",
-                )
-            )
-    return notes
+    ``cost``: seconds of its shadow models over those of the undefended ones. ``same_attack``: the headline is the same
+    attack, without which rates cannot be compared (a score of 0 or 1 has none at small false-positive rates).
+    """
+    plain, headline = (rows[0]["seconds"], rows[0]["headline"]) if rows else (None, None)
+    return [
+        row
+        | {
+            "cost": round(row["seconds"] / plain, 2) if plain and row["seconds"] else None,
+            "same_attack": row["headline"] == headline,
+        }
+        for row in rows
+    ]

@@ -39,14 +39,19 @@ def lead(facts: Mapping[str, Any]) -> str:
     row, plain_row = facts["points"][best], facts["points"][0]
     if best == 0:
         return f"No defence gives less away than the undefended model within the constraint ({facts['constraint']})."
-    again = (facts["confirmation"] or {}).get("recommended")
-    text = (
-        f"{row['label']}: TPR at {rate(facts['fpr'])} FPR {_value(row['tpr'])} instead of {_value(plain_row['tpr'])}, "
-        f"test accuracy {_value(row['test_accuracy'])} instead of {_value(plain_row['test_accuracy'])}."
-    )
-    if again is None:
+    text = f"{row['label']}: {_compared(row, plain_row, facts['fpr'])}."
+    confirmation = facts["confirmation"]
+    if confirmation is None:
         return text
-    return f"{text} On a fresh seed: TPR {_value(again['tpr'])}, test accuracy {_value(again['test_accuracy'])}."
+    again = _compared(confirmation["recommended"], confirmation["undefended"], facts["fpr"])
+    return f"{text} On a fresh seed: {again}."
+
+
+def _compared(row: Mapping[str, Any], plain_row: Mapping[str, Any], fpr: float) -> str:
+    return (
+        f"TPR at {rate(fpr)} FPR {_value(row['tpr'])} instead of {_value(plain_row['tpr'])}, "
+        f"test accuracy {_value(row['test_accuracy'])} instead of {_value(plain_row['test_accuracy'])}"
+    )
 
 
 def _value(part: Mapping[str, Any] | None) -> str:

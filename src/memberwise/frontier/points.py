@@ -86,7 +86,13 @@ def choose_points(study: Study) -> list[Point]:
         points.append(_point(extra.name, {key: value for key, value in extra.model_dump().items() if key != "name"}))
     for point in points:
         _check(point, study)
-    return list({point.label: point for point in points}.values())
+    return list({point.folder: point for point in points}.values())
+
+
+def named_points(study: Study) -> set[str]:
+    """Defences that the study asks for by name, not as one of a group."""
+    extra = [point.name for point in study.defend.points]
+    return {_place(name)[1] for name in [*study.defend.defences, *extra] if name not in GROUPS}
 
 
 def _refuse_lacking(name: str, study: Study) -> None:
@@ -181,7 +187,7 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     bare = name.removeprefix(ANSWER)
     if bare in OUTPUT_DEFENCES and (name != bare or name not in TRAINING_DEFENCES):
         return "answer", bare
-    if name in TRAINING_DEFENCES or is_entrypoint(name):
+    if name in TRAINING_DEFENCES or (is_entrypoint(name) and not name.startswith(ANSWER)):
         return "training", name
     known: Sequence[str] = [*_all(), *GROUPS]
     close = difflib.get_close_matches(name, known, n=3)

@@ -24,13 +24,14 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
         mark = " *" if place == facts["recommended"] else ""
         cost = DASH if row["cost"] is None else f"{plain(row['cost'])}x"
         cells = [_interval(row[key]) for key in ("test_accuracy", "tpr", "attack_accuracy")]
+        cells[1] = cells[1] if row["same_attack"] else DASH
         table.add_row(Text(row["label"] + mark), *cells, percent(_value(row["gap"])), cost)
     console.print(table)
     console.print(Text(lead(facts)))
     for warning in facts["warnings"]:
         console.print(Text(f"Warning: {warning['message']}"))
     for defence in facts["left_out"]:
-        console.print(Text(f"Left out: {defence['name']}, which needs {' and '.join(defence['needs'])}"))
+        console.print(Text(f"Left out: {defence['name']}: {defence['reason']}"))
     for point in facts["failed"]:
         console.print(Text(f"Failed: {point['label']}: {point['reason']}"))
 

@@ -82,7 +82,7 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
     dataset, roles, notes = records_of(study, given, Seeds(study.run.seed))
-    return _assembled(study, given, dataset, roles, notes, plan)
+    return assemble(study, given, dataset, roles, notes, plan)
 
 
 def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
@@ -95,13 +95,17 @@ def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray
     roles = replace(prepared.roles, auxiliary=rows, units=units)
     stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
     dataset = append_records(before, stored.reshape(len(x), *before.shape), y)
-    return _assembled(prepared.study, given, dataset, roles, prepared.notes, prepared.plan.to_study())
+    return assemble(prepared.study, given, dataset, roles, prepared.notes, prepared.plan.to_study())
 
 
-def _assembled(
+def assemble(
     study: Study, given: Given, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanStudy | None
 ) -> Prepared:
-    """Model, engine, jobs and questions for records whose roles are known."""
+    """Model, engine, jobs and questions for records whose roles are known.
+
+    Raises:
+        StudyError: recipe, defence or model do not fit each other or the records.
+    """
     seeds, model = Seeds(study.run.seed), model_for(study, given, dataset)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)

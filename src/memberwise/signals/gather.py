@@ -38,7 +38,7 @@ class Gathered:
 
     Attributes:
         arrays: as ``collect`` gives them, model first; ``audited.vectors`` holds the first models only.
-        seconds: spent on training and asking, in this process.
+        seconds: spent on training and asking, in this process; ``earlier``: for the models read from blocks.
         trained: models trained in this process; ``resumed``: models read from blocks.
         notes: what was wrong with blocks, as (code, message).
         interrupted: Ctrl-C ended it early.
@@ -46,6 +46,7 @@ class Gathered:
 
     arrays: Arrays = field(default_factory=dict)
     seconds: float = 0.0
+    earlier: float = 0.0
     trained: int = 0
     resumed: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -118,13 +119,15 @@ def _one_block(
         result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
     if arrays is not None:
         result.resumed += len(block)
+        result.earlier += store.seconds(block_name(number))
         return arrays
     begun = time.perf_counter()
     numbers = {job.seed: first + i for i, job in enumerate(block)}
     asking = partial(collect, asked=asked, vectors=vectors, numbers=numbers)
     arrays = engine.run(block, asking, partial(_tell, progress, first, len(block)))
-    store.save(block_name(number), key, range(first, first + len(block)), arrays)
-    result.seconds += time.perf_counter() - begun
+    took = time.perf_counter() - begun
+    store.save(block_name(number), key, range(first, first + len(block)), arrays, took)
+    result.seconds += took
     result.trained += len(block)
     return arrays
 

@@ -1,7 +1,7 @@
 """Blocks of arrays in a run folder: a block is there whole or not at all, and is known by its key and its hash.
 
 signals/block-00003.npz      the arrays of a few models
-signals/manifest.json        per block: models, arrays, dtypes, sha256, key
+signals/manifest.json        per block: models, arrays, dtypes, sha256, key, seconds it took
 """
 
 from __future__ import annotations
@@ -72,7 +72,11 @@ class BlockStore:
         entry = self.manifest.get(name)
         return None if entry is None else list(entry["models"])
 
-    def save(self, name: str, key: str, models: Sequence[int], arrays: Arrays) -> None:
+    def seconds(self, name: str) -> float:
+        """How long a block took to make; 0 where that is not known."""
+        return float(self.manifest.get(name, {}).get("seconds", 0.0))
+
+    def save(self, name: str, key: str, models: Sequence[int], arrays: Arrays, seconds: float = 0.0) -> None:
         """Write the block, then the manifest that makes it count."""
         path = self.folder / f"{name}.npz"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,8 @@ class BlockStore:
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         part.replace(path)
         described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
-        self.manifest[name] = {"models": list(models), "arrays": described, "sha256": digest, "key": key}
+        entry = {"models": list(models), "arrays": described, "sha256": digest, "key": key}
+        self.manifest[name] = entry | {"seconds": round(seconds, 3)}
         content = json.dumps({"version": 1, "blocks": dict(sorted(self.manifest.items()))}, indent=1)
         write_atomically(self.file, content.encode())
 
