@@ -33,6 +33,20 @@ class Half(Step):
 
 HALF = TrainingDefence("half", Options, "half the loss", "nobody", step=lambda options, fit: Half())
 '''
+MY_ANSWER = """
+import numpy as np
+from memberwise.defences.output.base import OutputDefence, as_probabilities
+
+
+class Coarse(OutputDefence):
+    steps: int = 4
+
+    def answer(self, ask, x, states, keys):
+        return np.round(self.steps * as_probabilities(ask(x), ask.kind)) / self.steps
+
+
+COARSE = Coarse(steps=2)
+"""
 ROLES = {"members": 150, "nonmembers": 150, "population": 150, "validation": 150}
 SETTINGS = {"training.epochs": 20, "model.hidden": [32]}
 ATTACKS = ["gap", "loss", "lira-online-fixed"]
@@ -129,6 +143,18 @@ def test_a_defence_whose_code_changed_is_trained_again(tmp_path: Path) -> None:
     accuracies = [[row["train_accuracy"] for row in found["points"]] for found in (first, second)]
     assert accuracies[0][0] == accuracies[1][0], "the undefended model is read"
     assert accuracies[1][1] < accuracies[0][1] - 0.2, "a thousandth of the learning rate learns little"
+
+
+def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MY_ANSWER)
+    points = [{"name": f"{tmp_path / 'mine.py'}:Coarse", "steps": 8}, {"name": f"{tmp_path / 'mine.py'}:COARSE"}]
+    facts = defend(tmp_path / "out", points, max_tpr="1@0.01")
+    assert [row["place"] for row in facts["points"]] == ["none", "answer", "answer"]
+    served = [mw.Result.load(folder).to_dict() for folder in sorted((tmp_path / "out" / "points").glob("C*"))]
+    assert sorted(answer.get("steps", 2) for one in served for answer in one["study"]["answer"]) == [2, 8]
+    (tmp_path / "mine.py").write_text(MY_ANSWER.replace("self.steps * ", "0 * "))
+    again = defend(tmp_path / "out", points, max_tpr="1@0.01")
+    assert [row["auc"]["value"] for row in again["points"][1:]] == [0.5, 0.5], "changed code is audited again"
 
 
 def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_path: Path) -> None:

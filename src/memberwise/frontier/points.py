@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from memberwise.defences.output import OUTPUT_DEFENCES, output_defences
+from memberwise.defences.output import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training import TRAINING_DEFENCES, defended, find_defence
 from memberwise.defences.training.base import TrainingDefence
-from memberwise.entrypoint import is_entrypoint
+from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.study import DefenceStudy, Study, make_study
 
@@ -179,7 +179,7 @@ def _missing_extra(name: str) -> tuple[str, str] | None:
 
 def _defence(name: str) -> TrainingDefence | type[OutputDefence]:
     place, bare = _place(name)
-    return OUTPUT_DEFENCES[bare] if place == "answer" else find_defence(DefenceStudy(name=bare))[0]
+    return find_output_defence(bare)[0] if place == "answer" else find_defence(DefenceStudy(name=bare))[0]
 
 
 def _place(name: str) -> tuple[Literal["training", "answer"], str]:
@@ -187,8 +187,11 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     bare = name.removeprefix(ANSWER)
     if bare in OUTPUT_DEFENCES and (name != bare or name not in TRAINING_DEFENCES):
         return "answer", bare
-    if name in TRAINING_DEFENCES or (is_entrypoint(name) and not name.startswith(ANSWER)):
+    if name in TRAINING_DEFENCES:
         return "training", name
+    if is_entrypoint(name) and not name.startswith(ANSWER):
+        own = load_entrypoint(name, "defend.defences (--defences)")
+        return ("answer" if is_output_defence(own) else "training"), name
     known: Sequence[str] = [*_all(), *GROUPS]
     close = difflib.get_close_matches(name, known, n=3)
     raise StudyError(

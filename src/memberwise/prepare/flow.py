@@ -18,6 +18,7 @@ from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_records
 from memberwise.defences.output import output_defences
 from memberwise.defences.training import defended, training_defence
+from memberwise.entrypoint import code_hash
 from memberwise.errors import StudyError
 from memberwise.models.build import Model
 from memberwise.prepare.given import Given
@@ -221,7 +222,10 @@ def _identity(
         "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
         "plan": vars(plan),
         "queries": study.queries,
-        "answer": [answer.model_dump(mode="json") for answer in study.answer],
+        "answer": [
+            [answer.model_dump(mode="json"), code_hash(type(made))]
+            for answer, made in zip(study.answer, output_defences(study.answer), strict=True)
+        ],
         "seed": study.run.seed,
         "device": device.type,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
 from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
+from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
 from memberwise.study import AnswerStudy
 from memberwise.training.kind import Kind
@@ -58,17 +60,34 @@ def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]
     return defences
 
 
+def is_output_defence(thing: object) -> bool:
+    """A class of output defences, or one of them."""
+    return isinstance(thing, OutputDefence) or (isinstance(thing, type) and issubclass(thing, OutputDefence))
+
+
+def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]:
+    """The class that a name stands for (built in, or the user's own ``file.py:name``), and parameters it brings.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = OUTPUT_DEFENCES.get(name) or (load_entrypoint(name, "answer") if is_entrypoint(name) else None)
+    if isinstance(found, OutputDefence):
+        return type(found), found.model_dump()
+    if isinstance(found, type) and issubclass(found, OutputDefence):
+        return found, {}
+    close = difflib.get_close_matches(name, OUTPUT_DEFENCES, n=3)
+    raise StudyError(
+        f"there is no output defence {name}",
+        expected="one of " + ", ".join(OUTPUT_DEFENCES) + ", or file.py:name of an OutputDefence",
+        where="answer",
+        fix=f"did you mean {' or '.join(close)}?" if close else None,
+    )
+
+
 def _make(study: AnswerStudy) -> OutputDefence:
-    defence = OUTPUT_DEFENCES.get(study.name)
-    if defence is None:
-        close = difflib.get_close_matches(study.name, OUTPUT_DEFENCES, n=3)
-        raise StudyError(
-            f"there is no output defence {study.name}",
-            expected="one of " + ", ".join(OUTPUT_DEFENCES),
-            where="answer",
-            fix=f"did you mean {' or '.join(close)}?" if close else None,
-        )
-    given = {key: value for key, value in study.model_dump().items() if key != "name"}
+    defence, own = find_output_defence(study.name)
+    given = own | {key: value for key, value in study.model_dump().items() if key != "name"}
     try:
         return defence.model_validate(given)
     except ValidationError as error:
