@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -15,6 +16,14 @@ from memberwise.errors import MemberwiseError, StudyError
 
 # What the modules are called that were loaded from a user's file.
 USER_FILE = "_memberwise_"
+# What a key wants, by class name (this room imports none of theirs) and in words; any other key wants a callable.
+TRAINED, ANSWERED = "TrainingDefence", "OutputDefence"
+WANTED = {
+    "training.defence": ((TRAINED,), "TrainingDefence"),
+    "answer": ((ANSWERED,), "OutputDefence"),
+    "defend.defences": ((TRAINED, ANSWERED), "TrainingDefence or OutputDefence"),
+}
+SUGGESTED = 20
 
 
 def is_entrypoint(name: str) -> bool:
@@ -39,11 +48,40 @@ def load_entrypoint(name: str, where: str) -> Any:
             f"{place} fails while it is imported", found=f"{type(error).__name__}: {error}", where=where
         ) from error
     if not hasattr(module, attribute):
-        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise StudyError(
-            f"{place} holds no {attribute}", expected="one of " + ", ".join(sorted(names)[:20]), where=where
-        )
+        raise _no_such_name(module, place, attribute, where)
     return getattr(module, attribute)
+
+
+def _no_such_name(module: ModuleType, place: str, attribute: str, where: str) -> StudyError:
+    """The error for a name that a file or module has not, with the names in it that would do."""
+    classes, words = WANTED.get(where.partition(" ")[0], ((), "function or class"))
+    names = sorted(key for key, value in vars(module).items() if not key.startswith("_") and _fits(value, classes))
+    if not classes:
+        names = [key for key in names if _is_own(vars(module)[key], module)]
+    close = difflib.get_close_matches(attribute, names, n=3)
+    what = "file" if place.endswith(".py") else "module"
+    return StudyError(
+        f"{place} holds no {attribute}",
+        expected="one of " + ", ".join(names[:SUGGESTED]) if names else f"the name of a {words}",
+        found=None if names else f"the {what} defines no {words}",
+        where=where,
+        fix=f"did you mean {' or '.join(close)}?" if close else None,
+    )
+
+
+def _fits(value: Any, classes: tuple[str, ...]) -> bool:
+    """An instance of one of the named classes; any callable where none is named."""
+    if not classes:
+        return callable(value)
+    if not isinstance(value, type):
+        return any(base.__name__ in classes for base in type(value).__mro__)
+    # An output defence may be named by its class; the base class, which such a file imports, is none yet.
+    return ANSWERED in classes and any(base.__name__ == ANSWERED for base in value.__mro__[1:])
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    """What a user's file imports is left out; a package may well pass on what its modules hold."""
+    return not module.__name__.startswith(USER_FILE) or getattr(value, "__module__", None) == module.__name__
 
 
 def code_hash(thing: Any) -> str:

@@ -1,26 +1,39 @@
-"""Does a training defence or an output defence keep to its contract?"""
+"""Does a training defence keep to its contract?"""
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.checks.report import Findings
+from memberwise.checks.declared import check_declared
+from memberwise.checks.output import check_output
+from memberwise.checks.records import CLASSES, FEATURES, ROWS, records
+from memberwise.checks.report import Findings, place, shown
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.training.answering import Answer, FunctionModels, Served
+from memberwise.errors import StudyError
+from memberwise.training.answering import Answer
+from memberwise.training.job import Job, Procedure
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
 
-ROWS, FEATURES, CLASSES, MODELS = 96, 8, 3, 4
-KEY = b"a secret of the check"
+MODELS = 4
+NEEDS = ("reference", "members", "outputs")
+RETURNS = (
+    "of a Step, init gives a dictionary of tensors, loss (mean loss, state), update (gradients, loss, state), "
+    "after_epoch (parameters, state)"
+)
+BRANCHES = "torch.where in place of if on a tensor's value, no .item(); else stackable = False in the Step"
 
 
 def check_defence(defence: TrainingDefence | Answer, seed: int = 0) -> None:
     """Try a defence on small models and data.
 
-    A training defence: models come out finite, the same again, the same alone as in a stack, and not those of plain
-    training. An output defence: answers have the stated shape and kind, the label is kept where it says so, the same
-    record gets the same answer whatever it is asked together with.
+    A training defence: the options, roles, study keys and output defences it names exist; models come out finite, the
+    same again, the same alone as in a stack, and not those of plain training. An output defence: answers have the
+    stated shape and kind, the label is kept where it says so, the same record gets the same answer whatever it is
+    asked together with. An error that the defence raises is a finding too.
 
     Raises:
         CheckError: with everything that was found wrong.
@@ -28,56 +41,116 @@ def check_defence(defence: TrainingDefence | Answer, seed: int = 0) -> None:
     if isinstance(defence, TrainingDefence):
         _check_training(defence, seed)
     else:
-        _check_output(defence, seed)
+        check_output(defence, seed)
 
 
 def _check_training(defence: TrainingDefence, seed: int) -> None:
     findings = Findings(f"the training defence {defence.name}")
-    changed = _trained(defence, seed, range(MODELS))
+    check_declared(defence, findings)
+    _check_notes(defence, findings)
+    # What a wrong name leads to while training would be told twice.
+    findings.close()
+    changed = _defended(defence, seed, range(MODELS), findings)
     if not np.isfinite(changed).all():
         findings.add("finite answers", "NaN or infinity")
         findings.close()
-    if not np.allclose(changed, _trained(defence, seed, range(MODELS)), atol=1e-5):
+    if not np.allclose(changed, _defended(defence, seed, range(MODELS), findings), atol=1e-5):
         findings.add("the same seed trains the same models", "other models")
-    alone = _trained(defence, seed, range(1, 2))[0]
+    alone = _defended(defence, seed, range(1, 2), findings)[0]
     # Rounding grows over training, more so in a game; another model is another matter.
     difference, usual = (float(np.abs(changed[1] - other).mean()) for other in (alone, changed[0]))
     if difference > 0.05 * usual:
         findings.add("a model does not depend on those it is stacked with", f"answers differ by {difference:.2g}")
-    if (defence.step or defence.procedure) and np.allclose(changed, _trained(None, seed, range(MODELS)), atol=1e-4):
+    if (defence.step or defence.procedure) and np.allclose(
+        changed, _trained(Step(), None, seed, range(MODELS)), atol=1e-4
+    ):
         findings.add("other models than plain training's", "the same models")
     findings.close()
 
 
-def _trained(defence: TrainingDefence | None, seed: int, which: range) -> NDArray[np.float64]:
-    """``(m, n, C)`` answers of the models numbered ``which``, trained with the defence's own defaults."""
-    import torch
+def _fit() -> Fit:
+    return Fit(CLASSES, ROWS, _recipe(), shape=(FEATURES,))
+
+
+def _recipe() -> Recipe:
+    from memberwise.study import TrainingStudy
+
+    return Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
+
+
+def _module() -> Any:
     from torch import nn
 
-    from memberwise.study import TrainingStudy
+    return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+
+
+def _check_notes(defence: TrainingDefence, findings: Findings) -> None:
+    if defence.check is None:
+        return
+    with findings.part("check(options, fit, module) runs", "refuse a module by raising StudyError", last=False):
+        try:
+            notes: Any = defence.check(defence.options(), _fit(), _module())
+        except StudyError:  # this module may be refused
+            return
+        pairs = isinstance(notes, list) and all(isinstance(note, tuple) and len(note) == 2 for note in notes)
+        if not pairs:
+            findings.add("check gives a list of (code, message)", repr(notes), "return [] where there is none")
+
+
+def _made(defence: TrainingDefence, findings: Findings) -> tuple[Step, Procedure | None]:
+    """The step and the procedure, which are what a training defence makes them to be."""
+    step: Any = Step()
+    procedure: Any = None
+    if defence.step:
+        with findings.part("step(options, fit) runs", "step=lambda options, fit: MyStep(...)"):
+            step = defence.step(defence.options(), _fit())
+    if defence.procedure:
+        with findings.part("procedure(options, fit) runs", "procedure=lambda options, fit: MyProcedure(...)"):
+            procedure = defence.procedure(defence.options(), _fit())
+    if not isinstance(step, Step):
+        findings.add("step(options, fit) gives an instance of Step", shown(step), "return MyStep(...), a Step")
+    elif unknown := sorted(set(step.needs) - set(NEEDS)):
+        findings.add(f"the step's needs are of {', '.join(NEEDS)}", ", ".join(map(repr, unknown)))
+    elif "reference" in step.needs and "reference" not in defence.roles:
+        findings.add("roles name the records that its step needs", repr(defence.roles), 'roles=("reference",)')
+    if procedure is not None and (isinstance(procedure, type) or not callable(getattr(procedure, "fit", None))):
+        findings.add("procedure(options, fit) gives an instance with fit(job)", shown(procedure))
+    findings.close()
+    return step, procedure
+
+
+def _defended(defence: TrainingDefence, seed: int, which: range, findings: Findings) -> NDArray[np.float64]:
+    step, procedure = _made(defence, findings)
+    by = type(step if procedure is None else procedure).__name__
+    with findings.part(f"{len(which)} small models train with its {by}", _training_fix):
+        return _trained(step, procedure, seed, which)
+    raise AssertionError("a part that fails raises")
+
+
+def _training_fix(error: Exception) -> str | None:
+    """What to do about an error in training: the usual mistakes have messages that few can read."""
+    if isinstance(error, RuntimeError) and "data-dependent" in str(error):
+        return BRANCHES
+    # What fails outside the user's own code was given something else than it takes.
+    return getattr(error, "fix", None) or (None if place(error) else RETURNS)
+
+
+def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -> NDArray[np.float64]:
+    """``(m, n, C)`` answers of the models numbered ``which``."""
+    import torch
+
     from memberwise.training.engines import StackEngine
-    from memberwise.training.job import Job
     from memberwise.training.network import Network
     from memberwise.training.plan import Plan
-    from memberwise.training.recipe import Recipe
-    from memberwise.training.step import Step
     from memberwise.training.tensors import DataTensors
 
-    def make() -> nn.Module:
-        return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
-
-    x, y = _records(seed)
-    recipe = Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
-    options = None if defence is None else defence.options()
-    fit = Fit(CLASSES, ROWS, recipe, shape=(FEATURES,))
-    step = defence.step(options, fit) if defence and defence.step else Step()
-    procedure = defence.procedure(options, fit) if defence and defence.procedure else None
+    x, y = records(seed)
     reference = np.arange(3 * ROWS, 4 * ROWS)
     jobs = [
         Job(
             np.random.default_rng([seed, k]).permutation(3 * ROWS)[:ROWS],
             step,
-            recipe,
+            _recipe(),
             seed + 100 * k,
             reference=reference,
             procedure=procedure,
@@ -85,49 +158,5 @@ def _trained(defence: TrainingDefence | None, seed: int, which: range) -> NDArra
         for k in which
     ]
     cpu = torch.device("cpu")
-    engine = StackEngine(Network(make, cpu), DataTensors.of(x, y, CLASSES, cpu), Plan(MODELS))
+    engine = StackEngine(Network(_module, cpu), DataTensors.of(x, y, CLASSES, cpu), Plan(MODELS))
     return np.asarray(engine.train(jobs).ask(x), np.float64)
-
-
-def _records(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, CLASSES, 4 * ROWS)
-    centres = rng.random((CLASSES, FEATURES))
-    return np.clip(0.5 * centres[y] + 0.5 * rng.random((4 * ROWS, FEATURES)), 0, 1).astype(np.float32), y
-
-
-def _linear(seed: int) -> FunctionModels:
-    """Two linear models that answer logits, the same for a record whatever else is asked."""
-    weights = np.random.default_rng(seed).normal(size=(2, FEATURES, CLASSES)) * 3
-
-    def predict(own: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray((x[:, :, None] * own).sum(1))
-
-    return FunctionModels([partial(predict, own) for own in weights], "logits")
-
-
-def _check_output(defence: Answer, seed: int) -> None:
-    findings = Findings(f"the output defence {type(defence).__name__}")
-    x, _ = _records(seed)
-    models = _linear(seed)
-    served = Served.fitted(
-        models, [defence], lambda i: x[i * ROWS : (i + 1) * ROWS], x[3 * ROWS :], KEY, [seed, seed + 1]
-    )
-    asked = x[:40]
-    given, kind = served.ask(asked), served.kind
-    shape = (2, 40) if kind == "labels" else (2, 40, CLASSES)
-    if given.shape != shape:
-        findings.add(f"answers of shape {shape} of kind {kind}", str(given.shape))
-        findings.close()
-    if not np.isfinite(given).all():
-        findings.add("finite answers", "NaN or infinity")
-    if kind == "probabilities" and not np.allclose(given.sum(-1), 1, atol=1e-6):
-        findings.add("probabilities that sum to 1", f"sums from {given.sum(-1).min():.3g} to {given.sum(-1).max():.3g}")
-    labels = given if kind == "labels" else given.argmax(-1)
-    if defence.keeps_label and not np.array_equal(labels, models.ask(asked).argmax(-1)):
-        findings.add("the label is kept, as it says", "another largest class")
-    if not np.allclose(given, served.ask(asked)):
-        findings.add("the same record gets the same answer", "another answer")
-    if not np.allclose(given[:, :7], served.ask(asked[:7])):
-        findings.add("an answer does not depend on what else is asked", "another answer among fewer records")
-    findings.close()

@@ -85,7 +85,7 @@ def _points(bench: Bench, source: str) -> dict[str, dict[str, dict[str, Any]]]:
     sigmas = bench.pick([0.03], [0.01, 0.03, 0.1, 0.2], [1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2, 1.0])
     noises = bench.pick([1.0], [0.1, 0.5, 1.0], [0.05, 0.1, 0.3, 0.5, 1.0, 2.0])
     if bench.size == "quick" and source != "location30":
-        sigmas, noises = [0.01, 0.03], [0.1]
+        sigmas, noises = [0.03, 0.1], [0.1, 0.5]
     return {
         "Weighted Smoothing": {
             f"Weighted Smoothing, sigma {s:g}": {"training.defence": {"name": "weighted-smoothing", "sigma": s}}
@@ -143,11 +143,11 @@ def ablation(bench: Bench) -> Findings:
 
 
 def _study(bench: Bench, source: str) -> dict[str, Any]:
-    """Location-30 with a dense network; images with a small convolutional one, DenseNet at full size."""
-    full, images = bench.size == "full", source not in ("location30", "texas100")
+    """Dense networks; DenseNet for images at full size."""
+    full = bench.size == "full"
     common: dict[str, Any] = {
         "data.source": f"{source}?size=64" if source == "ham10000" else source,
-        "shadow.count": bench.pick(4, 4 if images else 8, 16),
+        "shadow.count": bench.pick(4, 8, 16),
         "attacks.use": ["gap", "loss", *ATTACKS],
         "attacks.headline": LIRA,
     }
@@ -159,15 +159,11 @@ def _study(bench: Bench, source: str) -> dict[str, Any]:
             "model.hidden": [256, 128],
             "training.epochs": bench.pick(6, 30, 50),
         }
-    most = 10_000 if full else 1500
-    n = {"lfw62": 1200, "texas100": 10_000, "cifar10": most}.get(source, 4000)
-    model = "nasr-texas" if source == "texas100" else "densenet-bc-22-12" if full else "cnn"
-    return common | {
-        "data.members": n,
-        "data.nonmembers": n,
-        "model.name": model,
-        "training.epochs": 60 if full else 12,
-    }
+    n = {"lfw62": 1200, "texas100": 10_000, "cifar10": 10_000 if full else 2000}.get(source, 4000)
+    common |= {"data.members": n, "data.nonmembers": n, "training.epochs": 60 if full else 30}
+    if not full:
+        return common | {"model.hidden": [128]}
+    return common | {"model.name": "nasr-texas" if source == "texas100" else "densenet-bc-22-12"}
 
 
 def _lines(bench: Bench, setting: str, run: Result) -> list[Row]:

@@ -1,0 +1,144 @@
+"""What a user's own output defence raises, or states wrongly, is told as a finding; so is what is no defence."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import memberwise
+from memberwise.defences.output import OUTPUT_DEFENCES, OutputDefence
+from memberwise.defences.training.base import TrainingDefence
+from memberwise.errors import CheckError
+
+
+def refused(defence: Any) -> CheckError:
+    with pytest.raises(CheckError) as caught:
+        memberwise.check_defence(defence)
+    return caught.value
+
+
+class Out(OutputDefence):
+    t: float = 1.0
+
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        return np.asarray(ask(x)) / self.t
+
+
+class Fails(Out):
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        raise KeyError("z")
+
+
+class FailsToFit(Out):
+    def fit(self, ask, members, reference, rngs):  # type: ignore[no-untyped-def]
+        return members(0)["rows"]
+
+
+class OneState(Out):
+    def fit(self, ask, members, reference, rngs):  # type: ignore[no-untyped-def]
+        return [0.5]
+
+
+class OtherKind(Out):
+    def gives(self, kind):  # type: ignore[no-untyped-def]
+        return "probs"
+
+
+class Negative(Out):
+    """Sums to 1, and is no probability."""
+
+    def gives(self, kind):  # type: ignore[no-untyped-def]
+        return "probabilities"
+
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        logits = np.asarray(ask(x))
+        return logits - logits.mean(-1, keepdims=True) + 1 / logits.shape[-1]
+
+
+class Listed(Out):
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        return np.asarray(ask(x)).tolist()
+
+
+class Texts(Out):
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        return np.asarray(ask(x)).astype(str)
+
+
+class Wipes(Out):
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        given = np.asarray(ask(x))
+        x[:] = 0
+        return given
+
+
+class NoClass(Out):
+    def gives(self, kind):  # type: ignore[no-untyped-def]
+        return "labels"
+
+    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+        return np.asarray(ask(x)).argmax(-1) + 1
+
+
+class OtherRole(Out):
+    roles: ClassVar[tuple[str, ...]] = ("refrence",)
+
+
+class OtherGrid(Out):
+    grid: ClassVar[tuple[dict[str, Any], ...]] = ({"q": 1},)
+
+
+class NoCount(Out):
+    @property
+    def queries(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("defence", "told"),
+    [
+        (Fails(), "answer(ask, x, states, keys) runs without an error: found KeyError: 'z' (in answer"),
+        (FailsToFit(), "fit(ask, members, reference, rngs) runs"),
+        (OneState(), "one state a model"),
+        (OtherKind(), "is one of logits, probabilities, scores, labels: found 'probs'"),
+        (Negative(), "probabilities of at least 0"),
+        (Listed(), "found a list"),
+        (Texts(), "an array of <U"),
+        (Wipes(), "the records are left as they were"),
+        (NoClass(), "labels are class numbers from 0 to 2"),
+        (OtherRole(), "'refrence'"),
+        (OtherGrid(), "the grid's {'q': 1}"),
+        (NoCount(), "queries is a count"),
+    ],
+)
+def test_what_goes_wrong_in_an_output_defence_is_a_finding(defence: OutputDefence, told: str) -> None:
+    assert told in str(refused(defence))
+
+
+def test_the_error_itself_is_kept() -> None:
+    assert isinstance(refused(Fails()).__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("thing", "told"),
+    [
+        (Out, "check_defence(Out(...))"),
+        (TrainingDefence, "found the class TrainingDefence"),
+        ("l2", 'TRAINING_DEFENCES["l2"]'),
+        ("rounding", 'OUTPUT_DEFENCES["rounding"]()'),
+        ("nosuch", "found 'nosuch'"),
+        (None, "found None"),
+        (torch.relu, "found a builtin_function_or_method"),
+        (refused, "found a function"),
+    ],
+)
+def test_what_is_no_defence_is_told(thing: Any, told: str) -> None:
+    assert told in str(refused(thing))
+
+
+@pytest.mark.parametrize("name", ["temperature", "ldl"])
+def test_output_defences_still_pass(name: str) -> None:
+    memberwise.check_defence(OUTPUT_DEFENCES[name]())
