@@ -16,7 +16,7 @@ from memberwise.errors import RunFolderError, StudyError
 from memberwise.frontier.points import choose_points
 from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
-from memberwise.study import make_study
+from memberwise.study import ModelStudy, make_study
 
 MINE = '''
 from memberwise.defences.training.base import Options, TrainingDefence
@@ -181,6 +181,10 @@ def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp
     assert {point.name for point in points} == {"undefended", "logit-clipping", "rounding", "label-only"}
     assert {point.name for point, _ in refused} >= {"l2", "relaxloss", "dp-sgd"}
     assert all("network" in reason for _, reason in refused)
+    own = study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": 5e-4})})
+    own = own.model_copy(update={"model": ModelStudy()})
+    points, refused = usable(choose_points(own), own, given)
+    assert {point.name for point, _ in refused} == {"l2"}, "it would overwrite the study's own"
     named = study.model_copy(update={"defend": study.defend.model_copy(update={"defences": ("l2",)})})
     with pytest.raises(StudyError, match="network"):
         usable(choose_points(named), named, given)

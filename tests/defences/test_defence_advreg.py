@@ -20,7 +20,7 @@ from memberwise.defences.training.adversarial_regularisation import (
 from memberwise.defences.training.averaging import Averaged
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.inference_network import LAYERS, InferenceNetwork, adam, adam_start
-from memberwise.errors import TrainingError
+from memberwise.errors import StudyError, TrainingError
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -206,6 +206,17 @@ def test_the_model_is_the_mean_of_its_last_epochs() -> None:
     torch.testing.assert_close(trained.buffers["norm.running_mean"][0], (seen[3] + seen[5]) / 2)
     assert float((seen[4] - seen[0]).abs().max()) > 1e-3
     assert Averaged(3, 5).average == 3
+
+
+def test_a_mean_of_epochs_does_not_go_with_one_chosen_epoch() -> None:
+    assert DEFENCE.check is not None
+    patient, module = replace(FIT, recipe=replace(RECIPE, patience=2)), nn.Linear(12, CLASSES)
+    with pytest.raises(StudyError, match=r"average=1, or leave training\.patience out"):
+        DEFENCE.check(AdversarialRegularisationOptions(), patient, module)
+    assert DEFENCE.check(AdversarialRegularisationOptions(average=1), patient, module) == []
+    assert DEFENCE.check(AdversarialRegularisationOptions(), FIT, module) == []
+    single = replace(patient, recipe=replace(patient.recipe, epochs=1))
+    assert DEFENCE.check(AdversarialRegularisationOptions(), single, module) == []
 
 
 def test_the_game_is_played_with_reference_records() -> None:

@@ -113,6 +113,11 @@ def test_selena_asks_for_what_it_says() -> None:
     assert end.value.value is released
 
 
+def test_selena_takes_sub_models_that_leave_out_nothing() -> None:
+    assert (~exclusions(50, 60, 1, 100)).all(0).any()
+    assert np.isfinite(ENGINE.train(wanted(Selena(60, 1, 1), 1)).ask(X)).all()
+
+
 def test_selena_keeps_labels_from_what_was_memorised() -> None:
     """Labels at random: plain training learns them by heart, soft labels of models that did not see a row cannot."""
     wide = Network(lambda: nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, CLASSES)), CPU)

@@ -13,6 +13,7 @@ from torch import nn
 
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.mist import DEFENCE, CrossDifference, Mist, MistOptions, averaged, others_say
+from memberwise.errors import StudyError
 from memberwise.training.engines import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
@@ -127,6 +128,23 @@ def test_the_released_model_has_the_mean_parameters() -> None:
     for name, value in models.params.items():
         np.testing.assert_allclose(value[0].numpy(), kept[-1][name])
     assert float(models.buffers["1.running_mean"].abs().max()) > 0.01, "statistics were taken of the members"
+
+
+def test_mixup_has_no_part_in_the_second_phase() -> None:
+    """It would average targets whose place says the class and whose value is a probability."""
+    [job] = wanted(Mist(2, 4.0, 1, 1), 1)
+    playing = Mist(2, 4.0, 1, 1).fit(replace(job, recipe=replace(RECIPE, augment=("flip", "mixup"))))
+    assert {part.recipe.augment for part in next(playing)} == {("flip", "mixup")}
+    assert {part.recipe.augment for part in playing.send([Fixed(1), Fixed(2)])} == {("flip",)}
+
+
+def test_more_parts_than_rows_are_refused() -> None:
+    assert DEFENCE.check is not None
+    assert DEFENCE.check(MistOptions(parts=50), Fit(CLASSES, 50, RECIPE), nn.Linear(12, CLASSES)) == []
+    with pytest.raises(StudyError, match="more parts than there are rows"):
+        DEFENCE.check(MistOptions(parts=51), Fit(CLASSES, 50, RECIPE), nn.Linear(12, CLASSES))
+    with pytest.raises(StudyError, match="more parts than there are rows"):
+        ENGINE.train(wanted(Mist(51, 4.0, 1, 1), 1))
 
 
 def test_options() -> None:

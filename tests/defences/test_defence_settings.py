@@ -46,6 +46,38 @@ def test_settings_are_study_keys(defence: dict[str, Any], part: str, key: str, v
     assert defended(made) == made
 
 
+@pytest.mark.parametrize(
+    ("defence", "key", "own", "same"),
+    [
+        ({"name": "l2", "strength": 3e-4}, "training.weight_decay", 0.05, 3e-4),
+        ({"name": "label-smoothing", "amount": 0.1}, "training.label_smoothing", 0.3, 0.1),
+        ({"name": "early-stopping", "patience": 9}, "training.patience", 2, 9),
+        ({"name": "dropout", "rate": 0.1}, "model.dropout", 0.5, 0.1),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
+)
+def test_what_the_study_sets_itself_is_not_overwritten(
+    defence: dict[str, Any], key: str, own: float, same: float
+) -> None:
+    part, name = key.split(".")
+
+    def with_own(value: float) -> Study:
+        values = study(defence).to_dict()
+        values[part][name] = value
+        return make_study(values, "here")
+
+    parameter = next(iter(defence.keys() - {"name"}))
+    with pytest.raises(StudyError, match=rf"{defence['name']} sets {key} itself(.|\n)*training\.defence\.{parameter}"):
+        defended(with_own(own))
+    assert defended(with_own(same)) == with_own(same)
+
+
+def test_parameters_that_do_not_go_together_are_named() -> None:
+    together = {"name": "weighted-smoothing", "position": "gradient", "gap_scaling": True}
+    with pytest.raises(StudyError, match=r"weighted-smoothing cannot have these together(.|\n)*gap_scaling goes with"):
+        defended(study(together))
+
+
 @pytest.mark.parametrize("defence", [{"name": "hamp"}, {"name": "logit-clipping-in-training", "r": 1.5}])
 def test_output_defences_come_first_and_once(defence: dict[str, Any]) -> None:
     made = defended(study(defence, answer=[{"name": "rounding", "digits": 2}]))

@@ -65,6 +65,34 @@ def test_digests_are_keyed_blake2b_of_each_record_for_each_purpose():
     assert (digests(cells, b"k", "Other") != digests(cells, b"k", "Noise")).all()
 
 
+@pytest.mark.parametrize(("name", "parameters"), NOISY[:2])
+def test_two_of_a_kind_in_one_chain_have_numbers_of_their_own(name, parameters):
+    models, x = linear(1), records(500)
+    truth, defence = models.ask(x), OUTPUT_DEFENCES[name](**parameters)
+    parts = [served(models, *[defence] * count).ask(x) - truth for count in (1, 2, 3)]
+    draws = [parts[0], parts[1] - parts[0], parts[2] - parts[1]]
+    found = np.corrcoef([one.ravel() for one in draws])[np.triu_indices(3, 1)]
+    assert np.abs(found).max() < 0.06
+    assert all(one.std() == pytest.approx(draws[0].std(), rel=0.05) for one in draws)
+
+
+def test_another_kind_before_it_leaves_a_noise_its_numbers():
+    models, x = linear(1), records(50)
+    noise = OUTPUT_DEFENCES["confidence-noise"](r=1.0)
+    alone = served(models, noise).ask(x) - models.ask(x)
+    after = served(models, OUTPUT_DEFENCES["temperature"](t=1.0), noise).ask(x) - models.ask(x)
+    spread = after - alone  # of each answer: a temperature's logits are right up to a constant
+    np.testing.assert_allclose(spread, np.broadcast_to(spread[..., :1], spread.shape), atol=1e-5)
+
+
+def test_names_that_begin_alike_are_kept_apart():
+    kinds = [type(f"ANoiseOfALongName{end}", (OUTPUT_DEFENCES["confidence-noise"],), {}) for end in "AB"]
+    models, x = linear(1), records(500)
+    first, both = (served(models, *[kind(r=1.0) for kind in kinds[:n]]).ask(x) for n in (1, 2))
+    found = np.corrcoef((first - models.ask(x)).ravel(), (both - first).ravel())[0, 1]
+    assert abs(found) < 0.06
+
+
 def test_each_model_has_a_secret_of_its_own():
     models, x = linear(2), records(500)
     defence = OUTPUT_DEFENCES["confidence-noise"](r=1.0)

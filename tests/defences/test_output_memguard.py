@@ -88,6 +88,17 @@ def test_the_classifier_learns_and_is_each_models_own():
         np.testing.assert_allclose(bias, b, atol=1e-4)
 
 
+def test_a_classifier_does_not_depend_on_what_is_trained_beside_it():
+    sizes = (200, 90, 32)
+    inside, outside = ([np.sort(softmax(answers(n, s, seed=n), -1)) for n in sizes] for s in (8, 3))
+    together = unsure.train_classifiers(inside, outside, 20, [np.random.default_rng(i) for i in range(3)])
+    for i, found in enumerate(together):
+        [alone] = unsure.train_classifiers(inside[i : i + 1], outside[i : i + 1], 20, [np.random.default_rng(i)])
+        for (weight, bias), (w, b) in zip(found, alone, strict=True):
+            np.testing.assert_allclose(weight, w, atol=1e-5)
+            np.testing.assert_allclose(bias, b, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def guarded(classifier):
     z = np.concatenate([answers(100, 8, seed=5), answers(100, 3, seed=6)])

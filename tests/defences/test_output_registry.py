@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from output_models import study
@@ -22,6 +23,21 @@ def test_defences_come_in_the_order_of_the_study():
 def test_every_point_of_the_grid_can_be_made(name):
     for parameters in OUTPUT_DEFENCES[name].grid:
         output_defences([study(name, **parameters)])
+
+
+def test_parameters_that_do_not_go_together_are_told(tmp_path: Path):
+    (tmp_path / "mine.py").write_text(
+        "from pydantic import model_validator\n"
+        "from memberwise.defences.output.base import OutputDefence\n"
+        "class Mine(OutputDefence):\n"
+        "    low: float = 0.0\n"
+        "    @model_validator(mode='after')\n"
+        "    def _below(self):\n"
+        "        if self.low > 1: raise ValueError('low below high')\n"
+        "        return self\n"
+    )
+    with pytest.raises(StudyError, match=r"Mine cannot have these together(.|\n)*low below high"):
+        output_defences([study(f"{tmp_path / 'mine.py'}:Mine", low=2)])
 
 
 def test_an_unknown_name_is_refused_with_those_near_it():

@@ -73,8 +73,7 @@ def choose_points(study: Study) -> list[Point]:
         StudyError: an unknown defence or parameter, or a defence whose records the study does not set aside.
         MissingExtraError: a defence whose package is not installed.
     """
-    named = [*study.defend.defences, *(extra.name for extra in study.defend.points)]
-    for name in named:
+    for name in [*study.defend.defences, *(extra.name for extra in study.defend.points)]:
         if name not in GROUPS:
             _refuse_lacking(name, study)
     points = [Point(UNDEFENDED, {}, "none")]
@@ -84,8 +83,10 @@ def choose_points(study: Study) -> list[Point]:
                 points += [_point(member, options) for options in _defence(member).grid]
     for extra in study.defend.points:
         points.append(_point(extra.name, {key: value for key, value in extra.model_dump().items() if key != "name"}))
+    named = named_points(study)
     for point in points:
-        _check(point, study)
+        if point.place == "none" or point.name in named:  # one of a group that does not fit is left out (usable)
+            _check(point, study)
     return list({point.folder: point for point in points}.values())
 
 

@@ -42,11 +42,12 @@ class TrainedModel:
         return found
 
     def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        asked = rows if len(rows) else np.zeros(1, np.int64)  # not every module takes no records at all
         parts = []
-        for first in range(0, len(rows), CHUNK):
-            x = self.data.records(torch.from_numpy(rows[first : first + CHUNK]).to(self.data.x.device))
+        for first in range(0, len(asked), CHUNK):
+            x = self.data.records(torch.from_numpy(asked[first : first + CHUNK]).to(self.data.x.device))
             parts.append(self.alone.ask(x.cpu().numpy())[0])
-        joined: NDArray[np.float32] = np.concatenate(parts).astype(np.float32)
+        joined: NDArray[np.float32] = np.concatenate(parts)[: len(rows)].astype(np.float32)
         return joined
 
 

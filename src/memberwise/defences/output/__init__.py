@@ -94,10 +94,12 @@ def _make(study: AnswerStudy) -> OutputDefence:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
+        # What a whole set of parameters fails at names none of them.
+        what = (
+            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
+        )
         raise StudyError(
-            f"the output defence {study.name} has no parameter {key}"
-            if unknown
-            else f"the parameter {key} of {study.name} is not usable",
+            f"the output defence {study.name} has no parameter {key}" if unknown else what,
             expected=("one of " + ", ".join(defence.model_fields) or "none") if unknown else first["msg"],
             found=None if unknown else repr(first["input"]),
             where="answer",

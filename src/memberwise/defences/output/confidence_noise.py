@@ -49,7 +49,7 @@ class AnswerNoise(Random):
         values = (as_logits if self.on == "logits" else as_probabilities)(ask(x), ask.kind)
         count = values.shape[-1] if self.draws is None else self.draws
         noisy = np.stack(
-            [v + self.noise(s.uniform(count)) for v, s in zip(values, self.sources(x, states, keys), strict=True)]
+            [v + self.noise(s.uniform(count)) for v, s in zip(values, self.sources(ask, x, states, keys), strict=True)]
         )
         if self.on == "probabilities":
             noisy = renormalised(noisy)

@@ -42,5 +42,5 @@ class DynaNoise(Random):
         z = as_logits(ask(x), ask.kind)
         entropy = entr(softmax(z, axis=-1)).sum(-1, keepdims=True) / np.log(z.shape[-1])
         spread = np.sqrt(self.variance * (1 + self.slope * entropy))
-        noise = np.stack([ndtri(source.uniform(z.shape[-1])) for source in self.sources(x, states, keys)])
+        noise = np.stack([ndtri(source.uniform(z.shape[-1])) for source in self.sources(ask, x, states, keys)])
         return np.asarray((z + spread * noise) / self.t)

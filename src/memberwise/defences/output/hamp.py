@@ -47,7 +47,7 @@ class Hamp(Random):
         if states is None:
             raise ValueError("HAMP needs what fit gave")
         answers = ask(x)
-        sources = self.sources(x, [rng for _, rng in states], keys)
+        sources = self.sources(ask, x, [rng for _, rng in states], keys)
         out = np.empty(answers.shape)
         for i, (source, (features, _)) in enumerate(zip(sources, states, strict=True)):
             scores = ask.alone(i)(random_inputs(features, source, x.shape))[0]

@@ -50,7 +50,7 @@ class ImageNoise(Random):
         return kind
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        sources = self.sources(x, states, keys)
+        sources = self.sources(ask, x, states, keys)
         return np.concatenate([self._asked(ask.alone(i), x, source) for i, source in enumerate(sources)])
 
     def _asked(self, ask: Ask, x: Records, source: Source) -> NDArray[Any]:

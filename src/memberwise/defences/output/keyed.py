@@ -76,14 +76,21 @@ class Random(OutputDefence):
     ) -> Sequence[Any] | None:
         return None if self.keyed else list(rngs)
 
-    def sources(self, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
+    def sources(self, ask: Ask, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
         """Random numbers for each of the models whose secrets these are (or whose generators, not keyed)."""
         if not self.keyed:
             if rngs is None:
                 raise ValueError("answers that are not keyed need what fit gave")
             return [FromGenerator(rng, len(x)) for rng in rngs]
         cells = quantised(x, self.step)
-        return [FromDigests(digests(cells, key, type(self).__name__)) for key in keys]
+        return [FromDigests(digests(cells, key, self._purpose(ask))) for key in keys]
+
+    def _purpose(self, ask: Ask) -> str:
+        """The class, after how many of its kind stand before it: each noise of a chain has numbers of its own."""
+        name = type(self).__name__
+        # A purpose has 16 letters, so names that begin alike are counted as one; no name begins with a digit.
+        before = sum(type(one).__name__[:14] == name[:14] for one in getattr(ask.models, "defences", ()))
+        return f"{before}{name}" if before else name
 
 
 def quantised(x: Records, step: float) -> NDArray[np.int16]:

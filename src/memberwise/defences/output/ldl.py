@@ -62,7 +62,7 @@ class Ldl(Random):
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:
             raise ValueError("LDL needs what fit gave")
-        sources = self.sources(x, [rng for _, rng in states], keys)
+        sources = self.sources(ask, x, [rng for _, rng in states], keys)
         pairs = zip(sources, states, strict=True)
         return np.stack([self._label(ask.alone(i), x, s, f) for i, (s, (f, _)) in enumerate(pairs)])
 

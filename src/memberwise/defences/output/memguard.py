@@ -71,7 +71,7 @@ class MemGuard(Random):
         logits = as_logits(ask(x), ask.kind)
         if self.budget == 0 and not self.released:
             return np.asarray(softmax(logits, axis=-1))
-        sources = self.sources(x, [rng for _, rng in states], keys)
+        sources = self.sources(ask, x, [rng for _, rng in states], keys)
         coins = [source.uniform(1)[:, 0] for source in sources]
         return np.stack([self._guarded(*one) for one in zip(logits, [c for c, _ in states], coins, strict=True)])
 

@@ -29,25 +29,24 @@ def train_classifiers(
     """One classifier a model, C-256-128-64-1, told sorted ``(k, C)`` answers about its members from others.
 
     Stochastic gradient descent at 0.001, batches of 64, cross-entropy, as in the authors' code. As many members as
-    others are taken, and as many of every model, so that all are trained at once.
+    others are taken. All are trained at once; one with fewer answers than another sits out the last steps of an epoch.
     """
     import torch
 
     from memberwise.training.plan import threads_of
 
-    count = min(len(part) for part in [*members, *others])
-    pairs = zip(members, others, rngs, strict=True)
-    rows = [np.concatenate([r.permutation(inside)[:count], r.permutation(out)[:count]]) for inside, out, r in pairs]
-    x = torch.from_numpy(np.stack(rows).astype(np.float32))
-    y = (torch.arange(2 * count) < count).float()
+    told_apart, counts = _told_apart(members, others, rngs)
+    x = torch.from_numpy(told_apart)
+    inside, real = (torch.arange(x.shape[1]) < torch.from_numpy(k * counts)[:, None] for k in (1, 2))
     layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in _initial(x.shape[-1], rngs)]
     models, room = torch.arange(len(x))[:, None], _Room(layers, len(x), BATCH)
     with threads_of(1):  # a second thread would mostly wait: on busy cores it takes up to eighty times as long
         for _ in range(epochs):
-            order = torch.from_numpy(np.stack([rng.permutation(2 * count) for rng in rngs]))
+            order = torch.from_numpy(_orders(counts, rngs))
             for batch in torch.split(order, BATCH, dim=1):
                 told, kept = room.forward(x[models, batch])
-                gradient = (told.sigmoid() - y[batch][..., None]) / batch.shape[1]
+                share = real[models, batch] / real[models, batch].sum(1, keepdim=True).clamp(min=1)
+                gradient = (told.sigmoid() - inside[models, batch][..., None].float()) * share[..., None]
                 for layer in reversed(range(len(layers))):
                     (weight, bias), inputs = layers[layer], kept[layer]
                     below = room.below(layer, gradient) if layer else gradient
@@ -55,6 +54,25 @@ def train_classifiers(
                     bias.sub_(gradient.sum(1, keepdim=True), alpha=RATE)
                     gradient = below.mul_(inputs.sign_()) if layer else gradient
     return [[(w[i].numpy(), b[i].numpy()) for w, b in layers] for i in range(len(x))]
+
+
+def _told_apart(
+    members: Sequence[Values], others: Sequence[Values], rngs: Sequence[np.random.Generator]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """``(models, n, C)`` answers, members' first, padding last; and each model's count of members, and of others."""
+    counts = np.array([min(map(len, pair)) for pair in zip(members, others, strict=True)])
+    own = zip(members, others, counts, rngs, strict=True)
+    rows = [np.concatenate([r.permutation(inside)[:k], r.permutation(out)[:k]]) for inside, out, k, r in own]
+    padded = [np.resize(part, (2 * counts.max(), part.shape[1])) for part in rows]
+    return np.stack(padded).astype(np.float32), counts
+
+
+def _orders(counts: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> NDArray[np.int64]:
+    """``(models, 2 * largest count)`` each model's answers in a new order, its padding behind them."""
+    places = np.tile(np.arange(2 * counts.max()), (len(rngs), 1))
+    for row, count, rng in zip(places, counts, rngs, strict=True):
+        row[: 2 * count] = rng.permutation(2 * count)
+    return places
 
 
 def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> Layers:

@@ -103,10 +103,12 @@ def find_defence(study: DefenceStudy) -> tuple[TrainingDefence, Any]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
+        # What a whole set of parameters fails at names none of them.
+        what = (
+            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
+        )
         raise StudyError(
-            f"the training defence {study.name} has no parameter {key}"
-            if unknown
-            else f"the parameter {key} of {study.name} is not usable",
+            f"the training defence {study.name} has no parameter {key}" if unknown else what,
             expected="one of " + ", ".join(defence.options.model_fields) if unknown else first["msg"],
             found=None if unknown else repr(first["input"]),
             where="training.defence",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad
 from torch.nn import functional
 
@@ -13,6 +13,7 @@ from memberwise.defences.training.averaging import Averaged
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.inference_network import InferenceNetwork, Size, adam, adam_start
 from memberwise.defences.training.losses import mean_of_records, soft_labels
+from memberwise.errors import StudyError
 from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Batch, State
 
@@ -24,7 +25,8 @@ class AdversarialRegularisation(Averaged):
 
     In each step the inference network h takes ``attack_steps`` steps of Adam, each on a batch of members and one of
     the reference role; then the classifier f takes one with h frozen. h sees f as it answers (evaluation mode). The
-    game swings, so what is released is the mean of the last ``average`` epochs' parameters.
+    game swings, so what is released is the mean of the last ``average`` epochs' parameters; ``weight`` 0 is therefore
+    plain training with ``average`` 1 alone.
 
     form "paper": h sees probabilities and maximises the mean log-likelihood of the right answer; f pays
     ``weight * mean log h`` on its own batch. "released", as in the authors' code: h sees logits and minimises the
@@ -108,12 +110,25 @@ def _take(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(f"{prefix}:"): v for name, v in tensors.items() if name.startswith(f"{prefix}:")}
 
 
+def _check(options: AdversarialRegularisationOptions, fit: Fit, module: nn.Module) -> list[tuple[str, str]]:
+    if fit.recipe.patience is not None and min(options.average, fit.recipe.epochs) > 1:
+        raise StudyError(
+            "advreg releases the mean of its last epochs, training.patience one epoch chosen on validation records",
+            expected="one of the two",
+            found=f"training.defence.average = {options.average}, training.patience = {fit.recipe.patience}",
+            where="training.defence",
+            fix="training.defence.average=1, or leave training.patience out",
+        )
+    return []
+
+
 DEFENCE = TrainingDefence(
     name="advreg",
     options=AdversarialRegularisationOptions,
     summary="An attack network learns beside the model, and the model is trained to leave it guessing.",
     source="Nasr, Shokri & Houmansadr 2018, algorithm 1",
     step=AdversarialRegularisation,
+    check=_check,
     roles=("reference",),
     grid=tuple({"weight": weight} for weight in (0.3, 1.0, 2.0, 3.0)),
 )

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from memberwise.errors import StudyError
+from memberwise.study import Study
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
@@ -72,3 +74,22 @@ class TrainingDefence:
     raises_leakage: bool = False
     grid: tuple[dict[str, Any], ...] = ({},)
     extra: tuple[str, str] | None = None
+
+
+def set_alone(name: str, parameter: str, value: Any, key: str, study: dict[str, Any]) -> dict[str, Any]:
+    """The setting ``key = value`` by a defence's parameter, where the study says nothing else about the key.
+
+    Raises:
+        StudyError: the study has a value of its own there, which would be lost.
+    """
+    part, own = key.split(".")
+    given, default = study[part][own], getattr(getattr(Study(), part), own)
+    if given not in (default, value):
+        raise StudyError(
+            f"{name} sets {key} itself",
+            expected=f"{key} left out, or the same as training.defence.{parameter}",
+            found=f"{key} = {given!r} and training.defence.{parameter} = {value!r}",
+            where="training.defence",
+            fix=f"leave {key} out, or set training.defence.{parameter}={given!r}",
+        )
+    return {key: value}

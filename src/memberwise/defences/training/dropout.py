@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.base import Options, TrainingDefence, set_alone
 from memberwise.errors import StudyError
 from memberwise.models.modules import ARCHITECTURES
 
@@ -18,7 +18,9 @@ class Dropout(Options):
 
 
 def settings(options: Dropout, study: dict[str, Any]) -> dict[str, Any]:
-    """Raises StudyError for an architecture without dropout, and for a model of the user's own."""
+    """Raises StudyError for an architecture without dropout, for a model of the user's own, and where the study says
+    another rate.
+    """
     name = study["model"]["name"]
     if name not in ARCHITECTURES or "dropout" not in ARCHITECTURES[name].takes:
         raise StudyError(
@@ -28,7 +30,7 @@ def settings(options: Dropout, study: dict[str, Any]) -> dict[str, Any]:
             where="training.defence",
             fix="put dropout into a model of your own: file.py:function",
         )
-    return {"model.dropout": options.rate}
+    return set_alone("dropout", "rate", options.rate, "model.dropout", study)
 
 
 DEFENCE = TrainingDefence(

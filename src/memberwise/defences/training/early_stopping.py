@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.base import Options, TrainingDefence, set_alone
 
 
 class EarlyStopping(Options):
@@ -19,7 +19,8 @@ class EarlyStopping(Options):
 
 
 def settings(options: EarlyStopping, study: dict[str, Any]) -> dict[str, Any]:
-    return {"training.patience": options.patience}
+    """Raises StudyError where the study says something else itself."""
+    return set_alone("early-stopping", "patience", options.patience, "training.patience", study)
 
 
 DEFENCE = TrainingDefence(

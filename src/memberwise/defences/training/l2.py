@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.base import Options, TrainingDefence, set_alone
 
 
 class L2(Options):
@@ -20,7 +20,8 @@ class L2(Options):
 
 
 def settings(options: L2, study: dict[str, Any]) -> dict[str, Any]:
-    return {"training.weight_decay": options.strength}
+    """Raises StudyError where the study says something else itself."""
+    return set_alone("l2", "strength", options.strength, "training.weight_decay", study)
 
 
 DEFENCE = TrainingDefence(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.base import Options, TrainingDefence, set_alone
 
 
 class LabelSmoothing(Options):
@@ -16,7 +16,8 @@ class LabelSmoothing(Options):
 
 
 def settings(options: LabelSmoothing, study: dict[str, Any]) -> dict[str, Any]:
-    return {"training.label_smoothing": options.amount}
+    """Raises StudyError where the study says something else itself."""
+    return set_alone("label-smoothing", "amount", options.amount, "training.label_smoothing", study)
 
 
 DEFENCE = TrainingDefence(

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import RecordStep
+from memberwise.defences.training.running_statistics import momenta, settled
+from memberwise.errors import StudyError
 from memberwise.training.job import Job, Trained
+from memberwise.training.procedure import TrainedModel
 from memberwise.training.recipe import Recipe
 
 Params = dict[str, NDArray[np.float32]]
@@ -41,13 +44,16 @@ class Mist:
     In each round the rows are dealt anew into ``parts``; from the same parameters one sub-model a part first learns
     its own part, then is drawn to what the others, which did not see it this round, say about it; the mean of their
     parameters begins the next round. More ``weight`` and more ``parts`` protect more. Each stage begins with a fresh
-    optimiser at the schedule's rate; BatchNorm's statistics are taken anew by a last pass at rate 0.
+    optimiser at the schedule's rate. BatchNorm's statistics are not handed on: wherever answers are read, and for the
+    released model, they are taken anew by a pass over the rows at rate 0. Mixup has no part in the second phase, whose
+    target is a number about one record.
     """
 
     def __init__(self, parts: int, weight: float, local_epochs: int, rounds: int) -> None:
         self.parts, self.weight, self.local_epochs, self.rounds = parts, weight, local_epochs, rounds
 
     def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained]:
+        refuse_empty_parts(self.parts, len(job.rows))
         rng = np.random.default_rng([job.seed, _PURPOSE])
         mean, plain = job.init, replace(job, procedure=None)
         for number in range(self.rounds):
@@ -56,24 +62,30 @@ class Mist:
             first, second = rng.integers(2**32, size=(2, self.parts)).tolist()
             if mean is None:  # one beginning for all: the mean of unlike models would be a model of nothing
                 first = [job.seed] * self.parts
-            learned = yield [
-                replace(local, rows=part, seed=seed, init=mean) for part, seed in zip(rows, first, strict=True)
-            ]
+            own = [replace(local, rows=part, seed=seed, init=mean) for part, seed in zip(rows, first, strict=True)]
+            learned = yield own
+            asked = learned
+            if any(map(keeps_statistics, learned)):
+                asked = yield [settled(part, model.params) for part, model in zip(own, learned, strict=True)]
             drawn = yield [
                 replace(
-                    local,
+                    self._unmixed(local),
                     rows=part,
                     seed=seed,
                     init=learned[k].params,
-                    targets=others_say(learned, k, part),
+                    targets=others_say(asked, k, part),
                     step=CrossDifference(self.weight),
                 )
                 for k, (part, seed) in enumerate(zip(rows, second, strict=True))
             ]
             mean = averaged([model.params for model in drawn])
-        still = replace(self._recipe(job, 0), learning_rate=0.0, epochs=1)
-        [released] = yield [replace(plain, init=mean, recipe=still)]
+        assert mean is not None
+        [released] = yield [settled(plain, mean)]
         return released
+
+    def _unmixed(self, job: Job) -> Job:
+        """Without mixup, which would average targets that are no labels."""
+        return replace(job, recipe=replace(job.recipe, augment=tuple(a for a in job.recipe.augment if a != "mixup")))
 
     def _recipe(self, job: Job, number: int) -> Recipe:
         """The recipe of one stage of a round: the rate at which the whole schedule is by then, and stays."""
@@ -81,6 +93,23 @@ class Mist:
         return replace(
             job.recipe, epochs=self.local_epochs, learning_rate=rate, schedule="constant", steps=(), warmup=0
         )
+
+
+def refuse_empty_parts(parts: int, rows: int) -> None:
+    """Raises StudyError where there are more parts than rows."""
+    if parts > rows:
+        raise StudyError(
+            "mist deals the rows into more parts than there are rows",
+            expected=f"training.defence.parts of at most {rows}",
+            found=str(parts),
+            where="training.defence",
+            fix="fewer parts (5 is usual)",
+        )
+
+
+def keeps_statistics(model: Trained) -> bool:
+    """The model's layers keep statistics over batches, as BatchNorm does."""
+    return isinstance(model, TrainedModel) and bool(momenta(model.alone.network.module))
 
 
 def others_say(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -110,11 +139,17 @@ def _procedure(options: MistOptions, fit: Fit) -> Mist:
     return Mist(options.parts, options.weight, options.local_epochs, options.rounds or fit.recipe.epochs)
 
 
+def _check(options: MistOptions, fit: Fit, module: nn.Module) -> list[tuple[str, str]]:
+    refuse_empty_parts(options.parts, fit.rows)
+    return []
+
+
 DEFENCE = TrainingDefence(
     name="mist",
     options=MistOptions,
     summary="Sub-models on parts of the rows may not know their part better than the others do; their mean is kept.",
     source="Li, Li & Ribeiro 2024",
     procedure=_procedure,
+    check=_check,
     grid=({"weight": 1.0}, {}, {"weight": 16.0}),
 )
