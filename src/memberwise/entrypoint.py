@@ -43,7 +43,7 @@ def load_entrypoint(name: str, where: str) -> Any:
         module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     except MemberwiseError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StudyError(
             f"{place} fails while it is imported", found=f"{type(error).__name__}: {error}", where=where
         ) from error
@@ -85,12 +85,31 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def code_hash(thing: Any) -> str:
-    """SHA-256 of the source file in which a class or function is written (of its name where there is no file)."""
+    """SHA-256 of the source file in which a class or function is written (of its name where there is no file).
+
+    Of an object, its class's. Modules that a user's file imported from beside it count, too.
+    """
+    thing = thing if inspect.isroutine(thing) or isinstance(thing, type) else type(thing)
     try:
-        source = Path(inspect.getfile(thing)).read_bytes()
+        file = Path(inspect.getfile(thing))
+        sources = [file.read_bytes(), *(other.read_bytes() for other in _beside(thing, file))]
     except (TypeError, OSError):
-        source = repr(getattr(thing, "__qualname__", type(thing).__qualname__)).encode()
-    return hashlib.sha256(source).hexdigest()
+        sources = [repr(thing.__qualname__).encode()]
+    return hashlib.sha256(b"".join(sources)).hexdigest()
+
+
+def _beside(thing: Any, file: Path) -> list[Path]:
+    """Files of loaded modules in the folder of a user's file, or below; none for what is installed."""
+    if not str(getattr(thing, "__module__", "")).startswith(USER_FILE):
+        return []
+    files = {
+        Path(str(module.__file__)).resolve()
+        for module in list(sys.modules.values())
+        if getattr(module, "__file__", None)
+    }
+    home, own = file.resolve().parent, file.resolve()
+    near = [other for other in files if home in other.parents and other.suffix == ".py" and other != own]
+    return sorted(other for other in near if not {"site-packages", "dist-packages"} & {*other.parts})
 
 
 def _load_file(path: Path) -> ModuleType:

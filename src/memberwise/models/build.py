@@ -118,13 +118,19 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
         raise StudyError(
             f"{name} makes no model", expected="an nn.Module or a scikit-learn classifier", found=type(made).__name__
         )
-    return Model(name, "module", lambda: thing(**offered), code)
+    return Model(name, "module", lambda: thing(**offered), code + _layout(made))
+
+
+def _layout(module: nn.Module) -> str:
+    """A hash of a module's parts and shapes, which may come from files or values beside the code that names it."""
+    shapes = [(name, tuple(value.shape), value.requires_grad) for name, value in module.named_parameters()]
+    return hashlib.sha256(repr((str(module), shapes)).encode()).hexdigest()
 
 
 def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
     try:
         return factory(**offered)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StudyError(
             f"{name} cannot be called to make a model",
             expected="arguments with defaults, or named shape (of a record), classes, or given in model.options",

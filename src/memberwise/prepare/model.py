@@ -120,7 +120,7 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
     Raises:
         StudyError: it does not.
     """
-    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2])).to(network.device)
+    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2]).copy()).to(network.device)
     params, buffers = network.init(0)
     try:
         with torch.no_grad():

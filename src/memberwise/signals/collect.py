@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.errors import TrainingError
 from memberwise.signals.collectors import Access, Collector, collector_key
 from memberwise.signals.read import read_answers
 from memberwise.signals.table import Answers
@@ -80,6 +81,7 @@ def collect(
     """
     served = serve(models, jobs, asked)
     audited = ask_about(served, asked, asked.audited, asked.queries, vectors)
+    _refuse_nan(audited, jobs, numbers)
     arrays = _fields("audited", audited)
     if len(asked.population):
         arrays |= _fields("population", ask_about(served, asked, asked.population, asked.queries, False))
@@ -107,6 +109,22 @@ def collect(
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
     }
+
+
+def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int] | None) -> None:
+    """Raise TrainingError where a model answers no numbers: figures made from them would mean nothing."""
+    if audited.kind == "labels":
+        return
+    bad = np.isnan(audited.log_p).any(2).sum(1)
+    for job, count in zip(jobs, bad, strict=True):
+        if count:
+            who = "the target" if numbers is None else f"shadow model {numbers[job.seed] + 1}"
+            raise TrainingError(
+                f"{who} answers NaN or infinity",
+                expected="a number for every class",
+                found=f"{count:,} of {audited.records:,} audited records without",
+                fix="a smaller training.learning_rate; or look into the model's forward, or its predict function",
+            )
 
 
 def collect_extras(
@@ -145,8 +163,9 @@ def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries:
     for first in range(0, len(rows), step):
         chunk = rows[first : first + step]
         x = asked.records(chunk)
-        raw = np.stack([models.ask(np.ascontiguousarray(view(x))) for view in views], axis=2)
-        parts.append(read_answers(raw, asked.y[chunk], models.kind, None if vectors else 0))
+        raw = np.stack([models.ask(np.array(view(x), order="C")) for view in views], axis=2)
+        with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
+            parts.append(read_answers(raw, asked.y[chunk], models.kind, None if vectors else 0))
     return join_records(parts)
 
 

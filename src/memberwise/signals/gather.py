@@ -191,7 +191,8 @@ class Budgeted:
     guess: float
 
     def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
-        if stored is not None:  # a run that is continued keeps its blocks
+        if stored is not None and list(stored) == list(range(first, first + len(stored))):
+            # A run that is continued keeps its blocks, as long as these are the models whose turn it is.
             return [self.make(k) for k in stored]
         each = so_far.seconds / so_far.trained if so_far.trained else self.guess
         fit = int((self.ends - time.perf_counter()) / each) // 2 * 2

@@ -126,7 +126,7 @@ class TorchModels:
         if self.stacked and len(self) > 1:
             answers: Tensor = vmap(lambda p, b: self.network(p, b, x, None)[0])(self.params, self.buffers)
             return answers
-        return torch.stack([self.network(*self._one(i), x, None)[0] for i in range(len(self))])
+        return torch.stack([self.network(*self._one(i), x.clone(), None)[0] for i in range(len(self))])
 
     def _one(self, i: int) -> tuple[Tensors, Tensors]:
         return {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()}
@@ -164,7 +164,7 @@ class FunctionModels:
         return len(self.predicts)
 
     def ask(self, x: Records) -> NDArray[Any]:
-        return np.stack([np.asarray(predict(x), np.float64) for predict in self.predicts])
+        return np.stack([np.asarray(predict(x.copy()), np.float64) for predict in self.predicts])  # some work in place
 
 
 class Served:

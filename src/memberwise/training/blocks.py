@@ -46,8 +46,9 @@ class BlockStore:
         self.manifest: dict[str, dict[str, Any]] = {}
         if self.file.exists():
             try:
-                self.manifest = json.loads(self.file.read_text())["blocks"]
-            except (json.JSONDecodeError, KeyError, UnicodeDecodeError):
+                self.manifest = dict(json.loads(self.file.read_text())["blocks"])
+                _ = [(*entry["models"], entry["key"], entry["sha256"]) for entry in self.manifest.values()]
+            except (ValueError, KeyError, TypeError):
                 raise RunFolderError(
                     f"{self.file} cannot be read", fix="delete it: the blocks are then trained again"
                 ) from None

@@ -141,20 +141,26 @@ def fit_one(model: Model, x: NDArray[np.float32], y: NDArray[np.int64], job: Job
         if model.kind == "function":
             return model.make(x[rows], y[rows], seed)
         estimator = model.make()
-        if "random_state" in estimator.get_params():
-            estimator.set_params(random_state=seed)
+        estimator.set_params(**_random_states(estimator, seed))
         return estimator.fit(x[rows].reshape(len(rows), -1), y[rows])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TrainingError(
             f"{model.name} fails while training on {len(rows)} records", found=f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _random_states(estimator: Any, seed: int) -> dict[str, int]:
+    """A seed for every random state of an estimator, also of those inside it (the steps of a pipeline)."""
+    names = sorted(name for name in estimator.get_params(deep=True) if name.endswith("__random_state"))
+    own = {"random_state": seed} if "random_state" in estimator.get_params() else {}
+    return own | dict(zip(names, np.random.default_rng(seed).integers(2**31, size=len(names)).tolist(), strict=True))
 
 
 def answering(model: Model, fitted: Sequence[Any], x: NDArray[np.float32], classes: int) -> Answering:
     """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
     if model.kind == "estimator":
         return EstimatorModels(fitted, classes)
-    first = np.asarray(fitted[0](x[:256]), np.float64)
+    first = np.asarray(fitted[0](x[:256].copy()), np.float64)  # it may compute in place
     if first.shape != (len(x[:256]), classes):
         raise TrainingError(
             f"the predict function of {model.name} answers arrays of another shape",

@@ -36,12 +36,17 @@ class Network:
         self.convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in self.module.modules())
 
     def init(self, seed: int) -> tuple[Tensors, Tensors]:
-        """Fresh parameters and buffers of one model, by the module's own initialisation from this seed."""
+        """Fresh parameters and buffers of one model, by the module's own initialisation from this seed.
+
+        Parameters that are frozen (``requires_grad`` False) are among the buffers: nothing trains them.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = self.make().to(self.device)
-        params = {name: self._laid_out(value.detach().clone()) for name, value in module.named_parameters()}
-        return params, {name: value.detach().clone() for name, value in module.named_buffers()}
+        named = list(module.named_parameters())
+        params = {name: self._laid_out(value.detach().clone()) for name, value in named if value.requires_grad}
+        constant = [(name, value) for name, value in named if not value.requires_grad]
+        return params, {name: value.detach().clone() for name, value in [*constant, *module.named_buffers()]}
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
         self.module.train(key is not None)
@@ -51,8 +56,9 @@ class Network:
             KeyedDropout(key) if key is not None and self.drops else nullcontext(),
             torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext(),
         ):
-            logits = functional_call(self.module, (params, buffers), (self._laid_out(x),))
-        return logits.float() if half else logits, buffers
+            merged = params | buffers  # one dictionary, which also gets the buffers that are assigned anew
+            logits = functional_call(self.module, merged, (self._laid_out(x),))
+        return logits.float() if half else logits, {name: merged[name] for name in buffers}
 
     def computing(self, precision: torch.dtype, memory_format: torch.memory_format) -> Network:
         """The same network, training in this precision and memory format."""

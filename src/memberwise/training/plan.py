@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.func import vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
@@ -96,6 +97,8 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
     flops = operations(network, data) * work
     plans = candidates(network, threads, obstacle is None)
+    if (wanted.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
+        plans = [Plan(2, "float32", threads)]  # not what is fast here, but what the study asks for
     if flops >= WORTH_COMPILING and can_compile(network.device):
         plans = with_compiled(plans, network, job)
     options = list(dict.fromkeys(_filled(plan, wanted) for plan in plans))
@@ -219,11 +222,18 @@ def step_timer(plan: Plan, network: Network, data: DataTensors, job: Job) -> Cal
 
 
 def why_not_stackable(network: Network, data: DataTensors, job: Job) -> str | None:
-    """Try one step of two stacked models on two records; the operation in the way, or None."""
+    """Try to train and ask two stacked models on two records; the operation in the way, or None."""
     tiny = replace(job, rows=job.rows[:2], targets=None, init=None, seed=0)
+    trial = Network(network.make, network.device)  # of its own: tensors that a module keeps would be of no use later
     try:
-        batch, keys = next(Feed([tiny, tiny], network, data).epoch(0))
-        make_stepper([tiny, tiny], network, stacked=True).step(batch, keys, 0.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # vmap's own, about operations that it loops over
+            batch, keys = next(Feed([tiny, tiny], trial, data).epoch(0))
+            models = make_stepper([tiny, tiny], trial, stacked=True)
+            for _ in range(2):
+                models.step(batch, keys, 0.0)
+            with torch.no_grad():
+                vmap(lambda p, b: trial(p, b, batch.x[0], None)[0])(models.params, models.state.buffers)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         return str(error).strip().split("\n")[0][:200]
     return None

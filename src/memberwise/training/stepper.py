@@ -108,7 +108,10 @@ def make_update(job: Job, network: Network, stacked: bool) -> Update:
     once = partial(step.update if step.has_own_update else partial(plain_update, step), network)
 
     def alone(params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
-        gradient, loss, after = once(only(params), only(state), only(batch), keys[0])
+        # What draws from torch's own generator (not nn.Dropout, which is keyed) does so by the model's key.
+        with torch.random.fork_rng(devices=[network.device] if network.device.type == "cuda" else []):
+            torch.manual_seed(int(keys[0]))
+            gradient, loss, after = once(only(params), only(state), only(batch), keys[0])
         return stack_models([gradient]), loss[None], State(stack_models([after.buffers]), stack_models([after.own]))
 
     return alone
