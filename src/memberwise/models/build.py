@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint
@@ -129,7 +130,8 @@ def _layout(module: nn.Module) -> str:
 
 def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
     try:
-        return factory(**offered)
+        with torch.random.fork_rng(devices=[]):  # the caller's generator is the caller's
+            return factory(**offered)
     except (Exception, SystemExit) as error:
         raise StudyError(
             f"{name} cannot be called to make a model",

@@ -60,7 +60,7 @@ class BlockStore:
             return None, None
         path = self.folder / f"{name}.npz"
         if entry["key"] != key:
-            return None, f"{path} was made for another study, data, code or plan"
+            return None, f"{path} was made for other models, or another study, data, code or plan"
         if not path.exists():
             return None, f"{path} is missing"
         if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
