@@ -255,3 +255,16 @@ def test_a_few_shadow_models_that_failed_are_told() -> None:
     assert "4 of 16" in notes[0][1]
     alike = 0.9 + 0.01 * np.random.default_rng(0).normal(size=16)
     assert not accuracy_notes({"train_accuracy": 0.9, "test_accuracy": 0.9}, alike, alike)
+
+
+def raising(x: Any, y: Any, seed: int) -> Any:
+    return lambda z: {}["nope"]
+
+
+def test_mistakes_in_models_are_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="predict function fails"):
+        audit(tmp_path, raising)
+    with pytest.raises(StudyError, match="no parameters"):
+        audit(tmp_path, lambda: nn.Sequential(nn.Flatten(), nn.AvgPool1d(6, 6)), "b")
+    with pytest.raises(StudyError, match="does not take the records"):
+        audit(tmp_path, lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "c")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
@@ -124,7 +125,8 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
 
 def _layout(module: nn.Module) -> str:
     """A hash of a module's parts and shapes, which may come from files or values beside the code that names it."""
-    shapes = [(name, tuple(value.shape), value.requires_grad) for name, value in module.named_parameters()]
+    named = list(module.named_parameters())
+    shapes = [(name, is_lazy(value) or tuple(value.shape), value.requires_grad) for name, value in named]
     return hashlib.sha256(repr((str(module), shapes)).encode()).hexdigest()
 
 

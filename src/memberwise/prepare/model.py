@@ -121,8 +121,8 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
         StudyError: it does not.
     """
     classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2]).copy()).to(network.device)
-    params, buffers = network.init(0)
     try:
+        params, buffers = network.init(0)
         with torch.no_grad():
             shape = tuple(network(params, buffers, example, None)[0].shape)
     except Exception as error:
@@ -133,6 +133,8 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
             where="model.name",
             fix="a function that makes the model may take shape (of one record) and classes as arguments",
         ) from error
+    if not params:
+        raise StudyError(f"the model {model.name} has no parameters to train", where="model.name")
     if shape != (len(example), classes):
         raise StudyError(
             f"the model {model.name} does not answer as the data have classes",

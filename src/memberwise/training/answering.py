@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
+from memberwise.errors import TrainingError
 from memberwise.training.kind import Kind
 from memberwise.training.network import Network, Tensors
 
@@ -164,7 +165,18 @@ class FunctionModels:
         return len(self.predicts)
 
     def ask(self, x: Records) -> NDArray[Any]:
-        return np.stack([np.asarray(predict(x.copy()), np.float64) for predict in self.predicts])  # some work in place
+        return np.stack([self._one(predict, x.copy()) for predict in self.predicts])  # some work in place
+
+    @staticmethod
+    def _one(predict: Callable[[Records], Any], x: Records) -> NDArray[np.float64]:
+        try:
+            return np.asarray(predict(x), np.float64)
+        except Exception as error:
+            raise TrainingError(
+                f"the predict function fails on {len(x):,} records",
+                expected="an array (records, classes) of logits or probabilities",
+                found=f"{type(error).__name__}: {error}",
+            ) from error
 
 
 class Served:

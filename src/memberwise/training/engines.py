@@ -160,7 +160,7 @@ def answering(model: Model, fitted: Sequence[Any], x: NDArray[np.float32], class
     """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
     if model.kind == "estimator":
         return EstimatorModels(fitted, classes)
-    first = np.asarray(fitted[0](x[:256].copy()), np.float64)  # it may compute in place
+    first = FunctionModels(fitted[:1], "logits").ask(x[:256])[0]
     if first.shape != (len(x[:256]), classes):
         raise TrainingError(
             f"the predict function of {model.name} answers arrays of another shape",
