@@ -114,6 +114,24 @@ def test_torchs_own_generator_is_seeded_where_models_train_one_by_one() -> None:
     assert np.array_equal(*answers)
 
 
+class Warming(nn.Module):
+    """Counts its steps in Python, and learns less in the first ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.steps = nn.Linear(6, 3), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        return self.layer(x) * min(1.0, self.steps / 20)
+
+
+def test_what_a_module_counts_in_python_begins_anew_with_each_stack() -> None:
+    engine = StackEngine(Network(Warming, CPU), DATA, Plan(1, "float32", 1, stacked=False))
+    first = engine.train(jobs(1)).params["layer.weight"]
+    assert torch.equal(engine.train(jobs(1)).params["layer.weight"], first)
+
+
 def test_a_stack_that_is_asked_for_is_made_of_convolutions_too() -> None:
     network = Network(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), CPU)
     images = DataTensors.of(RNG.random((40, 1, 4, 4)).astype(np.float32), Y, 3, CPU)

@@ -56,9 +56,11 @@ class StackEngine:
         return self._train_stack(jobs, tick)
 
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
+        # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
+        network = self.network if self.plan.compile else self.network.fresh()
         with threads_of(self.plan.threads):
-            trained = train_stack(jobs, self.network, self.data, self.plan.stacked, tick, self.plan.compile)
-        return TorchModels(self.network, trained.params, trained.buffers, self.plan.stacked, trained.own)
+            trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
+        return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         collected = []

@@ -60,6 +60,13 @@ class Network:
             logits = functional_call(self.module, merged, (self._laid_out(x),))
         return logits.float() if half else logits, {name: merged[name] for name in buffers}
 
+    def fresh(self) -> Network:
+        """The same network around a module made anew."""
+        other = copy.copy(self)
+        with torch.random.fork_rng(devices=[]):
+            other.module = self.make().to(self.device)
+        return other
+
     def computing(self, precision: torch.dtype, memory_format: torch.memory_format) -> Network:
         """The same network, training in this precision and memory format."""
         other = copy.copy(self)
