@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from memberwise.errors import TrainingError
 from memberwise.training.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
@@ -57,8 +58,8 @@ class Compiled:
 class CompiledStepper:
     """Plain SGD (momentum, Nesterov, weight decay) on a dense stack; see ``stepper.Stepper``.
 
-    The usual batch goes through compiled code, batches of another size (the last of an epoch) through the same code
-    as it is written. Parameters and momentum are float32, products are in ``network.precision``.
+    A shorter batch (the last of an epoch) is padded behind its mask to the size of the first, so that one program
+    takes all. Parameters and momentum are float32, products are in ``network.precision``.
     """
 
     def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
@@ -67,7 +68,7 @@ class CompiledStepper:
         self._params = {name: value.contiguous() for name, value in params.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in params.items()}
         self._copies = {name: value.to(self.precision) for name, value in params.items()}
-        self._compiled = Compiled(self._advance)
+        self._advance, self._size = Compiled(self._advance_as_written), 0
 
     @property
     def params(self) -> Tensors:
@@ -80,14 +81,17 @@ class CompiledStepper:
 
     @torch.no_grad()
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
-        masks = dropout_masks(self.layers, keys, batch.x.shape[1], self._copies)
+        self._size = self._size or batch.x.shape[1]
         x = batch.x.flatten(2).to(self.precision)
-        arguments = (x, batch.target, batch.mask, masks, torch.tensor(rate, device=x.device))
-        advance = self._compiled if is_usual(batch, self.job.recipe) else self._advance
-        losses: Tensor = advance(*arguments)
+        mask = x.new_ones(x.shape[:2], dtype=torch.float32) if batch.mask is None else batch.mask
+        x, target, mask = (padded(part, self._size) for part in (x, batch.target, mask))
+        masks = dropout_masks(self.layers, keys, self._size, self._copies)
+        losses: Tensor = self._advance(x, target, mask, masks, torch.tensor(rate, device=x.device))
         return losses
 
-    def _advance(self, x: Tensor, target: Tensor, mask: Tensor | None, masks: list[Tensor], rate: Tensor) -> Tensor:
+    def _advance_as_written(
+        self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor
+    ) -> Tensor:
         gradient, losses = dense_gradient(
             self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
         )
@@ -108,6 +112,12 @@ def descend(params: Tensors, momenta: Tensors, gradient: Tensors, recipe: Recipe
             momentum.mul_(recipe.momentum).add_(change)
             change = change + recipe.momentum * momentum if recipe.nesterov else momentum
         value.sub_(rate * change)
+
+
+def padded(values: Tensor, size: int) -> Tensor:
+    """``(m, size, ...)``: zeros after the ``(m, batch, ...)`` values."""
+    missing = size - values.shape[1]
+    return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, missing)) if missing else values
 
 
 def is_usual(batch: Batch, recipe: Recipe) -> bool:

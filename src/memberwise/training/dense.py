@@ -143,6 +143,6 @@ def takes_dense(network: Network, step: Step) -> bool:
 
 
 def _linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if bias is None:
-        return torch.bmm(h, weight.transpose(1, 2))
-    return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
+    product = torch.bmm(h, weight.transpose(1, 2))
+    # Added afterwards: a compiler fuses it with what follows, which it cannot with baddbmm.
+    return product if bias is None else product.add_(bias.unsqueeze(1))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from memberwise.training.randomness import KeyedDropout
+from memberwise.training.randomness import KeyedDropout, seed_torch
 
 Tensors = dict[str, Tensor]
 
@@ -41,7 +41,7 @@ class Network:
         Parameters that are frozen (``requires_grad`` False) are among the buffers: nothing trains them.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            seed_torch(seed, self.device)
             module = self.make().to(self.device)
         named = list(module.named_parameters())
         params = {name: self._laid_out(value.detach().clone()) for name, value in named if value.requires_grad}

@@ -27,6 +27,14 @@ def step_keys(seed: int, steps: int) -> Tensor:
     return torch.from_numpy((words >> np.uint64(1)).astype(np.int64))
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed torch's own generator, which initialisation draws from; on a CPU without the others' bookkeeping."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def fold(key: Tensor, number: int | Tensor) -> Tensor:
     """A new key from a key and a number: one for each use within a step."""
     return _mix((key & _LOW) + number * _GOLDEN) | (_mix((key >> 32) ^ number) << 31)

@@ -16,7 +16,7 @@ from memberwise.training.compiled_one import CompiledOneStepper, takes_compiled_
 from memberwise.training.dense import DenseUpdate, takes_dense
 from memberwise.training.job import Job
 from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import step_keys
+from memberwise.training.randomness import seed_torch, step_keys
 from memberwise.training.recipe import clip_per_model
 from memberwise.training.step import Batch, State, plain_update
 
@@ -110,7 +110,7 @@ def make_update(job: Job, network: Network, stacked: bool) -> Update:
     def alone(params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
         # What draws from torch's own generator (not nn.Dropout, which is keyed) does so by the model's key.
         with torch.random.fork_rng(devices=[network.device] if network.device.type == "cuda" else []):
-            torch.manual_seed(int(keys[0]))
+            seed_torch(int(keys[0]), network.device)
             gradient, loss, after = once(only(params), only(state), only(batch), keys[0])
         return stack_models([gradient]), loss[None], State(stack_models([after.buffers]), stack_models([after.own]))
 
