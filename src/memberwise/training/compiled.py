@@ -89,9 +89,7 @@ class CompiledStepper:
         losses: Tensor = self._advance(x, target, mask, masks, torch.tensor(rate, device=x.device))
         return losses
 
-    def _advance_as_written(
-        self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor
-    ) -> Tensor:
+    def _advance_as_written(self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor) -> Tensor:
         gradient, losses = dense_gradient(
             self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
         )
