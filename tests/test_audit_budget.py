@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -58,10 +61,10 @@ def test_the_plan_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
         clock[0] = 0.0
         jobs = Budgeted(lambda k: k, 16, ends=100.0, guess=2.0)  # type: ignore[arg-type,return-value]
         so_far, sizes = Gathered(), []
-        while block := jobs.next_block(so_far.trained, so_far, None):
-            clock[0] += each * len(block)
-            so_far.trained, so_far.seconds = so_far.trained + len(block), so_far.seconds + each * len(block)
-            sizes.append(len(block))
+        while size := jobs.next_size(so_far.trained, so_far, 0):
+            clock[0] += each * size
+            so_far.trained, so_far.seconds = so_far.trained + size, so_far.seconds + each * size
+            sizes.append(size)
         return sizes
 
     assert trained(2.0) == [16, 16, 16]
@@ -139,3 +142,56 @@ def test_a_user_file_with_a_training_function_reaches_the_workers(tmp_path: Path
     )
     result = mw.audit(**SMALL | {"settings": {}}, model=f"{tmp_path / 'mine.py'}:train", shadow_models=4)
     assert result.to_dict()["target"]["test_accuracy"] > 0.8
+
+
+def test_a_number_of_shadow_models_or_a_budget(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="leave one of them out"):
+        mw.audit(**SMALL, shadow_models=4, budget="9s")
+    done = CliRunner().invoke(app, ["audit", "--data", "digits", "--shadow-models", "4", "--budget", "9s"])
+    assert done.exit_code == 2
+    study = {"shadow": {"budget": "10m"}}
+    assert mw.audit(study, **SMALL, shadow_models=4).to_dict()["shadow"]["count"] == 4, "the later wish counts"
+
+
+def test_fewer_and_more_shadow_models_train_each_model_once(tmp_path: Path) -> None:
+    def with_models(count: int, folder: str) -> Any:
+        return mw.audit(**SMALL, shadow_models=count, out=tmp_path / folder)
+
+    resumed = [with_models(count, "run").to_dict()["shadow"]["resumed"] for count in (6, 12, 2, 12)]
+    assert resumed == [0, 6, 2, 12]
+    whole, grown = with_models(12, "whole"), with_models(12, "run")
+    np.testing.assert_allclose(
+        grown.scores["lira-online-fixed"].to_numpy(), whole.scores["lira-online-fixed"].to_numpy(), atol=1e-3
+    )
+
+
+def test_a_target_that_was_deleted_or_changed_is_restored(tmp_path: Path) -> None:
+    first = mw.audit(**SMALL, shadow_models=4, out=tmp_path)
+    weights = tmp_path / "target" / "model.safetensors"
+    content = weights.read_bytes()
+    for harm in (weights.unlink, lambda: weights.write_bytes(b"garbage")):
+        harm()
+        again = mw.audit(**SMALL, shadow_models=4, out=tmp_path).to_dict()
+        assert "target-restored" in {warning["code"] for warning in again["warnings"]}
+        assert weights.read_bytes() == content
+        assert again["shadow"]["resumed"] == 4
+        assert again["target"] == first.to_dict()["target"]
+    calm = mw.audit(**SMALL, shadow_models=4, out=tmp_path).to_dict()
+    assert "target-restored" not in {warning["code"] for warning in calm["warnings"]}
+
+
+def test_what_user_code_prints_stays_off_standard_output(tmp_path: Path) -> None:
+    """From the main process, from worker processes and from below Python."""
+    (tmp_path / "mine.py").write_text(
+        "import os\nimport numpy as np\n"
+        "def train(x, y, seed):\n"
+        "    print('noise')\n    os.write(1, b'more noise\\n')\n"
+        "    return lambda x: np.tile(np.linspace(0.05, 0.15, 10), (len(x), 1))\n"
+    )
+    flags = ["--data", "digits", "--members", "60", "--nonmembers", "60", "--model", f"{tmp_path / 'mine.py'}:train"]
+    command = [sys.executable, "-m", "memberwise.cli.main", "audit", *flags, "--shadow-models", "4", "--json"]
+    command += ["--attacks", "gap,loss", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["shadow"]["count"] == 4
+    assert done.stderr.count("noise") >= 2

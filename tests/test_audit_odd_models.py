@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,6 @@ from memberwise.entrypoint import load_entrypoint
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.models.build import model_of
 from memberwise.report.build import accuracy_notes
-from memberwise.signals.gather import Budgeted, Gathered
 from memberwise.study import ModelStudy, PlanStudy, TrainingStudy
 from memberwise.training.blocks import BlockStore
 from memberwise.training.engines import StackEngine
@@ -139,10 +137,24 @@ def test_a_stack_that_is_asked_for_is_made_of_convolutions_too() -> None:
     assert (plan.stack, plan.stacked) == (4, True)
 
 
-def test_blocks_of_a_run_count_only_as_the_models_whose_turn_it_is() -> None:
-    planned = Budgeted(lambda k: jobs(k + 1)[k], 2, time.perf_counter() + 1000, 1.0)
-    assert [job.seed for job in planned.next_block(2, Gathered(), [2, 3, 4])] == [2, 3, 4]
-    assert [job.seed for job in planned.next_block(8, Gathered(), [4, 5])] == [8, 9]
+def test_blocks_of_a_run_count_only_as_the_models_whose_turn_it_is(tmp_path: Path) -> None:
+    """After a budget blocks may have any size; those that begin elsewhere, or with another key, are not these."""
+    store = BlockStore(tmp_path)
+    for number, models in enumerate([range(2), range(2, 5), range(5, 7)]):
+        store.save(f"block-{number}", [f"key {k}" for k in models], models, {"a": np.array(models)})
+    asked = {
+        (name, first): BlockStore(tmp_path).matching(name, first, lambda k: f"key {k if k != 4 else 'changed'}")
+        for name in ("block-0", "block-1", "block-2", "block-3")
+        for first in (0, 2, 5)
+    }
+    assert {place: count for place, count in asked.items() if count} == {
+        ("block-0", 0): 2,
+        ("block-1", 2): 2,  # the third has another key
+        ("block-2", 5): 2,
+    }
+    arrays, problem = store.load_first("block-1", 2)
+    assert (arrays or {})["a"].tolist() == [2, 3]
+    assert problem is None
 
 
 def test_the_code_beside_a_factory_and_what_it_makes_count(tmp_path: Path) -> None:

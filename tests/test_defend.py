@@ -16,7 +16,8 @@ from memberwise.errors import RunFolderError, StudyError
 from memberwise.frontier.points import choose_points
 from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
-from memberwise.study import ModelStudy, make_study
+from memberwise.study import ModelStudy
+from memberwise.study_reading import make_study
 
 MINE = '''
 from memberwise.defences.training.base import Options, TrainingDefence

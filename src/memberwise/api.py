@@ -19,7 +19,7 @@ from memberwise.defend_flow import Frontier, run_defend
 from memberwise.errors import StudyError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
-from memberwise.study import make_study, put, read_study
+from memberwise.study_reading import choose_count, make_study, put, read_study
 
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 WHERE = "memberwise.audit(...)"
@@ -212,6 +212,7 @@ def _translated(
             put(values, key, name)
         elif answers is not None:
             put(values, key, str(answers))
+    choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
     for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
         if value is not None:
             put(values, key, value)

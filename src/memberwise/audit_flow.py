@@ -39,6 +39,7 @@ from memberwise.signals.table import Beside, Signals
 from memberwise.study import Study
 from memberwise.training.answering import Answering, TorchModels
 from memberwise.training.blocks import Arrays, block_key, block_name
+from memberwise.training.engines import StackEngine
 from memberwise.training.folder import RunFolder, default_folder
 
 TARGET_BLOCK = block_name(0)
@@ -152,7 +153,7 @@ def _jobs(prepared: Prepared, begun: float) -> Jobs:
     """The study's number of shadow models, or as many as its budget of time allows."""
     budget, block = prepared.study.shadow.budget, prepared.engine.block
     if budget is None:
-        return Counted([prepared.shadow_job(k) for k in range(prepared.study.shadow.count)], block)
+        return Counted(prepared.shadow_job, prepared.study.shadow.count, block)
     count = 1 + prepared.study.shadow.count
     reserve = ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited)
     ends = begun + seconds_of(budget) - reserve
@@ -182,15 +183,19 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
     lacks = "" if arrays is None else lacking(arrays, prepared.asked)
-    if arrays is not None and not lacks:
+    kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
+    lost = arrays is not None and kept and folder.target_is_lost()
+    if arrays is not None and not lacks and not lost:
         return arrays, []
     models: Answering = prepared.target or prepared.engine.train([job])
     arrays = collect(models, [job], prepared.asked, vectors=True)
     if prepared.target is None and isinstance(models, TorchModels):
         weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
         folder.write_target(weights, _target_metadata(prepared, arrays))
-    store.save(TARGET_BLOCK, key, [-1], arrays)
+    store.save(TARGET_BLOCK, [key], [-1], arrays)
     again = "trained" if prepared.target is None else "asked"
+    if lost:
+        return arrays, [("target-restored", f"the model in {folder.path}/target was gone or changed: trained again")]
     if lacks:
         return arrays, [("target-asked-again", f"the target's block held no {lacks}: the same target, {again} again")]
     if problem is None:

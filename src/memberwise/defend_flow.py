@@ -26,7 +26,8 @@ from memberwise.prepare import Given
 from memberwise.report.files import json_values, to_json, write_text
 from memberwise.seeds import Seeds
 from memberwise.signals.gather import Progress
-from memberwise.study import Study, make_study, read_study
+from memberwise.study import Study
+from memberwise.study_reading import make_study, read_study
 from memberwise.training.folder import short_name
 
 # Called before each point: its number, how many there are (0 and 0 for the confirmation), its name.

@@ -17,7 +17,7 @@ from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
-from memberwise.study import make_study
+from memberwise.study_reading import make_study
 
 
 def study_of(**values):

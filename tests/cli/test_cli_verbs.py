@@ -110,7 +110,7 @@ def test_the_study_that_init_writes_runs(tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_key_of_the_template_is_a_key(tmp_path: Path) -> None:
     """Commented keys too: uncomment them all and read the study."""
     from memberwise.cli.init import TEMPLATE
-    from memberwise.study import make_study
+    from memberwise.study_reading import make_study
 
     text = TEMPLATE.format(file="x")
     lines = [line[2:] if line.startswith("# ") and ("=" in line or "[" in line) else line for line in text.split("\n")]

@@ -12,7 +12,7 @@ from saved_cases import NAMES, make_answers
 from memberwise.assess import Asking, assess
 from memberwise.seeds import Seeds
 from memberwise.signals.from_saved import signals_from_saved
-from memberwise.study import make_study
+from memberwise.study_reading import make_study
 from memberwise.targets.saved import read_shadows, read_target
 
 SEEDS = 100

@@ -21,7 +21,7 @@ from memberwise.reproduce import find_reproduction
 from memberwise.reproduce.bench import Bench
 from memberwise.reproduce.reproduction import Size
 from memberwise.seeds import Seeds
-from memberwise.study import make_study, put
+from memberwise.study_reading import make_study, put
 
 # Records of the sources without and in their own test part.
 RECORDS = {

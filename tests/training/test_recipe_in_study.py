@@ -10,7 +10,7 @@ import pytest
 from memberwise.data.dataset import Dataset
 from memberwise.errors import StudyError
 from memberwise.prepare import Given, Prepared, prepare
-from memberwise.study import make_study
+from memberwise.study_reading import make_study
 
 RECIPE = {"epochs": 2, "augment": ["flip", "crop"], "patience": 1, "schedule": "step", "steps": [1], "nesterov": True}
 

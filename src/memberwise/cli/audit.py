@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 
 DEMO: dict[str, Any] = {
     "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
@@ -141,7 +141,7 @@ def study_of(
     from pathlib import Path
 
     from memberwise.errors import StudyError
-    from memberwise.study import apply_settings, make_study, put, read_study
+    from memberwise.study_reading import apply_settings, choose_count, make_study, put, read_study
 
     values: dict[str, Any] = {}
     out = flags["run.out"]
@@ -165,6 +165,7 @@ def study_of(
         values = read_study(Path(flags["run.out"]) / "study.toml")
     elif not asked & {"data.source", "outputs.file", "target.file"}:
         values = copy.deepcopy(demo)
+    choose_count(values, flags["shadow.count"], flags["shadow.budget"])
     for key, value in flags.items():
         if value is not None:
             put(values, key, value)
@@ -187,7 +188,8 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
 
-    result = run_audit(study, resume=resume, progress=Silent() if quiet or json else Bar())
+    with stdout_to_stderr(json):
+        result = run_audit(study, resume=resume, progress=Silent() if quiet or json else Bar())
     if json:
         to_stdout(result.to_json())
     else:
@@ -204,7 +206,8 @@ def _dry_run(study: Any, json: bool) -> None:
 
     from memberwise.cost import estimate_cost
 
-    cost = estimate_cost(study)
+    with stdout_to_stderr(json):
+        cost = estimate_cost(study)
     to_stdout(json_module.dumps(cost.to_dict(), indent=2) + "\n" if json else cost.describe())
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from memberwise.cli.audit import ROLE, Text, count, option, study_of
-from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
 SHADOW_MODELS = 16
@@ -81,6 +81,7 @@ def defend(
         "run.device": device,
         "run.seed": seed,
         "run.out": out,
+        "shadow.budget": None,
         "outputs.file": None,
     }
     with guarded(debug, resume_hint="the same command continues where it stopped"):
@@ -121,7 +122,8 @@ def _run(study: Any, json: bool, quiet: bool) -> None:
         if not silent:
             errors.print(f"{place} of {total}: {name}" if total else name, highlight=False, markup=False)
 
-    found = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
+    with stdout_to_stderr(json):
+        found = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
     if json:
         to_stdout(found.to_json())
         return
@@ -135,7 +137,8 @@ def _dry_run(study: Any, json: bool) -> None:
 
     from memberwise.defend_flow import expected_points
 
-    points, seconds = expected_points(study)
+    with stdout_to_stderr(json):
+        points, seconds = expected_points(study)
     if json:
         to_stdout(json_module.dumps({"points": points, "seconds": round(seconds)}, indent=2) + "\n")
         return

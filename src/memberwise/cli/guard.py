@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import typer
 
@@ -44,6 +45,23 @@ def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[Non
         typer.echo(f"memberwise: failed: {type(error).__name__}: {error}", err=True)
         typer.echo("  what to do: run again with --debug for the traceback, and report it", err=True)
         raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def stdout_to_stderr(wanted: bool) -> Iterator[None]:
+    """Whatever is printed inside, by the user's code or by worker processes too, goes to standard error."""
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    ours = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
 
 
 def to_stdout(text: str) -> None:

@@ -16,7 +16,8 @@ from memberwise.defences.training import TRAINING_DEFENCES, defended, find_defen
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import MissingExtraError, StudyError
-from memberwise.study import DefenceStudy, Study, make_study
+from memberwise.study import DefenceStudy, Study
+from memberwise.study_reading import make_study
 
 UNDEFENDED = "undefended"
 # Before the name of an output defence where a training defence has the same.

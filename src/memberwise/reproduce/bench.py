@@ -23,7 +23,7 @@ from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.gather import Progress
 from memberwise.statistics.intervals import clopper_pearson
-from memberwise.study import make_study, put
+from memberwise.study_reading import make_study, put
 
 T = TypeVar("T")
 CONFIDENCE = 0.95

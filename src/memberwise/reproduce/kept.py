@@ -10,7 +10,7 @@ from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
 from memberwise.signals.gather import answers_of, join
 from memberwise.signals.table import Signals
-from memberwise.study import make_study
+from memberwise.study_reading import make_study
 from memberwise.training.blocks import Arrays, BlockStore, block_name
 
 

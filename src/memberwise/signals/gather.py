@@ -84,11 +84,15 @@ def gather(
     first = number = 0
     progress.start(jobs.expected(0, 0.0), 0)
     try:
-        while block := jobs.next_block(first, result, store.models(block_name(number + 1))):
+        while True:
             number += 1
-            arrays = _one_block(engine, block, first, number, asked, store, identity, progress, result)
-            parts.append(arrays)
-            first += len(block)
+            work = _Block(block_name(number), first, asked, identity, jobs.job)
+            stored = store.matching(work.name, first, work.key)
+            size = jobs.next_size(first, result, stored)
+            if not size:
+                break
+            parts.append(_one_block(engine, work, size, stored, store, progress, result))
+            first += size
             progress.start(jobs.expected(result.trained, result.seconds), first)
             progress.update(first)
     except KeyboardInterrupt:
@@ -99,36 +103,52 @@ def gather(
     return result
 
 
+@dataclass(frozen=True)
+class _Block:
+    """A block that begins with model ``first``."""
+
+    name: str
+    first: int
+    asked: Asked
+    identity: dict[str, Any]
+    job: Callable[[int], Job]
+
+    @property
+    def vectors(self) -> bool:
+        """Full answers are kept."""
+        most = vector_models(len(self.asked.audited), self.asked.classes, VECTOR_MODELS)
+        return self.first < min(VECTOR_MODELS, most)
+
+    def key(self, number: int) -> str:
+        """Of one model: everything that its arrays depend on."""
+        return block_key(job=describe_job(self.job(number)), vectors=self.vectors, **self.identity)
+
+
 def _one_block(
-    engine: Engine,
-    block: Sequence[Job],
-    first: int,
-    number: int,
-    asked: Asked,
-    store: BlockStore,
-    identity: dict[str, Any],
-    progress: Progress,
-    result: Gathered,
+    engine: Engine, work: _Block, size: int, stored: int, store: BlockStore, progress: Progress, result: Gathered
 ) -> Arrays:
-    vectors = first < VECTOR_MODELS and first < vector_models(len(asked.audited), asked.classes, VECTOR_MODELS)
-    key = block_key(jobs=[describe_job(job) for job in block], vectors=vectors, **identity)
-    arrays, problem = store.load(block_name(number), key)
-    if arrays is not None and (lacks := lacking(arrays, asked, first)):
-        arrays, problem = None, f"{store.folder / block_name(number)}.npz holds no {lacks}, which an attack needs"
+    """The arrays of ``size`` models, read where all of them are ``stored``, else trained."""
+    arrays, problem = None, store.stale(work.name) if work.name in store.manifest and not stored else None
+    if stored >= size:
+        arrays, problem = store.load_first(work.name, size)
+    if arrays is not None and (lacks := lacking(arrays, work.asked, work.first)):
+        arrays, problem = None, f"{store.folder / work.name}.npz holds no {lacks}, which an attack needs"
     if problem is not None:
         result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
     if arrays is not None:
-        result.resumed += len(block)
-        result.earlier += store.seconds(block_name(number))
+        result.resumed += size
+        result.earlier += store.seconds(work.name, size)
         return arrays
     begun = time.perf_counter()
-    numbers = {job.seed: first + i for i, job in enumerate(block)}
-    asking = partial(collect, asked=asked, vectors=vectors, numbers=numbers)
-    arrays = engine.run(block, asking, partial(_tell, progress, first, len(block)))
+    numbers = range(work.first, work.first + size)
+    jobs = [work.job(k) for k in numbers]
+    by_seed = {job.seed: k for job, k in zip(jobs, numbers, strict=True)}
+    asking = partial(collect, asked=work.asked, vectors=work.vectors, numbers=by_seed)
+    arrays = engine.run(jobs, asking, partial(_tell, progress, work.first, size))
     took = time.perf_counter() - begun
-    store.save(block_name(number), key, range(first, first + len(block)), arrays, took)
+    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took)
     result.seconds += took
-    result.trained += len(block)
+    result.trained += size
     return arrays
 
 
@@ -146,12 +166,16 @@ def lacking(arrays: Arrays, asked: Asked, first: int = -1) -> str:
 
 
 class Jobs(Protocol):
-    """Which jobs come next."""
+    """Which models come next."""
 
-    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
-        """The jobs of the block that begins with model ``first``; empty at the end.
+    def job(self, k: int) -> Job:
+        """The job of the k-th shadow model."""
+        ...
 
-        ``stored``: numbers of the models that the run folder holds under this block's name, if it does.
+    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+        """How many models the block has that begins with model ``first``; 0 at the end.
+
+        ``stored``: how many models the run folder holds from there on; a run keeps to the blocks that it has.
         """
         ...
 
@@ -164,14 +188,15 @@ class Jobs(Protocol):
 class Counted:
     """A fixed number of shadow models, ``block`` at a time."""
 
-    jobs: Sequence[Job]
+    job: Callable[[int], Job]
+    count: int
     block: int
 
-    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
-        return self.jobs[first : first + self.block]
+    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+        return min(stored or self.block, self.count - first)
 
     def expected(self, trained: int, seconds: float) -> int:
-        return len(self.jobs)
+        return self.count
 
 
 @dataclass
@@ -179,28 +204,27 @@ class Budgeted:
     """As many pairs of shadow models as fit the time that is left; planned anew before each block.
 
     Attributes:
-        make: job of the k-th shadow model.
+        job: of the k-th shadow model.
         block: models at once.
         ends: ``time.perf_counter()`` at which training and asking must be done.
         guess: seconds a model is expected to take, before the first block tells.
     """
 
-    make: Callable[[int], Job]
+    job: Callable[[int], Job]
     block: int
     ends: float
     guess: float
 
-    def next_block(self, first: int, so_far: Gathered, stored: Sequence[int] | None) -> Sequence[Job]:
-        if stored is not None and list(stored) == list(range(first, first + len(stored))):
-            # A run that is continued keeps its blocks, as long as these are the models whose turn it is.
-            return [self.make(k) for k in stored]
+    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+        if stored:
+            return stored  # read in no time
         each = so_far.seconds / so_far.trained if so_far.trained else self.guess
         fit = int((self.ends - time.perf_counter()) / each) // 2 * 2
         if first == 0:
             fit = max(fit, 2)
         # A last block that is nearly full takes about as long as a full one; a stub of one takes longer a model.
         size = self.block if fit >= self.block else int(fit * 0.9) // 2 * 2 if first else fit
-        return [self.make(k) for k in range(first, first + max(size, 0))]
+        return max(size, 0)
 
     def expected(self, trained: int, seconds: float) -> int:
         each = seconds / trained if trained else self.guess

@@ -45,7 +45,7 @@ def synthetic_records(
     if arrays is None:
         made = _made(target(), job, asked, study, count, rng)
         arrays = {"x": made.x, "y": made.y, "queries": np.array([made.queries]), "failures": made.failures}
-        store.save(BLOCK, key, [-1], arrays)
+        store.save(BLOCK, [key], [-1], arrays)
     if len(arrays["y"]) < 4:
         raise StudyError(
             "the target was never sure enough of any made-up record",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch.func import vmap
 from memberwise.errors import TrainingError
 from memberwise.training.kind import Kind
 from memberwise.training.network import Network, Tensors
+from memberwise.training.users_code import users_code
 
 Records = NDArray[np.float32]
 
@@ -119,8 +121,10 @@ class TorchModels:
 
     @torch.no_grad()
     def ask(self, x: Records) -> NDArray[Any]:
-        chunks = torch.split(torch.from_numpy(x), self.CHUNK)
-        parts = [self._forward(part.to(self.network.device)).cpu().numpy() for part in chunks]
+        # In equal parts: no single record is left over, at which a careless forward would drop a dimension.
+        chunks = torch.tensor_split(torch.from_numpy(x), max(1, math.ceil(len(x) / self.CHUNK)))
+        with users_code(f"answering about {len(x):,} records"):
+            parts = [self._forward(part.to(self.network.device)).cpu().numpy() for part in chunks]
         return np.concatenate(parts, axis=1)
 
     def _forward(self, x: Tensor) -> Tensor:

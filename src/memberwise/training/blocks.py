@@ -1,7 +1,7 @@
 """Blocks of arrays in a run folder: a block is there whole or not at all, and is known by its key and its hash.
 
 signals/block-00003.npz      the arrays of a few models
-signals/manifest.json        per block: models, arrays, dtypes, sha256, key, seconds it took
+signals/manifest.json        per block: models, a key for each, arrays, dtypes, sha256, key, seconds it took
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,27 +58,45 @@ class BlockStore:
         entry = self.manifest.get(name)
         if entry is None:
             return None, None
-        path = self.folder / f"{name}.npz"
         if entry["key"] != key:
-            return None, f"{path} was made for other models, or another study, data, code or plan"
+            return None, self.stale(name)
+        return self._read(name)
+
+    def load_first(self, name: str, count: int) -> tuple[Arrays | None, str | None]:
+        """The same of a block's first models, whose keys are known to be right (``matching``)."""
+        arrays, problem = self._read(name)
+        return (None if arrays is None else {part: values[:count] for part, values in arrays.items()}), problem
+
+    def matching(self, name: str, first: int, key_of: Callable[[int], str]) -> int:
+        """How many models a block holds from model ``first`` on that were made under the keys of these models."""
+        entry = self.manifest.get(name, {})
+        count = 0
+        for number, key in zip(entry.get("models", ()), entry.get("keys", ()), strict=False):
+            if number != first + count or key != key_of(number):
+                break
+            count += 1
+        return count
+
+    def stale(self, name: str) -> str:
+        """What is wrong with a block that has another key."""
+        return f"{self.folder / name}.npz was made for other models, or another study, data, code or plan"
+
+    def seconds(self, name: str, count: int) -> float:
+        """How long the first ``count`` models of a block took to make; 0 where that is not known."""
+        entry = self.manifest.get(name, {"models": ()})
+        return float(entry.get("seconds", 0.0)) * count / max(1, len(entry["models"]))
+
+    def _read(self, name: str) -> tuple[Arrays | None, str | None]:
+        path = self.folder / f"{name}.npz"
         if not path.exists():
             return None, f"{path} is missing"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.manifest[name]["sha256"]:
             return None, f"{path} is corrupted (its hash differs from the manifest)"
         with np.load(path, allow_pickle=False) as file:
             return dict(file), None
 
-    def models(self, name: str) -> list[int] | None:
-        """The numbers of the models in a block, or None where there is no such block."""
-        entry = self.manifest.get(name)
-        return None if entry is None else list(entry["models"])
-
-    def seconds(self, name: str) -> float:
-        """How long a block took to make; 0 where that is not known."""
-        return float(self.manifest.get(name, {}).get("seconds", 0.0))
-
-    def save(self, name: str, key: str, models: Sequence[int], arrays: Arrays, seconds: float = 0.0) -> None:
-        """Write the block, then the manifest that makes it count."""
+    def save(self, name: str, keys: Sequence[str], models: Sequence[int], arrays: Arrays, seconds: float = 0.0) -> None:
+        """Write the block, then the manifest that makes it count; ``keys``: one for each model."""
         path = self.folder / f"{name}.npz"
         self.folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}")
@@ -89,7 +107,8 @@ class BlockStore:
         digest = hashlib.sha256(part.read_bytes()).hexdigest()
         part.replace(path)
         described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
-        entry = {"models": list(models), "arrays": described, "sha256": digest, "key": key}
+        entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
+        entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))
         self.manifest[name] = entry | {"seconds": round(seconds, 3)}
         content = json.dumps({"version": 1, "blocks": dict(sorted(self.manifest.items()))}, indent=1)
         write_atomically(self.file, content.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from memberwise.training.network import Network
 from memberwise.training.plan import Plan, threads_of
 from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
+from memberwise.training.users_code import users_code
 
 Arrays = dict[str, NDArray[Any]]
 Collect = Callable[[Answering, Sequence[Job]], Arrays]
@@ -58,7 +60,7 @@ class StackEngine:
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
         network = self.network if self.plan.compile else self.network.fresh()
-        with threads_of(self.plan.threads):
+        with threads_of(self.plan.threads), _training(jobs[0]):
             trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
         return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own)
 
@@ -70,6 +72,15 @@ class StackEngine:
             with threads_of(self.plan.threads):
                 collected.append(collect(models, stack))
         return _joined(collected)
+
+
+def _training(job: Job) -> AbstractContextManager[None]:
+    """Around training by a module that may be the user's own."""
+    doing, size = f"training on {len(job.rows):,} records", job.recipe.batch_size
+    if len(job.rows) % size != 1:
+        return users_code(doing)
+    doing += f" in batches of {size}, the last of which holds a single one"
+    return users_code(doing, "another training.batch_size: BatchNorm, for one, needs two records")
 
 
 def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:

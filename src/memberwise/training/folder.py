@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from memberwise.errors import RunFolderError
-from memberwise.study import PlanStudy, Study, make_study, read_study
+from memberwise.study import PlanStudy, Study
+from memberwise.study_reading import make_study, read_study
 from memberwise.training.blocks import BlockStore, write_atomically
 from memberwise.training.network import Tensors
 
@@ -84,19 +86,27 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         (self.path / ".lock.pid").unlink(missing_ok=True)
-        self.lock.release()
-        (self.path / ".lock").unlink(missing_ok=True)
+        self.lock.release()  # the file stays: another process may hold it already
 
     def write_study(self, study: Study) -> None:
         write_atomically(self.path / "study.toml", study.to_toml().encode())
 
     def write_target(self, weights: Tensors, metadata: dict[str, Any]) -> None:
-        """The target's weights as safetensors, and what they are."""
+        """The target's weights as safetensors; what they are, and their hash, in metadata.json."""
         from safetensors.torch import save
 
         content = save({name: value.contiguous().cpu() for name, value in weights.items()})
+        metadata = {**metadata, "sha256": hashlib.sha256(content).hexdigest()}
         write_atomically(self.path / "target" / "model.safetensors", content)
         write_atomically(self.path / "target" / "metadata.json", json.dumps(metadata, indent=1).encode())
+
+    def target_is_lost(self) -> bool:
+        """The target's weights were written here, as its block tells, and are not there any more, or are others."""
+        try:
+            wanted = json.loads((self.path / "target" / "metadata.json").read_text())["sha256"]
+            return bool(hashlib.sha256((self.path / "target" / "model.safetensors").read_bytes()).hexdigest() != wanted)
+        except (OSError, ValueError, KeyError, TypeError):
+            return True
 
     def _read(self) -> Study | None:
         file = self.path / "study.toml"

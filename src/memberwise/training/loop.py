@@ -15,7 +15,7 @@ from memberwise.training.compiled import CompiledStepper
 from memberwise.training.early_stopping import CHUNK, EarlyStopping
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job, TrainedStack
-from memberwise.training.network import Network
+from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Epoch, State
 from memberwise.training.stepper import Stepper, make_stepper, mapped, only, stack_models
 from memberwise.training.tensors import DataTensors
@@ -31,14 +31,14 @@ def train_stack(
     tick: Tick | None = None,
     compiled: bool = False,
 ) -> TrainedStack:
-    """Train jobs of equal size, step and recipe together.
+    """Train jobs of one step and recipe together.
 
     With patience in the recipe each model ends with the parameters that did best on the validation rows.
 
     Args:
         jobs: what to train, all with the same step, recipe and validation rows. Where their numbers of rows differ
-            (records of one person stay together), shorter ones are padded, the padding is masked, and all take as
-            many steps.
+            (records of one person stay together), those with as many steps an epoch train together, shorter ones
+            padded behind a mask: what a model becomes does not depend on which others are there.
         stacked: False trains the one job by ordinary autograd, for modules ``torch.func`` cannot take.
         tick: called after each step with the share of the work that is done.
         compiled: compile the step where that is built for it.
@@ -48,6 +48,18 @@ def train_stack(
     """
     if not stacked and len(jobs) > 1:
         raise ValueError("models that are not stacked train one at a time")
+    steps = np.array([job.recipe.steps_per_epoch(len(job.rows)) for job in jobs])
+    places = [np.flatnonzero(steps == count).tolist() for count in np.unique(steps)]
+    parts = [
+        _train_together([jobs[i] for i in group], network, data, stacked, _part_of(tick, k, len(places)), compiled)
+        for k, group in enumerate(places)
+    ]
+    return parts[0] if len(parts) == 1 else _in_order(parts, np.argsort(np.concatenate(places)))
+
+
+def _train_together(
+    jobs: Sequence[Job], network: Network, data: DataTensors, stacked: bool, tick: Tick | None, compiled: bool
+) -> TrainedStack:
     recipe, step = jobs[0].recipe, jobs[0].step
     models = make_stepper(jobs, network, stacked, compiled)
     # Rounded once and not in every batch; augmentation computes in float32.
@@ -68,6 +80,22 @@ def train_stack(
                 break
     params, state = (models.params, models.state) if stopping is None else stopping.best()
     return TrainedStack(params, state.buffers, losses, state.own)
+
+
+def _part_of(tick: Tick | None, number: int, parts: int) -> Tick | None:
+    """Tells of one of several parts as a share of them all."""
+    return None if tick is None else lambda share: tick((number + share) / parts)
+
+
+def _in_order(parts: Sequence[TrainedStack], order: NDArray[np.int64]) -> TrainedStack:
+    """Several stacks as one, in this order of their models."""
+
+    def joined(stacks: Sequence[Tensors]) -> Tensors:
+        return {name: torch.cat([stack[name] for stack in stacks])[torch.from_numpy(order)] for name in stacks[0]}
+
+    kinds = ([part.params for part in parts], [part.buffers for part in parts], [part.own for part in parts])
+    params, buffers, own = map(joined, kinds)
+    return TrainedStack(params, buffers, np.concatenate([part.losses for part in parts])[order], own)
 
 
 def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> NDArray[np.float64]:
