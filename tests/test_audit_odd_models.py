@@ -298,3 +298,47 @@ def test_mistakes_in_models_are_named(tmp_path: Path) -> None:
         audit(tmp_path, lambda: nn.Sequential(nn.Flatten(), nn.AvgPool1d(6, 6)), "b")
     with pytest.raises(StudyError, match="does not take the records"):
         audit(tmp_path, lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10)), "c")
+
+
+class Fails(nn.Module):
+    """Takes any batch but one of a single record, and answers no logits alone where it is told so."""
+
+    def __init__(self, pair: bool = False) -> None:
+        super().__init__()
+        self.layer, self.pair = nn.Linear(64, 10), pair
+
+    def forward(self, x: torch.Tensor) -> Any:
+        if self.training and len(x) == 1:
+            raise KeyError
+        answer = self.layer(x.flatten(1))
+        return (answer, x) if self.pair else answer
+
+
+def test_what_a_module_raises_is_told_as_its_own(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 4, "attacks": ["loss"]}
+    with pytest.raises(TrainingError, match=r"fails while training on 60 records, one a batch(.|\n)*batch_size = 2"):
+        mw.audit(model=Fails, **small, settings={"training.batch_size": 1})
+    with pytest.raises(StudyError, match=r"does not answer logits alone(.|\n)*found: a tuple"):
+        mw.audit(model=lambda: Fails(pair=True), **small)
+
+
+def test_no_single_record_is_left_over_when_models_are_asked() -> None:
+    sizes = []
+
+    def noting(x: torch.Tensor) -> None:
+        sizes.append(len(x))
+
+    class Squeezing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            noting(x)
+            return self.layer(x).squeeze()
+
+    engine = StackEngine(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
+    models = engine.train(jobs(1))
+    sizes.clear()
+    assert models.ask(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)
+    assert min(sizes) > 1

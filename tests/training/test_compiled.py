@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,25 +31,39 @@ def network() -> Network:
     return Network(make, CPU).computing(torch.bfloat16, torch.contiguous_format)
 
 
-def jobs(**recipe: object) -> list[Job]:
+def jobs(size: int = 150, **recipe: object) -> list[Job]:
     settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.02, **recipe}))
-    return [Job(np.random.default_rng(k).permutation(300)[:150], Step(0.1), settings, k) for k in range(3)]
+    return [Job(np.random.default_rng(k).permutation(300)[:size], Step(0.1), settings, k) for k in range(3)]
 
 
 @needs_compiler
 @pytest.mark.parametrize(
-    "recipe", [{"nesterov": True, "weight_decay": 0.01}, {"momentum": 0.0, "learning_rate": 0.2}], ids=["all", "plain"]
+    ("recipe", "size"),
+    [({"nesterov": True, "weight_decay": 0.01}, 150), ({"momentum": 0.0, "learning_rate": 0.2}, 129)],
+    ids=["all, a last batch of 22", "plain, a last batch of 33"],
 )
-def test_compiled_or_not_the_same_models(recipe: dict[str, object]) -> None:
-    """150 records in batches of 32: the last batch is smaller and goes through the code as written."""
-    eager = train_stack(jobs(**recipe), network(), DATA)
-    compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
+def test_compiled_or_not_the_same_models(recipe: dict[str, object], size: int) -> None:
+    """In batches of 32 the last one is smaller, or one record larger."""
+    eager = train_stack(jobs(size, **recipe), network(), DATA)
+    compiled = train_stack(jobs(size, **recipe), network(), DATA, compiled=True)
     for name, value in eager.params.items():
         assert compiled.params[name].dtype is torch.float32
         # Both round products to bfloat16 (8 bits), at different places.
         torch.testing.assert_close(compiled.params[name], value, rtol=0.02, atol=2e-3)
     np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)
     assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
+
+
+@needs_compiler
+def test_models_of_unlike_sizes_are_compiled_too() -> None:
+    """143 and 150 records take as many steps; 129 take one less, and train apart."""
+    unlike = [replace(job, rows=job.rows[:n]) for job, n in zip(jobs(150), (143, 129, 150), strict=True)]
+    together = train_stack(unlike, network(), DATA, compiled=True)
+    for k, job in enumerate(unlike):
+        alone = train_stack([job], network(), DATA)
+        for name, value in alone.params.items():
+            torch.testing.assert_close(together.params[name][k], value[0], rtol=0.02, atol=2e-3)
+        np.testing.assert_allclose(together.losses[k], alone.losses[0], rtol=5e-3)
 
 
 @needs_compiler

@@ -107,7 +107,7 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
             fix="pass a function that makes the module; a trained one goes to target=",
         )
     parameters = inspect.signature(thing).parameters
-    if list(parameters)[:3] == ["x", "y", "seed"]:
+    if [name.lower() for name in parameters][:3] == ["x", "y", "seed"]:
         return Model(name, "function", thing, code)
     offered = {"shape": shape, "classes": classes} | study.options
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -124,18 +124,26 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
     try:
         params, buffers = network.init(0)
         with torch.no_grad():
-            shape = tuple(network(params, buffers, example, None)[0].shape)
+            answer = network(params, buffers, example, None)[0]
     except Exception as error:
         raise StudyError(
             f"the model {model.name} does not take the records",
             expected=f"float32 records of shape {dataset.shape}, in batches",
-            found=f"{type(error).__name__}: {str(error).splitlines()[0]}",
+            found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
             where="model.name",
             fix="a function that makes the model may take shape (of one record) and classes as arguments",
         ) from error
     if not params:
         raise StudyError(f"the model {model.name} has no parameters to train", where="model.name")
-    if shape != (len(example), classes):
+    if not isinstance(answer, torch.Tensor):
+        raise StudyError(
+            f"the model {model.name} does not answer logits alone",
+            expected=f"a tensor of shape (records, {classes})",
+            found=f"a {type(answer).__name__}",
+            where="model.name",
+            fix="put it into a module whose forward returns the logits",
+        )
+    if (shape := tuple(answer.shape)) != (len(example), classes):
         raise StudyError(
             f"the model {model.name} does not answer as the data have classes",
             expected=f"logits of shape (records, {classes})",

@@ -59,7 +59,8 @@ class CompiledStepper:
     """Plain SGD (momentum, Nesterov, weight decay) on a dense stack; see ``stepper.Stepper``.
 
     A shorter batch (the last of an epoch) is padded behind its mask to the size of the first, so that one program
-    takes all. Parameters and momentum are float32, products are in ``network.precision``.
+    takes both; one with a record more goes through the same code as it is written. Parameters and momentum are
+    float32, products are in ``network.precision``.
     """
 
     def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
@@ -68,7 +69,7 @@ class CompiledStepper:
         self._params = {name: value.contiguous() for name, value in params.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in params.items()}
         self._copies = {name: value.to(self.precision) for name, value in params.items()}
-        self._advance, self._size = Compiled(self._advance_as_written), 0
+        self._compiled, self._size = Compiled(self._advance), 0
 
     @property
     def params(self) -> Tensors:
@@ -82,14 +83,16 @@ class CompiledStepper:
     @torch.no_grad()
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
         self._size = self._size or batch.x.shape[1]
+        size = max(self._size, batch.x.shape[1])
         x = batch.x.flatten(2).to(self.precision)
         mask = x.new_ones(x.shape[:2], dtype=torch.float32) if batch.mask is None else batch.mask
-        x, target, mask = (padded(part, self._size) for part in (x, batch.target, mask))
-        masks = dropout_masks(self.layers, keys, self._size, self._copies)
-        losses: Tensor = self._advance(x, target, mask, masks, torch.tensor(rate, device=x.device))
+        x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
+        masks = dropout_masks(self.layers, keys, size, self._copies)
+        advance = self._compiled if size == self._size else self._advance
+        losses: Tensor = advance(x, target, mask, masks, torch.tensor(rate, device=x.device))
         return losses
 
-    def _advance_as_written(self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor) -> Tensor:
+    def _advance(self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor) -> Tensor:
         gradient, losses = dense_gradient(
             self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
         )

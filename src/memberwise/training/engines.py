@@ -76,11 +76,10 @@ class StackEngine:
 
 def _training(job: Job) -> AbstractContextManager[None]:
     """Around training by a module that may be the user's own."""
-    doing, size = f"training on {len(job.rows):,} records", job.recipe.batch_size
-    if len(job.rows) % size != 1:
+    doing = f"training on {len(job.rows):,} records"
+    if min(job.recipe.batch_size, len(job.rows)) > 1:
         return users_code(doing)
-    doing += f" in batches of {size}, the last of which holds a single one"
-    return users_code(doing, "another training.batch_size: BatchNorm, for one, needs two records")
+    return users_code(doing + ", one a batch", "training.batch_size = 2 or more: BatchNorm, for one, needs two records")
 
 
 def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:

@@ -235,8 +235,8 @@ def why_not_stackable(network: Network, data: DataTensors, job: Job) -> str | No
                 models.step(batch, keys, 0.0)
             with torch.no_grad():
                 vmap(lambda p, b: trial(p, b, batch.x[0], None)[0])(models.params, models.state.buffers)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
-        return str(error).strip().split("\n")[0][:200]
+    except Exception as error:  # a module's own mistakes come again when it trains alone
+        return str(error).strip().split("\n")[0][:200] or type(error).__name__
     return None
 
 
