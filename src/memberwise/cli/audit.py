@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from memberwise.cli import options
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
+from memberwise.cli.options import Text, option
 
 DEMO: dict[str, Any] = {
     "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
@@ -16,29 +18,18 @@ DEMO: dict[str, Any] = {
 }
 DEMO_FOLDER = "runs/demo"
 
-Text = str | None
-
-
-def option(*names: str, help: str, panel: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
-
-
-ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz, .csv, .parquet)"
-
 
 def audit(
-    study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
-    data: Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")] = None,
-    label: Annotated[Text, option("--label", help="Column of the class.", panel="Data")] = None,
-    group: Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
-    unit: Annotated[
-        Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")
-    ] = None,
-    members: Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
-    nonmembers: Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
-    background: Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
-    population: Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
-    reference: Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    study: options.StudyFile = None,
+    data: options.Data = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    unit: options.Unit = None,
+    members: options.Members = None,
+    nonmembers: options.Nonmembers = None,
+    background: options.Background = None,
+    population: options.Population = None,
+    reference: options.Reference = None,
     validation: Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")] = None,
     auxiliary: Annotated[Text, option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
     coins: Annotated[
@@ -53,7 +44,7 @@ def audit(
     targets: Annotated[
         int | None, option("--targets", help="So many models in the target's place in turn.", panel="Attack")
     ] = None,
-    model: Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    model: options.ModelName = None,
     target: Annotated[
         Text, option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
     ] = None,
@@ -66,25 +57,23 @@ def audit(
     budget: Annotated[
         Text, option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
     ] = None,
-    attacks: Annotated[Text, option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
-    fpr: Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
+    attacks: options.Attacks = None,
+    fpr: options.Fpr = None,
     fail_if: Annotated[
         list[str] | None, option("--fail-if", help='Gate, such as "tpr@0.01>0.05"; repeatable.', panel="Attack")
     ] = None,
-    settings: Annotated[
-        list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
-    ] = None,
+    settings: options.Settings = None,
     allow_size_mismatch: Annotated[
         bool, option("--allow-size-mismatch", help="Shadow models may train on fewer records.", panel="Run")
     ] = False,
-    device: Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
-    seed: Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Run folder.", panel="Run")] = None,
     resume: Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")] = False,
     dry_run: Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
     json: Annotated[bool, option("--json", help="Print result.json alone.", panel="Run")] = False,
-    quiet: Annotated[bool, option("--quiet", help="No progress.", panel="Run")] = False,
-    debug: Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")] = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Audit a model: train it and shadow models (or read saved answers), run the attacks, write the run folder.
 

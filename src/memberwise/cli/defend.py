@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
-from memberwise.cli.audit import ROLE, Text, count, option, study_of
+from memberwise.cli import options
+from memberwise.cli.audit import count, study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
+from memberwise.cli.options import Text, option
 
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
 SHADOW_MODELS = 16
@@ -18,7 +18,7 @@ DEMO: dict[str, Any] = {
 
 
 def defend(
-    study: Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)] = None,
+    study: options.StudyFile = None,
     defences: Annotated[
         Text, option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
     ] = None,
@@ -29,32 +29,30 @@ def defend(
     canaries: Annotated[
         int | None, option("--canaries", help="Audit so many canaries at each point.", panel="Defences")
     ] = None,
-    data: Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")] = None,
-    label: Annotated[Text, option("--label", help="Column of the class.", panel="Data")] = None,
-    group: Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")] = None,
-    unit: Annotated[Text, option("--unit", help="Column of whose record it is.", panel="Data")] = None,
-    members: Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")] = None,
-    nonmembers: Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")] = None,
-    background: Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")] = None,
-    population: Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")] = None,
-    reference: Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")] = None,
+    data: options.Data = None,
+    label: options.Label = None,
+    group: options.Group = None,
+    unit: options.Unit = None,
+    members: options.Members = None,
+    nonmembers: options.Nonmembers = None,
+    background: options.Background = None,
+    population: options.Population = None,
+    reference: options.Reference = None,
     validation: Annotated[Text, option("--validation", help="Points are chosen on these.", panel="Data")] = None,
-    model: Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")] = None,
+    model: options.ModelName = None,
     shadow_models: Annotated[
         int | None, option("--shadow-models", help="How many a point; even.", panel="Attack")
     ] = None,
-    attacks: Annotated[Text, option("--attacks", help="Names by comma, default or all.", panel="Attack")] = None,
-    fpr: Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")] = None,
-    settings: Annotated[
-        list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
-    ] = None,
-    device: Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")] = None,
-    seed: Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")] = None,
+    attacks: options.Attacks = None,
+    fpr: options.Fpr = None,
+    settings: options.Settings = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Folder of the frontier.", panel="Run")] = None,
     dry_run: Annotated[bool, option("--dry-run", help="List the points and what they cost.", panel="Run")] = False,
     json: Annotated[bool, option("--json", help="Print frontier.json alone.", panel="Run")] = False,
-    quiet: Annotated[bool, option("--quiet", help="No progress.", panel="Run")] = False,
-    debug: Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")] = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Compare defences: train each over its grid, attack it adaptively, recommend one under a constraint.
 

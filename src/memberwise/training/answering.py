@@ -20,6 +20,9 @@ from memberwise.training.network import Network, Tensors
 from memberwise.training.users_code import users_code
 
 Records = NDArray[np.float32]
+# From a model's number in a stack to the records it was trained on; random numbers, one generator a model.
+Members = Callable[[int], Records]
+Rngs = Sequence[np.random.Generator]
 
 
 class Answering(Protocol):
@@ -77,13 +80,7 @@ class Answer(Protocol):
         """
         ...
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         """What the defence learns of each of ``m`` models, or None.
 
         Args:
@@ -204,7 +201,7 @@ class Served:
         cls,
         models: Answering,
         defences: Sequence[Answer],
-        members: Callable[[int], Records],
+        members: Members,
         reference: Records | None,
         key: bytes,
         seeds: Sequence[int],

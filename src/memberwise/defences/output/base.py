@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from memberwise.errors import StudyError
 from memberwise.training.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.training.answering import Ask, Members, Records, Rngs
 
 # The smallest value a logarithm is taken of, as where signals are read.
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
@@ -47,13 +47,7 @@ class OutputDefence(BaseModel):
         refuse_labels(self, kind)
         return "scores"
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return None
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:

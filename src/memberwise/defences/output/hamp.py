@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from memberwise.defences.output.keyed import Random, Source
 from memberwise.training.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.training.answering import Ask, Members, Records, Rngs
 
 
 class Hamp(Random):
@@ -34,13 +34,7 @@ class Hamp(Random):
         refuse_labels(self, kind)
         return kind
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -14,7 +14,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.training.answering import Ask, Members, Records, Rngs
 
 Numbers = NDArray[np.float64]
 
@@ -67,13 +67,7 @@ class Random(OutputDefence):
     keyed: bool = True
     step: Annotated[float, Field(gt=0)] = STEP
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return None if self.keyed else list(rngs)
 
     def sources(self, ask: Ask, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from memberwise.defences.output.keyed import Random, Source
 from memberwise.training.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.training.answering import Ask, Members, Records, Rngs
 
 
 class Ldl(Random):
@@ -50,13 +50,7 @@ class Ldl(Random):
             refuse_labels(self, kind)
         return "labels"
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:

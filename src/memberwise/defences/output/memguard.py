@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from memberwise.errors import StudyError
 from memberwise.training.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.training.answering import Ask, Members, Records, Rngs
 
 # Each classifier learns from so many members and as many reference records at most.
 SAMPLE = 5_000
@@ -46,13 +46,7 @@ class MemGuard(Random):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def fit(
-        self,
-        ask: Ask,
-        members: Callable[[int], Records],
-        reference: Records | None,
-        rngs: Sequence[np.random.Generator],
-    ) -> Sequence[Any] | None:
+    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         if reference is None:
             raise StudyError(
                 "memguard needs records that no model was trained on", where="data.reference", fix="--reference N|FILE"

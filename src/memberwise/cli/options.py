@@ -1,0 +1,37 @@
+"""Flags that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+Text = str | None
+
+
+def option(*names: str, help: str, panel: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
+
+
+ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz, .csv, .parquet)"
+
+StudyFile = Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)]
+Data = Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")]
+Label = Annotated[Text, option("--label", help="Column of the class.", panel="Data")]
+Group = Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")]
+Unit = Annotated[Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")]
+Members = Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")]
+Nonmembers = Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")]
+Background = Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")]
+Population = Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")]
+Reference = Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")]
+ModelName = Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")]
+Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all.", panel="Attack")]
+Fpr = Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")]
+Settings = Annotated[
+    list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
+]
+Device = Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")]
+Seed = Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")]
+Quiet = Annotated[bool, option("--quiet", help="No progress.", panel="Run")]
+Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
