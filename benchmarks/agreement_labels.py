@@ -16,8 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from torch import nn
 
-from memberwise.signals.collect import Asked
-from memberwise.signals.collectors import Access
+from memberwise.signals.asked import Access, Asked
 from memberwise.signals.collectors.boundary import BoundaryDistances
 from memberwise.training.answering import FunctionModels
 

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.data import Dataset, load
 from memberwise.prepare import Given, Prepared, prepare
-from memberwise.signals.collect import as_float
+from memberwise.signals.asked import as_float
 from memberwise.study import PlanStudy, Study
 from memberwise.training.answering import Answering
 from memberwise.training.job import Job

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from memberwise.signals.collect import Asked, collect_extras
+from memberwise.signals.asked import Asked
+from memberwise.signals.collect import collect_extras
 
 
 class Linear:

@@ -26,7 +26,7 @@ from memberwise.prepare.model import check_defence_fits, check_recipe, engine_fo
 from memberwise.prepare.records import records_of
 from memberwise.prepare.target import target_of
 from memberwise.seeds import Seeds
-from memberwise.signals.collect import Asked
+from memberwise.signals.asked import Asked
 from memberwise.signals.collectors import collectors
 from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.views import query_views

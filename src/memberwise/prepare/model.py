@@ -13,7 +13,7 @@ from memberwise.defences.training import defence_notes, find_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.prepare.given import Given
-from memberwise.signals.collect import as_float
+from memberwise.signals.asked import as_float
 from memberwise.study import PlanStudy, Study
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.engines import Engine, ProcessEngine, StackEngine

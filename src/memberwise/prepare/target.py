@@ -12,7 +12,7 @@ import torch
 
 from memberwise.errors import StudyError
 from memberwise.prepare.given import Given
-from memberwise.signals.collect import Asked
+from memberwise.signals.asked import Asked
 from memberwise.study import Study
 from memberwise.targets.files import load_target
 from memberwise.training.answering import Answering, EstimatorModels, TorchModels

@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import TrainingError
-from memberwise.signals.collectors import Access, Collector, collector_key
+from memberwise.signals.asked import Access, Asked
+from memberwise.signals.collectors import collector_key
 from memberwise.signals.read import read_answers
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
-from memberwise.training.answering import Answer, Answering, Records, Served, alone
+from memberwise.training.answering import Answering, Served, alone
 from memberwise.training.engines import Arrays
 from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What every model is asked about.
-
-    Attributes:
-        x: all records, uint8 (asked as [0, 1]) or float32; y: ``(n,)`` class numbers.
-        audited, population, test: row numbers.
-        background: rows (a sample, at most) on which a model's training accuracy is measured beside audited ones.
-        background_weight: how many rows each of them stands for.
-        queries: "none", "mirror" or "shift18".
-        defences: output defences between the models and whoever asks; each model's secret is made from ``key``.
-        reference: rows of the reference role, for defences which learn.
-        validation: rows of the validation role, where there are any: the accuracy by which parameters are chosen.
-        auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
-        rng_seed: seed of what collectors draw.
-        extras: collectors, which ask more questions for the attacks that need them.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.int64]
-    classes: int
-    audited: NDArray[np.int64]
-    population: NDArray[np.int64]
-    test: NDArray[np.int64]
-    background: NDArray[np.int64]
-    background_weight: float = 1.0
-    queries: str = "none"
-    defences: tuple[Answer, ...] = ()
-    key: bytes = b""
-    reference: NDArray[np.int64] | None = None
-    rng_seed: int = 0
-    extras: tuple[Collector, ...] = ()
-    validation: NDArray[np.int64] | None = None
-    auxiliary: NDArray[np.int64] | None = None
-
-    def records(self, rows: NDArray[np.int64]) -> Records:
-        return as_float(self.x[rows])
-
-
-def as_float(x: NDArray[Any]) -> Records:
-    """float32 records; uint8 is scaled to [0, 1]."""
-    return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
 
 
 def collect(

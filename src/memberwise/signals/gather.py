@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from memberwise.signals.collect import Asked, collect
+from memberwise.signals.asked import Asked
+from memberwise.signals.collect import collect
 from memberwise.signals.collectors import collector_key
 from memberwise.signals.table import Answers
 from memberwise.training.blocks import Arrays, BlockStore, block_key, block_name

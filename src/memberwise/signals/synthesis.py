@@ -11,7 +11,8 @@ from scipy.special import softmax
 
 from memberwise.data.synthesis import Climb, Synthetic, synthesise
 from memberwise.errors import StudyError
-from memberwise.signals.collect import Asked, serve
+from memberwise.signals.asked import Asked
+from memberwise.signals.collect import serve
 from memberwise.study import SynthesisStudy
 from memberwise.training.answering import Answering
 from memberwise.training.blocks import BlockStore, block_key

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict
 
-from memberwise.signals.collectors.base import Access, Collector, Extra
+from memberwise.signals.asked import Collector
 from memberwise.signals.collectors.boundary import BoundaryDistances
 from memberwise.signals.collectors.gradient import GradientNorms
 from memberwise.signals.collectors.random_inputs import RandomInputs
@@ -36,4 +36,4 @@ def collector_key(collector: Collector) -> str:
     return hashlib.sha256(f"{collector.name} {parameters}".encode()).hexdigest()[:16]
 
 
-__all__ = ["EXTRAS", "Access", "Collector", "Extra", "collector_key", "collectors"]
+__all__ = ["EXTRAS", "collector_key", "collectors"]

@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
-
-if TYPE_CHECKING:
-    from memberwise.signals.collect import Asked
-    from memberwise.training.answering import Answering
+from memberwise.signals.asked import Asked
 
 # Ranges and spreads of the features are read off this many audited records at most.
 SAMPLE = 2_000
-
-
-@dataclass(frozen=True)
-class Access:
-    """The models of one stack, as a collector may have them.
-
-    Attributes:
-        count: the first ``count`` models are asked; the others' answers are thrown away.
-        served: all of them behind the study's output defences: what an attacker gets to ask.
-        alone: ``alone(i)``: the i-th of them behind the same defences, for questions that differ from model to model.
-        models: all of them themselves, weights included: for white-box attacks.
-    """
-
-    count: int
-    served: Answering
-    alone: Callable[[int], Answering]
-    models: Answering
-
-
-@dataclass(frozen=True)
-class Extra:
-    """What a collector gathered.
-
-    Attributes:
-        values: ``(count,)``, or by record ``(count, n, ...)`` in the order of ``Asked.audited``; NaN where a record was
-            not asked about.
-        queries: ``(count, n)`` int32, how many questions each model was asked about each record, itself included.
-    """
-
-    values: NDArray[Any]
-    queries: NDArray[np.int32]
-
-
-class Collector(Protocol):
-    """A frozen dataclass: its fields are its parameters, and part of the key under which its answers are kept.
-
-    Attributes:
-        name: as attacks need it (``Needs.extra``).
-        words: what an attacker needs for it, in words.
-        most_models: the target and so many first shadow models are asked: costs are bounded, and thresholds and
-            attack models need no more.
-    """
-
-    name: ClassVar[str]
-    words: ClassVar[str]
-    most_models: ClassVar[int]
-
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
-        """What these models answer, or None where they or the records cannot be asked so."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.collectors.base import SAMPLE, Access, Extra, Features, labels_of, random_numbers
+from memberwise.signals.asked import Access, Asked, Extra
+from memberwise.signals.collectors.base import SAMPLE, Features, labels_of, random_numbers
 
 if TYPE_CHECKING:
-    from memberwise.signals.collect import Asked
     from memberwise.training.answering import Answering
 
 Points = NDArray[np.float32]

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.collectors.base import Access, Extra
+from memberwise.signals.asked import Access, Asked, Extra
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from memberwise.signals.collect import Asked
     from memberwise.training.answering import TorchModels
     from memberwise.training.network import Tensors
 

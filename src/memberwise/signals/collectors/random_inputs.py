@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from memberwise.signals.collectors.base import Access, Extra, Features, random_numbers
+from memberwise.signals.asked import Access, Asked, Extra
+from memberwise.signals.collectors.base import Features, random_numbers
 from memberwise.signals.read import probability_vectors, read_answers
-
-if TYPE_CHECKING:
-    from memberwise.signals.collect import Asked
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.collectors.base import Access, Extra, Features, is_image, labels_of, random_numbers
+from memberwise.signals.asked import Access, Asked, Extra
+from memberwise.signals.collectors.base import Features, is_image, labels_of, random_numbers
 from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
-
-if TYPE_CHECKING:
-    from memberwise.signals.collect import Asked
 
 CHUNK_VALUES = 8_000_000
 SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
