@@ -73,10 +73,13 @@ class RunFolder:
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
-            pid = holder.read_text() if holder.exists() else "unknown"
+            try:
+                found = f"process {holder.read_text()}"
+            except OSError:
+                found = "a process that is just beginning or ending"
             raise RunFolderError(
                 f"another process is writing to {self.path}",
-                found=f"process {pid}",
+                found=found,
                 fix="wait for it, or another --out",
             ) from None
         holder.write_text(str(os.getpid()))
@@ -86,7 +89,10 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         (self.path / ".lock.pid").unlink(missing_ok=True)
-        self.lock.release()  # the file stays: another process may hold it already
+        if os.name == "posix":
+            # Before it is released: whoever takes the lock of a file that is gone is told so, and takes a new one.
+            (self.path / ".lock").unlink(missing_ok=True)
+        self.lock.release()
 
     def write_study(self, study: Study) -> None:
         write_atomically(self.path / "study.toml", study.to_toml().encode())
