@@ -316,7 +316,7 @@ class Fails(nn.Module):
 
 def test_what_a_module_raises_is_told_as_its_own(tmp_path: Path) -> None:
     small: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 4, "attacks": ["loss"]}
-    with pytest.raises(TrainingError, match=r"fails while training on 60 records, one a batch(.|\n)*batch_size = 2"):
+    with pytest.raises(TrainingError, match=r"training on 60 records in batches of one fails(.|\n)*batch_size = 2"):
         mw.audit(model=Fails, **small, settings={"training.batch_size": 1})
     with pytest.raises(StudyError, match=r"does not answer logits alone(.|\n)*found: a tuple"):
         mw.audit(model=lambda: Fails(pair=True), **small)

@@ -199,6 +199,8 @@ def _export(folder: Path, point: Point | None) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error; of one that is not ours with its kind."""
+    """An error in one line; of one that is not ours with its kind."""
     text = str(error).split("\n")[0]
-    return text if isinstance(error, MemberwiseError) else f"it raised {type(error).__name__}: {text}"
+    if isinstance(error, MemberwiseError):
+        return f"{text}: {error.found}" if error.found else text
+    return f"it raised {type(error).__name__}: {text}"

@@ -53,7 +53,9 @@ class Findings:
             yield
         except (CheckError, MissingExtraError):
             raise
-        except Exception as error:
+        except Exception as raised:
+            # Behind our words about training and answering stands what the user's own code raised.
+            error = raised.__cause__ if isinstance(raised.__cause__, Exception) else raised
             advice = fix(error) if callable(fix) else fix
             self.add(f"{name} without an error", told(error), advice or getattr(error, "fix", None))
             self.cause = self.cause or error

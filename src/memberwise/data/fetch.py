@@ -93,6 +93,7 @@ def _folders() -> list[Path]:
 def _download(source: Source, url: str, sha256: str, path: Path, progress: bool) -> None:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # the bar tells enough
     try:
         pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=path.name, path=path.parent, progressbar=progress)
     except ValueError as error:  # pooch removes what it has downloaded

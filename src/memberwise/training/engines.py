@@ -79,7 +79,9 @@ def _training(job: Job) -> AbstractContextManager[None]:
     doing = f"training on {len(job.rows):,} records"
     if min(job.recipe.batch_size, len(job.rows)) > 1:
         return users_code(doing)
-    return users_code(doing + ", one a batch", "training.batch_size = 2 or more: BatchNorm, for one, needs two records")
+    return users_code(
+        doing + " in batches of one", "training.batch_size = 2 or more: BatchNorm, for one, needs two records"
+    )
 
 
 def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:

@@ -12,7 +12,7 @@ from memberwise.errors import MemberwiseError, TrainingError
 
 @contextmanager
 def users_code(doing: str, fix: str = "run again with --debug for the traceback") -> Iterator[None]:
-    """Whatever a module raises becomes a TrainingError: the model fails while ``doing``.
+    """Whatever a module or a step raises becomes a TrainingError: ``doing`` fails.
 
     Raises:
         TrainingError: something was raised inside, other than our own errors and want of memory.
@@ -23,6 +23,4 @@ def users_code(doing: str, fix: str = "run again with --debug for the traceback"
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        raise TrainingError(
-            f"the model fails while {doing}", found=f"{type(error).__name__}: {first}", fix=fix
-        ) from error
+        raise TrainingError(f"{doing} fails", found=f"{type(error).__name__}: {first}", fix=fix) from error
