@@ -1,17 +1,18 @@
 """The step of a stack of fully connected networks with SGD, compiled: small operations and the update are fused.
 
 A step of a small batch is bound by memory, not by its matrix products: parameters, momentum and their bfloat16 copies
-are read and written once here, which takes a compiler (torch.compile, which needs a C++ compiler on a CPU).
+are read and written once here, which takes a compiler (torch's, which needs a C++ compiler on a CPU).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from memberwise.errors import TrainingError
@@ -21,38 +22,7 @@ from memberwise.training.network import Network, Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State
 
-# What the compiler raises, for want of a C++ compiler or for what it cannot express.
-_REFUSALS = (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit)
-
-
-class Compiled:
-    """A function of tensors behind the compiler; it is compiled at the first call.
-
-    Raises:
-        TrainingError: it cannot be compiled.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
-
-    def __call__(self, *arguments: Any) -> Any:
-        if not self._first:
-            return self._compiled(*arguments)
-        self._first = False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
-            try:
-                return self._compiled(*arguments)
-            except _REFUSALS:
-                torch.compiler.reset()  # what was compiled before for other recipes may have to make room
-            try:
-                return self._compiled(*arguments)
-            except _REFUSALS as error:
-                raise TrainingError(
-                    "the training step could not be compiled",
-                    found=str(error).strip().split("\n")[0],
-                    fix="install a C++ compiler (g++), or --set plan.compile=false",
-                ) from error
+Program = Callable[..., Any]
 
 
 class CompiledStepper:
@@ -64,12 +34,14 @@ class CompiledStepper:
     """
 
     def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
-        self.job, self.precision, self.state = job, network.precision, state
+        self.job, self.network, self.state = job, network, state
         self.layers = dense_layers(network) or []
         self._params = {name: value.contiguous() for name, value in params.items()}
-        self._momentum = {name: torch.zeros_like(value) for name, value in params.items()}
-        self._copies = {name: value.to(self.precision) for name, value in params.items()}
-        self._compiled, self._size = Compiled(self._advance), 0
+        momentum = [torch.zeros_like(value) for value in params.values()]
+        self._copies = {name: value.to(network.precision) for name, value in params.items()}
+        self._own = [*self._params.values(), *momentum, *self._copies.values()]
+        self._program: Program | None = None
+        self._size = 0
 
     @property
     def params(self) -> Tensors:
@@ -84,22 +56,64 @@ class CompiledStepper:
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
         self._size = self._size or batch.x.shape[1]
         size = max(self._size, batch.x.shape[1])
-        x = batch.x.flatten(2).to(self.precision)
+        x = batch.x.flatten(2).to(self.network.precision)
         mask = x.new_ones(x.shape[:2], dtype=torch.float32) if batch.mask is None else batch.mask
         x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
         masks = dropout_masks(self.layers, keys, size, self._copies)
-        advance = self._compiled if size == self._size else self._advance
-        losses: Tensor = advance(x, target, mask, masks, torch.tensor(rate, device=x.device))
+        arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), *masks]
+        if size > self._size:
+            losses: Tensor = self._advance(*arguments)
+            return losses
+        self._program = self._program or self._compiled(arguments)
+        losses = self._program(*arguments)
         return losses
 
-    def _advance(self, x: Tensor, target: Tensor, mask: Tensor, masks: list[Tensor], rate: Tensor) -> Tensor:
-        gradient, losses = dense_gradient(
-            self.layers, self._copies, x, target, mask, masks, self.job.step.label_smoothing
+    def _compiled(self, arguments: Sequence[Tensor]) -> Program:
+        """The step for arguments of these shapes: compiled once for a network, recipe, stack and batch."""
+        recipe, shapes = self.job.recipe, tuple((tuple(value.shape), value.dtype) for value in arguments)
+        key = (shapes, recipe.momentum, recipe.nesterov, recipe.weight_decay, self.job.step.label_smoothing)
+        if key not in self.network.programs:
+            self.network.programs[key] = compiled(self._advance, arguments)
+        return self.network.programs[key]
+
+    def _advance(self, *arguments: Tensor) -> Tensor:
+        """One step in place; see ``step`` for the order of arguments."""
+        count = len(self._params)
+        params, momenta, copies = (
+            dict(zip(self._params, arguments[k * count : (k + 1) * count], strict=True)) for k in range(3)
         )
-        descend(self._params, self._momentum, gradient, self.job.recipe, rate)
-        for name, value in self._params.items():
-            self._copies[name].copy_(value)
+        x, target, mask, rate, *masks = arguments[3 * count :]
+        gradient, losses = dense_gradient(self.layers, copies, x, target, mask, masks, self.job.step.label_smoothing)
+        descend(params, momenta, gradient, self.job.recipe, rate)
+        for name, value in params.items():
+            copies[name].copy_(value)
         return losses
+
+
+def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Program:
+    """A function of tensors, which may change them in place, as a program for tensors of these shapes.
+
+    What ``torch.compile`` looks at anew in every call is known here, which is worth 6 % of a step.
+
+    Raises:
+        TrainingError: it cannot be compiled.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+        try:
+            graph = make_fx(function)(*(value.clone() for value in arguments))  # which runs it, hence the clones
+            program: Program = torch._inductor.compile(graph, list(arguments))
+        except RuntimeError as error:
+            raise cannot_compile(error) from error
+    return program
+
+
+def cannot_compile(error: Exception) -> TrainingError:
+    return TrainingError(
+        "the training step could not be compiled",
+        found=str(error).strip().split("\n")[0],
+        fix="install a C++ compiler (g++), or --set plan.compile=false",
+    )
 
 
 def descend(params: Tensors, momenta: Tensors, gradient: Tensors, recipe: Recipe, rate: Tensor) -> None:
@@ -119,11 +133,6 @@ def padded(values: Tensor, size: int) -> Tensor:
     """``(m, size, ...)``: zeros after the ``(m, batch, ...)`` values."""
     missing = size - values.shape[1]
     return functional.pad(values, (0, 0) * (values.dim() - 2) + (0, missing)) if missing else values
-
-
-def is_usual(batch: Batch, recipe: Recipe) -> bool:
-    """The batch has the size for which the step is compiled."""
-    return batch.mask is None and batch.x.shape[1] == recipe.batch_size
 
 
 def takes_compiled(job: Job, network: Network) -> bool:

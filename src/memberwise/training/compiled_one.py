@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from memberwise.training.compiled import Compiled, descend, is_plain_sgd, is_usual
+from memberwise.training.compiled import cannot_compile, descend, is_plain_sgd
 from memberwise.training.job import Job
 from memberwise.training.network import Network, Tensors
 from memberwise.training.pooling import is_sliceable, with_sliced_pools
+from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step, plain_update
+
+# What the compiler raises, for want of a C++ compiler or for what it cannot express.
+_REFUSALS = (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit)
+
+
+class Compiled:
+    """A function of tensors behind the compiler; it is compiled at the first call.
+
+    Raises:
+        TrainingError: it cannot be compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self._first:
+            return self._compiled(*arguments)
+        self._first = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS:
+                torch.compiler.reset()  # what was compiled before for other recipes may have to make room
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS as error:
+                raise cannot_compile(error) from error
 
 
 class CompiledOneStepper:
@@ -57,6 +90,11 @@ class CompiledOneStepper:
         gradient, loss, after = self.job.step.update(self.sliced, self._params, State(buffers, {}), batch, key)
         descend(self._params, self._momentum, gradient, self.job.recipe, rate)
         return loss, after.buffers
+
+
+def is_usual(batch: Batch, recipe: Recipe) -> bool:
+    """The batch has the size for which the step is compiled."""
+    return batch.mask is None and batch.x.shape[1] == recipe.batch_size
 
 
 def takes_compiled_one(job: Job, network: Network) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.nn import functional
 
 from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import fold, uniform
@@ -101,7 +100,8 @@ def dense_backward(
 def dense_losses(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """``(m, batch)`` cross-entropies and their gradients by the logits ``(m, batch, classes)``."""
     if target.dim() == 2:
-        target = functional.one_hot(target, logits.shape[-1]).to(logits.dtype)
+        classes = torch.arange(logits.shape[-1], device=logits.device)
+        target = (target.unsqueeze(-1) == classes).to(logits.dtype)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / logits.shape[-1]
     log_p = torch.log_softmax(logits, -1)

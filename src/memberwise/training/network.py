@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class Network:
         self.device = device
         self.precision = torch.float32
         self.memory_format = torch.contiguous_format
+        self.programs: dict[Any, Callable[..., Any]] = {}  # compiled steps, shared with the copies made below
         with torch.random.fork_rng(devices=[]):
             self.module = make().to(device)
         self.drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.module.modules())
