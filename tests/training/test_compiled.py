@@ -67,8 +67,8 @@ def test_models_of_unlike_sizes_are_compiled_too() -> None:
 
 
 @needs_compiler
-def test_more_recipes_than_the_compiler_keeps() -> None:
-    """A frontier trains many recipes in one process; the compiler gives up on one piece of code after eight."""
+def test_each_recipe_is_a_program_of_its_own() -> None:
+    """A frontier trains many recipes in one process: each is a program of its own."""
     for k in range(10):
         recipe = {"weight_decay": 0.001 * (k + 1), "epochs": 1}
         compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
