@@ -58,17 +58,25 @@ def test_digits_are_in_unit_range_and_their_hash_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("values", "dtype", "top"),
     [
-        (np.array([[0, 255]] * 4, np.uint8), np.uint8, 255),
+        (np.array([[0, 255]] * 4, np.uint8), np.float32, 255),
+        (np.full((4, 8, 9), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 3, 8, 9), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 8, 9, 4), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 2, 30), 200, np.uint8), np.float32, 200),
+        (np.full((4, 8, 100), 200, np.uint8), np.float32, 200),
+        (np.full((4, 2, 8, 9), 200, np.uint8), np.float32, 200),
+        (np.full((4, 8, 8, 8), 200, np.uint8), np.float32, 200),
+        (np.full((4, 28, 28), 200, np.uint16), np.float32, 200),
         (np.array([[0, 1]] * 4, np.uint8), np.float32, 1),
         (np.array([[0, 200]] * 4, np.int64), np.float32, 200),
         (np.array([[True, False]] * 4), np.float32, 1),
-        (np.full((4, 5, 5), 200, np.int64), np.uint8, 200),
-        (np.full((4, 5, 5), 1, np.uint8), np.float32, 1),
+        (np.full((4, 28, 28), 200, np.int64), np.float32, 200),
+        (np.full((4, 28, 28), 1, np.uint8), np.float32, 1),
         (np.full((4, 5, 5), 300, np.int64), np.float32, 300),
         (np.full((4, 5, 5), 0.5), np.float32, 0.5),
     ],
 )
-def test_bytes_stay_bytes_only_where_they_are_shades(values: np.ndarray, dtype: type, top: float) -> None:
+def test_only_unsigned_bytes_in_the_shape_of_images_stay_bytes(values: np.ndarray, dtype: type, top: float) -> None:
     x = from_object((values, [0, 1, 0, 1]), source="s").x
     assert x.dtype == dtype
     assert x.max() == top
