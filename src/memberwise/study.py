@@ -211,7 +211,7 @@ class PlanStudy(_Part):
 
     stack: Positive | None = None
     precision: Literal["float32", "bfloat16"] | None = None
-    threads: Positive | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     compile: bool | None = None
 

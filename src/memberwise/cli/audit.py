@@ -133,7 +133,7 @@ def study_of(
     import copy
     from pathlib import Path
 
-    from memberwise.errors import StudyError
+    from memberwise.errors import RunFolderError, StudyError
     from memberwise.study_reading import apply_settings, choose_count, make_study, put, read_study
 
     values: dict[str, Any] = {}
@@ -154,8 +154,15 @@ def study_of(
     asked = {key for key, value in flags.items() if value is not None}
     if file is not None:
         values = read_study(file)
-    elif resume and flags["run.out"] is not None and not asked & {"data.source", "outputs.file", "target.file"}:
-        values = read_study(Path(flags["run.out"]) / "study.toml")
+    elif resume and out is not None and not asked & {"data.source", "outputs.file", "target.file"}:
+        if not (Path(out) / "study.toml").exists():
+            raise RunFolderError(
+                f"{out} holds no run to resume",
+                expected="the study.toml of a run that was begun",
+                found="no such folder" if not Path(out).exists() else "a folder without study.toml",
+                fix="give the command by which it was begun, without --resume: nothing was trained yet",
+            )
+        values = read_study(Path(out) / "study.toml")
     elif not asked & {"data.source", "outputs.file", "target.file"}:
         values = copy.deepcopy(demo)
     choose_count(values, flags["shadow.count"], flags["shadow.budget"])
@@ -205,4 +212,5 @@ def _dry_run(study: Any, json: bool) -> None:
 
 
 def count(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
+    digits = text is not None and text.isascii() and text.isdigit() and len(text) <= 18
+    return int(text) if text is not None and digits else text

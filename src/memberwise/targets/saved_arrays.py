@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import DataError
-from memberwise.targets.saved_impossible import RULED_OUT, possible_logits, possible_logs, ruled_out
+from memberwise.signals.read import RULED_OUT
+from memberwise.targets.saved_impossible import possible_logits, possible_logs, ruled_out
 from memberwise.targets.saved_labels import numbers_or_texts, plain, unknown_answers
 from memberwise.training.kind import Kind
 

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import DataError
-from memberwise.signals.read import SMALLEST
+from memberwise.signals.read import RULED_OUT, SMALLEST, possible
 
-# Logits this low, such as the smallest float32, are masks too.
-RULED_OUT = -1e30
 # The log-probability of what is impossible: that of a saved probability of 0.
 IMPOSSIBLE = float(np.log(SMALLEST["probabilities"]))
 
@@ -31,9 +29,7 @@ def possible_logits(values: NDArray[np.floating], where: str) -> NDArray[np.floa
             found=f"{int(nothing.sum())} answers of -inf alone, the first of record {record}",
             where=where,
         )
-    top = np.where(out, -np.inf, values).max(-1, keepdims=True)
-    lowest = np.where(out, np.inf, values).min(-1, keepdims=True)
-    return np.where(out, np.minimum(top + IMPOSSIBLE, lowest), values).astype(values.dtype)
+    return possible(values)
 
 
 def possible_logs(values: NDArray[np.floating]) -> NDArray[np.floating]:
