@@ -138,7 +138,8 @@ def defend(
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
     Args:
-        study, model, data, label, group, unit, features, drop, shadow_models, attacks, seed, settings: as for ``audit``.
+        study, model, data, label, group, unit, features, drop, shadow_models, attacks, seed, settings: as ``audit`` has
+            them.
         roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
         out: folder of the frontier; the same call again continues there.
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``

@@ -274,7 +274,10 @@ BAD_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"member": np.zeros(N)}, "only non-members"),
     ({"member": MEMBER * 2}, "member is not 0 or 1"),
     ({"member": np.where(MEMBER, np.nan, 0)}, "member is not 0 or 1"),
-    ({"logits": np.where(np.eye(N, C) > 0, np.nan, Z)}, "NaN or infinite.*\n.*3 of them, the first .nan. of record 0, class 0"),
+    (
+        {"logits": np.where(np.eye(N, C) > 0, np.nan, Z)},
+        "NaN or infinite.*\n.*3 of them, the first .nan. of record 0, class 0",
+    ),
     ({"logits": Z[None, None]}, "wrong shape"),
     ({"index": np.zeros(N, int)}, "occur more than once(.|\n)*1 that do: 0"),
     ({"index": np.arange(N) // 2}, "occur more than once(.|\n)*that do: 0, 1, 2, 3, 4, ..."),

@@ -35,7 +35,7 @@ def check(name: Name, label: Label = None, unit: Unit = None, drop: Drop = None,
         import numpy as np
 
         from memberwise.data import check_dataset, encode, load
-        from memberwise.data.columns import choose_columns
+        from memberwise.data.chosen import choose_columns
 
         dataset = choose_columns(load(name, label=label, unit=unit), drop=names(drop) or ())
         dataset = encode(dataset, np.arange(dataset.records))

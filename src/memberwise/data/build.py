@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.data.columns import flat_columns
+from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import array_of, as_features, dense_columns, is_sparse
 from memberwise.data.labels import number_labels, texts
@@ -202,7 +202,9 @@ def _same_length(name: str, values: NDArray[Any] | None, records: int, source: s
 def _one_frame(parts: Sequence[Any], source: str) -> pd.DataFrame:
     """The parts one under another; they must have the same columns."""
     for part in parts[1:]:
-        differ = set(map(str, parts[0].columns)) ^ set(map(str, part.columns)) if isinstance(part, pd.DataFrame) else {"x"}
+        differ = (
+            set(map(str, parts[0].columns)) ^ set(map(str, part.columns)) if isinstance(part, pd.DataFrame) else {"x"}
+        )
         if differ:
             raise DataError(
                 "x_train and x_test do not have the same columns", found=", ".join(sorted(differ)), where=source
@@ -230,13 +232,19 @@ def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
 def _joined(arrays: Mapping[str, Any], name: str, source: str) -> NDArray[Any]:
     parts = [np.atleast_1d(array_of(part, name, source)) for part in _parts(arrays, name, source)]
     if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
-        raise DataError(f"parts of {name} differ in shape", found=" and ".join(str(p.shape) for p in parts), where=source)
+        raise DataError(
+            f"parts of {name} differ in shape", found=" and ".join(str(p.shape) for p in parts), where=source
+        )
     return np.concatenate(parts)
 
 
 def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.int64] | None:
     records = sum(part.shape[0] if hasattr(part, "shape") else len(part) for part in x_parts)
-    test = (x_parts[-1].shape[0] if hasattr(x_parts[-1], "shape") else len(x_parts[-1])) if "x" not in arrays and "x_test" in arrays else 0
+    test = (
+        (x_parts[-1].shape[0] if hasattr(x_parts[-1], "shape") else len(x_parts[-1]))
+        if "x" not in arrays and "x_test" in arrays
+        else 0
+    )
     return np.arange(records - test, records) if test else None
 
 

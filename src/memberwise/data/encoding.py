@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Number
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import LARGEST, too_large
-from memberwise.data.treatment import Encoding, OneHot
+from memberwise.data.treatment import OneHot, Treatment
 from memberwise.errors import DataError
 
 # More distinct texts than this in one column are names or free text, not categories.
@@ -65,28 +64,30 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     transform.fit(frame.iloc[fit_rows])
     x = np.asarray(transform.transform(frame), dtype=np.float32)
     names = tuple(str(name) for name in transform.get_feature_names_out())
-    encoding = Encoding(
+    return replace(dataset, x=x, feature_names=names, treatment=_treatment(dataset, fit_rows, x.shape[1]))
+
+
+def _treatment(dataset: Dataset, fit_rows: NDArray[np.int64], features: int) -> Treatment:
+    """What was done to each column of the data set's frame."""
+    frame = pd.DataFrame() if dataset.frame is None else dataset.frame
+    numbers, flags, categories = _column_kinds(frame, dataset.source)
+    one_hot = []
+    for name in categories:
+        column = frame[name].astype(object).map(str, na_action="ignore")
+        known = column.iloc[fit_rows].unique()
+        unseen = int((~column.isin(known)).sum())
+        one_hot.append(OneHot(name, len(known), int(column.isna().sum()), unseen))
+    return Treatment(
         "table",
         dataset.records,
-        x.shape[1],
+        features,
         steps=dataset.steps,
         fitted_on=len(fit_rows),
         standardised=tuple(numbers),
         flags=tuple(flags),
-        one_hot=_one_hot(frame, categories, fit_rows),
+        one_hot=tuple(one_hot),
         dropped=dataset.dropped,
     )
-    return replace(dataset, x=x, feature_names=names, encoding=encoding)
-
-
-def _one_hot(frame: pd.DataFrame, categories: Sequence[str], fit_rows: NDArray[np.int64]) -> tuple[OneHot, ...]:
-    """What became of each column of categories."""
-    done = []
-    for name in categories:
-        column = frame[name]
-        known = column.iloc[fit_rows].unique()
-        done.append(OneHot(name, len(known), int(column.isna().sum()), int((~column.isin(known)).sum())))
-    return tuple(done)
 
 
 def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str], list[str]]:
@@ -96,9 +97,8 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
         _check_scalars(column, source)
         if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
             flags.append(str(name))
-        elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-            numbers.append(str(name))
-        elif _all_numbers(column):
+        elif _is_numbers(column):
+            _check_range(column, source)
             numbers.append(str(name))
         elif pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
             raise DataError(
@@ -157,14 +157,22 @@ def _check_scalars(column: pd.Series[Any], source: str) -> None:
         )
 
 
-def _all_numbers(column: pd.Series[Any]) -> bool:
-    """Python objects all of which are numbers, such as Decimal; no booleans, no texts."""
+def _check_range(column: pd.Series[Any], source: str) -> None:
+    """Raises:
+    DataError: with the place of the first finite number that float32 cannot hold.
+    """
+    values = (column.astype(float) if column.dtype == object else column).to_numpy(dtype=np.float64, na_value=np.nan)
+    beyond = np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST))
+    if len(beyond):
+        raise too_large(values[beyond[0]], len(beyond), source, int(beyond[0]), column.name)
+
+
+def _is_numbers(column: pd.Series[Any]) -> bool:
+    """Numbers, Python objects such as Decimal among them; no booleans, no texts."""
+    if column.dtype != object:
+        return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
     values = column.dropna()
-    return (
-        column.dtype == object
-        and len(values) > 0
-        and all(isinstance(v, Number) and not isinstance(v, (bool, np.bool_)) for v in values)
-    )
+    return len(values) > 0 and all(isinstance(v, Number) and not isinstance(v, (bool, np.bool_)) for v in values)
 
 
 def _with_commas(column: pd.Series[Any]) -> bool:
@@ -193,7 +201,4 @@ def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
             where=f"{source}, column {column.name}, row {bad[0]}",
             fix=f"fill the gaps in, or remove those records or that column (--drop {column.name})",
         )
-    beyond = np.flatnonzero(np.abs(values) > LARGEST)
-    if len(beyond):
-        raise too_large(values[beyond[0]], len(beyond), source, int(beyond[0]), column.name)
     return values

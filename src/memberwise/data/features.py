@@ -26,7 +26,7 @@ MOST_DENSE_BYTES = 2**31
 
 @dataclass(frozen=True)
 class Features:
-    """``x`` ``(n, ...)`` uint8 (0..255, scaled when trained on) or float32; what was done in words; what was noticed."""
+    """``x`` ``(n, ...)`` uint8 (0..255, scaled when trained on) or float32; what was done; what was noticed."""
 
     x: NDArray[Any]
     steps: tuple[str, ...]
@@ -112,7 +112,9 @@ def _check_range(arrays: Sequence[NDArray[Any]], source: str) -> None:
                 flat = beyond.reshape(len(part), -1)
                 row = int(flat.any(1).argmax())
                 column = int(flat[row].argmax())
-                raise too_large(part.reshape(len(part), -1)[row, column], int(beyond.sum()), source, before + row, column)
+                raise too_large(
+                    part.reshape(len(part), -1)[row, column], int(beyond.sum()), source, before + row, column
+                )
         before += len(part)
 
 

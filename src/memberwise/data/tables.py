@@ -142,9 +142,7 @@ def _by_header(text: str) -> str:
     return max(SEPARATORS, key=header.count)
 
 
-def _with_decimal_commas(
-    frame: pd.DataFrame, path: Path, labels: Sequence[str]
-) -> tuple[pd.DataFrame, list[Caveat]]:
+def _with_decimal_commas(frame: pd.DataFrame, path: Path, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Caveat]]:
     """The frame with texts such as 1,5 as numbers, and a note that names the columns."""
     changed = {}
     for name in frame.columns:

@@ -22,7 +22,7 @@ class OneHot:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class Treatment:
     """What was done to the records.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
-from memberwise.data.columns import choose_columns, membership_notes
+from memberwise.data.chosen import choose_columns, membership_notes
 from memberwise.data.noisy import noisy_auxiliary
 from memberwise.errors import StudyError
 from memberwise.prepare.given import Given

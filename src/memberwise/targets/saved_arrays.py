@@ -60,7 +60,9 @@ def _vectors(values: NDArray[Any], kind: Kind, where: str, lead: bool, queries: 
             found=f"{values.dtype} {values.shape if lead else values.shape[1:]}",
             where=where,
         )
-    values = finite(values[:, :, None] if values.ndim == 3 else values, kind, where, RULED_OUT if kind == "logits" else None)
+    values = finite(
+        values[:, :, None] if values.ndim == 3 else values, kind, where, RULED_OUT if kind == "logits" else None
+    )
     if values.shape[-1] == 1:
         values = _two_columns(values, kind)
     if kind == "logits":

@@ -52,7 +52,7 @@ def ruled_out(values: NDArray[np.floating], where: str) -> tuple[tuple[str, str]
     return (
         (
             "classes-ruled-out",
-            f"{count:,} of {values.size:,} logits of {where} are -inf (or below {RULED_OUT:g}): these classes are taken "
-            f"for impossible, with log p = {IMPOSSIBLE:.1f}, as a saved probability of 0",
+            f"{count:,} of {values.size:,} logits of {where} are -inf (or below {RULED_OUT:g}): these classes are "
+            f"taken for impossible, with log p = {IMPOSSIBLE:.1f}, as a saved probability of 0",
         ),
     )

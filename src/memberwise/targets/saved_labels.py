@@ -95,9 +95,7 @@ def unknown_answers(numbers: NDArray[np.int64], where: str) -> tuple[tuple[str, 
     )
 
 
-def numbers_or_texts(
-    values: NDArray[Any], name: str, where: str, fix: str = "leave those records out"
-) -> NDArray[Any]:
+def numbers_or_texts(values: NDArray[Any], name: str, where: str, fix: str = "leave those records out") -> NDArray[Any]:
     """Values of any kind as int64 or texts, in their shape ``(n,)`` or ``(m, n, ...)``.
 
     Raises:
@@ -146,13 +144,14 @@ def plain(values: Any) -> NDArray[Any]:
 def _columns(numbers: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:
     if numbers.min() < 0 or numbers.max() >= count:
         from_one = numbers.min() == 1 and numbers.max() == count
+        remedy = "they seem to be counted from 1: subtract 1" if from_one else f"number the columns 0 to {count - 1}"
         raise DataError(
             "labels are no column numbers",
             expected=f"integers 0 to {count - 1}, as there are {count} classes",
             found=f"{numbers.min()} to {numbers.max()}",
             where=where,
-            fix=("they seem to be counted from 1: subtract 1" if from_one else f"number the columns from 0 to {count - 1}")
-            + "; where the labels are names, add, in a .npz or a dict, an array classes: the names in the columns' order",
+            fix=f"{remedy}; where the labels are names, add, in a .npz or a dict, an array classes: the names in the "
+            "columns' order",
         )
     return numbers.astype(np.int64)
 

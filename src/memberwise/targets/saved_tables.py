@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
-from memberwise.data.columns import flat_columns
+from memberwise.data.chosen import flat_columns
 from memberwise.data.features import array_of
 from memberwise.data.files import read_file
 from memberwise.data.tables import notes_of
@@ -94,7 +94,7 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
     """Columns as arrays.
 
     Raises:
-        DataError: a gap in the columns of answers, answers that are no numbers, or no column of answers, labels, members.
+        DataError: a gap in the columns of answers, answers that are no numbers, or no answers, labels or members.
     """
     if "index" in frame.index.names and "index" not in frame:
         frame = frame.reset_index("index")

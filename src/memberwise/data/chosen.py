@@ -19,7 +19,9 @@ from memberwise.errors import DataError, StudyError
 # How a column without a name is called once it is read (pandas, readr, parquet); nobody calls a feature so.
 NAMELESS = re.compile(r"|nan|none|unnamed: \d+.*|\.\.\.\d+|__index_level_\d+__|level_\d+", re.IGNORECASE)
 # What columns are called that number the rows.
-ROW_NUMBERS = re.compile(r"index|x|row([ _.]?(id|nr|no|num|number|names?|index))?|record([ _.]?(nr|no|num|number))?", re.I)
+ROW_NUMBERS = re.compile(
+    r"index|x|row([ _.]?(id|nr|no|num|number|names?|index))?|record([ _.]?(nr|no|num|number))?", re.I
+)
 # What columns are called that say whose record it is.
 IDENTIFIER = re.compile(r"(^|.*[ _.-])(id|ids|uid|uuid|guid|mrn|ssn|nhs|key)$|.*[a-z](Id|ID)$|.*(uuid|guid).*")
 # Fewer records say little: every column of a small table may hold different values.
@@ -76,7 +78,9 @@ def choose_columns(dataset: Dataset, features: Sequence[str] = (), drop: Sequenc
         dropped = [(name, reason) for name, reason in numbering.items() if name not in drop]
     dropped = [*((name, "data.drop") for name in drop if name in frame), *dropped]
     if not kept:
-        raise DataError("no feature columns are left", found=", ".join(f"{n}: {why}" for n, why in dropped), where=dataset.source)
+        raise DataError(
+            "no feature columns are left", found=", ".join(f"{n}: {why}" for n, why in dropped), where=dataset.source
+        )
     frame = frame[kept]
     notes = [*dataset.notes, *_left_out([] if features else dropped), *_suspicious(frame, dataset.y)]
     return replace(dataset, frame=frame, notes=tuple(notes), dropped=(*dataset.dropped, *dropped))
