@@ -101,6 +101,8 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         check_sizes(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except MemberwiseError:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if "allow_pickle" in str(error):
             raise DataError(

@@ -178,7 +178,7 @@ def _check_shape(frame: pd.DataFrame, path: Path) -> None:
             where=f"{path}, line 1",
             fix="put a line of names above the records",
         )
-    if not isinstance(frame.index, pd.RangeIndex) and frame.iloc[:, -1].isna().all():
+    if not frame.index.equals(pd.RangeIndex(len(frame))) and frame.iloc[:, -1].isna().all():
         raise DataError(
             "lines end in a separator which the line of column names has not",
             found=f"{frame.shape[1]} names, {frame.shape[1] + 1} values a line, of which the last are empty",
