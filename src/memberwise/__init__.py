@@ -13,6 +13,16 @@ from memberwise._version import __version__
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
     from memberwise.checks import check_attack, check_defence
+    from memberwise.errors import (
+        CheckError,
+        DataError,
+        MemberwiseError,
+        MissingExtraError,
+        RunFolderError,
+        StudyError,
+        TargetError,
+        TrainingError,
+    )
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study import Study
@@ -25,9 +35,34 @@ _PLACES = {
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
     "Study": "memberwise.study",
+    "CheckError": "memberwise.errors",
+    "DataError": "memberwise.errors",
+    "MemberwiseError": "memberwise.errors",
+    "MissingExtraError": "memberwise.errors",
+    "RunFolderError": "memberwise.errors",
+    "StudyError": "memberwise.errors",
+    "TargetError": "memberwise.errors",
+    "TrainingError": "memberwise.errors",
 }
 
-__all__ = ["Estimate", "Result", "Study", "__version__", "audit", "check_attack", "check_defence", "defend"]
+__all__ = [
+    "CheckError",
+    "DataError",
+    "Estimate",
+    "MemberwiseError",
+    "MissingExtraError",
+    "Result",
+    "RunFolderError",
+    "Study",
+    "StudyError",
+    "TargetError",
+    "TrainingError",
+    "__version__",
+    "audit",
+    "check_attack",
+    "check_defence",
+    "defend",
+]
 
 
 def __getattr__(name: str) -> Any:

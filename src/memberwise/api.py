@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from memberwise.audit_flow import run_audit
 from memberwise.data import Dataset, from_object
@@ -20,6 +21,7 @@ from memberwise.errors import StudyError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.study_reading import choose_count, make_study, put, read_study
+from memberwise.targets.saved_tables import saved_object
 
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 WHERE = "memberwise.audit(...)"
@@ -33,6 +35,8 @@ def audit(
     label: str | None = None,
     group: str | None = None,
     unit: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
     members: Any = None,
     nonmembers: Any = None,
     background: Any = None,
@@ -42,7 +46,7 @@ def audit(
     auxiliary: Any = None,
     target: Any = None,
     train_rows: Any = None,
-    outputs: str | Path | Mapping[str, Any] | None = None,
+    outputs: str | Path | Mapping[str, Any] | pd.DataFrame | None = None,
     shadow_outputs: str | Path | Mapping[str, Any] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
@@ -61,10 +65,11 @@ def audit(
         model: architecture's name, entry point, function that makes a fresh ``nn.Module``, unfitted scikit-learn
             classifier, or ``train(x, y, seed) -> predict``. Trained for the target and for every shadow model.
         data: source's name, file, ``(x, y)``, dict of arrays or DataFrame (with ``label``).
-        label, group, unit: columns of a table.
+        label, group, unit: columns of a table. features: columns that alone are features; drop: columns that are none.
         members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
         target: a trained ``nn.Module``, fitted classifier or model file; then ``train_rows`` are all rows it saw.
-        outputs, shadow_outputs: saved answers, as files or dicts of arrays; no model is needed then.
+        outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame); no model is
+            needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
         attacks: names, or "default", or "all". fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
@@ -91,6 +96,7 @@ def audit(
         target=target,
         saved={"outputs": outputs, "shadow_outputs": shadow_outputs},
         plain={
+            **_chosen(features, drop),
             "shadow.count": shadow_models,
             "shadow.budget": budget,
             "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
@@ -121,6 +127,8 @@ def defend(
     label: str | None = None,
     group: str | None = None,
     unit: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
     shadow_models: int | None = None,
     attacks: Sequence[str] | None = None,
     seed: int | None = None,
@@ -130,7 +138,8 @@ def defend(
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
     Args:
-        study, model, data, label, group, unit, shadow_models, attacks, seed, settings: as for ``audit``.
+        study, model, data, label, group, unit, features, drop, shadow_models, attacks, seed, settings: as ``audit`` has
+            them.
         roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
         out: folder of the frontier; the same call again continues there.
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
@@ -150,6 +159,7 @@ def defend(
         columns={"label": label, "group": group, "unit": unit},
         roles=roles,
         plain={
+            **_chosen(features, drop),
             "shadow.count": shadow_models,
             "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
             "defend.defences": tuple(defences),
@@ -162,6 +172,14 @@ def defend(
         },
     )
     return run_defend(make_study(values, "memberwise.defend(...)"), given)
+
+
+def _chosen(features: Sequence[str] | None, drop: Sequence[str] | None) -> dict[str, list[str] | None]:
+    """The study keys of columns that are features or not; one name may stand for a list."""
+    return {
+        f"data.{key}": None if names is None else [names] if isinstance(names, str) else [str(name) for name in names]
+        for key, names in (("features", features), ("drop", drop))
+    }
 
 
 def _translated(
@@ -191,7 +209,9 @@ def _translated(
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
-        dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **columns)
+        in_study = values.get("data") if isinstance(values.get("data"), dict) else {}
+        named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
+        dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
         given = replace(given, dataset=dataset)
         put(values, "data.source", f"data-{dataset.sha256[:12]}")
     elif data is not None:
@@ -207,11 +227,11 @@ def _translated(
         given = replace(given, target=target)
     for name, answers in saved.items():
         key = "outputs.file" if name == "outputs" else "outputs.shadow_file"
-        if isinstance(answers, Mapping):
-            given = replace(given, **{name: {k: np.asarray(v) for k, v in answers.items()}})  # type: ignore[arg-type]
-            put(values, key, name)
-        elif answers is not None:
+        if isinstance(answers, (str, Path)):
             put(values, key, str(answers))
+        elif answers is not None:
+            given = replace(given, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
+            put(values, key, name)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
     for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
         if value is not None:

@@ -24,6 +24,7 @@ def finish(
     target: dict[str, Any],
     shadow: dict[str, Any] | None,
     notes: Sequence[tuple[str, str]],
+    encoding: dict[str, Any] | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back."""
     result = build_result(
@@ -40,6 +41,7 @@ def finish(
         records=assessment.records,
         verdict=assessment.verdict.to_dict(),
         notes=[*notes, *assessment.notes],
+        encoding=encoding,
     )
     write_all(folder.path, result, assessment.scores, assessment.curves)
     return Result.load(folder.path)

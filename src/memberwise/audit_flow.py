@@ -121,6 +121,7 @@ def _audit_trained(
             target=facts,
             shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
+            encoding=dataset.what_was_done().to_dict(),
         )
 
 

@@ -20,8 +20,8 @@ from memberwise.signals.from_saved import signals_from_saved
 from memberwise.signals.table import Signals
 from memberwise.study import Study
 from memberwise.targets.saved import read_shadows, read_target
-from memberwise.targets.saved_arrays import read_saved_file
 from memberwise.targets.saved_labels import plain
+from memberwise.targets.saved_tables import read_saved_file
 from memberwise.training.folder import RunFolder
 
 
@@ -33,8 +33,10 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
             "saved answers are audited as they are: no output defence and no query can be added to them",
             where="answer" if study.answer else "queries",
         )
-    arrays = given.outputs or read_saved_file(where)
-    shadow_arrays = given.shadow_outputs or (read_saved_file(place) if place is not None else None)
+    arrays = read_saved_file(where) if given.outputs is None else given.outputs
+    shadow_arrays = given.shadow_outputs
+    if shadow_arrays is None and place is not None:
+        shadow_arrays = read_saved_file(place, shadows=True)
     target = read_target(arrays, where)
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
     signals = signals_from_saved(target, shadows)
@@ -42,7 +44,7 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
         raise ValueError("a target's file tells who is a member")
     assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
     facts = _target_facts(signals, target.member)
-    notes = [*target.notes, *(() if shadows is None else shadows.notes)]
+    notes = [*getattr(arrays, "notes", ()), *target.notes, *(() if shadows is None else shadows.notes)]
     if shadows is not None and shadows.raw is not None and signals.shadows is not None:
         correct = signals.shadows.correct[:, :, 0]
         usable = signals.is_in.any(1) & signals.is_out.any(1)

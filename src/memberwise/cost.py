@@ -21,6 +21,9 @@ from memberwise.training.job import Job
 CALIBRATION_STEPS = 12
 CALIBRATION_RECORDS = 512
 EXTRA_RECORDS = 64
+# Beyond so many models or epochs nobody trains: the estimate is scaled up from the smaller numbers, unmeasured.
+MOST_MODELS, FEW_MODELS = 10_000, 64
+MOST_EPOCHS, FEW_EPOCHS = 10_000, 100
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,11 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
     if study.outputs.file is not None:
         raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
     asking = Asking.of(study)
-    prepared = prepare(study, given or Given())
+    small = _small(study)
+    prepared = prepare(small, given or Given())
     engine = prepared.engine
     network = engine.network if isinstance(engine, StackEngine) else None
+    times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
     return Cost(
         models=1 + study.shadow.count,
         rows=len(prepared.target_job.rows),
@@ -81,9 +86,17 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
         attacks=[attack.name for attack in asking.attacks],
-        seconds=calibrate(prepared),
-        disk_bytes=_disk(prepared),
+        seconds=calibrate(prepared) * times,
+        disk_bytes=_disk(prepared, study.shadow.count),
     )
+
+
+def _small(study: Study) -> Study:
+    """The study with numbers of models and epochs for which a plan is worth making."""
+    count, epochs = study.shadow.count, study.training.epochs
+    shadow = study.shadow.model_copy(update={"count": FEW_MODELS if count > MOST_MODELS else count})
+    training = study.training.model_copy(update={"epochs": FEW_EPOCHS if epochs > MOST_EPOCHS else epochs})
+    return study.model_copy(update={"shadow": shadow, "training": training})
 
 
 def calibrate(prepared: Prepared) -> float:
@@ -135,9 +148,9 @@ def _records(asked: Any) -> int:
     return sum(len(getattr(asked, name)) for name in _ASKED)
 
 
-def _disk(prepared: Prepared) -> int:
+def _disk(prepared: Prepared, count: int) -> int:
     """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
-    asked, models = prepared.asked, 1 + prepared.study.shadow.count
+    asked, models = prepared.asked, 1 + count
     queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
     singles = models * (len(asked.audited) + len(asked.population)) * queries * 9
     kept = 1 + vector_models(len(asked.audited), asked.classes, models - 1)

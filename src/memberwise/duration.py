@@ -6,13 +6,17 @@ import re
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 days 4 h``, ``12 years``."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 100 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    if whole < 730 * 86_400:
+        return f"{whole // 86_400} days {whole % 86_400 // 3600} h"
+    return f"{whole // (365 * 86_400):,} years"
 
 
 def seconds_of(text: str) -> float:

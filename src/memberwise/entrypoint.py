@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,11 +46,25 @@ def load_entrypoint(name: str, where: str) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise StudyError(
-            f"{place} fails while it is imported", found=f"{type(error).__name__}: {error}", where=where
+            f"{place} fails while it is imported",
+            found=f"{type(error).__name__}: {error}",
+            where=raised_at(error, where),
         ) from error
     if not hasattr(module, attribute):
         raise _no_such_name(module, place, attribute, where)
     return getattr(module, attribute)
+
+
+def raised_at(error: BaseException, where: str) -> str:
+    """``where``, and the line of the user's own code in which the error was raised, if it is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).parent)
+    lines = [f for f in frames if not f.filename.startswith((ours, "<")) and not _is_installed(f.filename)]
+    return f"{where} ({lines[-1].filename}, line {lines[-1].lineno})" if lines else where
+
+
+def _is_installed(file: str) -> bool:
+    return bool({"site-packages", "dist-packages"} & {*Path(file).parts}) or file.startswith(sys.base_prefix)
 
 
 def _no_such_name(module: ModuleType, place: str, attribute: str, where: str) -> StudyError:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from memberwise.duration import seconds_of
 
 Rows = int | str | None
-Positive = Annotated[int, Field(ge=1)]
+# Larger numbers are slips, and would overflow where times and sizes are computed from them.
+MOST = 10**12
+Positive = Annotated[int, Field(ge=1, le=MOST)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -31,6 +33,8 @@ class DataStudy(_Part):
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    features: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
     members: Rows = None
     nonmembers: Rows = None
     background: Rows = None
@@ -177,7 +181,7 @@ class SynthesisStudy(_Part):
 class ShadowStudy(_Part):
     """How many shadow models (or as many as fit a time budget), and on whose records they train."""
 
-    count: Annotated[int, Field(ge=2)] = 64
+    count: Annotated[int, Field(ge=2, le=MOST)] = 64
     data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
     engine: Literal["local"] = "local"
     noise: Share = 0.1
@@ -207,7 +211,7 @@ class PlanStudy(_Part):
 
     stack: Positive | None = None
     precision: Literal["float32", "bfloat16"] | None = None
-    threads: Positive | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     memory_format: Literal["contiguous", "channels_last"] | None = None
     compile: bool | None = None
 

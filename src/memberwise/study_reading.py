@@ -14,9 +14,13 @@ from pydantic import BaseModel, ValidationError
 from memberwise.errors import StudyError
 from memberwise.study import Study
 
+# No key has more tables and lists around it.
+MOST_LEVELS = 20
+
 
 def make_study(values: Mapping[str, Any], where: str) -> Study:
     """Check plain nested values and make a ``Study``; an error names the key, what was found and close keys."""
+    _check_depth(values, where)
     try:
         return Study.model_validate(values)
     except ValidationError as error:
@@ -27,12 +31,15 @@ def read_study(file: str | Path) -> dict[str, Any]:
     """The nested values of a study file."""
     path = Path(file)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        _check_depth(values, str(path))
     except FileNotFoundError:
         raise StudyError(
             f"the study file {path} does not exist", fix="memberwise init writes one to start from"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except RecursionError:
+        raise _too_deep(str(path)) from None
+    except (ValueError, OSError) as error:  # no TOML, no UTF-8, numbers of thousands of digits
         raise StudyError(f"the study file {path} cannot be read", expected="TOML", found=str(error)) from None
     if not values:
         raise StudyError(f"the study file {path} is empty", fix="memberwise init writes one to start from")
@@ -47,7 +54,8 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str,
             raise StudyError(
                 f"--set {setting} is not understood", expected="key=value", fix="for example --set training.epochs=40"
             )
-        put(values, key.strip(), _toml_value(text.strip()))
+        put(values, key.strip(), _toml_value(text.strip(), f"--set {key.strip()}"))
+    _check_depth(values, "--set")
     return values
 
 
@@ -77,11 +85,28 @@ def choose_count(values: dict[str, Any], count: int | None, budget: str | None) 
         values["shadow"].pop("budget", None)
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(text: str, where: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError:
+        raise _too_deep(where) from None
+    except ValueError:
         return text
+
+
+def _check_depth(value: Any, where: str, allowed: int = MOST_LEVELS) -> None:
+    """Raises:
+    StudyError: tables within tables beyond what any key needs.
+    """
+    if not allowed:
+        raise _too_deep(where)
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    for part in inside:
+        _check_depth(part, where, allowed - 1)
+
+
+def _too_deep(where: str) -> StudyError:
+    return StudyError("values are nested too deeply", expected=f"at most {MOST_LEVELS} levels", where=where)
 
 
 def _study_error(error: ValidationError, where: str) -> StudyError:

@@ -9,7 +9,9 @@ from memberwise.data import check_dataset, duplicates, from_object
 from memberwise.errors import DataError
 
 
-@pytest.mark.parametrize(("value", "name"), [(np.nan, "nan"), (np.inf, "inf"), (1e300, "inf")])
+@pytest.mark.parametrize(
+    ("value", "name"), [(np.nan, "nan"), (np.inf, "inf"), (1e300, r"1e\+300"), (-1e39, r"-1e\+39")]
+)
 @pytest.mark.parametrize("shape", [(5, 4), (5, 2, 2)])
 def test_nan_and_infinity_are_refused_with_their_place(value: float, name: str, shape: tuple[int, ...]) -> None:
     x = np.zeros(shape)

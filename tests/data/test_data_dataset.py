@@ -58,17 +58,25 @@ def test_digits_are_in_unit_range_and_their_hash_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("values", "dtype", "top"),
     [
-        (np.array([[0, 255]] * 4, np.uint8), np.uint8, 255),
+        (np.array([[0, 255]] * 4, np.uint8), np.float32, 255),
+        (np.full((4, 8, 9), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 3, 8, 9), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 8, 9, 4), 200, np.uint8), np.uint8, 200),
+        (np.full((4, 2, 30), 200, np.uint8), np.float32, 200),
+        (np.full((4, 8, 100), 200, np.uint8), np.float32, 200),
+        (np.full((4, 2, 8, 9), 200, np.uint8), np.float32, 200),
+        (np.full((4, 8, 8, 8), 200, np.uint8), np.float32, 200),
+        (np.full((4, 28, 28), 200, np.uint16), np.float32, 200),
         (np.array([[0, 1]] * 4, np.uint8), np.float32, 1),
         (np.array([[0, 200]] * 4, np.int64), np.float32, 200),
         (np.array([[True, False]] * 4), np.float32, 1),
-        (np.full((4, 5, 5), 200, np.int64), np.uint8, 200),
-        (np.full((4, 5, 5), 1, np.uint8), np.float32, 1),
+        (np.full((4, 28, 28), 200, np.int64), np.float32, 200),
+        (np.full((4, 28, 28), 1, np.uint8), np.float32, 1),
         (np.full((4, 5, 5), 300, np.int64), np.float32, 300),
         (np.full((4, 5, 5), 0.5), np.float32, 0.5),
     ],
 )
-def test_bytes_stay_bytes_only_where_they_are_shades(values: np.ndarray, dtype: type, top: float) -> None:
+def test_only_unsigned_bytes_in_the_shape_of_images_stay_bytes(values: np.ndarray, dtype: type, top: float) -> None:
     x = from_object((values, [0, 1, 0, 1]), source="s").x
     assert x.dtype == dtype
     assert x.max() == top
@@ -146,3 +154,32 @@ def test_errors_are_value_errors_with_exit_code_2() -> None:
         from_object(None, source="s")
     assert isinstance(caught.value, MemberwiseError)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        (np.full((4, 28, 28), 200, np.uint8), "scaled-images"),
+        (np.full((4, 28, 28), 200, np.int64), "not-scaled"),
+        (np.full((4, 784), 200, np.uint8), "not-scaled"),
+        (np.full((4, 2, 12), 99, np.uint8), "not-scaled"),
+        (np.full((4, 3), 2**24 + 1, np.int64), "not-exact"),
+        (np.full((4, 2, 12), 99, np.int64), None),
+        (np.full((4, 12), 99, np.int64), None),
+        (np.full((4, 12), 1, np.uint8), None),
+        (np.full((4, 28, 28), 200.0), None),
+    ],
+)
+def test_what_becomes_of_whole_numbers_is_told(values: np.ndarray, code: str | None) -> None:
+    notes = from_object((values, [0, 1, 0, 1]), source="s").notes
+    assert [found for found, _ in notes] == ([] if code is None else [code])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.uint8])
+@pytest.mark.parametrize("shape", [(2, 12), (12,), (3, 12), (1, 2, 12), (12, 3), (5, 7, 3)])
+def test_token_numbers_arrive_as_they_are(dtype: type, shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).integers(0, 100, (4, *shape)).astype(dtype)
+    x = from_object((values, [0, 1, 0, 1]), source="s").x
+    assert x.dtype == np.float32
+    assert x.shape == values.shape
+    assert (x == values).all()

@@ -14,7 +14,7 @@ from memberwise.errors import DataError
 from memberwise.signals.from_saved import signals_from_saved
 from memberwise.signals.table import Signals
 from memberwise.targets.saved import read_shadows, read_target
-from memberwise.targets.saved_arrays import read_saved_file
+from memberwise.targets.saved_tables import read_saved_file
 
 RNG = np.random.default_rng(5)
 N, C, M, K = 40, 3, 4, 15
@@ -153,7 +153,7 @@ def test_the_largest_answers_give_finite_signals(dtype: type) -> None:
     target = signals_from_saved(read_target({**FIRST, "logits": z}, "f"), None).target
     assert np.isfinite(target.log_p).all()
     assert np.isfinite(target.log_1mp).all()
-    with pytest.raises(DataError, match=r"logits hold values beyond 1e\+30(.|\n)*40 of them, the first of record 0"):
+    with pytest.raises(DataError, match=r"logits hold values beyond 1e\+30(.|\n)*of record 0, class 1"):
         read_target({**FIRST, "logits": z * np.where(np.arange(C) == 1, 1.1, 1.0).astype(dtype)}, "f")
 
 
@@ -274,9 +274,16 @@ BAD_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"member": np.zeros(N)}, "only non-members"),
     ({"member": MEMBER * 2}, "member is not 0 or 1"),
     ({"member": np.where(MEMBER, np.nan, 0)}, "member is not 0 or 1"),
-    ({"logits": np.where(np.eye(N, C) > 0, np.nan, Z)}, "NaN or infinite.*\n.*3 of them, the first of record 0"),
+    (
+        {"logits": np.where(np.eye(N, C) > 0, np.nan, Z)},
+        "NaN or infinite.*\n.*3 of them, the first .nan. of record 0, class 0",
+    ),
     ({"logits": Z[None, None]}, "wrong shape"),
-    ({"index": np.zeros(N, int)}, "index is no list"),
+    ({"index": np.zeros(N, int)}, "occur more than once(.|\n)*1 that do: 0"),
+    ({"index": np.arange(N) // 2}, "occur more than once(.|\n)*that do: 0, 1, 2, 3, 4, ..."),
+    ({"index": np.array([f"P{i}" for i in range(N)])}, "index holds texts(.|\n)*row numbers(.|\n)*'P0'"),
+    ({"index": np.arange(N) + 0.5}, "index are not whole numbers(.|\n)*0.5 for record 0"),
+    ({"index": np.where(np.arange(N) == 3, np.nan, np.arange(N))}, "index are missing(.|\n)*record 3"),
     ({"labels": np.where(np.arange(N) == 4, np.nan, Y)}, "labels are missing\n.*1 of 40, the first of record 4"),
     ({"labels": np.array([None, *NAMES[Y[1:]]], object)}, "labels are missing\n.*1 of 40, the first of record 0"),
     ({"labels": np.array([*NAMES[Y[1:]], float("nan")], object)}, "labels are missing\n.*first of record 39"),

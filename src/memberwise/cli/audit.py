@@ -25,6 +25,8 @@ def audit(
     label: options.Label = None,
     group: options.Group = None,
     unit: options.Unit = None,
+    features: options.Features = None,
+    drop: options.Drop = None,
     members: options.Members = None,
     nonmembers: options.Nonmembers = None,
     background: options.Background = None,
@@ -84,6 +86,8 @@ def audit(
         "data.label": label,
         "data.group": group,
         "data.unit": unit,
+        "data.features": options.names(features),
+        "data.drop": options.names(drop),
         "data.members": count(members),
         "data.nonmembers": count(nonmembers),
         "data.background": count(background),
@@ -103,7 +107,7 @@ def audit(
         "shadow.count": shadow_models,
         "shadow.budget": budget,
         "shadow.allow_size_mismatch": allow_size_mismatch or None,
-        "attacks.use": None if attacks is None else [name.strip() for name in attacks.split(",") if name.strip()],
+        "attacks.use": options.names(attacks),
         "gate.rules": fail_if,
         "run.device": device,
         "run.seed": seed,
@@ -129,7 +133,7 @@ def study_of(
     import copy
     from pathlib import Path
 
-    from memberwise.errors import StudyError
+    from memberwise.errors import RunFolderError, StudyError
     from memberwise.study_reading import apply_settings, choose_count, make_study, put, read_study
 
     values: dict[str, Any] = {}
@@ -150,8 +154,15 @@ def study_of(
     asked = {key for key, value in flags.items() if value is not None}
     if file is not None:
         values = read_study(file)
-    elif resume and flags["run.out"] is not None and not asked & {"data.source", "outputs.file", "target.file"}:
-        values = read_study(Path(flags["run.out"]) / "study.toml")
+    elif resume and out is not None and not asked & {"data.source", "outputs.file", "target.file"}:
+        if not (Path(out) / "study.toml").exists():
+            raise RunFolderError(
+                f"{out} holds no run to resume",
+                expected="the study.toml of a run that was begun",
+                found="no such folder" if not Path(out).exists() else "a folder without study.toml",
+                fix="give the command by which it was begun, without --resume: nothing was trained yet",
+            )
+        values = read_study(Path(out) / "study.toml")
     elif not asked & {"data.source", "outputs.file", "target.file"}:
         values = copy.deepcopy(demo)
     choose_count(values, flags["shadow.count"], flags["shadow.budget"])
@@ -201,4 +212,5 @@ def _dry_run(study: Any, json: bool) -> None:
 
 
 def count(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
+    digits = text is not None and text.isascii() and text.isdigit() and len(text) <= 18
+    return int(text) if text is not None and digits else text

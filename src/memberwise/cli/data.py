@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from memberwise.cli.guard import guarded
+from memberwise.cli.options import names
 
 app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name, file or module:function.", show_default=False)]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the class.", show_default=False)]
 Unit = Annotated[str | None, typer.Option("--unit", help="Column of whose record it is.", show_default=False)]
+Drop = Annotated[str | None, typer.Option("--drop", help="Columns that are no features.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks.")]
 
 
@@ -27,14 +29,15 @@ def get(name: Name, debug: Debug = False) -> None:
 
 
 @app.command()
-def check(name: Name, label: Label = None, unit: Unit = None, debug: Debug = False) -> None:
+def check(name: Name, label: Label = None, unit: Unit = None, drop: Drop = None, debug: Debug = False) -> None:
     """Say what a data set holds and whether it can be audited."""
     with guarded(debug):
         import numpy as np
 
         from memberwise.data import check_dataset, encode, load
+        from memberwise.data.chosen import choose_columns
 
-        dataset = load(name, label=label, unit=unit)
+        dataset = choose_columns(load(name, label=label, unit=unit), drop=names(drop) or ())
         dataset = encode(dataset, np.arange(dataset.records))
         check_dataset(dataset)
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))
@@ -45,4 +48,6 @@ def check(name: Name, label: Label = None, unit: Unit = None, debug: Debug = Fal
         typer.echo(f"classes   {len(dataset.classes)}, {counts.min():,} to {counts.max():,} records each")
         if dataset.units is not None:
             typer.echo(f"units     {len(np.unique(dataset.units)):,}: one record of each is evaluated")
+        for code, message in dataset.notes:
+            typer.echo(f"note      {message} ({code})")
         typer.echo("no NaN, no infinity, no class with a single record: it can be audited")

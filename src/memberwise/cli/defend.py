@@ -33,6 +33,8 @@ def defend(
     label: options.Label = None,
     group: options.Group = None,
     unit: options.Unit = None,
+    features: options.Features = None,
+    drop: options.Drop = None,
     members: options.Members = None,
     nonmembers: options.Nonmembers = None,
     background: options.Background = None,
@@ -59,7 +61,7 @@ def defend(
     The same command again continues where it stopped. Without a study and flags: a small frontier on digits.
     """
     flags = {
-        "defend.defences": _names(defences),
+        "defend.defences": options.names(defences),
         "defend.max_accuracy_loss": max_accuracy_loss,
         "defend.max_tpr": max_tpr,
         "canaries.count": canaries,
@@ -67,6 +69,8 @@ def defend(
         "data.label": label,
         "data.group": group,
         "data.unit": unit,
+        "data.features": options.names(features),
+        "data.drop": options.names(drop),
         "data.members": count(members),
         "data.nonmembers": count(nonmembers),
         "data.background": count(background),
@@ -75,7 +79,7 @@ def defend(
         "data.validation": count(validation),
         "model.name": model,
         "shadow.count": shadow_models,
-        "attacks.use": _names(attacks),
+        "attacks.use": options.names(attacks),
         "run.device": device,
         "run.seed": seed,
         "run.out": out,
@@ -100,10 +104,6 @@ def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> N
         raise StudyError(
             "one constraint at a time", found="--max-accuracy-loss and --max-tpr", fix="leave one of them out"
         )
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _run(study: Any, json: bool, quiet: bool) -> None:

@@ -39,6 +39,12 @@ def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[Non
         full = f"; {resume_hint}" if error.errno == errno.ENOSPC and resume_hint else ""
         typer.echo(f"memberwise: {what}{full}", err=True)
         raise typer.Exit(FAILED) from None
+    except MemoryError as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"memberwise: there is not enough memory: {error}", err=True)
+        typer.echo("  what to do: fewer records, a smaller model or a smaller plan.stack", err=True)
+        raise typer.Exit(FAILED) from None
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -21,6 +21,7 @@ source = "digits"         # a name (memberwise list data), a file (.npz, .csv, .
 # label = "diagnosis"     # column of the class, for tables
 # group = "sex"           # report leakage by subgroup
 # unit = "patient"        # one person's rows stay on one side
+# drop = ["patient_id"]   # columns that are no features; or features = [...]: those that alone are
 members = 600             # audited records the target trains on: a number or a file
 nonmembers = 600          # audited records it never sees
 population = 500          # nobody trains on these: the attacker's sample of the world

@@ -20,6 +20,8 @@ Data = Annotated[Text, option("--data", help="Name, file or module:function.", p
 Label = Annotated[Text, option("--label", help="Column of the class.", panel="Data")]
 Group = Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")]
 Unit = Annotated[Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")]
+Features = Annotated[Text, option("--features", help="Columns that alone are features, by comma.", panel="Data")]
+Drop = Annotated[Text, option("--drop", help="Columns that are no features, by comma.", panel="Data")]
 Members = Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")]
 Nonmembers = Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")]
 Background = Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")]
@@ -35,3 +37,8 @@ Device = Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Ru
 Seed = Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")]
 Quiet = Annotated[bool, option("--quiet", help="No progress.", panel="Run")]
 Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """What stands between commas."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

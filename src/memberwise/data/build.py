@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
+from memberwise.data.features import array_of, as_features, dense_columns, is_sparse
 from memberwise.data.labels import number_labels, texts
 from memberwise.data.medmnist import from_medmnist, is_medmnist
+from memberwise.data.tables import notes_of
 from memberwise.errors import DataError
-
-# The last axis of an image that is stored channels last: grey, RGB or RGBA.
-CHANNELS = (1, 3, 4)
 
 
 def from_object(
@@ -49,8 +49,14 @@ def from_object(
     if isinstance(data, pd.DataFrame):
         return _from_frame(data, source, label, group, unit, split, classes)
     if isinstance(data, Mapping):
-        data = from_medmnist(data, source) if is_medmnist(data) else data
+        if is_medmnist(data):
+            dataset = _from_mapping(from_medmnist(data, source), source, label, group, unit, classes)
+            return replace(dataset, notes=())  # its format says that they are images
         return _from_mapping(data, source, label, group, unit, classes)
+    if is_sparse(data):
+        raise DataError(
+            "this is a sparse matrix without labels", expected="(x, y): the matrix and its labels", where=source
+        )
     raise DataError(
         "this is not a data set",
         expected="(x, y), a dict with x and y, or a DataFrame",
@@ -103,18 +109,20 @@ def _from_frame(
     split: str | None,
     classes: Sequence[str] | None,
 ) -> Dataset:
-    frame = frame.rename(columns=str)
+    notes = notes_of(frame)
+    frame = flat_columns(frame)
     if not frame.columns.is_unique:
         twice = ", ".join(sorted(set(frame.columns[frame.columns.duplicated()])))
         raise DataError("two columns have the same name", found=twice, where=source)
-    label = label or "label"
+    frame = dense_columns(frame, source)
+    label, group, unit = str(label or "label"), *(None if c is None else str(c) for c in (group, unit))
     for column, flag in ((label, "label"), (group, "group"), (unit, "unit")):
         if column is not None and column not in frame:
             raise DataError(
                 f"there is no {flag} column {column!r}",
                 expected="one of " + ", ".join(frame.columns),
                 where=source,
-                fix=f"name it with --{flag} COLUMN",
+                fix=f"name it with --{flag} COLUMN" + _one_column(frame),
             )
     test = None
     if split is not None:
@@ -139,7 +147,13 @@ def _from_frame(
         label=label,
         group=group,
         unit=unit,
+        notes=notes,
     )
+
+
+def _one_column(frame: pd.DataFrame) -> str:
+    """A further hint where the whole table is one column."""
+    return "; are its columns separated by commas, semicolons or tabs?" if len(frame.columns) == 1 else ""
 
 
 def _from_mapping(
@@ -154,42 +168,83 @@ def _from_mapping(
     if classes is None and "classes" in arrays:
         classes = list(texts(arrays["classes"]))
     if isinstance(x_parts[0], pd.DataFrame):
-        frame = pd.concat(x_parts, ignore_index=True).rename(columns=str)
+        frame = flat_columns(_one_frame(x_parts, source))
+        _same_length("labels", labels, len(frame), source)
         dataset = _from_frame(frame.assign(**{"\0y": labels}), source, "\0y", group, unit, None, classes)
         return replace(dataset, label=label, test=_test_rows(arrays, x_parts))
-    x = as_features([np.asarray(part) for part in x_parts], source)
+    features = as_features(x_parts, source)
     y, names = number_labels(labels, classes, where=source)
     groups = None if group is None else texts(_joined(arrays, group, source))
     units = None if unit is None else as_units(_joined(arrays, unit, source), f"{source}, {unit}")
     for name, values in (("labels", y), ("groups", groups), ("units", units)):
-        if values is not None and len(values) != len(x):
+        _same_length(name, values, len(features.x), source)
+    return Dataset(
+        features.x,
+        y,
+        names,
+        source,
+        _test_rows(arrays, x_parts),
+        groups,
+        units,
+        label=label,
+        group=group,
+        unit=unit,
+        notes=features.notes,
+        steps=features.steps,
+    )
+
+
+def _same_length(name: str, values: NDArray[Any] | None, records: int, source: str) -> None:
+    if values is not None and len(values) != records:
+        raise DataError(f"{name} do not fit the records", expected=f"{records}", found=f"{len(values)}", where=source)
+
+
+def _one_frame(parts: Sequence[Any], source: str) -> pd.DataFrame:
+    """The parts one under another; they must have the same columns."""
+    for part in parts[1:]:
+        differ = (
+            set(map(str, parts[0].columns)) ^ set(map(str, part.columns)) if isinstance(part, pd.DataFrame) else {"x"}
+        )
+        if differ:
             raise DataError(
-                f"{name} do not fit the records", expected=f"{len(x)}", found=f"{len(values)}", where=source
+                "x_train and x_test do not have the same columns", found=", ".join(sorted(differ)), where=source
             )
-    test = _test_rows(arrays, x_parts)
-    return Dataset(x, y, names, source, test, groups, units, label=label, group=group, unit=unit)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
     """``[x]``, or ``[x_train, x_test]`` where the mapping has parts."""
     keys = [name] if name in arrays else [f"{name}_{part}" for part in ("train", "test") if f"{name}_{part}" in arrays]
     if not keys:
+        sparse = {"indices", "indptr", "shape"} <= set(arrays)
         raise DataError(
             f"there is no array {name!r}",
             expected=f"{name}, or {name}_train and {name}_test",
             found=", ".join(str(key) for key in arrays) or "nothing",
             where=source,
+            fix="this is a sparse matrix as scipy saves it: numpy.savez(FILE, x=matrix.toarray(), y=labels)"
+            if sparse
+            else None,
         )
     return [arrays[key] for key in keys]
 
 
 def _joined(arrays: Mapping[str, Any], name: str, source: str) -> NDArray[Any]:
-    return np.concatenate([np.atleast_1d(np.asarray(part)) for part in _parts(arrays, name, source)])
+    parts = [np.atleast_1d(array_of(part, name, source)) for part in _parts(arrays, name, source)]
+    if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+        raise DataError(
+            f"parts of {name} differ in shape", found=" and ".join(str(p.shape) for p in parts), where=source
+        )
+    return np.concatenate(parts)
 
 
 def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.int64] | None:
-    records = sum(len(part) for part in x_parts)
-    test = len(arrays["x_test"]) if "x" not in arrays and "x_test" in arrays else 0
+    records = sum(part.shape[0] if hasattr(part, "shape") else len(part) for part in x_parts)
+    test = (
+        (x_parts[-1].shape[0] if hasattr(x_parts[-1], "shape") else len(x_parts[-1]))
+        if "x" not in arrays and "x_test" in arrays
+        else 0
+    )
     return np.arange(records - test, records) if test else None
 
 
@@ -199,24 +254,3 @@ def as_units(values: Any, where: str) -> NDArray[Any]:
     if len(missing):
         raise DataError("it is not said whose record this is", found=f"an empty unit in row {missing[0]}", where=where)
     return texts(values)
-
-
-def as_features(parts: Sequence[NDArray[Any]], source: str) -> NDArray[Any]:
-    """One array ``(n, ...)`` of uint8 (0..255, scaled when trained on) or float32, images channel-first.
-
-    Integers are shades where they look it: bytes, or images within 0..255. Where all are 0 or 1 they are not.
-    """
-    shape = parts[0].shape
-    if any(part.ndim < 2 or part.shape[1:] != shape[1:] for part in parts) or 0 in shape[1:]:
-        found = " and ".join(str(part.shape) for part in parts)
-        raise DataError("features have the wrong shape", expected="(n, features) or images", found=found, where=source)
-    if any(part.dtype.kind not in "biuf" for part in parts):
-        raise DataError("features are not numbers", found=str(parts[0].dtype), where=source)
-    if len(shape) == 4 and shape[-1] in CHANNELS and shape[1] not in CHANNELS:
-        parts = [np.moveaxis(part, -1, 1) for part in parts]
-    low, high = min(part.min(initial=0) for part in parts), max(part.max(initial=0) for part in parts)
-    whole = all(part.dtype.kind in "iu" for part in parts)
-    shades = whole and low >= 0 and 1 < high <= 255 and (len(shape) > 2 or parts[0].dtype == np.uint8)
-    out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.uint8 if shades else np.float32)
-    with np.errstate(over="ignore"):  # what does not fit becomes inf, which the checks report with its place
-        return np.concatenate(parts, out=out, casting="unsafe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from memberwise.data.treatment import Treatment
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,9 @@ class Dataset:
         feature_names: one name per column of a table, or None.
         frame: a table's raw columns, kept because they are encoded only once the roles are known.
         label, group, unit: the columns or arrays which these came from, for files of further records.
+        notes: what was noticed while they were read, as code and message. steps: what was done to them, in words.
+        dropped: columns that are no features, each with the reason.
+        treatment: what was done to the columns of a table, once it is encoded.
     """
 
     x: NDArray[Any]
@@ -45,6 +51,10 @@ class Dataset:
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+    steps: tuple[str, ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    treatment: Treatment | None = None
 
     @property
     def records(self) -> int:
@@ -63,6 +73,21 @@ class Dataset:
     def encoded(self) -> bool:
         """False for a table whose columns are still to be encoded."""
         return self.frame is None or self.x.shape[1] > 0
+
+    def what_was_done(self, own_rows: bool = False) -> Treatment:
+        """What was done to the records on their way to the models.
+
+        Args:
+            own_rows: the models take the rows of the table as they are.
+        """
+        if self.frame is not None and (own_rows or self.treatment is None):
+            steps = (*self.steps, "the model takes the rows of the table as they are")
+            return Treatment("table", self.records, len(self.frame.columns), steps=steps, dropped=self.dropped)
+        if self.treatment is not None:
+            return self.treatment
+        kind: Literal["images", "arrays"] = "images" if self.kind == "image" else "arrays"
+        scaled = ("bytes were scaled from 0..255 to [0, 1]",) if self.x.dtype == np.uint8 else ()
+        return Treatment(kind, self.records, math.prod(self.shape), steps=(*self.steps, *scaled))
 
     @cached_property
     def sha256(self) -> str:

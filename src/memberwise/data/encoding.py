@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from numbers import Number
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
+from memberwise.data.features import LARGEST, too_large
+from memberwise.data.treatment import OneHot, Treatment
 from memberwise.errors import DataError
 
 # More distinct texts than this in one column are names or free text, not categories.
 MOST_CATEGORIES = 1000
+# Texts of which more than this share occur once are names or free text, too, from so many records on.
+MOST_DIFFERENT, FEW = 0.9, 50
+# 1,234 or 1,234.5 or 1,5: numbers written with commas, which are texts.
+WITH_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)\s*")
 
 
 def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
@@ -54,22 +63,48 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     )
     transform.fit(frame.iloc[fit_rows])
     x = np.asarray(transform.transform(frame), dtype=np.float32)
-    return replace(dataset, x=x, feature_names=tuple(str(name) for name in transform.get_feature_names_out()))
+    names = tuple(str(name) for name in transform.get_feature_names_out())
+    return replace(dataset, x=x, feature_names=names, treatment=_treatment(dataset, fit_rows, x.shape[1]))
+
+
+def _treatment(dataset: Dataset, fit_rows: NDArray[np.int64], features: int) -> Treatment:
+    """What was done to each column of the data set's frame."""
+    frame = pd.DataFrame() if dataset.frame is None else dataset.frame
+    numbers, flags, categories = _column_kinds(frame, dataset.source)
+    one_hot = []
+    for name in categories:
+        column = frame[name].astype(object).map(str, na_action="ignore")
+        known = column.iloc[fit_rows].unique()
+        unseen = int((~column.isin(known)).sum())
+        one_hot.append(OneHot(name, len(known), int(column.isna().sum()), unseen))
+    return Treatment(
+        "table",
+        dataset.records,
+        features,
+        steps=dataset.steps,
+        fitted_on=len(fit_rows),
+        standardised=tuple(numbers),
+        flags=tuple(flags),
+        one_hot=tuple(one_hot),
+        dropped=dataset.dropped,
+    )
 
 
 def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str], list[str]]:
     """Names of the columns of numbers, of booleans and of categories."""
     numbers, flags, categories = [], [], []
     for name, column in frame.items():
+        _check_scalars(column, source)
         if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
             flags.append(str(name))
-        elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        elif _is_numbers(column):
+            _check_range(column, source)
             numbers.append(str(name))
         elif pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
             raise DataError(
                 "a column holds dates",
                 where=f"{source}, column {name}",
-                fix="turn them into numbers, such as years before today, or leave the column out",
+                fix=f"turn them into numbers, such as years before today, or leave the column out: --drop {name}",
             )
         elif _mostly_numbers(column):
             wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
@@ -79,17 +114,74 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
                 where=f"{source}, column {name}, row {wrong.index[0]}",
                 fix="make them numbers, or all of them texts",
             )
+        elif _with_commas(column):
+            raise DataError(
+                "a column of numbers is written with commas",
+                found=f"{column.dropna().iloc[0]!r}",
+                where=f"{source}, column {name}, row {column.first_valid_index()}",
+                fix="write 1234.5: a point for the fraction, and nothing between thousands",
+            )
+        elif len(column) >= FEW and MOST_DIFFERENT * len(column) < column.nunique() <= MOST_CATEGORIES:
+            raise DataError(
+                "a column of texts has another value in nearly every record, so it is no category",
+                found=f"{column.nunique():,} different values for {len(column):,} records, such as "
+                f"{column.dropna().iloc[0]!r}",
+                where=f"{source}, column {name}",
+                fix=f"leave it out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
+            )
         elif column.nunique() > MOST_CATEGORIES:
             raise DataError(
                 "a column of texts has too many different values to be categories",
                 expected=f"at most {MOST_CATEGORIES:,}",
                 found=f"{column.nunique():,}, such as {column.dropna().iloc[0]!r}",
                 where=f"{source}, column {name}",
-                fix="leave the column out; name it with --unit if it says whose record it is",
+                fix=f"leave the column out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
             )
         else:
             categories.append(str(name))
     return numbers, flags, categories
+
+
+def _check_scalars(column: pd.Series[Any], source: str) -> None:
+    """Raises:
+    DataError: lists, arrays or complex numbers in a column.
+    """
+    values = column if column.dtype == object else ()
+    inside = next((v for v in values if isinstance(v, (list, tuple, dict, set, np.ndarray, bytes, complex))), None)
+    if column.dtype.kind == "c" or inside is not None:
+        raise DataError(
+            "a column holds what is neither number nor text",
+            found=type(column.iloc[0] if inside is None else inside).__name__,
+            where=f"{source}, column {column.name}",
+            fix=f"make columns of single numbers of it, or leave it out: --drop {column.name}",
+        )
+
+
+def _check_range(column: pd.Series[Any], source: str) -> None:
+    """Raises:
+    DataError: with the place of the first finite number that float32 cannot hold.
+    """
+    values = (column.astype(float) if column.dtype == object else column).to_numpy(dtype=np.float64, na_value=np.nan)
+    beyond = np.flatnonzero(np.isfinite(values) & (np.abs(values) > LARGEST))
+    if len(beyond):
+        raise too_large(values[beyond[0]], len(beyond), source, int(beyond[0]), column.name)
+
+
+def _is_numbers(column: pd.Series[Any]) -> bool:
+    """Numbers, Python objects such as Decimal among them; no booleans, no texts."""
+    if column.dtype != object:
+        return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    values = column.dropna()
+    return len(values) > 0 and all(isinstance(v, Number) and not isinstance(v, (bool, np.bool_)) for v in values)
+
+
+def _with_commas(column: pd.Series[Any]) -> bool:
+    """Texts of which nearly all are numbers with commas, of many different values."""
+    texts = column.dropna().astype(str)
+    if column.nunique() <= 20 or not texts.str.contains(",", regex=False).any():
+        return False
+    plain = pd.to_numeric(texts, errors="coerce").notna()
+    return bool((texts.map(lambda text: bool(WITH_COMMA.fullmatch(text))) | plain).mean() > 0.9)
 
 
 def _mostly_numbers(column: pd.Series) -> bool:
@@ -99,6 +191,7 @@ def _mostly_numbers(column: pd.Series) -> bool:
 
 
 def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
+    column = column.astype(float) if column.dtype == object else column
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
@@ -106,6 +199,6 @@ def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
             "a column of numbers has missing or infinite values",
             found=f"{len(bad)} of them, the first {values[bad[0]]}",
             where=f"{source}, column {column.name}, row {bad[0]}",
-            fix="fill the gaps in, or remove those records or that column",
+            fix=f"fill the gaps in, or remove those records or that column (--drop {column.name})",
         )
     return values

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from memberwise.data.build import from_object
 from memberwise.data.dataset import Dataset
-from memberwise.errors import DataError, MissingExtraError
+from memberwise.data.npz_sizes import check_sizes
+from memberwise.data.tables import read_csv
+from memberwise.errors import DataError, MemberwiseError, MissingExtraError
 
 Content = dict[str, NDArray[Any]] | pd.DataFrame
 
@@ -34,12 +36,16 @@ def read_dataset(
         DataError: no such file, not readable, not what its name says, or not a data set.
         MissingExtraError: a .parquet file without pyarrow.
     """
-    content = read_file(path)
+    content = read_file(path, labels=(label or "label",))
     return from_object(content, source=str(path), label=label, group=group, unit=unit, classes=classes)
 
 
-def read_file(path: Path | str) -> Content:
-    """The arrays of a .npz, or the table in a .csv or .parquet, as they are."""
+def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
+    """The arrays of a .npz, or the table in a .csv or .parquet, as they are.
+
+    Args:
+        labels: columns of a .csv in which NA and None are names of classes.
+    """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in PICKLED:
@@ -58,19 +64,31 @@ def read_file(path: Path | str) -> Content:
     if not path.is_file():
         raise DataError("there is no such file", where=str(path))
     try:
-        return READERS[suffix](path)
+        return read_csv(path, labels) if suffix == ".csv" else READERS[suffix](path)
+    except MemberwiseError:
+        raise
     except OSError as error:
         raise DataError("the file cannot be read", found=str(error), where=str(path)) from error
+    except MemoryError as error:
+        raise _too_large(path, error) from error
+    except Exception as error:  # whatever a reader says of a broken file, the fault is the file's
+        what = "a .csv file with a line of column names" if suffix == ".csv" else f"a {suffix} file"
+        raise _not_a(what, path, error) from error
 
 
 def read_array(path: Path) -> NDArray[Any]:
     """The one array of a .npy file."""
     try:
+        check_sizes(path)
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _not_a("a .npy file of numbers", path, error) from error
+    except MemberwiseError:
+        raise
     except OSError as error:
         raise DataError("the file cannot be read", found=str(error), where=str(path)) from error
+    except MemoryError as error:
+        raise _too_large(path, error) from error
+    except Exception as error:
+        raise _not_a("a .npy file of numbers", path, error) from error
     if not isinstance(array, np.ndarray):
         raise _not_a("a .npy file", path, "an archive of arrays")
     return array
@@ -80,8 +98,11 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise _not_a("an .npz file", path, "no zip archive, or one that is cut off")
     try:
+        check_sizes(path)
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except MemberwiseError:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         if "allow_pickle" in str(error):
             raise DataError(
@@ -96,16 +117,6 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        raise _not_a("a .csv file with a line of column names", path, error) from error
-    if frame.empty:
-        raise _not_a("a .csv file with records", path, "no records")
-    return frame
-
-
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         import pyarrow
@@ -117,12 +128,16 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise _not_a("a .parquet file", path, error) from error
 
 
-READERS: dict[str, Callable[[Path], Content]] = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
+READERS: dict[str, Callable[[Path], Content]] = {".npz": _read_npz, ".csv": read_csv, ".parquet": _read_parquet}
 
 
 def broken_format(path: Path, expected: str, found: object) -> DataError:
     """The error for a public file that does not have its source's format."""
     return _error(f"{path.name} does not have the format of its source", expected, found, path)
+
+
+def _too_large(path: Path, error: BaseException) -> DataError:
+    return DataError("the file does not fit into memory", found=str(error), where=str(path), fix="save fewer records")
 
 
 def _not_a(what: str, path: Path, found: object) -> DataError:

@@ -107,8 +107,8 @@ def _by_folder(folder: Path, columns: Mapping[str, str | None]) -> Listed:
 
 
 def _by_table(folder: Path, path: Path, columns: Mapping[str, str | None]) -> Listed:
-    table = cast("pd.DataFrame", read_file(path))
     label, unit = TABLES.get(path.name, ("label", None))
+    table = cast("pd.DataFrame", read_file(path, labels=(columns["label"] or label,)))
     names = {"label": columns["label"] or label, "group": columns["group"], "unit": columns["unit"] or unit}
     for flag, name in names.items():
         if name is not None and name not in table:

@@ -57,7 +57,11 @@ def _integers_or_texts(values: Any, where: str) -> NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 1:
         raise DataError(
-            "labels must be one per record", expected="shape (n,)", found=f"shape {array.shape}", where=where
+            "labels must be one per record",
+            expected="shape (n,)",
+            found=f"shape {array.shape}",
+            where=where,
+            fix="y.ravel() for a column, y.argmax(1) for one-hot labels" if array.ndim == 2 else None,
         )
     missing = np.flatnonzero(pd.isna(array))
     if len(missing):

@@ -17,7 +17,7 @@ from memberwise.data.fetch import fetch, find_folder
 from memberwise.data.files import PICKLED, READERS, read_dataset
 from memberwise.data.folders import read_folder
 from memberwise.data.images import ImageOptions
-from memberwise.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.entrypoint import is_entrypoint, load_entrypoint, raised_at
 from memberwise.errors import DataError, MemberwiseError, StudyError
 
 
@@ -84,7 +84,7 @@ def _named(source: Source, columns: dict[str, str | None], progress: bool) -> Da
         split=source.split,
         classes=source.class_names,
     )
-    return replace(dataset, source=source.name)
+    return replace(dataset, source=source.name, notes=())  # what it holds is known
 
 
 def _digits() -> dict[str, Any]:
@@ -102,8 +102,10 @@ def _called(source: str) -> Any:
         return function()
     except MemberwiseError:
         raise
-    except Exception as error:
-        raise DataError(f"{source} failed", found=f"{type(error).__name__}: {error}", where="data.source") from error
+    except (Exception, SystemExit) as error:
+        raise DataError(
+            f"{source} failed", found=f"{type(error).__name__}: {error}", where=raised_at(error, "data.source")
+        ) from error
 
 
 def _unknown(source: str) -> StudyError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
         StudyError: a negative count, or neither a count nor a file nor rows.
         DataError: row numbers that are not there or are given twice, or a file that does not fit the data.
     """
-    if isinstance(want, str) and want.lstrip("-").isdigit():
+    if isinstance(want, str) and re.fullmatch(r"-?[0-9]{1,18}", want):
         want = int(want)
     if isinstance(want, (bool, float)):
         raise StudyError(f"{role} is neither a count nor a file", found=repr(want), where=f"data.{role}")
@@ -83,7 +84,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
 
 def _read_lines(path: Path) -> NDArray[np.int64]:
     try:
-        return np.array(path.read_text(encoding="utf-8").split(), dtype=np.int64)
+        return np.array(path.read_text(encoding="utf-8-sig").split(), dtype=np.int64)
     except (ValueError, OverflowError) as error:
         raise DataError(
             f"{path.name} is not a list of row numbers",
@@ -98,6 +99,8 @@ def _read_lines(path: Path) -> NDArray[np.int64]:
 def _checked(rows: NDArray[Any], records: int, role: str, where: str) -> Rows:
     if rows.dtype == np.bool_ and rows.shape == (records,):
         return np.flatnonzero(rows)
+    if rows.dtype.kind == "f" and rows.size and (rows == np.floor(rows)).all() and np.abs(rows).max() < 2**53:
+        rows = rows.astype(np.int64)
     if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
         raise DataError(
             f"{role} are not row numbers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint
-from memberwise.errors import StudyError
+from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint, raised_at
+from memberwise.errors import MemberwiseError, StudyError
 from memberwise.models import layers
 from memberwise.models.layers import Shape
 from memberwise.models.modules import ARCHITECTURES, Architecture
@@ -64,7 +64,24 @@ def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
     refuse_options(study, {})
     _refuse_unheeded(study, architecture)
     code = code_hash(architecture.make) + code_hash(layers.AsImages)
-    return Model(study.name, "module", lambda: architecture.make(study, shape, classes), code)
+    return Model(study.name, "module", lambda: _built(architecture, study, shape, classes), code)
+
+
+def _built(architecture: Architecture, study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+    """Raises:
+    StudyError: its layers do not fit into memory.
+    """
+    try:
+        return architecture.make(study, shape, classes)
+    except RuntimeError as error:
+        if "allocate" not in str(error) and "overflow" not in str(error):
+            raise
+        raise StudyError(
+            f"the model {study.name} does not fit into memory",
+            found=f"hidden layers of {', '.join(map(str, study.hidden))}" if "hidden" in architecture.takes else None,
+            where="model",
+            fix="smaller layers",
+        ) from error
 
 
 def refuse_options(study: ModelStudy, accepted: Any) -> None:
@@ -106,7 +123,7 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
             where=name,
             fix="pass a function that makes the module; a trained one goes to target=",
         )
-    parameters = inspect.signature(thing).parameters
+    parameters = _parameters(thing, name)
     if [name.lower() for name in parameters][:3] == ["x", "y", "seed"]:
         return Model(name, "function", thing, code)
     offered = {"shape": shape, "classes": classes} | study.options
@@ -115,12 +132,12 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
         offered = {key: value for key, value in offered.items() if key in parameters}
     made = _call_factory(thing, offered, name)
     if _is_estimator(made):
-        return Model(name, "estimator", lambda: thing(**offered), code)
+        return Model(name, "estimator", lambda: _made(thing, offered, name), code)
     if not isinstance(made, nn.Module):
         raise StudyError(
             f"{name} makes no model", expected="an nn.Module or a scikit-learn classifier", found=type(made).__name__
         )
-    return Model(name, "module", lambda: thing(**offered), code + _layout(made))
+    return Model(name, "module", lambda: _made(thing, offered, name), code + _layout(made))
 
 
 def _layout(module: nn.Module) -> str:
@@ -130,15 +147,48 @@ def _layout(module: nn.Module) -> str:
     return hashlib.sha256(repr((str(module), shapes)).encode()).hexdigest()
 
 
-def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+def _parameters(factory: Callable[..., Any], name: str) -> Mapping[str, inspect.Parameter]:
     try:
-        with torch.random.fork_rng(devices=[]):  # the caller's generator is the caller's
-            return factory(**offered)
-    except (Exception, SystemExit) as error:
+        return inspect.signature(factory).parameters
+    except (ValueError, TypeError) as error:  # built in, written in C
+        raise StudyError(f"{name} makes no model", found=str(error), fix="a function that makes it") from error
+
+
+def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+    """The first model of a factory.
+
+    Raises:
+        StudyError: it wants arguments that nobody gives, or raises.
+    """
+    try:
+        inspect.signature(factory).bind(**offered)
+    except TypeError as error:
         raise StudyError(
             f"{name} cannot be called to make a model",
             expected="arguments with defaults, or named shape (of a record), classes, or given in model.options",
             found=f"{type(error).__name__}: {error}",
+        ) from error
+    with torch.random.fork_rng(devices=[]):  # the caller's generator is the caller's
+        return _made(factory, offered, name)
+
+
+def _made(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+    """A model of the factory; whatever goes wrong inside is the factory's.
+
+    Raises:
+        StudyError: with the line of the user's code.
+    """
+    try:
+        return factory(**offered)
+    except (MemberwiseError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise StudyError(
+            f"{name} raises an error instead of making a model",
+            found=f"{type(error).__name__}: {first}",
+            where=raised_at(error, "model.name"),
+            fix="call it by itself until it makes a model; --debug shows the traceback",
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
+from memberwise.data.chosen import choose_columns, membership_notes
 from memberwise.data.noisy import noisy_auxiliary
 from memberwise.errors import StudyError
 from memberwise.prepare.given import Given
@@ -18,6 +19,7 @@ Note = tuple[str, str]
 def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
     where = study.data
     dataset = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    dataset = choose_columns(dataset, where.features, where.drop)
     names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
     wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | given.rows
     if (study.target.file is not None or given.target is not None) and wants["train_rows"] is None:
@@ -34,7 +36,8 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
     if study.shadow.data == "noisy":
         dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
     check_dataset(dataset)
-    notes = [*roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    notes = [*dataset.notes, *roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    notes += membership_notes(dataset.x, dataset.feature_names, roles.members, roles.nonmembers)
     if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
         whose, unit = len(np.unique(roles.units[roles.audited])), where.unit or "unit"
         notes.append(

@@ -90,6 +90,7 @@ def build_result(
     records: dict[str, Any],
     verdict: dict[str, Any],
     notes: Sequence[Note],
+    encoding: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole of ``result.json``, in the schema's order."""
     return {
@@ -100,6 +101,7 @@ def build_result(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         "data": data,
+        "encoding": encoding,
         "target": target,
         "shadow": shadow,
         "headline": headline,

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from memberwise.report import beyond, figures, formats, sentence, turn_figures
+from memberwise.report import beyond, encoding, figures, formats, sentence, turn_figures
 
 Curves = Mapping[str, NDArray[Any]]
 
@@ -33,6 +33,7 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         {name: getattr(formats, name) for name in ("shown", "percent", "rate", "count", "plain", "seconds", "points")},
         sentence=sentence,
         further=beyond,
+        records=encoding,
     )
     headline = result["headline"]
     names = [attack["name"] for attack in result["attacks"]]

@@ -14,6 +14,8 @@ from memberwise.training.kind import Kind
 # The smallest value a logarithm is taken of: "scores" are rounded or perturbed, so less is noise (design, section 3).
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
 CHUNK_VALUES = 4_000_000
+# Logits below this, such as -inf or the smallest float32, are masks: the class is ruled out.
+RULED_OUT = -1e30
 
 
 def read_answers(
@@ -47,12 +49,28 @@ def read_answers(
     for start in range(0, models, step):
         part = slice(start, start + step)
         values = np.asarray(raw[part], np.float64)
+        values = possible(values) if kind == "logits" else values
         correct[part] = values.argmax(-1) == labels[None, :, None]
         log_p[part], log_1mp[part], hit = _log_pair(values, labels, kind)
         clipped += hit
     keep = models if keep_vectors is None else min(keep_vectors, models)
     vectors = np.ascontiguousarray(raw[:keep, :, 0], dtype=precision) if keep else None
+    vectors = possible(vectors) if vectors is not None and kind == "logits" else vectors
     return Answers(log_p, log_1mp, correct, vectors, kind, saturated=clipped / max(1, log_p.size))
+
+
+def possible(logits: NDArray[Any]) -> NDArray[Any]:
+    """``(..., C)`` logits with every class possible: one that is ruled out gets log p of a probability of 0.
+
+    Answers that rule out every class become NaN.
+    """
+    out = logits < RULED_OUT
+    if not out.any():
+        return logits
+    top = np.where(out, -np.inf, logits).max(-1, keepdims=True)
+    lowest = np.where(out, np.inf, logits).min(-1, keepdims=True)
+    floor = np.minimum(top + np.log(SMALLEST["probabilities"]), lowest)
+    return np.where(out, np.where(out.all(-1, keepdims=True), np.nan, floor), logits).astype(logits.dtype)
 
 
 def _log_pair(

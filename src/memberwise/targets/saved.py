@@ -96,7 +96,7 @@ def read_target(arrays: Arrays, where: str) -> SavedAnswers:
         population=population,
         population_labels=population_labels,
         classes=classes,
-        notes=look_at(raw, kind, where),
+        notes=look_at(raw, kind, where, arrays.get(kind)),
     )
 
 
@@ -141,7 +141,7 @@ def read_shadows(arrays: Arrays, target: SavedAnswers, where: str) -> SavedAnswe
         trained_on=trained_on,
         population=population,
         population_trained_on=None if seen is None else zero_or_one(seen, "population_trained_on", where),
-        notes=() if raw is None else look_at(raw, kind, where),
+        notes=() if raw is None else look_at(raw, kind, where, arrays.get(kind)),
     )
     return _aligned(shadows, target, where)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import difflib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.data.files import read_file
 from memberwise.errors import DataError
-from memberwise.targets.saved_labels import plain, unknown_answers
+from memberwise.signals.read import RULED_OUT
+from memberwise.targets.saved_impossible import possible_logits, possible_logs, ruled_out
+from memberwise.targets.saved_labels import numbers_or_texts, plain, unknown_answers
 from memberwise.training.kind import Kind
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -22,52 +21,7 @@ SUM_TOLERANCE = 1e-3
 # Log-probabilities may exceed 0 by rounding.
 LOG_TOLERANCE = 1e-6
 # Larger answers would overflow in what is computed from them: logs in float32, squares.
-LARGEST = 1e30
-# How a table names the columns of each kind of answer.
-COLUMNS = {"logits": "logit", "probabilities": "p", "scores": "score"}
-
-
-def read_saved_file(path: str | Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file of saved answers; a table's columns ``logit_0 ...`` become one array ``logits``.
-
-    Raises:
-        DataError: the file is not there, not readable or not what its name says.
-    """
-    content = read_file(path)
-    return _table_arrays(content, str(path)) if isinstance(content, pd.DataFrame) else content
-
-
-def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    for kind, stem in COLUMNS.items():
-        found = [c for c in frame.columns if re.fullmatch(rf"{stem}_\d+", str(c))]
-        columns = [f"{stem}_{i}" for i in range(len(found))]
-        missing = [c for c in columns if c not in frame]
-        if missing:
-            raise DataError(f"the columns {stem}_0, {stem}_1 ... have a gap", found=f"no {missing[0]}", where=where)
-        if columns:
-            arrays[kind] = _numbers(frame[columns], where)
-    if not arrays and "answer" not in frame:
-        raise DataError(
-            "no answers",
-            expected="columns logit_0, logit_1 ... (or p_0 ..., score_0 ..., or answer) beside label and member",
-            found=", ".join(map(str, frame.columns)),
-            where=where,
-            fix="is the file separated by commas?" if len(frame.columns) == 1 else None,
-        )
-    if "index" in frame.index.names and "index" not in frame:
-        frame = frame.reset_index("index")
-    for column, name in (("label", "labels"), ("member", "member"), ("index", "index"), ("answer", "answers")):
-        if column in frame:
-            arrays[name] = frame[column].to_numpy()
-    return arrays
-
-
-def _numbers(frame: pd.DataFrame, where: str) -> NDArray[Any]:
-    try:
-        return frame.to_numpy(dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise DataError("answers are not numbers", found=str(error), where=where) from None
+LARGEST = -RULED_OUT
 
 
 def read_raw(arrays: Arrays, where: str, lead: bool) -> tuple[Kind, NDArray[Any]]:
@@ -106,9 +60,13 @@ def _vectors(values: NDArray[Any], kind: Kind, where: str, lead: bool, queries: 
             found=f"{values.dtype} {values.shape if lead else values.shape[1:]}",
             where=where,
         )
-    values = finite(values[:, :, None] if values.ndim == 3 else values, kind, where)
+    values = finite(
+        values[:, :, None] if values.ndim == 3 else values, kind, where, RULED_OUT if kind == "logits" else None
+    )
     if values.shape[-1] == 1:
         values = _two_columns(values, kind)
+    if kind == "logits":
+        values = possible_logits(values, where)
     if kind == "probabilities":
         _check_probabilities(values, where)
     return values
@@ -148,8 +106,13 @@ def read_population(
 
 def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
     if name not in arrays:
+        close = difflib.get_close_matches(name, arrays, n=1)
         raise DataError(
-            f"there is no {name}", expected=f"an array {name}", found=", ".join(sorted(arrays)), where=where
+            f"there is no {name}",
+            expected=f"an array {name}",
+            found=", ".join(sorted(arrays)),
+            where=where,
+            fix=f"did you mean {close[0]}? Call it {name}" if close else None,
         )
     return np.asarray(arrays[name])
 
@@ -178,7 +141,8 @@ def _log_probabilities(values: NDArray[Any], name: str, where: str) -> NDArray[A
             found=f"{values.dtype} {values.shape}",
             where=where,
         )
-    values = finite(values[..., None] if values.ndim == 2 else values, name, where)
+    values = values[..., None] if values.ndim == 2 else values
+    values = possible_logs(finite(values, name, where, -np.finfo(np.float64).max))
     if values.max() > LOG_TOLERANCE:
         raise DataError(
             f"{name} holds numbers above 0",
@@ -189,18 +153,29 @@ def _log_probabilities(values: NDArray[Any], name: str, where: str) -> NDArray[A
     return np.asarray(np.minimum(values, 0.0))
 
 
-def finite(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
-    """``(m, n, ...)`` numbers as float32 or float64, whichever holds them without loss."""
+def finite(values: NDArray[Any], name: str, where: str, impossible: float | None = None) -> NDArray[Any]:
+    """``(m, n, ...)`` numbers as float32 or float64, whichever holds them without loss.
+
+    Args:
+        impossible: numbers below it stand for what is impossible, and stay; None: there are none.
+
+    Raises:
+        DataError: with the place of the first NaN, infinity or number too large.
+    """
     values = values.astype(np.float32 if np.can_cast(values.dtype, np.float32) else np.float64, copy=False)
+    kept = np.zeros(values.shape, bool) if impossible is None else values < impossible
     for bad, what in (
-        (~np.isfinite(values), "NaN or infinite values"),
-        (np.abs(values) > LARGEST, f"values beyond {LARGEST:g}, of which nothing can be computed"),
+        (~np.isfinite(values) & ~kept, "NaN or infinite values"),
+        ((np.abs(values) > LARGEST) & ~kept, f"values beyond {LARGEST:g}, of which nothing can be computed"),
     ):
         if bad.any():
+            first = tuple(int(axis[0]) for axis in np.nonzero(bad))
+            place = f"record {first[1]}" + (f", class {first[-1]}" if values.ndim == 4 else "")
             raise DataError(
                 f"{name} hold {what}",
-                found=f"{int(bad.sum())} of them, the first of record {int(np.nonzero(bad)[1][0])}",
-                where=where,
+                found=f"{int(bad.sum())} of them, the first ({values[first]:g}) of {place}",
+                where=where + (f", model {first[0]}" if len(values) > 1 else ""),
+                fix="NaN comes from a training that diverged, or from 0/0: leave those records, or that model, out",
             )
     return values
 
@@ -217,11 +192,36 @@ def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]
 def index_of(arrays: Arrays, n: int, where: str) -> NDArray[np.int64] | None:
     if "index" not in arrays:
         return None
-    index = np.asarray(arrays["index"])
+    index = numbers_or_texts(arrays["index"], "index", where, "leave the index out where it is not known")
     same_length("index", index, n, where)
-    if index.dtype.kind not in "iu" or len(np.unique(index)) != n:
-        raise DataError("index is no list of different row numbers", found=str(index.dtype), where=f"{where}, index")
-    return index.astype(np.int64)
+    if index.dtype.kind == "U":
+        index = _row_numbers(index, where)
+    distinct, times = np.unique(index, return_counts=True)
+    if len(distinct) < n:
+        twice = distinct[times > 1]
+        shown = ", ".join(map(str, twice[:5])) + (", ..." if len(twice) > 5 else "")
+        raise DataError(
+            "row numbers of the index occur more than once",
+            expected="another row number for every record",
+            found=f"{len(twice):,} that do: {shown}",
+            where=f"{where}, index",
+            fix="one row a record; answers to several queries about a record go into one array (n, queries, classes)",
+        )
+    return index
+
+
+def _row_numbers(texts: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Texts of digits as row numbers."""
+    wrong = np.flatnonzero(~np.char.isdecimal(texts) | (np.char.str_len(texts) > 18))
+    if len(wrong):
+        raise DataError(
+            "the index holds texts",
+            expected="row numbers: integers",
+            found=f"{str(texts[wrong[0]])!r} for record {wrong[0]}",
+            where=f"{where}, index",
+            fix="number the records the same way in all files, or leave the index out: then files align by position",
+        )
+    return texts.astype(np.int64)
 
 
 def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
@@ -235,10 +235,15 @@ def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
         )
 
 
-def look_at(raw: NDArray[Any], kind: Kind, where: str) -> tuple[tuple[str, str], ...]:
-    """A warning where logits look like probabilities, or where answered labels are none of the classes."""
+def look_at(
+    raw: NDArray[Any], kind: Kind, where: str, saved: NDArray[Any] | None = None
+) -> tuple[tuple[str, str], ...]:
+    """A warning where logits look like probabilities or (as ``saved``) rule classes out, or where answered labels are
+    none of the classes."""
     if kind == "labels":
         return unknown_answers(raw, where)
+    if kind == "logits" and saved is not None and (notes := ruled_out(np.asarray(saved), where)):
+        return notes
     if kind != "logits" or raw.min() < 0 or np.abs(raw.sum(-1, dtype=np.float64) - 1).max() > SUM_TOLERANCE:
         return ()
     return (

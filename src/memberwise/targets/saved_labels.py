@@ -55,9 +55,11 @@ def class_numbers(
     if count is not None and len(known) != count:
         raise DataError(
             "the labels do not tell which column is which class",
-            expected=f"{count} different labels, as there are {count} columns, or an array classes that names them",
-            found=f"{len(known)} different labels",
+            expected=f"{count} different labels, as there are {count} columns",
+            found=f"{len(known)} different labels: {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}",
             where=f"{where}, {name}",
+            fix=f"write labels as column numbers, 0 to {count - 1}; or add, in a .npz or a dict, an array classes: all "
+            "names in the columns' order",
         )
     numbers = _places(values, known)
     if (numbers < 0).any():
@@ -93,7 +95,7 @@ def unknown_answers(numbers: NDArray[np.int64], where: str) -> tuple[tuple[str, 
     )
 
 
-def numbers_or_texts(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
+def numbers_or_texts(values: NDArray[Any], name: str, where: str, fix: str = "leave those records out") -> NDArray[Any]:
     """Values of any kind as int64 or texts, in their shape ``(n,)`` or ``(m, n, ...)``.
 
     Raises:
@@ -109,14 +111,14 @@ def numbers_or_texts(values: NDArray[Any], name: str, where: str) -> NDArray[Any
             f"{name} are missing",
             found=f"{int(missing.sum())} of {missing.size}, the first of record {_first(missing)}",
             where=f"{where}, {name}",
-            fix="leave those records out",
+            fix=fix,
         )
     if values.dtype.kind == "f":
         broken = ~((values == np.floor(values)) & (np.abs(values) <= LARGEST_WHOLE))
         if broken.any():
             raise DataError(
                 f"{name} are not whole numbers",
-                expected="class numbers or texts",
+                expected="row numbers" if name == "index" else "class numbers or texts",
                 found=f"{values[broken][0]} for record {_first(broken)}",
                 where=f"{where}, {name}",
             )
@@ -141,12 +143,15 @@ def plain(values: Any) -> NDArray[Any]:
 
 def _columns(numbers: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:
     if numbers.min() < 0 or numbers.max() >= count:
+        from_one = numbers.min() == 1 and numbers.max() == count
+        remedy = "they seem to be counted from 1: subtract 1" if from_one else f"number the columns 0 to {count - 1}"
         raise DataError(
             "labels are no column numbers",
             expected=f"integers 0 to {count - 1}, as there are {count} classes",
             found=f"{numbers.min()} to {numbers.max()}",
             where=where,
-            fix="where the labels are names, give them as texts with an array classes: the names in the columns' order",
+            fix=f"{remedy}; where the labels are names, add, in a .npz or a dict, an array classes: the names in the "
+            "columns' order",
         )
     return numbers.astype(np.int64)
 
