@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
-from memberwise.data.labels import number_labels, texts
+from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.medmnist import from_medmnist, is_medmnist
 from memberwise.errors import DataError
 
@@ -139,6 +139,7 @@ def _from_frame(
         label=label,
         group=group,
         unit=unit,
+        label_values=own_labels(frame[label].to_numpy(), y, names),
     )
 
 
@@ -167,7 +168,8 @@ def _from_mapping(
                 f"{name} do not fit the records", expected=f"{len(x)}", found=f"{len(values)}", where=source
             )
     test = _test_rows(arrays, x_parts)
-    return Dataset(x, y, names, source, test, groups, units, label=label, group=group, unit=unit)
+    values = own_labels(labels, y, names)
+    return Dataset(x, y, names, source, test, groups, units, label=label, group=group, unit=unit, label_values=values)
 
 
 def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:

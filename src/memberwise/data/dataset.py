@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.labels import ClassLabels
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -31,6 +33,8 @@ class Dataset:
         feature_names: one name per column of a table, or None.
         frame: a table's raw columns, kept because they are encoded only once the roles are known.
         label, group, unit: the columns or arrays which these came from, for files of further records.
+        label_values: ``(k,)`` the labels as the data have them (-1 and 1, texts, ...), by class number; None where
+            they are what ``classes`` say.
     """
 
     x: NDArray[Any]
@@ -45,6 +49,12 @@ class Dataset:
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    label_values: NDArray[Any] | None = None
+
+    @property
+    def class_labels(self) -> ClassLabels:
+        """The classes as the data's own labels have them."""
+        return ClassLabels.of(self.classes, self.label_values)
 
     @property
     def records(self) -> int:
