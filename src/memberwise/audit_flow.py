@@ -34,7 +34,7 @@ from memberwise.signals.gather import (
     gather,
     lacking,
 )
-from memberwise.signals.steps import lift_zeros, lifted_loss, step_notes
+from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.signals.table import Beside, Signals
 from memberwise.study import Study
@@ -106,13 +106,8 @@ def _audit_trained(
         facts = target_facts(
             "trained here" if prepared.target is None else study.target.file or "given in Python",
             prepared.model.name,
-            *(
-                (
-                    float(target[f"{part}_accuracy"][0]),
-                    lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step),
-                )
-                for part in ("train", "test")
-            ),
+            _quality(target, "train", step),
+            _quality(target, "test", step),
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
         notes = [*prepared.notes, *changed, *step_notes(step), *shadows.notes, *_interrupted(shadows, study)]
@@ -128,6 +123,12 @@ def _audit_trained(
             shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
         )
+
+
+def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
+    """The target's accuracy and loss on its "train" or "test" records."""
+    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
+    return float(target[f"{part}_accuracy"][0]), loss
 
 
 def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> Prepared:

@@ -26,17 +26,19 @@ class TableRows:
         names: of the columns.
         kinds: their types.
         values: of a coded column the values by code, else None.
+        single: models take the only column by itself, as a series.
     """
 
     names: tuple[str, ...]
     kinds: tuple[Any, ...]
-    values: tuple[pd.Series | None, ...]
+    values: tuple[pd.Series[Any] | None, ...]
+    single: bool = False
 
     @classmethod
-    def of(cls, frame: pd.DataFrame) -> TableRows:
+    def of(cls, frame: pd.DataFrame, single: bool = False) -> TableRows:
         """For the rows of ``frame``: it must hold every value that will be asked about."""
         values = tuple(None if _is_plain(column) else column[_first_of_each(column)] for _, column in frame.items())
-        return cls(tuple(map(str, frame.columns)), tuple(frame.dtypes), values)
+        return cls(tuple(map(str, frame.columns)), tuple(frame.dtypes), values, single)
 
     def numbers(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """``(n, columns)`` float64: the rows of a frame of these columns and values."""
@@ -55,7 +57,7 @@ class TableRows:
         return pd.DataFrame({name: _column(kind, values, numbers) for name, kind, values, numbers in columns})
 
 
-def _is_plain(column: pd.Series) -> bool:
+def _is_plain(column: pd.Series[Any]) -> bool:
     kind = column.dtype
     if isinstance(kind, pd.SparseDtype) or not (pd.api.types.is_numeric_dtype(kind) or _is_bool(kind)):
         return False
@@ -68,7 +70,7 @@ def _is_bool(kind: Any) -> bool:
     return bool(pd.api.types.is_bool_dtype(kind)) and not isinstance(kind, pd.CategoricalDtype)
 
 
-def _first_of_each(column: pd.Series) -> NDArray[np.bool_]:
+def _first_of_each(column: pd.Series[Any]) -> NDArray[np.bool_]:
     """``(n,)``: the row is the first with its value."""
     seen: set[Hashable] = set()
     first = np.zeros(len(column), bool)
@@ -83,7 +85,7 @@ def _key(value: Any) -> Hashable:
     """What tells a column's values apart: None from NaN, 1 from True, and what cannot be hashed by its looks."""
     if isinstance(value, str):
         return value
-    if value is None or value is pd.NA or value is pd.NaT or value != value:  # noqa: PLR0124 (NaN)
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
         return (type(value), "missing")
     try:
         hash(value)
@@ -92,11 +94,13 @@ def _key(value: Any) -> Hashable:
     return (type(value), value)
 
 
-def _column(kind: Any, values: pd.Series | None, numbers: NDArray[Any]) -> pd.Series:
+def _column(kind: Any, values: pd.Series[Any] | None, numbers: NDArray[Any]) -> pd.Series[Any]:
     if values is None:
         plain = numbers.astype(np.float64)
         if not pd.api.types.is_float_dtype(kind):
             plain = np.rint(plain)
-        return pd.Series(plain).astype(kind)
+        column: pd.Series[Any] = pd.Series(plain).astype(kind)
+        return column
     codes = np.clip(np.rint(np.nan_to_num(numbers)), 0, len(values) - 1).astype(np.intp)
-    return values.iloc[codes].reset_index(drop=True)
+    taken: pd.Series[Any] = values.iloc[codes].reset_index(drop=True)
+    return taken

@@ -104,8 +104,8 @@ def step_notes(step: Step | None) -> list[tuple[str, str]]:
         (
             "answers-in-steps",
             f"answers come in steps: the smallest but 0 that the target or a shadow model gives is {step.size:.3g}. "
-            f"A 0 ({step.zeros:.1%} of all answers) counts as half of it, {step.floor:.3g}, in logarithms, of the target "
-            "and the shadow models alike",
+            f"A 0 ({step.zeros:.1%} of all answers) counts as half of it, {step.floor:.3g}, in logarithms, for the "
+            "target and the shadow models alike",
         )
     ]
 
@@ -114,7 +114,7 @@ def tiny(log_p: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np
     """``(m, 2)``: weighted share of the answers ``(m, n)`` that may be zeros, and their part of the mean loss."""
     small = weights * (log_p <= SINGLE)
     loss = np.where(small > 0, -log_p.astype(np.float64), 0.0)
-    return np.stack([small.sum(1), (small * loss).sum(1)], 1) / weights.sum(1).clip(1e-300)[:, None]
+    return np.asarray(np.stack([small.sum(1), (small * loss).sum(1)], 1) / weights.sum(1).clip(1e-300)[:, None])
 
 
 def lifted_loss(loss: float, tiny: NDArray[np.float64], step: Step | None) -> float:
