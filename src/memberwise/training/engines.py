@@ -185,11 +185,11 @@ def fit_one(model: Model, records: Records, job: Job) -> Any:
         estimator = model.make()
         return fit_estimator(estimator, records_for(None, x, records.rows), y, records.labels, seed)
     except (Exception, SystemExit) as error:
-        given = "rows of the table" if records.rows else "arrays of numbers"
+        taken = "rows of the table" if records.rows else f"arrays of numbers of shape {x.shape[1:]}"
         raise TrainingError(
             f"{model.name} fails while training on {len(job.rows)} records",
-            expected=f"a model that takes {given} of shape {x.shape[1:]}" if model.kind == "estimator" else None,
             found=f"{type(error).__name__}: {error}",
+            where=f"it was given {taken}",
             fix="run again with --debug for the traceback",
         ) from error
 
