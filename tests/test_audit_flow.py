@@ -273,9 +273,10 @@ def test_queries_and_output_defences_reach_target_and_shadows_alike() -> None:
     assert {a["queries"] for a in mirrored.to_dict()["attacks"]} == {2}
     np.testing.assert_array_equal(mirrored.scores["loss"] == plain.scores["loss"], True)
     rounded = mw.audit(data="digits", settings=FAST | {"answer": [{"name": "rounding", "digits": 0}]}, **SMALL)
-    own = np.log(np.maximum(np.round(np.exp(plain.scores["loss"])), 1e-12))
-    np.testing.assert_allclose(rounded.scores["loss"], own, atol=1e-5)
-    assert "saturated-answers" in warnings_of(rounded)
+    own = np.log(np.maximum(np.round(np.exp(plain.scores["loss"])), 0.5))
+    np.testing.assert_allclose(rounded.scores["loss"], own, atol=1e-5, err_msg="steps of 1: a 0 is half of one")
+    assert "answers-in-steps" in warnings_of(rounded)
+    assert "saturated-answers" not in warnings_of(rounded)
     assert "top-one" not in ran(rounded), "rounded scores are no logits"
 
 

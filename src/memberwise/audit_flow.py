@@ -34,6 +34,7 @@ from memberwise.signals.gather import (
     gather,
     lacking,
 )
+from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.signals.table import Beside, Signals
 from memberwise.study import Study
@@ -97,7 +98,7 @@ def _audit_trained(
         shadows = gather(prepared.engine, jobs, asked, folder.blocks, prepared.identity, progress)
         if shadows.interrupted and not shadows.count:
             raise KeyboardInterrupt
-        signals = _table(prepared, target, shadows)
+        signals, step = lift_zeros(_table(prepared, target, shadows))
         roles, dataset = prepared.roles, prepared.dataset
         units = None if roles.units is None else roles.units[roles.audited]
         assessment = assess(signals, roles.member, study, asking, prepared.seeds, dataset.classes, units)
@@ -105,11 +106,11 @@ def _audit_trained(
         facts = target_facts(
             "trained here" if prepared.target is None else study.target.file or "given in Python",
             prepared.model.name,
-            (float(target["train_accuracy"][0]), float(target["train_loss"][0])),
-            (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
+            _quality(target, "train", step),
+            _quality(target, "test", step),
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
-        notes = [*prepared.notes, *changed, *shadows.notes, *_interrupted(shadows, study)]
+        notes = [*prepared.notes, *changed, *step_notes(step), *shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return finish(
@@ -121,8 +122,14 @@ def _audit_trained(
             target=facts,
             shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
-            encoding=dataset.what_was_done().to_dict(),
+            encoding=dataset.what_was_done(own_rows=prepared.asked.as_stored).to_dict(),
         )
+
+
+def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
+    """The target's accuracy and loss on its "train" or "test" records."""
+    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
+    return float(target[f"{part}_accuracy"][0]), loss
 
 
 def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> Prepared:

@@ -17,6 +17,7 @@ from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
 from memberwise.seeds import Seeds
 from memberwise.signals.from_saved import signals_from_saved
+from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.table import Signals
 from memberwise.study import Study
 from memberwise.targets.saved import read_shadows, read_target
@@ -39,12 +40,17 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
         shadow_arrays = read_saved_file(place, shadows=True)
     target = read_target(arrays, where)
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
-    signals = signals_from_saved(target, shadows)
+    signals, step = lift_zeros(signals_from_saved(target, shadows))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
     facts = _target_facts(signals, target.member)
-    notes = [*getattr(arrays, "notes", ()), *target.notes, *(() if shadows is None else shadows.notes)]
+    notes = [
+        *getattr(arrays, "notes", ()),
+        *target.notes,
+        *step_notes(step),
+        *(() if shadows is None else shadows.notes),
+    ]
     if shadows is not None and shadows.raw is not None and signals.shadows is not None:
         correct = signals.shadows.correct[:, :, 0]
         usable = signals.is_in.any(1) & signals.is_out.any(1)

@@ -339,7 +339,7 @@ def test_files_of_rows_that_hold_something_else(tmp_path: Path) -> None:
         ({"x": np.zeros((3, 3)), "y": [0, 1, 0]}, r"float32 of shape \(2,\) a record.*shape \(3,\)"),
         ({"x": np.full((3, 8, 8), 9, np.uint8), "y": [0, 1, 0]}, r"found: uint8 of shape \(8, 8\)"),
         ({"x": np.zeros((3, 2)), "y": [0, 1, 7]}, "none of the classes.*found: 7"),
-        ({"x": np.full((3, 2), np.nan), "y": [0, 1, 0]}, "NaN or infinite"),
+        ({"x": np.full((3, 2), np.inf), "y": [0, 1, 0]}, "NaN or infinite"),
     ],
 )
 def test_files_of_records_that_do_not_fit(arrays: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -89,11 +89,13 @@ def describer(signals: Signals, fit: Rows, seed: int) -> Describe:
     if int(np.prod(features.shape[1:])) > WIDEST:
         from sklearn.decomposition import PCA
 
-        axes = PCA(min(COMPONENTS, len(fit)), svd_solver="randomized", random_state=seed).fit(flat(fit))
+        axes = PCA(min(COMPONENTS, len(fit)), svd_solver="randomized", random_state=seed).fit(np.nan_to_num(flat(fit)))
 
         def project(rows: Rows) -> NDArray[np.float32]:
             step = max(1, CHUNK_VALUES // int(np.prod(features.shape[1:])))
-            parts = [axes.transform(flat(rows[start : start + step])) for start in range(0, len(rows), step)]
+            parts = [
+                axes.transform(np.nan_to_num(flat(rows[start : start + step]))) for start in range(0, len(rows), step)
+            ]
             return np.concatenate(parts).astype(np.float32)
 
     return lambda rows, labels: np.column_stack([project(rows), labels.astype(np.float32)])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import array_of, as_features, dense_columns, is_sparse
-from memberwise.data.labels import number_labels, texts
+from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.medmnist import from_medmnist, is_medmnist
 from memberwise.data.tables import notes_of
 from memberwise.errors import DataError
@@ -148,6 +148,7 @@ def _from_frame(
         group=group,
         unit=unit,
         notes=notes,
+        label_values=own_labels(frame[label].to_numpy(), y, names),
     )
 
 
@@ -191,6 +192,7 @@ def _from_mapping(
         unit=unit,
         notes=features.notes,
         steps=features.steps,
+        label_values=own_labels(labels, y, names),
     )
 
 

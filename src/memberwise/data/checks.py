@@ -15,13 +15,16 @@ from memberwise.errors import DataError
 Caveat = tuple[str, str]
 
 
-def check_dataset(dataset: Dataset) -> None:
+def check_dataset(dataset: Dataset, missing: bool = False) -> None:
     """Raises:
     DataError: no records, NaN or infinity in the features, one class only, or a class with a single record.
+
+    Args:
+        missing: NaN may stay: it is checked once the model is known.
     """
     if not dataset.records:
         raise DataError("there are no records", where=dataset.source)
-    check_finite(dataset.x, dataset)
+    check_finite(dataset.x, dataset, missing)
     counts = np.bincount(dataset.y, minlength=len(dataset.classes))
     if (counts > 0).sum() < 2:
         raise DataError(
@@ -40,20 +43,23 @@ def check_dataset(dataset: Dataset) -> None:
         )
 
 
-def check_finite(x: NDArray[Any], dataset: Dataset) -> None:
+def check_finite(x: NDArray[Any], dataset: Dataset, missing: bool = False) -> None:
     """Raises:
-    DataError: with the place of the first value that is NaN or infinite.
+    DataError: with the place of the first value that is NaN or infinite (``missing``: infinite).
     """
     if x.dtype.kind != "f" or np.isfinite(x).all():
         return
-    bad = ~np.isfinite(x.reshape(len(x), -1))
+    bad = np.isinf(x.reshape(len(x), -1)) if missing else ~np.isfinite(x.reshape(len(x), -1))
+    if not bad.any():
+        return
     row = int(bad.any(1).argmax())
     column = int(bad[row].argmax())
     raise DataError(
         "features are NaN or infinite",
         found=f"{bad.sum()} values, the first {x.reshape(len(x), -1)[row, column]}",
         where=f"{dataset.source}, row {row}, column {column}",
-        fix="fill the gaps in, or remove those records",
+        fix="fill the gaps in, remove those records, or take a model that takes NaN (HistGradientBoostingClassifier, "
+        "a pipeline with an imputer)",
     )
 
 

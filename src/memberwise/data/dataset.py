@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Treatment
 
 
@@ -37,6 +38,8 @@ class Dataset:
         notes: what was noticed while they were read, as code and message. steps: what was done to them, in words.
         dropped: columns that are no features, each with the reason.
         treatment: what was done to the columns of a table, once it is encoded.
+        label_values: ``(k,)`` the labels as the data have them (-1 and 1, texts, ...), by class number; None where
+            they are what ``classes`` say.
     """
 
     x: NDArray[Any]
@@ -55,6 +58,12 @@ class Dataset:
     steps: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
     treatment: Treatment | None = None
+    label_values: NDArray[Any] | None = None
+
+    @property
+    def class_labels(self) -> ClassLabels:
+        """The classes as the data's own labels have them."""
+        return ClassLabels.of(self.classes, self.label_values)
 
     @property
     def records(self) -> int:

@@ -24,7 +24,7 @@ MOST_DIFFERENT, FEW = 0.9, 50
 WITH_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)\s*")
 
 
-def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
+def encode(dataset: Dataset, fit_rows: NDArray[np.int64], missing: bool = False) -> Dataset:
     """The data set with ``x`` ``(n, columns)`` float32 and ``feature_names`` filled in from its ``frame``.
 
     Numbers are standardised by mean and standard deviation, texts become one 0/1 column a category (missing is a
@@ -34,6 +34,7 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     Args:
         dataset: as ``assign_roles`` returns it.
         fit_rows: the rows from which means, deviations and categories are taken (``Roles.fit_rows``).
+        missing: missing numbers stay NaN.
 
     Raises:
         DataError: a number is missing or infinite, a column holds neither numbers, texts nor booleans, or too many
@@ -47,7 +48,7 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     frame = dataset.frame
     numbers, flags, categories = _column_kinds(frame, dataset.source)
     frame = frame.assign(
-        **{name: _finite(frame[name], dataset.source) for name in numbers},
+        **{name: _finite(frame[name], dataset.source, missing) for name in numbers},
         **{name: frame[name].astype(object).map(str, na_action="ignore") for name in categories},
     )
     one_hot = OneHotEncoder(
@@ -190,15 +191,16 @@ def _mostly_numbers(column: pd.Series) -> bool:
     return bool(0.9 * column.notna().sum() < numbers.notna().sum() < column.notna().sum()) and column.nunique() > 20
 
 
-def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
+def _finite(column: pd.Series, source: str, missing: bool) -> NDArray[np.float64]:
     column = column.astype(float) if column.dtype == object else column
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
     if len(bad):
         raise DataError(
             "a column of numbers has missing or infinite values",
             found=f"{len(bad)} of them, the first {values[bad[0]]}",
             where=f"{source}, column {column.name}, row {bad[0]}",
-            fix=f"fill the gaps in, or remove those records or that column (--drop {column.name})",
+            fix=f"fill the gaps in, remove those records or that column (--drop {column.name}), or take a model that "
+            "takes NaN (HistGradientBoostingClassifier, a pipeline with an imputer)",
         )
     return values

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,89 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ClassLabels:
+    """The classes as the data's own labels have them: what estimators are fitted on, and what they answer.
+
+    Attributes:
+        names: of the classes, by class number.
+        values: ``(k,)`` the label that stands for each class in the data, of the data's own kind: -1 and 1, 1.0 and
+            2.0, False and True, texts.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[Any]
+
+    @classmethod
+    def of(cls, names: Sequence[str], values: NDArray[Any] | None = None) -> ClassLabels:
+        """Where the data's own labels are not known, they are what the names say: integers or texts."""
+        if values is None:
+            whole = all(name.removeprefix("-").isdecimal() for name in names)
+            values = np.array([int(name) for name in names]) if whole else np.array(names)
+        return cls(tuple(names), values)
+
+    @classmethod
+    def numbered(cls, count: int) -> ClassLabels:
+        """The class numbers themselves: 0 to ``count`` - 1."""
+        return cls(tuple(map(str, range(count))), np.arange(count))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def numbers_of(self, labels: Any) -> NDArray[np.intp]:
+        """``(n,)`` class numbers of labels of any kind; -1 for a label that is no class.
+
+        A label is compared by its value (1, 1.0 and True are one label, "1" another). Where that leaves a label over,
+        all are compared by what they read as instead, so that "1" is 1 and "True" is True.
+        """
+        labels = np.asarray(labels).reshape(-1)
+        exact = self._matched(labels, _value)
+        if (exact >= 0).all():
+            return exact
+        read = self._matched(labels, _reading)
+        return read if (read >= 0).all() else exact
+
+    def _matched(self, labels: NDArray[Any], key: Callable[[Any], Hashable]) -> NDArray[np.intp]:
+        known = {key(value): number for number, value in enumerate(self.values)}
+        if len(known) < len(self.values):
+            return np.full(len(labels), -1)
+        found = {label: known.get(key(label), -1) for label in set(labels.tolist())}
+        return np.array([found[label] for label in labels.tolist()], np.intp)
+
+
+def _value(label: Any) -> Hashable:
+    """Numbers and truth values as Python's own, of which 1, 1.0 and True are equal; all else as a text."""
+    plain = label.item() if isinstance(label, np.generic) else label
+    return plain if isinstance(plain, (bool, int, float)) else str(texts([plain])[0])
+
+
+def _reading(label: Any) -> Hashable:
+    """What a label reads as: a number where it can be one."""
+    value = _value(label)
+    if not isinstance(value, str):
+        return value
+    truth = {"true": 1.0, "false": 0.0}.get(value.strip().lower())
+    if truth is not None:
+        return truth
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def own_labels(values: Any, numbers: NDArray[np.int64], names: Sequence[str]) -> NDArray[Any] | None:
+    """``(k,)``: the label that stands for each class in ``values``, of their own kind; None: what the names say."""
+    array = np.asarray(values)
+    shown, first = np.unique(numbers, return_index=True)
+    if len(shown) < len(names):
+        by_number = array.dtype.kind in "iuf" and np.array_equal(array, numbers)
+        return np.arange(len(names)).astype(array.dtype) if by_number else None
+    own = array[first]
+    if own.dtype.kind == "O" and not all(isinstance(value, str) for value in own):
+        own = np.array(own.tolist())  # objects that are all integers, or all truth values, are an array of those
+    return own if own.dtype.kind in "biufUO" and own.ndim == 1 else None
 
 
 def number_labels(

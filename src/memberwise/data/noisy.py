@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
 from memberwise.data.roles import Roles
+from memberwise.data.rows import TableRows
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 
@@ -37,7 +39,13 @@ def noisy_auxiliary(dataset: Dataset, roles: Roles, share: float, seeds: Seeds) 
     units = roles.units
     if units is not None:
         units = np.r_[units, units[roles.auxiliary]]
-    return append_records(dataset, changed, dataset.y[roles.auxiliary]), replace(roles, auxiliary=rows, units=units)
+    larger = append_records(dataset, changed, dataset.y[roles.auxiliary])
+    if dataset.frame is not None:  # for models that take the table's own rows
+        table = TableRows.of(dataset.frame)
+        numbers = table.numbers(dataset.frame.iloc[roles.auxiliary])
+        noisy = table.frame(with_noise(numbers, share, seeds.rng("noisy shadow data")))
+        larger = replace(larger, frame=pd.concat([dataset.frame, noisy], ignore_index=True))
+    return larger, replace(roles, auxiliary=rows, units=units)
 
 
 def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:

@@ -67,7 +67,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
     suffix = path.suffix.lower()
     if suffix in (*READERS, *PICKLED):
         more = read_dataset(path, dataset.label, dataset.group, dataset.unit, classes=dataset.classes)
-        check_finite(more.x, more)
+        check_finite(more.x, more, missing=True)
         return append(dataset, more), np.arange(dataset.records, dataset.records + more.records)
     if suffix not in (".txt", ".npy"):
         raise StudyError(

@@ -112,6 +112,8 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
     if _is_estimator(thing):
         from sklearn.base import clone
 
+        refuse_no_classifier(thing, "model.name")
+
         described = hashlib.sha256(repr(sorted(thing.get_params().items(), key=str)).encode()).hexdigest()
         return Model(name, "estimator", lambda: clone(thing), code + described)
     if isinstance(thing, nn.Module) or not callable(thing):
@@ -132,6 +134,7 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
         offered = {key: value for key, value in offered.items() if key in parameters}
     made = _call_factory(thing, offered, name)
     if _is_estimator(made):
+        refuse_no_classifier(made, "model.name")
         return Model(name, "estimator", lambda: _made(thing, offered, name), code)
     if not isinstance(made, nn.Module):
         raise StudyError(
@@ -190,6 +193,34 @@ def _made(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> An
             where=raised_at(error, "model.name"),
             fix="call it by itself until it makes a model; --debug shows the traceback",
         ) from error
+
+
+def refuse_no_classifier(estimator: Any, where: str) -> None:
+    """Raises:
+    StudyError: the estimator says that it is something else (a regressor, a clusterer), also at a pipeline's end, or
+        predicts nothing.
+    """
+    kind = _estimator_kind(estimator)
+    if kind == "classifier" or (kind is None and hasattr(type(estimator), "predict")):
+        return
+    raise StudyError(
+        f"{type(estimator).__name__} is no classifier",
+        expected="a classifier: what it predicts are classes",
+        found=(kind or "transformer").replace("_", " "),
+        where=where,
+        fix="memberwise audits classifiers; is there one of the same name (...Classifier for ...Regressor)?",
+    )
+
+
+def _estimator_kind(estimator: Any) -> str | None:
+    """What an estimator says it is: "classifier", "regressor", ..., or None where it says nothing."""
+    from sklearn.utils import get_tags
+
+    try:
+        kind = get_tags(estimator).estimator_type
+    except Exception:  # estimators of other libraries may know no tags, or tell them only once fitted
+        kind = getattr(estimator, "_estimator_type", None)
+    return kind if isinstance(kind, str) else None
 
 
 def _is_estimator(thing: Any) -> bool:

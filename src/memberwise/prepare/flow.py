@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -16,12 +17,14 @@ from memberwise._version import __version__
 from memberwise.assess import Asking
 from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_records
+from memberwise.data.rows import TableRows
 from memberwise.defences.output import output_defences
 from memberwise.defences.training import defended, training_defence
 from memberwise.entrypoint import code_hash
 from memberwise.errors import StudyError
 from memberwise.models.build import Model
 from memberwise.prepare.given import Given
+from memberwise.prepare.inputs import Inputs, fitted_target, inputs_for
 from memberwise.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
 from memberwise.prepare.records import records_of
 from memberwise.prepare.target import target_of
@@ -34,6 +37,7 @@ from memberwise.study import PlanStudy, Study
 from memberwise.targets.files import check_target_file
 from memberwise.training.answering import Answering
 from memberwise.training.engines import Engine
+from memberwise.training.estimators import EstimatorModels
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
@@ -94,9 +98,25 @@ def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray
     if units is not None:
         units = np.r_[units, units.max() + 1 + np.arange(len(y))]
     roles = replace(prepared.roles, auxiliary=rows, units=units)
-    stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
-    dataset = append_records(before, stored.reshape(len(x), *before.shape), y)
+    dataset = _appended(prepared, x, y)
     return assemble(prepared.study, given, dataset, roles, prepared.notes, prepared.plan.to_study())
+
+
+def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
+    before, asked = prepared.dataset, prepared.asked
+    if not asked.as_stored:
+        stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
+        return append_records(before, stored.reshape(len(x), *before.shape), y)
+    if before.frame is None or not prepared.asked_of_shadows.as_stored:
+        raise StudyError(
+            "records made for a target that takes the table's own rows are none for a model of encoded numbers",
+            where="shadow.data",
+            fix="a model of the target's own kind",
+        )
+    made = TableRows.of(before.frame).frame(x)
+    # Only the rows are trained on; the encoded numbers of these are nobody's.
+    larger = append_records(before, np.zeros((len(x), *before.shape), before.x.dtype), y)
+    return replace(larger, frame=pd.concat([before.frame, made], ignore_index=True))
 
 
 def assemble(
@@ -111,8 +131,10 @@ def assemble(
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
     check_defence_fits(study, model, roles)
+    fitted = fitted_target(study, given)
+    inputs = inputs_for(study, given, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
-    engine, made, more = engine_for(study, plan, model, dataset, device, target_job)
+    engine, made, more = engine_for(study, plan, model, dataset, device, target_job, inputs.models)
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
 
     def shadow_job(k: int) -> Job:
@@ -121,8 +143,9 @@ def assemble(
 
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
-    asked, asked_of_shadows = _asked(study, dataset, roles, seeds)
-    target, target_hash = target_of(study, given, engine, asked)
+    asked, asked_of_shadows = _asked(study, dataset, inputs, roles, seeds)
+    estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, inputs.target.rows)
+    target, target_hash = target_of(study, given, engine, asked, estimator)
     return Prepared(
         study,
         seeds,
@@ -137,8 +160,8 @@ def assemble(
         asked_of_shadows,
         target,
         target_hash,
-        _identity(study, dataset, roles, model, made, device),
-        [*notes, *(note for note in more if note not in notes)],
+        _identity(study, dataset, inputs, roles, model, made, device),
+        [*notes, *(note for note in [*inputs.notes, *more] if note not in notes)],
     )
 
 
@@ -177,14 +200,14 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
     return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
 
 
-def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[Asked, Asked]:
+def _asked(study: Study, dataset: Dataset, inputs: Inputs, roles: Roles, seeds: Seeds) -> tuple[Asked, Asked]:
     if study.queries != "none" and dataset.kind != "image":
         raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
     query_views(study.queries)
     own = np.concatenate([roles.background, roles.auxiliary])
     sample = np.sort(seeds.rng("background sample").permutation(own)[:SAMPLE])
     asked = Asked(
-        dataset.x,
+        inputs.target.x,
         dataset.y,
         len(dataset.classes),
         roles.audited,
@@ -199,14 +222,16 @@ def _asked(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> tuple[
         study.run.seed,
         collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
         roles.validation if len(roles.validation) else None,
+        as_stored=inputs.target.as_stored,
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
     beside = roles.auxiliary if study.shadow.data != "halves" else None
-    return asked, replace(asked, test=test, auxiliary=beside)
+    of_models = replace(asked, x=inputs.models.x, as_stored=inputs.models.as_stored)
+    return asked, replace(of_models, test=test, auxiliary=beside)
 
 
 def _identity(
-    study: Study, dataset: Dataset, roles: Roles, model: Model, plan: Plan, device: torch.device
+    study: Study, dataset: Dataset, inputs: Inputs, roles: Roles, model: Model, plan: Plan, device: torch.device
 ) -> dict[str, Any]:
     def digest(rows: NDArray[np.int64]) -> str:
         return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
@@ -216,6 +241,7 @@ def _identity(
         "version": __version__,
         "data": dataset.sha256,
         "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
+        "inputs": [inputs.target.how, inputs.models.how, [repr(value) for value in dataset.class_labels.values]],
         "roles": {
             name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background", *more)
         },

@@ -13,6 +13,7 @@ from memberwise.defences.training import defence_notes, find_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.prepare.given import Given
+from memberwise.prepare.inputs import Input
 from memberwise.signals.asked import as_float
 from memberwise.study import PlanStudy, Study
 from memberwise.training.augment import FOR_TABLES
@@ -95,13 +96,16 @@ def engine_for(
     dataset: Dataset,
     device: torch.device,
     job: Job,
+    data: Input,
 ) -> tuple[Engine, Plan, list[Note]]:
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":
         threads = wanted.threads or cores()
         made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
-        return ProcessEngine(model, as_float(dataset.x), dataset.y, len(dataset.classes), made), made, []
+        x = data.x if data.as_stored else as_float(data.x)
+        labels = dataset.class_labels
+        return ProcessEngine(model, x, dataset.y, len(labels), made, labels, data.rows), made, []
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     said = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)

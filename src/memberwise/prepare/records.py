@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
 from memberwise.data.chosen import choose_columns, membership_notes
 from memberwise.data.noisy import noisy_auxiliary
-from memberwise.errors import StudyError
+from memberwise.data.rows import TableRows
+from memberwise.errors import DataError, StudyError
 from memberwise.prepare.given import Given
 from memberwise.seeds import Seeds
 from memberwise.study import Study
@@ -32,10 +36,10 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
         raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
     dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
     dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
-    dataset = encode(dataset, roles.fit_rows)
+    dataset = _encoded(dataset, roles.fit_rows)
     if study.shadow.data == "noisy":
         dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
-    check_dataset(dataset)
+    check_dataset(dataset, missing=True)
     notes = [*dataset.notes, *roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
     notes += membership_notes(dataset.x, dataset.feature_names, roles.members, roles.nonmembers)
     if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
@@ -47,12 +51,21 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
                 "records of one unit are not independent, and intervals over all of them would be too narrow",
             )
         )
-    if dataset.frame is not None and wants["train_rows"] is not None:
-        notes.append(
-            (
-                "target-encoding",
-                "the table's columns were encoded here, not as the target's owner did: if the target's accuracy below "
-                "is not the one you know, give the records as the target takes them (.npz, or module:function)",
-            )
-        )
     return dataset, roles, notes
+
+
+def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
+    """The data set encoded, missing numbers left as they are.
+
+    Columns that cannot be encoded (free text, dates) are numbered in place, without ``feature_names``: a model that
+    takes the table's own rows does without, and for any other ``prepare.inputs`` refuses them.
+    """
+    try:
+        return encode(dataset, fit_rows, missing=True)
+    except DataError:
+        if dataset.frame is None:
+            raise
+        numbers = TableRows.of(dataset.frame).numbers(dataset.frame).astype(np.float32)
+        if np.isinf(numbers).any():
+            raise
+        return replace(dataset, x=numbers)

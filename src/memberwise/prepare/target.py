@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.prepare.given import Given
 from memberwise.signals.asked import Asked
 from memberwise.study import Study
@@ -20,11 +20,32 @@ from memberwise.training.engines import Engine, StackEngine
 from memberwise.training.network import Network
 
 
-def target_of(study: Study, given: Given, engine: Engine, asked: Asked) -> tuple[Answering | None, str | None]:
-    """The trained target, where one is given, and a hash that notices when it was trained again."""
+def target_of(
+    study: Study, given: Given, engine: Engine, asked: Asked, estimator: EstimatorModels | None = None
+) -> tuple[Answering | None, str | None]:
+    """The trained target, where one is given, and a hash that notices when it was trained again.
+
+    Args:
+        estimator: the target, where it is a fitted estimator.
+
+    Raises:
+        StudyError: the target is of no kind that answers. TargetError: it does not answer about the records.
+    """
     example = asked.records(asked.audited[:64])
+    if estimator is not None:
+        try:
+            answers = estimator.ask(example)
+        except TrainingError as error:
+            raise TargetError(
+                "the target cannot answer about the data's records",
+                expected=error.expected,
+                found=error.found,
+                where="target",
+                fix=error.fix,
+            ) from error
+        return estimator, hashlib.sha256(np.ascontiguousarray(answers).tobytes()).hexdigest()
     if given.target is not None:
-        target = _given_target(given.target, asked.classes)
+        target = _given_target(given.target)
         return target, hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
     if study.target.file is None:
         return None, None
@@ -33,8 +54,8 @@ def target_of(study: Study, given: Given, engine: Engine, asked: Asked) -> tuple
     return load_target(path, network, asked.classes, example), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _given_target(target: Any, classes: int) -> Answering:
-    """A trained module or fitted estimator as something that answers."""
+def _given_target(target: Any) -> Answering:
+    """A trained module as something that answers."""
     if isinstance(target, torch.nn.Module):
         device = next((p.device for p in target.parameters()), torch.device("cpu"))
         network = Network(lambda: copy.deepcopy(target), device)
@@ -42,8 +63,6 @@ def _given_target(target: Any, classes: int) -> Answering:
         return TorchModels(
             network, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, stacked=False
         )
-    if hasattr(target, "predict") and hasattr(target, "classes_"):
-        return EstimatorModels([target], classes)
     raise StudyError(
         "this is no trained target",
         expected="a trained nn.Module or a fitted scikit-learn classifier",

@@ -79,6 +79,7 @@ class Asked:
         auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
         rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
+        as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
     """
 
     x: NDArray[Any]
@@ -97,9 +98,10 @@ class Asked:
     extras: tuple[Collector, ...] = ()
     validation: NDArray[np.int64] | None = None
     auxiliary: NDArray[np.int64] | None = None
+    as_stored: bool = False
 
     def records(self, rows: NDArray[np.int64]) -> Records:
-        return as_float(self.x[rows])
+        return self.x[rows] if self.as_stored else as_float(self.x[rows])
 
 
 def as_float(x: NDArray[Any]) -> Records:

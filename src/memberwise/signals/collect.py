@@ -11,6 +11,7 @@ from memberwise.errors import TrainingError
 from memberwise.signals.asked import Access, Asked
 from memberwise.signals.collectors import collector_key
 from memberwise.signals.read import read_answers
+from memberwise.signals.steps import tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
 from memberwise.training.answering import Answering, Served, alone
@@ -60,6 +61,9 @@ def collect(
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
         "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1).clip(1),
+        # What of these losses is the logarithm of a 0: settled once the target and the shadow models are at hand.
+        "train_tiny": tiny(-loss, weights),
+        "test_tiny": tiny(test.log_p[:, :, 0], unseen.astype(np.float64)),
         "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),

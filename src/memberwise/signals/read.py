@@ -102,7 +102,7 @@ def log_vectors(answers: Answers) -> NDArray[np.float64]:
     values = _vectors(answers)
     if answers.kind == "logits":
         return _log_softmax(values)[0]
-    return np.asarray(np.log(np.maximum(values, SMALLEST[answers.kind])))
+    return np.asarray(np.log(np.maximum(values, _floor(answers))))
 
 
 def log_complements(answers: Answers) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def log_complements(answers: Answers) -> NDArray[np.float64]:
     values = _vectors(answers)
     if answers.kind == "logits":
         return _log_softmax(values)[1]
-    floor = SMALLEST[answers.kind]
+    floor = _floor(answers)
     if answers.kind == "scores":
         return np.asarray(np.log(np.maximum(1.0 - values, floor)))
     top = values.argmax(-1)[..., None]
@@ -127,6 +127,11 @@ def log_complements(answers: Answers) -> NDArray[np.float64]:
 def probability_vectors(answers: Answers) -> NDArray[np.float64]:
     """``(j, n, C)`` float64 probabilities (softmax of logits; "scores" as they are answered)."""
     return np.exp(log_vectors(answers)) if answers.kind == "logits" else _vectors(answers)
+
+
+def _floor(answers: Answers) -> float:
+    """The smallest number a logarithm is taken of."""
+    return SMALLEST[answers.kind] if answers.floor is None else answers.floor
 
 
 def _vectors(answers: Answers) -> NDArray[np.float64]:

@@ -29,6 +29,8 @@ class Answers:
         extra: what collectors gathered beyond single answers, by name, each ``(j,)`` or ``(j, n, ...)`` of the first
             ``j <= m`` models; under ``NAME.queries`` how many questions were asked about each record, ``(j, n)``.
         saturated: share of true-class scores clipped before the logarithm ("scores" and "probabilities" only).
+        floor: the smallest number a logarithm is taken of, where the answers come in steps (``signals.steps``);
+            None: the least of their kind.
     """
 
     log_p: NDArray[np.float32]
@@ -38,6 +40,7 @@ class Answers:
     kind: Kind = "logits"
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     saturated: float = 0.0
+    floor: float | None = None
 
     @property
     def models(self) -> int:

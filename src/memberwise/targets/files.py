@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memberwise.data.labels import ClassLabels
 from memberwise.errors import MissingExtraError, TargetError
 from memberwise.training.answering import Answering, EstimatorModels, Records, TorchModels, kind_of_answers
 from memberwise.training.kind import Kind
@@ -68,7 +69,7 @@ def load_target(path: Path, network: Network | None, classes: int, example: Reco
     if suffix == ".onnx":
         target: Answering = OnnxModel(path, example)
     elif suffix == ".skops":
-        target = EstimatorModels([_load_skops(path)], classes)
+        target = EstimatorModels([load_skops(path)], ClassLabels.numbered(classes))
     else:
         if network is None:
             raise TargetError(
@@ -181,7 +182,12 @@ def _is_torchscript(path: Path) -> bool:
         return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
 
 
-def _load_skops(path: Path) -> Any:
+def load_skops(path: Path) -> Any:
+    """The estimator of a skops file.
+
+    Raises:
+        TargetError: it holds types that are not loaded without trust, or is no skops file.
+    """
     try:
         import skops.io
     except ImportError:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.data.labels import ClassLabels
+from memberwise.data.rows import TableRows
 from memberwise.entrypoint import USER_FILE
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model
 from memberwise.training.answering import Answering, EstimatorModels, FunctionModels, TorchModels, kind_of_answers
+from memberwise.training.estimators import fit_estimator, records_for
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
 from memberwise.training.network import Network
@@ -93,18 +97,44 @@ def _joined(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
 
 
+@dataclass(frozen=True, eq=False)
+class Records:
+    """What estimators and users' functions are trained on.
+
+    Attributes:
+        x: ``(n, ...)`` records. y: ``(n,)`` class numbers. labels: the data's classes.
+        rows: how records become the table rows that estimators take; None: they take the numbers.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    labels: ClassLabels
+    rows: TableRows | None = None
+
+
 class ProcessEngine:
     """Scikit-learn classifiers and users' training functions, one by one in worker processes."""
 
-    def __init__(self, model: Model, x: NDArray[np.float32], y: NDArray[np.int64], classes: int, plan: Plan) -> None:
-        self.model, self.x, self.y, self.classes, self.plan = model, x, y, classes, plan
+    def __init__(
+        self,
+        model: Model,
+        x: NDArray[Any],
+        y: NDArray[np.int64],
+        classes: int,
+        plan: Plan,
+        labels: ClassLabels | None = None,
+        rows: TableRows | None = None,
+    ) -> None:
+        """``labels``: the data's own, where they are not 0 to ``classes`` - 1. ``rows``: see ``Records``."""
+        self.model, self.plan = model, plan
+        self.records = Records(x, y, labels or ClassLabels.numbered(classes), rows)
         self.block = plan.stack
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Answering:
-        fitted = [fit_one(self.model, self.x, self.y, job) for job in jobs]
+        fitted = [fit_one(self.model, self.records, job) for job in jobs]
         if tick is not None:
             tick(1.0)
-        return answering(self.model, fitted, self.x, self.classes)
+        return answering(self.model, fitted, self.records)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         from joblib import Parallel, delayed
@@ -112,7 +142,7 @@ class ProcessEngine:
 
         _ship_user_files()
         work = Parallel(n_jobs=self.plan.threads, return_as="generator")(
-            delayed(_fit_and_collect)(self.model, self.x, self.y, self.classes, job, collect) for job in jobs
+            delayed(_fit_and_collect)(self.model, self.records, job, collect) for job in jobs
         )
         collected: list[Arrays] = []
         try:
@@ -138,42 +168,37 @@ def _ship_user_files() -> None:
             register_pickle_by_value(module)
 
 
-def _fit_and_collect(
-    model: Model, x: NDArray[np.float32], y: NDArray[np.int64], classes: int, job: Job, collect: Collect
-) -> Arrays:
-    return collect(answering(model, [fit_one(model, x, y, job)], x, classes), [job])
+def _fit_and_collect(model: Model, records: Records, job: Job, collect: Collect) -> Arrays:
+    return collect(answering(model, [fit_one(model, records, job)], records), [job])
 
 
-def fit_one(model: Model, x: NDArray[np.float32], y: NDArray[np.int64], job: Job) -> Any:
-    """Fit one estimator (cloned, seeded) or call the user's training function.
+def fit_one(model: Model, records: Records, job: Job) -> Any:
+    """Fit one estimator (cloned, seeded, on the data's own labels) or call the user's training function.
 
     Raises:
         TrainingError: the estimator or the function fails.
     """
-    rows, seed = job.rows, job.seed % 2**32
+    x, y, seed = records.x[job.rows], records.y[job.rows], job.seed % 2**32
     try:
         if model.kind == "function":
-            return model.make(x[rows], y[rows], seed)
+            return model.make(x, y, seed)
         estimator = model.make()
-        estimator.set_params(**_random_states(estimator, seed))
-        return estimator.fit(x[rows].reshape(len(rows), -1), y[rows])
+        return fit_estimator(estimator, records_for(None, x, records.rows), y, records.labels, seed)
     except (Exception, SystemExit) as error:
+        taken = "rows of the table" if records.rows else f"arrays of numbers of shape {x.shape[1:]}"
         raise TrainingError(
-            f"{model.name} fails while training on {len(rows)} records", found=f"{type(error).__name__}: {error}"
+            f"{model.name} fails while training on {len(job.rows)} records",
+            found=f"{type(error).__name__}: {error}",
+            where=f"it was given {taken}",
+            fix="run again with --debug for the traceback",
         ) from error
 
 
-def _random_states(estimator: Any, seed: int) -> dict[str, int]:
-    """A seed for every random state of an estimator, also of those inside it (the steps of a pipeline)."""
-    names = sorted(name for name in estimator.get_params(deep=True) if name.endswith("__random_state"))
-    own = {"random_state": seed} if "random_state" in estimator.get_params() else {}
-    return own | dict(zip(names, np.random.default_rng(seed).integers(2**31, size=len(names)).tolist(), strict=True))
-
-
-def answering(model: Model, fitted: Sequence[Any], x: NDArray[np.float32], classes: int) -> Answering:
+def answering(model: Model, fitted: Sequence[Any], records: Records) -> Answering:
     """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
+    x, classes = records.x, len(records.labels)
     if model.kind == "estimator":
-        return EstimatorModels(fitted, classes)
+        return EstimatorModels(fitted, records.labels, records.rows)
     first = FunctionModels(fitted[:1], "logits").ask(x[:256])[0]
     if first.shape != (len(x[:256]), classes):
         raise TrainingError(

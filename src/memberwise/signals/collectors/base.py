@@ -37,8 +37,11 @@ class Features:
         if is_image(asked):
             low, high, spread = (np.full(x.shape[1:], value, np.float32) for value in (x.min(), x.max(), x.std()))
             return cls(low, high, spread, np.zeros(x.shape[1:], bool))
-        low, high = x.min(0), x.max(0)
-        return cls(low, high, x.std(0), ((x == low) | (x == high)).all(0) & (low < high))
+        seen = ~np.isnan(x)  # a column may have gaps, or be nothing else
+        low, high = x.min(0, where=seen, initial=np.inf), x.max(0, where=seen, initial=-np.inf)
+        low, high = np.where(seen.any(0), low, 0), np.where(seen.any(0), high, 0)
+        spread = np.where(seen.any(0), np.nan_to_num(x).std(0, where=seen | ~seen.any(0)), 0).astype(x.dtype)
+        return cls(low, high, spread, ((x == low) | (x == high) | ~seen).all(0) & (low < high))
 
 
 def is_image(asked: Asked) -> bool:

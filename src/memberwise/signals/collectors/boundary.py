@@ -48,6 +48,8 @@ class BoundaryDistances:
 
     def collect(self, access: Access, asked: Asked) -> Extra | None:
         n, width = len(asked.audited), int(np.prod(asked.x.shape[1:]))
+        if np.isnan(asked.records(asked.audited)).any():
+            return None  # no distance to a gap
         drawn = np.sort(random_numbers(asked, "boundary records").permutation(n)[: self.records])
         features, pool = Features.of(asked), asked.audited[:: max(1, -(-n // SAMPLE))]
         starts = Starts(features.low.ravel(), features.high.ravel(), _flat(asked, pool), asked.y[pool])

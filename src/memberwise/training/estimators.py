@@ -1,0 +1,265 @@
+"""Scikit-learn classifiers and their like: fitted and asked in the data's own labels, on numbers or on table rows."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.data.labels import ClassLabels
+from memberwise.data.rows import TableRows
+from memberwise.errors import MemberwiseError, TargetError, TrainingError
+from memberwise.training.kind import Kind
+
+SHOWN = 8
+# Names that gradient boosters make up for columns without.
+MADE_UP = re.compile(r"(Column_|f|x)?\d+")
+
+
+@dataclass(frozen=True, eq=False)
+class Numbered:
+    """An estimator that takes no labels but 0, 1, 2 ...: fitted on numbers, ``classes_`` are the data's own labels."""
+
+    estimator: Any
+    classes_: NDArray[Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "estimator":
+            raise AttributeError(name)
+        return getattr(self.estimator, name)
+
+    def predict(self, x: Any) -> NDArray[Any]:
+        return self.classes_[np.asarray(self.estimator.predict(x), np.intp).reshape(len(x))]
+
+
+class EstimatorModels:
+    """Fitted classifiers; answers are aligned to the data's classes by the labels that they were fitted on.
+
+    Answers are ``predict_proba``'s; without it ``decision_function``'s margins, as logits (of two classes -d/2 and
+    d/2); without both the labels of ``predict``. A class which a model never saw has probability 0, or a margin of
+    one below its smallest.
+
+    Args:
+        estimators: of one kind. labels: the data's classes.
+        rows: how records become the table rows that the models take; None: they take the numbers as they are.
+
+    Raises:
+        TargetError: a model was fitted on labels that are none of the data's, or on several labels a record.
+    """
+
+    def __init__(self, estimators: Sequence[Any], labels: ClassLabels, rows: TableRows | None = None) -> None:
+        self.estimators, self.labels, self.rows = estimators, labels, rows
+        first = estimators[0]
+        self.margins = not hasattr(first, "predict_proba") and hasattr(first, "decision_function")
+        self.kind: Kind = "labels"
+        if hasattr(first, "predict_proba") or self.margins:
+            self.kind = "logits" if self.margins else "probabilities"
+        self.columns = [columns_of(estimator, labels) for estimator in estimators]
+
+    def __len__(self) -> int:
+        return len(self.estimators)
+
+    def of(self, models: slice) -> EstimatorModels:
+        """Some of them."""
+        return EstimatorModels(self.estimators[models], self.labels, self.rows)
+
+    def ask(self, x: NDArray[Any]) -> NDArray[Any]:
+        parts = [self._one(*each, x) for each in zip(self.estimators, self.columns, strict=True)]
+        return np.stack(parts)
+
+    def _one(self, estimator: Any, columns: NDArray[np.intp], x: NDArray[Any]) -> NDArray[Any]:
+        try:
+            records = records_for(estimator, x, self.rows)
+            if self.kind == "labels":
+                return self._numbers(estimator.predict(records))
+            answers = estimator.decision_function(records) if self.margins else estimator.predict_proba(records)
+        except MemberwiseError:
+            raise
+        except Exception as error:
+            raise TrainingError(
+                f"{_name(estimator)} fails to answer about {len(x):,} records",
+                expected=f"{'rows of the table' if self.rows else 'numbers'}, {x[0].size} columns",
+                found=f"{type(error).__name__}: {_first_line(error)}",
+                fix="give the records as the model takes them: the DataFrame whose columns it was fitted on, or arrays",
+            ) from error
+        answers = np.asarray(answers, np.float64)
+        if self.margins:
+            answers = class_margins(answers, len(columns), getattr(_last(estimator), "decision_function_shape", ""))
+        if answers.shape != (len(x), len(columns)):
+            raise TargetError(
+                f"{_name(estimator)} does not answer one figure a class",
+                expected=f"shape {(len(x), len(columns))}: it was fitted on {len(columns)} classes",
+                found=f"shape {answers.shape}",
+            )
+        aligned = np.zeros((len(x), len(self.labels)))
+        if self.margins:
+            aligned[:] = answers.min(1, keepdims=True) - 1
+        aligned[:, columns] = answers
+        return aligned
+
+    def _numbers(self, predicted: Any) -> NDArray[np.int64]:
+        predicted = np.asarray(predicted)
+        if predicted.ndim > 1 and predicted.shape[1] > 1:
+            raise TargetError("the model answers several labels a record", expected="one label a record")
+        numbers = self.labels.numbers_of(predicted)
+        if (numbers < 0).any():
+            raise TargetError(
+                "the model answers labels that are none of the data's classes",
+                expected=f"one of {_some(self.labels.values)}",
+                found=_some(np.unique(predicted.reshape(-1)[numbers < 0])),
+                fix="memberwise audits classifiers: is this a regressor, or one of other classes?",
+            )
+        return numbers.astype(np.int64)
+
+
+def columns_of(estimator: Any, labels: ClassLabels) -> NDArray[np.intp]:
+    """``(c,)``: which class of the data each of the estimator's classes is.
+
+    Raises:
+        TargetError: one of them is none, or it answers several labels a record.
+    """
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        return np.arange(len(labels))
+    if (isinstance(classes, list) and classes and np.ndim(classes[0])) or getattr(estimator, "multilabel_", False):
+        raise TargetError(
+            f"{_name(estimator)} answers several labels a record",
+            expected="a classifier with one label a record",
+            fix="audit each of its outputs as a classifier of its own",
+        )
+    classes = np.asarray(classes)
+    columns = labels.numbers_of(classes)
+    if (columns < 0).any() or len(set(columns.tolist())) < len(columns):
+        raise TargetError(
+            f"{_name(estimator)} was fitted on labels that are none of the data's classes",
+            expected=f"some of the data's classes: {_some(labels.values)}",
+            found=f"classes_ = {_some(classes)}",
+            where="the label column or y",
+            fix="give the data with the labels that the model was fitted on (encoded in the same way)",
+        )
+    return columns
+
+
+def class_margins(margins: NDArray[np.float64], classes: int, shape: str) -> NDArray[np.float64]:
+    """``(n, classes)`` margins from what ``decision_function`` answers.
+
+    Of two classes the one margin d is shared out, -d/2 and d/2. Margins of pairs ("ovo") become votes for each class
+    and, within one vote, the sum of its margins, squeezed to less than a third: scikit-learn's own "ovr" form.
+    """
+    if classes == 2 and margins.size == len(margins):
+        half = margins.reshape(-1, 1) / 2
+        return np.hstack([-half, half])
+    if classes > 2 and margins.shape[-1] == classes * (classes - 1) // 2 and (classes > 3 or shape == "ovo"):
+        votes, sums = np.zeros((2, len(margins), classes))
+        first, second = np.triu_indices(classes, 1)
+        for one, other, margin in zip(first, second, margins.T, strict=True):
+            votes[:, one] += margin > 0
+            votes[:, other] += margin <= 0
+            sums[:, one] += margin
+            sums[:, other] -= margin
+        return np.asarray(votes + sums / (3 * (np.abs(sums) + 1)))
+    return margins
+
+
+def records_for(estimator: Any, x: NDArray[Any], rows: TableRows | None) -> Any:
+    """Records as an estimator takes them: rows of the table, in the order of its columns, or ``(n, features)``."""
+    if rows is None:
+        return x.reshape(len(x), -1)
+    frame = rows.frame(x)
+    if rows.single:
+        return frame[rows.names[0]]
+    names = known_columns(estimator, rows.names)
+    return frame[names] if names else frame
+
+
+def known_columns(estimator: Any, columns: Sequence[str]) -> list[str]:
+    """Names of the columns that an estimator was fitted on; empty where it was fitted on arrays, or not yet."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:
+        names = getattr(estimator, "feature_names_", None)  # CatBoost's
+    names = [] if names is None else [str(name) for name in names]
+    made_up = all(MADE_UP.fullmatch(name) for name in names) and not set(names) <= set(columns)
+    return [] if made_up else names
+
+
+def fit_estimator(estimator: Any, x: Any, y: NDArray[np.int64], labels: ClassLabels, seed: int) -> Any:
+    """The estimator fitted on records and the data's own labels, every random state in it seeded.
+
+    One that refuses the labels (XGBoost wants 0, 1, 2 ...) is fitted on their numbers, see ``Numbered``; not where a
+    parameter speaks of the labels (``class_weight``).
+    """
+    estimator.set_params(**_random_states(estimator, seed), **_quiet(estimator))
+    own = labels.values[y]
+    with redirect_stdout(StringIO()):  # what is printed is not ours to print: --json owns standard output
+        try:
+            return estimator.fit(x, own)
+        except Exception:
+            numbered = _numbered(estimator, x, own)
+            if numbered is None:
+                raise
+            return numbered
+
+
+def _numbered(estimator: Any, x: Any, own: NDArray[Any]) -> Numbered | None:
+    """The estimator fitted on the numbers of these labels; None where the labels are not what it stumbled over."""
+    from sklearn.base import clone
+
+    classes, numbers = np.unique(own, return_inverse=True)
+    if _speaks_of_labels(estimator) or np.array_equal(classes, np.arange(len(classes))):
+        return None
+    with suppress(Exception):
+        return Numbered(clone(estimator).fit(x, numbers.reshape(-1)), classes)
+    return None
+
+
+def _speaks_of_labels(estimator: Any) -> bool:
+    parameters = estimator.get_params(deep=True).items()
+    return any(isinstance(value, dict) and "class_weight" in name for name, value in parameters)
+
+
+def _random_states(estimator: Any, seed: int) -> dict[str, int]:
+    """A seed for every random state of an estimator, also of those inside it (the steps of a pipeline)."""
+    names = sorted(name for name in estimator.get_params(deep=True) if name.endswith("__random_state"))
+    inner = dict(zip(names, np.random.default_rng(seed).integers(2**31, size=len(names)).tolist(), strict=True))
+    if "random_state" in estimator.get_params():
+        return {"random_state": seed} | inner
+    return ({"random_seed": seed} if "random_seed" in _arguments(estimator) else {}) | inner
+
+
+def _quiet(estimator: Any) -> dict[str, Any]:
+    """CatBoost writes files into the working folder unless it is told not to."""
+    unsaid = "allow_writing_files" in _arguments(estimator) and "allow_writing_files" not in estimator.get_params()
+    return {"allow_writing_files": False} if unsaid else {}
+
+
+def _arguments(estimator: Any) -> Sequence[str]:
+    """What the estimator's class takes; CatBoost's ``get_params`` tells only what was set."""
+    return list(inspect.signature(type(estimator).__init__).parameters)
+
+
+def _last(estimator: Any) -> Any:
+    """The classifier at the end of pipelines and searches."""
+    if isinstance(steps := getattr(estimator, "steps", None), list) and steps:
+        return _last(steps[-1][1])
+    best = getattr(estimator, "best_estimator_", None)
+    return estimator if best is None else _last(best)
+
+
+def _name(estimator: Any) -> str:
+    return type(estimator.estimator if isinstance(estimator, Numbered) else estimator).__name__
+
+
+def _some(values: Any) -> str:
+    shown = [repr(value) for value in np.asarray(values).tolist()]
+    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
