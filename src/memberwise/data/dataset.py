@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.columns import Encoding
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -30,6 +32,7 @@ class Dataset:
         units: ``(n,)`` whose record it is (a person, say), or None; one unit's rows stay on one side.
         feature_names: one name per column of a table, or None.
         frame: a table's raw columns, kept because they are encoded only once the roles are known.
+        encoding: how the columns of ``frame`` became ``x``, or None.
         label, group, unit: the columns or arrays which these came from, for files of further records.
     """
 
@@ -45,6 +48,7 @@ class Dataset:
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    encoding: Encoding | None = None
 
     @property
     def records(self) -> int:

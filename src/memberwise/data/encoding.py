@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.columns import Column, Encoding, as_texts, finite
 from memberwise.data.dataset import Dataset
 from memberwise.errors import DataError
 
@@ -16,7 +17,7 @@ MOST_CATEGORIES = 1000
 
 
 def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
-    """The data set with ``x`` ``(n, columns)`` float32 and ``feature_names`` filled in from its ``frame``.
+    """The data set with ``x`` ``(n, columns)`` float32, ``feature_names`` and ``encoding`` filled in from its ``frame``.
 
     Numbers are standardised by mean and standard deviation, texts become one 0/1 column a category (missing is a
     category of its own; a category which ``fit_rows`` do not show is all zeros), booleans 0/1. A data set without a
@@ -32,29 +33,28 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     """
     if dataset.frame is None:
         return dataset
-    from sklearn.compose import ColumnTransformer
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    frame, where = dataset.frame, dataset.source
+    numbers, flags, categories = _column_kinds(frame, where)
+    columns = {name: _number(frame[name], fit_rows, where) for name in numbers}
+    columns |= {name: Column(name, "flag") for name in flags}
+    columns |= {name: _category(frame[name], fit_rows) for name in categories}
+    encoding = Encoding(tuple(columns[str(name)] for name in frame))
+    return replace(dataset, x=encoding.encode(frame, where), feature_names=encoding.features, encoding=encoding)
 
-    frame = dataset.frame
-    numbers, flags, categories = _column_kinds(frame, dataset.source)
-    frame = frame.assign(
-        **{name: _finite(frame[name], dataset.source) for name in numbers},
-        **{name: frame[name].astype(object).map(str, na_action="ignore") for name in categories},
-    )
-    one_hot = OneHotEncoder(
-        handle_unknown="ignore",
-        sparse_output=False,
-        dtype=np.float32,
-        feature_name_combiner=lambda column, category: f"{column}={category}",
-    )
-    transform = ColumnTransformer(
-        [("numbers", StandardScaler(), numbers), ("flags", "passthrough", flags), ("categories", one_hot, categories)],
-        verbose_feature_names_out=False,
-        sparse_threshold=0,
-    )
-    transform.fit(frame.iloc[fit_rows])
-    x = np.asarray(transform.transform(frame), dtype=np.float32)
-    return replace(dataset, x=x, feature_names=tuple(str(name) for name in transform.get_feature_names_out()))
+
+def _number(values: pd.Series, fit_rows: NDArray[np.int64], where: str) -> Column:
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(finite(values, where)[fit_rows, None])
+    whole = pd.api.types.is_integer_dtype(values.dtype)
+    return Column(str(values.name), "number", float(scaler.mean_[0]), float(scaler.scale_[0]), whole)
+
+
+def _category(values: pd.Series, fit_rows: NDArray[np.int64]) -> Column:
+    """Levels in alphabetical order, a missing one last."""
+    seen = {*as_texts(values.iloc[fit_rows])}
+    levels = sorted(text for text in seen if text is not None)
+    return Column(str(values.name), "category", levels=(*levels, None) if None in seen else tuple(levels))
 
 
 def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str], list[str]]:
@@ -96,16 +96,3 @@ def _mostly_numbers(column: pd.Series) -> bool:
     """Texts of which nine in ten are numbers, of many different values: a number column with a slip in it."""
     numbers = pd.to_numeric(column, errors="coerce")
     return bool(0.9 * column.notna().sum() < numbers.notna().sum() < column.notna().sum()) and column.nunique() > 20
-
-
-def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-        raise DataError(
-            "a column of numbers has missing or infinite values",
-            found=f"{len(bad)} of them, the first {values[bad[0]]}",
-            where=f"{source}, column {column.name}, row {bad[0]}",
-            fix="fill the gaps in, or remove those records or that column",
-        )
-    return values

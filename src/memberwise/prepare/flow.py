@@ -122,7 +122,7 @@ def assemble(
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
     asked, asked_of_shadows = _asked(study, dataset, roles, seeds)
-    target, target_hash = target_of(study, given, engine, asked)
+    target, target_hash, noticed = target_of(study, given, engine, asked, dataset)
     return Prepared(
         study,
         seeds,
@@ -138,7 +138,7 @@ def assemble(
         target,
         target_hash,
         _identity(study, dataset, roles, model, made, device),
-        [*notes, *(note for note in more if note not in notes)],
+        [*notes, *(note for note in [*more, *noticed] if note not in notes)],
     )
 
 
