@@ -17,7 +17,7 @@ MOST_CATEGORIES = 1000
 
 
 def encode(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
-    """The data set with ``x`` ``(n, columns)`` float32, ``feature_names`` and ``encoding`` filled in from its ``frame``.
+    """The data set with ``x`` ``(n, features)`` float32, ``feature_names`` and ``encoding`` filled in.
 
     Numbers are standardised by mean and standard deviation, texts become one 0/1 column a category (missing is a
     category of its own; a category which ``fit_rows`` do not show is all zeros), booleans 0/1. A data set without a

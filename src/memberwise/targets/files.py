@@ -80,6 +80,8 @@ def load_target(
             )
         module, notes = load_weights(path, network)
         target = module_target(module, network, example)
+        if {name for name, _ in module.named_buffers()} - {*module.state_dict()}:
+            _refuse_drawn(path, network, example, target)
     check_answers(target, f"the target {path}", example, len(dataset.classes))
     return target, notes
 
@@ -91,6 +93,18 @@ def module_target(module: torch.nn.Module, network: Network, example: Records) -
     around = with_ending(network.around(module), torch.from_numpy(example.copy()).to(network.device))
     params, buffers = around.init(0)
     return TorchModels(around, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, False)
+
+
+def _refuse_drawn(path: Path, network: Network, example: Records, target: Answering) -> None:
+    """Refuse a target whose answers depend on a buffer that its file does not hold and the architecture draws."""
+    other = module_target(load_weights(path, network, seed=1)[0], network, example)
+    if not np.allclose(target.ask(example), other.ask(example), equal_nan=True):
+        raise TargetError(
+            f"the weights in {path} are not all that the target's answers depend on",
+            found="a buffer of the architecture that is drawn at random and not saved (persistent=False)",
+            where="model.name",
+            fix="register that buffer with persistent=True and save the target again",
+        )
 
 
 def check_answers(target: Answering, name: str, example: Records, classes: int) -> None:

@@ -226,7 +226,7 @@ def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset
     if not changed:
         return []
     message = (
-        f"{path} takes whole numbers ({whole[0].type}), and {changed:.0%} of the records' values are not whole: they were "
-        "rounded; if the target's accuracy below is not the one you know, give the records as it takes them"
+        f"{path} takes whole numbers ({whole[0].type}), and {changed:.0%} of the records' values are not whole: they "
+        "were rounded; if the target's accuracy below is not the one you know, give the records as it takes them"
     )
     return [("target-whole-numbers", message)]

@@ -1,4 +1,4 @@
-"""Weights from a file into the architecture they belong to: a state dict as ``load_state_dict`` takes it, wrapped or not.
+"""Weights from a file into their architecture: a state dict as ``load_state_dict`` takes it, wrapped or not.
 
 Nothing is unpickled but tensors and plain values (``torch.load(weights_only=True)``).
 """
@@ -30,11 +30,12 @@ State = dict[str, Any]
 Note = tuple[str, str]
 
 
-def load_weights(path: Path, network: Network) -> tuple[nn.Module, list[Note]]:
+def load_weights(path: Path, network: Network, seed: int = 0) -> tuple[nn.Module, list[Note]]:
     """A fresh module of the architecture with the file's weights, and what was noticed.
 
     Args:
         path: .safetensors, or what ``torch.save`` wrote: a state dict, or a checkpoint that holds one.
+        seed: from which the fresh module is made; what the file does not hold may depend on it.
 
     Raises:
         TargetError: the file cannot be read, holds no state dict or several that fit, or names or shapes do not fit.
@@ -42,7 +43,7 @@ def load_weights(path: Path, network: Network) -> tuple[nn.Module, list[Note]]:
     states = dict(_states(_read(path)))
     if not states:
         raise TargetError(f"{path} holds no state dict", expected="names and tensors", fix=CHANGE)
-    fits = {key: _Fit.of(state, network) for key, state in states.items()}
+    fits = {key: _Fit.of(state, network, seed) for key, state in states.items()}
     fitting = {key: fit for key, fit in fits.items() if not fit.problems}
     if not fitting:
         key = min(fits, key=lambda key: len(fits[key].problems))
@@ -116,8 +117,8 @@ class _Fit:
         return [*self.differing, *lacks, *(f"{name} is not part of the architecture" for name in self.unexpected)]
 
     @classmethod
-    def of(cls, state: State, network: Network) -> _Fit:
-        fit = cls(_made(network), names=tuple(state))
+    def of(cls, state: State, network: Network, seed: int) -> _Fit:
+        fit = cls(_made(network, seed), names=tuple(state))
         wanted = fit.module.state_dict(keep_vars=True)
         buffers = {name: value for name, value in fit.module.named_buffers() if name not in wanted}
         state = _renamed(state, {*wanted, *buffers})
@@ -156,9 +157,9 @@ class _Fit:
                     value.copy_(state[name])
 
 
-def _made(network: Network) -> nn.Module:
+def _made(network: Network, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return network.make().to(network.device)
 
 
