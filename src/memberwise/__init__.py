@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study import Study
+    from memberwise.targets.released import load_target
 
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
+    "load_target": "memberwise.targets.released",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
@@ -27,7 +29,17 @@ _PLACES = {
     "Study": "memberwise.study",
 }
 
-__all__ = ["Estimate", "Result", "Study", "__version__", "audit", "check_attack", "check_defence", "defend"]
+__all__ = [
+    "Estimate",
+    "Result",
+    "Study",
+    "__version__",
+    "audit",
+    "check_attack",
+    "check_defence",
+    "defend",
+    "load_target",
+]
 
 
 def __getattr__(name: str) -> Any:
