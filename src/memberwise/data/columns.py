@@ -162,14 +162,13 @@ def finite(values: pd.Series[Any], where: str, kind: str = "number") -> NDArray[
         array = pd.to_numeric(values.astype(object), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
-        raw = values.iloc[int(bad[0])]
+        raw, what = values.iloc[int(bad[0])], "numbers" if kind == "number" else "true and false"
+        text = isinstance(raw, str)
         raise DataError(
-            "a column of numbers has missing or infinite values"
-            if kind == "number"
-            else "a column of true and false has missing values",
-            found=f"{len(bad)} of them, the first {raw!r}"
-            if isinstance(raw, str)
-            else f"{len(bad)} of them, the first {raw}",
+            f"a column of {what} has texts among them"
+            if text
+            else f"a column of {what} has missing or infinite values",
+            found=f"{len(bad)} of them, the first {raw!r}" if text else f"{len(bad)} of them, the first {raw}",
             where=f"{where}, column {values.name}, row {bad[0]}",
             fix="fill the gaps in, or remove those records or that column",
         )

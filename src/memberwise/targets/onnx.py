@@ -64,6 +64,11 @@ class OnnxModel:
         reader = self._reader(example, dataset.classes)
         self.read, self.outputs, self.kind = reader.read, reader.outputs, reader.kind
         self.notes = _notes(path, inputs, example, dataset)
+        if self.kind == "scores":
+            message = (
+                f"{path} answers numbers between 0 and 1 that do not sum to 1: they are taken as scores, not as logits"
+            )
+            self.notes.append(("answers-are-scores", message))
 
     kind: Kind
 

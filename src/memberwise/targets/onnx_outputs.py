@@ -124,26 +124,27 @@ def _of_array(name: str, example: NDArray[Any], arrays: Outputs, classes: Sequen
 def _order(example: NDArray[Any], arrays: Outputs, classes: Sequence[str]) -> NDArray[np.intp] | None:
     """Columns in the order of the data's classes, where labels beside them say that theirs is the sorted one."""
     known = {text: number for number, text in enumerate(classes)}
-    columns = np.array(sorted(range(len(classes)), key=lambda number: _sorting(classes, number)), np.intp)
+    top = example.argmax(1)
     for value in arrays.values():
         if value.ndim != 1 or value.dtype.kind not in "iuOUS":
             continue
         labels = np.array([known.get(text_of(label), -1) for label in value])
-        top = example.argmax(1)
-        if (labels < 0).any() or (labels == top).mean() >= DISAGREES or (labels == columns[top]).mean() < AGREES:
+        if (labels < 0).any() or (labels == top).mean() >= DISAGREES:
             continue
-        return np.argsort(columns)
+        # Integers are sorted as such, texts as texts, though they be of digits.
+        key = (
+            (lambda number: int(classes[number]))
+            if value.dtype.kind in "iu" and _whole(classes)
+            else classes.__getitem__
+        )
+        columns = np.array(sorted(range(len(classes)), key=key), np.intp)  # type: ignore[type-var, arg-type]
+        if (labels == columns[top]).mean() >= AGREES:
+            return np.argsort(columns)
     return None
 
 
-def _sorting(classes: Sequence[str], number: int) -> Any:
-    """Labels that are all integers are sorted as such, others as texts."""
-    text = classes[number]
-    return int(text) if all(_is_integer(one) for one in classes) else text
-
-
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
+def _whole(classes: Sequence[str]) -> bool:
+    return all(text.removeprefix("-").isdecimal() for text in classes)
 
 
 def _of_columns(names: Sequence[str], answers: Outputs, classes: Sequence[str]) -> Reader:

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from memberwise.data.preprocessing import Preprocessing
-from memberwise.defences.output import OutputDefence, output_defences
-from memberwise.defences.output.base import as_probabilities
+from memberwise.defences.output import output_defences
+from memberwise.defences.output.base import OutputDefence, as_probabilities
 from memberwise.defences.output.policy import FILE as POLICY
 from memberwise.defences.output.policy import read_policy, unpack_states
 from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import RunFolderError, StudyError, TargetError
 from memberwise.models.build import build_model, model_of
-from memberwise.study import ModelStudy
+from memberwise.study import AnswerStudy, ModelStudy
 from memberwise.targets.state_dicts import load_weights
 from memberwise.training.answering import Answering, Served, TorchModels
 from memberwise.training.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
@@ -88,7 +88,8 @@ def load_target(
     """The model that an audit or a frontier left in its folder, ready to answer raw records by its policy.
 
     Args:
-        folder: the run's folder (or its ``target/``), with ``policy.toml`` and ``secret.key`` where answers are defended.
+        folder: the run's folder (or its ``target/``); ``policy.toml`` and ``secret.key`` are there where answers are
+            defended.
         model: what makes the model, where it is no built-in architecture: the function or class, or ``"file.py:name"``,
             whose code is run.
         policy: False: what the model itself answers, undefended.
@@ -110,8 +111,17 @@ def load_target(
     preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
     names: list[str] = []
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
-        defences = _defences(target.parent, [trust] if isinstance(trust, str) else trust)
-        names = [defence.name for defence in read_policy(target.parent)]
+        answer = read_policy(target.parent)
+        names = [defence.name for defence in answer]
+        if names != facts["answer"]:
+            raise RunFolderError(
+                "the policy is not the one with which the model was released",
+                expected="the output defences " + (", ".join(facts["answer"]) or "none"),
+                found=", ".join(names) or "none",
+                where=str(target.parent / POLICY),
+                fix="take it from the run again; another policy wants an audit of its own",
+            )
+        defences = _defences(answer, target.parent, [trust] if isinstance(trust, str) else trust)
         models = _served(models, defences, facts, target) if defences else models
     return ReleasedModel(models, preprocessing, facts["classes"], names)
 
@@ -200,9 +210,8 @@ def _maker(facts: dict[str, Any], model: Any, target: Path) -> Any:
     return made.make
 
 
-def _defences(folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
+def _defences(answer: Sequence[AnswerStudy], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
     """The policy's output defences; code of the user's own runs only where it is named."""
-    answer = read_policy(folder)
     own = [defence.name for defence in answer if is_entrypoint(defence.name) and defence.name not in trust]
     if own:
         raise StudyError(

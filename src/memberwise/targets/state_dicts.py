@@ -167,7 +167,7 @@ def _is_bookkeeping(name: str, value: Any) -> bool:
     """What wrappers keep beside the weights: how many models were averaged, and extra state that is empty."""
     if name.rpartition(".")[2] == EXTRA:
         return value is None or (isinstance(value, Tensor) and not value.numel())
-    return name == "n_averaged" and isinstance(value, Tensor) and value.numel() == 1
+    return _bare(name) == "n_averaged" and isinstance(value, Tensor) and value.numel() == 1
 
 
 def _untied(state: State, wanted: State) -> list[str]:

@@ -81,7 +81,7 @@ class Random(OutputDefence):
 
     @staticmethod
     def _purpose(ask: Ask) -> str:
-        """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever it is called."""
+        """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever its name."""
         return f"noise {sum(isinstance(one, Random) for one in getattr(ask.models, 'defences', ()))}"
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
