@@ -89,7 +89,8 @@ def load_target(
 def module_target(module: torch.nn.Module, network: Network, example: Records) -> TorchModels:
     """A trained module as something that answers, in the manner of ``network``, whose weights it may replace."""
     if not any(value.requires_grad for value in module.parameters()):
-        module.requires_grad_(True)  # nothing trains it; frozen for its use, it has gradients all the same
+        for value in module.parameters():  # nothing trains it; frozen for its use, it has gradients all the same
+            value.requires_grad_(value.is_floating_point())
     around = with_ending(network.around(module), torch.from_numpy(example.copy()).to(network.device))
     params, buffers = around.init(0)
     return TorchModels(around, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, False)

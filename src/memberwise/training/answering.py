@@ -117,7 +117,7 @@ class TorchModels:
         return self.network.kind
 
     def __len__(self) -> int:
-        return len(next(iter(self.params.values())))
+        return len(next(iter((self.params | self.buffers).values())))
 
     @torch.no_grad()
     def ask(self, x: Records) -> NDArray[Any]:

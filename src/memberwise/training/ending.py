@@ -50,7 +50,8 @@ def _ending(network: Network, x: Tensor, key: Tensor | None) -> Kind:
     for scale in SCALES:
         larger = {name: scale * value for name, value in params.items()}
         try:
-            values = network.answer(larger, buffers, x, key)[0].double().cpu().numpy()
+            with torch.random.fork_rng(devices=[]):  # the caller's generator is the caller's
+                values = network.answer(larger, buffers, x, key)[0].double().cpu().numpy()
         except Exception:  # what fails says so when it is trained or asked
             return "logits"
         answers += [values] if np.isfinite(values).all() else []

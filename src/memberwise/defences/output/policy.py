@@ -34,7 +34,8 @@ def write_policy(folder: Path, answer: Sequence[AnswerStudy]) -> None:
     if answer:
         ensure_secret(folder)
     defences = [defence.model_dump(mode="json") for defence in answer]
-    write_atomically(folder / FILE, (HEAD + tomli_w.dumps({"answer": defences})).encode())
+    head = HEAD if answer else "# The model in target/ answers as it is: no output defence.\n"
+    write_atomically(folder / FILE, (head + tomli_w.dumps({"answer": defences})).encode())
 
 
 def read_policy(folder: Path) -> tuple[AnswerStudy, ...]:
