@@ -125,7 +125,8 @@ class Encoding:
             width = len(column.features)
             values[column.name] = column.decode(x[:, first : first + width])
             first += width
-        return pd.DataFrame({name: values[name] for name in self.columns})
+        # Of its own type: a missing level stays None.
+        return pd.DataFrame({name: pd.Series(values[name], dtype=values[name].dtype) for name in self.columns})
 
     def to_list(self) -> list[dict[str, Any]]:
         """Plain values, for JSON."""
