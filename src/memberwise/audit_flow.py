@@ -238,7 +238,7 @@ def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
         "architecture": prepared.model.name,
         "built_in": is_built_in(prepared.model),
         "model": prepared.study.model.model_dump(mode="json"),
-        "answer": [defence.name for defence in prepared.study.answer],
+        "answer": [defence.model_dump(mode="json") for defence in prepared.study.answer],
         "classes": list(prepared.dataset.classes),
         "record_shape": list(prepared.dataset.shape),
         "train_accuracy": float(arrays["train_accuracy"][0]),

@@ -147,6 +147,10 @@ def _emptied(run: Path) -> None:
     (run / "policy.toml").write_text("answer = []")
 
 
+def _weaker(run: Path) -> None:
+    (run / "policy.toml").write_text('answer = [{ name = "confidence-noise", r = 0.1 }]')
+
+
 def _harmed(run: Path) -> None:
     (run / "target" / "preprocessing.json").write_text("{}")
 
@@ -165,6 +169,7 @@ HARM = [
     (_open, "others may read the secret"),
     (_no_policy, "policy by which the model answers cannot be read"),
     (_emptied, r"not the one with which the model was released(.|\n)*confidence-noise"),
+    (_weaker, r"not the one with which the model was released(.|\n)*'r': 1.0(.|\n)*'r': 0.1"),
     (_harmed, r"missing or was changed(.|\n)*preprocessing.json"),
     (_other, "written by another version"),
     (_no_target, "holds no model"),

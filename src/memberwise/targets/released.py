@@ -113,11 +113,11 @@ def load_target(
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
         answer = read_policy(target.parent)
         names = [defence.name for defence in answer]
-        if names != facts["answer"]:
+        if [defence.model_dump(mode="json") for defence in answer] != facts["answer"]:
             raise RunFolderError(
                 "the policy is not the one with which the model was released",
-                expected="the output defences " + (", ".join(facts["answer"]) or "none"),
-                found=", ".join(names) or "none",
+                expected=f"answer = {facts['answer']}",
+                found=f"answer = {[defence.model_dump(mode='json') for defence in answer]}",
                 where=str(target.parent / POLICY),
                 fix="take it from the run again; another policy wants an audit of its own",
             )
