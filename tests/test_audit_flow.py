@@ -49,7 +49,7 @@ def test_the_run_folder_is_complete(whole: mw.Result) -> None:
     assert names == {
         *("study.toml", "result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"),
         *("signals/manifest.json", "signals/block-00000.npz", "signals/block-00001.npz"),
-        *("target/model.safetensors", "target/metadata.json"),
+        *("target/model.safetensors", "target/metadata.json", "target/preprocessing.json"),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 import memberwise as mw
@@ -111,6 +112,12 @@ def test_the_recommended_point_is_audited_again_and_exported(facts: dict[str, An
     policy = tomllib.loads((folder / "out" / "policy.toml").read_text())
     assert {answer["name"] for answer in policy["answer"]} <= {"hamp", "label-only"}
     assert (folder / "out" / "target" / "model.safetensors").exists()
+    assert (folder / "out" / "secret.key").exists() == bool(policy["answer"])
+    x, y = load_digits(return_X_y=True)
+    released = mw.load_target(folder / "out")
+    answers = released.predict((x / 16).reshape(-1, *released.preprocessing.shape))
+    labels = answers if released.kind == "labels" else answers.argmax(1)
+    assert (labels == y).mean() == pytest.approx(chosen["test_accuracy"]["value"], abs=0.15)
     page = (folder / "out" / "frontier.html").read_text()
     assert page.count("<svg") == 2
     assert all(row["label"].split()[0].split("/")[-1] in page for row in facts["points"])

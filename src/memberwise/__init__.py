@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study import Study
+    from memberwise.targets.released import load_target
 
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
+    "load_target": "memberwise.targets.released",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
@@ -62,6 +64,7 @@ __all__ = [
     "check_attack",
     "check_defence",
     "defend",
+    "load_target",
 ]
 
 

@@ -16,13 +16,16 @@ from memberwise.audit_end import finish
 from memberwise.audit_saved import audit_saved
 from memberwise.cost import calibrate
 from memberwise.data import Dataset
+from memberwise.data.preprocessing import Preprocessing
+from memberwise.defences.output.policy import pack_states, write_policy
 from memberwise.defences.training import defended
 from memberwise.duration import seconds_of
 from memberwise.errors import TrainingError
+from memberwise.models.build import is_built_in
 from memberwise.prepare import Given, Prepared, prepare, with_auxiliary
 from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
-from memberwise.signals.collect import collect
+from memberwise.signals.collect import collect, serve
 from memberwise.signals.gather import (
     Budgeted,
     Counted,
@@ -38,10 +41,10 @@ from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.signals.table import Beside, Signals
 from memberwise.study import Study
-from memberwise.training.answering import Answering, TorchModels
+from memberwise.training.answering import Answering, Served, TorchModels
 from memberwise.training.blocks import Arrays, block_key, block_name
 from memberwise.training.engines import StackEngine
-from memberwise.training.folder import RunFolder, default_folder
+from memberwise.training.folder import TARGET_FORMAT, RunFolder, default_folder
 
 TARGET_BLOCK = block_name(0)
 INTERRUPTED = "interrupted"
@@ -190,8 +193,10 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
-    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
     kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
+    if kept and prepared.study.answer:
+        write_policy(folder.path, prepared.study.answer)
+    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not lacks and not lost:
         return arrays, []
@@ -199,7 +204,10 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     arrays = collect(models, [job], prepared.asked, vectors=True)
     if prepared.target is None and isinstance(models, TorchModels):
         weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
-        folder.write_target(weights, _target_metadata(prepared, arrays))
+        served = serve(models, [job], prepared.asked)
+        learned, lost_states = pack_states(served.defences, served.states) if isinstance(served, Served) else ({}, [])
+        metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
+        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)
     store.save(TARGET_BLOCK, [key], [-1], arrays)
     again = "trained" if prepared.target is None else "asked"
     if lost:
@@ -234,8 +242,11 @@ def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tupl
 
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
     return {
+        "format": TARGET_FORMAT,
         "architecture": prepared.model.name,
+        "built_in": is_built_in(prepared.model),
         "model": prepared.study.model.model_dump(mode="json"),
+        "answer": [defence.model_dump(mode="json") for defence in prepared.study.answer],
         "classes": list(prepared.dataset.classes),
         "record_shape": list(prepared.dataset.shape),
         "train_accuracy": float(arrays["train_accuracy"][0]),

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from memberwise._version import __version__
 from memberwise.audit_once import audited
 from memberwise.cost import estimate_cost
+from memberwise.defences.output.policy import write_policy
 from memberwise.entrypoint import is_entrypoint
 from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
 from memberwise.frontier.choose import Constraint, recommended, unbeaten
@@ -194,8 +193,7 @@ def _export(folder: Path, point: Point | None) -> None:
     if (source / "target").exists():
         shutil.copytree(source / "target", folder / "target")
     stored = make_study(read_study(source / "study.toml"), str(source))
-    answer = [defence.model_dump(mode="json") for defence in stored.answer]
-    write_text(folder / "policy.toml", tomli_w.dumps({"answer": answer}))
+    write_policy(folder, stored.answer)
 
 
 def _reason(error: Exception) -> str:

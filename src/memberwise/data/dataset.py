@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Treatment
 
@@ -34,6 +35,7 @@ class Dataset:
         units: ``(n,)`` whose record it is (a person, say), or None; one unit's rows stay on one side.
         feature_names: one name per column of a table, or None.
         frame: a table's raw columns, kept because they are encoded only once the roles are known.
+        encoding: how the columns of ``frame`` became ``x``, or None.
         label, group, unit: the columns or arrays which these came from, for files of further records.
         notes: what was noticed while they were read, as code and message. steps: what was done to them, in words.
         dropped: columns that are no features, each with the reason.
@@ -54,6 +56,7 @@ class Dataset:
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    encoding: Encoding | None = None
     notes: tuple[tuple[str, str], ...] = ()
     steps: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.columns import Column, Encoding, as_texts, finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import LARGEST, too_large
 from memberwise.data.treatment import OneHot, Treatment
@@ -25,7 +26,7 @@ WITH_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)\s*")
 
 
 def encode(dataset: Dataset, fit_rows: NDArray[np.int64], missing: bool = False) -> Dataset:
-    """The data set with ``x`` ``(n, columns)`` float32 and ``feature_names`` filled in from its ``frame``.
+    """The data set with ``x`` ``(n, features)`` float32, ``feature_names`` and ``encoding`` filled in.
 
     Numbers are standardised by mean and standard deviation, texts become one 0/1 column a category (missing is a
     category of its own; a category which ``fit_rows`` do not show is all zeros), booleans 0/1. A data set without a
@@ -42,53 +43,56 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64], missing: bool = False)
     """
     if dataset.frame is None:
         return dataset
-    from sklearn.compose import ColumnTransformer
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    frame = dataset.frame
-    numbers, flags, categories = _column_kinds(frame, dataset.source)
-    frame = frame.assign(
-        **{name: _finite(frame[name], dataset.source, missing) for name in numbers},
-        **{name: frame[name].astype(object).map(str, na_action="ignore") for name in categories},
+    frame, where = dataset.frame, dataset.source
+    numbers, flags, categories = _column_kinds(frame, where)
+    columns = {name: _number(frame[name], fit_rows, where, missing) for name in numbers}
+    columns |= {name: Column(name, "flag") for name in flags}
+    columns |= {name: _category(frame[name], fit_rows) for name in categories}
+    encoding = Encoding(tuple(columns[str(name)] for name in frame))
+    return replace(
+        dataset,
+        x=encoding.encode(frame, where, missing),
+        feature_names=encoding.features,
+        encoding=encoding,
+        treatment=_treatment(dataset, encoding, fit_rows),
     )
-    one_hot = OneHotEncoder(
-        handle_unknown="ignore",
-        sparse_output=False,
-        dtype=np.float32,
-        feature_name_combiner=lambda column, category: f"{column}={category}",
-    )
-    transform = ColumnTransformer(
-        [("numbers", StandardScaler(), numbers), ("flags", "passthrough", flags), ("categories", one_hot, categories)],
-        verbose_feature_names_out=False,
-        sparse_threshold=0,
-    )
-    transform.fit(frame.iloc[fit_rows])
-    x = np.asarray(transform.transform(frame), dtype=np.float32)
-    names = tuple(str(name) for name in transform.get_feature_names_out())
-    return replace(dataset, x=x, feature_names=names, treatment=_treatment(dataset, fit_rows, x.shape[1]))
 
 
-def _treatment(dataset: Dataset, fit_rows: NDArray[np.int64], features: int) -> Treatment:
+def _treatment(dataset: Dataset, encoding: Encoding, fit_rows: NDArray[np.int64]) -> Treatment:
     """What was done to each column of the data set's frame."""
     frame = pd.DataFrame() if dataset.frame is None else dataset.frame
-    numbers, flags, categories = _column_kinds(frame, dataset.source)
     one_hot = []
-    for name in categories:
-        column = frame[name].astype(object).map(str, na_action="ignore")
-        known = column.iloc[fit_rows].unique()
-        unseen = int((~column.isin(known)).sum())
-        one_hot.append(OneHot(name, len(known), int(column.isna().sum()), unseen))
+    for column in encoding.parts:
+        if column.kind == "category":
+            texts = as_texts(frame[column.name])
+            unseen = sum(text not in column.levels for text in texts)
+            one_hot.append(OneHot(column.name, len(column.levels), texts.count(None), unseen))
     return Treatment(
         "table",
         dataset.records,
-        features,
+        len(encoding.features),
         steps=dataset.steps,
         fitted_on=len(fit_rows),
-        standardised=tuple(numbers),
-        flags=tuple(flags),
+        standardised=tuple(column.name for column in encoding.parts if column.kind == "number"),
+        flags=tuple(column.name for column in encoding.parts if column.kind == "flag"),
         one_hot=tuple(one_hot),
         dropped=dataset.dropped,
     )
+
+
+def _number(values: pd.Series, fit_rows: NDArray[np.int64], where: str, missing: bool) -> Column:
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(finite(values, where, missing=missing)[fit_rows, None])
+    whole = pd.api.types.is_integer_dtype(values.dtype)
+    return Column(str(values.name), "number", float(scaler.mean_[0]), float(scaler.scale_[0]), whole)
+
+
+def _category(values: pd.Series, fit_rows: NDArray[np.int64]) -> Column:
+    """Levels in alphabetical order, a missing one last."""
+    seen = {*as_texts(values.iloc[fit_rows])}
+    levels = sorted(text for text in seen if text is not None)
+    return Column(str(values.name), "category", levels=(*levels, None) if None in seen else tuple(levels))
 
 
 def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str], list[str]]:
@@ -189,18 +193,3 @@ def _mostly_numbers(column: pd.Series) -> bool:
     """Texts of which nine in ten are numbers, of many different values: a number column with a slip in it."""
     numbers = pd.to_numeric(column, errors="coerce")
     return bool(0.9 * column.notna().sum() < numbers.notna().sum() < column.notna().sum()) and column.nunique() > 20
-
-
-def _finite(column: pd.Series, source: str, missing: bool) -> NDArray[np.float64]:
-    column = column.astype(float) if column.dtype == object else column
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = np.flatnonzero(np.isinf(values) if missing else ~np.isfinite(values))
-    if len(bad):
-        raise DataError(
-            "a column of numbers has missing or infinite values",
-            found=f"{len(bad)} of them, the first {values[bad[0]]}",
-            where=f"{source}, column {column.name}, row {bad[0]}",
-            fix=f"fill the gaps in, remove those records or that column (--drop {column.name}), or take a model that "
-            "takes NaN (HistGradientBoostingClassifier, a pipeline with an imputer)",
-        )
-    return values

@@ -84,6 +84,11 @@ def _built(architecture: Architecture, study: ModelStudy, shape: Shape, classes:
         ) from error
 
 
+def is_built_in(model: Model) -> bool:
+    """One of the architectures above, and not the user's own of that name."""
+    return any(model.code.startswith(code_hash(one.make)) for name, one in ARCHITECTURES.items() if name == model.name)
+
+
 def refuse_options(study: ModelStudy, accepted: Any) -> None:
     """Options which nothing takes are an error, not silence."""
     extra = sorted(set(study.options) - set(accepted))

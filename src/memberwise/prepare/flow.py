@@ -145,7 +145,7 @@ def assemble(
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
     asked, asked_of_shadows = _asked(study, dataset, inputs, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, inputs.target.rows)
-    target, target_hash = target_of(study, given, engine, asked, estimator)
+    target, target_hash, noticed = target_of(study, given, engine, asked, dataset, estimator)
     return Prepared(
         study,
         seeds,
@@ -161,7 +161,7 @@ def assemble(
         target,
         target_hash,
         _identity(study, dataset, inputs, roles, model, made, device),
-        [*notes, *(note for note in [*inputs.notes, *more] if note not in notes)],
+        [*notes, *(note for note in [*inputs.notes, *more, *noticed] if note not in notes)],
     )
 
 

@@ -17,6 +17,7 @@ from memberwise.prepare.inputs import Input
 from memberwise.signals.asked import as_float
 from memberwise.study import PlanStudy, Study
 from memberwise.training.augment import FOR_TABLES
+from memberwise.training.ending import with_ending
 from memberwise.training.engines import Engine, ProcessEngine, StackEngine
 from memberwise.training.job import Job
 from memberwise.training.network import Network
@@ -25,6 +26,8 @@ from memberwise.training.tensors import DataTensors
 
 # Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
 ESTIMATORS_PER_PROCESS = 4
+# Records by which it is told whether a module ends in a softmax.
+EXAMPLES = 64
 Note = tuple[str, str]
 
 
@@ -108,6 +111,7 @@ def engine_for(
         return ProcessEngine(model, x, dataset.y, len(labels), made, labels, data.rows), made, []
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
+    network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
     said = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
@@ -115,7 +119,21 @@ def engine_for(
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(wanted, network, tensors, job, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
-    return StackEngine(network, tensors, made), made, said + notes
+    return StackEngine(network, tensors, made), made, [*said, *notes, *ending_notes(model.name, network)]
+
+
+def ending_notes(name: str, network: Network) -> list[Note]:
+    """A warning where a module's answers are no logits."""
+    if "logits" == network.kind == network.training_kind:
+        return []
+    kind = network.training_kind if network.kind == "logits" else network.kind
+    ends = (
+        "ends in a softmax: its answers are not negative and sum to 1, and"
+        if kind == "probabilities"
+        else ("ends in sigmoids: its answers lie between 0 and 1 and do not sum to 1, and")
+    )
+    message = f"{name} {ends} are taken as {kind}, not as logits, in attacks and in training's cross-entropy"
+    return [(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:

@@ -10,20 +10,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from memberwise.data import Dataset
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.prepare.given import Given
+from memberwise.prepare.model import Note, ending_notes
 from memberwise.signals.asked import Asked
 from memberwise.study import Study
-from memberwise.targets.files import load_target
-from memberwise.training.answering import Answering, EstimatorModels, TorchModels
+from memberwise.targets.files import check_answers, load_target, module_target
+from memberwise.training.answering import Answering, EstimatorModels, Records, TorchModels
 from memberwise.training.engines import Engine, StackEngine
 from memberwise.training.network import Network
 
 
 def target_of(
-    study: Study, given: Given, engine: Engine, asked: Asked, estimator: EstimatorModels | None = None
-) -> tuple[Answering | None, str | None]:
-    """The trained target, where one is given, and a hash that notices when it was trained again.
+    study: Study,
+    given: Given,
+    engine: Engine,
+    asked: Asked,
+    dataset: Dataset,
+    estimator: EstimatorModels | None = None,
+) -> tuple[Answering | None, str | None, list[Note]]:
+    """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
 
     Args:
         estimator: the target, where it is a fitted estimator.
@@ -43,26 +50,31 @@ def target_of(
                 where="target",
                 fix=error.fix,
             ) from error
-        return estimator, hashlib.sha256(np.ascontiguousarray(answers).tobytes()).hexdigest()
+        return estimator, hashlib.sha256(np.ascontiguousarray(answers).tobytes()).hexdigest(), []
     if given.target is not None:
-        target = _given_target(given.target)
-        return target, hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
+        target = _given_target(given.target, asked.classes, example)
+        hashed = hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
+        return target, hashed, _ending_notes("the given target", target)
     if study.target.file is None:
-        return None, None
+        return None, None, []
     path = Path(study.target.file)
     network = engine.network if isinstance(engine, StackEngine) else None
-    return load_target(path, network, asked.classes, example), hashlib.sha256(path.read_bytes()).hexdigest()
+    target, notes = load_target(path, network, dataset, example)
+    return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *_ending_notes(f"the target {path}", target)]
 
 
-def _given_target(target: Any) -> Answering:
+def _ending_notes(name: str, target: Answering) -> list[Note]:
+    return ending_notes(name, target.network) if isinstance(target, TorchModels) else []
+
+
+def _given_target(target: Any, classes: int, example: Records) -> Answering:
     """A trained module as something that answers."""
     if isinstance(target, torch.nn.Module):
         device = next((p.device for p in target.parameters()), torch.device("cpu"))
-        network = Network(lambda: copy.deepcopy(target), device)
-        params, buffers = network.init(0)
-        return TorchModels(
-            network, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, stacked=False
-        )
+        module = copy.deepcopy(target)
+        models = module_target(module, Network(lambda: module, device), example)
+        check_answers(models, "the given target", example, classes)
+        return models
     raise StudyError(
         "this is no trained target",
         expected="a trained nn.Module or a fitted scikit-learn classifier",

@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from memberwise.data.labels import ClassLabels
+from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
-from memberwise.training.answering import Answering, EstimatorModels, Records, TorchModels, kind_of_answers
-from memberwise.training.kind import Kind
-from memberwise.training.network import Network, Tensors
+from memberwise.targets.onnx import OnnxModel
+from memberwise.targets.state_dicts import CHANGE, Note, load_weights
+from memberwise.training.answering import Answering, EstimatorModels, Records, TorchModels
+from memberwise.training.ending import with_ending
+from memberwise.training.network import Network
 
-CHANGE = "save the weights with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give --model"
 REFUSED = {
     ".pkl": "a pickle runs code when it is opened",
     ".pickle": "a pickle runs code when it is opened",
@@ -26,8 +25,8 @@ REFUSED = {
     ".h5": "Keras files are not read",
     ".keras": "Keras files are not read",
 }
-# What wrappers (data parallel, compiled modules) put before the names.
-PREFIXES = ("module.", "_orig_mod.", "model.")
+# What torch.save writes, by its usual endings (model.pth.tar, too).
+TORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
 
 
 def check_target_file(path: Path) -> None:
@@ -42,137 +41,95 @@ def check_target_file(path: Path) -> None:
         raise TargetError(f"{path} is refused: {REFUSED[suffix]}", where="target.file", fix=fix)
     if not path.is_file():
         raise TargetError(f"the target {path} does not exist", where="target.file")
-    if suffix not in (".safetensors", ".pt", ".pth", ".onnx", ".skops"):
+    if suffix not in (".safetensors", ".onnx", ".skops", *TORCH):
         raise TargetError(
             f"{path} is no kind of model file that is read",
             expected=".safetensors, .onnx, .skops, or .pt/.pth holding a state dict",
             where="target.file",
             fix=CHANGE,
         )
-    if suffix in (".pt", ".pth") and _is_torchscript(path):
+    if suffix in TORCH and _is_torchscript(path):
         raise TargetError(
             f"{path} is refused: TorchScript runs code when it is opened", where="target.file", fix=CHANGE
         )
 
 
-def load_target(path: Path, network: Network | None, classes: int, example: Records) -> Answering:
-    """The target as something that answers.
+def load_target(
+    path: Path, network: Network | None, dataset: Dataset, example: Records
+) -> tuple[Answering, list[Note]]:
+    """The target as something that answers, and what was noticed.
 
     Args:
         path: .safetensors or .pt/.pth (weights of ``network``), .onnx or .skops (complete models).
         network: the architecture the weights belong to; None where the study names none.
-        classes: number of classes; the target must answer that many.
+        dataset: the data: the target must answer about its classes.
         example: a few records to ask once, so that a target which does not fit is found now.
     """
     check_target_file(path)
     suffix = path.suffix.lower()
+    notes: list[Note] = []
     if suffix == ".onnx":
-        target: Answering = OnnxModel(path, example)
+        target: Answering = (model := OnnxModel(path, example, dataset))
+        notes = model.notes
     elif suffix == ".skops":
-        target = EstimatorModels([load_skops(path)], ClassLabels.numbered(classes))
+        target = EstimatorModels([load_skops(path)], dataset.class_labels)
     else:
         if network is None:
             raise TargetError(
                 f"the weights in {path} need their architecture", where="model.name", fix="--model file.py:function"
             )
-        params, buffers = match_weights(_read_weights(path), network, path)
-        target = TorchModels(network, params, buffers, stacked=False)
+        module, notes = load_weights(path, network)
+        target = module_target(module, network, example)
+        if {name for name, _ in module.named_buffers()} - {*module.state_dict()}:
+            _refuse_drawn(path, network, example, target)
+    check_answers(target, f"the target {path}", example, len(dataset.classes))
+    return target, notes
+
+
+def module_target(module: torch.nn.Module, network: Network, example: Records) -> TorchModels:
+    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace."""
+    if not any(value.requires_grad for value in module.parameters()):
+        for value in module.parameters():  # nothing trains it; frozen for its use, it has gradients all the same
+            value.requires_grad_(value.is_floating_point())
+    around = with_ending(network.around(module), torch.from_numpy(example.copy()).to(network.device))
+    params, buffers = around.init(0)
+    return TorchModels(around, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, False)
+
+
+def _refuse_drawn(path: Path, network: Network, example: Records, target: Answering) -> None:
+    """Refuse a target whose answers depend on a buffer that its file does not hold and the architecture draws."""
+    other = module_target(load_weights(path, network, seed=1)[0], network, example)
+    if not np.allclose(target.ask(example), other.ask(example), equal_nan=True):
+        raise TargetError(
+            f"the weights in {path} are not all that the target's answers depend on",
+            found="a buffer of the architecture that is drawn at random and not saved (persistent=False)",
+            where="model.name",
+            fix="register that buffer with persistent=True and save the target again",
+        )
+
+
+def check_answers(target: Answering, name: str, example: Records, classes: int) -> None:
+    """Ask a few records.
+
+    Raises:
+        TargetError: the target fails at them, or does not answer as many classes as there are.
+    """
     try:
-        shape = target.ask(example).shape
+        shape = np.shape(target.ask(example))
+    except TargetError:
+        raise
     except Exception as error:
         raise TargetError(
-            f"the target {path} cannot answer about the data's records",
+            f"{name} cannot answer about the data's records",
             expected=f"records of shape {example.shape[1:]}",
             found=f"{type(error).__name__}: {error}",
         ) from error
     if target.kind != "labels" and shape != (1, len(example), classes):
         raise TargetError(
-            f"the target {path} does not answer as the data has classes",
+            f"{name} does not answer as the data has classes",
             expected=f"{classes} classes",
             found=f"answers of shape {shape[1:]}",
         )
-    return target
-
-
-def match_weights(weights: Tensors, network: Network, path: Path) -> tuple[Tensors, Tensors]:
-    """Weights as stacked parameters and buffers of the architecture, ``(1, ...)`` each.
-
-    Raises:
-        TargetError: names or shapes that do not fit, with the differences.
-    """
-    params, buffers = network.init(0)
-    wanted = params | buffers
-    for prefix in ("", *PREFIXES):
-        found = {name.removeprefix(prefix): value for name, value in weights.items()}
-        if set(wanted) <= set(found):
-            break
-    else:
-        found = weights
-    problems = [f"{name} is missing" for name in wanted if name not in found]
-    problems += [f"{name} is not part of the architecture" for name in found if name not in wanted]
-    problems += [
-        f"{name} has shape {tuple(found[name].shape)} instead of {tuple(value.shape)}"
-        for name, value in wanted.items()
-        if name in found and found[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
-        raise TargetError(
-            f"the weights in {path} do not fit the architecture",
-            found="; ".join(problems[:4]) + more,
-            where="model.name",
-            fix="name the architecture that the target was built with, with the same options",
-        )
-
-    def take(names: Tensors) -> Tensors:
-        return {name: found[name].to(value)[None] for name, value in names.items()}
-
-    return take(params), take(buffers)
-
-
-class OnnxModel:
-    """An ONNX classifier, run by onnxruntime; its first output of (records, classes) numbers is the answer."""
-
-    def __init__(self, path: Path, example: Records) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MissingExtraError.of("onnxruntime", "onnx", f"the target {path}") from None
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise TargetError(f"{path} is no readable ONNX model", found=str(error)[:200]) from error
-        self.input = self.session.get_inputs()[0]
-        ranks = {output.name: len(output.shape or ()) for output in self.session.get_outputs()}
-        self.output = next((name for name, rank in ranks.items() if rank == 2), next(iter(ranks)))
-        self.kind: Kind = kind_of_answers(self._run(example))
-
-    def __len__(self) -> int:
-        return 1
-
-    def ask(self, x: Records) -> NDArray[Any]:
-        return np.concatenate([self._run(part) for part in np.array_split(x, max(1, len(x) // 1024))])[None]
-
-    def _run(self, x: Records) -> NDArray[Any]:
-        if len(self.input.shape) == 2 and x.ndim > 2:
-            x = x.reshape(len(x), -1)
-        return np.asarray(self.session.run([self.output], {self.input.name: x})[0])
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix.lower() == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TargetError(
-            f"{path} cannot be read as weights", found=f"{type(error).__name__}: {str(error)[:200]}", fix=CHANGE
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise TargetError(f"{path} holds no state dict", expected="names and tensors only", fix=CHANGE)
-    return state
 
 
 def _is_torchscript(path: Path) -> bool:

@@ -104,7 +104,6 @@ class Answer(Protocol):
 class TorchModels:
     """A stack of trained modules, asked in evaluation mode by a float32 forward pass; ``own`` is left by their step."""
 
-    kind: Kind = "logits"
     # Records asked at once: bounds the activations of the whole stack.
     CHUNK = 1024
 
@@ -114,8 +113,12 @@ class TorchModels:
         self.network, self.params, self.buffers, self.stacked = network, params, buffers, stacked
         self.own = own or {}
 
+    @property
+    def kind(self) -> Kind:
+        return self.network.kind
+
     def __len__(self) -> int:
-        return len(next(iter(self.params.values())))
+        return len(next(iter((self.params | self.buffers).values())))
 
     @torch.no_grad()
     def ask(self, x: Records) -> NDArray[Any]:
@@ -127,9 +130,9 @@ class TorchModels:
 
     def _forward(self, x: Tensor) -> Tensor:
         if self.stacked and len(self) > 1:
-            answers: Tensor = vmap(lambda p, b: self.network(p, b, x, None)[0])(self.params, self.buffers)
+            answers: Tensor = vmap(lambda p, b: self.network.answer(p, b, x, None)[0])(self.params, self.buffers)
             return answers
-        return torch.stack([self.network(*self._one(i), x.clone(), None)[0] for i in range(len(self))])
+        return torch.stack([self.network.answer(*self._one(i), x.clone(), None)[0] for i in range(len(self))])
 
     def _one(self, i: int) -> tuple[Tensors, Tensors]:
         return {k: v[i] for k, v in self.params.items()}, {k: v[i] for k, v in self.buffers.items()}

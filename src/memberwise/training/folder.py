@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from memberwise.errors import RunFolderError
 from memberwise.study import PlanStudy, Study
 from memberwise.study_reading import make_study, read_study
-from memberwise.training.blocks import BlockStore, write_atomically
+from memberwise.training.blocks import Arrays, BlockStore, write_atomically
 from memberwise.training.network import Tensors
+
+TARGET_FORMAT = 1
+# The files of target/, beside metadata.json.
+WEIGHTS, PREPROCESSING, LEARNED = "model.safetensors", "preprocessing.json", "defences.npz"
 
 
 def default_folder(study: Study) -> Path:
@@ -97,26 +103,55 @@ class RunFolder:
     def write_study(self, study: Study) -> None:
         write_atomically(self.path / "study.toml", study.to_toml().encode())
 
-    def write_target(self, weights: Tensors, metadata: dict[str, Any]) -> None:
-        """The target's weights as safetensors; what they are, and their hash, in metadata.json."""
+    def write_target(
+        self, weights: Tensors, metadata: dict[str, Any], preprocessing: dict[str, Any], learned: Arrays
+    ) -> None:
+        """The target's folder: weights as safetensors; what they are, and all files' hashes, in metadata.json.
+
+        Args:
+            preprocessing: what is done to raw records before the target sees them.
+            learned: what its output defences learned of it.
+        """
         from safetensors.torch import save
 
-        content = save({name: value.contiguous().cpu() for name, value in weights.items()})
-        metadata = {**metadata, "sha256": hashlib.sha256(content).hexdigest()}
-        write_atomically(self.path / "target" / "model.safetensors", content)
+        files = {
+            WEIGHTS: save({name: value.contiguous().cpu() for name, value in weights.items()}),
+            PREPROCESSING: json.dumps(preprocessing, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"),
+        }
+        if learned:
+            packed = io.BytesIO()
+            np.savez(packed, **learned)  # type: ignore[arg-type]
+            files[LEARNED] = packed.getvalue()
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        metadata = {**metadata, "sha256": hashes[WEIGHTS], "files": hashes}
+        for name, content in files.items():
+            write_atomically(self.path / "target" / name, content)
         write_atomically(self.path / "target" / "metadata.json", json.dumps(metadata, indent=1).encode())
 
     def target_is_lost(self) -> bool:
-        """The target's weights were written here, as its block tells, and are not there any more, or are others."""
+        """The target was written here, as its block tells, and a file of it is not there any more, or is another."""
         try:
-            wanted = json.loads((self.path / "target" / "metadata.json").read_text())["sha256"]
-            return bool(hashlib.sha256((self.path / "target" / "model.safetensors").read_bytes()).hexdigest() != wanted)
+            return changed_file(self.path / "target") is not None
         except (OSError, ValueError, KeyError, TypeError):
             return True
 
     def _read(self) -> Study | None:
         file = self.path / "study.toml"
         return make_study(read_study(file), str(file)) if file.exists() else None
+
+
+def changed_file(target: Path) -> str | None:
+    """The name of a file of a target's folder that is not the one written there, or None.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: metadata.json is not there, or harmed.
+    """
+    files = json.loads((target / "metadata.json").read_text("utf-8"))["files"]
+    for name, digest in {WEIGHTS: None, PREPROCESSING: None, **files}.items():
+        path = target / name
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return str(name)
+    return None
 
 
 def _differences(one: Study, other: Study) -> list[str]:

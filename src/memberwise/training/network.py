@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memberwise.training.kind import Kind
 from memberwise.training.randomness import KeyedDropout, seed_torch
 
 Tensors = dict[str, Tensor]
+# The smallest float32 of full precision: what is less is taken for it before a logarithm.
+TINY = torch.finfo(torch.float32).tiny
 
 
 class Network:
@@ -24,6 +27,11 @@ class Network:
 
     Training may compute in bfloat16 (autocast; parameters stay float32) and with channels last; signals are always
     taken by a float32 forward pass.
+
+    Attributes:
+        kind: what the module itself answers in evaluation mode, and ``training_kind`` in training mode (some put
+            their softmax into one of them only; see ``training.ending``). Of probabilities and scores the logarithms
+            are the logits: the softmax gives probabilities back, and the cross-entropy is that of the answers.
     """
 
     def __init__(self, make: Callable[[], nn.Module], device: torch.device) -> None:
@@ -31,6 +39,8 @@ class Network:
         self.device = device
         self.precision = torch.float32
         self.memory_format = torch.contiguous_format
+        self.kind: Kind = "logits"
+        self.training_kind: Kind = "logits"
         self.programs: dict[Any, Callable[..., Any]] = {}  # compiled steps, shared with the copies made below
         with torch.random.fork_rng(devices=[]):
             self.module = make().to(device)
@@ -51,6 +61,12 @@ class Network:
         return params, {name: value.detach().clone() for name, value in [*constant, *module.named_buffers()]}
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
+        answers, buffers = self.answer(params, buffers, x, key)
+        kind = self.kind if key is None else self.training_kind
+        return answers if kind == "logits" else answers.clamp_min(TINY).log(), buffers
+
+    def answer(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
+        """The same with the module's own answers, of its ``kind``."""
         self.module.train(key is not None)
         buffers = {name: value.clone() for name, value in buffers.items()} if key is not None else buffers
         half = key is not None and self.precision is torch.bfloat16
@@ -59,8 +75,8 @@ class Network:
             torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext(),
         ):
             merged = params | buffers  # one dictionary, which also gets the buffers that are assigned anew
-            logits = functional_call(self.module, merged, (self._laid_out(x),))
-        return logits.float() if half else logits, {name: merged[name] for name in buffers}
+            answers = functional_call(self.module, merged, (self._laid_out(x),))
+        return answers.float() if half else answers, {name: merged[name] for name in buffers}
 
     def fresh(self) -> Network:
         """The same network around a module made anew."""
@@ -73,6 +89,12 @@ class Network:
         """The same network, training in this precision and memory format."""
         other = copy.copy(self)
         other.precision, other.memory_format = precision, memory_format
+        return other
+
+    def around(self, module: nn.Module) -> Network:
+        """The same network around a module with weights of its own, which ``init`` gives whatever the seed."""
+        other = copy.copy(self)
+        other.make, other.module = lambda: copy.deepcopy(module), module.to(self.device)
         return other
 
     def _laid_out(self, value: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from memberwise.errors import TrainingError
 from memberwise.training.answering import TorchModels
 from memberwise.training.job import Job, Trained
 from memberwise.training.loop import Tick
+from memberwise.training.network import TINY
 from memberwise.training.tensors import DataTensors
 
 # Rows asked at once.
@@ -46,7 +47,8 @@ class TrainedModel:
         parts = []
         for first in range(0, len(asked), CHUNK):
             x = self.data.records(torch.from_numpy(asked[first : first + CHUNK]).to(self.data.x.device))
-            parts.append(self.alone.ask(x.cpu().numpy())[0])
+            answers = self.alone.ask(x.cpu().numpy())[0]
+            parts.append(answers if self.alone.kind == "logits" else np.log(np.maximum(answers, TINY)))
         joined: NDArray[np.float32] = np.concatenate(parts)[: len(rows)].astype(np.float32)
         return joined
 

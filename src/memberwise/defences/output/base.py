@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,18 @@ class OutputDefence(BaseModel):
 
     def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return None
+
+    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+        """What ``fit`` learned of one model, as arrays by name, for a released model's folder.
+
+        Raises:
+            NotImplementedError: the defence learns something and does not say how it is kept.
+        """
+        raise NotImplementedError
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+        """What ``pack`` put away, with random numbers for answers that are not keyed."""
+        raise NotImplementedError
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         raise NotImplementedError

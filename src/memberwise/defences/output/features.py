@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,3 +28,8 @@ class Features:
             return cls(np.zeros(size, np.float32), np.ones(size, np.float32), np.zeros(size, bool))
         low, high = x.min(0), x.max(0)
         return cls(low, high, ((x == low) | (x == high)).all(0))
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Features:
+        """What ``vars`` gave."""
+        return cls(arrays["low"], arrays["high"], arrays["binary"])

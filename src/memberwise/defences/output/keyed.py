@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -79,12 +79,16 @@ class Random(OutputDefence):
         cells = quantised(x, self.step)
         return [FromDigests(digests(cells, key, self._purpose(ask))) for key in keys]
 
-    def _purpose(self, ask: Ask) -> str:
-        """The class, after how many of its kind stand before it: each noise of a chain has numbers of its own."""
-        name = type(self).__name__
-        # A purpose has 16 letters, so names that begin alike are counted as one; no name begins with a digit.
-        before = sum(type(one).__name__[:14] == name[:14] for one in getattr(ask.models, "defences", ()))
-        return f"{before}{name}" if before else name
+    @staticmethod
+    def _purpose(ask: Ask) -> str:
+        """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever its name."""
+        return f"noise {sum(isinstance(one, Random) for one in getattr(ask.models, 'defences', ()))}"
+
+    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+        return rng
 
 
 def quantised(x: Records, step: float) -> NDArray[np.int16]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -52,6 +52,12 @@ class Ldl(Random):
 
     def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
+
+    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+        return dict(vars(state[0]))
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+        return Features.of_arrays(arrays), rng
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -58,6 +58,13 @@ class MemGuard(Random):
             inside.append(_sorted(ask.alone(i)(own)[0], ask.kind))
         outside = [_sorted(answers, ask.kind) for answers in ask(reference[:SAMPLE])]
         return list(zip(train_classifiers(inside, outside, self.epochs, rngs), rngs, strict=True))
+
+    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+        layers = dict(enumerate(state[0]))
+        return {f"{name}{i}": part for i, layer in layers.items() for name, part in zip("wb", layer, strict=True)}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+        return [(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(arrays) // 2)], rng
 
     def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:

@@ -1,0 +1,105 @@
+"""The policy by which a released model answers: its output defences in order, what they learned, and its secret."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+
+from memberwise.defences.output.base import OutputDefence
+from memberwise.errors import RunFolderError
+from memberwise.study import AnswerStudy
+from memberwise.training.blocks import write_atomically
+from memberwise.training.secret import ensure_secret
+
+if TYPE_CHECKING:
+    from memberwise.training.answering import Answer
+
+FILE = "policy.toml"
+HEAD = """\
+# By these output defences, in this order, the model in target/ is to answer: memberwise.load_target(FOLDER).
+# The secret of their random numbers is in secret.key (256 random bits, mode 600), made for this model alone. The audit
+# drew from another one, which follows from its seed: its figures can be repeated, these answers cannot be foretold.
+"""
+
+
+def write_policy(folder: Path, answer: Sequence[AnswerStudy]) -> None:
+    """Write ``policy.toml`` and, where there are defences and none is there, ``secret.key``."""
+    if answer:
+        ensure_secret(folder)
+    defences = [defence.model_dump(mode="json") for defence in answer]
+    head = HEAD if answer else "# The model in target/ answers as it is: no output defence.\n"
+    write_atomically(folder / FILE, (head + tomli_w.dumps({"answer": defences})).encode())
+
+
+def read_policy(folder: Path) -> tuple[AnswerStudy, ...]:
+    """The output defences of a folder's ``policy.toml``.
+
+    Raises:
+        RunFolderError: it is not there, or no policy.
+    """
+    try:
+        values = tomllib.loads((folder / FILE).read_text("utf-8"))
+        if set(values) != {"answer"}:
+            raise ValueError("the keys " + (", ".join(values) or "none"))
+        return tuple(AnswerStudy.model_validate(one) for one in values["answer"])
+    except (OSError, ValueError, TypeError) as error:
+        raise RunFolderError(
+            "the policy by which the model answers cannot be read",
+            expected="a list answer of output defences, each with its name",
+            found=str(error).partition("\n")[0],
+            where=str(folder / FILE),
+            fix="take it from the run again: without it the model would answer undefended",
+        ) from error
+
+
+def pack_states(
+    defences: Sequence[Answer], states: Sequence[Sequence[Any] | None]
+) -> tuple[dict[str, NDArray[Any]], list[int]]:
+    """What defences learned of the one model before them, as arrays; and the places of those that cannot be kept."""
+    arrays: dict[str, NDArray[Any]] = {}
+    lost = []
+    for place, (defence, state) in enumerate(zip(defences, states, strict=True)):
+        if state is None:
+            continue
+        try:
+            packed = defence.pack(state[0]) if isinstance(defence, OutputDefence) else None
+        except NotImplementedError:
+            packed = None
+        if packed is None:
+            lost.append(place)
+        else:
+            arrays |= {f"{place}.{name}": values for name, values in packed.items()}
+            arrays[f"{place}"] = np.array(type(defence).__name__)
+    return arrays, lost
+
+
+def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, NDArray[Any]]) -> list[Sequence[Any] | None]:
+    """What ``pack_states`` put away, for the same defences in the same places; fresh random numbers for the others.
+
+    Raises:
+        RunFolderError: a defence stands where another one learned.
+    """
+    states: list[Sequence[Any] | None] = []
+    for place, defence in enumerate(defences):
+        name = str(arrays[f"{place}"]) if f"{place}" in arrays else None
+        if name is None:
+            states.append(None)
+            continue
+        if name != type(defence).__name__:
+            raise RunFolderError(
+                "the policy is not the one with which the model was released",
+                expected=f"{name} in place {place + 1}, which learned from the model's members",
+                found=type(defence).__name__,
+                where=FILE,
+                fix="take it from the run again; with another policy audit the model anew",
+            )
+        own = {key.partition(".")[2]: values for key, values in arrays.items() if key.startswith(f"{place}.")}
+        states.append([defence.unpack(own, np.random.default_rng(secrets.randbits(128)))])
+    return states
