@@ -59,7 +59,7 @@ class StackEngine:
 
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
-        network = self.network if self.plan.compile else self.network.fresh()
+        network = self.network.fresh(jobs[0].seed)
         with threads_of(self.plan.threads), _training(jobs[0]):
             trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
         return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own)

@@ -31,9 +31,15 @@ class Network:
         self.device = device
         self.precision = torch.float32
         self.memory_format = torch.contiguous_format
-        self.programs: dict[Any, Callable[..., Any]] = {}  # compiled steps, shared with the copies made below
+        self.general = False  # True: written-out and compiled steps keep away from it
+        self.idle: frozenset[str] = frozenset()  # trainable parameters that a trial gave no gradient
+        # Compiled steps, what trials have shown and what is to be told, shared with the copies made below.
+        self.programs: dict[Any, Callable[..., Any] | None] = {}
+        self.trials: dict[Any, Any] = {}
+        self.notes: dict[str, None] = {}
         with torch.random.fork_rng(devices=[]):
             self.module = make().to(device)
+        self._hooks = _hooks_of(self.module)
         self.drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.module.modules())
         self.convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in self.module.modules())
 
@@ -42,9 +48,7 @@ class Network:
 
         Parameters that are frozen (``requires_grad`` False) are among the buffers: nothing trains them.
         """
-        with torch.random.fork_rng(devices=[]):
-            seed_torch(seed, self.device)
-            module = self.make().to(self.device)
+        module = self.made(seed)
         named = list(module.named_parameters())
         params = {name: self._laid_out(value.detach().clone()) for name, value in named if value.requires_grad}
         constant = [(name, value) for name, value in named if not value.requires_grad]
@@ -58,15 +62,28 @@ class Network:
             KeyedDropout(key) if key is not None and self.drops else nullcontext(),
             torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext(),
         ):
-            merged = params | buffers  # one dictionary, which also gets the buffers that are assigned anew
+            # One dictionary, which also gets the buffers that are assigned anew.
+            merged = self._hooked(params) | buffers
             logits = functional_call(self.module, merged, (self._laid_out(x),))
         return logits.float() if half else logits, {name: merged[name] for name in buffers}
 
-    def fresh(self) -> Network:
-        """The same network around a module made anew."""
+    def fresh(self, seed: int) -> Network:
+        """The same network around a module made anew from a seed, which what is no parameter may depend on."""
         other = copy.copy(self)
+        other.module = self.made(seed)
+        other._hooks = _hooks_of(other.module)
+        return other
+
+    def made(self, seed: int) -> nn.Module:
+        """A module made from a seed, with the parameters and buffers of ``init``."""
         with torch.random.fork_rng(devices=[]):
-            other.module = self.make().to(self.device)
+            seed_torch(seed, self.device)
+            return self.make().to(self.device)
+
+    def generally(self) -> Network:
+        """The same network, trained by calling its module, whatever faster ways there are."""
+        other = copy.copy(self)
+        other.general = True
         return other
 
     def computing(self, precision: torch.dtype, memory_format: torch.memory_format) -> Network:
@@ -75,6 +92,17 @@ class Network:
         other.precision, other.memory_format = precision, memory_format
         return other
 
+    def _hooked(self, params: Tensors) -> Tensors:
+        """Parameters whose gradients pass through the hooks that the module's own have."""
+        if not self._hooks or not torch.is_grad_enabled():
+            return params
+        params = dict(params)
+        for name, hooks in self._hooks.items():
+            params[name] = params[name].view_as(params[name])
+            for hook in hooks if params[name].requires_grad else ():
+                params[name].register_hook(hook)
+        return params
+
     def _laid_out(self, value: Tensor) -> Tensor:
         return value.contiguous(memory_format=self.memory_format) if value.dim() == 4 else value
 
@@ -82,3 +110,9 @@ class Network:
     def parameters(self) -> int:
         """How many trainable numbers one model has."""
         return sum(value.numel() for value in self.module.parameters())
+
+
+def _hooks_of(module: nn.Module) -> dict[str, list[Callable[[Tensor], Tensor | None]]]:
+    """Hooks on the gradients of trainable parameters, by name."""
+    named = {name: value._backward_hooks for name, value in module.named_parameters() if value.requires_grad}
+    return {name: list(hooks.values()) for name, hooks in named.items() if hooks}
