@@ -109,7 +109,7 @@ def _audit_trained(
             (float(target["test_accuracy"][0]), float(target["test_loss"][0])),
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
-        notes = [*prepared.notes, *changed, *shadows.notes, *_interrupted(shadows, study)]
+        notes = [*prepared.notes, *changed, *prepared.engine.notes, *shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return finish(

@@ -24,6 +24,7 @@ from memberwise.training.tensors import DataTensors
 from memberwise.training.users_code import users_code
 
 Arrays = dict[str, NDArray[Any]]
+GENERAL_PATH = "general-path"
 Collect = Callable[[Answering, Sequence[Job]], Arrays]
 
 
@@ -32,9 +33,13 @@ class Engine(Protocol):
 
     Attributes:
         block: how many models one block holds.
+        notes: what was noticed while models trained, as (code, message).
     """
 
     block: int
+
+    @property
+    def notes(self) -> list[tuple[str, str]]: ...
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Answering:
         """Train and keep the models (the target)."""
@@ -51,6 +56,10 @@ class StackEngine:
     def __init__(self, network: Network, data: DataTensors, plan: Plan) -> None:
         self.network, self.data, self.plan = plan.network(network), data, plan
         self.block = plan.stack + plan.stack % 2
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        return [(GENERAL_PATH, message) for message in self.network.notes]
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
         if jobs[0].procedure is not None:
@@ -99,6 +108,7 @@ class ProcessEngine:
     def __init__(self, model: Model, x: NDArray[np.float32], y: NDArray[np.int64], classes: int, plan: Plan) -> None:
         self.model, self.x, self.y, self.classes, self.plan = model, x, y, classes, plan
         self.block = plan.stack
+        self.notes: list[tuple[str, str]] = []
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Answering:
         fitted = [fit_one(self.model, self.x, self.y, job) for job in jobs]

@@ -53,8 +53,8 @@ def far(values: Tensors, expected: Tensors, near: Nearness, start: Tensors | Non
         if start is not None:
             allowed = allowed + ROUNDING * _sizes(start[name])
         now, then = _numbers(value), _numbers(expected[name])
-        off = torch.where((now == then) | (now.isnan() & then.isnan()), 0.0, now - then).norm(dim=1)
-        if not bool((off <= allowed).all()):
+        off = torch.where((now == then) | (now.isnan() & then.isnan()), 0.0, now - then)
+        if not bool((torch.linalg.vector_norm(off, dim=1) <= allowed).all()):
             return name
     return None
 
@@ -66,7 +66,7 @@ def far_losses(losses: Tensor, expected: Tensor, near: Nearness) -> bool:
 
 def _sizes(values: Tensor) -> Tensor:
     """``(m,)`` Euclidean norms of what is finite: masks of attention hold infinite numbers."""
-    return _numbers(values).nan_to_num(0.0, 0.0, 0.0).norm(dim=1)
+    return torch.linalg.vector_norm(_numbers(values).nan_to_num(0.0, 0.0, 0.0), dim=1)
 
 
 def _numbers(values: Tensor) -> Tensor:

@@ -24,6 +24,9 @@ class Network:
 
     Training may compute in bfloat16 (autocast; parameters stay float32) and with channels last; signals are always
     taken by a float32 forward pass.
+
+    Attributes:
+        constant: names of frozen parameters, which are among the buffers.
     """
 
     def __init__(self, make: Callable[[], nn.Module], device: torch.device) -> None:
@@ -40,6 +43,8 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             self.module = make().to(device)
         self._hooks = _hooks_of(self.module)
+        named = self.module.named_parameters()
+        self.constant = frozenset(name for name, value in named if not value.requires_grad)
         self.drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.module.modules())
         self.convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in self.module.modules())
 
@@ -100,7 +105,7 @@ class Network:
         for name, hooks in self._hooks.items():
             params[name] = params[name].view_as(params[name])
             for hook in hooks if params[name].requires_grad else ():
-                params[name].register_hook(hook)
+                params[name].register_hook(hook)  # type: ignore[no-untyped-call]
         return params
 
     def _laid_out(self, value: Tensor) -> Tensor:

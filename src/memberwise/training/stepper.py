@@ -92,14 +92,23 @@ def make_stepper(jobs: Sequence[Job], network: Network, stacked: bool, compiled:
 
 def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
     """Stacked parameters and state at the beginning, each model from its own seed."""
-    pairs = [network.init(job.seed) for job in jobs]
-    inits = [
-        params if job.init is None else {k: torch.from_numpy(job.init[k]).to(v) for k, v in params.items()}
-        for job, (params, _) in zip(jobs, pairs, strict=True)
-    ]
+    pairs = [_begun(network, job) for job in jobs]
     longest = max(len(job.rows) for job in jobs)
     own = [job.step.init(network, longest, step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
+    inits = [params for params, _ in pairs]
     return stack_models(inits), State(stack_models([buffers for _, buffers in pairs]), stack_models(own))
+
+
+def _begun(network: Network, job: Job) -> tuple[Tensors, Tensors]:
+    """Parameters and buffers of one model at the beginning."""
+    params, buffers = network.init(job.seed)
+    if job.init is None:
+        return params, buffers
+    constant = network.constant & job.init.keys()
+    return (
+        {name: torch.from_numpy(job.init[name]).to(value) for name, value in params.items()},
+        {name: torch.from_numpy(job.init[name]).to(v) if name in constant else v for name, v in buffers.items()},
+    )
 
 
 def make_update(job: Job, network: Network, stacked: bool) -> Update:
