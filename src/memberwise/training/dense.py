@@ -155,7 +155,7 @@ def why_not_written_out(module: nn.Module) -> str | None:
     trained = [name for name, value in module.named_parameters() if value.requires_grad]
     if expected != trained:
         missing = ", ".join(sorted(set(expected) ^ set(trained)))
-        return f"{missing}: frozen, or the same tensor as another"
+        return f"{missing} frozen, or one tensor in two places"
     return None
 
 

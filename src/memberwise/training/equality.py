@@ -31,7 +31,7 @@ WRITTEN, COMPILED, COMPILED_ONE, OF_RECORDS = (
     "the written-out step of fully connected networks",
     "the compiled step of fully connected networks",
     "the compiled step of convolutional networks",
-    "the written-out record gradients of fully connected networks",
+    "DP-SGD's written-out step of fully connected networks",
 )
 _RAISED = (MemoryError, torch.OutOfMemoryError, MemberwiseError)
 
@@ -74,7 +74,9 @@ def why_general(network: Network, job: Job, data: DataTensors, stacked: bool, co
     if key not in network.trials:
         network.trials[key] = _why_given_up(path, network, job, data, stacked)
     reason = network.trials[key]
-    return None if reason is None else f"{path} is given up for the slower general one: {reason}"
+    return (
+        None if reason is None else f"models train by the general path, which is slower: {path} is given up ({reason})"
+    )
 
 
 def _path(network: Network, job: Job, stacked: bool, compiled: bool) -> str | None:

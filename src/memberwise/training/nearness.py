@@ -66,10 +66,11 @@ def far_losses(losses: Tensor, expected: Tensor, near: Nearness) -> bool:
 
 def _sizes(values: Tensor) -> Tensor:
     """``(m,)`` Euclidean norms of what is finite: masks of attention hold infinite numbers."""
-    return torch.linalg.vector_norm(_numbers(values).nan_to_num(0.0, 0.0, 0.0), dim=1)
+    sizes: Tensor = torch.linalg.vector_norm(_numbers(values).nan_to_num(0.0, 0.0, 0.0), dim=1)
+    return sizes
 
 
 def _numbers(values: Tensor) -> Tensor:
     """``(m, k)`` float32 numbers."""
-    real = torch.view_as_real(values) if values.is_complex() else values
+    real: Tensor = torch.view_as_real(values) if values.is_complex() else values
     return real.float().reshape(len(values), -1)
