@@ -15,7 +15,7 @@ from memberwise.errors import StudyError
 from memberwise.training.dense import Layers, dense_backward, dense_forward, dense_layers, dense_losses
 from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import fold, normal
-from memberwise.training.step import Batch, State, Step
+from memberwise.training.step import Batch, State, Step, plain_update
 
 # Gradients of single records which one model holds at a time.
 BYTES = 32_000_000
@@ -158,8 +158,23 @@ class DpSgd(Step):
             )(params)
             return found
 
-        gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
+        try:
+            gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
+        except (RuntimeError, ValueError, TypeError, NotImplementedError):  # a module that vmap cannot take
+            return self._one_by_one(network, params, state, batch, own, places)
         return gradients, losses
+
+    def _one_by_one(
+        self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor, places: Tensor
+    ) -> tuple[Tensors, Tensor]:
+        """``record_gradients`` by ordinary autograd, one record after the other."""
+        parts, losses = [], []
+        for place in places:
+            alone = Batch(batch.x[place][None], batch.target[place][None], place[None], None, batch.epoch)
+            gradient, loss, _ = plain_update(self, network, params, state, alone, fold(key, place))
+            parts.append({name: gradient.get(name, torch.zeros_like(value)) for name, value in params.items()})
+            losses.append(loss)
+        return {name: torch.stack([part[name] for part in parts]) for name in params}, torch.stack(losses)
 
 
 def refuse_shared_statistics(module: nn.Module) -> None:
