@@ -113,7 +113,14 @@ def _audit_trained(
             _quality(target, "test", step),
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
-        notes = [*prepared.notes, *changed, *step_notes(step), *shadows.notes, *_interrupted(shadows, study)]
+        notes = [
+            *prepared.notes,
+            *changed,
+            *prepared.engine.notes,
+            *step_notes(step),
+            *shadows.notes,
+            *_interrupted(shadows, study),
+        ]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return finish(

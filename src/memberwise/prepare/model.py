@@ -18,7 +18,8 @@ from memberwise.signals.asked import as_float
 from memberwise.study import PlanStudy, Study
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.ending import with_ending
-from memberwise.training.engines import Engine, ProcessEngine, StackEngine
+from memberwise.training.engines import GENERAL_PATH, Engine, ProcessEngine, StackEngine
+from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
 from memberwise.training.network import Network
 from memberwise.training.plan import Plan, cores, make_plan
@@ -119,7 +120,11 @@ def engine_for(
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(wanted, network, tensors, job, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
-    return StackEngine(network, tensors, made), made, [*said, *notes, *ending_notes(model.name, network)]
+    engine = StackEngine(network, tensors, made)
+    examined(engine.network, job, tensors, made.stacked, made.compile)
+    general = why_general(engine.network, job, tensors, made.stacked, made.compile)
+    notes += [] if general is None else [(GENERAL_PATH, general)]
+    return engine, made, [*said, *notes, *ending_notes(model.name, network)]
 
 
 def ending_notes(name: str, network: Network) -> list[Note]:

@@ -18,11 +18,15 @@ from torch.nn import functional
 from memberwise.errors import TrainingError
 from memberwise.training.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
 from memberwise.training.job import Job
+from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.network import Network, Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State
 
 Program = Callable[..., Any]
+# The learning rate with which a program is tried.
+TRIAL_RATE = 0.01
+MISCOMPILED = "the compiled step was given up: it does not train what it was compiled from"
 
 
 class CompiledStepper:
@@ -31,10 +35,13 @@ class CompiledStepper:
     A shorter batch (the last of an epoch) is padded behind its mask to the size of the first, so that one program
     takes both; one with a record more goes through the same code as it is written. Parameters and momentum are
     float32, products are in ``network.precision``.
+
+    Args:
+        compiles: False takes the step as it is written: the same figures, slower.
     """
 
-    def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
-        self.job, self.network, self.state = job, network, state
+    def __init__(self, job: Job, network: Network, params: Tensors, state: State, compiles: bool = True) -> None:
+        self.job, self.network, self.state, self.compiles = job, network, state, compiles
         self.layers = dense_layers(network) or []
         self._params = {name: value.contiguous() for name, value in params.items()}
         momentum = [torch.zeros_like(value) for value in params.values()]
@@ -61,20 +68,40 @@ class CompiledStepper:
         x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
         masks = dropout_masks(self.layers, keys, size, self._copies)
         arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), *masks]
-        if size > self._size:
+        if size > self._size or not self.compiles:
             losses: Tensor = self._advance(*arguments)
             return losses
-        self._program = self._program or self._compiled(arguments)
+        self._program = self._program or self._compiled(arguments) or self._advance
         losses = self._program(*arguments)
         return losses
 
-    def _compiled(self, arguments: Sequence[Tensor]) -> Program:
-        """The step for arguments of these shapes: compiled once for a network, recipe, stack and batch."""
+    def _compiled(self, arguments: Sequence[Tensor]) -> Program | None:
+        """The step for arguments of these shapes: compiled once for a network, recipe, stack and batch.
+
+        None where the program does something else than what it was compiled from.
+        """
         recipe, shapes = self.job.recipe, tuple((tuple(value.shape), value.dtype) for value in arguments)
         key = (shapes, recipe.momentum, recipe.nesterov, recipe.weight_decay, self.job.step.label_smoothing)
         if key not in self.network.programs:
-            self.network.programs[key] = compiled(self._advance, arguments)
+            program = compiled(self._advance, arguments)
+            same = self._is_same(program, arguments)
+            self.network.programs[key] = program if same else None
+            if not same:
+                self.network.notes[MISCOMPILED] = None
         return self.network.programs[key]
+
+    def _is_same(self, program: Program, arguments: Sequence[Tensor]) -> bool:
+        """The program changes parameters as the step does from which it was compiled, on copies of these arguments."""
+        names, rate = list(self._params), 3 * len(self._params) + 3
+        start = dict(zip(names, arguments, strict=False))
+        changes, losses = [], []
+        for function in (self._advance, program):
+            copies = [value.clone() for value in arguments]
+            copies[rate].fill_(TRIAL_RATE)
+            losses.append(function(*copies))
+            changes.append({name: after - start[name] for name, after in zip(names, copies, strict=False)})
+        near = nearness(self.network.precision)
+        return far(changes[1], changes[0], near, start) is None and not far_losses(losses[1], losses[0], near)
 
     def _advance(self, *arguments: Tensor) -> Tensor:
         """One step in place; see ``step`` for the order of arguments."""
@@ -119,9 +146,9 @@ def cannot_compile(error: Exception) -> TrainingError:
 
 
 def descend(params: Tensors, momenta: Tensors, gradient: Tensors, recipe: Recipe, rate: Tensor) -> None:
-    """A step of SGD in place, as torch's optimiser takes it."""
-    for name, value in params.items():
-        change = gradient[name].float()
+    """A step of SGD in place, as torch's optimiser takes it; what has no gradient stays."""
+    for name, grad in gradient.items():
+        value, change = params[name], grad.float()
         if recipe.weight_decay:
             change = change + recipe.weight_decay * value
         if recipe.momentum:

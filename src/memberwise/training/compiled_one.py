@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memberwise.training.compiled import cannot_compile, descend, is_plain_sgd
+from memberwise.training.compiled import MISCOMPILED, TRIAL_RATE, cannot_compile, descend, is_plain_sgd
 from memberwise.training.job import Job
+from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.network import Network, Tensors
 from memberwise.training.pooling import is_sliceable, with_sliced_pools
 from memberwise.training.recipe import Recipe
@@ -52,15 +53,19 @@ class CompiledOneStepper:
 
     The usual batch goes through compiled code, in which max-pooling is written as slices; batches of another size (the
     last of an epoch) through ordinary autograd.
+
+    Args:
+        compiles: False takes the step as it is written: the same figures, slower.
     """
 
-    def __init__(self, job: Job, network: Network, params: Tensors, state: State) -> None:
+    def __init__(self, job: Job, network: Network, params: Tensors, state: State, compiles: bool = True) -> None:
         self.job, self.network, self.state = job, network, state
         self.sliced = copy.copy(network)
         self.sliced.module = with_sliced_pools(network.module)
         self._params = {name: value[0] for name, value in params.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}
-        self._compiled = Compiled(self._advance)
+        self._compiled = Compiled(self._advance) if compiles else self._advance
+        self._proven = not compiles
 
     @property
     def params(self) -> Tensors:
@@ -74,7 +79,7 @@ class CompiledOneStepper:
         one = Batch(*(None if part is None else part[0] for part in batch))  # type: ignore[arg-type]
         at, buffers = torch.tensor(rate, device=batch.x.device), self.state.buffers
         buffers = {name: value[0] for name, value in buffers.items()}
-        if is_usual(batch, self.job.recipe):
+        if is_usual(batch, self.job.recipe) and self._is_same(one, keys[0], buffers, at):
             loss, buffers = self._compiled(one, keys[0], buffers, at)
         else:
             gradient, loss, after = plain_update(
@@ -91,6 +96,31 @@ class CompiledOneStepper:
         descend(self._params, self._momentum, gradient, self.job.recipe, rate)
         return loss, after.buffers
 
+    def _is_same(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
+        """The compiled step changes parameters as the step does from which it was compiled; tried once a network."""
+        trials, recipe = self.network.trials, self.job.recipe
+        tried = ("compiled", self.network.precision, batch.x.shape, recipe, self.job.step.label_smoothing)
+        if not self._proven and tried not in trials:
+            trials[tried] = self._tried(batch, key, buffers, torch.full_like(rate, TRIAL_RATE))
+            if not trials[tried]:
+                self.network.notes[MISCOMPILED] = None
+        self._proven = self._proven or trials[tried]
+        return self._proven
+
+    def _tried(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
+        start = {name: value.clone() for name, value in self._params.items()}
+        momentum = {name: value.clone() for name, value in self._momentum.items()}
+        losses, changes = [], []
+        for function in (self._advance, self._compiled):
+            losses.append(function(batch, key, dict(buffers), rate)[0])
+            changes.append({name: (value - start[name])[None] for name, value in self._params.items()})
+            for name, value in start.items():
+                self._params[name].copy_(value)
+                self._momentum[name].copy_(momentum[name])
+        near = nearness(self.network.precision)
+        start = {name: value[None] for name, value in start.items()}
+        return far(changes[1], changes[0], near, start) is None and not far_losses(losses[1], losses[0], near)
+
 
 def is_usual(batch: Batch, recipe: Recipe) -> bool:
     """The batch has the size for which the step is compiled."""
@@ -100,7 +130,8 @@ def is_usual(batch: Batch, recipe: Recipe) -> bool:
 def takes_compiled_one(job: Job, network: Network) -> bool:
     """There is a compiled step for this single model: plain training by SGD of a network that convolves, on a CPU."""
     plain = type(job.step) is Step and is_plain_sgd(job.recipe)
-    return plain and network.convolves and network.device.type == "cpu"
+    general = network.general or bool(network.idle)
+    return plain and network.convolves and network.device.type == "cpu" and not general
 
 
 def gains_compiled(job: Job, network: Network) -> bool:

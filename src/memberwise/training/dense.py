@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold, uniform
+from memberwise.training.randomness import fold, kept, uniform
 from memberwise.training.step import Batch, State, Step
 
 Layers = list[tuple[str, nn.Module]]
+_KNOWN = (nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout)
 
 
 class DenseUpdate:
@@ -111,30 +112,96 @@ def dense_losses(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tens
 def dropout_masks(layers: Layers, keys: Tensor, batch: int, weights: Tensors) -> list[Tensor]:
     """The masks which KeyedDropout would draw, already scaled, ``(m, batch, width)``, one for each dropout layer."""
     masks: list[Tensor] = []
-    width, dtype = 0, torch.float32
+    width, dtype, call = 0, torch.float32, 0
     for name, layer in layers:
         if isinstance(layer, nn.Linear):
             width, dtype = layer.out_features, weights[f"{name}.weight"].dtype
         elif isinstance(layer, nn.Dropout):
-            call, shape = len(masks) + 1, (batch, width)
-            keep = vmap(lambda key, call=call, shape=shape: uniform(fold(key, call), shape))(keys) >= layer.p
-            masks.append(keep.to(dtype) / (1.0 - layer.p))
+            shape = (batch, width)
+            call += layer.p > 0  # what drops nothing draws nothing
+            drawn: Tensor = vmap(lambda key, call=call, shape=shape: uniform(fold(key, call), shape))(keys)
+            masks.append(kept(drawn, layer.p, dtype))
     return masks
 
 
 def dense_layers(network: Network) -> Layers | None:
-    """The layers of a plain fully connected network with their names, or None for any other module."""
-    module = network.module
-    if type(module) is not nn.Sequential or any(True for _ in module.buffers()):
+    """The layers of a plain fully connected network with their names, or None for any other module.
+
+    An activation may stand in several places. None as well where the network is to train by the general path.
+    """
+    if network.general or why_not_written_out(network.module) is not None:
         return None
-    layers = [(name, layer) for name, layer in module.named_children() if type(layer) is not nn.Flatten]
-    if not layers or any(type(layer) not in (nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout) for _, layer in layers):
+    return _layers(network.module)
+
+
+def why_not_written_out(module: nn.Module) -> str | None:
+    """What about a fully connected network is out of the ordinary, so that its step is not written out, or None.
+
+    None for a module of any other kind too: nobody expects a written-out step for it.
+    """
+    layers = _layers(module)
+    if layers is None:
         return None
-    flat = [layer for layer in module if type(layer) is nn.Flatten]
-    starts = isinstance(module[0], nn.Flatten) if flat else True
-    plain = all((layer.start_dim, layer.end_dim) == (1, -1) for layer in flat)
-    ends = isinstance(layers[0][1], nn.Linear) and isinstance(layers[-1][1], nn.Linear)
-    return layers if len(flat) <= 1 and starts and plain and ends else None
+    if torch.nn.modules.module._has_any_global_hook():  # type: ignore[no-untyped-call]
+        return "hooks on all modules"
+    for name, part in [("the module itself", module), *module._modules.items()]:
+        unusual = _unusual(part) if part is not None else "is None"
+        if unusual is not None:
+            return f"{name} {unusual}"
+    linear = [(name, layer) for name, layer in layers if isinstance(layer, nn.Linear)]
+    expected = [
+        f"{name}.{kind}" for name, layer in linear for kind, value in layer._parameters.items() if value is not None
+    ]
+    trained = [name for name, value in module.named_parameters() if value.requires_grad]
+    if expected != trained:
+        missing = ", ".join(sorted(set(expected) ^ set(trained)))
+        return f"{missing} frozen, or one tensor in two places"
+    return None
+
+
+def _unusual(part: nn.Module) -> str | None:
+    """What makes a part compute something else than its class does, as the written-out step knows it; or None."""
+    if type(part) not in (nn.Sequential, nn.Flatten, *_KNOWN):
+        return f"is a {type(part).__name__}"
+    if is_changed(part):
+        return "has hooks or methods of its own"
+    if not isinstance(part, nn.Linear):
+        return "has tensors of its own" if part._parameters or part._buffers else None
+    weight, bias = part._parameters.get("weight"), part._parameters.get("bias")
+    if weight is None or set(part._parameters) != {"weight", "bias"} or part._buffers or part._modules:
+        return "has other tensors than a weight and a bias"
+    shapes = [(weight, (part.out_features, part.in_features)), (bias, (part.out_features,))]
+    for value, shape in shapes:
+        if value is None:
+            continue
+        if type(value) is not nn.Parameter or value.dtype is not torch.float32 or tuple(value.shape) != shape:
+            return "has a parameter of another shape or type than its own"
+        if value._backward_hooks or value._post_accumulate_grad_hooks:
+            return "has hooks on its parameters"
+    return None
+
+
+def is_changed(part: nn.Module) -> bool:
+    """An object that does something else, or more, than its class says: it has hooks, or methods of its own."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(part, kind) for kind in hooks) or any(
+        callable(getattr(type(part), name, None)) for name in vars(part)
+    )
+
+
+def _layers(module: nn.Module) -> Layers | None:
+    """The layers of a chain of linear layers and activations, in the order in which they are applied, or None."""
+    if type(module) is not nn.Sequential:
+        return None
+    parts = list(module._modules.items())  # named_children leaves out a module that comes again
+    first = parts[0][1] if parts else None
+    if type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1):
+        parts = parts[1:]
+    layers = [(name, part) for name, part in parts if part is not None]
+    known = all(isinstance(part, _KNOWN) for _, part in layers)
+    if not layers or not known or not all(isinstance(layers[end][1], nn.Linear) for end in (0, -1)):
+        return None
+    return layers
 
 
 def takes_dense(network: Network, step: Step) -> bool:

@@ -37,8 +37,8 @@ def with_ending(network: Network, x: Tensor) -> Network:
         x: some records, which the module takes.
     """
     other, key = copy.copy(network), step_keys(0, 1)[0].to(x.device)
-    other.kind = _ending(network.fresh(), x, None)
-    other.training_kind = _ending(network.fresh(), x, key)
+    other.kind = _ending(network.fresh(0), x, None)
+    other.training_kind = _ending(network.fresh(0), x, key)
     return other
 
 

@@ -28,6 +28,7 @@ from memberwise.training.tensors import DataTensors
 from memberwise.training.users_code import users_code
 
 Arrays = dict[str, NDArray[Any]]
+GENERAL_PATH = "general-path"
 Collect = Callable[[Answering, Sequence[Job]], Arrays]
 
 
@@ -36,9 +37,13 @@ class Engine(Protocol):
 
     Attributes:
         block: how many models one block holds.
+        notes: what was noticed while models trained, as (code, message).
     """
 
     block: int
+
+    @property
+    def notes(self) -> list[tuple[str, str]]: ...
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Answering:
         """Train and keep the models (the target)."""
@@ -56,6 +61,10 @@ class StackEngine:
         self.network, self.data, self.plan = plan.network(network), data, plan
         self.block = plan.stack + plan.stack % 2
 
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        return [(GENERAL_PATH, message) for message in self.network.notes]
+
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
         if jobs[0].procedure is not None:
             return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
@@ -63,7 +72,7 @@ class StackEngine:
 
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
-        network = self.network if self.plan.compile else self.network.fresh()
+        network = self.network.fresh(jobs[0].seed)
         with threads_of(self.plan.threads), _training(jobs[0]):
             trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
         return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own)
@@ -129,6 +138,7 @@ class ProcessEngine:
         self.model, self.plan = model, plan
         self.records = Records(x, y, labels or ClassLabels.numbered(classes), rows)
         self.block = plan.stack
+        self.notes: list[tuple[str, str]] = []
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Answering:
         fitted = [fit_one(self.model, self.records, job) for job in jobs]

@@ -18,7 +18,7 @@ class Trained(Protocol):
     """One trained model, as a procedure meets it.
 
     Attributes:
-        params: its parameters by name, as ``Job.init`` takes them.
+        params: its parameters by name, frozen ones among them, as ``Job.init`` takes them.
         own: the step's own tensors at the end of its training, by name.
     """
 
@@ -58,7 +58,7 @@ class Job:
         recipe: epochs, batches, optimiser.
         seed: the model's own seed: initialisation, order of batches, dropout.
         targets: ``(n,)`` class numbers or ``(n, classes)`` soft labels instead of the data's labels, or None.
-        init: parameters to begin from instead of a fresh initialisation, or None.
+        init: parameters to begin from instead of a fresh initialisation, or None; frozen ones where it has them.
         validation: ``(v,)`` row numbers of the data on which training is stopped early, where the recipe has patience.
         reference: ``(r,)`` row numbers of the defender's extra data, the same for the target and shadow models.
         procedure: how several models are trained to release one, instead of one training with ``step``; or None.

@@ -13,6 +13,7 @@ from torch.func import vmap
 from memberwise.errors import TrainingError
 from memberwise.training.compiled import CompiledStepper
 from memberwise.training.early_stopping import CHUNK, EarlyStopping
+from memberwise.training.equality import examined
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.network import Network, Tensors
@@ -45,6 +46,7 @@ def train_stack(
 
     Raises:
         TrainingError: a model's loss is NaN or infinite.
+        StudyError: see ``equality.examined``.
     """
     if not stacked and len(jobs) > 1:
         raise ValueError("models that are not stacked train one at a time")
@@ -61,6 +63,7 @@ def _train_together(
     jobs: Sequence[Job], network: Network, data: DataTensors, stacked: bool, tick: Tick | None, compiled: bool
 ) -> TrainedStack:
     recipe, step = jobs[0].recipe, jobs[0].step
+    network = examined(network, jobs[0], data, stacked, compiled)
     models = make_stepper(jobs, network, stacked, compiled)
     # Rounded once and not in every batch; augmentation computes in float32.
     rounds = isinstance(models, CompiledStepper) and network.precision is torch.bfloat16 and not recipe.augment

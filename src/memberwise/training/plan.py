@@ -22,6 +22,7 @@ from memberwise.study import PlanStudy
 from memberwise.training.blocks import write_atomically
 from memberwise.training.compiled import can_compile, takes_compiled
 from memberwise.training.compiled_one import gains_compiled
+from memberwise.training.equality import examined, why_not_the_same
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.network import Network
@@ -93,6 +94,9 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
     """
     threads = wanted.threads or cores()
     obstacle = why_not_stackable(network, data, job) if job.step.stackable else "the training step says so"
+    if obstacle is None and (stacks_well(network) or (wanted.stack or 1) > 1):
+        reason = why_not_the_same(network, job, data, stacked=True)
+        obstacle = None if reason is None else f"stacked they are another function ({reason})"
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
     flops = operations(network, data) * work
@@ -100,7 +104,7 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
     if (wanted.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
         plans = [Plan(2, "float32", threads)]  # not what is fast here, but what the study asks for
     if flops >= WORTH_COMPILING and can_compile(network.device):
-        plans = with_compiled(plans, network, job)
+        plans = with_compiled(plans, examined(network, job, data, plans[-1].stacked, compiled=True), job)
     options = list(dict.fromkeys(_filled(plan, wanted) for plan in plans))
     if len(options) == 1 or flops < WORTH_MEASURING:
         return options[0]
@@ -131,7 +135,7 @@ def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
     gain from bfloat16 with channels last, one model at a time: stacked they become grouped convolutions.
     """
     one = Plan(1, "float32", threads, stacked=False)
-    if network.convolves and network.device.type == "cpu":
+    if not stacks_well(network):
         fast = Plan(1, "bfloat16", threads, "channels_last", stacked=False)
         return [one, fast] if multiplies_bfloat16(network.device) else [one]
     if not stackable:
@@ -144,6 +148,11 @@ def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
     if multiplies_bfloat16(network.device):
         plans.append(Plan(largest, "bfloat16", threads))
     return plans
+
+
+def stacks_well(network: Network) -> bool:
+    """Stacked convolutions become grouped ones, which are slow on a CPU."""
+    return not (network.convolves and network.device.type == "cpu")
 
 
 def with_compiled(plans: list[Plan], network: Network, job: Job) -> list[Plan]:
@@ -204,7 +213,7 @@ def step_timer(plan: Plan, network: Network, data: DataTensors, job: Job) -> Cal
     """
     rows = job.rows[: 2 * job.recipe.batch_size]
     jobs = [replace(job, rows=rows, targets=None, init=None, seed=k) for k in range(plan.stack)]
-    under = plan.network(network)
+    under = examined(plan.network(network), job, data, plan.stacked, plan.compile)
     batch, keys = next(Feed(jobs, under, data).epoch(0))
     models = make_stepper(jobs, under, plan.stacked, plan.compile)
 

@@ -9,6 +9,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from memberwise.training.dense import is_changed
+
 
 class SlicedMaxPool(nn.Module):
     """``nn.MaxPool2d(size)`` without overlap or padding: the same values, the same gradient.
@@ -59,15 +61,15 @@ def with_sliced_pools(module: nn.Module) -> nn.Module:
     """A copy of the module in which every max-pooling without overlap is sliced; parameters keep their names."""
     module = copy.deepcopy(module)
     for parent in module.modules():
-        for name, child in parent.named_children():
-            if is_sliceable(child):
-                setattr(parent, name, SlicedMaxPool(_pair(child.kernel_size)))
+        for name, child in parent._modules.items():  # named_children leaves out a module that comes again
+            if child is not None and is_sliceable(child):
+                parent._modules[name] = SlicedMaxPool(_pair(child.kernel_size))
     return module
 
 
 def is_sliceable(part: nn.Module) -> TypeGuard[nn.MaxPool2d]:
     """A max-pooling with a small window, no overlap, no padding, nothing else out of the ordinary."""
-    if type(part) is not nn.MaxPool2d or prod(_pair(part.kernel_size)) > LARGEST:
+    if type(part) is not nn.MaxPool2d or is_changed(part) or prod(_pair(part.kernel_size)) > LARGEST:
         return False
     same = _pair(part.stride) == _pair(part.kernel_size)
     usual = (_pair(part.padding), _pair(part.dilation)) == ((0, 0), (1, 1))

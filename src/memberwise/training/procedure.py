@@ -32,7 +32,9 @@ class TrainedModel:
 
     @property
     def params(self) -> dict[str, NDArray[np.float32]]:
-        return {name: value[0].float().cpu().numpy() for name, value in self.alone.params.items()}
+        constant = self.alone.network.constant
+        frozen = {name: value for name, value in self.alone.buffers.items() if name in constant}
+        return {name: value[0].float().cpu().numpy() for name, value in (self.alone.params | frozen).items()}
 
     @property
     def own(self) -> dict[str, NDArray[np.float32]]:

@@ -98,20 +98,27 @@ class KeyedDropout(TorchFunctionMode):
         return self._dropout(dims, *args, **kwargs)
 
     def _dropout(
-        self, channel_wise: bool, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+        self, dims: int, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
     ) -> Tensor:
         if not training or p == 0:
             return input
         self.calls += 1
-        shape = input.shape[:2] + (1,) * (input.dim() - 2) if channel_wise else input.shape
-        keep = uniform(fold(self.key, self.calls), shape) >= p
-        return input * (keep.to(input.dtype) / (1.0 - p))
+        # As torch has it: one dimension too few is a single record, whose first dimension is its channels.
+        lead = 1 if input.dim() < dims and dims != 4 else 2
+        shape = input.shape[:lead] + (1,) * (input.dim() - lead) if dims else input.shape
+        return input * kept(uniform(fold(self.key, self.calls), shape), p, input.dtype)
 
 
-# Element-wise dropout drops single values, the others whole channels.
-_DROPOUT: dict[Any, bool] = {
-    functional.dropout: False,
-    functional.dropout1d: True,
-    functional.dropout2d: True,
-    functional.dropout3d: True,
+def kept(drawn: Tensor, p: float, dtype: torch.dtype) -> Tensor:
+    """Dropout's mask from uniform numbers, scaled so that the mean stays: 0 or 1 / (1 - p); all 0 where p is 1."""
+    return (drawn >= p).to(dtype) / (1.0 - p or 1.0)
+
+
+# Dimensions of a batch of which whole channels are dropped; 0 where single values are. Two-dimensional dropout alone
+# takes a batch with one dimension too few for a batch (of sequences).
+_DROPOUT: dict[Any, int] = {
+    functional.dropout: 0,
+    functional.dropout1d: 3,
+    functional.dropout2d: 4,
+    functional.dropout3d: 5,
 }

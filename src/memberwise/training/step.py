@@ -75,6 +75,8 @@ class Step:
         poisson: batches are drawn by Poisson sampling: their sizes vary, and ``mask`` tells which records are real.
         couples_rows: a record's gradient depends on the other records of its batch (DP-SGD then cannot be used).
         stackable: False where the step cannot run under ``vmap``.
+        written_out: its own ``update`` goes another way for plain fully connected networks (``dense_layers``), which is
+            compared with the general one before it is taken.
     """
 
     needs: frozenset[str] = frozenset()
@@ -82,6 +84,7 @@ class Step:
     poisson: bool = False
     couples_rows = False
     stackable = True
+    written_out = False
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
@@ -117,6 +120,17 @@ class Step:
         """Called after each epoch: parameters and state to go on with."""
         return params, state
 
+    def without_noise(self) -> Step:
+        """The step as it is compared with another way to the same: noise would hide what differs."""
+        return self
+
+    def examine(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> None:
+        """Called once before training, with one model and a few real records, outside of ``vmap``.
+
+        Raises:
+            StudyError: the step would not train this module rightly.
+        """
+
     @property
     def watches_epochs(self) -> bool:
         return type(self).after_epoch is not Step.after_epoch
@@ -129,12 +143,16 @@ class Step:
 def plain_update(
     step: Step, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
 ) -> tuple[Tensors, Tensor, State]:
-    """``Step.update``'s default by ordinary autograd, for modules which ``torch.func`` cannot differentiate."""
+    """``Step.update``'s default by ordinary autograd, for modules which ``torch.func`` cannot differentiate.
+
+    Parameters on which the loss does not depend have no gradient, as in a loop of one's own: nothing decays them.
+    """
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     loss, after = step.loss(network, leaves, state, batch, key)
+    leaves = {name: value for name, value in leaves.items() if value.requires_grad}  # a forward may freeze some
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     return (
-        {name: torch.zeros_like(leaves[name]) if g is None else g for name, g in zip(leaves, gradients, strict=True)},
+        {name: g for name, g in zip(leaves, gradients, strict=True) if g is not None},
         loss.detach(),
         State({k: v.detach() for k, v in after.buffers.items()}, {k: v.detach() for k, v in after.own.items()}),
     )

@@ -41,14 +41,17 @@ class Stepper(Protocol):
 
 
 class EagerStepper:
-    """Any step and any optimiser."""
+    """Any step and any optimiser.
 
-    def __init__(self, jobs: Sequence[Job], network: Network, stacked: bool) -> None:
-        self.recipe = jobs[0].recipe
+    Where a parameter gets no gradient the optimiser leaves it alone, weight decay included, as in a loop of one's own.
+    """
+
+    def __init__(self, jobs: Sequence[Job], network: Network, stacked: bool, update: Update | None = None) -> None:
+        self.recipe, self._idle = jobs[0].recipe, network.idle
         params, self.state = start(jobs, network)
         self._leaves = {name: torch.nn.Parameter(value) for name, value in params.items()}
         self._optimiser = self.recipe.optimiser(list(self._leaves.values()))
-        self._update = make_update(jobs[0], network, stacked)
+        self._update = update or make_update(jobs[0], network, stacked)
 
     @property
     def params(self) -> Tensors:
@@ -63,7 +66,10 @@ class EagerStepper:
         if self.recipe.clip_norm is not None:
             clip_per_model(gradient, self.recipe.clip_norm)
         for name, leaf in self._leaves.items():
-            value = gradient[name]
+            value = gradient.get(name)
+            if value is None or (name in self._idle and not value.any()):
+                leaf.grad = None
+                continue
             # The fused optimisers walk memory as it lies, so the gradient must lie as its parameter does.
             leaf.grad = value if value.stride() == leaf.stride() else torch.empty_like(leaf).copy_(value)
         for group in self._optimiser.param_groups:
@@ -73,7 +79,10 @@ class EagerStepper:
 
 
 def make_stepper(jobs: Sequence[Job], network: Network, stacked: bool, compiled: bool = False) -> Stepper:
-    """What trains these jobs; ``compiled`` counts where a compiled step exists for them."""
+    """What trains these jobs; ``compiled`` counts where a compiled step exists for them.
+
+    A network that has been through ``equality.examined`` gets no written-out step which trains another network.
+    """
     if compiled and stacked and takes_compiled(jobs[0], network):
         return CompiledStepper(jobs[0], network, *start(jobs, network))
     if compiled and not stacked and takes_compiled_one(jobs[0], network):
@@ -83,14 +92,23 @@ def make_stepper(jobs: Sequence[Job], network: Network, stacked: bool, compiled:
 
 def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
     """Stacked parameters and state at the beginning, each model from its own seed."""
-    pairs = [network.init(job.seed) for job in jobs]
-    inits = [
-        params if job.init is None else {k: torch.from_numpy(job.init[k]).to(v) for k, v in params.items()}
-        for job, (params, _) in zip(jobs, pairs, strict=True)
-    ]
+    pairs = [_begun(network, job) for job in jobs]
     longest = max(len(job.rows) for job in jobs)
     own = [job.step.init(network, longest, step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
+    inits = [params for params, _ in pairs]
     return stack_models(inits), State(stack_models([buffers for _, buffers in pairs]), stack_models(own))
+
+
+def _begun(network: Network, job: Job) -> tuple[Tensors, Tensors]:
+    """Parameters and buffers of one model at the beginning."""
+    params, buffers = network.init(job.seed)
+    if job.init is None:
+        return params, buffers
+    constant = network.constant & job.init.keys()
+    return (
+        {name: torch.from_numpy(job.init[name]).to(value) for name, value in params.items()},
+        {name: torch.from_numpy(job.init[name]).to(v) if name in constant else v for name, v in buffers.items()},
+    )
 
 
 def make_update(job: Job, network: Network, stacked: bool) -> Update:

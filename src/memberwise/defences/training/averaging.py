@@ -23,13 +23,14 @@ class Averaged(Step):
         if self.average == 1:
             return {}
         params, buffers = network.init(0)
-        return {f"sum:{name}": torch.zeros_like(value) for name, value in (params | _floating(buffers)).items()}
+        averaged = params | _moving(buffers, network)
+        return {f"sum:{name}": torch.zeros_like(value) for name, value in averaged.items()}
 
     def after_epoch(self, network: Network, params: Tensors, state: State, epoch: Epoch) -> tuple[Tensors, State]:
         if self.average == 1:
             return params, state
         counts, last = epoch.number >= self.epochs - self.average, epoch.number == self.epochs - 1
-        now, own = params | _floating(state.buffers), dict(state.own)
+        now, own = params | _moving(state.buffers, network), dict(state.own)
         for name, value in now.items():
             own[f"sum:{name}"] = own[f"sum:{name}"] + torch.where(counts, value, 0.0)
             now[name] = torch.where(last, own[f"sum:{name}"] / self.average, value)
@@ -37,5 +38,7 @@ class Averaged(Step):
         return {name: now[name] for name in params}, State(buffers, own)
 
 
-def _floating(tensors: Tensors) -> Tensors:
-    return {name: value for name, value in tensors.items() if value.is_floating_point()}
+def _moving(buffers: Tensors, network: Network) -> Tensors:
+    """Buffers that training may move: a mean of frozen parameters would be they themselves but for rounding."""
+    moving = buffers.keys() - network.constant
+    return {name: value for name, value in buffers.items() if name in moving and value.is_floating_point()}

@@ -15,7 +15,7 @@ from memberwise.errors import StudyError
 from memberwise.training.dense import Layers, dense_backward, dense_forward, dense_layers, dense_losses
 from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import fold, normal
-from memberwise.training.step import Batch, State, Step
+from memberwise.training.step import Batch, State, Step, plain_update
 
 # Gradients of single records which one model holds at a time.
 BYTES = 32_000_000
@@ -35,6 +35,7 @@ class DpSgd(Step):
     """
 
     poisson = True
+    written_out = True
 
     def __init__(self, noise_multiplier: float, clip: float, expected: float, label_smoothing: float = 0.0) -> None:
         super().__init__(label_smoothing)
@@ -54,7 +55,37 @@ class DpSgd(Step):
             spread = self.noise_multiplier * self.clip
             keys = {name: fold(key, _NOISE + i) for i, name in enumerate(total)}
             total = {name: value + spread * normal(keys[name], value.shape) for name, value in total.items()}
-        return {name: value / self.expected for name, value in total.items()}, loss, state
+        # What no record's loss depends on gets no noise either: it is not trained.
+        gradient = {name: value / self.expected for name, value in total.items() if name not in network.idle}
+        return gradient, loss, self._after(network, params, state, batch, key)
+
+    def without_noise(self) -> DpSgd:
+        return DpSgd(0.0, self.clip, self.expected, self.label_smoothing)
+
+    def examine(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> None:
+        """Refuse modules that treat records together, or keep of them what no noise covers."""
+        refuse_shared_statistics(network.module)
+        singles = [network(params, state.buffers, batch.x[i : i + 1], key)[1] for i in range(len(batch.x))]
+        for name, value in singles[0].items():
+            if any(not torch.equal(value, buffers[name]) for buffers in singles):
+                raise cannot_train("a module whose buffers depend on the records it sees", name)
+        # In training mode dropout would draw other masks for a batch than for its records.
+        for draws in (None,) if network.drops else (None, key):
+            answers = [network(params, state.buffers, batch.x, draws)[0] for _ in range(2)]
+            alone = [network(params, state.buffers, batch.x[i : i + 1], draws)[0] for i in range(len(batch.x))]
+            same = torch.equal(*answers)  # a module that never answers twice alike shows nothing
+            if same and not torch.allclose(
+                torch.cat(alone), answers[0], rtol=1e-2, atol=1e-3 * float(answers[0].std())
+            ):
+                raise cannot_train("a module whose answer about a record depends on the others of its batch")
+
+    def _after(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> State:
+        """The state after a step: what a module does to its buffers, it does with any record (see ``examine``)."""
+        if not any(True for _ in network.module.buffers()):
+            return state
+        network = network.computing(network.precision, torch.contiguous_format)
+        with torch.no_grad():
+            return state._replace(buffers=network(params, state.buffers, batch.x[:1], key)[1])
 
     def clipped_sum(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
@@ -127,8 +158,23 @@ class DpSgd(Step):
             )(params)
             return found
 
-        gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
+        try:
+            gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
+        except (RuntimeError, ValueError, TypeError, NotImplementedError):  # a module that vmap cannot take
+            return self._one_by_one(network, params, state, batch, own, places)
         return gradients, losses
+
+    def _one_by_one(
+        self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor, places: Tensor
+    ) -> tuple[Tensors, Tensor]:
+        """``record_gradients`` by ordinary autograd, one record after the other."""
+        parts, losses = [], []
+        for place in places:
+            alone = Batch(batch.x[place][None], batch.target[place][None], place[None], None, batch.epoch)
+            gradient, loss, _ = plain_update(self, network, params, state, alone, fold(key, place))
+            parts.append({name: gradient.get(name, torch.zeros_like(value)) for name, value in params.items()})
+            losses.append(loss)
+        return {name: torch.stack([part[name] for part in parts]) for name in params}, torch.stack(losses)
 
 
 def refuse_shared_statistics(module: nn.Module) -> None:
@@ -141,13 +187,19 @@ def refuse_shared_statistics(module: nn.Module) -> None:
         shared = isinstance(layer, nn.modules.batchnorm._BatchNorm)
         kept = isinstance(layer, nn.modules.instancenorm._InstanceNorm) and layer.track_running_stats
         if shared or kept:
-            raise StudyError(
-                "dp-sgd cannot train a network with BatchNorm, or statistics kept over batches",
-                expected="layers that treat each record by itself",
-                found=f"{type(layer).__name__} ({name})",
-                where="training.defence",
-                fix="GroupNorm (32 channels: nn.GroupNorm(8, 32)) or LayerNorm in its place",
+            raise cannot_train(
+                "a network with BatchNorm, or statistics kept over batches", f"{type(layer).__name__} ({name})"
             )
+
+
+def cannot_train(what: str, layer: str | None = None) -> StudyError:
+    return StudyError(
+        f"dp-sgd cannot train {what}",
+        expected="layers that treat each record by itself",
+        found=layer,
+        where="training.defence",
+        fix="GroupNorm (32 channels: nn.GroupNorm(8, 32)) or LayerNorm in its place",
+    )
 
 
 class DpSgdOptions(Options):

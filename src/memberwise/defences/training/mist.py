@@ -123,7 +123,9 @@ def others_say(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> ND
 
 def averaged(models: Sequence[Params]) -> Params:
     """The mean of models' parameters."""
-    return {name: np.mean([model[name] for model in models], axis=0, dtype=np.float32) for name in models[0]}
+    # Summed in float64, in which the mean of equal (frozen) numbers is that number.
+    means = {name: np.mean([model[name] for model in models], axis=0, dtype=np.float64) for name in models[0]}
+    return {name: np.asarray(value, np.float32) for name, value in means.items()}
 
 
 class MistOptions(Options):
