@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ def target_of(study: Study, given: Given, engine: Engine, asked: Asked) -> tuple
     path = Path(study.target.file)
     network = engine.network if isinstance(engine, StackEngine) else None
     return load_target(path, network, asked.classes, example), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def stored_accuracy(study: Study) -> float | None:
+    """The accuracy on its training records that was stored beside the target's file, where it is about this file."""
+    if study.target.file is None:
+        return None
+    path = Path(study.target.file)
+    try:
+        facts = json.loads((path.parent / "metadata.json").read_text("utf-8"))
+        same = facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        return float(facts["train_accuracy"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _given_target(target: Any, classes: int) -> Answering:

@@ -14,8 +14,9 @@ from filelock import FileLock, Timeout
 from memberwise.errors import RunFolderError
 from memberwise.study import PlanStudy, Study
 from memberwise.study_reading import make_study, read_study
-from memberwise.training.blocks import BlockStore, write_atomically
+from memberwise.training.blocks import BlockStore
 from memberwise.training.network import Tensors
+from memberwise.whole_files import write_atomically
 
 
 def default_folder(study: Study) -> Path:
