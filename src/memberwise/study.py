@@ -257,7 +257,7 @@ class GateStudy(_Part):
 
 
 class ReportStudy(_Part):
-    """What is left out of the files of a run: all that is about single records; and of ``scores.csv`` whose they are."""
+    """What the files of a run leave out: all that is about single records, and in ``scores.csv`` whose they are."""
 
     redact: bool = False
     redact_scores: bool = False

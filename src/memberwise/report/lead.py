@@ -155,12 +155,11 @@ def stronger_attacks(result: Json) -> list[str]:
 
 def _broken(result: Json) -> list[str]:
     """What exceeded the limit, a sentence a rule."""
+    broken = [rule["broken_by"] for rule in result["verdict"].get("rules") or [] if rule["passed"] is False]
     return [
-        "The limit is exceeded by "
-        + "; ".join(map(_broken_figure, rule["broken_by"][:NAMED]))
-        + _more(rule["broken_by"])
-        for rule in result["verdict"].get("rules") or []
-        if rule["passed"] is False and rule["broken_by"]
+        f"The limit is exceeded by {'; '.join(map(_broken_figure, figures[:NAMED]))}{_more(figures)}"
+        for figures in broken
+        if figures
     ]
 
 

@@ -58,5 +58,5 @@ def _large(key: str, rows: Any) -> Any:
 
 
 def _anonymous(scores: pd.DataFrame) -> pd.DataFrame:
-    columns = [name for name in scores if name not in ("index", "label")]
+    columns = [str(name) for name in scores if name not in ("index", "label")]
     return scores[columns].sort_values(columns[::-1], ignore_index=True)

@@ -160,16 +160,16 @@ def limits(result: Json) -> list[str]:
         "one model. They do not speak about retraining: the same recipe trained again may leak more or less."
     )
     found.append(
-        f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is marked weak; where they "
-        "cannot bound it at all it is marked too few, and no interval is valid."
+        f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is "
+        "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid."
     )
     found.append(
         "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "
         "more records; a low figure is no proof of privacy."
     )
     found.append(
-        f"Precision depends on how common members are among the records asked about: here {member_share(result)}. Where "
-        "they are rarer, more of the accused are innocent than it says."
+        f"Precision depends on how common members are among the records asked about: here {member_share(result)}. "
+        "Where they are rarer, more of the accused are innocent than it says."
     )
     return found
 

@@ -124,9 +124,8 @@ def parse_rule(text: str) -> GateRule:
         raise _malformed(
             text, f"the limit of a gate rule, {match['limit']}, can never be crossed or always is: {reach}"
         )
-    rule = GateRule(
-        match["attack"], metric, None if fpr is None else float(fpr), match["operator"], limit, text.strip()
-    )
+    at = None if fpr is None else float(fpr)
+    rule = GateRule(match["attack"], metric, at, match["operator"], limit, text.strip())
     _refuse_guessing(rule)
     return rule
 
@@ -150,9 +149,8 @@ def check_precision(rules: Sequence[GateRule], n_members: int, n_nonmembers: int
 def _refuse_guessing(rule: GateRule) -> None:
     level = guessing_level(rule.metric, rule.fpr)
     if level is not None and rule.limit <= level:
-        of = "of all records are called members at random" if rule.fpr is not None else "the attack guesses"
-        reached = f"{level:g}, where {rule.fpr:g} {of}" if rule.fpr is not None else f"{level:g}, where {of}"
-        _refuse(rule, reached, f"a limit above {level:g}")
+        how = "" if rule.fpr is None else f": it calls {level:g} of the members members, too"
+        _refuse(rule, f"{level:g}{how}", f"a limit above {level:g}")
     if rule.metric == "epsilon" and rule.operator == ">=" and rule.limit == 0:
         _refuse(rule, "0, the bound where nothing is shown", "epsilon>0, or a limit above 0")
 

@@ -88,28 +88,36 @@ def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdic
 
 def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
     figures: list[dict[str, Any]] = []
-    broken, kept, open_ = [], [], []
+    broken: list[str] = []
+    open_: list[str] = []
+    kept: list[tuple[float, str]] = []
     for name in names:
         bounds = None
         if name in attacks:
             bounds = bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / len(names), high_error=error)
         outcome, said = _outcome(rule, name, bounds, ran=name in attacks)
-        (broken if outcome is False else kept if outcome else open_).append((said, bounds))
         figures.append({"attack": name, **_numbers(bounds), "outcome": outcome})
+        if outcome is None:
+            open_.append(said)
+        elif outcome is False:
+            broken.append(said)
+        else:
+            kept.append((figures[-1]["high"], said))
     if not names:
-        open_.append((f'Rule "{rule.text}" is undecided: no attack of the family ran.', None))
-    of = f" of {len(names)}" if len(names) > 1 else ""
+        open_.append(f'Rule "{rule.text}" is undecided: no attack of the family ran.')
+    several = len(names) > 1
+    limit = f"the limit of {rule.limit:g}"
     if broken:
-        shared = f" (each at an error of {error / len(names):.2g}, shared among {len(names)} attacks)" if of else ""
-        said = "; ".join(text for text, _ in broken)
-        reason = f"{said}: {rule.side(above=True)} the limit of {rule.limit:g}{shared}, so the gate fails."
+        shared = (
+            f" (each at an error of {error / len(names):.2g}: shared among {len(names)} attacks)" if several else ""
+        )
+        reason = f"{'; '.join(broken)}: {rule.side(above=True)} {limit}{shared}, so the gate fails."
         return Judged(rule, False, reason, figures)
     if open_:
-        more = f" {len(kept)}{of} attacks keep it." if kept else ""
-        return Judged(rule, None, " ".join(text for text, _ in open_) + more, figures)
-    said, _ = max(kept, key=lambda one: one[1].high if one[1] and one[1].high is not None else -2.0)
-    every = f"; that is the highest of the upper ends of {len(names)} attacks ({', '.join(names)})" if of else ""
-    reason = f"{said}: {rule.side(above=False)} the limit of {rule.limit:g}{every}, so this rule is kept."
+        more = f" {len(kept)} of {len(names)} attacks keep it." if kept else ""
+        return Judged(rule, None, " ".join(open_) + more, figures)
+    every = f"; that is the highest upper bound of {len(names)} attacks ({', '.join(names)})" if several else ""
+    reason = f"{max(kept)[1]}: {rule.side(above=False)} {limit}{every}, so this rule is kept."
     return Judged(rule, True, reason, figures)
 
 
