@@ -51,8 +51,8 @@ def lead_figure(attack: Json) -> Placed | None:
         return min(above, key=lambda one: (not one.resolved, one.fpr is None, one.fpr or 0))
     if first is not None and first.estimate.get("resolvable") != "no" and first.estimate["value"] > 0:
         return first
-    whole = [one for one in plain_ones if one.fpr is None and number(one.estimate.get("low")) is not None]
-    return next(iter([*whole, *([] if first is None else [first]), *plain_ones]), None)
+    whole = sorted((one for one in plain_ones if one.fpr is None), key=lambda one: number(one.estimate["low"]) is None)
+    return next(iter([*whole, *plain_ones]), None)
 
 
 def _headline(result: Json) -> str:

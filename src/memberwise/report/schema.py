@@ -13,5 +13,5 @@ def as_current(result: dict[str, Any]) -> dict[str, Any]:
 
     Version 1 judged rules without an attack's name on the headline alone: its ``family`` is None, and stays so.
     """
-    verdict = {"rules": [], "withheld": [], **result["verdict"]}
-    return {"family": None, "redacted": [], **result, "verdict": verdict}
+    verdict = result["verdict"] | {name: result["verdict"].get(name) or [] for name in ("rules", "withheld")}
+    return result | {"family": result.get("family"), "redacted": result.get("redacted") or [], "verdict": verdict}

@@ -87,63 +87,74 @@ def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdic
 
 
 def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
-    figures: list[dict[str, Any]] = []
-    broken: list[str] = []
-    open_: list[str] = []
-    kept: list[tuple[float, str]] = []
-    for name in names:
-        bounds = None
-        if name in attacks:
-            bounds = bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / len(names), high_error=error)
-        outcome, said = _outcome(rule, name, bounds, ran=name in attacks)
-        figures.append({"attack": name, **_numbers(bounds), "outcome": outcome})
-        if outcome is None:
-            open_.append(said)
-        elif outcome is False:
-            broken.append(said)
-        else:
-            kept.append((figures[-1]["high"], said))
-    if not names:
-        open_.append(f'Rule "{rule.text}" is undecided: no attack of the family ran.')
-    several = len(names) > 1
+    k = len(names)
+    found = {
+        name: bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / k, high_error=error)
+        for name in names
+        if name in attacks
+    }
+    outcomes = {name: _outcome(rule, found.get(name)) for name in names}
+    figures = [{"attack": name, **_numbers(found.get(name)), "outcome": outcomes[name]} for name in names]
     limit = f"the limit of {rule.limit:g}"
-    if broken:
-        shared = (
-            f" (each at an error of {error / len(names):.2g}: shared among {len(names)} attacks)" if several else ""
-        )
-        reason = f"{'; '.join(broken)}: {rule.side(above=True)} {limit}{shared}, so the gate fails."
-        return Judged(rule, False, reason, figures)
-    if open_:
-        more = f" {len(kept)} of {len(names)} attacks keep it." if kept else ""
-        return Judged(rule, None, " ".join(open_) + more, figures)
-    every = f"; that is the highest upper bound of {len(names)} attacks ({', '.join(names)})" if several else ""
-    reason = f"{max(kept)[1]}: {rule.side(above=False)} {limit}{every}, so this rule is kept."
-    return Judged(rule, True, reason, figures)
+    if False in outcomes.values():
+        broken = {name: one for name, one in found.items() if one and outcomes[name] is False}
+        each = [f"{name} {one.value:.4g}, at least {one.low:.4g}" for name, one in broken.items()]
+        shared = f", at an error of {error / k:.2g} each, shared among {k} attacks" if k > 1 else ""
+        said = f"{rule.what}: {'; '.join(each)}, {_records(broken)}: {rule.side(above=True)} {limit}{shared}"
+        return Judged(rule, False, f"{_capital(said)}. The gate fails.", figures)
+    kept = {name: one for name, one in found.items() if one and outcomes[name]}
+    if len(kept) < k or not k:
+        said = " ".join(_undecided(rule, found, {name for name in names if name not in kept}))
+        more = f" {len(kept)} of {k} attacks lie {rule.side(above=False)} it." if kept else ""
+        return Judged(rule, None, said + more, figures)
+    highest, one = max(kept.items(), key=lambda entry: entry[1].high or 0.0)
+    every = f"; that is the highest upper bound of {k} attacks ({', '.join(names)})" if k > 1 else ""
+    said = f"{rule.what}: {highest} {one.value:.4g}, at most {one.high:.4g}, {_records({highest: one})}"
+    return Judged(rule, True, f"{_capital(said)}: {rule.side(above=False)} {limit}{every}. This rule is kept.", figures)
 
 
-def _outcome(rule: GateRule, name: str, bounds: Bounds | None, *, ran: bool) -> tuple[bool | None, str]:
-    """One attack's outcome, and its figure in words: a part of a sentence where it decides, else a sentence."""
-    if not ran:
-        return None, f'Rule "{rule.text}" is undecided: the attack {name} gave no figures, it was skipped or not run.'
-    what = f"{name}: {rule.what}"
-    if bounds is None:
+def _outcome(rule: GateRule, bounds: Bounds | None) -> bool | None:
+    if bounds is None or bounds.low is None or bounds.high is None or not bounds.resolved:
+        return None
+    return False if rule.broken_by(bounds.low) else None if rule.broken_by(bounds.high) else True
+
+
+def _undecided(rule: GateRule, found: Mapping[str, Bounds | None], names: set[str]) -> list[str]:
+    """Why a rule is undecided, a sentence for each kind of reason."""
+    absent = sorted(names - set(found))
+    lacking = [name for name in found if name in names and found[name] is None]
+    bare = {name: one for name, one in found.items() if name in names and one and (one.low is None or one.high is None)}
+    few = {name: one for name, one in found.items() if name in names and one and not one.resolved}
+    across = {name: one for name, one in found.items() if name in names and one and name not in bare | few}
+    undecided, limit = f'Rule "{rule.text}" is undecided:', f"the limit of {rule.limit:g}"
+    said = []
+    if absent or not names:
+        who = f"the attack {', '.join(absent)}" if names else "the family"
+        said.append(f"{undecided} {who} gave no figures, it was skipped or not run.")
+    if lacking:
         why = "no threshold was chosen, or nobody was called a member"
-        return None, f'Rule "{rule.text}" is undecided: {what} was not computed ({why}).'
-    figure = f"{what} is {bounds.value:.4g}"
-    records = f"on {bounds.n_members} members and {bounds.n_nonmembers} non-members"
-    if bounds.low is None or bounds.high is None:
-        bare = f"{figure} {records}, without an interval ({bounds.method})"
-        return None, f"{bare}; the limit of {rule.limit:g} cannot be judged."
-    if not bounds.resolved and rule.fpr is not None:
+        said.append(f"{undecided} {', '.join(lacking)}: {rule.what} was not computed ({why}).")
+    for name, one in bare.items():
+        head = f"{undecided} {name}: {rule.what} is {one.value:.4g} {_records({name: one})}"
+        said.append(f"{head}, without an interval ({one.method}); {limit} cannot be judged.")
+    if few and rule.fpr is not None:
         needed = ceil(_FALSE_POSITIVES / rule.fpr - 1e-9)
+        each = "; ".join(f"{name} {one.value:.4g}" for name, one in few.items())
         low_rate = f"so low a false-positive rate needs at least {needed} non-members"
-        return None, f"{figure} {records}. That is undecided: {low_rate}."
-    if rule.broken_by(bounds.low):
-        return False, f"{figure}, at least {bounds.low:.4g}, {records}"
-    if not rule.broken_by(bounds.high):
-        return True, f"{figure}, at most {bounds.high:.4g}, {records}"
-    reach = f"the limit of {rule.limit:g} lies between its lower bound {bounds.low:.4g} and upper bound"
-    return None, f"{figure} {records}: {reach} {bounds.high:.4g}, so these records cannot decide; more would."
+        said.append(f"{_capital(rule.what)}: {each}, {_records(few)}. That is undecided: {low_rate}.")
+    if across:
+        each = "; ".join(
+            f"{name} {one.value:.4g}, from {one.low:.4g} to {one.high:.4g}" for name, one in across.items()
+        )
+        cannot = "so these records cannot decide; more would"
+        said.append(f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these bounds, {cannot}.")
+    return said
+
+
+def _records(bounds: Mapping[str, Bounds]) -> str:
+    """How many records figures rest on, the fewest where they differ."""
+    members, others = (min(getattr(one, side) for one in bounds.values()) for side in ("n_members", "n_nonmembers"))
+    return f"on {members} members and {others} non-members"
 
 
 def _numbers(bounds: Bounds | None) -> dict[str, Any]:
@@ -163,3 +174,7 @@ def _judge_epsilon(rule: GateRule, epsilon: Mapping[str, Any] | None) -> Judged:
     no_proof = "no audit can show that epsilon is smaller"
     reason = f"{said}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
     return Judged(rule, None, reason, [figure | {"outcome": None}])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
