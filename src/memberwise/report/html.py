@@ -62,8 +62,8 @@ def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
     always = len(((result.get("targets") or {}).get("stability") or {}).get("always_exposed") or [])
     return [
         *([f"row numbers, labels, membership, scores{pictures} of {len(worst)} records"] if worst else []),
-        *([f"row numbers of {listed} canaries"] if listed else []),
-        *([f"row numbers of {always} records that every model exposes"] if always else []),
+        *([f"the row numbers of the canaries found most often ({listed})"] if listed else []),
+        *([f"the row numbers of records that every model exposes ({always})"] if always else []),
     ]
 
 
