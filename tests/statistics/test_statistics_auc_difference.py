@@ -52,15 +52,12 @@ def test_records_that_one_attack_did_not_score_are_left_out():
 
 def test_intervals_cover_and_pairing_narrows_them():
     rng, truth = np.random.default_rng(3), ndtr(1.0 / np.sqrt(2)) - ndtr(0.6 / np.sqrt(2))
-    covered = widths = 0.0
-    for _ in range(400):
-        first, second, member = drawn(rng)
-        found = auc_difference(first, second, member)
-        covered += found.low <= truth <= found.high
-        widths += found.high - found.low
-    assert covered >= 0.92 * 400
-    alone = auc(first, member)
-    assert widths / 400 < alone.high - alone.low
+    widths = {}
+    for correlation in (0.0, 0.6, 0.9):
+        found = [auc_difference(*drawn(rng, correlation=correlation)) for _ in range(300)]
+        assert sum(one.low <= truth <= one.high for one in found) >= 0.92 * 300
+        widths[correlation] = np.mean([one.high - one.low for one in found])
+    assert widths[0.9] < 0.5 * widths[0.0] < widths[0.6] < widths[0.0]
 
 
 def test_equal_scores_differ_by_nothing_and_perfect_ones_are_not_surely_better_on_a_handful():
