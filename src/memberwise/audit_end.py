@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memberwise.assess import Assessment
+from memberwise.assess.notes import stronger_note
 from memberwise.report.build import build_result
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
@@ -27,6 +28,8 @@ def finish(
     encoding: dict[str, Any] | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back."""
+    known = [*notes, *assessment.notes]
+    verdict, family = assessment.gate.judge(known)
     result = build_result(
         study,
         seconds=time.perf_counter() - begun,
@@ -39,8 +42,9 @@ def finish(
         beyond=assessment.beyond,
         skipped=assessment.skipped,
         records=assessment.records,
-        verdict=assessment.verdict.to_dict(),
-        notes=[*notes, *assessment.notes],
+        family=family,
+        verdict=verdict.to_dict(),
+        notes=[*known, *stronger_note(family, assessment.headline)],
         encoding=encoding,
     )
     write_all(folder.path, result, assessment.scores, assessment.curves)

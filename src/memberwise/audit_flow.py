@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from memberwise.assess import Asking, assess
+from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.audit_end import finish
 from memberwise.audit_saved import audit_saved
 from memberwise.cost import calibrate
@@ -23,6 +24,7 @@ from memberwise.duration import seconds_of
 from memberwise.errors import TrainingError
 from memberwise.models.build import is_built_in
 from memberwise.prepare import Given, Prepared, prepare, with_auxiliary
+from memberwise.prepare.target import stored_accuracy
 from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
 from memberwise.signals.collect import collect, serve
@@ -79,6 +81,7 @@ def run_audit(
     if study.outputs.file is not None:
         return audit_saved(study, given, asking, folder, begun)
     prepared = prepare(study, given, folder.plan)
+    asking.check_share(prepared.roles.member)
     while True:
         try:
             return _audit_trained(prepared, given, asking, folder, begun, progress or Silent())
@@ -123,6 +126,8 @@ def _audit_trained(
         ]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
+        if prepared.target is not None:
+            notes += contradiction_notes(_accuracies(prepared, facts, shadows))
         return finish(
             study,
             folder,
@@ -176,6 +181,19 @@ def _jobs(prepared: Prepared, begun: float) -> Jobs:
     reserve = ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited)
     ends = begun + seconds_of(budget) - reserve
     return Budgeted(prepared.shadow_job, block, ends, calibrate(prepared) / count)
+
+
+def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: Gathered) -> Accuracies:
+    """What is known of a target that was given, beside its shadow models."""
+    return Accuracies(
+        facts["train_accuracy"],
+        len(prepared.roles.members),
+        facts["test_accuracy"],
+        len(prepared.roles.test),
+        len(prepared.dataset.classes),
+        stored_accuracy(prepared.study),
+        shadows.arrays["train_accuracy"] if shadows.count else np.empty(0),
+    )
 
 
 def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.assess import Asking, assess
+from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.audit_end import finish
 from memberwise.errors import StudyError
 from memberwise.prepare import Given
@@ -43,6 +44,7 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
     signals, step = lift_zeros(signals_from_saved(target, shadows))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
+    asking.check_share(target.member)
     assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
     facts = _target_facts(signals, target.member)
     notes = [
@@ -51,6 +53,7 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
         *step_notes(step),
         *(() if shadows is None else shadows.notes),
     ]
+    shadow_accuracies = np.empty(0)
     if shadows is not None and shadows.raw is not None and signals.shadows is not None:
         correct = signals.shadows.correct[:, :, 0]
         usable = signals.is_in.any(1) & signals.is_out.any(1)
@@ -59,6 +62,11 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
                 (correct & side).sum(1)[usable] / side.sum(1)[usable] for side in (signals.is_in, signals.is_out)
             )
             notes += accuracy_notes(facts, train, test)
+            shadow_accuracies = train
+    members, classes = int(target.member.sum()), len(target.classes)
+    others = len(target.member) - members
+    own = Accuracies(facts["train_accuracy"], members, facts["test_accuracy"], others, classes, None, shadow_accuracies)
+    notes += contradiction_notes(own)
     with folder:
         folder.write_study(study)
         return finish(

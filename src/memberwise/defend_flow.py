@@ -23,6 +23,7 @@ from memberwise.frontier.points import Point, choose_points, left_out
 from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
 from memberwise.report.files import json_values, to_json, write_text
+from memberwise.report.redact import holds_records
 from memberwise.seeds import Seeds
 from memberwise.signals.gather import Progress
 from memberwise.study import Study
@@ -118,8 +119,9 @@ def run_defend(
         }
     )
     _export(folder, None if best is None else rows[best][0])
-    write_text(folder / "frontier.html", render(facts))
-    write_text(folder / "frontier.json", to_json(facts))
+    private = holds_records(facts["points"])
+    write_text(folder / "frontier.html", render(facts), private=private)
+    write_text(folder / "frontier.json", to_json(facts), private=private)
     return Frontier(facts, folder)
 
 

@@ -260,6 +260,13 @@ class GateStudy(_Part):
     rules: tuple[str, ...] = ()
 
 
+class ReportStudy(_Part):
+    """What the files of a run leave out: all that is about single records, and in ``scores.csv`` whose they are."""
+
+    redact: bool = False
+    redact_scores: bool = False
+
+
 class DefendStudy(_Part):
     """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
 
@@ -293,6 +300,7 @@ class Study(_Part):
     attacks: AttacksStudy = AttacksStudy()
     statistics: StatisticsStudy = StatisticsStudy()
     gate: GateStudy = GateStudy()
+    report: ReportStudy = ReportStudy()
     defend: DefendStudy = DefendStudy()
     run: RunStudy = RunStudy()
 

@@ -158,7 +158,7 @@ def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak():
     signals, member = table(np.random.default_rng(4), records=600, gap=6.0, coins=True)
     found = assessed(signals, member, **values, gate={"rules": ["epsilon>2"]})
     assert found.epsilon["value"] > 3
-    assert found.verdict.passed is False
+    assert found.gate.judge(found.notes)[0].passed is False
     without = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     alone = assess(without, member, study_of(**values, attacks={"use": ["loss"]}),
                    Asking.of(study_of(**values, attacks={"use": ["loss"]})), Seeds(0), ["0"])  # fmt: skip

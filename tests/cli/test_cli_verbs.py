@@ -44,7 +44,7 @@ def test_the_last_lines_are_table_verdict_and_report(folder: Path) -> None:
 def test_json_prints_the_result_alone(folder: Path) -> None:
     done = call(*AUDIT, "--out", str(folder), "--json")
     assert json.loads(done.stdout)["headline"] == "lira-online-fixed"
-    assert json.loads(done.stdout)["schema_version"] == 1
+    assert json.loads(done.stdout)["schema_version"] == 2
 
 
 def test_resume_alone_reads_the_study_of_the_folder(folder: Path) -> None:
@@ -54,7 +54,7 @@ def test_resume_alone_reads_the_study_of_the_folder(folder: Path) -> None:
     assert json.loads(done.stdout)["shadow"]["resumed"] == 4
 
 
-@pytest.mark.parametrize(("rule", "code"), [("auc>0.99", 0), ("gap:auc>0.1", 1), ("tpr@0.001>0.5", 3)])
+@pytest.mark.parametrize(("rule", "code"), [("auc>0.99", 0), ("gap:auc>0.501", 1), ("tpr@0.001>0.5", 3)])
 def test_the_gate_sets_the_exit_code(folder: Path, rule: str, code: int) -> None:
     done = call(*AUDIT, "--out", str(folder), "--fail-if", rule)
     assert done.exit_code == code, done.output

@@ -117,7 +117,7 @@ def _result(top: pd.DataFrame, attacks: list[dict[str, Any]], n: int, models: in
         for c in range(10)
     ]  # fmt: skip
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "memberwise_version": "0.1.0",
         "study": {
             "data": {"source": "mnist", "members": n, "label": None},
@@ -160,7 +160,12 @@ def _result(top: pd.DataFrame, attacks: list[dict[str, Any]], n: int, models: in
             "per_class": parts,
             "per_group": [{**parts[0], "name": "female"}, {**parts[1], "name": "male"}],
         },
-        "verdict": {"gate": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds the limit"},
+        "family": {"names": ["gap", "rmia-online"], "decision": "inconclusive", "adjusted": [], "stronger": []},
+        "verdict": {
+            "gate": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds the limit", "withheld": [],
+            "rules": [{"rule": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds it", "broken_by": []}],
+        },
+        "redacted": [],
         "warnings": [{"code": "accuracy-gap", "message": "the target beats its shadow models: 94.7% to 94.6%"}],
     }  # fmt: skip
 
@@ -191,7 +196,8 @@ def bare(audit: Audit) -> Audit:
     loss |= dict.fromkeys(("balanced_accuracy", "advantage", "precision", "recall", "threshold"))
     loss["auc"] |= {"low": None, "high": float("nan"), "method": "no valid interval: one record"}
     result["records"] = {"worst": [], "per_class": [], "per_group": []}
-    result["verdict"] = {"gate": None, "passed": None, "reason": "no gate was set"}
+    verdict = {"gate": None, "passed": None, "reason": "no gate was set", "rules": [], "withheld": []}
+    result["family"], result["verdict"] = None, verdict
     result["warnings"] = []
     audit.scores = audit.scores[["index", "label", "member", "evaluated", "gap", "loss"]]
     audit.curves = {key: audit.curves[key] for key in ("loss.fpr", "loss.tpr")}

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from memberwise.errors import RunFolderError
-from memberwise.report import files, sentence
+from memberwise.report import compare, files, lead
+from memberwise.report.html import render
 from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
+from memberwise.report.sentence import attack_named
 
 WRITTEN = {"result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"}
 
@@ -89,8 +91,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 def test_the_result_is_written_last(audit, tmp_path, monkeypatch):
     order = []
-    write = files.write_bytes
-    monkeypatch.setattr(files, "write_bytes", lambda path, content: (order.append(path.name), write(path, content)))
+    write = files.write_atomically
+
+    def noted(path, content, *, private=False):
+        order.append(path.name)
+        write(path, content, private=private)
+
+    monkeypatch.setattr(files, "write_atomically", noted)
     _write(audit, tmp_path)
     assert order[-1] == "result.json"
     assert set(order) == WRITTEN
@@ -108,28 +115,46 @@ def test_a_missing_or_broken_file_is_named(audit, tmp_path, name):
 
 
 def test_another_schema_is_refused(audit, tmp_path):
-    audit.result["schema_version"] = 2
-    with pytest.raises(RunFolderError, match="schema_version 1"):
+    audit.result["schema_version"] = 3
+    with pytest.raises(RunFolderError, match="schema_version 1 or 2"):
         files.read_all(_write(audit, tmp_path))
 
 
-def _gate(audit, *rules):
-    attack = sentence.attack_named(audit.result)
-    attack["auc"] |= {"low": 0.6, "high": 0.7}
-    audit.result["verdict"] = {"gate": "; ".join(rules) or None, "passed": None, "reason": "several"}
+def test_a_result_of_the_first_version_is_still_read(audit, tmp_path):
+    folder = _write(audit, tmp_path)
+    old = json.loads((folder / "result.json").read_text()) | {"schema_version": 1}
+    del old["family"], old["redacted"], old["verdict"]["rules"], old["verdict"]["withheld"]
+    (folder / "result.json").write_text(json.dumps(old))
+    result, scores, curves = files.read_all(folder)
+    assert (result["schema_version"], result["family"], result["verdict"]["rules"]) == (1, None, [])
+    assert lead.verdict_sentence(result)
+    assert render(result, scores, curves)
+    assert {case.get("name") for case in ET.fromstring(junit(result)).iter("testcase")} == {"tpr@0.01>0.05"}
+    compared = compare.compared(result, audit.result)
+    assert {row.finding for row in compared if row.figure == "AUC"} == {"cannot tell apart"}
+
+
+def _gate(audit, *outcomes):
+    rules = [
+        {"rule": f"auc>0.{k}", "passed": passed, "reason": f"because {k}", "broken_by": []}
+        for k, passed in enumerate(outcomes, 6)
+    ]
+    gate = "; ".join(rule["rule"] for rule in rules) or None
+    attack_named(audit.result)["auc"] |= {"low": 0.6, "high": 0.7}
+    audit.result["verdict"] = {"gate": gate, "passed": None, "reason": "several", "rules": rules, "withheld": []}
     root = ET.fromstring(junit(audit.result).encode())
     return root.find("testsuite")
 
 
 def test_each_rule_is_a_test_case_with_its_own_outcome(audit):
-    suite = _gate(audit, "auc>0.55", "auc>0.65", "lira-online-fixed:auc>0.75")
+    suite = _gate(audit, False, None, True)
     assert {key: suite.get(key) for key in ("tests", "failures", "skipped", "errors")} == {
         "tests": "3", "failures": "1", "skipped": "1", "errors": "0",
     }  # fmt: skip
     cases = suite.findall("testcase")
-    assert [case.get("name") for case in cases] == ["auc>0.55", "auc>0.65", "lira-online-fixed:auc>0.75"]
+    assert [case.get("name") for case in cases] == ["auc>0.6", "auc>0.7", "auc>0.8"]
     assert [[child.tag for child in case] for case in cases] == [["failure"], ["skipped"], []]
-    assert "0.6 to 0.7" in cases[0].find("failure").get("message")
+    assert "because 6" in cases[0].find("failure").get("message")
 
 
 def test_without_a_gate_one_case_passes(audit):

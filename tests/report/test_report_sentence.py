@@ -1,25 +1,6 @@
 import pytest
 
-from memberwise.report import sentence
-
-
-def _rates(audit, **changes):
-    row = next(row for row in sentence.attack_named(audit.result)["tpr_at_fpr"] if row["fpr"] == 0.01)
-    row |= changes
-    return sentence.attack_sentence(audit.result)
-
-
-def test_the_headline_sentence_gives_rate_figure_and_interval(audit):
-    said = _rates(audit, value=0.123, low=0.101, high=0.148)
-    assert said == (
-        "If 1% of outsiders may be wrongly accused, the attack lira-online-fixed recognises 12.3% "
-        "(95% interval 10.1\u201314.8%) of the training records; guessing would reach 1%."
-    )
-
-
-def test_an_interval_that_holds_the_rate_is_called_guessing(audit):
-    assert "cannot be told apart from guessing, which reaches 1%" in _rates(audit, value=0.02, low=0.01, high=0.04)
-    assert "cannot be told apart" not in _rates(audit, value=0.02, low=0.0101, high=0.04)
+from memberwise.report import lead, sentence
 
 
 @pytest.mark.parametrize(
@@ -33,25 +14,9 @@ def test_the_smallest_rate_that_is_resolved_is_spoken_of(audit, marks, fpr):
     assert sentence.leading_rate(sentence.attack_named(audit.result))["fpr"] == fpr
 
 
-def test_without_any_rate_the_auc_is_spoken_of(bare):
-    sentence.attack_named(bare.result)["tpr_at_fpr"] = []
-    said = sentence.attack_sentence(bare.result)
-    assert "ranks the training record higher" in said
-    assert "no interval" in said
-
-
-def test_an_attack_that_only_decides_says_so(bare):
+def test_without_a_decision_there_are_fewer_key_figures(bare):
     bare.result["headline"] = "gap"
-    assert sentence.attack_sentence(bare.result) == "The attack gap gave neither a TPR nor an AUC."
     assert [key.label for key in sentence.key_figures(bare.result)] == ["Balanced accuracy", "Precision"]
-
-
-def test_a_headline_that_was_skipped_gives_the_reason(bare):
-    bare.result["headline"] = "lira-online-fixed"
-    said = sentence.attack_sentence(bare.result)
-    assert said == (
-        "The headline attack, lira-online-fixed, was not run: needs shadow models, and there are none."
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -67,7 +32,26 @@ def test_every_verdict_has_its_sentence(audit, gate, passed, outcome, words):
     audit.result["verdict"] = {"gate": gate, "passed": passed, "reason": "because."}
     assert sentence.outcome(audit.result) == outcome
     assert words in sentence.gate_sentence(audit.result)
-    assert sentence.verdict_sentence(audit.result).endswith(sentence.gate_sentence(audit.result))
+    assert lead.verdict_sentence(audit.result).endswith(sentence.gate_sentence(audit.result))
+
+
+def test_a_verdict_that_is_withheld_is_no_matter_of_more_records(audit):
+    verdict = {"gate": "auc>0.6", "passed": None, "reason": "it contradicts itself", "withheld": ["target-contradicts"]}
+    audit.result["verdict"] = verdict
+    said = sentence.gate_sentence(audit.result)
+    assert said.startswith("No verdict is given on the stated limit (auc>0.6): it contradicts itself")
+
+
+def test_intervals_rest_on_the_records_that_were_evaluated(audit):
+    audit.result["study"]["data"]["unit"] = "patient"
+    for attack in audit.result["attacks"]:
+        attack["auc"] |= {"n_members": 700, "n_nonmembers": 400}
+    told = sentence.limits(audit.result)[1]
+    assert told.startswith("They rest on 700 members and 400 non-members: one row of each patient")
+    assert "1,500 members and 1,500 non-members audited" in told
+    assert sentence.member_share(audit.result) == "63.6%"
+    del audit.result["study"]["data"]["unit"]
+    assert "that the headline attack could score" in sentence.limits(audit.result)[1]
 
 
 def test_key_figures_carry_their_interval_and_meaning(audit):

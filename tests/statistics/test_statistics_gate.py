@@ -1,22 +1,36 @@
-"""The gate's grammar and its verdicts."""
+"""The gate's grammar, the limits that make no sense, and verdicts on a family of attacks."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from memberwise.errors import StudyError
-from memberwise.statistics import GateRule, judge, parse_rule
+from memberwise.statistics import (
+    GateRule,
+    Measured,
+    Threshold,
+    auc,
+    check_precision,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    judge,
+    parse_rule,
+    tpr_at_fpr,
+    verdict_of,
+)
 from memberwise.statistics.epsilon import DESCRIPTIVE
 
-
-def figure(low, high, **more):
-    value = 0.5 if low is None else (low + high) / 2
-    return {"value": value, "low": low, "high": high, "n_members": 500, "n_nonmembers": 400, "method": "m", **more}
+MEMBER = np.arange(900) < 500
 
 
-def attack(name="loss", **figures):
-    empty = dict.fromkeys(("auc", "balanced_accuracy", "advantage", "precision", "recall"))
-    return {"name": name, **empty, "tpr_at_fpr": [], **figures}
+def attack(shift=0.0, seed=0, threshold=None, member=MEMBER):
+    rng = np.random.default_rng(seed)
+    return Measured(rng.normal(size=len(member)) + shift * member, member, threshold)
+
+
+def judged(text, attacks, family=None, confidence=0.95, epsilon=None):
+    return judge([parse_rule(text)], attacks, family or list(attacks), confidence, epsilon)[0]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +39,7 @@ def attack(name="loss", **figures):
         ("tpr@0.01>0.05", (None, "tpr", 0.01, ">", 0.05)),
         ("lira-online-fixed:tpr@1e-3>=.1", ("lira-online-fixed", "tpr", 0.001, ">=", 0.1)),
         ("  ml-leaks-1 : auc >= 0.6 ", ("ml-leaks-1", "auc", None, ">=", 0.6)),
-        ("advantage>-0.1", (None, "advantage", None, ">", -0.1)),
+        ("advantage>0.1", (None, "advantage", None, ">", 0.1)),
         ("balanced_accuracy > 0.55", (None, "balanced_accuracy", None, ">", 0.55)),
         ("precision>=1", (None, "precision", None, ">=", 1.0)),
         ("recall>0", (None, "recall", None, ">", 0.0)),
@@ -71,66 +85,147 @@ def test_malformed_rules_teach_the_grammar(text, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "low", "high", "passed"),
+    ("text", "level"),
     [
-        ("auc>0.6", 0.61, 0.7, False),
-        ("auc>0.6", 0.6, 0.7, None),
-        ("auc>0.6", 0.55, 0.61, None),
-        ("auc>0.6", 0.5, 0.6, True),
-        ("auc>=0.6", 0.6, 0.7, False),
-        ("auc>=0.6", 0.59, 0.7, None),
-        ("auc>=0.6", 0.5, 0.6, None),
-        ("auc>=0.6", 0.5, 0.59, True),
+        ("tpr@0.05>0.01", "0.05"),
+        ("tpr@0.05>0.05", "0.05"),
+        ("tpr@0.05>=0.05", "0.05"),
+        ("learned:tpr@1e-2>0.002", "0.01"),
+        ("auc>0.5", "0.5"),
+        ("auc>=0.5", "0.5"),
+        ("loss:auc>0.3", "0.5"),
+        ("balanced_accuracy>0.5", "0.5"),
+        ("balanced_accuracy>=.25", "0.5"),
+        ("advantage>0", "0"),
+        ("advantage>=0", "0"),
+        ("advantage>-0.1", "0"),
+        ("epsilon>=0", "0"),
     ],
 )
-def test_the_whole_interval_decides(text, low, high, passed):
-    verdict = judge([parse_rule(text)], [attack(auc=figure(low, high))], "loss")
-    assert verdict.passed is passed
-    assert verdict.gate == text
-    assert verdict.exit_code == {False: 1, True: 0, None: 3}[passed]
-    for number in ("0.6", f"{low:.4g}", f"{high:.4g}", "500 members", "400 non-members"):
-        assert number in verdict.reason
+def test_limits_that_guessing_reaches_are_refused(text, level):
+    with pytest.raises(StudyError, match="at or below what guessing gives") as caught:
+        parse_rule(text)
+    assert f"guessing gives {level}" in str(caught.value)
+    assert "tells nothing" in str(caught.value)
+    assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("resolvable", "passed"), [("yes", False), ("weak", None), ("no", None)])
-def test_tpr_that_the_records_cannot_resolve_is_inconclusive(resolvable, passed):
-    figures = [figure(0.9, 1.0, fpr=0.1, resolvable="yes"), figure(0.2, 0.4, fpr=0.01, resolvable=resolvable)]
-    verdict = judge([parse_rule("tpr@0.01>0.05")], [attack(tpr_at_fpr=figures)], "loss")
-    assert verdict.passed is passed
-    assert ("at least 1000 non-members" in verdict.reason) == (passed is None)
+@pytest.mark.parametrize("text", ["tpr@0.05>0.0501", "auc>0.51", "auc>=0.5001", "advantage>0.001", "epsilon>0"])
+def test_limits_above_guessing_are_taken(text):
+    assert parse_rule(text).text == text
+
+
+def test_precision_must_be_allowed_more_than_the_share_of_members():
+    for text in ("precision>0.5", "learned:precision>=0.2"):
+        with pytest.raises(StudyError, match="at or below what guessing gives") as caught:
+            check_precision([parse_rule(text)], 300, 300)
+        assert "300 of 600" in str(caught.value)
+    check_precision([parse_rule("precision>0.51"), parse_rule("auc>0.6")], 300, 300)
+    check_precision([parse_rule("precision>0.2")], 100, 900)
+
+
+def test_one_attack_is_judged_at_one_sided_bounds():
+    one = attack(0.5)
+    low, high = (getattr(auc(one.scores, MEMBER, 0.9), end) for end in ("low", "high"))
+    above, below = judged(f"auc>{low - 1e-6:.9f}", {"loss": one}), judged(f"auc>{high + 1e-6:.9f}", {"loss": one})
+    assert (above.passed, below.passed) == (False, True)
+    assert judged(f"auc>{low + 1e-6:.9f}", {"loss": one}).passed is None
+    assert judged(f"auc>{high - 1e-6:.9f}", {"loss": one}).passed is None
+    for words in ("500 members", "400 non-members", f"{low:.4g}"):
+        assert words in above.reason
+    assert f"{high:.4g}" in below.reason
+
+
+def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_other():
+    threshold = Threshold(0.5, "fixed")
+    one = Measured(np.where(np.arange(900) < 250, 1.0, 0.0), MEMBER, threshold)
+    low, high = float(clopper_pearson_lower(250, 500, 0.05)), float(clopper_pearson_upper(250, 500, 0.05))
+    outcomes = [judged(f"recall{sign}{end!r}", {"gap": one}).passed for end in (low, high) for sign in (">", ">=")]
+    assert outcomes == [None, False, True, None]
+
+
+def test_a_family_shares_the_level_for_failing_and_none_for_passing():
+    attacks = {name: attack(0.4, seed) for seed, name in enumerate(["a", "b", "c", "d"])}
+    lows = {name: auc(one.scores, MEMBER, 1 - 2 * 0.05 / 4).low for name, one in attacks.items()}
+    highs = [auc(one.scores, MEMBER, 0.9).high for one in attacks.values()]
+    most = max(lows.values())
+    assert judged(f"auc>{most - 1e-6:.9f}", attacks).passed is False
+    assert judged(f"auc>{most + 1e-6:.9f}", attacks).passed is None
+    assert judged(f"auc>{max(highs) + 1e-6:.9f}", attacks).passed is True
+    assert judged(f"auc>{max(highs) - 1e-6:.9f}", attacks).passed is None
+    [broken] = judged(f"auc>{most - 1e-6:.9f}", attacks).to_dict()["broken_by"]
+    assert (broken["attack"], broken["metric"]) == (max(lows, key=lambda name: lows[name]), "auc")
+    assert broken["low"] == pytest.approx(most)
+
+
+def test_a_rule_is_about_the_family_unless_it_names_an_attack():
+    attacks = {"learned": attack(0.0), "lira-online-shrunk": attack(1.5, 1), "loss": attack(2.5, 2)}
+    family = ["learned", "lira-online-shrunk", "base"]
+    assert judged("auc>0.7", attacks, family).passed is False
+    assert "lira-online-shrunk" in judged("auc>0.7", attacks, family).reason
+    assert judged("learned:auc>0.7", attacks, family).passed is True
+    assert judged("loss:auc>0.9", attacks, family).passed is False
+    assert judged("auc>0.92", attacks, family).passed is True, "loss is not of the family"
+    alone = judged("learned:auc>0.55", attacks, family)
+    assert [figure["attack"] for figure in alone.figures] == ["learned"]
+    assert alone.figures[0]["low_error"] == pytest.approx(0.05)
+    assert judged("auc>0.55", attacks, family).figures[0]["low_error"] == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("nonmembers", "passed"), [(1000, False), (900, None), (100, None)])
+def test_a_rate_that_the_records_cannot_resolve_is_inconclusive(nonmembers, passed):
+    member = np.arange(1000 + nonmembers) < 1000
+    one = judged("tpr@0.01>0.05", {"loss": attack(3.0, member=member)})
+    assert one.passed is passed
+    assert ("at least 1000 non-members" in one.reason) == (passed is None)
+
+
+def test_a_rate_that_was_not_reported_is_judged_all_the_same():
+    one = attack(1.0)
+    figure = judged("tpr@0.03>0.9", {"loss": one}).figures[0]
+    assert figure["value"] == tpr_at_fpr(one.scores, MEMBER, 0.03).value
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("quantile:auc>0.6", "skipped or not run"),
-        ("tpr@0.03>0.1", "add the rate to --fpr"),
         ("precision>0.6", "nobody was called a member"),
-        ("recall>0.6", "without an interval"),
+        ("bare:recall>0.6", "without an interval"),
     ],
 )
 def test_what_was_not_measured_is_inconclusive(text, why):
-    attacks = [attack(auc=figure(0.5, 0.6), recall=figure(None, None))]
-    verdict = judge([parse_rule(text)], attacks, "loss")
-    assert verdict.passed is None
-    assert verdict.exit_code == 3
-    assert why in verdict.reason
+    attacks = {"loss": attack(0.3), "bare": attack(0.3, threshold=Threshold(0.0, "audited (optimistic)"))}
+    one = judged(text, attacks, ["loss"])
+    assert one.passed is None
+    assert verdict_of([one]).exit_code == 3
+    assert why in one.reason
 
 
-def test_a_rule_is_about_the_headline_unless_it_names_an_attack():
-    attacks = [attack("loss", auc=figure(0.5, 0.55)), attack("rmia-online", auc=figure(0.7, 0.8))]
-    assert judge([parse_rule("auc>0.6")], attacks, "loss").passed is True
-    assert judge([parse_rule("auc>0.6")], attacks, "rmia-online").passed is False
-    assert judge([parse_rule("rmia-online:auc>0.6")], attacks, "loss").passed is False
+def test_an_empty_family_passes_nothing():
+    assert judged("auc>0.9", {}, ["learned"]).passed is None
+
+
+def test_scores_that_are_missing_are_left_out():
+    one = attack(0.8)
+    holes = Measured(one.scores.copy(), MEMBER, Threshold(0.0, "half", np.arange(900) % 2 == 0))
+    holes.scores[::7] = np.nan
+    kept = ~np.isnan(holes.scores)
+    figure = judged("auc>0.9", {"loss": holes}).figures[0]
+    assert figure["value"] == auc(holes.scores[kept], MEMBER[kept]).value
+    half = kept & holes.threshold.evaluated
+    figure = judged("recall>0.99", {"loss": holes}).figures[0]
+    assert figure["value"] == pytest.approx((holes.scores[half & MEMBER] > 0).mean())
 
 
 def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
-    attacks = [attack(auc=figure(0.5, 0.6), advantage=figure(0.1, 0.3))]
-    kept, broken, open_ = parse_rule("auc>0.6"), parse_rule("advantage>0.05"), parse_rule("advantage>0.2")
-    assert judge([kept, open_, broken], attacks, "loss").passed is False
-    assert judge([kept, open_], attacks, "loss").passed is None
-    verdict = judge([kept, kept], attacks, "loss")
-    assert verdict.to_dict() == {"gate": "auc>0.6; auc>0.6", "passed": True, "reason": verdict.reason}
+    attacks = {"loss": attack(0.5)}
+    kept, open_, broken = (parse_rule(text) for text in ("auc>0.9", "auc>0.63", "auc>0.51"))
+    assert verdict_of(judge([kept, open_, broken], attacks, ["loss"])).passed is False
+    assert verdict_of(judge([kept, open_], attacks, ["loss"])).passed is None
+    verdict = verdict_of(judge([kept, kept], attacks, ["loss"]))
+    assert (verdict.gate, verdict.passed) == ("auc>0.9; auc>0.9", True)
+    assert [rule["passed"] for rule in verdict.to_dict()["rules"]] == [True, True]
 
 
 def bound(value, basis="one-run coins"):
@@ -142,12 +237,12 @@ def bound(value, basis="one-run coins"):
     [(bound(1.2), False), (bound(1.0, "many runs"), None), (bound(9.0, DESCRIPTIVE), None), (None, None)],
 )
 def test_a_lower_bound_on_epsilon_can_only_fail(epsilon, passed):
-    verdict = judge([parse_rule("epsilon>1")], [], "loss", epsilon)
-    assert verdict.passed is passed
-    assert ("1.2" in verdict.reason) == (passed is False)
-    assert judge([parse_rule("epsilon>=1")], [], "loss", bound(1.0)).passed is False
+    one = judged("epsilon>1", {}, epsilon=epsilon)
+    assert one.passed is passed
+    assert ("1.2" in one.reason) == (passed is False)
+    assert judged("epsilon>=1", {}, epsilon=bound(1.0)).passed is False
 
 
 def test_without_rules_nothing_is_judged():
-    verdict = judge([], [attack()], "loss")
+    verdict = verdict_of(judge([], {"loss": attack()}, ["loss"]))
     assert (verdict.gate, verdict.passed, verdict.exit_code) == (None, None, 0)

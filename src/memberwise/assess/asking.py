@@ -6,14 +6,22 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memberwise.assess.epsilon import bounds_epsilon
 from memberwise.attacks import ATTACKS, Attack, choose
+from memberwise.defences.output import answered_kind
 from memberwise.errors import StudyError
-from memberwise.statistics import GateRule, auto_fprs, parse_rule
+from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
 from memberwise.study import Study
 
 # The headline, unless the study names one: the first of these that runs.
 HEADLINES = ("learned", "lira-online-fixed", "loss", "gap")
+# The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
+FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
+# They join the family where answers are labels: of the others only the gap attack could read those.
+LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,8 @@ class Asking:
 
     @classmethod
     def of(cls, study: Study) -> Asking:
-        """Attacks and gate rules of a study, plus those which rules and headline name.
+        """Attacks and gate rules of a study, plus those which rules and headline name, and the label-only ones where a
+        rule is about the family and an output defence leaves labels alone.
 
         Raises:
             StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, more targets than
@@ -46,7 +55,17 @@ class Asking:
                     fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list attacks shows them",
                 )
         wanted = {attack.name for attack in choose(study.attacks.use)} | set(named)
+        if "default" in study.attacks.use and any(rule.attack is None for rule in rules):
+            wanted |= set(LABEL_ONLY) if study.answer and answered_kind(study.answer) == "labels" else set()
         return cls([attack for name, attack in ATTACKS.items() if name in wanted], rules)
+
+    def check_share(self, member: NDArray[np.bool_]) -> None:
+        """Refuse limits on precision that guessing reaches, once it is known who is audited.
+
+        Args:
+            member: ``(n,)`` of the audited records.
+        """
+        check_precision(self.rules, int(member.sum()), int((~member).sum()))
 
     def fprs(self, study: Study, nonmembers: int) -> list[float]:
         """False-positive rates to report, largest first: the study's (or automatic) and those the gate asks about."""
@@ -87,6 +106,19 @@ def _check_canaries(study: Study) -> None:
             found="saved answers" if study.outputs.file else study.target.file or f"shadow.data = {study.shadow.data}",
             where="canaries.count",
         )
+
+
+def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:
+    """The attacks that a rule without a name is about: of the family named before the run those that ran, and the
+    headline; where none of the family is among the study's attacks, all of these.
+
+    Args:
+        ran: names of the attacks that ran. kind: of the target's answers.
+    """
+    named = (*FAMILY, *(LABEL_ONLY if kind == "labels" else ()))
+    if not set(ran) & set(named):
+        return list(ran)
+    return [name for name in ran if name in named or name == headline]
 
 
 def choose_headline(study: Study, ran: Sequence[str]) -> str:

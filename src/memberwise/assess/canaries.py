@@ -63,19 +63,31 @@ def canaries_part(
 def _found(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """For each canary the share of its models that are found out at 0.1 % FPR, how many, and how many there are."""
     inside = pairs.member & ~np.isnan(pairs.scores)
-    hits = (inside & (pairs.scores > threshold_at_fpr(pairs.nonmembers, WORST_CASE_FPR))).sum(0)
+    hits = (inside & _accused(pairs)).sum(0)
     times = inside.sum(0)
     return hits / np.maximum(times, 1), hits, times
 
 
+def _accused(pairs: Pairs) -> NDArray[np.bool_]:
+    """``(m, n)``: the score is above the threshold for 0.1 % of the non-member pairs."""
+    return np.asarray(pairs.scores > threshold_at_fpr(pairs.nonmembers, WORST_CASE_FPR))
+
+
 def _per_canary(pairs: Pairs, index: NDArray[np.int64]) -> dict[str, Any]:
-    """How the canaries differ: shares of them that are always and never found, and those that are found most often."""
+    """How the canaries differ: shares of them that are always and never found, and those that are found most often.
+
+    ``wrongly``: in how many models that did not train on it a canary is found, too.
+    """
     share, hits, times = _found(pairs)
-    order = np.argsort(-share, kind="stable")[:LISTED]
+    wrongly = (_accused(pairs) & ~pairs.member).sum(0)
+    order = np.lexsort((wrongly, -share))[:LISTED]
     return {
         "fpr": WORST_CASE_FPR,
         "always": float((share == 1).mean()),
         "never": float((share == 0).mean()),
         "median": float(np.median(share)),
-        "most_exposed": [{"index": int(index[i]), "found": int(hits[i]), "models": int(times[i])} for i in order],
+        "most_exposed": [
+            {"index": int(index[i]), "found": int(hits[i]), "models": int(times[i]), "wrongly": int(wrongly[i])}
+            for i in order
+        ],
     }

@@ -1,4 +1,4 @@
-"""Run the attacks, evaluate each against the truth, and judge."""
+"""Run the attacks and evaluate each against the truth."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.assess.asking import Asking, choose_headline
+from memberwise.assess.asking import Asking, choose_headline, family_of
 from memberwise.assess.canaries import canaries_part
 from memberwise.assess.discoveries import discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import Figures, attack_figures
-from memberwise.assess.notes import Note, notes, upside_down
+from memberwise.assess.notes import Note, notes
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
 from memberwise.assess.targets import targets_part
 from memberwise.assess.turns import attack_in_turn
+from memberwise.assess.verdict import Gate
 from memberwise.report.curves import exposed_curves, roc_curves
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
-from memberwise.statistics import GateRule, Verdict, judge
 from memberwise.study import Study
 
 
@@ -32,8 +32,9 @@ class Assessment:
     """All figures about one table of signals.
 
     Attributes:
-        attacks, skipped, epsilon, records, verdict: as ``result.json`` holds them.
-        headline: the attack that the verdict is about.
+        attacks, skipped, epsilon, records: as ``result.json`` holds them.
+        headline: the attack that is spoken of first.
+        gate: what judges the study's rules once all warnings are known.
         beyond: ``discoveries``, and ``canaries`` and ``targets`` where the study asks for them, as in ``result.json``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
@@ -45,7 +46,7 @@ class Assessment:
     epsilon: dict[str, Any] | None
     beyond: dict[str, Any]
     records: dict[str, Any]
-    verdict: Verdict
+    gate: Gate
     scores: pd.DataFrame
     curves: dict[str, NDArray[Any]]
     notes: list[Note]
@@ -60,7 +61,7 @@ def assess(
     class_names: Sequence[str],
     units: NDArray[np.int64] | None = None,
 ) -> Assessment:
-    """Run the attacks, evaluate each against the truth, and judge.
+    """Run the attacks and evaluate each against the truth.
 
     Args:
         member: ``(n,)`` the truth about the target, in the order of ``signals.index``.
@@ -88,7 +89,15 @@ def assess(
         epsilon=epsilon,
         beyond=beyond,
         records=records_part(signals, member, main.scores, worst, headline, class_names, fprs[0], confidence),
-        verdict=_judged(asking.rules, attacks, headline, epsilon),
+        gate=Gate(
+            asking.rules,
+            family_of(list(found), headline, signals.target.kind),
+            headline,
+            found,
+            member,
+            epsilon,
+            confidence,
+        ),
         scores=score_table(signals, member, evaluated, scores),
         curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
         notes=[*notes(signals, member, evaluated, attacks, headline), *coin_notes(study, member), *more_notes],
@@ -121,14 +130,3 @@ def _beyond(
         if had < wanted:
             found.append(("fewer-targets", f"{had} models took the target's place, not {wanted}: there are no more"))
     return parts, curves, found
-
-
-def _judged(
-    rules: Sequence[GateRule], attacks: list[dict[str, Any]], headline: str, epsilon: dict[str, Any] | None
-) -> Verdict:
-    """The gate's verdict; nothing passes on an attack that is surely worse than guessing."""
-    verdict = judge(rules, attacks, headline, epsilon)
-    if verdict.passed and headline in upside_down(attacks):
-        reason = f"{verdict.reason} But {headline} is surely worse than guessing, as if members were the non-members."
-        return Verdict(verdict.gate, None, reason)
-    return verdict

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.table import Signals
-from memberwise.statistics import auc
+from memberwise.statistics import CLEAR_AUC, auc, clear_rate
 
 Note = tuple[str, str]
 
-# An AUC, or a multiple of the false-positive rate, from which on a leak is worth speaking of.
-CLEAR_AUC, CLEAR_MULTIPLE = 0.6, 5
+# Warnings under which no gate passes: the figures are not about the model that they seem to be about.
+WITHHOLDING = frozenset(
+    {
+        "mismatch-strong",
+        "target-contradicts",
+    }
+)
 # Models on a side below which a record's own mean and spread are poor.
 FEW_ON_A_SIDE = 4
 # Confidence with which the numbers of models must tell members from non-members before it is said.
@@ -41,6 +47,21 @@ def notes(
     ]
 
 
+def stronger_note(family: Mapping[str, Any], headline: str) -> list[Note]:
+    """A warning where other attacks are clearly stronger than the headline (``family`` of ``result.json``)."""
+    names = [one["attack"] for one in family["stronger"]]
+    if not names:
+        return []
+    judged = ", ".join(family["names"])
+    return [
+        (
+            "stronger-attack",
+            f"{', '.join(names)}: clearly stronger here than the headline {headline}. Rules without a name are about "
+            f"{judged}; a rule may name its attack (ATTACK:auc>0.6)",
+        )
+    ]
+
+
 def upside_down(attacks: list[dict[str, Any]]) -> list[str]:
     """Attacks whose AUC lies below one half with its whole interval."""
     return [a["name"] for a in attacks if a["auc"]["high"] is not None and a["auc"]["high"] < 0.5]
@@ -48,19 +69,6 @@ def upside_down(attacks: list[dict[str, Any]]) -> list[str]:
 
 def _headline(attacks: list[dict[str, Any]], main: dict[str, Any]) -> list[Note]:
     found, name = [], main["name"]
-    stronger = [
-        attack["name"]
-        for attack in attacks
-        if attack["name"] != name and (attack["auc"]["low"] or 0) > (main["auc"]["high"] or 1)
-    ]
-    if stronger:
-        found.append(
-            (
-                "stronger-attack",
-                f"{', '.join(stronger)}: clearly stronger here than the headline {name}, on which the verdict and "
-                "rules without a name rest; a rule may name its attack (ATTACK:auc>0.6)",
-            )
-        )
     if name in upside_down(attacks):
         found.append(
             (
@@ -89,7 +97,7 @@ def _undecided(main: dict[str, Any]) -> list[Note]:
     area = main["auc"]
     wide = [("AUC", area)] if (area["low"] or 0) <= 0.5 and (area["high"] or 1) >= CLEAR_AUC else []
     for row in main["tpr_at_fpr"]:
-        if row["resolvable"] == "yes" and row["low"] <= row["fpr"] and row["high"] >= CLEAR_MULTIPLE * row["fpr"]:
+        if row["resolvable"] == "yes" and row["low"] <= row["fpr"] and row["high"] >= clear_rate(row["fpr"]):
             wide.append((f"TPR at a false-positive rate of {row['fpr']:g}", row))
     if not wide:
         return []

@@ -74,10 +74,16 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
     About the records that two models or more trained on. ``by_chance`` is the share that would be found always if
     each model exposed as many members as it does, but drawn anew; ``overlap`` the mean of |both| / |either| over pairs
     of models, among the members of both.
+
+    A record is *exposed* whose score is above every such model's threshold and above no threshold of a model that did
+    not train on it, at least one: a score that is high either way tells nothing about membership. ``exposed`` is
+    their share, ``always_exposed`` their row numbers, those in most models first.
     """
     inside = member & ~np.isnan(scores)
     cuts = [threshold_at_fpr(s[~m & ~np.isnan(s)], fpr) for s, m in zip(scores, member, strict=True)]
-    found = inside & (scores > np.array(cuts)[:, None])
+    above = scores > np.array(cuts)[:, None]  # never where a score is NaN
+    found = inside & above
+    outside = ~member & ~np.isnan(scores)
     known = inside.sum(0) >= 2
     times, hits = inside.sum(0)[known], found.sum(0)[known]
     always = int((hits == times).sum())
@@ -88,8 +94,10 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
         common = inside[a] & inside[b]
         if either := int(((found[a] | found[b]) & common).sum()):
             overlaps.append(int((found[a] & found[b]).sum()) / either)
-    rows = np.flatnonzero(known)[hits == times]
-    order = np.argsort(-times[hits == times], kind="stable")
+    only_inside = outside[:, known].any(0) & ~(outside & above)[:, known].any(0)
+    exposed = (hits == times) & only_inside
+    rows = np.flatnonzero(known)[exposed]
+    order = np.argsort(-times[exposed], kind="stable")
     return {
         "fpr": fpr,
         "records": int(known.sum()),
@@ -98,6 +106,7 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
         "never": float((hits == 0).mean()) if known.any() else None,
         "by_chance": float(chance.mean()) if known.any() else None,
         "overlap": float(np.mean(overlaps)) if overlaps else None,
+        "exposed": _share(int(exposed.sum()), int(known.sum()), confidence),
         "always_exposed": [int(i) for i in index[rows[order]][:LISTED]],
     }
 

@@ -74,6 +74,8 @@ def audit(
     resume: Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")] = False,
     dry_run: Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
     json: Annotated[bool, option("--json", help="Print result.json alone.", panel="Run")] = False,
+    redact: options.Redact = False,
+    redact_scores: options.RedactScores = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -109,6 +111,8 @@ def audit(
         "shadow.allow_size_mismatch": allow_size_mismatch or None,
         "attacks.use": options.names(attacks),
         "gate.rules": fail_if,
+        "report.redact": redact or None,
+        "report.redact_scores": redact_scores or None,
         "run.device": device,
         "run.seed": seed,
         "run.out": out,

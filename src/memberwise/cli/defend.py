@@ -53,6 +53,8 @@ def defend(
     out: Annotated[Text, option("--out", help="Folder of the frontier.", panel="Run")] = None,
     dry_run: Annotated[bool, option("--dry-run", help="List the points and what they cost.", panel="Run")] = False,
     json: Annotated[bool, option("--json", help="Print frontier.json alone.", panel="Run")] = False,
+    redact: options.Redact = False,
+    redact_scores: options.RedactScores = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -80,6 +82,8 @@ def defend(
         "model.name": model,
         "shadow.count": shadow_models,
         "attacks.use": options.names(attacks),
+        "report.redact": redact or None,
+        "report.redact_scores": redact_scores or None,
         "run.device": device,
         "run.seed": seed,
         "run.out": out,

@@ -35,6 +35,10 @@ Settings = Annotated[
 ]
 Device = Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")]
 Seed = Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")]
+Redact = Annotated[bool, option("--redact", help="Leave single records out of all files but scores.csv.", panel="Run")]
+RedactScores = Annotated[
+    bool, option("--redact-scores", help="Likewise, and row numbers and labels out of scores.csv.", panel="Run")
+]
 Quiet = Annotated[bool, option("--quiet", help="No progress.", panel="Run")]
 Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
 

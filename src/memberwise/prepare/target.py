@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,19 @@ def target_of(
 
 def _ending_notes(name: str, target: Answering) -> list[Note]:
     return ending_notes(name, target.network) if isinstance(target, TorchModels) else []
+
+
+def stored_accuracy(study: Study) -> float | None:
+    """The accuracy on its training records that was stored beside the target's file, where it is about this file."""
+    if study.target.file is None:
+        return None
+    path = Path(study.target.file)
+    try:
+        facts = json.loads((path.parent / "metadata.json").read_text("utf-8"))
+        same = facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        return float(facts["train_accuracy"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _given_target(target: Any, classes: int, example: Records) -> Answering:

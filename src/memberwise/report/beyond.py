@@ -64,7 +64,16 @@ def stability_sentence(result: Json) -> str | None:
         f"{spoken(stable['always'], 'share', sentence.interval_words(result))} are recognised at "
         f"{rate(stable['fpr'])} FPR in every model that trained on them ({percent(stable['by_chance'])} would be, if "
         f"each model exposed others), {percent(stable['sometimes'])} in some and {percent(stable['never'])} in none."
+        f"{_exposed(stable, sentence.interval_words(result))}"
     )
+
+
+def _exposed(stable: Json, words: str) -> str:
+    """Records that are recognised where they were trained on and only there; version 1 did not say how many."""
+    if not stable.get("exposed"):
+        return ""
+    share = spoken(stable["exposed"], "share", words)
+    return f" {share} are, and in no model that did not train on them: their score tells membership, not oddity."
 
 
 def discoveries_sentence(result: Json) -> str | None:

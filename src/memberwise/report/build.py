@@ -1,4 +1,4 @@
-"""``result.json`` (schema version 1) from the facts of a run and its assessment."""
+"""``result.json`` from the facts of a run and its assessment."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from memberwise._version import __version__
+from memberwise.report.schema import SCHEMA_VERSION
 from memberwise.study import Study
 
-SCHEMA_VERSION = 1
 Note = tuple[str, str]
 
 # A shadow model is far from the target beyond this difference in accuracy, or three standard deviations of shadows'.
@@ -88,6 +88,7 @@ def build_result(
     beyond: dict[str, Any],
     skipped: list[dict[str, str]],
     records: dict[str, Any],
+    family: dict[str, Any],
     verdict: dict[str, Any],
     notes: Sequence[Note],
     encoding: dict[str, Any] | None = None,
@@ -110,6 +111,7 @@ def build_result(
         **beyond,
         "skipped": skipped,
         "records": records,
+        "family": family,
         "verdict": verdict,
         "warnings": [{"code": code, "message": message} for code, message in notes],
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,16 @@ from memberwise.errors import RunFolderError
 from memberwise.report.html import render
 from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
+from memberwise.report.redact import holds_records, redacted
+from memberwise.report.schema import READABLE, as_current
+from memberwise.whole_files import write_atomically
 
 Curves = Mapping[str, NDArray[Any]]
-SCHEMA_VERSION = 1
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: a reader sees the old file or the whole new one, even after a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write UTF-8 text atomically; what UTF-8 cannot hold (half a surrogate pair) is written as its escape."""
-    write_bytes(path, content.encode("utf-8", "backslashreplace"))
+def write_text(path: Path, content: str, *, private: bool = False) -> None:
+    """Write UTF-8 text whole or not at all; what UTF-8 cannot hold (half a surrogate pair) is written as its escape."""
+    write_atomically(path, content.encode("utf-8", "backslashreplace"), private=private)
 
 
 def json_values(value: Any) -> Any:
@@ -62,21 +50,29 @@ def to_json(result: Mapping[str, Any]) -> str:
 
 def to_csv(scores: pd.DataFrame) -> str:
     """``scores.csv`` as text: sorted by index, empty where a record is not scored, floats in full."""
-    return str(scores.sort_values("index", kind="stable").to_csv(index=False, na_rep="", lineterminator="\n"))
+    ordered = scores.sort_values("index", kind="stable") if "index" in scores else scores
+    return str(ordered.to_csv(index=False, na_rep="", lineterminator="\n"))
 
 
 def write_all(folder: Path, result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> None:
-    """Write every file of the run; ``result.json`` comes last, so where it is, all are."""
+    """Write every file of the run; ``result.json`` comes last, so where it is, all are.
+
+    What the study wants redacted is left out; files that hold single records are their owner's alone (mode 600).
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    wanted = (result.get("study") or {}).get("report") or {}
+    if wanted.get("redact") or wanted.get("redact_scores"):
+        result, scores, curves = redacted(result, scores, curves, and_scores=bool(wanted.get("redact_scores")))
     clean = json_values(result)
+    private = holds_records(clean)
     packed = io.BytesIO()
     np.savez_compressed(packed, **dict(curves))  # type: ignore[arg-type]
-    write_text(folder / "scores.csv", to_csv(scores))
-    write_bytes(folder / "curves.npz", packed.getvalue())
-    write_text(folder / "report.html", render(clean, scores, curves))
+    write_text(folder / "scores.csv", to_csv(scores), private=True)
+    write_atomically(folder / "curves.npz", packed.getvalue(), private=private)
+    write_text(folder / "report.html", render(clean, scores, curves), private=private)
     write_text(folder / "junit.xml", junit(clean))
     write_text(folder / "model_card.md", model_card(clean))
-    write_text(folder / "result.json", to_json(clean))
+    write_text(folder / "result.json", to_json(clean), private=private)
 
 
 def read_all(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray[Any]]]:
@@ -99,12 +95,12 @@ def read_all(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDAr
             fix="name the folder that memberwise audit wrote, or run it again with --resume",
         ) from error
     version = result.get("schema_version") if isinstance(result, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
         raise RunFolderError(
             "result.json is of a schema this version does not read",
-            expected=f"schema_version {SCHEMA_VERSION}",
+            expected=f"schema_version {' or '.join(map(str, READABLE))}",
             found=str(version),
             where=str(folder / "result.json"),
             fix="use the version of memberwise that wrote it",
         )
-    return result, scores, curves
+    return as_current(result), scores, curves

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from memberwise.report import beyond, encoding, figures, formats, sentence, turn_figures
+from memberwise.report import beyond, encoding, figures, formats, lead, sentence, turn_figures
 
 Curves = Mapping[str, NDArray[Any]]
 
@@ -32,6 +32,7 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
     environment.globals.update(
         {name: getattr(formats, name) for name in ("shown", "percent", "rate", "count", "plain", "seconds", "points")},
         sentence=sentence,
+        opening=lead,
         further=beyond,
         records=encoding,
     )
@@ -50,13 +51,29 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         tables=breakdowns(result),
         study=study_text(result.get("study") or {}),
         facts=facts(result["data"]),
+        personal=personal(result, curves),
     )
+
+
+def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
+    """What the page holds about single records, in words; empty where it holds nothing."""
+    worst = result["records"].get("worst") or []
+    pictures = " and thumbnails" if worst and "worst.image" in curves else ""
+    listed = len((((result.get("canaries") or {}).get("per_canary")) or {}).get("most_exposed") or [])
+    always = len(((result.get("targets") or {}).get("stability") or {}).get("always_exposed") or [])
+    return [
+        *([f"row numbers, labels, membership, scores{pictures} of {len(worst)} records"] if worst else []),
+        *([f"the row numbers of the canaries found most often ({listed})"] if listed else []),
+        *([f"the row numbers of records that every model exposes ({always})"] if always else []),
+    ]
 
 
 def title(result: Mapping[str, Any]) -> str:
     """What was audited, in a few words."""
     parts = [result["data"].get("source"), result["target"].get("architecture") or result["target"].get("kind")]
-    return ", ".join(str(part) for part in parts if part) or "a classifier"
+    named = ", ".join(str(part) for part in parts if part) or "a classifier"
+    canaries = lead.canaries_of(result)
+    return f"{named}: the worst case, {formats.count(canaries)} canaries" if canaries else named
 
 
 def rates(result: Mapping[str, Any]) -> list[float]:

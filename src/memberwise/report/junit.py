@@ -7,9 +7,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
 
-from memberwise.report import sentence
+from memberwise.report import lead, sentence
 from memberwise.report.formats import number
-from memberwise.statistics.gate import judge, parse_rule
 
 # XML 1.0 has no way to write these at all, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -31,8 +30,8 @@ def junit(result: Mapping[str, Any]) -> str:
         case = ET.SubElement(suite, "testcase", classname="memberwise.gate", name=_clean(name), time="0")
         if not passed:
             kind = "skipped" if passed is None else "failure"
-            ET.SubElement(case, kind, message=_clean(reason)).text = _clean(sentence.attack_sentence(result))
-    ET.SubElement(suite, "system-out").text = _clean(sentence.verdict_sentence(result))
+            ET.SubElement(case, kind, message=_clean(reason)).text = _clean(lead.lead(result))
+    ET.SubElement(suite, "system-out").text = _clean(lead.verdict_sentence(result))
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
@@ -40,13 +39,12 @@ def junit(result: Mapping[str, Any]) -> str:
 
 
 def _cases(result: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
-    """Name, outcome and reason of each rule, judged one by one as the gate judged them together."""
-    gate = result["verdict"]["gate"]
-    if not gate:
+    """Name, outcome and reason of each rule; one for all of them where the result (of version 1) does not tell."""
+    verdict = result["verdict"]
+    if not verdict["gate"]:
         return [("audit", True, "")]
-    found = result["attacks"], result["headline"], result.get("epsilon")
-    verdicts = [judge([parse_rule(rule)], *found) for rule in gate.split(";")]
-    return [(str(verdict.gate), verdict.passed, verdict.reason) for verdict in verdicts]
+    rules = verdict.get("rules") or [verdict | {"rule": verdict["gate"]}]
+    return [(rule["rule"], rule["passed"], rule["reason"]) for rule in rules]
 
 
 def _properties(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -56,6 +54,8 @@ def _properties(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data", str(result["data"].get("source"))),
         ("sha256", str(result["data"].get("sha256"))),
         ("headline", str(result["headline"])),
+        ("family", ", ".join((result.get("family") or {}).get("names") or [])),
+        ("canaries", str(lead.canaries_of(result) or 0)),
     ]
     found += [(key.label, str(key.figure)) for key in sentence.key_figures(result)]
     return found + [(f"warning {warning['code']}", warning["message"]) for warning in result.get("warnings") or []]

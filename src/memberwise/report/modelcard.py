@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from memberwise.report import sentence
+from memberwise.report import lead, sentence
 from memberwise.report.formats import count, percent
 
 # Characters which Markdown (or HTML within it) gives a meaning.
@@ -26,11 +26,13 @@ def model_card(result: Mapping[str, Any]) -> str:
         f"{escaped(name)}, trained on {escaped(data.get('source') or 'unnamed data')}: {count(data.get('members'))} "
         f"of its training records (members) and {count(data.get('nonmembers'))} other records (non-members)"
     )
+    canaries = lead.canaries_of(result)
+    worst = f", the worst case ({count(canaries)} canaries)" if canaries else ""
     models = f", with {count(shadow.get('count'))} shadow models" if shadow else ", without shadow models"
     lines = [
-        "## Privacy: membership inference",
+        f"## Privacy: membership inference{worst}",
         "",
-        escaped(sentence.verdict_sentence(result)),
+        escaped(lead.verdict_sentence(result)),
         "",
         f"**Audited**: {audited}{models}.",
         "",

@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.errors import StudyError
-from memberwise.report import files, sentence
+from memberwise.report import files, lead, sentence
 from memberwise.report.formats import DASH, rate, shown
 from memberwise.report.html import rates, render
+from memberwise.report.redact import holds_records
 from memberwise.statistics.estimate import Estimate
 
 EXIT_CODES: dict[sentence.Outcome, int] = {"passed": 0, "no limit set": 0, "failed": 1, "inconclusive": 3}
@@ -25,7 +26,7 @@ class Result:
     """One audit: its figures, the scores behind them and the curves.
 
     Attributes:
-        data: what ``result.json`` holds (schema version 1).
+        data: what ``result.json`` holds (schema version 2).
         scores: ``index, label, member, evaluated``, then one raw score column an attack, NaN where not scored.
             HIGHER = MORE LIKELY A MEMBER.
         curves: ROC points and what the figures are drawn from, as in ``curves.npz``.
@@ -106,11 +107,12 @@ class Result:
 
     def to_html(self, path: str | Path) -> Path:
         """Write the report, one file that needs nothing else; returns its path."""
-        files.write_text(Path(path), render(files.json_values(self.data), self.scores, self.curves))
+        clean = files.json_values(self.data)
+        files.write_text(Path(path), render(clean, self.scores, self.curves), private=holds_records(clean))
         return Path(path)
 
     def __repr__(self) -> str:
-        return f"<Result {sentence.outcome(self.data)}: {sentence.attack_sentence(self.data)}>"
+        return f"<Result {sentence.outcome(self.data)}: {lead.lead(self.data)}>"
 
     def _repr_html_(self) -> str:
         """A compact table for notebooks."""
@@ -126,7 +128,7 @@ class Result:
         head = "".join(f"<th>{escape(text)}</th>" for text in heads)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         return (
-            f"<p>{escape(sentence.verdict_sentence(self.data))}</p>"
+            f"<p>{escape(lead.verdict_sentence(self.data))}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 

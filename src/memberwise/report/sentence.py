@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from memberwise.report.formats import DASH, Json, Shown, count, number, percent, plain, rate, shown, spoken
+from memberwise.report.formats import DASH, Json, Shown, count, number, percent, plain, rate, shown
 
+MARKS = {"weak": "; few outsiders to judge this by", "no": "; too few outsiders to judge this by"}
 Outcome = Literal["passed", "failed", "inconclusive", "no limit set"]
 
 
@@ -43,33 +44,6 @@ def outcome(result: Json) -> Outcome:
     return "inconclusive" if passed is None else "passed" if passed else "failed"
 
 
-def attack_sentence(result: Json) -> str:
-    """What the headline attack does, for a reader who has never heard of a ROC curve."""
-    attack, name = attack_named(result), result["headline"]
-    if attack is None:
-        reasons = [skip["reason"] for skip in result.get("skipped") or [] if skip["name"] == name]
-        return f"The headline attack, {name}, was not run{': ' + reasons[0] if reasons else ''}."
-    row = leading_rate(attack)
-    if row is None:
-        auc = attack.get("auc")
-        return (
-            f"Shown one training record and one other record, the attack {name} ranks the training record higher in "
-            f"{spoken(auc, 'share', interval_words(result))} of cases; guessing would reach 50%."
-            if shown(auc)
-            else f"The attack {name} gave neither a TPR nor an AUC."
-        )
-    low = number(row.get("low"))
-    guess = f"guessing would reach {rate(row['fpr'])}"
-    if low is None:
-        guess += ", and these records are too few to state how sure this figure is"
-    elif low <= row["fpr"]:
-        guess = f"that cannot be told apart from guessing, which reaches {rate(row['fpr'])}"
-    return (
-        f"If {rate(row['fpr'])} of outsiders may be wrongly accused, the attack {name} recognises "
-        f"{spoken(row, 'share', interval_words(result))} of the training records; {guess}."
-    )
-
-
 def gate_sentence(result: Json) -> str:
     """What the stated limit says about it."""
     verdict, state = result["verdict"], outcome(result)
@@ -80,18 +54,23 @@ def gate_sentence(result: Json) -> str:
         "failed": "The stated limit is exceeded",
         "inconclusive": "These records cannot decide whether the stated limit is kept",
     }[state]
+    if state == "inconclusive" and verdict.get("withheld"):
+        lead = "No verdict is given on the stated limit"
     reason = str(verdict.get("reason") or "").strip().rstrip(".")
     return f"{lead} ({verdict['gate']}){': ' + reason if reason else ''}."
 
 
-def verdict_sentence(result: Json) -> str:
-    """The whole verdict: the headline attack's figure and what the limit says about it."""
-    return f"{attack_sentence(result)} {gate_sentence(result)}"
+def evaluated(result: Json) -> tuple[int, int] | None:
+    """Members and non-members on which the headline's figures rest; None where it gave none."""
+    area = (attack_named(result) or {}).get("auc") or {}
+    members, others = number(area.get("n_members")), number(area.get("n_nonmembers"))
+    return (int(members), int(others)) if members and others else None
 
 
-def member_share(data: Json) -> str:
-    """The share of members among the audited records."""
-    members, others = number(data.get("members")), number(data.get("nonmembers"))
+def member_share(result: Json) -> str:
+    """The share of members among the records on which the headline's figures rest, or among the audited ones."""
+    data = result["data"]
+    members, others = evaluated(result) or (number(data.get("members")), number(data.get("nonmembers")))
     return percent(members / (members + others)) if members and others else "an unstated share"
 
 
@@ -105,20 +84,28 @@ class KeyFigure:
 
 
 def key_figures(result: Json) -> list[KeyFigure]:
-    """The headline attack's figures; those it does not have are left out."""
+    """The canaries' figure, then the headline attack's; those it does not have are left out."""
     attack = attack_named(result) or {}
     row = leading_rate(attack)
     found: list[tuple[str, Shown | None, str]] = []
+    if canaries := result.get("canaries"):
+        worst = min(canaries["tpr_at_fpr"], key=lambda at: float(at["fpr"]))
+        under = f"over {count(canaries['models'])} models, {rate(worst['fpr'])} of outsiders wrongly accused"
+        found.append(("Canaries recognised", shown(worst), under + MARKS.get(worst["resolvable"], "")))
+    rated = []
     if row is not None:
         meaning = f"of training records recognised when {rate(row['fpr'])} of outsiders are wrongly accused"
-        marks = {"weak": "; few outsiders to judge this by", "no": "; too few outsiders to judge this by"}
-        found.append((f"TPR at {rate(row['fpr'])} FPR", shown(row), meaning + marks.get(row["resolvable"], "")))
+        rated = [(f"TPR at {rate(row['fpr'])} FPR", shown(row), meaning + MARKS.get(row["resolvable"], ""))]
+    # An attack that recognises nobody at so low a rate (it may make one decision only) is described by its AUC.
+    described = row is not None and row["value"] > 0
     found += [
+        *(rated if described else []),
         (
             "AUC",
             shown(attack.get("auc"), "number"),
             "chance that a training record is ranked above another record; 0.5 is guessing, 1 is certain",
         ),
+        *([] if described else rated),
         (
             "Balanced accuracy",
             shown(attack.get("balanced_accuracy")),
@@ -127,7 +114,7 @@ def key_figures(result: Json) -> list[KeyFigure]:
         (
             "Precision",
             shown(attack.get("precision")),
-            f"of the records called members are members; {member_share(result['data'])} of those asked about are",
+            f"of the records called members are members; {member_share(result)} of those asked about are",
         ),
     ]
     return [KeyFigure(label, figure, meaning) for label, figure, meaning in found if figure is not None]
@@ -167,25 +154,40 @@ def assumptions(result: Json) -> list[str]:
 
 def limits(result: Json) -> list[str]:
     """What the intervals speak about, and what they do not."""
-    data, found = result["data"], []
+    found = []
     found.append(
         "The intervals speak about records: how far the figures could be off had other records been audited on this "
         "one model. They do not speak about retraining: the same recipe trained again may leak more or less."
     )
     found.append(
-        f"They rest on {count(data.get('members'))} members and {count(data.get('nonmembers'))} non-members. A "
-        "false-positive rate of which the non-members give fewer than ten expected cases is marked weak; where they "
-        "cannot bound it at all it is marked too few, and no interval is valid."
+        f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is "
+        "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid."
     )
     found.append(
         "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "
         "more records; a low figure is no proof of privacy."
     )
     found.append(
-        f"Precision depends on how common members are among the records asked about: here {member_share(data)}. Where "
-        "they are rarer, more of the accused are innocent than it says."
+        f"Precision depends on how common members are among the records asked about: here {member_share(result)}. "
+        "Where they are rarer, more of the accused are innocent than it says."
     )
     return found
+
+
+def _rest_on(result: Json) -> str:
+    """How many records the intervals rest on, and why these are fewer than the audited ones."""
+    data, rested = result["data"], evaluated(result)
+    audited = f"{count(data.get('members'))} members and {count(data.get('nonmembers'))} non-members"
+    if rested is None or rested == (data.get("members"), data.get("nonmembers")):
+        return f"They rest on {audited}."
+    words = f"They rest on {count(rested[0])} members and {count(rested[1])} non-members"
+    unit = ((result.get("study") or {}).get("data") or {}).get("unit")
+    if unit:
+        return (
+            f"{words}: one row of each {unit}, drawn at random from those of the {audited} audited, because rows of "
+            f"one {unit} are not independent of each other."
+        )
+    return f"{words} of the {audited} audited: those that the headline attack could score, or was not told about."
 
 
 def epsilon_sentence(result: Json) -> str:

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report import beyond, sentence
+from memberwise.report import beyond, lead, sentence
 from memberwise.report.formats import DASH, Json, Unit, rate, shown
 from memberwise.report.html import rates
 
@@ -40,7 +40,7 @@ def print_result(result: Mapping[str, Any], console: Console) -> None:
         for warning in warnings:
             console.print(Text(f"  {warning['code']}: {warning['message']}"), width=width)
     state = sentence.outcome(result)
-    verdict = Text.assemble("\n", (state.upper(), f"bold {COLOURS[state]}"), ". ", sentence.verdict_sentence(result))
+    verdict = Text.assemble("\n", (state.upper(), f"bold {COLOURS[state]}"), ". ", lead.verdict_sentence(result))
     console.print(verdict, width=width)
 
 

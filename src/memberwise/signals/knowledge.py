@@ -50,6 +50,14 @@ def read_transfer(folder: Path) -> Transfer:
             found=problem or "no target's answers, or no scores.csv",
             where="attacks.transfer",
         )
+    if scores.read_text("utf-8").partition("\n")[0].split(",")[:3] != ["index", "label", "member"]:
+        raise RunFolderError(
+            f"{scores} does not tell which record is whose",
+            expected="columns index, label, member",
+            found="scores without them (report.redact_scores)",
+            where="attacks.transfer",
+            fix=f"audit into {folder} again without --redact-scores",
+        )
     member = np.loadtxt(scores, delimiter=",", skiprows=1, usecols=2) == 1
     if len(member) != answers.records:
         raise RunFolderError(f"{scores} is not about the records of {name}", where="attacks.transfer")

@@ -1,19 +1,23 @@
 """Statistics: ROC, intervals that hold, thresholds, epsilon bounds, the gate. Pure functions of scores and truth."""
 
 from memberwise.statistics.auc import auc
+from memberwise.statistics.auc_difference import auc_difference
+from memberwise.statistics.bounds import Measured
 from memberwise.statistics.carried import Carried, carry_over, nonmember_scores, threshold_at_fpr
 from memberwise.statistics.clustered import Pairs, tpr_at_no_false_positive, tpr_of_pairs
 from memberwise.statistics.discoveries import conformal_p_values, named_as_members
 from memberwise.statistics.epsilon import EpsilonBound, epsilon_bound, epsilon_of_records
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.evaluate import Evaluation, evaluate
-from memberwise.statistics.gate import GateRule, Verdict, judge, parse_rule
+from memberwise.statistics.gate import GateRule, Verdict, check_precision, parse_rule
+from memberwise.statistics.guessing import CLEAR_AUC, clear_rate, guessing_level
 from memberwise.statistics.intervals import (
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,
     newcombe_difference,
 )
+from memberwise.statistics.judging import Judged, judge, verdict_of
 from memberwise.statistics.many_runs import many_runs_bound
 from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
 from memberwise.statistics.one_run_gaussian import gaussian_epsilon
@@ -32,6 +36,7 @@ from memberwise.statistics.thresholds import (
 from memberwise.statistics.tpr import TprAtFpr, auto_fprs, tpr_at_fpr
 
 __all__ = [
+    "CLEAR_AUC",
     "Carried",
     "Counts",
     "Decision",
@@ -39,16 +44,21 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "GateRule",
+    "Judged",
+    "Measured",
     "Pairs",
     "Roc",
     "Threshold",
     "TprAtFpr",
     "Verdict",
     "auc",
+    "auc_difference",
     "auto_fprs",
     "best_threshold",
     "carry_over",
+    "check_precision",
     "choose_guesses",
+    "clear_rate",
     "clopper_pearson",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
@@ -60,6 +70,7 @@ __all__ = [
     "evaluate",
     "fixed_guesses",
     "gaussian_epsilon",
+    "guessing_level",
     "judge",
     "many_runs_bound",
     "mean_over_models",
@@ -79,4 +90,5 @@ __all__ = [
     "tpr_at_fpr",
     "tpr_at_no_false_positive",
     "tpr_of_pairs",
+    "verdict_of",
 ]

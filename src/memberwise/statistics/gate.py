@@ -1,15 +1,15 @@
-"""The gate: rules such as "tpr@0.01>0.05" under which an audit fails, and the verdict on them."""
+"""Rules such as "tpr@0.01>0.05" under which an audit fails: their grammar, and which limits make sense."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, inf, isclose
+from math import inf
 from typing import Any
 
 from memberwise.errors import StudyError
-from memberwise.statistics.epsilon import DESCRIPTIVE
+from memberwise.statistics.guessing import guessing_level
 
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
@@ -32,6 +32,7 @@ _RULE = re.compile(
     rf"(?:(?P<attack>[\w.-]+)\s*:)?\s*(?P<metric>[a-z_]+)\s*(?:@\s*(?P<fpr>{_NUMBER}))?\s*"
     rf"(?P<operator>>=|>)\s*(?P<limit>{_NUMBER})"
 )
+_TELLS_NOTHING = "a model that tells nothing about its records would break it, so no audit could pass"
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ class GateRule:
     """The audit fails when the metric is above (or, with >=, at or above) the limit.
 
     Attributes:
-        attack: whose figure; None means the headline attack.
+        attack: whose figure; None means every attack of the family.
         metric: tpr, auc, balanced_accuracy, advantage, precision, recall or epsilon.
         fpr: the false-positive rate of tpr, else None.
         operator: ">" or ">=".
-        limit: within what the metric can be.
+        limit: within what the metric can be, and above what guessing gives.
         text: the rule as written.
     """
 
@@ -57,6 +58,16 @@ class GateRule:
     def broken_by(self, figure: float) -> bool:
         return figure > self.limit if self.operator == ">" else figure >= self.limit
 
+    @property
+    def what(self) -> str:
+        """The metric in words."""
+        return _METRICS[self.metric][2].format(fpr=self.fpr)
+
+    def side(self, *, above: bool) -> str:
+        """How a figure lies that breaks the rule (``above``) or keeps it: "above", "at or below", ..."""
+        at = (self.operator == ">=") == above
+        return ("at or " if at else "") + ("above" if above else "below")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -66,11 +77,15 @@ class Verdict:
         gate: the rules as written, or None without any.
         passed: False: the data show that a rule is broken; True: they show that all are kept; None: they cannot tell.
         reason: in sentences, with the figures.
+        rules: one a rule: ``{rule, passed, reason, broken_by}``, the last the figures that broke it.
+        withheld: codes of the warnings for whose sake nothing passes here.
     """
 
     gate: str | None
     passed: bool | None
     reason: str
+    rules: tuple[dict[str, Any], ...] = ()
+    withheld: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -80,14 +95,15 @@ class Verdict:
         return 1 if self.passed is False else 3
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        return values | {"rules": list(values["rules"]), "withheld": list(values["withheld"])}
 
 
 def parse_rule(text: str) -> GateRule:
     """Read ``[ATTACK:]METRIC[@FPR]>LIMIT``; spaces are allowed.
 
     Raises:
-        StudyError: the rule is malformed, or its limit cannot be reached.
+        StudyError: the rule is malformed, its limit cannot be reached, or guessing reaches it.
     """
     match = _RULE.fullmatch(text.strip())
     if match is None:
@@ -108,85 +124,45 @@ def parse_rule(text: str) -> GateRule:
         raise _malformed(
             text, f"the limit of a gate rule, {match['limit']}, can never be crossed or always is: {reach}"
         )
-    rate = None if fpr is None else float(fpr)
-    return GateRule(match["attack"], metric, rate, match["operator"], limit, text.strip())
+    at = None if fpr is None else float(fpr)
+    rule = GateRule(match["attack"], metric, at, match["operator"], limit, text.strip())
+    _refuse_guessing(rule)
+    return rule
 
 
-def judge(
-    rules: Sequence[GateRule],
-    attacks: Sequence[dict[str, Any]],
-    headline: str,
-    epsilon: dict[str, Any] | None = None,
-) -> Verdict:
-    """Judge the rules on intervals: a rule is broken, or kept, only where the whole interval says so.
+def check_precision(rules: Sequence[GateRule], n_members: int, n_nonmembers: int) -> None:
+    """Refuse limits on precision that calling everybody a member reaches.
 
     Args:
-        rules: from :func:`parse_rule`.
-        attacks: as ``result.json`` holds them; those that ran.
-        headline: the attack, named before the run, which rules without an attack are about.
-        epsilon: as ``result.json`` holds it. A lower bound above the limit fails; one below it decides nothing.
+        n_members, n_nonmembers: of the audited records, on which precision depends.
 
-    Returns:
-        Any broken rule fails the gate; else any undecided one leaves it inconclusive.
+    Raises:
+        StudyError: a limit is at or below the members' share.
     """
-    if not rules:
-        return Verdict(None, None, "No gate was set, so nothing was judged.")
-    by_name = {attack["name"]: attack for attack in attacks}
-    judged = [
-        _judge_epsilon(rule, epsilon) if rule.metric == "epsilon" else _judge(rule, rule.attack or headline, by_name)
-        for rule in rules
-    ]
-    outcomes = [passed for passed, _ in judged]
-    passed = False if False in outcomes else None if None in outcomes else True
-    return Verdict("; ".join(rule.text for rule in rules), passed, " ".join(reason for _, reason in judged))
+    share = n_members / (n_members + n_nonmembers)
+    for rule in rules:
+        if rule.metric == "precision" and rule.limit <= share:
+            reached = f"{share:.4g}, the share of members among the audited records ({n_members} of "
+            _refuse(rule, f"{reached}{n_members + n_nonmembers})", "a limit above that share")
 
 
-def _judge(rule: GateRule, name: str, attacks: dict[str, dict[str, Any]]) -> tuple[bool | None, str]:
-    if name not in attacks:
-        return None, f'Rule "{rule.text}" is undecided: the attack {name} gave no figures, it was skipped or not run.'
-    estimate = _figure(rule, attacks[name])
-    what = f"{name}: {_METRICS[rule.metric][2].format(fpr=rule.fpr)}"
-    if estimate is None:
-        why = "no threshold was chosen, or nobody was called a member" if rule.fpr is None else "add the rate to --fpr"
-        return None, f'Rule "{rule.text}" is undecided: {what} was not computed ({why}).'
-    low, high, limit = estimate["low"], estimate["high"], f"the limit of {rule.limit:g}"
-    records = f"{estimate['n_members']} members and {estimate['n_nonmembers']} non-members"
-    if low is None or high is None:
-        bare = f"{what} is {estimate['value']:.4g} on {records}, without an interval ({estimate['method']})"
-        return None, f"{bare}. {limit.capitalize()} cannot be judged."
-    said = f"{what} is {estimate['value']:.4g}, with an interval from {low:.4g} to {high:.4g} on {records}"
-    if rule.fpr is not None and estimate["resolvable"] != "yes":
-        needed = ceil(10 / rule.fpr - 1e-9)
-        return None, f"{said}. That is undecided: so low a false-positive rate needs at least {needed} non-members."
-    if rule.broken_by(low):
-        return False, f"{said}. The whole interval lies {_side(rule, above=True)} {limit}: the gate fails."
-    if not rule.broken_by(high):
-        return True, f"{said}. The whole interval lies {_side(rule, above=False)} {limit}: this rule is kept."
-    return None, f"{said}. The interval reaches across {limit}: these records cannot decide, more would narrow it."
+def _refuse_guessing(rule: GateRule) -> None:
+    level = guessing_level(rule.metric, rule.fpr)
+    if level is not None and rule.limit <= level:
+        how = "" if rule.fpr is None else f": it calls {level:g} of the members members, too"
+        _refuse(rule, f"{level:g}{how}", f"a limit above {level:g}")
+    if rule.metric == "epsilon" and rule.operator == ">=" and rule.limit == 0:
+        _refuse(rule, "0, the bound where nothing is shown", "epsilon>0, or a limit above 0")
 
 
-def _judge_epsilon(rule: GateRule, epsilon: dict[str, Any] | None) -> tuple[bool | None, str]:
-    if epsilon is None or epsilon["basis"] == DESCRIPTIVE:
-        return None, f'Rule "{rule.text}" is undecided: this run gave no bound on epsilon that holds.'
-    said = f"The lower bound on epsilon is {epsilon['value']:.4g} ({epsilon['basis']})"
-    if rule.broken_by(epsilon["value"]):
-        return False, f"{said}. It lies {_side(rule, above=True)} the limit of {rule.limit:g}: the gate fails."
-    return None, (
-        f"{said}. The limit of {rule.limit:g} is not shown to be crossed; no audit can show that epsilon is smaller."
+def _refuse(rule: GateRule, reached: str, expected: str) -> None:
+    raise StudyError(
+        f"the limit of a gate rule, {rule.limit:g}, is at or below what guessing gives: {_TELLS_NOTHING}",
+        expected=expected,
+        found=f"{rule.text!r}; guessing gives {reached}",
+        where="--fail-if or gate.rules",
+        fix="state how much more than guessing is too much, such as tpr@0.01>0.05 or auc>0.6",
     )
-
-
-def _figure(rule: GateRule, attack: dict[str, Any]) -> dict[str, Any] | None:
-    """The estimate the rule is about, or None where the run has none."""
-    if rule.fpr is None:
-        figure: dict[str, Any] | None = attack.get(rule.metric)
-        return figure
-    return next((e for e in attack["tpr_at_fpr"] if isclose(e["fpr"], rule.fpr, rel_tol=1e-9)), None)
-
-
-def _side(rule: GateRule, *, above: bool) -> str:
-    at = (rule.operator == ">=") == above
-    return ("at or " if at else "") + ("above" if above else "below")
 
 
 def _malformed(text: str, problem: str) -> StudyError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
+from memberwise.whole_files import whole_file, write_atomically
 
 Arrays = dict[str, NDArray[Any]]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, even if the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def block_key(**parts: Any) -> str:
@@ -99,13 +88,9 @@ class BlockStore:
         """Write the block, then the manifest that makes it count; ``keys``: one for each model."""
         path = self.folder / f"{name}.npz"
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}")
-        with part.open("wb") as file:
+        with whole_file(path, private=True) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-        part.replace(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
         entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
         entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))

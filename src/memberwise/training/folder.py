@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from memberwise.errors import RunFolderError
 from memberwise.study import PlanStudy, Study
 from memberwise.study_reading import make_study, read_study
-from memberwise.training.blocks import Arrays, BlockStore, write_atomically
+from memberwise.training.blocks import Arrays, BlockStore
 from memberwise.training.network import Tensors
+from memberwise.whole_files import write_atomically
 
 TARGET_FORMAT = 1
 # The files of target/, beside metadata.json.

@@ -19,7 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
 from memberwise.study import PlanStudy
-from memberwise.training.blocks import write_atomically
 from memberwise.training.compiled import can_compile, takes_compiled
 from memberwise.training.compiled_one import gains_compiled
 from memberwise.training.equality import examined, why_not_the_same
@@ -29,6 +28,7 @@ from memberwise.training.network import Network
 from memberwise.training.step import describe
 from memberwise.training.stepper import make_stepper
 from memberwise.training.tensors import DataTensors
+from memberwise.whole_files import write_atomically
 
 # Stacked parameters, gradients and optimiser state may take this much memory.
 STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}

@@ -54,10 +54,24 @@ def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]
             answers labels alone.
     """
     defences = tuple(_make(study) for study in studies)
+    _kind_after(defences)
+    return defences
+
+
+def answered_kind(studies: Sequence[AnswerStudy]) -> Kind:
+    """What is answered through a study's output defences by a model that gives logits.
+
+    Raises:
+        StudyError: as ``output_defences``.
+    """
+    return _kind_after(tuple(_make(study) for study in studies))
+
+
+def _kind_after(defences: Sequence[OutputDefence]) -> Kind:
     kind: Kind = "logits"
     for defence in defences:
         kind = defence.gives(kind)
-    return defences
+    return kind
 
 
 def is_output_defence(thing: object) -> bool:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from memberwise.defences.output.base import OutputDefence
 from memberwise.errors import RunFolderError
 from memberwise.study import AnswerStudy
-from memberwise.training.blocks import write_atomically
 from memberwise.training.secret import ensure_secret
+from memberwise.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from memberwise.training.answering import Answer

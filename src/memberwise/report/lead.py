@@ -1,0 +1,194 @@
+"""The first sentences of a result, for the report, the terminal, JUnit and the model card alike.
+
+They look at every figure before they say that anything cannot be told apart from guessing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memberwise.report import beyond, placed, sentence
+from memberwise.report.formats import Json, count, number, plain, rate, spoken
+from memberwise.report.placed import Placed
+
+# So many figures, and attacks above a limit, are named; the page has the rest.
+NAMED = 3
+
+
+def verdict_sentence(result: Json) -> str:
+    """The whole verdict: what was found, and what the limit says about it."""
+    return f"{lead(result)} {sentence.gate_sentence(result)}"
+
+
+def lead(result: Json) -> str:
+    """What was found, in a few sentences for a reader who has never heard of a ROC curve.
+
+    First the canaries, where there are any, and the headline attack, with an attack that is clearly stronger in the
+    first sentence; then what exceeded the limit; then figures above guessing where the headline's are not.
+    """
+    sentences = [text for text in (_canaries(result), _headline(result)) if text]
+    sentences[0] += _stronger(result)
+    return " ".join(f"{text}." for text in [*sentences, *_broken(result), *_above(result)])
+
+
+def canaries_of(result: Json) -> int | None:
+    """How many canaries were audited in place of other records; None in other audits."""
+    part = result.get("canaries") or ((result.get("study") or {}).get("canaries") or {})
+    return part.get("count")
+
+
+def lead_figure(attack: Json) -> Placed | None:
+    """The figure to speak of: the TPR at the smallest rate that is resolved, unless another shows more than guessing
+    and that does not (an attack with one decision has no TPR at small rates)."""
+    figures = placed.of_attack(attack)
+    row = sentence.leading_rate(attack)
+    first = next((one for one in figures if row is not None and one.estimate is row), None)
+    if first is not None and first.above:
+        return first
+    plain_ones = [one for one in figures if one.what != "precision" and "shadow" not in one.what]
+    above = [one for one in plain_ones if one.above]
+    if above:
+        return min(above, key=lambda one: (not one.resolved, one.fpr is None, one.fpr or 0))
+    if first is not None and first.estimate.get("resolvable") != "no" and first.estimate["value"] > 0:
+        return first
+    whole = sorted((one for one in plain_ones if one.fpr is None), key=lambda one: number(one.estimate["low"]) is None)
+    return next(iter([*whole, *plain_ones]), None)
+
+
+def _headline(result: Json) -> str:
+    attack, name = sentence.attack_named(result), result["headline"]
+    if attack is None:
+        reasons = [skip["reason"] for skip in result.get("skipped") or [] if skip["name"] == name]
+        return f"The headline attack, {name}, was not run{': ' + reasons[0] if reasons else ''}"
+    figure = lead_figure(attack)
+    if figure is None:
+        return f"The attack {name} gave neither a TPR nor an AUC"
+    words = sentence.interval_words(result)
+    those = "canaries that the target trained on" if canaries_of(result) else "training records"
+    said = spoken(figure.estimate, "share", words)
+    if figure.fpr is not None:
+        told = f"If {rate(figure.fpr)} of outsiders may be wrongly accused, the attack {name} recognises {said} of the "
+        return f"{told}{those}; {_beside_guessing(figure, result)}"
+    one = "a canary that the target trained on" if canaries_of(result) else "one training record"
+    if figure.what == "AUC":
+        told = f"Shown {one} and one other record, the attack {name} ranks the first higher in {said} of cases"
+    else:
+        told = f"Asked whether the target trained on a record, the attack {name} is right on {said} of records of both"
+        told += " kinds"
+    return f"{told}; {_beside_guessing(figure, result)}"
+
+
+def _canaries(result: Json) -> str | None:
+    part = result.get("canaries")
+    if not part:
+        return None
+    figures = placed.of_canaries(result)
+    rates = [one for one in figures if one.fpr is not None]
+    best = min(rates, key=lambda one: (not one.above, not one.resolved, one.fpr or 0))
+    kind = beyond.KINDS.get(part["kind"], part["kind"])
+    words = sentence.interval_words(result)
+    return (
+        f"Of {count(part['count'])} canaries, records {kind} that are made to be remembered, "
+        f"{spoken(best.estimate, 'share', words)} are recognised where {rate(best.guess)} of the models that never saw "
+        f"one are wrongly accused of it, under {count(part['models'])} models in turn; {_beside_guessing(best, result)}"
+    )
+
+
+def _beside_guessing(figure: Placed, result: Json) -> str:
+    """What the figure says against guessing, heeding all others."""
+    level = rate(figure.guess)
+    would = f"guessing would reach {level}"
+    if figure.above:
+        return would
+    if number(figure.estimate.get("low")) is None or figure.estimate.get("resolvable") == "no":
+        return f"{would}, and these records are too few to state how sure this figure is"
+    if figure.below:
+        return f"that is less than guessing would reach, {level}"
+    everything = placed.everything(result)
+    if figure.open or any(one.open for one in everything if one.of == figure.of and one.resolved):
+        return f"that is unresolved: these records cannot tell guessing, which reaches {level}, from a clear leak"
+    if sentence.outcome(result) == "failed" or any(one.above for one in everything):
+        return f"by itself this shows no more than guessing, which reaches {level}"
+    if any(one.open and one.resolved for one in everything if not one.part):
+        return f"by itself this shows no more than guessing, which reaches {level}, but other figures are unresolved"
+    return f"that cannot be told apart from guessing, which reaches {level}"
+
+
+def _stronger(result: Json) -> str:
+    """The clause about an attack that is clearly stronger than the headline, or nothing."""
+    main = sentence.attack_named(result)
+    if main is None:
+        return ""
+    words = sentence.interval_words(result)
+    for name in stronger_attacks(result):
+        other = sentence.attack_named(result, name) or {}
+        area = spoken(main.get("auc"), "number", words)
+        return f"; {name} is clearly stronger than the headline {result['headline']} here: AUC " + (
+            f"{spoken(other.get('auc'), 'number', words)} against {area}"
+        )
+    figure = lead_figure(main)
+    high = None if figure is None or figure.fpr is None else number(figure.estimate.get("high"))
+    if figure is None or high is None:
+        return ""
+    rows = [
+        one
+        for attack in result["attacks"]
+        for one in placed.of_attack(attack)
+        if one.fpr == figure.fpr and one.resolved and one.estimate["low"] > high
+    ]
+    if not rows:
+        return ""
+    best = max(rows, key=lambda one: float(one.estimate["low"]))
+    return f"; {best.of} is clearly stronger at that rate: {spoken(best.estimate, 'share', words)}"
+
+
+def stronger_attacks(result: Json) -> list[str]:
+    """Attacks that are clearly stronger than the headline, the strongest first; of results of version 1 those with
+    an interval of the AUC above the headline's."""
+    if result.get("family"):
+        return [one["attack"] for one in result["family"].get("stronger") or []]
+    high = number(((sentence.attack_named(result) or {}).get("auc") or {}).get("high"))
+    areas = {attack["name"]: number((attack.get("auc") or {}).get("low")) for attack in result["attacks"]}
+    found = {name: low for name, low in areas.items() if low is not None and high is not None and low > high}
+    return sorted(found, key=lambda name: -found[name])
+
+
+def _broken(result: Json) -> list[str]:
+    """What exceeded the limit, a sentence a rule."""
+    broken = [rule["broken_by"] for rule in result["verdict"].get("rules") or [] if rule["passed"] is False]
+    return [
+        f"The limit is exceeded by {'; '.join(map(_broken_figure, figures[:NAMED]))}{_more(figures)}"
+        for figures in broken
+        if figures
+    ]
+
+
+def _broken_figure(figure: Json) -> str:
+    if figure["metric"] == "epsilon":
+        return f"epsilon, at least {plain(figure['value'])} where {plain(figure['limit'])} is allowed"
+    at = f" at {rate(figure['fpr'])} FPR" if figure.get("fpr") is not None else ""
+    name = {"tpr": "TPR", "auc": "AUC"}.get(figure["metric"], figure["metric"].replace("_", " "))
+    least = f"at least {plain(figure['low'])}"
+    return (
+        f"{figure['attack']}: {name}{at} {plain(figure['value'])}, {least}, where {plain(figure['limit'])} is allowed"
+    )
+
+
+def _above(result: Json) -> list[str]:
+    """Figures above guessing, where neither the headline's nor the canaries' first one is."""
+    attack = sentence.attack_named(result)
+    figure = None if attack is None else lead_figure(attack)
+    if figure is not None and figure.above:
+        return []
+    everything = placed.everything(result)
+    above = [one for one in everything if one.above]
+    if not above:
+        return []
+    named = "; ".join(str(one) for one in above[:NAMED])
+    chance = "" if len(above) > len(everything) / 4 else "; of so many a few may do so by chance"
+    verb = "lies" if len(above) == 1 else "lie"
+    return [f"{len(above)} of {len(everything)} figures here {verb} above guessing ({named}{_more(above)}){chance}"]
+
+
+def _more(items: list[Any]) -> str:
+    return f", and {len(items) - NAMED} more" if len(items) > NAMED else ""

@@ -1,0 +1,62 @@
+"""What of a result is about single records, and results without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+# Lists with an entry a record, and single row numbers, wherever in a result they stand.
+LISTS = frozenset({"worst", "most_exposed", "always_exposed"})
+ROWS = frozenset({"index", "record"})
+# A table of parts of the records leaves out those of fewer records: a figure of one is about that one.
+SMALLEST_PART = 5
+PARTS = frozenset({"per_class", "per_group"})
+OF_RECORDS = ("worst.", "canaries.index")
+
+
+def redacted(
+    result: Mapping[str, Any], scores: pd.DataFrame, curves: Mapping[str, NDArray[Any]], *, and_scores: bool
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray[Any]]]:
+    """The same run without anything about single records; every figure over several records stays.
+
+    Args:
+        result, scores, curves: as ``result.json``, ``scores.csv`` and ``curves.npz`` hold them.
+        and_scores: also take row numbers and labels out of ``scores``, whose rows are then in the order of the scores.
+    """
+    kept = {name: values for name, values in curves.items() if not name.startswith(OF_RECORDS)}
+    if "canaries.found" in kept:
+        kept["canaries.found"] = np.sort(kept["canaries.found"])
+    what = ["records", "scores"] if and_scores else ["records"]
+    clean = {name: part if name == "study" else _without(part) for name, part in result.items()}
+    return {**clean, "redacted": what}, _anonymous(scores) if and_scores else scores, kept
+
+
+def holds_records(facts: Any) -> bool:
+    """Whether facts (of a result or a frontier) name a single record."""
+    if isinstance(facts, Mapping):
+        facts = {key: value for key, value in facts.items() if key != "study"}
+        named = any((key in LISTS and value) or (key in ROWS and value is not None) for key, value in facts.items())
+        return named or any(holds_records(value) for value in facts.values())
+    return isinstance(facts, (list, tuple)) and any(holds_records(value) for value in facts)
+
+
+def _without(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        cut = {key: value for key, value in part.items() if key not in ROWS}
+        return {key: [] if key in LISTS else _without(_large(key, value)) for key, value in cut.items()}
+    return [_without(value) for value in part] if isinstance(part, (list, tuple)) else part
+
+
+def _large(key: str, rows: Any) -> Any:
+    if key not in PARTS:
+        return rows
+    return [row for row in rows if row["n_members"] + row["n_nonmembers"] >= SMALLEST_PART]
+
+
+def _anonymous(scores: pd.DataFrame) -> pd.DataFrame:
+    columns = [str(name) for name in scores if name not in ("index", "label")]
+    return scores[columns].sort_values(columns[::-1], ignore_index=True)

@@ -1,0 +1,180 @@
+"""The verdict on gate rules: whether the data show that a limit is broken, that it is kept, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from memberwise.statistics.bounds import Bounds, Measured, bounds_of
+from memberwise.statistics.epsilon import DESCRIPTIVE
+from memberwise.statistics.gate import GateRule, Verdict
+
+# From so many expected false positives on a rate is resolved (tpr.py).
+_FALSE_POSITIVES = 10
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One rule's outcome.
+
+    Attributes:
+        passed: as in ``Verdict``.
+        reason: with the figures that decide.
+        figures: ``{attack, value, low, high, low_error, high_error, outcome}`` of each attack the rule is about.
+    """
+
+    rule: GateRule
+    passed: bool | None
+    reason: str
+    figures: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{rule, passed, reason, broken_by}``; ``broken_by`` lists the figures above the limit."""
+        named = {"metric": self.rule.metric, "fpr": self.rule.fpr, "limit": self.rule.limit}
+        broken = [{**named, **figure} for figure in self.figures if figure["outcome"] is False]
+        return {"rule": self.rule.text, "passed": self.passed, "reason": self.reason, "broken_by": broken}
+
+
+def judge(
+    rules: Sequence[GateRule],
+    attacks: Mapping[str, Measured],
+    family: Sequence[str],
+    confidence: float = 0.95,
+    epsilon: Mapping[str, Any] | None = None,
+) -> list[Judged]:
+    """Judge each rule.
+
+    A rule without an attack's name is about the whole family. It is *broken* if any attack's one-sided lower bound at
+    error (1 - confidence) / k lies above the limit, k attacks in the family: where all are at or below it, that
+    happens with probability at most 1 - confidence (Bonferroni; Holm's steps would change no decision about "any").
+    It is *kept* only if every attack's one-sided upper bound at error 1 - confidence lies at or below the limit: where
+    one is above it, that happens with probability at most 1 - confidence (intersection-union test, Berger 1982).
+    A rule with an attack's name is about a family of one. Each rule is judged by itself, at the same confidence.
+
+    Args:
+        rules: from :func:`parse_rule`.
+        attacks: those that ran, by name.
+        family: names of attacks, chosen before the run; those that did not run are left out.
+        epsilon: as ``result.json`` holds it. A lower bound above the limit fails; one below it decides nothing.
+
+    Returns:
+        The outcome of each rule, in their order.
+    """
+    judged = []
+    for rule in rules:
+        if rule.metric == "epsilon":
+            judged.append(_judge_epsilon(rule, epsilon))
+        else:
+            names = [name for name in family if name in attacks] if rule.attack is None else [rule.attack]
+            judged.append(_judge(rule, names, attacks, 1.0 - confidence))
+    return judged
+
+
+def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdict:
+    """The gate's verdict: any broken rule fails it; else any undecided one leaves it inconclusive.
+
+    Args:
+        withheld: codes of the warnings for whose sake rules that would be kept count as undecided.
+    """
+    if not judged:
+        return Verdict(None, None, "No gate was set, so nothing was judged.")
+    outcomes = [one.passed for one in judged]
+    passed = False if False in outcomes else None if None in outcomes else True
+    gate, reason = "; ".join(one.rule.text for one in judged), " ".join(one.reason for one in judged)
+    return Verdict(gate, passed, reason, tuple(one.to_dict() for one in judged), tuple(withheld))
+
+
+def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
+    k = len(names)
+    found = {
+        name: bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / k, high_error=error)
+        for name in names
+        if name in attacks
+    }
+    outcomes = {name: _outcome(rule, found.get(name)) for name in names}
+    figures = [{"attack": name, **_numbers(found.get(name)), "outcome": outcomes[name]} for name in names]
+    limit = f"the limit of {rule.limit:g}"
+    if False in outcomes.values():
+        broken = {name: one for name, one in found.items() if one and outcomes[name] is False}
+        each = [f"{name} {one.value:.4g}, at least {one.low:.4g}" for name, one in broken.items()]
+        shared = f", at an error of {error / k:.2g} each, shared among {k} attacks" if k > 1 else ""
+        said = f"{rule.what}: {'; '.join(each)}, {_records(broken)}: {rule.side(above=True)} {limit}{shared}"
+        return Judged(rule, False, f"{_capital(said)}. The gate fails.", figures)
+    kept = {name: one for name, one in found.items() if one and outcomes[name]}
+    if len(kept) < k or not k:
+        said = " ".join(_undecided(rule, found, {name for name in names if name not in kept}))
+        more = f" {len(kept)} of {k} attacks lie {rule.side(above=False)} it." if kept else ""
+        return Judged(rule, None, said + more, figures)
+    highest, one = max(kept.items(), key=lambda entry: entry[1].high or 0.0)
+    every = f"; that is the highest upper bound of {k} attacks ({', '.join(names)})" if k > 1 else ""
+    said = f"{rule.what}: {highest} {one.value:.4g}, at most {one.high:.4g}, {_records({highest: one})}"
+    return Judged(rule, True, f"{_capital(said)}: {rule.side(above=False)} {limit}{every}. This rule is kept.", figures)
+
+
+def _outcome(rule: GateRule, bounds: Bounds | None) -> bool | None:
+    if bounds is None or bounds.low is None or bounds.high is None or not bounds.resolved:
+        return None
+    return False if rule.broken_by(bounds.low) else None if rule.broken_by(bounds.high) else True
+
+
+def _undecided(rule: GateRule, found: Mapping[str, Bounds | None], names: set[str]) -> list[str]:
+    """Why a rule is undecided, a sentence for each kind of reason."""
+    absent = sorted(names - set(found))
+    lacking = [name for name in found if name in names and found[name] is None]
+    bare = {name: one for name, one in found.items() if name in names and one and (one.low is None or one.high is None)}
+    few = {name: one for name, one in found.items() if name in names and one and not one.resolved}
+    across = {name: one for name, one in found.items() if name in names and one and name not in bare | few}
+    undecided, limit = f'Rule "{rule.text}" is undecided:', f"the limit of {rule.limit:g}"
+    said = []
+    if absent or not names:
+        who = f"the attack {', '.join(absent)}" if names else "the family"
+        said.append(f"{undecided} {who} gave no figures, it was skipped or not run.")
+    if lacking:
+        why = "no threshold was chosen, or nobody was called a member"
+        said.append(f"{undecided} {', '.join(lacking)}: {rule.what} was not computed ({why}).")
+    for name, one in bare.items():
+        head = f"{undecided} {name}: {rule.what} is {one.value:.4g} {_records({name: one})}"
+        said.append(f"{head}, without an interval ({one.method}); {limit} cannot be judged.")
+    if few and rule.fpr is not None:
+        needed = ceil(_FALSE_POSITIVES / rule.fpr - 1e-9)
+        each = "; ".join(f"{name} {one.value:.4g}" for name, one in few.items())
+        low_rate = f"so low a false-positive rate needs at least {needed} non-members"
+        said.append(f"{_capital(rule.what)}: {each}, {_records(few)}. That is undecided: {low_rate}.")
+    if across:
+        each = "; ".join(
+            f"{name} {one.value:.4g}, from {one.low:.4g} to {one.high:.4g}" for name, one in across.items()
+        )
+        cannot = "so these records cannot decide; more would"
+        said.append(f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these bounds, {cannot}.")
+    return said
+
+
+def _records(bounds: Mapping[str, Bounds]) -> str:
+    """How many records figures rest on, the fewest where they differ."""
+    members, others = (min(getattr(one, side) for one in bounds.values()) for side in ("n_members", "n_nonmembers"))
+    return f"on {members} members and {others} non-members"
+
+
+def _numbers(bounds: Bounds | None) -> dict[str, Any]:
+    names = ("value", "low", "high", "low_error", "high_error", "n_members", "n_nonmembers")
+    return {name: None if bounds is None else getattr(bounds, name) for name in names}
+
+
+def _judge_epsilon(rule: GateRule, epsilon: Mapping[str, Any] | None) -> Judged:
+    if epsilon is None or epsilon["basis"] == DESCRIPTIVE:
+        return Judged(rule, None, f'Rule "{rule.text}" is undecided: this run gave no bound on epsilon that holds.')
+    value = float(epsilon["value"])
+    said = f"The lower bound on epsilon is {value:.4g} ({epsilon['basis']})"
+    figure = {"attack": None, "value": value, "low": value, "high": None}
+    if rule.broken_by(value):
+        reason = f"{said}: {rule.side(above=True)} the limit of {rule.limit:g}, so the gate fails."
+        return Judged(rule, False, reason, [figure | {"outcome": False}])
+    no_proof = "no audit can show that epsilon is smaller"
+    reason = f"{said}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
+    return Judged(rule, None, reason, [figure | {"outcome": None}])
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,255 @@
+"""The first sentences never contradict the page: fixed cases, and generated results under an independent check."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from memberwise.report import html, lead, terminal
+from memberwise.report.modelcard import model_card
+from memberwise.report.sentence import attack_named
+
+SAME = "cannot be told apart"
+
+
+def _rates(audit, **changes):
+    for attack in audit.result["attacks"]:
+        for part in ("auc", "balanced_accuracy", "precision"):
+            attack[part] |= {"value": 0.5, "low": 0.47, "high": 0.53}
+        for row in attack["tpr_at_fpr"]:
+            row |= {"value": row["fpr"], "low": row["fpr"] / 2, "high": row["fpr"] * 1.8}
+    for part in audit.result["records"]["per_class"] + audit.result["records"]["per_group"]:
+        part["auc"], part["tpr"] = None, None
+    audit.result["epsilon"] = None
+    row = next(row for row in attack_named(audit.result)["tpr_at_fpr"] if row["fpr"] == 0.01)
+    row |= changes
+    return lead.lead(audit.result)
+
+
+def test_rate_figure_and_interval_are_given(audit):
+    said = _rates(audit, value=0.123, low=0.101, high=0.148)
+    assert said == (
+        "If 1% of outsiders may be wrongly accused, the attack lira-online-fixed recognises 12.3% "
+        "(95% interval 10.1\u201314.8%) of the training records; guessing would reach 1%."
+    )
+
+
+def test_an_interval_that_holds_the_rate_is_called_guessing_where_nothing_else_is_above(audit):
+    assert "cannot be told apart from guessing, which reaches 1%" in _rates(audit, value=0.02, low=0.01, high=0.04)
+    attack_named(audit.result, "loss")["auc"] |= {"low": 0.51, "high": 0.6}
+    said = lead.lead(audit.result)
+    assert SAME not in said
+    assert "1 of" in said
+    assert "loss: AUC" in said
+    assert SAME not in _rates(audit, value=0.02, low=0.0101, high=0.04)
+
+
+def test_a_wide_interval_is_unresolved(audit):
+    said = _rates(audit, value=0.02, low=0.001, high=0.06)
+    assert "that is unresolved" in said
+    assert SAME not in said
+    _rates(audit, value=0.02, low=0.01, high=0.04)
+    attack_named(audit.result)["auc"] |= {"low": 0.44, "high": 0.68}
+    assert "that is unresolved" in lead.lead(audit.result)
+
+
+def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit):
+    _rates(audit, value=0.02, low=0.01, high=0.04)
+    broken = {"attack": "rmia-online", "metric": "auc", "fpr": None, "limit": 0.501, "value": 0.53, "low": 0.502}
+    rule = {"rule": "auc>0.501", "passed": False, "reason": "broken", "broken_by": [broken]}
+    audit.result["verdict"] |= {"gate": "auc>0.501", "passed": False, "rules": [rule]}
+    said = lead.lead(audit.result)
+    assert SAME not in said
+    assert "The limit is exceeded by rmia-online: AUC 0.53, at least 0.502, where 0.501 is allowed" in said
+    for text in (html.render(audit.result, audit.scores, audit.curves), model_card(audit.result)):
+        assert SAME not in text
+
+
+def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit):
+    _rates(audit)
+    audit.result["headline"] = "gap"
+    gap = attack_named(audit.result)
+    gap["auc"] |= {"value": 0.687, "low": 0.66, "high": 0.71}
+    for row in gap["tpr_at_fpr"]:
+        row |= {"value": 0.0, "low": 0.0, "high": 0.003}
+    said = lead.lead(audit.result)
+    assert "the attack gap ranks the first higher in 68.7%" in said
+    assert "0.0" not in said
+    gap["auc"] |= {"value": 0.5, "low": 0.47, "high": 0.53}
+    assert "ranks the first higher in 50.0%" in lead.lead(audit.result)
+
+
+def test_the_first_sentence_names_an_attack_that_is_clearly_stronger(audit):
+    _rates(audit, value=0.123, low=0.101, high=0.148)
+    attack_named(audit.result, "rmia-online")["auc"] |= {"value": 0.881, "low": 0.866, "high": 0.894}
+    audit.result["family"]["stronger"] = [{"attack": "rmia-online", "difference": {}}]
+    said = lead.lead(audit.result)
+    assert "rmia-online is clearly stronger than the headline lira-online-fixed here: AUC 0.881" in said.split(". ")[0]
+    audit.result["family"] = None  # a result of version 1 has intervals only
+    assert "rmia-online is clearly stronger" in lead.lead(audit.result).split(". ")[0]
+    file = io.StringIO()
+    terminal.print_result(audit.result, Console(file=file, width=100))
+    for text in (file.getvalue(), model_card(audit.result).replace("\\", "")):
+        assert "rmia-online is clearly stronger" in " ".join(text.split())
+
+
+def test_without_any_rate_the_auc_is_spoken_of(bare):
+    attack_named(bare.result)["tpr_at_fpr"] = []
+    said = lead.lead(bare.result)
+    assert "ranks the first higher" in said
+    assert "no interval" in said
+    assert SAME not in said
+
+
+def test_an_attack_that_has_neither_and_one_that_was_skipped_say_so(bare):
+    bare.result["headline"] = "gap"
+    bare.result["attacks"][0] |= dict.fromkeys(("balanced_accuracy", "precision"))
+    assert lead.lead(bare.result).startswith("The attack gap gave neither a TPR nor an AUC.")
+    bare.result["headline"] = "lira-online-fixed"
+    assert lead.lead(bare.result).startswith(
+        "The headline attack, lira-online-fixed, was not run: needs shadow models, and there are none."
+    )
+
+
+def test_canaries_are_named_in_title_and_lead(audit):
+    _rates(audit, value=0.02, low=0.01, high=0.04)
+    audit.result["study"]["canaries"] = {"count": 60}
+    audit.result["canaries"] = canaries(0.66, 0.55)
+    assert "60 canaries" in html.title(audit.result)
+    said = lead.lead(audit.result)
+    assert said.startswith("Of 60 canaries, records with a wrong label that are made to be remembered, 66.0%")
+    assert "of the canaries that the target trained on" in said
+    assert SAME not in said
+    assert "60 canaries" in model_card(audit.result)
+
+
+def estimate(value, low, high, **more):
+    return {"value": value, "low": low, "high": high, "n_members": 500, "n_nonmembers": 500, "method": "m", **more}
+
+
+def canaries(value, low):
+    rows = [estimate(value, low, min(1.0, value + 0.1), fpr=0.001, resolvable="yes")]
+    return {
+        "count": 60, "kind": "mislabelled", "source": None, "attack": "loss", "models": 9, "tpr_at_fpr": rows,
+        "tpr_at_zero": estimate(low, low / 2, value),
+        "per_canary": {"fpr": 0.001, "always": 0.1, "never": 0.2, "median": 0.5, "most_exposed": []},
+    }  # fmt: skip
+
+
+NAMES = ["gap", "loss", "learned", "lira-online-shrunk"]
+shares = st.floats(0.001, 0.999, allow_nan=False)
+
+
+@st.composite
+def estimates(draw, guess, spread=0.4, **more):
+    value = draw(st.one_of(st.just(guess), st.floats(max(0.0, guess - 0.2), min(1.0, guess + spread))))
+    half = draw(st.sampled_from([0.005, 0.02, 0.08, 0.3]))
+    if draw(st.integers(0, 9)) == 0:
+        return estimate(value, None, None, **more)
+    return estimate(value, max(0.0, value - half), min(1.0, value + half), **more)
+
+
+@st.composite
+def attacks(draw, name):
+    rows = []
+    for fpr in draw(st.sampled_from([[], [0.1], [0.1, 0.01]])):
+        mark = draw(st.sampled_from(["yes", "yes", "weak", "no"]))
+        row = draw(estimates(fpr, fpr=fpr, resolvable=mark))
+        if name == "gap":
+            row |= {"value": 0.0, "low": 0.0, "high": 0.004}
+        if mark == "no":
+            row |= {"low": 0.0, "high": 1.0}
+        rows.append(row)
+    right = draw(st.one_of(st.none(), estimates(0.5)))
+    return {"name": name, "auc": draw(estimates(0.5)), "balanced_accuracy": right, "tpr_at_fpr": rows}
+
+
+@st.composite
+def results(draw):
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
+    found = [draw(attacks(name)) for name in names]
+    headline = draw(st.sampled_from(names))
+    part = draw(st.one_of(st.none(), st.tuples(shares, shares)))
+    group = {"name": "3", "n_members": 50, "n_nonmembers": 50, "auc": draw(estimates(0.5)), "tpr": None}
+    epsilon = draw(st.sampled_from([None, 0.0, 0.7]))
+    state = draw(st.sampled_from(["none", "passed", "failed", "open", "withheld"]))
+    stronger = [name for name in names if name != headline][: draw(st.integers(0, 1))]
+    rule = {"rule": "auc>0.6", "passed": {"passed": True, "failed": False}.get(state), "reason": "so", "broken_by": []}
+    if state == "failed":
+        broken = {"attack": draw(st.sampled_from(names)), "metric": "auc", "fpr": None, "limit": 0.6, "value": 0.71}
+        rule["broken_by"] = [broken | {"low": 0.65, "high": 0.8}]
+    gate = None if state == "none" else "auc>0.6"
+    return {
+        "schema_version": 2, "study": {"statistics": {"confidence": 0.95}}, "headline": headline, "attacks": found,
+        "data": {"source": "digits", "members": 500, "nonmembers": 500}, "skipped": [],
+        "target": {"architecture": "mlp", "kind": "trained here"},
+        "canaries": None if part is None else canaries(max(part), min(part)),
+        "epsilon": None if epsilon is None else {"value": epsilon, "basis": "one-run coins"},
+        "records": {"per_class": [group] if draw(st.booleans()) else [], "per_group": []},
+        "family": {"names": names, "stronger": [{"attack": name, "difference": {}} for name in stronger]},
+        "verdict": {
+            "gate": gate, "passed": rule["passed"] if gate else None, "reason": "so", "rules": [rule] if gate else [],
+            "withheld": ["target-contradicts"] if state == "withheld" else [],
+        },
+    }  # fmt: skip
+
+
+def above_guessing(part, key=None):
+    """Every estimate within a result whose whole interval lies above guessing, found by its keys alone."""
+    if isinstance(part, list):
+        return [one for inner in part for one in above_guessing(inner, key)]
+    if not isinstance(part, dict):
+        return []
+    if "n_members" in part and "method" in part:
+        guess = part.get("fpr", {"auc": 0.5, "balanced_accuracy": 0.5, "tpr_at_zero": 1 / 501}.get(key))
+        valid = part["low"] is not None and part.get("resolvable") != "no"
+        return [part] if guess is not None and valid and part["low"] > guess else []
+    if key == "epsilon":
+        return [part] if part["value"] > 0 else []
+    return [one for name, inner in part.items() for one in above_guessing(inner, name)]
+
+
+@settings(max_examples=250, deadline=None)
+@given(results())
+def test_no_lead_contradicts_its_page(result):
+    said = lead.lead(result)
+    first = said.split(". ")[0]
+    headline = attack_named(result)
+    if above_guessing(result):
+        assert SAME not in said
+    if result["verdict"]["passed"] is False:
+        assert SAME not in said
+        assert f"{result['verdict']['rules'][0]['broken_by'][0]['attack']}: AUC 0.71" in said
+    else:
+        assert "exceeded" not in said
+    area = headline["auc"]
+    if area["low"] is not None and area["low"] <= 0.5 and area["high"] >= 0.6:
+        assert SAME not in said
+    if headline["name"] == "gap":
+        assert "recognises 0.0" not in said
+    for one in result["family"]["stronger"]:
+        assert one["attack"] in first
+    if result["canaries"]:
+        assert "60 canaries" in first
+        assert "60 canaries" in html.title(result)
+    else:
+        assert "canar" not in said + html.title(result)
+    assert said.endswith(".")
+    assert not any(word in said for word in ("None", "nan", "inf", ".."))
+    assert all(not (a == b == " ") for a, b in pairwise(said))
+
+
+@pytest.mark.parametrize("bad", [SAME])
+def test_the_generator_reaches_the_sentence_it_guards(bad):
+    """Else the property above would hold for a lead that never says it."""
+    null = {"value": 0.5, "low": 0.48, "high": 0.52, "n_members": 500, "n_nonmembers": 500, "method": "m"}
+    result = {
+        "study": {}, "headline": "loss", "attacks": [{"name": "loss", "auc": null, "tpr_at_fpr": []}], "skipped": [],
+        "data": {}, "records": {}, "verdict": {"gate": None, "passed": None},
+    }  # fmt: skip
+    assert bad in lead.lead(result)
