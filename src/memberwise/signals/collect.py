@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
+SECONDS = "extra.seconds"
 
 
 def collect(
@@ -85,19 +87,34 @@ def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int
 def collect_extras(
     models: Answering, served: Answering, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
-    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked."""
+    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
+
+    A model that fails on a collector's altered records (an index out of its range, say) cannot be asked so, which the
+    attack is skipped for. ``extra.seconds`` is what all of it took, in equal parts; it is no signal (``take_seconds``).
+    """
     arrays: Arrays = {}
+    begun = time.perf_counter()
     for collector in asked.extras:
-        count = sum(numbers is None or numbers[job.seed] < collector.most_models for job in jobs)
+        count = sum(numbers is None or numbers[job.seed] < asked.models_of(collector) for job in jobs)
         if not count:
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
         access = Access(count, served, lambda i: alone(served, i), models)
-        extra = collector.collect(access, asked)
+        try:
+            extra = collector.collect(access, asked)
+        except TrainingError:
+            continue
         if extra is not None:
             arrays[f"audited.extra.{collector.name}"] = extra.values
             arrays[f"audited.extra.{collector.name}.queries"] = extra.queries
+    if asked.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     return arrays
+
+
+def take_seconds(arrays: Arrays) -> float:
+    """How long collectors asked these models, taken out of their arrays: a run's signals do not depend on it."""
+    return float(np.sum(arrays.pop(SECONDS, 0.0)))
 
 
 def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:

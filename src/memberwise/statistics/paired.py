@@ -5,6 +5,8 @@ Records that are hard for one are hard for the other, so the difference is known
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 import numpy as np
@@ -29,30 +31,69 @@ APART = "difference of both intervals, half of the error rate each: nothing vari
 BOOTSTRAP = f"bootstrap over records, both attacks on the same {DRAWS} draws, normal, 6 % wider"
 
 
-def auc_difference(first: ArrayLike, second: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """AUC of the first scores minus that of the second, over the records that both score.
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """One attack's scores of records, with their places among the records of the other side.
+
+    Attributes:
+        scores: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, none NaN. member: ``(n,)`` bool, both sides there.
+    """
+
+    scores: Floats
+    member: NDArray[np.bool_]
+
+    @cached_property
+    def inside(self) -> Floats:
+        """Of each member the share of non-members below it, ties half."""
+        low = np.sort(self.scores[~self.member])
+        mine = self.scores[self.member]
+        return np.asarray((np.searchsorted(low, mine, "left") + np.searchsorted(low, mine, "right")) / (2 * len(low)))
+
+    @cached_property
+    def outside(self) -> Floats:
+        """Of each non-member the share of members above it, ties half."""
+        high = np.sort(self.scores[self.member])
+        mine = self.scores[~self.member]
+        below = np.searchsorted(high, mine, "left") + np.searchsorted(high, mine, "right")
+        return np.asarray(1 - below / (2 * len(high)))
+
+
+def ranked_both(first: ArrayLike, second: ArrayLike, member: ArrayLike) -> tuple[Ranked, Ranked]:
+    """Two attacks on the records that both score (NaN = not scored).
+
+    Raises:
+        DataError: the lengths differ, or no member or no non-member is scored by both.
+    """
+    a, b, truth = np.asarray(first, np.float64), np.asarray(second, np.float64), membership(member)
+    if not a.shape == b.shape == truth.shape or a.ndim != 1:
+        raise DataError(
+            "two attacks are not on the same records",
+            expected="scores, scores and member of one length",
+            found=f"shapes {a.shape}, {b.shape} and {truth.shape}",
+        )
+    kept = ~np.isnan(a) & ~np.isnan(b)
+    if not (truth & kept).any() or not (~truth & kept).any():
+        raise DataError("no member, or no non-member, is scored by both attacks")
+    return Ranked(a[kept], truth[kept]), Ranked(b[kept], truth[kept])
+
+
+def auc_difference(first: Ranked, second: Ranked, confidence: float = 0.95) -> Estimate:
+    """AUC of the first attack minus that of the second, on the same records.
 
     Interval by DeLong, DeLong and Clarke-Pearson (1988) for two curves on the same records, with Satterthwaite's
     degrees of freedom. Where the difference of placements is the same for all records of a side the variance says
     nothing: then the two AUCs' own intervals are subtracted.
 
-    Args:
-        first, second: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, NaN = not scored. member: ``(n,)`` booleans or 0/1.
-
     Returns:
         An estimate in [-1, 1]; above 0 the first tells more.
-
-    Raises:
-        DataError: the lengths differ, or no member or no non-member is scored by both.
     """
-    a, b, truth = _both(first, second, member)
-    n1, n0 = int(truth.sum()), int((~truth).sum())
-    inside, outside = (x - y for x, y in zip(_placements(a, truth), _placements(b, truth), strict=True))
-    value = float(inside.mean())
-    variances = [float(np.var(d, ddof=1)) / len(d) if len(d) > 1 else 0.0 for d in (inside, outside)]
+    sides = (first.inside - second.inside, first.outside - second.outside)
+    n1, n0 = len(sides[0]), len(sides[1])
+    value = float(sides[0].mean())
+    variances = [float(np.var(side, ddof=1)) / len(side) if len(side) > 1 else 0.0 for side in sides]
     variance = sum(variances)
     if min(n1, n0) < 2 or (variance == 0 and value != 0):
-        one, two = (auc(scores, truth, (1 + confidence) / 2) for scores in (a, b))
+        one, two = (auc(each.scores, each.member, (1 + confidence) / 2) for each in (first, second))
         low, high = float(one.low or 0) - float(two.high or 1), float(one.high or 1) - float(two.low or 0)
         return Estimate(value, low, high, n1, n0, APART)
     freedom = variance**2 / sum(v * v / (n - 1) for v, n in zip(variances, (n1, n0), strict=True)) if variance else 1.0
@@ -100,29 +141,3 @@ def tpr_difference(
     spread = float(np.std(draws[0] - draws[1], ddof=1))
     half = WIDENING * float(special.ndtri(1 - error_rate(confidence) / 2)) * spread
     return Estimate(value, max(-1.0, value - half), min(1.0, value + half), *n, BOOTSTRAP)
-
-
-def _both(
-    first: ArrayLike, second: ArrayLike, member: ArrayLike
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Scores and truth of the records that both score."""
-    a, b, truth = np.asarray(first, np.float64), np.asarray(second, np.float64), membership(member)
-    if not a.shape == b.shape == truth.shape or a.ndim != 1:
-        raise DataError(
-            "two attacks are not on the same records",
-            expected="scores, scores and member of one length",
-            found=f"shapes {a.shape}, {b.shape} and {truth.shape}",
-        )
-    kept = ~np.isnan(a) & ~np.isnan(b)
-    if not (truth & kept).any() or not (~truth & kept).any():
-        raise DataError("no member, or no non-member, is scored by both attacks")
-    return a[kept], b[kept], truth[kept]
-
-
-def _placements(scores: Floats, member: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Of each member the share of non-members below it, of each non-member that of members above; ties half."""
-    inside, outside = scores[member], scores[~member]
-    low, high = np.sort(outside), np.sort(inside)
-    below = np.searchsorted(low, inside, "left") + np.searchsorted(low, inside, "right")
-    beyond = np.searchsorted(high, outside, "left") + np.searchsorted(high, outside, "right")
-    return below / (2 * len(low)), 1 - beyond / (2 * len(high))
