@@ -45,7 +45,7 @@ def test_the_variance_is_delongs(seed, n1, n0, ties):
     found = auc_difference(*ranked_both(a, b, member))
     assert found.value == pytest.approx(auc(a, member).value - auc(b, member).value)
     variance = slow_variance(a, b, member)
-    if found.method == DELONG and -1 < found.low and found.high < 1 and variance > 1e-12:
+    if found.method == DELONG and found.low > -1 and found.high < 1 and variance > 1e-12:
         assert found.high - found.low >= 2 * 1.06 * 1.959 * np.sqrt(variance) * 0.999
 
 

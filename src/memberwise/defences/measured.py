@@ -1,4 +1,4 @@
-"""What defences were measured to do to leakage (``benchmarks/defences_measured.py``): the marks come from here alone."""
+"""What defences were measured to do to leakage (``benchmarks/defences_measured.py``): marks come from here alone."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DynaNoise(Random):
-    """Gaussian noise of variance ``variance * (1 + slope * R)`` on the logits, more where surer, then temperature ``t``.
+    """Gaussian noise of variance ``variance * (1 + slope * R)`` on logits, more where surer, then temperature ``t``.
 
     R = 1 - entropy / log C is 0 where all classes are alike and 1 where the answer is certain. A larger variance hides
     more. The defaults are the authors' (their artefact): variance 0.3, slope 2, temperature 10.
