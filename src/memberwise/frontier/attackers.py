@@ -16,14 +16,16 @@ from memberwise.prepare import Given
 from memberwise.prepare.records import records_of
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
-from memberwise.study import Study
+from memberwise.study import AttacksStudy, Study
 
 # Attacks on scores that every point meets, those of them that run; the strongest of them counts.
 FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
 # They look at the truth about the records they are evaluated on.
 OPTIMISTIC = {name for name, attack in ATTACKS.items() if attack.threshold == "search"}
-# A search asks a thousand questions a record: not where each of them asks the model more often than this.
+# A boundary search asks so many questions a record, unless the study says otherwise: with the 1,000 of a single audit
+# label-only attacks took two thirds of a point's time on digits. None where one answer asks the model more often.
+SEARCH_QUESTIONS = 300
 DEAREST_SEARCH = 4
 
 
@@ -42,8 +44,10 @@ def label_only_attacks(study: Study, given: Given) -> tuple[str, ...]:
 
 def met_by(study: Study, by_labels: Sequence[str]) -> Study:
     """The study, with the family and these label-only attacks beside those it asks for."""
-    use = tuple(dict.fromkeys([*study.attacks.use, *FAMILY, *by_labels]))
-    return study.model_copy(update={"attacks": study.attacks.model_copy(update={"use": use})})
+    changed: dict[str, Any] = {"use": tuple(dict.fromkeys([*study.attacks.use, *FAMILY, *by_labels]))}
+    if study.attacks.boundary_queries == AttacksStudy().boundary_queries:
+        changed["boundary_queries"] = SEARCH_QUESTIONS
+    return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})
 
 
 def affordable(study: Study) -> Study:
