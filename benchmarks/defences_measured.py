@@ -2,7 +2,7 @@
 
 ``python benchmarks/defences_measured.py [--data location30] [--defences a,b] [--minutes 7] [--out FOLDER]``: every
 defence with its default parameters, audited like a point of a frontier (own shadow models, the family of attacks, the
-label-only ones), beside the undefended model on the same records. A folder is continued, so that it can be done in
+label-only ones where answers are changed), beside the undefended model on the same records. A folder is continued, so that it can be done in
 parts; the file holds what is done, and keeps what other calls measured.
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 import memberwise
 from memberwise.audit_once import audited
 from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.defences.training import TRAINING_DEFENCES
+from memberwise.defences.training import TRAINING_DEFENCES, defended
 from memberwise.errors import MemberwiseError
-from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
+from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_attacks, met_by
 from memberwise.frontier.measure import measure
 from memberwise.frontier.points import UNDEFENDED, Point
 from memberwise.frontier.strength import Met, compared
@@ -31,6 +31,8 @@ from memberwise.study_reading import make_study
 
 FILE = Path(__file__).parents[1] / "src/memberwise/defences/measured.json"
 FPR = 0.01
+# Parameters other than the defaults, where those take too long.
+CHEAPER: dict[str, dict[str, Any]] = {"ldl": {"copies": 20}}
 # Six shadow models make a weak attacker: these figures compare, they state no protection.
 STUDIES: dict[str, dict[str, Any]] = {
     "location30": {
@@ -55,13 +57,14 @@ def main() -> None:
     parser.add_argument("--out", default="runs/defences-measured")
     asked = parser.parse_args()
     begun, names = time.monotonic(), [name for name in asked.defences.split(",") if name]
-    study = make_study({**STUDIES[asked.data], "data": {"source": asked.data, **STUDIES[asked.data]["data"]}}, "here")
+    own = STUDIES[asked.data]
+    study = make_study({**own, "data": {"source": asked.data, **own["data"]}, "plan": {"threads": 1}}, "here")
     given = with_dataset(study, Given())
     study = met_by(study, label_only_attacks(study, given))
     folder = Path(asked.out) / asked.data
     plain = attacked(Point(UNDEFENDED, {}, "none"), study, given, folder)
     for point in points():
-        if (names and point.label not in names) or time.monotonic() - begun > 60 * asked.minutes:
+        if (names and bare(point) not in names) or time.monotonic() - begun > 60 * asked.minutes:
             continue
         try:
             row = attacked(point, study, given, folder)
@@ -75,13 +78,22 @@ def points() -> list[Point]:
     """Every defence once, with its default parameters; output defences that share a name are ``answer:NAME``."""
     return [
         *(Point(name) for name in TRAINING_DEFENCES),
-        *(Point(name, {}, "answer") for name in OUTPUT_DEFENCES),
+        *(Point(name, CHEAPER.get(name, {}), "answer") for name in OUTPUT_DEFENCES),
     ]
 
 
+def bare(point: Point) -> str:
+    """The defence's name, as ``memberwise defend`` takes it."""
+    return Point(point.name, {}, point.place).label
+
+
 def attacked(point: Point, study: Study, given: Given, folder: Path) -> tuple[dict[str, Any], Met]:
-    audit = audited(affordable(point.study(study, str(folder / point.folder))), given)
-    return measure(point, audit, study, FPR)
+    """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
+    own = affordable(point.study(study, str(folder / point.folder)))
+    if point.place != "none" and not defended(own).answer:
+        use = tuple(name for name in own.attacks.use if name not in BY_LABELS)
+        own = own.model_copy(update={"attacks": own.attacks.model_copy(update={"use": use})})
+    return measure(point, audited(own, given), study, FPR)
 
 
 def measurement(
@@ -94,7 +106,8 @@ def measurement(
         return {name: round(part[name], 4) for name in ("value", "low", "high")} | {name: part[name] for name in names}
 
     return {
-        "defence": point.label,
+        "defence": bare(point),
+        "options": point.options,
         "data": data,
         "members": found["auc"]["n_members"],
         "nonmembers": found["auc"]["n_nonmembers"],
@@ -116,7 +129,7 @@ def keep(line: dict[str, Any]) -> None:
     """Put the line into the file in place of an older one of the same defence and data."""
     lines = json.loads(FILE.read_text())["measurements"] if FILE.exists() else []
     lines = [one for one in lines if (one["defence"], one["data"]) != (line["defence"], line["data"])] + [line]
-    names = [point.label for point in points()]
+    names = [bare(point) for point in points()]
     lines.sort(key=lambda one: (one["data"], names.index(one["defence"])))
     body = ",\n".join(json.dumps(one) for one in lines)
     FILE.write_text(f'{{"schema_version": 1, "confidence": 0.95, "measurements": [\n{body}\n]}}\n')

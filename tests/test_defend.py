@@ -190,7 +190,7 @@ def test_canaries_are_on_the_page_and_in_the_figures(tmp_path: Path) -> None:
         assert row["canaries"]["count"] == 40
         assert row["auc"]["n_members"] == 20, "the attacks are on canaries"
     page = (tmp_path / "out" / "frontier.html").read_text()
-    assert "Canaries found at 0 FPR" in page
+    assert "Canaries at 0 FPR" in page
     assert "audit the chosen point with canaries" not in page
     assert facts["points"][1]["beside_undefended"]["canaries"] in ("lower", "higher", "not told apart")
 

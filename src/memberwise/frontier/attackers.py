@@ -51,11 +51,13 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
 
 
 def affordable(study: Study) -> Study:
-    """A point's study, without the boundary search where one answer asks the model many times (a vote over copies)."""
+    """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do: no
+    boundary is searched for, and copies are noised only where none can be augmented."""
     questions = int(np.prod([defence.queries for defence in output_defences(defended(study).answer)], dtype=np.int64))
     if questions <= DEAREST_SEARCH:
         return study
-    use = tuple(name for name in study.attacks.use if name != "label-only-boundary")
+    dear = {"label-only-boundary", *(["label-only-noise"] if "label-only-augment" in study.attacks.use else [])}
+    use = tuple(name for name in study.attacks.use if name not in dear)
     return study.model_copy(update={"attacks": study.attacks.model_copy(update={"use": use})})
 
 

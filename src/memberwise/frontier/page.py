@@ -53,7 +53,6 @@ def render(facts: Mapping[str, Any]) -> str:
         marks=MARKS,
         explained=MARKS_EXPLAINED,
         marked=[mark for mark in MARKS_EXPLAINED if any(row["rate"] == mark for row in points)],
-        promises=any(guarantee_words(row) for row in points),
         canaries=any(row["canaries"] for row in points),
         canary_rates=canary_rates(points),
         title=f"{facts['study']['data']['source']}, {facts['study']['model']['name']}",
