@@ -284,7 +284,7 @@ def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
         "engine": study.shadow.engine,
         "plan": vars(prepared.plan),
         "seconds": round(seconds, 2),
-        "extra_seconds": round(shadows.asking, 2),
+        "extra_seconds": round(shadows.asking, 3),
         "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
         "train_accuracy": float(arrays["train_accuracy"].mean()),
         "test_accuracy": float(arrays["test_accuracy"].mean()),

@@ -49,6 +49,13 @@ def test_the_family_is_named_beforehand_and_nothing_that_looks_at_the_truth_is_i
     assert considered(asked, "gap", ran) == ["gap", "loss", "learned", "label-only-noise"]
 
 
+def test_a_headline_is_one_of_the_attacks_and_stops_no_point() -> None:
+    asked = met_by(study(attacks={"headline": "lira-online"}), [])
+    assert asked.attacks.headline is None
+    assert "lira-online" in asked.attacks.use
+    assert considered(asked, "gap", ["gap", "lira-online", "loss"]) == ["gap", "lira-online"]
+
+
 def test_one_label_only_attack_must_do_where_each_answer_is_a_vote() -> None:
     use = {"attacks": {"use": ["gap", *BY_LABELS]}}
     votes = affordable(study(answer=[{"name": "ldl", "copies": 50}], **use))

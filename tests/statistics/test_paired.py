@@ -105,7 +105,7 @@ def test_draws_are_the_rates_of_resampled_records(ties, fpr):
     a = np.floor(a * 2) if ties else a
     shuffled = rng.permutation(70)
     a, member = a[shuffled], member[shuffled]
-    found = tpr_draws(a, member, fpr, seed=5, draws=50)
+    [found] = tpr_draws([a], member, fpr, seed=5, draws=50)
     again = np.random.default_rng(5)
     for side, name in ((member, "members"), (~member, "others")):
         assert side.any(), name
@@ -121,7 +121,7 @@ def test_intervals_of_a_tpr_difference_hold():
     missed = 0
     for _ in range(repeats):
         a, b, member = scores_of(rng, 300, 300, 1.5, 1.0, 0.7)
-        draws = tuple(tpr_draws(s, member, fpr, seed=0, draws=200) for s in (a, b))
+        draws = tuple(tpr_draws([a, b], member, fpr, seed=0, draws=200))
         found = tpr_difference((tpr_at(a, member, fpr), tpr_at(b, member, fpr)), draws, (300, 300))
         missed += not found.low <= truth <= found.high
     assert missed / repeats <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats)

@@ -43,8 +43,13 @@ def label_only_attacks(study: Study, given: Given) -> tuple[str, ...]:
 
 
 def met_by(study: Study, by_labels: Sequence[str]) -> Study:
-    """The study, with the family and these label-only attacks beside those it asks for."""
-    changed: dict[str, Any] = {"use": tuple(dict.fromkeys([*study.attacks.use, *FAMILY, *by_labels]))}
+    """The study, with the family and these label-only attacks beside those it asks for.
+
+    Its headline is one of them, and no more: it could not be had of answers of labels.
+    """
+    named = [study.attacks.headline] if study.attacks.headline else []
+    use = dict.fromkeys([*study.attacks.use, *named, *FAMILY, *by_labels])
+    changed: dict[str, Any] = {"use": tuple(use), "headline": None}
     if study.attacks.boundary_queries == AttacksStudy().boundary_queries:
         changed["boundary_queries"] = SEARCH_QUESTIONS
     return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})

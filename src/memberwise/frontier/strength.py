@@ -70,7 +70,8 @@ class Met:
 
     @cached_property
     def draws(self) -> dict[str, Floats]:
-        return {name: tpr_draws(self.scores[name], self.member, self.fpr, DRAWS_SEED) for name in self.resolving}
+        table = np.stack([self.scores[name] for name in self.resolving])
+        return dict(zip(self.resolving, tpr_draws(table, self.member, self.fpr, DRAWS_SEED), strict=True))
 
     @cached_property
     def ranked(self) -> dict[str, Ranked]:

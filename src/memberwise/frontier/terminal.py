@@ -13,7 +13,7 @@ from rich.text import Text
 from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
 from memberwise.report.formats import DASH, number, percent, plain, rate
 
-BESIDE = {"lower": "less", "higher": "more", "not told apart": "="}
+BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much"}
 
 
 def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
@@ -21,20 +21,19 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
     rows = facts["points"]
     promises = any(row["epsilon"] is not None for row in rows)
     canaries = any(row["canaries"] for row in rows)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("point", overflow="fold")
-    names = ["test acc.", "AUC", f"TPR@{rate(facts['fpr'])}", "attack acc.", "by", "tells", "gap", "cost"]
-    names += ["canaries at 0 FPR"] * canaries + ["epsilon, delta"] * promises
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("point, by", overflow="fold", min_width=14)
+    names = ["test acc.", "AUC", f"TPR@{rate(facts['fpr'])}", "att. acc.", "tells", "gap", "cost"]
+    names += ["canaries@0"] * canaries + ["epsilon,\ndelta"] * promises
     for name in names:
-        table.add_column(name, justify="left" if name == "by" else "right", overflow="fold")
+        table.add_column(name, justify="right", overflow="fold")
     for place, row in enumerate(rows):
         mark = " *" if place == facts["recommended"] else ""
         cells = [
             _interval(row["test_accuracy"]),
             _interval(row["auc"], number_only=True),
-            " ".join([_interval(row["tpr"]), MARKS[row["rate"]]]).strip(),
+            "\n".join([_interval(row["tpr"]), *([MARKS[row["rate"]]] if MARKS[row["rate"]] else [])]),
             _interval(row["attack_accuracy"]),
-            row[facts["measure"]]["name"],
             BESIDE[row["beside_undefended"]["finding"]] if place else DASH,
             percent(_value(row["gap"])),
             DASH if row["cost"] is None else f"{plain(row['cost'])}x",
@@ -42,13 +41,13 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
         cells += [_interval((row["canaries"] or {}).get("tpr_at_zero"))] * canaries
         if promises:
             none = row["epsilon"] is None
-            cells.append(DASH if none else f"{plain(row['epsilon'])}, {plain(row['delta'])}")
-        table.add_row(Text(row["label"] + mark), *(Text(cell) for cell in cells))
+            cells.append(DASH if none else f"{plain(row['epsilon'])},\n{plain(row['delta'])}")
+        table.add_row(Text(f"{row['label']}{mark}\n{row[facts['measure']]['name']}"), *(Text(cell) for cell in cells))
     console.print(table)
     console.print(
         Text(
-            "AUC, TPR and attack accuracy are each the strongest attack's (by: which), with intervals that hold for "
-            "all attacks at once; tells: less or more than the undefended model, = not told apart; * recommended."
+            "AUC, TPR and attack accuracy are each the strongest attack's (below the point: which), with intervals that hold for "
+            "all attacks at once; tells: less or more than the undefended model, or as much as far as can be told; * recommended."
         )
     )
     for mark in dict.fromkeys(row["rate"] for row in rows if MARKS[row["rate"]]):
@@ -67,11 +66,11 @@ def _value(part: Mapping[str, Any] | None) -> float | None:
 
 
 def _interval(part: Mapping[str, Any] | None, *, number_only: bool = False) -> str:
-    """The value and its interval, as percentages or as bare numbers."""
+    """The value and, on a line below, its interval, as percentages or as bare numbers."""
     if not part:
         return DASH
     value, low, high = (number(part[key]) for key in ("value", "low", "high"))
     if number_only and value is not None:
-        return f"{value:.3f}" + ("" if low is None or high is None else f" [{low:.3f}, {high:.3f}]")
-    inside = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{value:.3f}" + ("" if low is None or high is None else f"\n{low:.3f}-{high:.3f}")
+    inside = "" if low is None or high is None else f"\n{100 * low:.1f}-{100 * high:.1f}"
     return percent(value) + inside

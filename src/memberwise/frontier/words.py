@@ -36,7 +36,7 @@ def finding_words(comparison: Row, measure: str, confidence: float) -> str:
     if told == "lower":
         value, low, high = -value, -high, -low
     shown = [_apart(each, measure, signed=told == "not told apart") for each in (value, low, high)]
-    inside = f"{rate(confidence)} interval {shown[1]} to {shown[2]}"
+    inside = f"{rate(confidence)} interval {shown[1].removesuffix(' points')} to {shown[2]}"
     return (
         f"not told apart (difference {shown[0]}, {inside})"
         if told == "not told apart"

@@ -5,6 +5,7 @@ Records that are hard for one are hard for the other, so the difference is known
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -102,37 +103,61 @@ def auc_difference(first: Ranked, second: Ranked, confidence: float = 0.95) -> E
 
 
 def tpr_draws(scores: ArrayLike, member: ArrayLike, fpr: float, seed: int, draws: int = DRAWS) -> Floats:
-    """``(draws,)`` true-positive rates at ``fpr`` over bootstrap draws of the records, each side by itself.
+    """``(k, draws)`` true-positive rates of k attacks at ``fpr``, over bootstrap draws of the records of each side.
 
-    The same seed and number of records give the same draws, whatever the scores: the spread of the difference of two
-    such arrays is that of the difference of the rates. Records without a score (NaN) count nowhere.
+    The same seed and membership give the same draws, whatever the scores: the spread of the difference of two such
+    rows is that of the difference of the rates. Records without a score (NaN) count nowhere.
+
+    Args:
+        scores: ``(k, n)`` HIGHER = MORE LIKELY A MEMBER. member: ``(n,)`` booleans or 0/1.
     """
-    score, truth = np.asarray(scores, dtype=np.float64), membership(member)
-    scored = ~np.isnan(score)
+    table, truth = np.asarray(scores, dtype=np.float64), membership(member)
     sides = [np.flatnonzero(truth), np.flatnonzero(~truth)]
-    orders = [side[scored[side]][np.argsort(-score[side][scored[side]], kind="stable")] for side in sides]
-    if not len(orders[0]) or not len(orders[1]):
-        raise DataError("no rate without scored members and scored non-members")
-    above = np.searchsorted(-score[orders[0]], -score[orders[1]], side="left")  # members above each non-member
+    attacks = [_Order.of(score, sides) for score in table]
     rng, rates = np.random.default_rng(seed), []
-    step = max(1, CHUNK_VALUES // len(score))
+    step = max(1, CHUNK_VALUES // table.shape[1])
     for first in range(0, draws, step):
-        weights = np.zeros((min(step, draws - first), len(score)), np.float64)
+        weights = np.zeros((min(step, draws - first), table.shape[1]))
         for side in sides:
             weights[:, side] = rng.multinomial(len(side), np.full(len(side), 1 / len(side)), size=len(weights))
-        mine, theirs = (np.cumsum(weights[:, order], axis=1) for order in orders)
+        rates.append(np.stack([attack.rates(weights, fpr) for attack in attacks]))
+    return np.concatenate(rates, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """One attack's scored members and non-members from the highest score down, as places in the table.
+
+    ``above``: of each non-member the number of members with a higher score.
+    """
+
+    members: NDArray[np.intp]
+    nonmembers: NDArray[np.intp]
+    above: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, score: Floats, sides: Sequence[NDArray[np.intp]]) -> _Order:
+        scored = [side[~np.isnan(score[side])] for side in sides]
+        if not len(scored[0]) or not len(scored[1]):
+            raise DataError("there is no rate without scored members and scored non-members")
+        members, nonmembers = (side[np.argsort(-score[side], kind="stable")] for side in scored)
+        return cls(members, nonmembers, np.searchsorted(-score[members], -score[nonmembers], side="left"))
+
+    def rates(self, weights: Floats, fpr: float) -> Floats:
+        """``(b,)``: the rate where record i is there ``weights[:, i]`` times."""
+        mine, theirs = (np.cumsum(weights[:, side], axis=1) for side in (self.members, self.nonmembers))
         allowed = np.array([int(false_positives(fpr, int(total))) for total in theirs[:, -1]])
         # The first non-member, from the top, with whom more are accused than allowed: its score is the threshold.
-        place = (theirs <= allowed[:, None]).sum(1).clip(max=len(orders[1]) - 1)
-        hits = np.where(above[place] > 0, mine[np.arange(len(mine)), above[place] - 1], 0.0)
-        rates.append(hits / np.maximum(mine[:, -1], 1))
-    return np.concatenate(rates)
+        place = (theirs <= allowed[:, None]).sum(1).clip(max=len(self.nonmembers) - 1)
+        above = self.above[place]
+        hits = np.where(above > 0, mine[np.arange(len(mine)), above - 1], 0.0)
+        return np.asarray(hits / np.maximum(mine[:, -1], 1))
 
 
 def tpr_difference(
     values: tuple[float, float], draws: tuple[Floats, Floats], n: tuple[int, int], confidence: float = 0.95
 ) -> Estimate:
-    """The first true-positive rate minus the second, from both rates and :func:`tpr_draws` of both on one seed.
+    """The first true-positive rate minus the second, from both rates and their :func:`tpr_draws` on one seed.
 
     Args:
         values: both rates. n: numbers of members and of non-members.
