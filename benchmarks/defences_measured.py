@@ -2,8 +2,8 @@
 
 ``python benchmarks/defences_measured.py [--data location30] [--defences a,b] [--minutes 7] [--out FOLDER]``: every
 defence with its default parameters, audited like a point of a frontier (own shadow models, the family of attacks, the
-label-only ones where answers are changed), beside the undefended model on the same records. A folder is continued, so that it can be done in
-parts; the file holds what is done, and keeps what other calls measured.
+label-only ones where answers are changed), beside the undefended model on the same records. A folder is continued, so
+that it can be done in parts; the file holds what is done, and keeps what other calls measured.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from memberwise.study import Study
 from memberwise.study_reading import make_study
 
 FILE = Path(__file__).parents[1] / "src/memberwise/defences/measured.json"
+DOCS = Path(__file__).parents[1] / "docs/defences.md"
+MARKERS = ("<!-- measured: written by benchmarks/defences_measured.py -->", "<!-- end of measured -->")
 FPR = 0.01
 # Parameters other than the defaults, where those take too long.
 CHEAPER: dict[str, dict[str, Any]] = {"ldl": {"copies": 20}}
@@ -131,9 +133,26 @@ def keep(line: dict[str, Any]) -> None:
     lines = [one for one in lines if (one["defence"], one["data"]) != (line["defence"], line["data"])] + [line]
     names = [bare(point) for point in points()]
     lines.sort(key=lambda one: (one["data"], names.index(one["defence"])))
+    write_docs(lines)
     body = ",\n".join(json.dumps(one) for one in lines)
     FILE.write_text(f'{{"schema_version": 1, "confidence": 0.95, "measurements": [\n{body}\n]}}\n')
     print(f"{line['defence']}: AUC {line['auc']['value']}, {line['difference']}", flush=True)
+
+
+def write_docs(lines: list[dict[str, Any]]) -> None:
+    """The table of docs/defences.md anew."""
+    rows = ["| defence | data | test accuracy, undefended | AUC, undefended | difference | |", "|---|---|---|---|---|---|"]
+    for one in lines:
+        mine, plain, apart = one["auc"], one["undefended_auc"], one["difference"]
+        told = "**raised**" if apart["finding"] == "higher" else apart["finding"]
+        rows.append(
+            f"| `{one['defence']}` | {one['data']} | {one['test_accuracy']:.3f}, {one['undefended_test_accuracy']:.3f} | "
+            f"{mine['value']:.3f} ({mine['name']}), {plain['value']:.3f} ({plain['name']}) | "
+            f"{apart['value']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}] | {told} |"
+        )
+    before, rest = DOCS.read_text().split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    DOCS.write_text(before + "\n".join([MARKERS[0], "", *rows, "", MARKERS[1]]) + after)
 
 
 if __name__ == "__main__":

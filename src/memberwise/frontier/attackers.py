@@ -56,8 +56,8 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
 
 
 def affordable(study: Study) -> Study:
-    """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do: no
-    boundary is searched for, and copies are noised only where none can be augmented."""
+    """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do:
+    no boundary is searched for, and copies are noised only where none can be augmented."""
     questions = int(np.prod([defence.queries for defence in output_defences(defended(study).answer)], dtype=np.int64))
     if questions <= DEAREST_SEARCH:
         return study

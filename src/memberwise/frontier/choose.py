@@ -9,6 +9,7 @@ from typing import Any
 
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
+from memberwise.frontier.strength import Measure
 from memberwise.study import DefendStudy
 
 Row = Mapping[str, Any]
@@ -82,7 +83,7 @@ def leakage(row: Row, measure: str) -> float:
     return float(row[measure]["value"])
 
 
-def comparable(rows: Sequence[Row]) -> str:
+def comparable(rows: Sequence[Row]) -> Measure:
     """By what the points are compared: the TPR where it is worth something at all of them, else the AUC."""
     return "tpr" if all(row["rate"] == "yes" for row in rows) else "auc"
 

@@ -79,7 +79,7 @@ class Met:
         return {name: Ranked(scores, self.member) for name, scores in self.scores.items() if not np.isnan(scores).any()}
 
     def strongest(self, measure: Measure) -> str:
-        figures = getattr(self, measure)
+        figures: dict[str, Estimate] = getattr(self, measure)
         return max(figures, key=lambda name: figures[name].value)
 
     def tied(self, name: str) -> bool:

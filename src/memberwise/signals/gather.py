@@ -151,10 +151,10 @@ def _one_block(
     arrays = engine.run(jobs, asking, partial(_tell, progress, work.first, size))
     took = time.perf_counter() - begun
     workers = engine.plan.threads if isinstance(engine, ProcessEngine) else 1
-    asking = min(took, take_seconds(arrays) / workers)
-    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took, asking)
+    extra = min(took, take_seconds(arrays) / workers)
+    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took, extra)
     result.seconds += took
-    result.asking += asking
+    result.asking += extra
     result.trained += size
     return arrays
 
