@@ -141,7 +141,10 @@ def keep(line: dict[str, Any]) -> None:
 
 def write_docs(lines: list[dict[str, Any]]) -> None:
     """The table of docs/defences.md anew."""
-    rows = ["| defence | data | test accuracy, undefended | AUC, undefended | difference | |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| defence | data | test accuracy, undefended | AUC, undefended | difference | |",
+        "|---|---|---|---|---|---|",
+    ]
     for one in lines:
         mine, plain, apart = one["auc"], one["undefended_auc"], one["difference"]
         told = "**raised**" if apart["finding"] == "higher" else apart["finding"]
