@@ -47,8 +47,8 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
     console.print(
         Text(
             "AUC, TPR and attack accuracy are each the strongest attack's (below the point: which), with intervals "
-            "that hold for all attacks at once; tells: less or more than the undefended model, or as much as far as can "
-            "be told; * recommended."
+            "that hold for all attacks at once; tells: less or more than the undefended model, or as much as far as "
+            "can be told; * recommended."
         )
     )
     for mark in dict.fromkeys(row["rate"] for row in rows if MARKS[row["rate"]]):
