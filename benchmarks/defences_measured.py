@@ -149,7 +149,8 @@ def write_docs(lines: list[dict[str, Any]]) -> None:
         mine, plain, apart = one["auc"], one["undefended_auc"], one["difference"]
         told = "**raised**" if apart["finding"] == "higher" else apart["finding"]
         rows.append(
-            f"| `{one['defence']}` | {one['data']} | {one['test_accuracy']:.3f}, {one['undefended_test_accuracy']:.3f} | "
+            f"| `{one['defence']}` | {one['data']} "
+            f"| {one['test_accuracy']:.3f}, {one['undefended_test_accuracy']:.3f} | "
             f"{mine['value']:.3f} ({mine['name']}), {plain['value']:.3f} ({plain['name']}) | "
             f"{apart['value']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}] | {told} |"
         )
