@@ -143,20 +143,18 @@ def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measur
     if not fit:
         return Choice(None)
     if constraint.tpr is not None:
-        best = min(fit, key=lambda i: (-utility(rows[i]), *_effort(rows[i]), leakage(rows[i], measure)))
-        return Choice(best)
+        return Choice(min(fit, key=lambda i: _merit(rows[i], measure)))
     sure = [i for i in fit if i and better(rows, finding, i, 0)]
     if not sure:
         return Choice(0 if 0 in fit else None)
     least = min(sure, key=lambda i: (leakage(rows[i], measure), -utility(rows[i])))
     alike = tuple(i for i in sure if i == least or not better(rows, finding, least, i))
-    best = min(alike, key=lambda i: (-utility(rows[i]), *_effort(rows[i]), leakage(rows[i], measure)))
-    return Choice(best, least, alike)
+    return Choice(min(alike, key=lambda i: _merit(rows[i], measure)), least, alike)
 
 
-def _effort(row: Row) -> tuple[int, float]:
-    """How much a defence asks for: where it acts, then what it costs."""
-    return SIMPLEST.index(row["place"]), float(row.get("cost") or 1.0)
+def _merit(row: Row, measure: str) -> tuple[float, int, float]:
+    """The most accurate first, of these the simplest, of these what tells least. No seconds: they are not repeatable."""
+    return -utility(row), SIMPLEST.index(row["place"]), leakage(row, measure)
 
 
 def unbeaten(rows: Sequence[Row], finding: Finding) -> list[int]:

@@ -103,4 +103,7 @@ def listed(labels: Sequence[str]) -> str:
 
 def _why(row: Row, points: Sequence[Row], alike: Sequence[str]) -> str:
     others = [utility(point) for point in points if point["label"] in alike]
-    return "most accurate" if all(utility(row) > other for other in others) else "simplest of the most accurate"
+    records = f"on {'validation' if row['validation_accuracy'] else 'test'} records"
+    if all(utility(row) > other for other in others):
+        return f"most accurate {records}"
+    return f"simplest of the most accurate {records}"

@@ -31,7 +31,8 @@ def collect(
     With ``vectors`` full answers on the audited records are kept. Keys ``audited.*`` and ``population.*`` are the
     fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (and, where there are
     such records, ``validation_accuracy``) are ``(m,)``. What collectors gather is under ``audited.extra.NAME``, and
-    ``extra.NAME`` says with which parameters.
+    ``extra.NAME`` says with which parameters; ``extra.seconds`` is what that took, in equal parts, and no signal
+    (``take_seconds``).
 
     Args:
         numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
@@ -52,7 +53,10 @@ def collect(
         loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, asked, asked.test, "none", False)
     unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
+    begun = time.perf_counter()
     arrays |= collect_extras(models, served, jobs, asked, numbers)
+    if asked.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     if asked.auxiliary is not None:
         arrays |= _fields("auxiliary", ask_about(served, asked, asked.auxiliary, "none", vectors))
     if asked.validation is not None:
@@ -90,10 +94,9 @@ def collect_extras(
     """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
 
     A model that fails on a collector's altered records (an index out of its range, say) cannot be asked so, which the
-    attack is skipped for. ``extra.seconds`` is what all of it took, in equal parts; it is no signal (``take_seconds``).
+    attack is skipped for.
     """
     arrays: Arrays = {}
-    begun = time.perf_counter()
     for collector in asked.extras:
         count = sum(numbers is None or numbers[job.seed] < asked.models_of(collector) for job in jobs)
         if not count:
@@ -107,8 +110,6 @@ def collect_extras(
         if extra is not None:
             arrays[f"audited.extra.{collector.name}"] = extra.values
             arrays[f"audited.extra.{collector.name}.queries"] = extra.queries
-    if asked.extras:
-        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     return arrays
 
 
