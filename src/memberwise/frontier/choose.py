@@ -153,7 +153,7 @@ def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measur
 
 
 def _merit(row: Row, measure: str) -> tuple[float, int, float]:
-    """The most accurate first, of these the simplest, of these what tells least; no seconds, which differ every time."""
+    """The most accurate first, of these the simplest, of these what tells least; no seconds: they differ every time."""
     return -utility(row), SIMPLEST.index(row["place"]), leakage(row, measure)
 
 
