@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.tree import DecisionTreeClassifier
 
 import memberwise as mw
@@ -89,6 +90,37 @@ def test_only_the_first_shadow_models_are_asked(tmp_path: Path) -> None:
         f"audited.extra.{n}{q}": 4 for n in ("augmented", "noised", "boundary") for q in ("", ".queries")
     }
     assert shapes[2] == {f"audited.extra.{n}{q}": 2 for n in ("augmented", "noised") for q in ("", ".queries")}
+
+
+class Words(torch.nn.Module):
+    """A model of word numbers, which numbers between and below them are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.out = torch.nn.Embedding(30, 8), torch.nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.out(self.embedding(x.long()).mean(1)))
+
+
+def test_a_model_that_fails_on_altered_records_is_audited_without_them() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 30, (200, 6)).astype(np.float32), rng.integers(0, 2, 200)
+    settings = {"training.epochs": 2, "attacks.boundary_queries": 100}
+    sizes = {"members": 100, "nonmembers": 100, "shadow_models": 2}
+    result = mw.audit(model=Words, data=(x, y), **sizes, attacks=["loss", "label-only-noise"], settings=settings)
+    assert [attack["name"] for attack in result.to_dict()["attacks"]] == ["loss"]
+    assert "cannot be had of this target" in skipped(result)["label-only-noise"]
+
+
+def test_what_label_only_attacks_took_is_told_apart_and_is_no_signal(whole: mw.Result, tmp_path: Path) -> None:
+    shadow = whole.to_dict()["shadow"]
+    assert 0 < shadow["extra_seconds"] < shadow["seconds"]
+    assert whole.folder is not None
+    with np.load(whole.folder / "signals" / "block-00001.npz") as block:
+        assert not [name for name in block if "seconds" in name]
+    plain = mw.audit(**SMALL, attacks=["loss"], settings=FAST, out=tmp_path / "run")
+    assert plain.to_dict()["shadow"]["extra_seconds"] == 0
 
 
 def test_a_defence_that_keeps_the_label_changes_nothing_for_label_only_attacks(whole: mw.Result) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
@@ -15,8 +18,10 @@ import memberwise as mw
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
 from memberwise.frontier.points import choose_points
+from memberwise.frontier.terminal import print_frontier
 from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
+from memberwise.report.formats import plain as plain_number
 from memberwise.study import ModelStudy
 from memberwise.study_reading import make_study
 
@@ -49,9 +54,31 @@ class Coarse(OutputDefence):
 
 COARSE = Coarse(steps=2)
 """
+BY_LABELS = ("gap", "label-only-augment", "label-only-noise", "label-only-boundary")
+DISGUISE = """
+import numpy as np
+from memberwise.defences.output.base import OutputDefence, as_probabilities
+
+
+class Disguise(OutputDefence):
+    def answer(self, ask, x, states, keys):
+        p = as_probabilities(ask(x), ask.kind)
+        out = np.full(p.shape, 0.4 / (p.shape[-1] - 1))
+        np.put_along_axis(out, p.argmax(-1)[..., None], 0.6, -1)
+        return out
+"""
 ROLES = {"members": 150, "nonmembers": 150, "population": 150, "validation": 150}
-SETTINGS = {"training.epochs": 20, "model.hidden": [32]}
+SETTINGS = {
+    "training.epochs": 20,
+    "model.hidden": [32],
+    "attacks.boundary_queries": 100,
+    "attacks.boundary_records": 60,
+}
 ATTACKS = ["gap", "loss", "lira-online-fixed"]
+
+
+def figures(row: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
+    return {one["name"]: one["auc"]["value"] for one in row["attacks"] if one["name"] in names}
 
 
 def defend(out: Path, points: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
@@ -60,11 +87,10 @@ def defend(out: Path, points: list[dict[str, Any]], **more: Any) -> dict[str, An
         shadow_models=4,
         seed=3,
         attacks=ATTACKS,
-        settings=SETTINGS,
         defences=[],
         points=points,
         out=out,
-        **ROLES | more,
+        **{"settings": SETTINGS} | ROLES | more,
     )
     assert json.loads((out / "frontier.json").read_text()) == found.facts
     return found.facts
@@ -97,7 +123,17 @@ def test_every_point_is_measured_under_its_own_attack(facts: dict[str, Any], fol
         assert row["gap"]["value"] >= 0.5
     assert rows["l2"]["train_accuracy"] < rows["undefended"]["train_accuracy"]
     assert rows["label-only"]["test_accuracy"]["value"] == rows["undefended"]["test_accuracy"]["value"]
-    assert rows["label-only"]["headline"] == "gap", "where labels alone are answered nothing else can run"
+    assert rows["label-only"]["headline"] == "gap", "where labels alone are answered no attack on scores can run"
+    for row in rows.values():
+        assert set(row["by_labels"]) == {"label-only-augment", "label-only-noise", "label-only-boundary"}
+        for kind, key in (("auc", "auc"), ("attack_accuracy", "balanced_accuracy")):
+            best = max(row["attacks"], key=lambda one: one[key]["value"])
+            assert (row[kind]["name"], row[kind]["value"]) == (best["name"], best[key]["value"])
+            assert row[kind]["low"] <= row[kind]["value"] <= row[kind]["high"]
+            assert row[kind]["queries"] == best["queries"]
+    assert rows["label-only"]["strongest"]["name"] in {*rows["label-only"]["by_labels"], "gap"}
+    hidden, plain = rows["label-only"], rows["undefended"]
+    assert figures(hidden, BY_LABELS) == figures(plain, BY_LABELS), "labels tell what they tell undefended"
     served = mw.Result.load(next((folder / "out" / "points").glob("hamp-*"))).to_dict()
     assert [answer["name"] for answer in served["study"]["answer"]] == ["hamp"]
 
@@ -121,6 +157,51 @@ def test_the_recommended_point_is_audited_again_and_exported(facts: dict[str, An
     page = (folder / "out" / "frontier.html").read_text()
     assert page.count("<svg") == 2
     assert all(row["label"].split()[0].split("/")[-1] in page for row in facts["points"])
+
+
+def test_labels_in_disguise_are_worth_what_labels_are(tmp_path: Path) -> None:
+    """Neither the shape of an answer nor what a defence says of itself hides what its labels tell."""
+    (tmp_path / "mine.py").write_text(DISGUISE)
+    facts = defend(tmp_path / "out", [{"name": "answer:label-only"}, {"name": f"{tmp_path / 'mine.py'}:Disguise"}])
+    plain, bare, disguised = facts["points"]
+    assert figures(disguised, BY_LABELS) == figures(bare, BY_LABELS) == figures(plain, BY_LABELS)
+    assert disguised["auc"]["value"] >= max(figures(bare, BY_LABELS).values())
+    assert facts["measure"] == "auc", "150 non-members resolve no rate of 1 %"
+    for row in (bare, disguised):
+        part = row["beside_undefended"]
+        told = "lower" if part["high"] < 0 else "higher" if part["low"] > 0 else "not told apart"
+        assert part["finding"] == told
+    if facts["recommended"]:
+        assert facts["points"][facts["recommended"]]["beside_undefended"]["finding"] == "lower"
+
+
+def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) -> None:
+    points = [{"name": "dp-sgd", "epsilon": 20.0, "delta": 1e-4}, {"name": "dp-sgd", "noise_multiplier": 0.0}]
+    facts = defend(tmp_path / "out", points, max_accuracy_loss=1.0)
+    assert [row["delta"] for row in facts["points"]] == [None, 1e-4, None]
+    assert facts["points"][0]["epsilon"] is facts["points"][2]["epsilon"] is None
+    assert 19 < facts["points"][1]["epsilon"] <= 20
+    told = f"epsilon {plain_number(facts['points'][1]['epsilon'])}, delta 0.0001"
+    assert told in (tmp_path / "out" / "frontier.html").read_text()
+    console = Console(file=io.StringIO(), width=240)
+    print_frontier(facts, console)
+    shown = console.file.getvalue()
+    assert "epsilon," in shown
+    assert plain_number(facts["points"][1]["epsilon"]) + "," in shown
+    assert "0.0001" in shown
+    assert "largely chance" in shown, "150 non-members resolve no rate of 1 %"
+
+
+def test_canaries_are_on_the_page_and_in_the_figures(tmp_path: Path) -> None:
+    points = [{"name": "l2", "strength": 0.3}]
+    facts = defend(tmp_path / "out", points, max_accuracy_loss=0.5, settings={**SETTINGS, "canaries.count": 40})
+    for row in facts["points"]:
+        assert row["canaries"]["count"] == 40
+        assert row["auc"]["n_members"] == 20, "the attacks are on canaries"
+    page = (tmp_path / "out" / "frontier.html").read_text()
+    assert "Canaries at 0 FPR" in page
+    assert "audit the chosen point with canaries" not in page
+    assert facts["points"][1]["beside_undefended"]["canaries"] in ("lower", "higher", "not told apart")
 
 
 def test_the_same_call_again_trains_nothing(facts: dict[str, Any], folder: Path) -> None:
@@ -215,6 +296,7 @@ def test_the_command(tmp_path: Path) -> None:
     flags = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--validation", "100"]
     flags += ["--defences", "rounding", "--shadow-models", "4", "--attacks", "gap,loss", "--out", str(tmp_path / "f")]
     flags += ["--set", "training.epochs=3", "--set", "model.hidden=[16]"]
+    flags += ["--set", "attacks.boundary_queries=100", "--set", "attacks.boundary_records=40"]
     planned = CliRunner().invoke(app, ["defend", *flags, "--dry-run"])
     assert planned.exit_code == 0
     assert planned.stdout.startswith("undefended\nrounding digits=")

@@ -27,7 +27,7 @@ from memberwise.prepare import Given, Prepared, prepare, with_auxiliary
 from memberwise.prepare.target import stored_accuracy
 from memberwise.report.build import accuracy_notes, target_facts
 from memberwise.report.result import Result
-from memberwise.signals.collect import collect, serve
+from memberwise.signals.collect import collect, serve, take_seconds
 from memberwise.signals.gather import (
     Budgeted,
     Counted,
@@ -227,6 +227,7 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
         return arrays, []
     models: Answering = prepared.target or prepared.engine.train([job])
     arrays = collect(models, [job], prepared.asked, vectors=True)
+    take_seconds(arrays)
     if prepared.target is None and isinstance(models, TorchModels):
         weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
         served = serve(models, [job], prepared.asked)
@@ -327,6 +328,7 @@ def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
         "engine": study.shadow.engine,
         "plan": vars(prepared.plan),
         "seconds": round(seconds, 2),
+        "extra_seconds": round(shadows.asking, 3),
         "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
         "train_accuracy": float(arrays["train_accuracy"].mean()),
         "test_accuracy": float(arrays["test_accuracy"].mean()),

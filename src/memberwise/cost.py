@@ -136,7 +136,7 @@ def _extra_seconds(prepared: Prepared, trained: Answering, jobs: Sequence[Job]) 
         one = alone(trained, 0)
         collect_extras(one, serve(one, jobs[:1], few), jobs[:1], replace(few, extras=(collector,)))
         asked_about = min(len(asked.audited), getattr(collector, "records", len(asked.audited)))
-        models = 1 + min(prepared.study.shadow.count, collector.most_models)
+        models = 1 + min(prepared.study.shadow.count, asked.models_of(collector))
         seconds += (time.perf_counter() - begun) * models * asked_about / len(few.audited)
     return seconds
 

@@ -15,11 +15,13 @@ from memberwise.cost import estimate_cost
 from memberwise.defences.output.policy import write_policy
 from memberwise.entrypoint import is_entrypoint
 from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
-from memberwise.frontier.choose import Constraint, recommended, unbeaten
+from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
+from memberwise.frontier.choose import Choice, Constraint, Finding, canaries_found, choose, comparable, unbeaten
 from memberwise.frontier.measure import beside_first, measure
 from memberwise.frontier.notes import notes_of, notes_of_confirmation
 from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
+from memberwise.frontier.strength import Met, compared
 from memberwise.frontier.usable import usable, with_dataset
 from memberwise.prepare import Given
 from memberwise.report.files import json_values, to_json, write_text
@@ -64,7 +66,7 @@ def run_defend(
     given = with_dataset(study, given or Given())
     constraint = Constraint.of(study.defend)
     points, refused = usable(choose_points(study), study, given)
-    study = _asking_for(study, constraint)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
     folder = Path(study.run.out or f"runs/defend-{short_name(study.data.source)}-{study.training_key()[:8]}")
     _check_folder(folder, study)
     announce = announce or (lambda place, total, name: None)
@@ -72,7 +74,7 @@ def run_defend(
     for place, point in enumerate(points):
         announce(place + 1, len(points), point.label)
         try:
-            result = audited(point.study(study, str(folder / "points" / point.folder)), given, progress)
+            audit = audited(affordable(point.study(study, str(folder / "points" / point.folder))), given, progress)
         except (StudyError, RunFolderError):
             raise
         except Exception as error:
@@ -81,10 +83,10 @@ def run_defend(
                 raise
             failed.append({"label": point.label, "reason": _reason(error)})
             continue
-        rows.append((point, measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence)))
-    table = beside_first([row for _, row in rows])
-    best = recommended(table, constraint)
-    notes = notes_of(table, best, constraint)
+        rows.append((point, *measure(point, audit, study, constraint.fpr)))
+    table, kind, choice = _compared([row for _, row, _ in rows], [attacks for _, _, attacks in rows], constraint)
+    best = choice.best
+    notes = notes_of(table, choice, constraint)
     confirmation = None
     if best is not None:
         chosen = [rows[0][0], rows[best][0]]
@@ -103,9 +105,11 @@ def run_defend(
             "seconds": round(time.perf_counter() - begun, 1),
             "fpr": constraint.fpr,
             "constraint": constraint.words(),
-            "points": table,
-            "unbeaten": unbeaten(table),
+            "measure": kind,
+            "points": [{key: value for key, value in row.items() if key != "beside"} for row in table],
+            "unbeaten": unbeaten(table, _findings(table)),
             "recommended": best,
+            "alike": [table[i]["label"] for i in choice.alike if i != best],
             "confirmation": confirmation,
             "left_out": [
                 *(
@@ -125,11 +129,35 @@ def run_defend(
     return Frontier(facts, folder)
 
 
+def _compared(
+    rows: list[dict[str, Any]], attacks: Sequence[Met], constraint: Constraint
+) -> tuple[list[dict[str, Any]], str, Choice]:
+    """The rows beside each other, by what they are compared, and the choice among them.
+
+    ``beside`` of a row: its difference from every other; ``beside_undefended``: from the first, with what is found of
+    the canaries of both.
+    """
+    table, kind = beside_first(rows), comparable(rows)
+    beside = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
+    table = [
+        row
+        | {"beside": differences}
+        | {"beside_undefended": differences[0] and differences[0] | {"canaries": canaries_found(table, place, 0)}}
+        for place, (row, differences) in enumerate(zip(table, beside, strict=True))
+    ]
+    return table, kind, choose(table, constraint, _findings(table), kind)
+
+
+def _findings(table: Sequence[dict[str, Any]]) -> Finding:
+    return lambda one, other: str(table[one]["beside"][other]["finding"])
+
+
 def expected_points(study: Study) -> tuple[list[str], float]:
     """Labels of the points, and seconds for all of them if an epoch of each costs as much as one of plain training."""
     _check(study)
-    Constraint.of(study.defend)
-    points, _ = usable(choose_points(study), study, with_dataset(study, Given()))
+    constraint, given = Constraint.of(study.defend), with_dataset(study, Given())
+    points, _ = usable(choose_points(study), study, given)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
     epochs = study.training.epochs
     runs = sum(point.training.get("epochs", epochs) / epochs for point in points)
     return [point.label for point in points], estimate_cost(study).seconds * (runs + 2)
@@ -151,12 +179,11 @@ def _check(study: Study) -> None:
 
 
 def _asking_for(study: Study, constraint: Constraint) -> Study:
-    """The study, reporting at the constraint's false-positive rate too, and always with the gap attack."""
+    """The study, reporting at the constraint's false-positive rate too."""
     rates = study.statistics.fpr
     wanted = (constraint.fpr,) if isinstance(rates, str) else (*rates, constraint.fpr)
     statistics = study.statistics.model_copy(update={"fpr": tuple(sorted(set(wanted), reverse=True))})
-    use = tuple(dict.fromkeys([*study.attacks.use, "gap"]))
-    return study.model_copy(update={"statistics": statistics, "attacks": study.attacks.model_copy(update={"use": use})})
+    return study.model_copy(update={"statistics": statistics})
 
 
 def _check_folder(folder: Path, study: Study) -> None:
@@ -179,10 +206,17 @@ def _confirmed(
     found = []
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
-        result = audited(point.study(again, str(folder / "confirmation" / point.folder)), given, progress)
-        found.append(measure(point, result.to_dict(), constraint.fpr, study.statistics.confidence))
-    rows = beside_first(found)
-    return {"seed": seed, "undefended": rows[0], "recommended": rows[-1]}
+        audit = audited(affordable(point.study(again, str(folder / "confirmation" / point.folder))), given, progress)
+        found.append(measure(point, audit, again, constraint.fpr))
+    rows, attacks = beside_first([row for row, _ in found]), [met for _, met in found]
+    kind = comparable(rows)
+    return {
+        "seed": seed,
+        "measure": kind,
+        "undefended": rows[0],
+        "recommended": rows[-1],
+        "comparison": compared(attacks[-1], attacks[0], kind) if len(rows) > 1 else None,
+    }
 
 
 def _export(folder: Path, point: Point | None) -> None:

@@ -134,17 +134,15 @@ def test_values_out_of_range_are_refused(name: str, options: dict[str, Any]) -> 
         TRAINING_DEFENCES[name].options.model_validate(options)
 
 
-def test_the_list_says_what_raises_leakage_and_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "400")
     lines = CliRunner().invoke(app, ["list", "defences"]).stdout.splitlines()
     shown = {line.split()[0]: line for line in reversed(lines) if "in training" in line}
     assert set(OURS) <= set(shown)
-    assert {name for name in OURS if "RAISES LEAKAGE" in shown[name]} == {"label-smoothing", "adversarial-training"}
     assert "validation" in shown["early-stopping"].split("in training")[1][:20]
 
 
 def test_what_is_known_about_them() -> None:
     ours = {name: TRAINING_DEFENCES[name] for name in OURS}
-    assert {name for name, d in ours.items() if d.raises_leakage} == {"label-smoothing", "adversarial-training"}
     assert {name for name, d in ours.items() if d.roles} == {"early-stopping"}
     assert {name for name, d in ours.items() if d.guarantee != "none"} == {"logit-clipping-in-training"}

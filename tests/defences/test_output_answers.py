@@ -24,7 +24,7 @@ NOTHING = {
     "confidence-noise": ({"r": 0}, "logits"),
     "memguard": ({"budget": 0}, "probabilities"),
     "ldl": ({"sigma": 0}, "labels"),
-    "dynanoise": ({"variance": 0}, "logits"),
+    "dynanoise": ({"variance": 0, "t": 1}, "logits"),
 }
 VARIANTS = [
     *((name, QUICK.get(name, {})) for name in OUTPUT_DEFENCES),

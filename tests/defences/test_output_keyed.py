@@ -13,7 +13,7 @@ from scipy import stats
 from memberwise.defences.output import OUTPUT_DEFENCES
 from memberwise.defences.output.keyed import digests, quantised, uniforms
 
-NOISY = [("confidence-noise", {"r": 2.0}), ("gaussian-noise", {"on": "logits", "scale": 1.0}), ("dynanoise", {})]
+NOISY = [("confidence-noise", {"r": 2.0}), ("gaussian-noise", {"on": "logits", "scale": 1.0}), ("dynanoise", {"t": 1})]
 
 
 @pytest.mark.parametrize(("name", "parameters"), NOISY)

@@ -8,9 +8,10 @@ import torch
 from output_models import given, linear, records, served
 from scipy.special import softmax
 
-from memberwise.defences.output import unsure
+from memberwise.defences.output import OUTPUT_DEFENCES, unsure
 from memberwise.defences.output.memguard import MemGuard, undecided
 from memberwise.errors import StudyError
+from memberwise.signals.collectors.base import ask_labels
 from memberwise.training.answering import Ask, FunctionModels
 
 
@@ -164,3 +165,26 @@ def test_reference_records_are_needed():
     models = FunctionModels([lambda x: np.zeros((len(x), 3))], "logits")
     with pytest.raises(StudyError, match=r"data\.reference"):
         MemGuard().fit(Ask(models), lambda i: records(), None, [np.random.default_rng(0)])
+
+
+class Swapped(MemGuard):
+    """One's own defence on top of it, which answers other labels."""
+
+    def answer(self, ask, x, states, keys):
+        return super().answer(ask, x, states, keys)[..., ::-1]
+
+
+@pytest.mark.parametrize("budget", [0.1, 2.0])
+def test_who_sees_labels_alone_is_answered_without_it_and_sees_the_same(budget):
+    models, x = linear(3, 4), records(40)
+    behind = served(models, MemGuard(budget=budget, epochs=1))
+    np.testing.assert_array_equal(ask_labels(behind, x), behind.ask(x).argmax(-1))
+    chain = served(models, OUTPUT_DEFENCES["image-noise"](r=0.4), MemGuard(budget=budget, epochs=1))
+    np.testing.assert_array_equal(ask_labels(chain, x), chain.ask(x).argmax(-1))
+
+
+def test_what_is_built_on_it_is_asked_itself():
+    models, x = linear(2, 4), records(40)
+    behind = served(models, Swapped(epochs=1))
+    np.testing.assert_array_equal(ask_labels(behind, x), behind.ask(x).argmax(-1))
+    assert (ask_labels(behind, x) != models.ask(x).argmax(-1)).any()

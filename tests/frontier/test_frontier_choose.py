@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 
 from memberwise.errors import MissingExtraError, StudyError
-from memberwise.frontier.choose import Constraint, keeps, recommended, unbeaten
+from memberwise.frontier.choose import Choice, Constraint, canaries_found, choose, comparable, keeps, unbeaten
 from memberwise.frontier.measure import beside_first, share
-from memberwise.frontier.notes import doubts, notes_of_confirmation
+from memberwise.frontier.notes import doubts, notes_of, notes_of_confirmation, resolution
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
+from memberwise.frontier.words import lead
 from memberwise.study import DefendStudy, Study
+
+
+def figure(value: float, high: float | None = None, name: str = "learned") -> dict[str, Any]:
+    top = value + 0.02 if high is None else high
+    return {"value": value, "low": value - 0.02, "high": top, "name": name, "n_members": 500, "n_nonmembers": 500}
 
 
 def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> dict[str, Any]:
@@ -20,12 +26,16 @@ def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> 
         "label": "point",
         "test_accuracy": part,
         "validation_accuracy": None,
-        "tpr": {"value": tpr, "low": 0.0, "high": tpr + 0.02 if high is None else high, "resolvable": "yes"},
-        "same_attack": True,
+        "tpr": figure(tpr, high),
+        "auc": figure(0.5 + tpr / 2),
+        "rate": "yes",
         "headline": "loss",
+        "headline_accuracy": None,
         "place": "training",
         "gap": None,
-        "attack_accuracy": None,
+        "by_labels": ["label-only-noise"],
+        "canaries": None,
+        "cost": 1.0,
         **more,
     }
 
@@ -33,27 +43,90 @@ def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> 
 ROWS = [row(0.90, 0.40), row(0.895, 0.30), row(0.88, 0.05), row(0.70, 0.02), row(0.60, 0.03)]
 
 
-@pytest.mark.parametrize(("loss", "best"), [(0.0, 0), (0.01, 1), (0.02, 2), (0.5, 3)])
-def test_the_most_private_point_within_the_loss(loss: float, best: int) -> None:
-    assert recommended(ROWS, Constraint(loss, None, 0.01)) == best
+def resolved(rows: list[dict[str, Any]], least: float = 0.0) -> Any:
+    """Differences in TPR above ``least`` are told apart."""
+
+    def finding(one: int, other: int) -> str:
+        apart = rows[one]["tpr"]["value"] - rows[other]["tpr"]["value"]
+        return "lower" if apart < -least else "higher" if apart > least else "not told apart"
+
+    return finding
 
 
-@pytest.mark.parametrize(("tpr", "best"), [(0.5, 0), (0.33, 1), (0.08, 2), (0.06, 3), (0.01, None)])
-def test_the_most_accurate_point_below_the_tpr(tpr: float, best: int | None) -> None:
+def best(rows: list[dict[str, Any]], constraint: Constraint, least: float = 0.0) -> int | None:
+    return choose(rows, constraint, resolved(rows, least), "tpr").best
+
+
+@pytest.mark.parametrize(("loss", "place"), [(0.0, 0), (0.01, 1), (0.02, 2), (0.5, 3)])
+def test_the_most_private_point_within_the_loss(loss: float, place: int) -> None:
+    assert best(ROWS, Constraint(loss, None, 0.01)) == place
+
+
+@pytest.mark.parametrize(
+    ("least", "place", "alike"),
+    [(0.005, 3, (3,)), (0.015, 3, (3, 4)), (0.04, 2, (2, 3, 4)), (0.2, 2, (2, 3, 4)), (0.5, 0, ())],
+)
+def test_what_is_not_told_apart_goes_by_accuracy(least: float, place: int, alike: tuple[int, ...]) -> None:
+    """The more accurate of those that are surely better than nothing; nothing where none is."""
+    choice = choose(ROWS, Constraint(0.5, None, 0.01), resolved(ROWS, least), "tpr")
+    assert (choice.best, choice.alike) == (place, alike)
+
+
+def test_of_equally_accurate_points_the_simpler_one() -> None:
+    rows = [row(0.9, 0.4), row(0.9, 0.10), row(0.9, 0.11, place="answer"), row(0.9, 0.10, place="answer", cost=9.0)]
+    for constraint in (Constraint(0.1, None, 0.01), Constraint(None, 0.2, 0.01)):
+        assert best(rows, constraint, least=0.05) == 3, "answers before training, then what tells least"
+
+
+@pytest.mark.parametrize(("tpr", "place"), [(0.5, 0), (0.33, 1), (0.08, 2), (0.06, 3), (0.01, None)])
+def test_the_most_accurate_point_below_the_tpr(tpr: float, place: int | None) -> None:
     """The upper end of the interval counts: 0.05 [.., 0.07] does not keep to 0.06."""
-    assert recommended(ROWS, Constraint(None, tpr, 0.01)) == best
+    assert best(ROWS, Constraint(None, tpr, 0.01)) == place
 
 
 def test_validation_records_decide_where_there_are_any() -> None:
     flattered = [row(0.90, 0.4), row(0.91, 0.1)]
     flattered[0]["validation_accuracy"] = flattered[0]["test_accuracy"]
     flattered[1]["validation_accuracy"] = {"value": 0.80, "low": 0.7, "high": 0.9}
-    assert recommended(flattered, Constraint(0.01, None, 0.01)) == 0
+    assert best(flattered, Constraint(0.01, None, 0.01)) == 0
 
 
 def test_unbeaten_points() -> None:
-    assert unbeaten(ROWS) == [0, 1, 2, 3]
-    assert unbeaten([row(0.9, 0.1), row(0.8, 0.2), row(0.9, 0.1)]) == [0, 2]
+    assert unbeaten(ROWS, resolved(ROWS)) == [0, 1, 2, 3]
+    same = [row(0.9, 0.1), row(0.8, 0.2), row(0.9, 0.1)]
+    assert unbeaten(same, resolved(same)) == [0, 2]
+    assert unbeaten(same, resolved(same, 0.15)) == [0, 1, 2], "beaten only where the difference is resolved"
+
+
+@pytest.mark.parametrize("rate", ["weak", "no", "ties"])
+def test_no_choice_rests_on_a_rate_that_is_marked(rate: str) -> None:
+    rows = [row(0.9, 0.4), row(0.9, 0.0, high=0.001, rate=rate)]
+    assert comparable(rows) == "auc"
+    assert comparable(rows[:1]) == "tpr"
+    assert not keeps(rows[1], rows[0], Constraint(None, 0.9, 0.01))
+    [note] = resolution(rows, Constraint(0.1, None, 0.01))
+    assert "compared by AUC" in note[1]
+    assert note[0] == ("tied-rate" if rate == "ties" else "unresolvable-rate")
+
+
+def canaries(low: float, high: float, resolvable: str = "yes") -> dict[str, Any]:
+    rates = [{"fpr": fpr, "value": low, "low": low, "high": high, "resolvable": resolvable} for fpr in (0.01, 0.1)]
+    return {"tpr_at_fpr": rates, "tpr_at_zero": rates[0]}
+
+
+def test_canaries_are_part_of_the_choice() -> None:
+    """Whose canaries are surely found more often is not better, and a limit is for canaries too."""
+    plain = row(0.9, 0.4, canaries=canaries(0.5, 0.6))
+    worse, fine = (row(0.9, tpr, canaries=canaries(*ends)) for tpr, ends in ((0.05, (0.7, 0.8)), (0.1, (0.0, 0.02))))
+    rows = [plain, worse, fine]
+    assert best(rows, Constraint(0.1, None, 0.01)) == 2
+    assert canaries_found(rows, 1, 0) == "higher"
+    assert canaries_found(rows, 2, 0) == "lower"
+    assert [keeps(one, plain, Constraint(None, 0.3, 0.01)) for one in rows] == [False, False, True]
+    unclear = [plain, row(0.9, 0.05, canaries=canaries(0.7, 0.8, "weak"))]
+    assert best(unclear, Constraint(0.1, None, 0.01)) == 1
+    codes = [code for code, _ in notes_of(unclear, Choice(1, 1, (1,)), Constraint(0.1, None, 0.01))]
+    assert "canaries-unresolved" in codes
 
 
 @pytest.mark.parametrize("text", ["0.05", "x@0.01", "0.05@2", "1.5@0.01", "@"])
@@ -83,20 +156,14 @@ def test_cost_is_relative_to_the_undefended_model() -> None:
 
 
 def test_an_attack_that_broke_is_told() -> None:
-    fine = row(0.9, 0.1) | {"label": "a", "gap": {"value": 0.6}, "attack_accuracy": {"value": 0.7, "high": 0.72}}
-    broke = fine | {"label": "b", "attack_accuracy": {"value": 0.5, "high": 0.53}}
+    fine = row(0.9, 0.1) | {"label": "a", "gap": {"value": 0.6}, "headline_accuracy": {"value": 0.7, "high": 0.72}}
+    broke = fine | {"label": "b", "headline_accuracy": {"value": 0.5, "high": 0.53}}
     assert [note[1].split(":")[0] for note in doubts([fine, broke])] == ["b"]
     assert not doubts([broke | {"place": "none"}]), "the undefended model broke nothing"
 
 
-def test_a_rate_of_another_attack_is_unknown_and_not_zero() -> None:
-    rows = [{"seconds": 1.0} | row(0.9, 0.4), {"seconds": 1.0} | row(0.9, 0.0) | {"headline": "gap", "label": "labels"}]
-    table = beside_first(rows)
-    assert [r["same_attack"] for r in table] == [True, False]
-    assert recommended(table, Constraint(0.5, None, 0.01)) == 0
-    assert recommended(table, Constraint(None, 0.05, 0.01)) is None
-    assert unbeaten(table) == [0]
-    assert [code for code, message in doubts(table) if "labels" in message] == ["headline-differs"]
+def test_a_point_that_no_label_only_attack_met_is_told() -> None:
+    assert [code for code, _ in doubts([row(0.9, 0.1, by_labels=[])])] == ["no-label-only-attack"]
 
 
 def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
@@ -105,25 +172,51 @@ def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
     assert not keeps(open_ended, open_ended, Constraint(None, 0.5, 0.01))
 
 
-def test_a_rate_that_so_few_records_cannot_resolve_is_told() -> None:
-    weak = row(0.9, 0.0)
-    weak["tpr"]["resolvable"] = "no"
-    assert [code for code, _ in doubts([row(0.9, 0.1), weak])] == ["unresolvable-rate"]
-
-
 @pytest.mark.parametrize(
-    ("again", "told"),
+    ("again", "finding", "told"),
     [
-        (row(0.90, 0.1), ""),
-        (row(0.80, 0.1), "does not keep"),
-        (row(0.90, 0.5), "as much as the undefended"),
+        (row(0.90, 0.1), "lower", ""),
+        (row(0.80, 0.1), "lower", "does not keep"),
+        (row(0.90, 0.5), "higher", "more than the undefended"),
+        (row(0.90, 0.3), "not told apart", "not shown to give away less"),
     ],
 )
-def test_the_confirmation_is_judged(again: dict[str, Any], told: str) -> None:
+def test_the_confirmation_is_judged(again: dict[str, Any], finding: str, told: str) -> None:
     plain = row(0.9, 0.4) | {"label": "undefended", "place": "none"}
-    notes = notes_of_confirmation({"undefended": plain, "recommended": again}, Constraint(0.01, None, 0.01))
+    confirmation = {"undefended": plain, "recommended": again, "comparison": {"finding": finding}}
+    notes = notes_of_confirmation(confirmation, Constraint(0.01, None, 0.01))
     assert [code for code, _ in notes] == (["not-confirmed"] if told else [])
     assert all(told in message for _, message in notes)
+
+
+FINDINGS = {"lower": (-0.2, -0.3, -0.1), "higher": (0.2, 0.1, 0.3), "not told apart": (-0.1, -0.3, 0.1)}
+
+
+@pytest.mark.parametrize("measure", ["auc", "tpr"])
+@pytest.mark.parametrize("finding", FINDINGS)
+@pytest.mark.parametrize("again", FINDINGS)
+def test_no_sentence_says_less_where_the_difference_is_not_resolved(measure: str, finding: str, again: str) -> None:
+    parts = {
+        name: {"finding": name, **dict(zip(("value", "low", "high"), ends, strict=True))}
+        for name, ends in FINDINGS.items()
+    }
+    plain, defended = row(0.9, 0.4, label="undefended"), row(0.9, 0.2, label="d", beside_undefended=parts[finding])
+    facts = {
+        "recommended": 1,
+        "points": [plain, defended],
+        "measure": measure,
+        "fpr": 0.01,
+        "constraint": "any",
+        "alike": [],
+        "confirmation": {"undefended": plain, "recommended": defended, "comparison": parts[again], "measure": measure},
+        "study": {"statistics": {"confidence": 0.95}, "defend": {"max_tpr": "1@0.01"}},
+    }
+    first, second = lead(facts).split(" On a fresh seed: ")
+    for sentence, told in ((first, finding), (second, again)):
+        assert ("lower by" in sentence) == (told == "lower")
+        assert ("higher by" in sentence) == (told == "higher")
+        assert ("not told apart" in sentence) == (told == "not told apart")
+        assert not any(word in sentence for word in ("instead of", "less", "better"))
 
 
 def study(**defend: Any) -> Study:

@@ -50,19 +50,29 @@ def _attacks() -> Rows:
 def _defences() -> Rows:
     from memberwise.defences.output import OUTPUT_DEFENCES
     from memberwise.defences.training import TRAINING_DEFENCES
+    from memberwise.frontier.points import ANSWER
 
     rows = [
-        [d.name, "in training", ", ".join(d.roles) or "-", d.guarantee, _marked(d.summary, d.raises_leakage)]
+        [d.name, "in training", ", ".join(d.roles) or "-", d.guarantee, _told(d.name, d.summary, d.reported)]
         for d in TRAINING_DEFENCES.values()
     ]
     for name, output in OUTPUT_DEFENCES.items():
         needs = ", ".join(output.roles) or "-"
-        rows.append([name, "in the answer", needs, "-", (output.__doc__ or "").split("\n")[0]])
+        label = f"{ANSWER}{name}" if name in TRAINING_DEFENCES else name
+        rows.append([name, "in the answer", needs, "-", _told(label, (output.__doc__ or "").split("\n")[0])])
     return ["defence", "where", "records", "guarantee", "what it does"], rows
 
 
-def _marked(summary: str, raises_leakage: bool) -> str:
-    return f"RAISES LEAKAGE, a comparison. {summary}" if raises_leakage else summary
+def _told(name: str, summary: str, reported: str = "") -> str:
+    """What it does, after a mark where it was measured to raise leakage; what was reported beside what was measured."""
+    from memberwise.defences.measured import measured, raised_leakage
+
+    raised = "; ".join(one.words() for one in raised_leakage(name))
+    mark = f"RAISED LEAKAGE where measured: {raised}. " if raised else ""
+    if not reported:
+        return mark + summary
+    here = "; ".join(one.words() for one in measured(name)) or "nothing"
+    return f"{mark}{summary} Reported: {reported}; measured here: {here}."
 
 
 def _data() -> Rows:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
+from memberwise.frontier.strength import Measure
 from memberwise.study import DefendStudy
 
 Row = Mapping[str, Any]
+# Of two rows, by their places: "lower" (the first surely tells less), "higher" or "not told apart".
+Finding = Callable[[int, int], str]
+# A defence of answers leaves the model as it is, one of training makes another.
+SIMPLEST = ("none", "answer", "training")
 
 
 @dataclass(frozen=True)
@@ -51,46 +56,111 @@ class Constraint:
         return f"accuracy at most {self.accuracy_loss:g} below the undefended model's"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is recommended.
+
+    Attributes:
+        best: the place of the recommended row, or None where no row keeps to the constraint.
+        least: of the rows that keep to it, the one whose strongest attack achieves least.
+        alike: places of the rows that keep to it, tell surely less than the undefended model and are not told apart
+            from ``least``; among them the recommended one is the most accurate.
+    """
+
+    best: int | None
+    least: int | None = None
+    alike: tuple[int, ...] = ()
+
+
 def utility(row: Row) -> float:
     """The accuracy by which points are chosen: on validation records, else (flattering the choice) on test records."""
     part = row["validation_accuracy"] or row["test_accuracy"]
     return float(part["value"]) if part else 0.0
 
 
-def leakage(row: Row) -> float:
-    """What the headline attack achieves at the constraint's rate; 1 where it is unknown."""
-    return _rate(row, "value")
+def leakage(row: Row, measure: str) -> float:
+    """What the strongest attack achieves, by the figure that points are compared by."""
+    return float(row[measure]["value"])
 
 
-def _rate(row: Row, key: Literal["value", "high"]) -> float:
-    known = row["tpr"] if row["same_attack"] else None
-    return float(known[key]) if known and known[key] is not None else 1.0
+def comparable(rows: Sequence[Row]) -> Measure:
+    """By what the points are compared: the TPR where it is worth something at all of them, else the AUC."""
+    return "tpr" if all(row["rate"] == "yes" for row in rows) else "auc"
 
 
 def keeps(row: Row, undefended: Row, constraint: Constraint) -> bool:
-    """The row meets the constraint: a TPR with its interval's upper end, a loss of accuracy as it was measured."""
-    if constraint.tpr is not None:
-        return _rate(row, "high") <= constraint.tpr
-    return utility(row) >= utility(undefended) - float(constraint.accuracy_loss or 0.0)
+    """The row meets the constraint: a TPR with its interval's upper end, a loss of accuracy as it was measured.
+
+    A TPR that so few non-members cannot resolve, or that ties decide, keeps to no limit; canaries must keep to it too.
+    """
+    if constraint.tpr is None:
+        return utility(row) >= utility(undefended) - float(constraint.accuracy_loss or 0.0)
+    high = row["tpr"]["high"]
+    canaries = canary_rate(row, constraint.fpr)
+    exposed = canaries is not None and (canaries["high"] is None or canaries["high"] > constraint.tpr)
+    return row["rate"] == "yes" and high is not None and high <= constraint.tpr and not exposed
 
 
-def recommended(rows: Sequence[Row], constraint: Constraint) -> int | None:
-    """The place of the recommended row, or None where no row meets the constraint.
+def canary_rate(row: Row, fpr: float) -> Row | None:
+    """The canaries' TPR at a rate, over all models in the target's place, where it is resolved."""
+    listed = (row.get("canaries") or {}).get("tpr_at_fpr") or []
+    return next((one for one in listed if one["fpr"] == fpr and one["resolvable"] == "yes"), None)
 
-    Under a loss of accuracy: least leakage, then most accuracy. Under a TPR (its interval's upper end counts): most
-    accuracy, then least leakage. The first row is the undefended model.
+
+def canary_rates(rows: Sequence[Row]) -> list[float]:
+    """False-positive rates at which every row's canaries resolve a TPR."""
+    rates = [
+        {one["fpr"] for one in (row.get("canaries") or {}).get("tpr_at_fpr") or [] if one["resolvable"] == "yes"}
+        for row in rows
+    ]
+    return sorted(set.intersection(*rates)) if rates else []
+
+
+def canaries_found(rows: Sequence[Row], one: int, other: int) -> str:
+    """The same of the canaries' TPR at the smallest rate that all rows resolve, where intervals lie apart."""
+    for fpr in canary_rates(rows)[:1]:
+        mine, theirs = canary_rate(rows[one], fpr), canary_rate(rows[other], fpr)
+        if mine and theirs and mine["high"] < theirs["low"]:
+            return "lower"
+        if mine and theirs and mine["low"] > theirs["high"]:
+            return "higher"
+    return "not told apart"
+
+
+def better(rows: Sequence[Row], finding: Finding, one: int, other: int) -> bool:
+    """The first surely tells less than the second, and its canaries are not surely found more often."""
+    return finding(one, other) == "lower" and canaries_found(rows, one, other) != "higher"
+
+
+def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measure: str) -> Choice:
+    """The recommendation; the first row is the undefended model.
+
+    Under a loss of accuracy: of the rows that keep to it and surely tell less than the undefended model, the one that
+    tells least, or a more accurate (else simpler) one that cannot be told apart from it; the undefended model where no
+    row is surely better. Under a TPR: the most accurate row that keeps to it, else the simpler one.
     """
     fit = [i for i, row in enumerate(rows) if keeps(row, rows[0], constraint)]
+    if not fit:
+        return Choice(None)
     if constraint.tpr is not None:
-        return max(fit, key=lambda i: (utility(rows[i]), -leakage(rows[i])), default=None)
-    return min(fit, key=lambda i: (leakage(rows[i]), -utility(rows[i])), default=None)
+        return Choice(min(fit, key=lambda i: _merit(rows[i], measure)))
+    sure = [i for i in fit if i and better(rows, finding, i, 0)]
+    if not sure:
+        return Choice(0 if 0 in fit else None)
+    least = min(sure, key=lambda i: (leakage(rows[i], measure), -utility(rows[i])))
+    alike = tuple(i for i in sure if i == least or not better(rows, finding, least, i))
+    return Choice(min(alike, key=lambda i: _merit(rows[i], measure)), least, alike)
 
 
-def unbeaten(rows: Sequence[Row]) -> list[int]:
-    """Places of the rows which no other row beats on one of accuracy and leakage without losing on the other."""
+def _merit(row: Row, measure: str) -> tuple[float, int, float]:
+    """The most accurate first, of these the simplest, of these what tells least; no seconds: they differ every time."""
+    return -utility(row), SIMPLEST.index(row["place"]), leakage(row, measure)
 
-    def beats(one: Row, other: Row) -> bool:
-        better = utility(one) >= utility(other) and leakage(one) <= leakage(other)
-        return better and (utility(one), leakage(one)) != (utility(other), leakage(other))
 
-    return [i for i, row in enumerate(rows) if not any(beats(other, row) for other in rows)]
+def unbeaten(rows: Sequence[Row], finding: Finding) -> list[int]:
+    """Places of the rows that no row of at least their accuracy surely beats."""
+
+    def beats(one: int, other: int) -> bool:
+        return utility(rows[one]) >= utility(rows[other]) and better(rows, finding, one, other)
+
+    return [i for i in range(len(rows)) if not any(beats(j, i) for j in range(len(rows)) if j != i)]

@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memberwise.defences.training import guaranteed
+from memberwise.frontier.attackers import BY_LABELS, considered
 from memberwise.frontier.points import Point
+from memberwise.frontier.strength import Met, accuracy_of_strongest, met
+from memberwise.report.result import Result
 from memberwise.report.sentence import attack_named
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
+from memberwise.study import Study
 
 Json = Mapping[str, Any]
 # The rate at which points are compared, unless the constraint names another.
 FPR = 0.01
 
 
-def measure(point: Point, result: Json, fpr: float, confidence: float) -> dict[str, Any]:
-    """One row of the frontier: accuracies, the headline attack at a false-positive rate, the strongest attack, cost.
+def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[dict[str, Any], Met]:
+    """One row of the frontier (accuracies, what the strongest attack achieves, cost, guarantee), and its attacks.
 
-    ``attack_accuracy`` is the headline's balanced accuracy with the threshold chosen on shadow models; ``strongest`` is
-    the attack with the highest such accuracy (picked among many, so it flatters the attacker a little).
+    ``tpr``, ``auc`` and ``attack_accuracy`` are each the strongest attack's by that figure, with an interval that holds
+    for all attacks at once; ``rate`` says what the TPR is worth (see ``Met.rate``). ``attack_accuracy`` has the
+    threshold chosen on shadow models; ``headline_accuracy`` is the headline's.
     """
-    target, data = result["target"], result["data"]
-    headline = attack_named(result) or {}
-    decided = [a for a in result["attacks"] if (a.get("balanced_accuracy") or {}).get("value") is not None]
-    honest = [a for a in decided if a["name"] != "top-one-search"]
-    strongest = max(honest, key=lambda a: float(a["balanced_accuracy"]["value"]), default=None)
-    gap = attack_named(result, "gap") or {}
+    result, confidence = audit.to_dict(), study.statistics.confidence
+    target, data, shadow = result["target"], result["data"], result.get("shadow") or {}
+    names = considered(study, result["headline"], [attack["name"] for attack in result["attacks"]])
+    meeting = met(audit, names, fpr, confidence)
+    questions = {attack["name"]: attack["queries"] for attack in result["attacks"]}
+    figures = {kind: meeting.figure(kind) for kind in ("tpr", "auc")}
+    strongest = accuracy_of_strongest(result, names, confidence)
+    dear = shadow.get("extra_seconds") or 0.0
     return {
         "label": point.label,
         "defence": point.name,
@@ -36,14 +44,38 @@ def measure(point: Point, result: Json, fpr: float, confidence: float) -> dict[s
         "test_accuracy": share(target["test_accuracy"], data.get("test"), confidence),
         "validation_accuracy": share(target.get("validation_accuracy"), data.get("validation"), confidence),
         "headline": result["headline"],
-        "auc": headline.get("auc"),
-        "tpr": next((row for row in headline.get("tpr_at_fpr") or [] if row["fpr"] == fpr), None),
-        "attack_accuracy": headline.get("balanced_accuracy"),
-        "strongest": None if strongest is None else {"name": strongest["name"], **strongest["balanced_accuracy"]},
-        "gap": gap.get("balanced_accuracy"),
+        "headline_accuracy": (attack_named(result) or {}).get("balanced_accuracy"),
+        **{kind: figure | {"queries": questions[figure["name"]]} for kind, figure in figures.items()},
+        "rate": meeting.rate(),
+        "attack_accuracy": strongest,
+        "strongest": strongest,
+        "gap": (attack_named(result, "gap") or {}).get("balanced_accuracy"),
+        "attacks": [_attack(attack_named(result, name), fpr) for name in names],
+        "by_labels": [name for name in names if name in BY_LABELS],
         "canaries": result.get("canaries"),
-        "seconds": (result.get("shadow") or {}).get("seconds"),
+        **_guarantee(point, study, data),
+        "seconds": None if shadow.get("seconds") is None else round(shadow["seconds"] - dear, 2),
+        "attack_seconds": round(dear, 2),
         "warnings": [warning["code"] for warning in result["warnings"]],
+    }, meeting
+
+
+def _guarantee(point: Point, study: Study, data: Json) -> dict[str, float | None]:
+    """``epsilon`` and ``delta`` of the models, None where nothing is promised."""
+    rows = data["members"] + (data.get("background") or 0)
+    epsilon, delta = guaranteed(point.study(study, "").training, rows) or (None, None)
+    return {"epsilon": epsilon, "delta": delta}
+
+
+def _attack(attack: Json | None, fpr: float) -> dict[str, Any]:
+    """One attack's figures by itself, with intervals of its own."""
+    found = attack or {}
+    return {
+        "name": found["name"],
+        "queries": found["queries"],
+        "auc": found["auc"],
+        "balanced_accuracy": found.get("balanced_accuracy"),
+        "tpr": next((row for row in found.get("tpr_at_fpr") or [] if row["fpr"] == fpr), None),
     }
 
 
@@ -60,15 +92,8 @@ def share(value: float | None, n: int | None, confidence: float) -> dict[str, An
 def beside_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows beside the undefended one, which comes first.
 
-    ``cost``: seconds of its shadow models over those of the undefended ones. ``same_attack``: the headline is the same
-    attack, without which rates cannot be compared (a score of 0 or 1 has none at small false-positive rates).
+    ``cost``: seconds of its shadow models' training and answers over those of the undefended ones; the questions of
+    label-only attacks are not in it.
     """
-    plain, headline = (rows[0]["seconds"], rows[0]["headline"]) if rows else (None, None)
-    return [
-        row
-        | {
-            "cost": round(row["seconds"] / plain, 2) if plain and row["seconds"] else None,
-            "same_attack": row["headline"] == headline,
-        }
-        for row in rows
-    ]
+    plain = rows[0]["seconds"] if rows else None
+    return [row | {"cost": round(row["seconds"] / plain, 2) if plain and row["seconds"] else None} for row in rows]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memberwise.frontier.choose import Constraint, keeps, leakage
+from memberwise.frontier.choose import Choice, Constraint, canary_rates, keeps
+from memberwise.frontier.words import MARKS_EXPLAINED, listed
+from memberwise.report.formats import rate
 
 Row = Mapping[str, Any]
 Note = tuple[str, str]
 RESOLUTION = "unresolvable-rate"
 
 
-def notes_of(table: Sequence[Row], best: int | None, constraint: Constraint) -> list[Note]:
+def notes_of(table: Sequence[Row], choice: Choice, constraint: Constraint) -> list[Note]:
     """Warnings about the points, the choice among them, and what it rests on."""
-    notes = doubts(table)
+    notes = [*resolution(table, constraint), *doubts(table), *_canaries(table)]
     if table and table[0]["validation_accuracy"] is None:
         notes.append(
             (
@@ -23,24 +25,35 @@ def notes_of(table: Sequence[Row], best: int | None, constraint: Constraint) -> 
                 "flatters the choice: --validation N",
             )
         )
-    if best is None:
-        notes.append(("no-point", f"no point keeps to the constraint: {constraint.words()}"))
-    elif best == 0:
-        notes.append(("undefended", "no defence gives less away than none within the constraint"))
+    if choice.best is None:
+        notes.append(("no-point", f"no point keeps to the constraint: {constraint.words()}{_guessing(constraint)}"))
+    elif choice.best == 0 and constraint.tpr is None:
+        notes.append(("undefended", "no defence is shown to give less away than none within the constraint"))
+    if choice.alike[1:]:
+        names = [table[i]["label"] for i in choice.alike]
+        notes.append(("not-told-apart", f"what their strongest attacks achieve is not told apart: {listed(names)}"))
     return notes
+
+
+def _guessing(constraint: Constraint) -> str:
+    if constraint.tpr is None or constraint.tpr > constraint.fpr:
+        return ""
+    return f"; guessing alone has a TPR of {rate(constraint.fpr)} there, so no model can be shown to keep to it"
 
 
 def notes_of_confirmation(confirmation: dict[str, Any], constraint: Constraint) -> list[Note]:
     """Warnings where the choice does not hold on a fresh seed."""
-    plain, again = confirmation["undefended"], confirmation["recommended"]
+    plain, again, comparison = (confirmation[key] for key in ("undefended", "recommended", "comparison"))
     if again["label"] == plain["label"]:
         return []
-    notes = [(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again]) if code != RESOLUTION]
+    notes = [(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again])]
     found = []
     if not keeps(again, plain, constraint):
         found.append(f"it does not keep to the constraint ({constraint.words()})")
-    if leakage(again) >= leakage(plain):
-        found.append("it gives away as much as the undefended model")
+    if comparison["finding"] == "higher":
+        found.append("it gives away more than the undefended model")
+    elif comparison["finding"] != "lower" and constraint.tpr is None:
+        found.append("it is not shown to give away less than the undefended model")
     if found:
         notes.append(
             ("not-confirmed", f"on a fresh seed {again['label']} is not what it seemed: {' and '.join(found)}")
@@ -48,19 +61,36 @@ def notes_of_confirmation(confirmation: dict[str, Any], constraint: Constraint) 
     return notes
 
 
+def resolution(rows: Sequence[Row], constraint: Constraint) -> list[Note]:
+    """Why points are compared by AUC, and not by the TPR at the constraint's rate."""
+    notes = []
+    for marks, code in ((("no", "weak"), RESOLUTION), (("ties",), "tied-rate")):
+        marked = [row for row in rows if row["rate"] in marks]
+        if not marked:
+            continue
+        why = MARKS_EXPLAINED[marked[0]["rate"]]
+        limit = "" if constraint.tpr is None else "; such a TPR keeps to no limit"
+        more = "; more --nonmembers resolve it, or --max-tpr at a larger rate" if code == RESOLUTION else ""
+        notes.append(
+            (
+                code,
+                f"the TPR at a false-positive rate of {rate(constraint.fpr)} is {_largely(marked)} at "
+                f"{'every point' if len(marked) == len(rows) else listed([row['label'] for row in marked])} ({why}): "
+                f"points are compared by AUC instead{limit}{more}",
+            )
+        )
+    return notes
+
+
+def _largely(rows: Sequence[Row]) -> str:
+    return {"ties": "decided by ties", "no": "largely chance"}.get(rows[0]["rate"], "weak")
+
+
 def doubts(rows: Sequence[Row]) -> list[Note]:
-    """Warnings of rows whose attack may have failed where the model still leaks, or which cannot be compared."""
+    """Warnings of rows whose attack may have failed where the model still leaks, or was not made."""
     notes = []
     for row in rows:
-        if not row["same_attack"]:
-            notes.append(
-                (
-                    "headline-differs",
-                    f"{row['label']}: {rows[0]['headline']} could not be run on its answers, only {row['headline']}: "
-                    "its TPR cannot be compared, and it is not recommended; audit it with label-only-augment or -noise",
-                )
-            )
-        headline, gap = row["attack_accuracy"] or {}, row.get("gap") or {}
+        headline, gap = row["headline_accuracy"] or {}, row.get("gap") or {}
         known = headline.get("high") is not None and gap.get("value") is not None
         if known and row["place"] != "none" and headline["high"] < gap["value"]:
             notes.append(
@@ -71,12 +101,25 @@ def doubts(rows: Sequence[Row]) -> list[Note]:
                     "not the leak",
                 )
             )
-    if any((row["tpr"] or {}).get("resolvable") == "no" for row in rows):
-        notes.append(
-            (
-                RESOLUTION,
-                "there are too few non-members to resolve the false-positive rate at which points are compared: their "
-                "order is largely chance; more --nonmembers, or --max-tpr at a larger rate",
+        if not row["by_labels"]:
+            notes.append(
+                (
+                    "no-label-only-attack",
+                    f"{row['label']}: no label-only attack could be made (the model fails on altered records, say): "
+                    "what its labels give away beyond the gap is unknown",
+                )
             )
-        )
     return notes
+
+
+def _canaries(rows: Sequence[Row]) -> list[Note]:
+    """Where canaries are audited but their figures cannot be part of the choice."""
+    if not any(row.get("canaries") for row in rows) or canary_rates(rows):
+        return []
+    return [
+        (
+            "canaries-unresolved",
+            "no rate at which canaries are found is resolved at every point: the choice rests on the attacks on the "
+            "canaries of each point's target alone; more canaries, or more shadow models",
+        )
+    ]

@@ -10,23 +10,49 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.frontier.page import lead
+from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
 from memberwise.report.formats import DASH, number, percent, plain, rate
+
+BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much"}
 
 
 def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
     """All points, the recommendation, the warnings."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("point", overflow="fold")
-    for name in ("test acc.", f"TPR@{rate(facts['fpr'])}", "attack acc.", "gap", "cost"):
-        table.add_column(name, justify="right")
-    for place, row in enumerate(facts["points"]):
+    rows = facts["points"]
+    promises = any(row["epsilon"] is not None for row in rows)
+    canaries = any(row["canaries"] for row in rows)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("point, by", overflow="fold", min_width=14)
+    names = ["test acc.", "AUC", f"TPR@{rate(facts['fpr'])}", "att. acc.", "tells", "gap", "cost"]
+    names += ["canaries@0"] * canaries + ["epsilon,\ndelta"] * promises
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for place, row in enumerate(rows):
         mark = " *" if place == facts["recommended"] else ""
-        cost = DASH if row["cost"] is None else f"{plain(row['cost'])}x"
-        cells = [_interval(row[key]) for key in ("test_accuracy", "tpr", "attack_accuracy")]
-        cells[1] = cells[1] if row["same_attack"] else DASH
-        table.add_row(Text(row["label"] + mark), *cells, percent(_value(row["gap"])), cost)
+        cells = [
+            _interval(row["test_accuracy"]),
+            _interval(row["auc"], number_only=True),
+            "\n".join([_interval(row["tpr"]), *([MARKS[row["rate"]]] if MARKS[row["rate"]] else [])]),
+            _interval(row["attack_accuracy"]),
+            BESIDE[row["beside_undefended"]["finding"]] if place else DASH,
+            percent(_value(row["gap"])),
+            DASH if row["cost"] is None else f"{plain(row['cost'])}x",
+        ]
+        cells += [_interval((row["canaries"] or {}).get("tpr_at_zero"))] * canaries
+        if promises:
+            none = row["epsilon"] is None
+            cells.append(DASH if none else f"{plain(row['epsilon'])},\n{plain(row['delta'])}")
+        table.add_row(Text(f"{row['label']}{mark}\n{row[facts['measure']]['name']}"), *(Text(cell) for cell in cells))
     console.print(table)
+    console.print(
+        Text(
+            "AUC, TPR and attack accuracy are each the strongest attack's (below the point: which), with intervals "
+            "that hold for all attacks at once; tells: less or more than the undefended model, or as much as far as "
+            "can be told; * recommended."
+        )
+    )
+    for mark in dict.fromkeys(row["rate"] for row in rows if MARKS[row["rate"]]):
+        console.print(Text(f"{MARKS[mark]}: {MARKS_EXPLAINED[mark]}; no choice rests on that TPR."))
     console.print(Text(lead(facts)))
     for warning in facts["warnings"]:
         console.print(Text(f"Warning: {warning['message']}"))
@@ -40,9 +66,12 @@ def _value(part: Mapping[str, Any] | None) -> float | None:
     return number(part["value"]) if part else None
 
 
-def _interval(part: Mapping[str, Any] | None) -> str:
+def _interval(part: Mapping[str, Any] | None, *, number_only: bool = False) -> str:
+    """The value and, on a line below, its interval, as percentages or as bare numbers."""
     if not part:
         return DASH
-    low, high = number(part["low"]), number(part["high"])
-    inside = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return percent(number(part["value"])) + inside
+    value, low, high = (number(part[key]) for key in ("value", "low", "high"))
+    if number_only and value is not None:
+        return f"{value:.3f}" + ("" if low is None or high is None else f"\n{low:.3f}-{high:.3f}")
+    inside = "" if low is None or high is None else f"\n{100 * low:.1f}-{100 * high:.1f}"
+    return percent(value) + inside

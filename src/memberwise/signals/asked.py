@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -102,6 +103,11 @@ class Asked:
 
     def records(self, rows: NDArray[np.int64]) -> Records:
         return self.x[rows] if self.as_stored else as_float(self.x[rows])
+
+    def models_of(self, collector: Collector) -> int:
+        """How many first shadow models a collector asks: fewer where one answer asks the model many times, but two."""
+        questions = math.prod(defence.queries for defence in self.defences)
+        return max(min(2, collector.most_models), collector.most_models // questions)
 
 
 def as_float(x: NDArray[Any]) -> Records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
+SECONDS = "extra.seconds"
 
 
 def collect(
@@ -30,7 +32,8 @@ def collect(
     With ``vectors`` full answers on the audited records are kept. Keys ``audited.*`` and ``population.*`` are the
     fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (and, where there are
     such records, ``validation_accuracy``) are ``(m,)``. What collectors gather is under ``audited.extra.NAME``, and
-    ``extra.NAME`` says with which parameters.
+    ``extra.NAME`` says with which parameters; ``extra.seconds`` is what that took, in equal parts, and no signal
+    (``take_seconds``).
 
     Args:
         numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
@@ -51,7 +54,10 @@ def collect(
         loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, asked, asked.test, "none", False)
     unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
+    begun = time.perf_counter()
     arrays |= collect_extras(models, served, jobs, asked, numbers)
+    if asked.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     if asked.auxiliary is not None:
         arrays |= _fields("auxiliary", ask_about(served, asked, asked.auxiliary, "none", vectors))
     if asked.validation is not None:
@@ -89,19 +95,31 @@ def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int
 def collect_extras(
     models: Answering, served: Answering, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
-    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked."""
+    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
+
+    A model that fails on a collector's altered records (an index out of its range, say) cannot be asked so, which the
+    attack is skipped for.
+    """
     arrays: Arrays = {}
     for collector in asked.extras:
-        count = sum(numbers is None or numbers[job.seed] < collector.most_models for job in jobs)
+        count = sum(numbers is None or numbers[job.seed] < asked.models_of(collector) for job in jobs)
         if not count:
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
         access = Access(count, served, lambda i: alone(served, i), models)
-        extra = collector.collect(access, asked)
+        try:
+            extra = collector.collect(access, asked)
+        except TrainingError:
+            continue
         if extra is not None:
             arrays[f"audited.extra.{collector.name}"] = extra.values
             arrays[f"audited.extra.{collector.name}.queries"] = extra.queries
     return arrays
+
+
+def take_seconds(arrays: Arrays) -> float:
+    """How long collectors asked these models, taken out of their arrays: a run's signals do not depend on it."""
+    return float(np.sum(arrays.pop(SECONDS, 0.0)))
 
 
 def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:

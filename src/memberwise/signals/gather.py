@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from memberwise.signals.asked import Asked
-from memberwise.signals.collect import collect
+from memberwise.signals.collect import collect, take_seconds
 from memberwise.signals.collectors import collector_key
 from memberwise.signals.table import Answers
 from memberwise.training.blocks import Arrays, BlockStore, block_key, block_name
-from memberwise.training.engines import Engine
+from memberwise.training.engines import Engine, ProcessEngine
 from memberwise.training.job import Job
 from memberwise.training.step import describe
 
@@ -40,6 +40,7 @@ class Gathered:
     Attributes:
         arrays: as ``collect`` gives them, model first; ``audited.vectors`` holds the first models only.
         seconds: spent on training and asking, in this process; ``earlier``: for the models read from blocks.
+        asking: of all these seconds, those that collectors asked for label-only and other attacks of theirs.
         trained: models trained in this process; ``resumed``: models read from blocks.
         notes: what was wrong with blocks, as (code, message).
         interrupted: Ctrl-C ended it early.
@@ -48,6 +49,7 @@ class Gathered:
     arrays: Arrays = field(default_factory=dict)
     seconds: float = 0.0
     earlier: float = 0.0
+    asking: float = 0.0
     trained: int = 0
     resumed: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -139,6 +141,7 @@ def _one_block(
     if arrays is not None:
         result.resumed += size
         result.earlier += store.seconds(work.name, size)
+        result.asking += store.seconds(work.name, size, "asking")
         return arrays
     begun = time.perf_counter()
     numbers = range(work.first, work.first + size)
@@ -147,8 +150,11 @@ def _one_block(
     asking = partial(collect, asked=work.asked, vectors=work.vectors, numbers=by_seed)
     arrays = engine.run(jobs, asking, partial(_tell, progress, work.first, size))
     took = time.perf_counter() - begun
-    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took)
+    workers = engine.plan.threads if isinstance(engine, ProcessEngine) else 1
+    extra = min(took, take_seconds(arrays) / workers)
+    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took, extra)
     result.seconds += took
+    result.asking += extra
     result.trained += size
     return arrays
 
@@ -161,7 +167,7 @@ def lacking(arrays: Arrays, asked: Asked, first: int = -1) -> str:
     return ", ".join(
         f"answers of the collector {collector.name!r} as now asked for"
         for collector in asked.extras
-        if first < collector.most_models
+        if first < asked.models_of(collector)
         and (arrays.get(f"extra.{collector.name}", [""])[0] != collector_key(collector))
     )
 

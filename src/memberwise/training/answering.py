@@ -207,8 +207,12 @@ class Served:
     def ask(self, x: Records) -> NDArray[Any]:
         if not self.defences:
             return self.models.ask(x)
-        inner = Served(self.models, self.defences[:-1], self.states[:-1], self.keys)
-        return self.defences[-1].answer(Ask(inner), x, self.states[-1], self.keys)
+        return self.defences[-1].answer(Ask(self.inner), x, self.states[-1], self.keys)
+
+    @property
+    def inner(self) -> Served:
+        """The models behind all defences but the last."""
+        return Served(self.models, self.defences[:-1], self.states[:-1], self.keys)
 
 
 def alone(models: Answering, i: int) -> Answering:

@@ -1,7 +1,7 @@
 """Blocks of arrays in a run folder: a block is there whole or not at all, and is known by its key and its hash.
 
 signals/block-00003.npz      the arrays of a few models
-signals/manifest.json        per block: models, a key for each, arrays, dtypes, sha256, key, seconds it took
+signals/manifest.json        per block: models, a key for each, arrays, dtypes, sha256, key, seconds (of these asking)
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,10 +70,10 @@ class BlockStore:
         """What is wrong with a block that has another key."""
         return f"{self.folder / name}.npz was made for other models, or another study, data, code or plan"
 
-    def seconds(self, name: str, count: int) -> float:
-        """How long the first ``count`` models of a block took to make; 0 where that is not known."""
+    def seconds(self, name: str, count: int, part: Literal["seconds", "asking"] = "seconds") -> float:
+        """How long the first ``count`` models of a block took to make, or collectors of that; 0 if it is not known."""
         entry = self.manifest.get(name, {"models": ()})
-        return float(entry.get("seconds", 0.0)) * count / max(1, len(entry["models"]))
+        return float(entry.get(part, 0.0)) * count / max(1, len(entry["models"]))
 
     def _read(self, name: str) -> tuple[Arrays | None, str | None]:
         path = self.folder / f"{name}.npz"
@@ -84,7 +84,15 @@ class BlockStore:
         with np.load(path, allow_pickle=False) as file:
             return dict(file), None
 
-    def save(self, name: str, keys: Sequence[str], models: Sequence[int], arrays: Arrays, seconds: float = 0.0) -> None:
+    def save(
+        self,
+        name: str,
+        keys: Sequence[str],
+        models: Sequence[int],
+        arrays: Arrays,
+        seconds: float = 0.0,
+        asking: float = 0.0,
+    ) -> None:
         """Write the block, then the manifest that makes it count; ``keys``: one for each model."""
         path = self.folder / f"{name}.npz"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +102,7 @@ class BlockStore:
         described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
         entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
         entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))
-        self.manifest[name] = entry | {"seconds": round(seconds, 3)}
+        self.manifest[name] = entry | {"seconds": round(seconds, 3), "asking": round(asking, 3)}
         content = json.dumps({"version": 1, "blocks": dict(sorted(self.manifest.items()))}, indent=1)
         write_atomically(self.file, content.encode())
 

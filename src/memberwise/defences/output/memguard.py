@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class MemGuard(Random):
 
     grid = ({"budget": 0.1}, {"budget": 0.5}, {"budget": 1.0})
     roles = ("reference",)
+    # A thousand answers take a second, and labels are those of the model: who sees labels alone is answered without it.
+    dear: ClassVar[bool] = True
 
     budget: Annotated[float, Field(ge=0)] = 1.0
     epochs: Annotated[int, Field(ge=1)] = 400

@@ -159,3 +159,11 @@ def defence_notes(
     defence, options = find_defence(study.defence)
     fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing, shape)
     return defence.check(options, fit, module) if defence.check else []
+
+
+def guaranteed(study: TrainingStudy, rows: int) -> tuple[float, float] | None:
+    """The epsilon and delta that the training defence promises for models of so many records, or None."""
+    if study.defence is None:
+        return None
+    defence, options = find_defence(study.defence)
+    return defence.bound(options, Fit(0, rows, Recipe.of(study), study.label_smoothing)) if defence.bound else None

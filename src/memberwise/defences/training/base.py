@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
+from memberwise.defences.measured import raised_leakage
 from memberwise.errors import StudyError
 from memberwise.study import Study
 from memberwise.training.job import Procedure
@@ -54,7 +55,9 @@ class TrainingDefence:
         check: refuses (StudyError) a module or recipe it cannot have, and gives the (code, message) notes which the
             report must show: what a guarantee holds for, say.
         guarantee: what is proved about it.
-        raises_leakage: known to make models give away more; kept as a comparison.
+        bound: the epsilon and delta it promises, from the options and the training; None where it promises none.
+        reported: what a publication found it to do to leakage, where that is the opposite of a defence's purpose; what
+            was measured here is in memberwise.defences.measured, and marks come from there alone.
         grid: options worth trying, from the weakest to the strongest, for the frontier; ``training`` among them is a
             table of recipe keys of that point's own.
         extra: the package it cannot do without, and the extra of memberwise that brings it.
@@ -71,9 +74,15 @@ class TrainingDefence:
     roles: tuple[str, ...] = ()
     check: Callable[[Any, Fit, nn.Module], list[tuple[str, str]]] | None = None
     guarantee: str = "none"
-    raises_leakage: bool = False
+    reported: str = ""
+    bound: Callable[[Any, Fit], tuple[float, float] | None] | None = None
     grid: tuple[dict[str, Any], ...] = ({},)
     extra: tuple[str, str] | None = None
+
+    @property
+    def raises_leakage(self) -> bool:
+        """It was measured to make models give away more, somewhere."""
+        return bool(raised_leakage(self.name))
 
 
 def set_alone(name: str, parameter: str, value: Any, key: str, study: dict[str, Any]) -> dict[str, Any]:

@@ -263,6 +263,12 @@ def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[tuple[str
     return notes
 
 
+def _bound(options: DpSgdOptions, fit: Fit) -> tuple[float, float] | None:
+    """Epsilon and delta; None without noise."""
+    noise = noise_multiplier(options, fit)
+    return (epsilon_of(noise, sampling(fit), options.delta), options.delta) if noise else None
+
+
 def _recipe(learning_rate: float) -> dict[str, Any]:
     return {"optimizer": "sgd", "momentum": 0.9, "learning_rate": learning_rate}
 
@@ -275,6 +281,7 @@ DEFENCE = TrainingDefence(
     step=_step,
     check=_check,
     guarantee="(epsilon, delta)-DP",
+    bound=_bound,
     extra=("opacus", "dp"),
     # The first has no epsilon worth naming and is the heuristic that others must beat (Aerni, Zhang and Tramer 2024).
     # Clipped gradients want larger steps than plain training, noisy ones smaller steps again (docs/defences.md).

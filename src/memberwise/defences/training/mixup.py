@@ -18,7 +18,7 @@ def settings(options: Mixup, study: dict[str, Any]) -> dict[str, Any]:
 DEFENCE = TrainingDefence(
     name="mixup",
     options=Mixup,
-    summary="The model sees mixtures of two records and of their labels. Made members of Location-30 stand out more.",
+    summary="The model sees mixtures of two records and of their labels.",
     source="Zhang et al. 2018; as a defence Li, Li and Ribeiro 2021",
     settings=settings,
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
 from memberwise.signals.asked import Asked
+from memberwise.training.answering import Answering, Records, Served
 
 # Ranges and spreads of the features are read off this many audited records at most.
 SAMPLE = 2_000
@@ -52,6 +53,17 @@ def is_image(asked: Asked) -> bool:
 def labels_of(answers: NDArray[Any], kind: str) -> NDArray[np.int64]:
     """``(m, n)`` answered class numbers: all that a label-only attacker sees."""
     return np.asarray(answers if kind == "labels" else answers.argmax(-1), np.int64)
+
+
+def ask_labels(models: Answering, x: Records) -> NDArray[np.int64]:
+    """``(m, n)`` answered class numbers about records.
+
+    The last output defences are not asked where they say of themselves that they keep the label exactly and are dear:
+    what an attacker sees is the same.
+    """
+    while isinstance(models, Served) and models.defences and "dear" in vars(type(models.defences[-1])):
+        models = models.inner
+    return labels_of(models.ask(x), models.kind)
 
 
 def random_numbers(asked: Asked, purpose: str, index: int = 0) -> np.random.Generator:

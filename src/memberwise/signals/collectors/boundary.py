@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.asked import Access, Asked, Extra
-from memberwise.signals.collectors.base import SAMPLE, Features, labels_of, random_numbers
+from memberwise.signals.collectors.base import SAMPLE, Features, ask_labels, random_numbers
 
 if TYPE_CHECKING:
     from memberwise.training.answering import Answering
@@ -79,8 +79,8 @@ class Oracle:
         if not len(points):
             return np.zeros(0, bool)
         self.counts += np.bincount(whose, minlength=len(self.labels)).astype(np.int32)
-        answers = self.model.ask(np.ascontiguousarray(points.reshape(-1, *self.shape), np.float32))
-        return np.asarray(labels_of(answers, self.model.kind)[0] != self.labels[whose])
+        labels = ask_labels(self.model, np.ascontiguousarray(points.reshape(-1, *self.shape), np.float32))
+        return np.asarray(labels[0] != self.labels[whose])
 
 
 @dataclass(frozen=True)

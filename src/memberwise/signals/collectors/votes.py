@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.asked import Access, Asked, Extra
-from memberwise.signals.collectors.base import Features, is_image, labels_of, random_numbers
+from memberwise.signals.collectors.base import Features, ask_labels, is_image, random_numbers
 from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
 
 CHUNK_VALUES = 8_000_000
@@ -59,7 +59,8 @@ class Noised:
 
     name: ClassVar[str] = "noised"
     words: ClassVar[str] = "labels of noised copies"
-    most_models: ClassVar[int] = 16
+    # They choose a strength of noise, at a hundred questions a record each.
+    most_models: ClassVar[int] = 8
 
     def collect(self, access: Access, asked: Asked) -> Extra | None:
         views = noises(asked, self.copies)
@@ -77,8 +78,8 @@ def right_labels(access: Access, asked: Asked, views: Sequence[View]) -> Iterato
         parts = []
         for first in range(0, len(asked.audited), step):
             rows = asked.audited[first : first + step]
-            answers = access.served.ask(np.ascontiguousarray(view(asked.records(rows))))
-            parts.append(labels_of(answers, access.served.kind)[: access.count] == asked.y[rows])
+            labels = ask_labels(access.served, np.ascontiguousarray(view(asked.records(rows))))
+            parts.append(labels[: access.count] == asked.y[rows])
         yield np.concatenate(parts, axis=1)
 
 

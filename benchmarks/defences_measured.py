@@ -1,0 +1,163 @@
+"""What each defence does to leakage: `src/memberwise/defences/measured.json`, from which marks and tables are made.
+
+``python benchmarks/defences_measured.py [--data location30] [--defences a,b] [--minutes 7] [--out FOLDER]``: every
+defence with its default parameters, audited like a point of a frontier (own shadow models, the family of attacks, the
+label-only ones where answers are changed), beside the undefended model on the same records. A folder is continued, so
+that it can be done in parts; the file holds what is done, and keeps what other calls measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import memberwise
+from memberwise.audit_once import audited
+from memberwise.defences.output import OUTPUT_DEFENCES
+from memberwise.defences.training import TRAINING_DEFENCES, defended
+from memberwise.errors import MemberwiseError
+from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_attacks, met_by
+from memberwise.frontier.measure import measure
+from memberwise.frontier.points import UNDEFENDED, Point
+from memberwise.frontier.strength import Met, compared
+from memberwise.frontier.usable import with_dataset
+from memberwise.prepare import Given
+from memberwise.study import Study
+from memberwise.study_reading import make_study
+
+FILE = Path(__file__).parents[1] / "src/memberwise/defences/measured.json"
+DOCS = Path(__file__).parents[1] / "docs/defences.md"
+MARKERS = ("<!-- measured: written by benchmarks/defences_measured.py -->", "<!-- end of measured -->")
+FPR = 0.01
+# Parameters other than the defaults, where those take too long.
+CHEAPER: dict[str, dict[str, Any]] = {"ldl": {"copies": 20}}
+# Six shadow models make a weak attacker: these figures compare, they state no protection.
+STUDIES: dict[str, dict[str, Any]] = {
+    "location30": {
+        "data": {"members": 1350, "nonmembers": 1350, "population": 660, "validation": 300, "reference": 1350},
+        "model": {"hidden": [256, 128]},
+        "training": {"epochs": 30},
+        "shadow": {"count": 6},
+    },
+    "mnist": {
+        "data": {"members": 1000, "nonmembers": 1000, "population": 500, "validation": 300, "reference": 1000},
+        "training": {"epochs": 20},
+        "shadow": {"count": 6},
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="location30")
+    parser.add_argument("--defences", default="")
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--out", default="runs/defences-measured")
+    asked = parser.parse_args()
+    begun, names = time.monotonic(), [name for name in asked.defences.split(",") if name]
+    own = STUDIES[asked.data]
+    study = make_study({**own, "data": {"source": asked.data, **own["data"]}, "plan": {"threads": 1}}, "here")
+    given = with_dataset(study, Given())
+    study = met_by(study, label_only_attacks(study, given))
+    folder = Path(asked.out) / asked.data
+    plain = attacked(Point(UNDEFENDED, {}, "none"), study, given, folder)
+    for point in points():
+        if (names and bare(point) not in names) or time.monotonic() - begun > 60 * asked.minutes:
+            continue
+        try:
+            row = attacked(point, study, given, folder)
+        except MemberwiseError as error:
+            print(f"{point.label}: left out, {error}", flush=True)
+            continue
+        keep(measurement(point, study, asked.data, row, plain))
+
+
+def points() -> list[Point]:
+    """Every defence once, with its default parameters; output defences that share a name are ``answer:NAME``."""
+    return [
+        *(Point(name) for name in TRAINING_DEFENCES),
+        *(Point(name, CHEAPER.get(name, {}), "answer") for name in OUTPUT_DEFENCES),
+    ]
+
+
+def bare(point: Point) -> str:
+    """The defence's name, as ``memberwise defend`` takes it."""
+    return Point(point.name, {}, point.place).label
+
+
+def attacked(point: Point, study: Study, given: Given, folder: Path) -> tuple[dict[str, Any], Met]:
+    """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
+    own = affordable(point.study(study, str(folder / point.folder)))
+    if point.place != "none" and not defended(own).answer:
+        use = tuple(name for name in own.attacks.use if name not in BY_LABELS)
+        own = own.model_copy(update={"attacks": own.attacks.model_copy(update={"use": use})})
+    return measure(point, audited(own, given), study, FPR)
+
+
+def measurement(
+    point: Point, study: Study, data: str, row: tuple[dict[str, Any], Met], plain: tuple[dict[str, Any], Met]
+) -> dict[str, Any]:
+    """One line of the file: the strongest attack's AUC, the undefended model's, and their difference."""
+    found, without = row[0], plain[0]
+
+    def rounded(part: dict[str, Any], *names: str) -> dict[str, Any]:
+        return {name: round(part[name], 4) for name in ("value", "low", "high")} | {name: part[name] for name in names}
+
+    return {
+        "defence": bare(point),
+        "options": point.options,
+        "data": data,
+        "members": found["auc"]["n_members"],
+        "nonmembers": found["auc"]["n_nonmembers"],
+        "shadow_models": study.shadow.count,
+        "epochs": study.training.epochs,
+        "seed": study.run.seed,
+        "test_accuracy": round(found["test_accuracy"]["value"], 4),
+        "undefended_test_accuracy": round(without["test_accuracy"]["value"], 4),
+        "auc": rounded(found["auc"], "name"),
+        "undefended_auc": rounded(without["auc"], "name"),
+        "difference": rounded(compared(row[1], plain[1], "auc"), "finding"),
+        "attacks": {one["name"]: round(one["auc"]["value"], 3) for one in found["attacks"]},
+        "memberwise": memberwise.__version__,
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+    }
+
+
+def keep(line: dict[str, Any]) -> None:
+    """Put the line into the file in place of an older one of the same defence and data."""
+    lines = json.loads(FILE.read_text())["measurements"] if FILE.exists() else []
+    lines = [one for one in lines if (one["defence"], one["data"]) != (line["defence"], line["data"])] + [line]
+    names = [bare(point) for point in points()]
+    lines.sort(key=lambda one: (one["data"], names.index(one["defence"])))
+    write_docs(lines)
+    body = ",\n".join(json.dumps(one) for one in lines)
+    FILE.write_text(f'{{"schema_version": 1, "confidence": 0.95, "measurements": [\n{body}\n]}}\n')
+    print(f"{line['defence']}: AUC {line['auc']['value']}, {line['difference']}", flush=True)
+
+
+def write_docs(lines: list[dict[str, Any]]) -> None:
+    """The table of docs/defences.md anew."""
+    rows = [
+        "| defence | data | test accuracy, undefended | AUC, undefended | difference | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in lines:
+        mine, plain, apart = one["auc"], one["undefended_auc"], one["difference"]
+        told = "**raised**" if apart["finding"] == "higher" else apart["finding"]
+        rows.append(
+            f"| `{one['defence']}` | {one['data']} "
+            f"| {one['test_accuracy']:.3f}, {one['undefended_test_accuracy']:.3f} | "
+            f"{mine['value']:.3f} ({mine['name']}), {plain['value']:.3f} ({plain['name']}) | "
+            f"{apart['value']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}] | {told} |"
+        )
+    before, rest = DOCS.read_text().split(MARKERS[0])
+    after = rest.split(MARKERS[1])[1]
+    DOCS.write_text(before + "\n".join([MARKERS[0], "", *rows, "", MARKERS[1]]) + after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Who attacks every point of a frontier: a family of attacks named beforehand, and those that see labels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks import ATTACKS
+from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
+from memberwise.defences.output import output_defences
+from memberwise.defences.training import defended
+from memberwise.prepare import Given
+from memberwise.prepare.records import records_of
+from memberwise.seeds import Seeds
+from memberwise.signals.collectors.base import SAMPLE
+from memberwise.study import AttacksStudy, Study
+
+# Attacks on scores that every point meets, those of them that run; the strongest of them counts.
+FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
+BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
+# They look at the truth about the records they are evaluated on.
+OPTIMISTIC = {name for name, attack in ATTACKS.items() if attack.threshold == "search"}
+# A boundary search asks so many questions a record, unless the study says otherwise: with the 1,000 of a single audit
+# label-only attacks took two thirds of a point's time on digits. None where one answer asks the model more often.
+SEARCH_QUESTIONS = 300
+DEAREST_SEARCH = 4
+
+
+def label_only_attacks(study: Study, given: Given) -> tuple[str, ...]:
+    """The label-only attacks that fit the records: copies with flipped columns want binary ones, a boundary is searched
+    for where some column is not binary."""
+    dataset, roles, _ = records_of(study, given, Seeds(study.run.seed))
+    x: NDArray[Any] = dataset.x[roles.audited[:: max(1, -(-len(roles.audited) // SAMPLE))]]
+    if x.ndim > 2:
+        return BY_LABELS
+    low, high = x.min(0), x.max(0)
+    binary, constant = ((x == low) | (x == high)).all(0), low == high
+    fits = {"label-only-augment": (binary & ~constant).any(), "label-only-boundary": not (binary | constant).all()}
+    return tuple(name for name in BY_LABELS if fits.get(name, True))
+
+
+def met_by(study: Study, by_labels: Sequence[str]) -> Study:
+    """The study, with the family and these label-only attacks beside those it asks for.
+
+    Its headline is one of them, and no more: it could not be had of answers of labels.
+    """
+    named = [study.attacks.headline] if study.attacks.headline else []
+    use = dict.fromkeys([*study.attacks.use, *named, *FAMILY, *by_labels])
+    changed: dict[str, Any] = {"use": tuple(use), "headline": None}
+    if study.attacks.boundary_queries == AttacksStudy().boundary_queries:
+        changed["boundary_queries"] = SEARCH_QUESTIONS
+    return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})
+
+
+def affordable(study: Study) -> Study:
+    """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do:
+    no boundary is searched for, and copies are noised only where none can be augmented."""
+    questions = int(np.prod([defence.queries for defence in output_defences(defended(study).answer)], dtype=np.int64))
+    if questions <= DEAREST_SEARCH:
+        return study
+    dear = {"label-only-boundary", *(["label-only-noise"] if "label-only-augment" in study.attacks.use else [])}
+    use = tuple(name for name in study.attacks.use if name not in dear)
+    return study.model_copy(update={"attacks": study.attacks.model_copy(update={"use": use})})
+
+
+def considered(study: Study, headline: str, ran: Sequence[str]) -> list[str]:
+    """Of the attacks that ran those by which points are compared: the family, the label-only ones, the headline, and
+    what the study asks for by name; all of them known before the run, none that looks at the truth."""
+    named = {*FAMILY, *BY_LABELS, *study.attacks.use, headline} - OPTIMISTIC
+    return [name for name in ran if name in named]

@@ -1,0 +1,198 @@
+"""How much a point gives away: the strongest of its attacks, with intervals that hold for all of them at once, and the
+difference from another point, over the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.report.sentence import attack_named
+from memberwise.statistics import auc, tpr_at_fpr
+from memberwise.statistics.estimate import Estimate
+from memberwise.statistics.intervals import newcombe_difference
+from memberwise.statistics.order import false_positives
+from memberwise.statistics.paired import Ranked, auc_difference, ranked_both, tpr_difference, tpr_draws
+
+Json = Mapping[str, Any]
+Measure = Literal["tpr", "auc"]
+Finding = Literal["lower", "higher", "not told apart"]
+Floats = NDArray[np.float64]
+# Bootstrap draws of all points' records are the same.
+DRAWS_SEED = 20170522
+# Of the non-members that any attack scores.
+NEARLY = 0.9
+
+
+@dataclass(frozen=True)
+class Met:
+    """The attacks that met one point.
+
+    Attributes:
+        scores: by attack ``(n,)`` HIGHER = MORE LIKELY A MEMBER, NaN where a record is not scored.
+        member: ``(n,)`` the truth. index: ``(n,)`` row numbers of the records, ascending.
+        fpr: the rate at which points are compared. confidence: of every statement.
+    """
+
+    scores: Mapping[str, Floats]
+    member: NDArray[np.bool_]
+    index: NDArray[np.int64]
+    fpr: float
+    confidence: float
+
+    @property
+    def each(self) -> float:
+        """The confidence of one attack's interval, so that all of them hold at once at the stated one."""
+        return 1 - (1 - self.confidence) / len(self.scores)
+
+    @cached_property
+    def auc(self) -> dict[str, Estimate]:
+        return {name: auc(self._scored(s), self.member[~np.isnan(s)], self.each) for name, s in self.scores.items()}
+
+    @cached_property
+    def tpr(self) -> dict[str, Estimate]:
+        """Of the attacks that score enough non-members for the rate."""
+        return {
+            name: tpr_at_fpr(self._scored(s), self.member[~np.isnan(s)], self.fpr, self.each)
+            for name, s in self.scores.items()
+            if name in self.resolving
+        }
+
+    @cached_property
+    def resolving(self) -> list[str]:
+        """Attacks that score (nearly) as many non-members as any does: one that asks about a few has an AUC alone."""
+        counts = {name: int((~self.member & ~np.isnan(s)).sum()) for name, s in self.scores.items()}
+        return [name for name, count in counts.items() if count >= NEARLY * max(counts.values())]
+
+    @cached_property
+    def draws(self) -> dict[str, Floats]:
+        table = np.stack([self.scores[name] for name in self.resolving])
+        return dict(zip(self.resolving, tpr_draws(table, self.member, self.fpr, DRAWS_SEED), strict=True))
+
+    @cached_property
+    def ranked(self) -> dict[str, Ranked]:
+        """Of the attacks that score every record."""
+        return {name: Ranked(scores, self.member) for name, scores in self.scores.items() if not np.isnan(scores).any()}
+
+    def strongest(self, measure: Measure) -> str:
+        figures: dict[str, Estimate] = getattr(self, measure)
+        return max(figures, key=lambda name: figures[name].value)
+
+    def tied(self, name: str) -> bool:
+        """Scores tie at the rate: fewer than half of the non-members it allows are above the threshold, so that the
+        rate of true positives says more about ties than about members."""
+        scores, outside = self._scored(self.scores[name]), ~self.member[~np.isnan(self.scores[name])]
+        allowed = int(false_positives(self.fpr, int(outside.sum())))
+        threshold = np.sort(scores[outside])[::-1][min(allowed, outside.sum() - 1)]
+        return bool(2 * (scores[outside] > threshold).sum() < allowed)
+
+    def rate(self) -> str:
+        """What the true-positive rate at the compared rate is worth here: "yes"; "weak" or "no" where non-members are
+        too few; "ties" where the strongest attack's scores tie there and no equal attack's do not."""
+        resolvable = str(getattr(self.tpr[self.resolving[0]], "resolvable"))  # noqa: B009 (of TprAtFpr)
+        if resolvable != "yes":
+            return resolvable
+        clear = [name for name in self.resolving if not self.tied(name)]
+        top = self.strongest("auc")
+        if not clear:
+            return "ties"
+        best = max(clear, key=lambda name: self.auc[name].value)
+        weaker = _auc_difference(self, best, self, top, self.confidence)
+        return "ties" if best != top and float(weaker.high or 0) < 0 else "yes"
+
+    def figure(self, measure: Measure) -> dict[str, Any]:
+        """The strongest attack's figure; no attack's true one is above ``high``, and some attack's is above ``low``, at
+        the stated confidence (Bonferroni over the attacks)."""
+        figures, best = getattr(self, measure), self.strongest(measure)
+        ends = {end: [getattr(one, end) for one in figures.values()] for end in ("low", "high")}
+        return {
+            **figures[best].to_dict(),
+            "name": best,
+            "low": max(ends["low"]),
+            "high": max(ends["high"]),
+            "attacks": len(figures),
+        }
+
+    def _scored(self, scores: Floats) -> Floats:
+        return scores[~np.isnan(scores)]
+
+
+def met(result: Any, names: Sequence[str], fpr: float, confidence: float) -> Met:
+    """What met a point, from its audit's scores of the evaluated records."""
+    table = result.scores[result.scores["evaluated"] == 1]
+    scores = {name: table[name].to_numpy(np.float64) for name in names}
+    return Met(scores, table["member"].to_numpy() == 1, table["index"].to_numpy(np.int64), fpr, confidence)
+
+
+def accuracy_of_strongest(result: Json, names: Sequence[str], confidence: float) -> dict[str, Any] | None:
+    """The highest balanced accuracy with a threshold that was not chosen on the evaluated records, as
+    :meth:`Met.figure` gives it, with the questions a record that attack asks."""
+    attacks = [attack_named(result, name) for name in names]
+    decided = [a for a in attacks if a and (a.get("balanced_accuracy") or {}).get("low") is not None]
+    if not decided:
+        return None
+    best = max(decided, key=lambda a: float(a["balanced_accuracy"]["value"]))
+    spans = [_accuracy_interval(attack, 1 - (1 - confidence) / len(decided)) for attack in decided]
+    return {
+        **best["balanced_accuracy"],
+        "name": best["name"],
+        "queries": best["queries"],
+        "low": max(low for low, _ in spans),
+        "high": max(high for _, high in spans),
+        "attacks": len(decided),
+    }
+
+
+def _accuracy_interval(attack: Json, confidence: float) -> tuple[float, float]:
+    """A balanced accuracy's interval at another confidence; its counts are in the recall and the advantage."""
+    part, recall, advantage = (attack[name] for name in ("balanced_accuracy", "recall", "advantage"))
+    n1, n0 = part["n_members"], part["n_nonmembers"]
+    true, false = round(recall["value"] * n1), round((recall["value"] - advantage["value"]) * n0)
+    low, high = newcombe_difference(true, n1, false, n0, confidence)
+    return (1 + low) / 2, (1 + high) / 2
+
+
+def compared(one: Met, other: Met, measure: Measure) -> dict[str, Any]:
+    """How much more the strongest attack on ``one`` achieves than the strongest on ``other``, on the same records.
+
+    The strongest of many is not the one named beforehand, so the interval holds for the largest of all: max_a A(a) -
+    max_b B(b) is at most the largest of A(a) - B(b') for whichever b', and that b' was picked among all b costs a
+    Bonferroni factor of their number; the lower end likewise. Both ends together hold at the stated confidence.
+
+    Returns:
+        ``{value, low, high, finding, method}``; ``finding`` is "lower" or "higher" where the whole interval is.
+    """
+    if not np.array_equal(one.index, other.index) or not np.array_equal(one.member, other.member):
+        raise ValueError("two points of a frontier were audited on different records")
+    mine, theirs = one.strongest(measure), other.strongest(measure)
+    names = {"mine": list(getattr(one, measure)), "theirs": list(getattr(other, measure))}
+    difference = _DIFFERENCES[measure]
+    error = 1 - one.confidence
+    highs = [difference(one, a, other, theirs, 1 - error / len(names["theirs"])) for a in names["mine"]]
+    lows = [difference(one, mine, other, b, 1 - error / len(names["mine"])) for b in names["theirs"]]
+    low, high = min(float(d.low or 0) for d in lows), max(float(d.high or 0) for d in highs)
+    finding: Finding = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
+    value = getattr(one, measure)[mine].value - getattr(other, measure)[theirs].value
+    return {"value": value, "low": low, "high": high, "finding": finding, "method": highs[0].method}
+
+
+def _auc_difference(one: Met, a: str, other: Met, b: str, confidence: float) -> Estimate:
+    if a in one.ranked and b in other.ranked:
+        return auc_difference(one.ranked[a], other.ranked[b], confidence)
+    return auc_difference(*ranked_both(one.scores[a], other.scores[b], one.member), confidence)
+
+
+def _tpr_difference(one: Met, a: str, other: Met, b: str, confidence: float) -> Estimate:
+    n1 = int(one.member.sum())
+    rates, draws = (one.tpr[a].value, other.tpr[b].value), (one.draws[a], other.draws[b])
+    return tpr_difference(rates, draws, (n1, len(one.member) - n1), confidence)
+
+
+_DIFFERENCES: dict[str, Callable[[Met, str, Met, str, float], Estimate]] = {
+    "auc": _auc_difference,
+    "tpr": _tpr_difference,
+}

@@ -1,0 +1,109 @@
+"""The frontier in sentences, for page, terminal and warnings alike; none says "less" where the data do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memberwise.frontier.choose import utility
+from memberwise.report.formats import number, percent, plain, rate
+
+Row = Mapping[str, Any]
+# What a true-positive rate is marked as, and why.
+MARKS = {"yes": "", "weak": "weak", "no": "largely chance", "ties": "ties"}
+MARKS_EXPLAINED = {
+    "weak": "fewer than 10 false positives are expected",
+    "no": "too few non-members for any lower bound",
+    "ties": "scores of the strongest attack tie at that rate",
+}
+
+
+def measure_words(facts: Row) -> str:
+    """What points are compared by."""
+    return "AUC" if facts["measure"] == "auc" else f"TPR at {rate(facts['fpr'])} FPR"
+
+
+def figure_words(part: Row | None, measure: str) -> str:
+    """A figure alone: "0.842", or "12.3%"."""
+    value = number(part["value"]) if part else None
+    return percent(value) if measure != "auc" or value is None else f"{value:.3f}"
+
+
+def finding_words(comparison: Row, measure: str, confidence: float) -> str:
+    """ "lower by 0.089 (95% interval 0.061 to 0.117)", or "not told apart (difference ...)"."""
+    value, low, high = (float(comparison[key]) for key in ("value", "low", "high"))
+    told = comparison["finding"]
+    if told == "lower":
+        value, low, high = -value, -high, -low
+    shown = [_apart(each, measure, signed=told == "not told apart") for each in (value, low, high)]
+    inside = f"{rate(confidence)} interval {shown[1].removesuffix(' points')} to {shown[2]}"
+    return (
+        f"not told apart (difference {shown[0]}, {inside})"
+        if told == "not told apart"
+        else (f"{told} by {shown[0]} ({inside})")
+    )
+
+
+def _apart(value: float, measure: str, *, signed: bool) -> str:
+    sign = "+" if signed else ""
+    return f"{value:{sign}.3f}" if measure == "auc" else f"{100 * value:{sign}.1f} points"
+
+
+def guarantee_words(row: Row) -> str:
+    """ "epsilon 9.98, delta 1e-05", or nothing."""
+    epsilon = number(row.get("epsilon"))
+    return "" if epsilon is None else f"epsilon {plain(epsilon)}, delta {plain(row['delta'])}"
+
+
+def lead(facts: Row) -> str:
+    """The recommendation in a few sentences."""
+    best, points = facts["recommended"], facts["points"]
+    if best is None:
+        return f"No point keeps to the constraint ({facts['constraint']})."
+    if best == 0 and facts["study"]["defend"]["max_tpr"] is not None:
+        return f"The undefended model keeps to the constraint ({facts['constraint']}): no defence is needed for it."
+    if best == 0:
+        return (
+            f"No defence within the constraint ({facts['constraint']}) is shown to tell less than the undefended "
+            "model, so none is recommended."
+        )
+    row = points[best]
+    text = f"{row['label']}: {beside(row, points[0], row['beside_undefended'], facts)}."
+    if promised := guarantee_words(row):
+        text += f" It promises {promised}."
+    if facts["alike"]:
+        text += (
+            f" By {measure_words(facts)} it is not told apart from {listed(facts['alike'])}; "
+            f"it is recommended among them as the {_why(row, points, facts['alike'])}."
+        )
+    again = facts["confirmation"]
+    if again is None or again["comparison"] is None:
+        return text
+    own = {**facts, "measure": again["measure"]}
+    return f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], own)}."
+
+
+def beside(row: Row, plain_row: Row, comparison: Row, facts: Row) -> str:
+    """What the strongest attacks achieve on a row and on the undefended model, and both accuracies."""
+    measure = facts["measure"]
+    figures = [f"{figure_words(one[measure], measure)} ({one[measure]['name']})" for one in (row, plain_row)]
+    confidence = facts["study"]["statistics"]["confidence"]
+    accuracies = [figure_words(one["test_accuracy"], "share") for one in (row, plain_row)]
+    return (
+        f"{measure_words(facts)} of the strongest attack {figures[0]}, undefended {figures[1]}: "
+        f"{finding_words(comparison, measure, confidence)}; test accuracy {accuracies[0]}, undefended {accuracies[1]}"
+    )
+
+
+def listed(labels: Sequence[str]) -> str:
+    """The names, at most six of them."""
+    more = f" and {len(labels) - 6} more" if len(labels) > 6 else ""
+    return ", ".join(labels[:6]) + more
+
+
+def _why(row: Row, points: Sequence[Row], alike: Sequence[str]) -> str:
+    others = [utility(point) for point in points if point["label"] in alike]
+    records = f"on {'validation' if row['validation_accuracy'] else 'test'} records"
+    if all(utility(row) > other for other in others):
+        return f"most accurate {records}"
+    return f"simplest of the most accurate {records}"

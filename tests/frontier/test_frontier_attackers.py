@@ -1,0 +1,66 @@
+"""Which attacks meet a point: by the kind of records, by cost, and named before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memberwise.attacks import ATTACKS
+from memberwise.data import Dataset
+from memberwise.frontier.attackers import BY_LABELS, FAMILY, affordable, considered, label_only_attacks, met_by
+from memberwise.prepare import Given
+from memberwise.study import Study
+
+
+def study(**more: Any) -> Study:
+    return Study.model_validate({"data": {"source": "here", "members": 40, "nonmembers": 40}, **more})
+
+
+def by_kind(x: np.ndarray) -> set[str]:
+    dataset = Dataset(x.astype(np.float32), np.arange(len(x)) % 2, ("a", "b"), "here")
+    return set(label_only_attacks(study(), Given(dataset=dataset)))
+
+
+RNG = np.random.default_rng(0)
+BITS, NUMBERS = RNG.integers(0, 2, (100, 5)), RNG.normal(size=(100, 5))
+
+
+@pytest.mark.parametrize(
+    ("x", "without"),
+    [
+        (RNG.random((100, 8, 8)), set()),
+        (BITS, {"label-only-boundary"}),
+        (np.c_[BITS, np.ones(100)], {"label-only-boundary"}),
+        (NUMBERS, {"label-only-augment"}),
+        (np.c_[BITS, NUMBERS], set()),
+    ],
+)
+def test_label_only_attacks_fit_the_records(x: np.ndarray, without: set[str]) -> None:
+    assert by_kind(x) == set(BY_LABELS) - without
+
+
+def test_the_family_is_named_beforehand_and_nothing_that_looks_at_the_truth_is_in_it() -> None:
+    asked = met_by(study(attacks={"use": ["top-one-search", "loss"]}), ["label-only-noise"])
+    assert set(asked.attacks.use) == {"top-one-search", "loss", "label-only-noise", *FAMILY}
+    assert set(FAMILY) | set(BY_LABELS) <= set(ATTACKS)
+    ran = ["gap", "loss", "entropy", "top-one-search", "learned", "label-only-noise"]
+    assert considered(asked, "gap", ran) == ["gap", "loss", "learned", "label-only-noise"]
+
+
+def test_a_headline_is_one_of_the_attacks_and_stops_no_point() -> None:
+    asked = met_by(study(attacks={"headline": "lira-online"}), [])
+    assert asked.attacks.headline is None
+    assert "lira-online" in asked.attacks.use
+    assert considered(asked, "gap", ["gap", "lira-online", "loss"]) == ["gap", "lira-online"]
+
+
+def test_one_label_only_attack_must_do_where_each_answer_is_a_vote() -> None:
+    use = {"attacks": {"use": ["gap", *BY_LABELS]}}
+    votes = affordable(study(answer=[{"name": "ldl", "copies": 50}], **use))
+    assert set(votes.attacks.use) == {"gap", "label-only-augment"}
+    bare = affordable(study(answer=[{"name": "ldl", "copies": 50}], attacks={"use": ["gap", "label-only-noise"]}))
+    assert set(bare.attacks.use) == {"gap", "label-only-noise"}, "one of them meets every point"
+    for answer in ([], [{"name": "rounding"}], [{"name": "ldl", "copies": 2}]):
+        assert "label-only-boundary" in affordable(study(answer=answer, **use)).attacks.use
