@@ -406,12 +406,11 @@ def cp_upper(k, n, level):
 
 @cache
 def _radius(level):
-    """c with P(max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level for independent standard normals, by bisection."""
-    grid = np.linspace(0, 12, 6001)
-    low, high = 0.0, 12.0
+    """c with P(Z < z1 and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level for standard normals, z1 their level / 2 point."""
+    z = np.linspace(0, norm.isf(level / 2), 6001)
+    low, high = z[-1], 12.0
     for _ in range(60):
         c = (low + high) / 2
-        z = grid[grid < c]
         inside = simpson(norm.pdf(z) * norm.cdf(np.sqrt(c * c - z * z)), x=z) + norm.cdf(c) / 2
         low, high = (c, high) if inside < 1 - level else (low, c)
     return low
@@ -420,13 +419,13 @@ def _radius(level):
 def _graded(above, rate, n1, n0, level, ranks):
     """The farthest Clopper-Pearson bounds over ranks, each at its own level."""
     c, low, high = _radius(level), 1.0, 0.0
+    held_to = lambda p: norm.sf(math.sqrt(c * c - max(norm.ppf(p), 0.0) ** 2))  # noqa: E731
     for j in ranks:
-        z = max(norm.ppf(binom.cdf(j - 1, n0, rate)), 0.0)
-        if z < c:
-            high = max(high, cp_upper(above(j + 1), n1, norm.sf(math.sqrt(c * c - z * z))))
-        z = max(norm.ppf(binom.sf(j, n0, rate)), 0.0)
-        if z < c:
-            low = min(low, cp_lower(above(j), n1, norm.sf(math.sqrt(c * c - z * z))))
+        below, beyond = binom.cdf(j - 1, n0, rate), binom.sf(j, n0, rate)
+        if below < 1 - level / 2:
+            high = max(high, cp_upper(above(j + 1), n1, held_to(below)))
+        if beyond < 1 - level / 2:
+            low = min(low, cp_lower(above(j), n1, held_to(beyond)))
     return low, high
 
 
@@ -456,7 +455,8 @@ def _jumps(above, rate, n1, n0):
     slope = (above(centre + reach + 1) - above(centre - reach)) / (2 * reach + 1)
     share = (above(centre) + 1) / (n1 + 2)
     far = max(3 * (slope + 0.5), 0.6 * math.sqrt(n1 * share * (1 - share) + (slope * deviation) ** 2))
-    return [j for j in range(n0 + 1) if above(j + 1) - above(j) > far]
+    window = math.ceil(5.5 * deviation) + 3
+    return [j for j in range(n0 + 1) if abs(j - centre) <= window and above(j + 1) - above(j) > far]
 
 
 @cache
