@@ -4,8 +4,8 @@
     python benchmarks/interval_coverage.py ppv
     python benchmarks/interval_coverage.py auc
 
-Rows are printed and, with --out FILE, added to a list in JSON. A width is given in units of the best interval for a known
-asymptotic variance, 2 * 1.96 * sqrt(TPR (1 - TPR) / n1 + slope^2 FPR (1 - FPR) / n0), where the ROC has a slope.
+Rows are printed and, with --out FILE, added to a list in JSON. A width is given in units of the best interval for a
+known asymptotic variance, 2 * 1.96 * sqrt(TPR (1 - TPR) / n1 + slope^2 FPR (1 - FPR) / n0), where the ROC has a slope.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Scores:
     """A distribution of scores by its ROC curve: points joined by lines, a jump where a rate stands twice.
 
     Attributes:
-        fpr, tpr: ``(k,)`` ascending from 0 to 1. ties: ``(c, 2)`` stretches of false-positive rates that have one score.
+        fpr, tpr: ``(k,)`` ascending from 0 to 1. ties: ``(c, 2)`` stretches of rates that have one score.
     """
 
     fpr: Floats
@@ -161,9 +161,19 @@ def ppv_rows() -> list[dict[str, Any]]:
                 missed += weight * np.array([low > tpr / fpr, high < tpr / fpr])
                 width += weight * (np.log(high / low) if low > 0 and np.isfinite(high) else 0.0)
         best = 2 * 1.96 * sqrt((1 - tpr) / (tpr * n1) + (1 - fpr) / (fpr * n0))
-        rows.append({"figure": "ppv", "n_members": n1, "n_nonmembers": n0, "tpr": tpr, "fpr": fpr,
-                     "covered": round(1 - missed.sum() / total, 4), "low_missed": round(missed[0] / total, 4),
-                     "high_missed": round(missed[1] / total, 4), "times_best": round(width / total / best, 3)})  # fmt: skip
+        rows.append(
+            {
+                "figure": "ppv",
+                "n_members": n1,
+                "n_nonmembers": n0,
+                "tpr": tpr,
+                "fpr": fpr,
+                "covered": round(1 - missed.sum() / total, 4),
+                "low_missed": round(missed[0] / total, 4),
+                "high_missed": round(missed[1] / total, 4),
+                "times_best": round(width / total / best, 3),
+            }
+        )
         print(rows[-1], flush=True)
     return rows
 

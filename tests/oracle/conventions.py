@@ -406,7 +406,7 @@ def cp_upper(k, n, level):
 
 @cache
 def _radius(level):
-    """c with P(Z < z1 and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level for standard normals, z1 their level / 2 point."""
+    """c with P(Z < z1 and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level, Z and W normal, z1 the level / 2 point."""
     z = np.linspace(0, norm.isf(level / 2), 6001)
     low, high = z[-1], 12.0
     for _ in range(60):

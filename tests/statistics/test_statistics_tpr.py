@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from memberwise.errors import StudyError
-from memberwise.statistics import auto_fprs, roc_band, tpr_at, tpr_at_fpr
+from memberwise.statistics import auto_fprs, roc_band, tpr_at_fpr
 from memberwise.statistics.order import sure_ranks
 
 

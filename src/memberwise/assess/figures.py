@@ -15,8 +15,8 @@ from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
 
-# Attacks that learn on shadow models and have a threshold of their own; how many non-members' scores their thresholds for
-# a false-positive rate are to rest on, and on how few and many shadow models in the target's place.
+# Attacks that learn on shadow models and have a threshold of their own; how many non-members' scores their thresholds
+# for a false-positive rate are to rest on, and on how few and many shadow models in the target's place.
 LEARNING = ("learned", "learned-offline")
 ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
 
@@ -68,10 +68,9 @@ def attack_figures(
     outcomes = run_attacks(signals, attacks, seeds)
     choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
     on_shadows = shadow_scores(signals, choosing, seeds)
-    anew = _learned_anew(signals, [o.attack for o in outcomes if o.scores is not None], seeds)
-    masked = {
-        o.attack.name: (o.attack, np.where(evaluated, o.scores, np.nan)) for o in outcomes if o.scores is not None
-    }
+    ran = [(o.attack, o.scores) for o in outcomes if o.scores is not None]
+    anew = _learned_anew(signals, [attack for attack, _ in ran], seeds)
+    masked = {attack.name: (attack, np.where(evaluated, scores, np.nan)) for attack, scores in ran}
     populations = population_scores(signals, masked, seeds)
     for outcome in outcomes:
         name = outcome.attack.name

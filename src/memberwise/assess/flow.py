@@ -35,7 +35,8 @@ class Assessment:
     Attributes:
         attacks, skipped, epsilon, records, verdict: as ``result.json`` holds them.
         headline: the attack that the verdict is about.
-        beyond: ``discoveries``, ``mismatch``, and ``canaries`` and ``targets`` where the study asks for them, as in ``result.json``.
+        beyond: ``discoveries``, ``mismatch``, and ``canaries`` and ``targets`` where the study asks for them, as in
+            ``result.json``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """

@@ -75,8 +75,8 @@ def shadow_scores(
     random sample is asked for: a threshold needs no more.
 
     Returns:
-        By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores ``(r,)`` and
-        membership ``(r,)`` of the records that are evaluated and scored.
+        By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores
+        ``(r,)`` and membership ``(r,)`` of the records that are evaluated and scored.
     """
     found: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
     if signals.shadows is None or not attacks:

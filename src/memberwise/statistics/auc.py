@@ -15,8 +15,8 @@ from memberwise.statistics.sides import Floats, sides
 # Weight, in misranked records, of the largest possible variance beside DeLong's. A quarter gave coverage 0.94 to
 # 0.99 for AUC 0.5 to 0.999 and 5 to 500 records a side; without it 0.80, and at AUC 0.5 it costs under 1 % of width.
 PRIOR_WEIGHT = 0.25
-# Records of the largest variance, AUC (1 - AUC), that each side's variance counts beside its own: a side whose few records
-# are all alike says little of how others would differ.
+# Records of the largest variance, AUC (1 - AUC), that each side's variance counts beside its own: a side whose few
+# records are all alike says little of how others would differ.
 ADDED = 1.0
 # Factor on the interval's half-width: at least the stated coverage, also in a check over 200 seeds: 96 % instead of
 # 95 %; costs 6 % of width, of the 25 % by which an interval may exceed DeLong's on data that carry nothing.
@@ -32,9 +32,8 @@ def auc(scores: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estim
     The interval is DeLong's (DeLong, DeLong and Clarke-Pearson 1988) on the logit scale with Satterthwaite's degrees
     of freedom. Where few pairs are misranked DeLong's variance is too small too often, so it is mixed with the
     largest possible one, AUC (1 - AUC) / min(n1, n0) (Birnbaum and Klose 1957), the less the more are misranked. Its
-    half-width is multiplied by ``WIDENING``. To each side's variance ``ADDED``
-    records of the largest variance are added, AUC (1 - AUC). It never extends beyond Hoeffding's bound for U-statistics (1963,
-    section 5), which holds for any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
+    half-width is multiplied by ``WIDENING``. To each side's variance ``ADDED`` records of the largest variance are
+    added, AUC (1 - AUC). It never extends beyond Hoeffding's bound for U-statistics (1963, section 5), which holds for any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
     mean, m KL(AUC || truth) <= log(2 / error). That bound stands alone where DeLong has nothing to say: perfect or
     constant scores, one record on a side.
 

@@ -62,7 +62,8 @@ def tpr_of_pairs(pairs: Pairs, fpr: float, confidence: float = 0.95) -> TprAtFpr
     """The true-positive rate over all pairs at a false-positive rate over all pairs, with an interval.
 
     Pairs of one record are not independent: the error rate is spent in quarters, one for the rank of the threshold and
-    one for the share of members above it, on each side, and each of these four bounds is the wider of Clopper-Pearson's over pairs and a percentile of the bootstrap over records.
+    one for the share of members above it, on each side, and each of these four bounds is the wider of Clopper-Pearson's
+    over pairs and a percentile of the bootstrap over records.
 
     Args:
         fpr: in (0, 1). ``resolvable`` is "weak", too, where fewer than 10 records are behind the false positives.

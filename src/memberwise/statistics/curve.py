@@ -96,11 +96,11 @@ def few(fpr: float, n_nonmembers: int) -> bool:
 def graded(steps: Steps, error: float, where: NDArray[np.bool_]) -> tuple[float, float]:
     """The farthest Clopper-Pearson bounds over the ranks ``where``, the less demanding the less likely the rank.
 
-    Let z be the normal quantile of P(N < j) and w that of 1 - P(M <= K(j + 1)). For the true N and M, whatever the scores
-    are, z and w are no larger than independent standard normals; so with probability 1 - ``error`` both z < Phi^-1(1 -
-    error / 2) and sqrt(max(z, 0)^2 + max(w, 0)^2) <= c, for the c that :func:`_radius` finds. Rank j is held to
-    w <= sqrt(c^2 - z^2), and over all ranks the bounds hold exactly. For large n they are up to c / Phi^-1(1 - error)
-    times as wide as the best, 1.22 at 97.5 %.
+    Let z be the normal quantile of P(N < j) and w that of 1 - P(M <= K(j + 1)). For the true N and M, whatever the
+    scores are, z and w are no larger than independent standard normals; so with probability 1 - ``error`` both
+    z < Phi^-1(1 - error / 2) and sqrt(max(z, 0)^2 + max(w, 0)^2) <= c, for the c that :func:`_radius` finds. Rank j is
+    held to w <= sqrt(c^2 - z^2), and over all ranks the bounds hold exactly. For large n they are up to
+    c / Phi^-1(1 - error) times as wide as the best, 1.23 at 97.5 %.
     """
     high_errors = _levels(steps.at_most(steps.ranks - 1), error)
     low_errors = _levels(1.0 - steps.at_most(steps.ranks), error)
