@@ -33,7 +33,8 @@ def auc(scores: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estim
     of freedom. Where few pairs are misranked DeLong's variance is too small too often, so it is mixed with the
     largest possible one, AUC (1 - AUC) / min(n1, n0) (Birnbaum and Klose 1957), the less the more are misranked. Its
     half-width is multiplied by ``WIDENING``. To each side's variance ``ADDED`` records of the largest variance are
-    added, AUC (1 - AUC). It never extends beyond Hoeffding's bound for U-statistics (1963, section 5), which holds for any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
+    added, AUC (1 - AUC). It never extends beyond Hoeffding's bound for U-statistics (1963, section 5), which holds for
+    any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
     mean, m KL(AUC || truth) <= log(2 / error). That bound stands alone where DeLong has nothing to say: perfect or
     constant scores, one record on a side.
 
