@@ -54,32 +54,28 @@ def discoveries(
     names = [standing.attack.name, *ON_POPULATION]
     main = next((found[name] for name in names if name in found and found[name].population is not None), None)
     if main is not None and main.population is not None:
-        part = _part(main, main.population, "population", member, confidence, np.ones(len(member), bool))
+        known = main.population
+        part = _part(main, known.audited, known.population, "population", member, confidence)
         return part | {"by_shadows": _by_shadows(standing, member, confidence)}
     if part := _by_shadows(standing, member, confidence) or {}:
         return part | {"by_shadows": None}
     others = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
-    half, use = others[: len(others) // 2], np.ones(len(member), bool)
-    use[half] = False
-    return _part(standing, standing.scores[half], "half", member, confidence, use) | {"by_shadows": None}
+    half, rest = others[: len(others) // 2], standing.scores.copy()
+    rest[half] = np.nan
+    return _part(standing, rest, standing.scores[half], "half", member, confidence) | {"by_shadows": None}
 
 
 def _by_shadows(standing: Figures, member: NDArray[np.bool_], confidence: float) -> dict[str, Any] | None:
     if not len(standing.nonmembers):
         return None
-    return _part(standing, standing.nonmembers, "shadows", member, confidence, np.ones(len(member), bool))
+    return _part(standing, standing.scores, standing.nonmembers, "shadows", member, confidence)
 
 
 def _part(
-    main: Figures,
-    calibration: Scores,
-    source: str,
-    member: NDArray[np.bool_],
-    confidence: float,
-    use: NDArray[np.bool_],
+    main: Figures, scores: Scores, calibration: Scores, source: str, member: NDArray[np.bool_], confidence: float
 ) -> dict[str, Any]:
-    tested = use & ~np.isnan(main.scores)
-    named = named_as_members(conformal_p_values(main.scores[tested], calibration), FALSE_SHARE)
+    tested = ~np.isnan(scores)
+    named = named_as_members(conformal_p_values(scores[tested], calibration), FALSE_SHARE)
     truth = member[tested]
     wrong, right = int((named & ~truth).sum()), int((named & truth).sum())
     return {

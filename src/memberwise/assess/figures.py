@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks import Attack, Outcome, population_scores, queries_of, run_attacks, shadow_scores
+from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores, queries_of, run_attacks, shadow_scores
 from memberwise.attacks.run import STAND_IN_RECORDS
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
@@ -34,8 +34,8 @@ class Figures:
         threshold: where records are called members.
         pairs: scores and membership of each shadow model in the target's place; empty where none was needed.
         nonmembers: scores of such models' non-members, of attacks that learn on shadow models too; may be empty.
-        population: scores of population records, known non-members of this target; None where it cannot score them
-            as it does audited ones.
+        population: scores of population records, known non-members of this target, beside the audited ones; None
+            where the attack cannot score both alike.
         entry: the attack as ``result.json`` holds it.
     """
 
@@ -44,7 +44,7 @@ class Figures:
     threshold: Threshold
     pairs: Pairs
     nonmembers: Scores
-    population: Scores | None
+    population: OnPopulation | None
     entry: dict[str, Any]
 
 
@@ -124,15 +124,16 @@ def carried(
     scores: Scores,
     member: Mask,
     nonmembers: Scores,
-    population: Scores | None,
+    population: OnPopulation | None,
     fprs: Sequence[float],
     confidence: float,
 ) -> dict[str, Any]:
     """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
     rates = fprs if len(nonmembers) else []
-    found = [carry_over(scores, member, nonmembers, fpr, confidence, population) for fpr in rates]
+    beside = None if population is None else (population.audited, population.population)
+    found = [carry_over(scores, member, nonmembers, fpr, confidence, beside) for fpr in rates]
     return {
-        "at_shadow_threshold": [one.to_dict() for one in found],
+        "at_shadow_threshold": [one.to_dict(confidence) for one in found],
         "ppv": [value for one in found for value in one.values_of_a_name(confidence)],
     }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from memberwise.attacks.attack import Attack
 from memberwise.attacks.run import STAND_IN_RECORDS, score
@@ -13,34 +15,51 @@ from memberwise.seeds import Seeds
 from memberwise.signals.population_rows import with_population_rows
 from memberwise.signals.table import Signals
 
-# Scores of audited records with and without the population in the table may differ by this share of their spread.
-ALIKE = 0.05
+# Rank correlation, at least, of the audited records' scores with and without the population in the table.
+ALIKE = 0.99
+
+
+@dataclass(frozen=True)
+class OnPopulation:
+    """An attack's scores from a table in which population records stand beside audited ones.
+
+    Attributes:
+        audited: ``(n,)`` of the audited records, NaN where not scored, not evaluated or not sampled.
+        population: ``(k,)`` of population records, no NaN.
+    """
+
+    audited: NDArray[np.float64]
+    population: NDArray[np.float64]
 
 
 def population_scores(
     signals: Signals, scored: Mapping[str, tuple[Attack, NDArray[np.float64]]], seeds: Seeds
-) -> dict[str, NDArray[np.float64]]:
-    """The scores of population records by every attack that scores them as it does audited ones, NaN left out.
+) -> dict[str, OnPopulation]:
+    """The scores of population records by every attack that scores them as it does audited ones.
 
     That is, without IN models, of which they have none, and reading nothing of the target that was not asked about
-    them. Where an attack gives the audited records other scores once the population is in the table, it is left out.
+    them. Where an attack ranks the audited records otherwise once the population is in the table, it is left out.
 
     Args:
-        scored: by name the attack and its scores ``(n,)`` of the audited records.
+        scored: by name the attack and its scores ``(n,)`` of the audited records, NaN where not evaluated.
     """
-    rng = seeds.rng("population rows")
     can = {name: pair for name, pair in scored.items() if _without_in_models(pair[0])}
-    table = with_population_rows(signals, rng, STAND_IN_RECORDS) if can else None
+    table = with_population_rows(signals, seeds.rng("population rows"), STAND_IN_RECORDS) if can else None
     if table is None:
         return {}
-    rows, audited = table
+    rows, sample = table
     found = {}
     for name, (attack, before) in can.items():
         scores, _ = score(rows, attack, seeds.rng(f"attack:{name}"))
-        if scores is not None and _alike(scores[: len(audited)], before[audited]):
-            of_population = scores[len(audited) :]
-            found[name] = of_population[~np.isnan(of_population)]
-    return {name: scores for name, scores in found.items() if len(scores)}
+        if scores is None:
+            continue
+        audited = np.full(signals.records, np.nan)
+        audited[sample] = np.where(np.isnan(before[sample]), np.nan, scores[: len(sample)])
+        population = scores[len(sample) :]
+        population = population[~np.isnan(population)]
+        if len(population) and _alike(audited, before):
+            found[name] = OnPopulation(audited, population)
+    return found
 
 
 def _without_in_models(attack: Attack) -> bool:
@@ -50,8 +69,8 @@ def _without_in_models(attack: Attack) -> bool:
 
 
 def _alike(after: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
-    both = np.isfinite(after) & np.isfinite(before)
-    if not both.any():
+    both = ~np.isnan(after) & ~np.isnan(before)
+    ranks = [rankdata(scores[both]) for scores in (after, before)]
+    if not both.any() or any(np.ptp(rank) == 0 for rank in ranks):
         return False
-    spread = float(before[both].std())
-    return bool(np.sqrt(np.mean((after[both] - before[both]) ** 2)) <= ALIKE * spread)
+    return bool(np.corrcoef(*ranks)[0, 1] >= ALIKE)

@@ -47,7 +47,8 @@ class Carried:
         """Whether the rate aimed at is the target's: False where an interval lies off it, by more than 1.25 times."""
         return not any(_off(rate, self.fpr) for rate in (self.population_fpr, self.realised_fpr) if rate is not None)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, confidence: float = 0.95) -> dict[str, Any]:
+        """As ``result.json`` holds it; ``confidence`` is of the PPV's intervals."""
         return {
             "fpr": self.fpr,
             "threshold": self.threshold,
@@ -61,7 +62,7 @@ class Carried:
                 "chosen_on": "population",
                 "realised_fpr": self.corrected.realised_fpr.to_dict(),
                 "tpr": self.corrected.tpr.to_dict(),
-                "ppv": self.corrected.values_of_a_name(),
+                "ppv": self.corrected.values_of_a_name(confidence),
             },
         }
 
@@ -116,34 +117,34 @@ def carry_over(
     shadow_nonmembers: ArrayLike,
     fpr: float,
     confidence: float = 0.95,
-    population: ArrayLike | None = None,
+    population: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Carried:
     """Choose the threshold for ``fpr`` on the shadow models' non-members and judge it on the target.
 
     Args:
         scores: ``(n,)`` of the target, HIGHER = MORE LIKELY A MEMBER, NaN = left out. member: ``(n,)`` the truth.
-        population: ``(k,)`` the target's scores of records that are known to be non-members, scored the same way.
+        population: the target's scores ``(n,)`` of the audited records and ``(k,)`` of records that are known to be
+            non-members, in one table.
 
     Raises:
         DataError: a side of the target, or the shadow models' scores, are empty.
     """
     score, is_member = np.asarray(scores, dtype=np.float64), membership(member)
-    scored = ~np.isnan(score)
-    score, is_member = score[scored], is_member[scored]
 
-    def at(threshold: float) -> Carried:
-        decision = decide(score, is_member, Threshold(threshold, "shadows"), confidence)
+    def at(threshold: float, score: Floats) -> Carried:
+        scored = ~np.isnan(score)
+        decision = decide(score[scored], is_member[scored], Threshold(threshold, "shadows"), confidence)
         return Carried(fpr, threshold, decision.false_positive_rate, decision.recall, decision.counts)
 
-    carried = at(threshold_at_fpr(shadow_nonmembers, fpr))
+    carried = at(threshold_at_fpr(shadow_nonmembers, fpr), score)
     if population is None:
         return carried
-    known = np.sort(np.asarray(population, dtype=np.float64))
+    beside, known = np.asarray(population[0], dtype=np.float64), np.sort(np.asarray(population[1], dtype=np.float64))
     sure = sure_threshold(known, fpr)
     return replace(
         carried,
         population_fpr=_share_above(known, carried.threshold, confidence),
-        corrected=None if sure is None else at(sure),
+        corrected=None if sure is None else at(sure, beside),
     )
 
 

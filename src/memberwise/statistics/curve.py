@@ -174,11 +174,16 @@ def _quantile(counts: Floats, n: int, mass: Floats, level: float) -> float:
     if level <= 0 or not len(count):
         return 0.0
     a, b = count, n - count + 1
-    first, last = special.betaincinv(a[[0, -1]], b[[0, -1]], min(level / float(weight.sum()), 1.0))
-    if not first < last:
-        return float(first)
-    found = optimize.brentq(lambda t: weight @ special.betainc(a, b, t) - level, first, last, xtol=1e-12, rtol=1e-9)
-    return float(found)
+    ends = special.betaincinv(a[[0, -1]], b[[0, -1]], min(level / float(weight.sum()), 1.0))
+    first, last = float(ends[0]) * (1 - 1e-6), float(ends[1]) + 1e-6 * (1 - float(ends[1]))
+
+    def missing(t: float) -> float:
+        return float(weight @ special.betainc(a, b, t)) - level
+
+    # only rounding can put the quantile of a mixture outside those of its parts
+    if missing(first) >= 0 or missing(last) <= 0:
+        return float(ends[0] if missing(first) >= 0 else ends[1])
+    return float(optimize.brentq(missing, first, last, xtol=1e-12, rtol=1e-9))
 
 
 def jumps(steps: Steps) -> NDArray[np.bool_]:
