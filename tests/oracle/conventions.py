@@ -436,7 +436,7 @@ def _blended(curve, centre, rate, n1, n0, level):
         k, apart = curve(j), centre - j
         if apart > 0:
             fall, rise = curve(centre) - k, curve(centre + apart) - curve(centre)
-            chance = 2 * math.sqrt((fall + rise + 1) * (1 + (fall + rise) / (2 * apart)))
+            chance = 1.5 * math.sqrt((fall + rise + 1) * (1 + (fall + rise) / (2 * apart)))
             k = max(0.0, curve(centre) - max(fall, rise - chance))
         ks.append(k)
         weights.append(float(binom.pmf(j, n0, rate)))

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 REACH, STEPS = 5.5, 8
 # A bend counts where the curve's halves differ by more than so many standard deviations of chance. A step counts as a
 # jump beyond so many mean steps and beyond this share of the whole standard deviation.
-BEND, JUMP, SHARE = 2.0, 3.0, 0.6
+BEND, JUMP, SHARE = 1.5, 3.0, 0.6
 
 
 @dataclass(frozen=True)
