@@ -28,6 +28,8 @@ ON_POPULATION = (
     "attack-r",
     "loss",
 )
+# With fewer population records hardly anybody could be named: the smallest p-value is one over their number.
+ENOUGH_POPULATION = 200
 # What the rate of false names rests on.
 ASSUMPTIONS = {
     "population": "population records and audited non-members come from the same source",
@@ -46,17 +48,16 @@ def discoveries(
     """The ``discoveries`` of ``result.json``: Benjamini and Hochberg's rule on an attack's conformal p-values.
 
     They are calibrated on population records, known non-members of this very target, by the standing attack if it can
-    score them, else by the strongest that can. Without such records on the non-members of shadow models in the
+    score them, else by the strongest that can. With fewer than 200 such records on the non-members of shadow models in the
     target's place, which holds as far as the target was trained like them; without these on a random half of the
     target's own non-members, who are not tested then. What the standing attack names by shadow models where population
     records calibrate is in ``by_shadows``.
     """
-    names = [standing.attack.name, *ON_POPULATION]
-    main = next((found[name] for name in names if name in found and found[name].population is not None), None)
-    if main is not None and main.population is not None:
-        known = main.population
-        part = _part(main, known.audited, known.population, "population", member, confidence)
-        return part | {"by_shadows": _by_shadows(standing, member, confidence)}
+    for name in (standing.attack.name, *ON_POPULATION):
+        known = found[name].population if name in found else None
+        if known is not None and len(known.population) >= ENOUGH_POPULATION:
+            part = _part(found[name], known.audited, known.population, "population", member, confidence)
+            return part | {"by_shadows": _by_shadows(standing, member, confidence)}
     if part := _by_shadows(standing, member, confidence) or {}:
         return part | {"by_shadows": None}
     others = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
