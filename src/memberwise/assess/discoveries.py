@@ -48,8 +48,8 @@ def discoveries(
     """The ``discoveries`` of ``result.json``: Benjamini and Hochberg's rule on an attack's conformal p-values.
 
     They are calibrated on population records, known non-members of this very target, by the standing attack if it can
-    score them, else by the strongest that can. With fewer than 200 such records on the non-members of shadow models in the
-    target's place, which holds as far as the target was trained like them; without these on a random half of the
+    score them, else by the strongest that can. With fewer than 200 such records on the non-members of shadow models in
+    the target's place, which holds as far as the target was trained like them; without these on a random half of the
     target's own non-members, who are not tested then. What the standing attack names by shadow models where population
     records calibrate is in ``by_shadows``.
     """
