@@ -15,8 +15,9 @@ from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
 
-# Attacks that learn on shadow models and have a threshold of their own; how many non-members' scores their thresholds
-# for a false-positive rate are to rest on, and on how few and many shadow models in the target's place.
+# Attacks that learn on shadow models and have a threshold of their own, of which the first that ran is learned anew; how
+# many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow models
+# (of different pairs) in the target's place. Each costs as much as the attack did.
 LEARNING = ("learned", "learned-offline")
 ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
 
@@ -92,8 +93,8 @@ def attack_figures(
 
 
 def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
-    """Attacks that learn on shadow models, learned anew for a few in the target's place, of different pairs."""
-    learning = [attack for attack in attacks if attack.name in LEARNING]
+    """The first of the attacks that learn on shadow models, learned anew for a few in the target's place."""
+    learning = [attack for name in LEARNING for attack in attacks if attack.name == name][:1]
     per_model = max(1, min(signals.records, STAND_IN_RECORDS) // 2)
     count = int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
     return shadow_scores(signals, learning, seeds, most=count, step=2)
