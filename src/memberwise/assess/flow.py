@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from memberwise.assess.asking import Asking, choose_headline, family_of
 from memberwise.assess.canaries import canaries_part
-from memberwise.assess.discoveries import discoveries
+from memberwise.assess.discoveries import ON_POPULATION, discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import Figures, attack_figures
+from memberwise.assess.mismatch import mismatch_part
 from memberwise.assess.notes import Note, notes
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
 from memberwise.assess.targets import targets_part
@@ -35,7 +36,8 @@ class Assessment:
         attacks, skipped, epsilon, records: as ``result.json`` holds them.
         headline: the attack that is spoken of first.
         gate: what judges the study's rules once all warnings are known.
-        beyond: ``discoveries``, and ``canaries`` and ``targets`` where the study asks for them, as in ``result.json``.
+        beyond: ``discoveries``, ``mismatch``, and ``canaries`` and ``targets`` where the study asks for them, as in
+            ``result.json``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """
@@ -80,6 +82,10 @@ def assess(
     standing = attack_in_turn(found, headline)
     epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
     beyond, more_curves, more_notes = _beyond(signals, standing, member, evaluated, fprs, study, seeds)
+    naming = main if len(main.nonmembers) else standing
+    beyond["discoveries"] = discoveries(found, naming, member, confidence, seeds.rng("calibration half"))
+    names = (headline, beyond["discoveries"]["attack"], *ON_POPULATION)
+    beyond["mismatch"], mismatch_notes = mismatch_part(signals, member, found, names, fprs)
     scores = {name: figures.scores for name, figures in found.items()}
     worst = worst_records(main.scores)
     return Assessment(
@@ -100,7 +106,12 @@ def assess(
         ),
         scores=score_table(signals, member, evaluated, scores),
         curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
-        notes=[*notes(signals, member, evaluated, attacks, headline), *coin_notes(study, member), *more_notes],
+        notes=[
+            *notes(signals, member, evaluated, attacks, headline),
+            *coin_notes(study, member),
+            *mismatch_notes,
+            *more_notes,
+        ],
     )
 
 
@@ -116,7 +127,7 @@ def _beyond(
     """What only some audits have: canaries and targets in turn; with curves, and warnings where it cannot be had."""
     confidence, found = study.statistics.confidence, []
     curves: dict[str, NDArray[Any]] = {}
-    parts: dict[str, Any] = {"discoveries": discoveries(standing, member, confidence, seeds.rng("calibration half"))}
+    parts: dict[str, Any] = {}
     if study.canaries.count:
         canaries = canaries_part(signals, standing, member, evaluated, study.canaries, confidence, seeds)
         if canaries is None:

@@ -16,7 +16,7 @@ from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, auc, clopper_pearson, mean_over_models, tpr_at
 from memberwise.statistics.carried import threshold_at_fpr
-from memberwise.statistics.tpr import ENOUGH_FALSE_POSITIVES
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
 
 # The false-positive rate at which a record is called exposed is the one nearest to this.
 EXPOSED_AT = 0.01

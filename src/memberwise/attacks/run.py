@@ -67,7 +67,7 @@ def queries_of(attack: Attack, signals: Signals) -> int:
 
 
 def shadow_scores(
-    signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8
+    signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8, step: int = 1
 ) -> dict[str, list[ScoresAndTruth]]:
     """Attacks on shadow models in the target's place, of which the truth is known: to choose thresholds on.
 
@@ -75,8 +75,8 @@ def shadow_scores(
     random sample is asked for: a threshold needs no more.
 
     Returns:
-        By attack's name, for each of the first ``most`` shadow models that it can score: scores ``(r,)`` and
-        membership ``(r,)`` of the records that are evaluated and scored.
+        By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores
+        ``(r,)`` and membership ``(r,)`` of the records that are evaluated and scored.
     """
     found: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
     if signals.shadows is None or not attacks:
@@ -84,7 +84,7 @@ def shadow_scores(
     if signals.records > STAND_IN_RECORDS:
         rng = seeds.rng("records of stand-ins")
         signals = signals.of_records(np.sort(rng.choice(signals.records, STAND_IN_RECORDS, replace=False)))
-    for k in range(min(most, len(signals.trained_on))):
+    for k in range(0, min(most * step, len(signals.trained_on)), step):
         stand_in = in_targets_place(signals, k, seeds.rng("leave one out", k))
         for attack in attacks:
             scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))

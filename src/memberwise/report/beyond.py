@@ -89,8 +89,62 @@ def discoveries_sentence(result: Json) -> str | None:
     return (
         f"{lead}, names {count(named)} of {count(part['tested'])} records, "
         f"{spoken(part['found'], 'share', words)} of the members among them; "
-        f"{spoken(part['wrong_share'], 'share', words)} of the names are wrong."
+        f"{spoken(part['wrong_share'], 'share', words)} of the names are wrong.{_calibration(result, part)}"
     )
+
+
+def _calibration(result: Json, part: Json) -> str:
+    """What the share of wrong names rests on, and what shadow models would have promised."""
+    if part.get("assumption") is None:
+        return ""
+    said = f" The aim holds as far as {part['assumption']}."
+    other = part.get("by_shadows")
+    if other and other["named"]:
+        words = sentence.interval_words(result)
+        said += (
+            f" Calibrated on shadow models, {other['attack']} names {count(other['named'])}, of whom "
+            f"{spoken(other['wrong_share'], 'share', words)} are wrong."
+        )
+    return said
+
+
+def mismatch_sentence(result: Json) -> str | None:
+    """Whether the shadow models answer as the target does, where that was tested."""
+    part = result.get("mismatch")
+    if not part:
+        return None
+    if part["p"] is None:
+        return f"Whether the shadow models were trained as the target was could not be tested ({part['reason']})."
+    where = "population" if part["tested_on"] == "population" else "audited"
+    verdict = "They differ" if mismatch_code(result) else "No difference to speak of was seen"
+    return (
+        f"The target and the shadow models were compared by spread and mean of the log odds and by accuracy on "
+        f"{count(part['records'])} {where} records: p = {plain(part['p'])}. {verdict}."
+    )
+
+
+def mismatch_code(result: Json) -> str | None:
+    """The warning's code where the mismatch test fires."""
+    codes = [warning["code"] for warning in result.get("warnings") or []]
+    return next((code for code in ("mismatch-strong", "mismatch") if code in codes), None)
+
+
+def carried_sentence(rows: list[dict[str, Any]], words: str) -> str | None:
+    """Thresholds that do not give the target the rate which they gave shadow models, and what would."""
+    said = []
+    for row in rows:
+        if row.get("holds", True):
+            continue
+        known = row.get("population_fpr") or row["realised_fpr"]
+        where = "population records" if row.get("population_fpr") else "the target's non-members"
+        text = f"aimed at {rate(row['fpr'])}, {spoken(known, 'share', words)} on {where}"
+        if corrected := row.get("corrected"):
+            text += (
+                f" (a threshold from population records gives {spoken(corrected['realised_fpr'], 'share', words)}, and "
+                f"finds {spoken(corrected['tpr'], 'share', words)} of the members)"
+            )
+        said.append(text)
+    return f"The rate does not hold here: {'; '.join(said)}." if said else None
 
 
 def accusations(result: Json) -> dict[str, Any] | None:
@@ -103,7 +157,7 @@ def accusations(result: Json) -> dict[str, Any] | None:
     values = {(row["fpr"], row["prior"]): row for row in attack.get("ppv") or []}
     priors = sorted({prior for _, prior in values})
     counts = {name: attack["auc"][name] for name in ("n_members", "n_nonmembers")} if attack.get("auc") else {}
-    method = {**counts, "method": "Clopper-Pearson bounds of both rates at this prior"}
+    method = {**counts, "method": "Clopper-Pearson distributions of both rates, convolved"}
     rows = [{**row, "ppv": [values[row["fpr"], p] | method for p in priors]} for row in attack["at_shadow_threshold"]]
     return {"attack": attack["name"], "priors": priors, "rows": rows}
 

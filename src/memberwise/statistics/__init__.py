@@ -19,8 +19,10 @@ from memberwise.statistics.intervals import (
 )
 from memberwise.statistics.judging import Judged, judge, verdict_of
 from memberwise.statistics.many_runs import many_runs_bound
+from memberwise.statistics.mismatch import stands_out
 from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
 from memberwise.statistics.one_run_gaussian import gaussian_epsilon
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.roc import Roc, roc, roc_band, tpr_at
 from memberwise.statistics.spread import mean_over_models
@@ -37,6 +39,7 @@ from memberwise.statistics.tpr import TprAtFpr, auto_fprs, tpr_at_fpr
 
 __all__ = [
     "CLEAR_AUC",
+    "ENOUGH_FALSE_POSITIVES",
     "Carried",
     "Counts",
     "Decision",
@@ -85,6 +88,7 @@ __all__ = [
     "roc",
     "roc_band",
     "search_threshold",
+    "stands_out",
     "threshold_at_fpr",
     "tpr_at",
     "tpr_at_fpr",

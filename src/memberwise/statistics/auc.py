@@ -15,6 +15,9 @@ from memberwise.statistics.sides import Floats, sides
 # Weight, in misranked records, of the largest possible variance beside DeLong's. A quarter gave coverage 0.94 to
 # 0.99 for AUC 0.5 to 0.999 and 5 to 500 records a side; without it 0.80, and at AUC 0.5 it costs under 1 % of width.
 PRIOR_WEIGHT = 0.25
+# Records of the largest variance, AUC (1 - AUC), that each side's variance counts beside its own: a side whose few
+# records are all alike says little of how others would differ.
+ADDED = 1.0
 # Factor on the interval's half-width: at least the stated coverage, also in a check over 200 seeds: 96 % instead of
 # 95 %; costs 6 % of width, of the 25 % by which an interval may exceed DeLong's on data that carry nothing.
 WIDENING = 1.06
@@ -29,8 +32,9 @@ def auc(scores: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estim
     The interval is DeLong's (DeLong, DeLong and Clarke-Pearson 1988) on the logit scale with Satterthwaite's degrees
     of freedom. Where few pairs are misranked DeLong's variance is too small too often, so it is mixed with the
     largest possible one, AUC (1 - AUC) / min(n1, n0) (Birnbaum and Klose 1957), the less the more are misranked. Its
-    half-width is multiplied by ``WIDENING``. It never extends beyond Hoeffding's bound for U-statistics (1963,
-    section 5), which holds for any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
+    half-width is multiplied by ``WIDENING``. To each side's variance ``ADDED`` records of the largest variance are
+    added, AUC (1 - AUC). It never extends beyond Hoeffding's bound for U-statistics (1963, section 5), which holds for
+    any scores: an average over m = min(n1, n0) disjoint pairs cannot be far from its
     mean, m KL(AUC || truth) <= log(2 / error). That bound stands alone where DeLong has nothing to say: perfect or
     constant scores, one record on a side.
 
@@ -53,11 +57,10 @@ def auc(scores: ArrayLike, member: ArrayLike, confidence: float = 0.95) -> Estim
     low, high = _hoeffding_low(area, pairs, error / 2), 1.0 - _hoeffding_low(1.0 - area, pairs, error / 2)
     method = HOEFFDING
     if pairs > 1 and 0.0 < area < 1.0:
-        variances = (
-            float(np.var(wins / (2 * n0), ddof=1)) / n1,
-            float(np.var(_twice_below(members, nonmembers) / (2 * n1), ddof=1)) / n0,
-        )
-        if sum(variances) > 0:
+        placements = wins / (2 * n0), _twice_below(members, nonmembers) / (2 * n1)
+        if any(np.ptp(side) > 0 for side in placements):
+            largest = area * (1.0 - area)
+            variances = _variance(placements[0], largest), _variance(placements[1], largest)
             delong_low, delong_high = _delong(area, variances, (n1, n0), error)
             low, high, method = max(low, delong_low), min(high, delong_high), DELONG
     return Estimate(value=area, low=low, high=high, n_members=n1, n_nonmembers=n0, method=method)
@@ -67,6 +70,13 @@ def _twice_below(ascending: Floats, values: Floats) -> Floats:
     """Twice the number of ``ascending`` below each value, ties half: DeLong's placements, in whole numbers."""
     twice = np.searchsorted(ascending, values, "left") + np.searchsorted(ascending, values, "right")
     return twice.astype(np.float64)
+
+
+def _variance(placements: Floats, largest: float) -> float:
+    """The variance of the mean of ``(n,)`` placements, with ``ADDED`` records of the largest variance among them."""
+    n = len(placements)
+    squares = float(((placements - placements.mean()) ** 2).sum()) + ADDED * largest
+    return squares / (n - 1 + ADDED) / n
 
 
 def _delong(area: float, variances: tuple[float, float], n: tuple[int, int], error: float) -> tuple[float, float]:

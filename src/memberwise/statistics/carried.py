@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,27 @@ from numpy.typing import ArrayLike
 
 from memberwise.errors import DataError
 from memberwise.statistics.estimate import Estimate
+from memberwise.statistics.intervals import clopper_pearson
 from memberwise.statistics.order import false_positives
 from memberwise.statistics.prior import ppv
-from memberwise.statistics.sides import Floats, membership
+from memberwise.statistics.sides import Floats, membership, strictly_above
 from memberwise.statistics.thresholds import Counts, Threshold, decide
 
 PRIORS = (0.01, 0.1, 0.5)
+# A rate whose whole interval is off by less than this factor still holds: models trained alike differ, too.
+TOLERATED = 1.25
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A threshold chosen for a false-positive rate on shadow models, and what it gives on the target.
+    """A threshold chosen for a false-positive rate elsewhere, and what it gives on the target.
 
     Attributes:
         fpr: the rate aimed at. threshold: members = score strictly above it.
         realised_fpr, tpr: on the target, with Clopper-Pearson intervals: the threshold owes nothing to its records.
         counts: what both are computed from.
+        population_fpr: on population records, which an attacker, too, knows to be non-members; None without.
+        corrected: the same for the threshold that gives the rate on population records of this target; None without.
     """
 
     fpr: float
@@ -34,13 +39,31 @@ class Carried:
     realised_fpr: Estimate
     tpr: Estimate
     counts: Counts
+    population_fpr: Estimate | None = None
+    corrected: Carried | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def holds(self) -> bool:
+        """Whether the rate aimed at is the target's: False where an interval lies off it, by more than 1.25 times."""
+        return not any(_off(rate, self.fpr) for rate in (self.population_fpr, self.realised_fpr) if rate is not None)
+
+    def to_dict(self, confidence: float = 0.95) -> dict[str, Any]:
+        """As ``result.json`` holds it; ``confidence`` is of the PPV's intervals."""
         return {
             "fpr": self.fpr,
             "threshold": self.threshold,
             "realised_fpr": self.realised_fpr.to_dict(),
             "tpr": self.tpr.to_dict(),
+            "holds": self.holds,
+            "population_fpr": self.population_fpr and self.population_fpr.to_dict(),
+            "corrected": self.corrected
+            and {
+                "threshold": self.corrected.threshold,
+                "chosen_on": "population",
+                "realised_fpr": self.corrected.realised_fpr.to_dict(),
+                "tpr": self.corrected.tpr.to_dict(),
+                "ppv": self.corrected.values_of_a_name(confidence),
+            },
         }
 
     def values_of_a_name(self, confidence: float = 0.95) -> list[dict[str, Any]]:
@@ -77,19 +100,59 @@ def threshold_at_fpr(nonmembers: ArrayLike, fpr: float) -> float:
     return float(descending[min(int(false_positives(fpr, len(descending))), len(descending) - 1)])
 
 
+def sure_threshold(known: ArrayLike, fpr: float) -> float | None:
+    """The floor(fpr (k + 1))-th largest of the target's own scores of ``(k,)`` known non-members.
+
+    Another non-member, exchangeable with them, lies strictly above it with probability ``fpr`` at most; None where k is
+    too small for that.
+    """
+    descending = np.sort(np.asarray(known, dtype=np.float64))[::-1]
+    rank = int(false_positives(fpr, len(descending) + 1))
+    return float(descending[min(rank, len(descending)) - 1]) if rank else None
+
+
 def carry_over(
-    scores: ArrayLike, member: ArrayLike, shadow_nonmembers: ArrayLike, fpr: float, confidence: float = 0.95
+    scores: ArrayLike,
+    member: ArrayLike,
+    shadow_nonmembers: ArrayLike,
+    fpr: float,
+    confidence: float = 0.95,
+    population: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Carried:
     """Choose the threshold for ``fpr`` on the shadow models' non-members and judge it on the target.
 
     Args:
         scores: ``(n,)`` of the target, HIGHER = MORE LIKELY A MEMBER, NaN = left out. member: ``(n,)`` the truth.
+        population: the target's scores ``(n,)`` of the audited records and ``(k,)`` of records that are known to be
+            non-members, in one table.
 
     Raises:
         DataError: a side of the target, or the shadow models' scores, are empty.
     """
     score, is_member = np.asarray(scores, dtype=np.float64), membership(member)
-    scored = ~np.isnan(score)
-    threshold = threshold_at_fpr(shadow_nonmembers, fpr)
-    decision = decide(score[scored], is_member[scored], Threshold(threshold, "shadows"), confidence)
-    return Carried(fpr, threshold, decision.false_positive_rate, decision.recall, decision.counts)
+
+    def at(threshold: float, score: Floats) -> Carried:
+        scored = ~np.isnan(score)
+        decision = decide(score[scored], is_member[scored], Threshold(threshold, "shadows"), confidence)
+        return Carried(fpr, threshold, decision.false_positive_rate, decision.recall, decision.counts)
+
+    carried = at(threshold_at_fpr(shadow_nonmembers, fpr), score)
+    if population is None:
+        return carried
+    beside, known = np.asarray(population[0], dtype=np.float64), np.sort(np.asarray(population[1], dtype=np.float64))
+    sure = sure_threshold(known, fpr)
+    return replace(
+        carried,
+        population_fpr=_share_above(known, carried.threshold, confidence),
+        corrected=None if sure is None else at(sure, beside),
+    )
+
+
+def _share_above(ascending: Floats, threshold: float, confidence: float) -> Estimate:
+    k, n = int(strictly_above(ascending, threshold)), len(ascending)
+    low, high = clopper_pearson(k, n, confidence)
+    return Estimate(k / n, float(low), float(high), 0, n, "Clopper-Pearson over population records")
+
+
+def _off(rate: Estimate, fpr: float) -> bool:
+    return (rate.low or 0.0) > TOLERATED * fpr or (1.0 if rate.high is None else rate.high) < fpr / TOLERATED

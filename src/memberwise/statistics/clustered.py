@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from memberwise.errors import DataError
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, error_rate
-from memberwise.statistics.order import false_positives, sure_ranks
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives, sure_ranks
 from memberwise.statistics.sides import Floats
-from memberwise.statistics.tpr import ENOUGH_FALSE_POSITIVES, Resolvable, TprAtFpr
+from memberwise.statistics.tpr import Resolvable, TprAtFpr
 
 DRAWS = 1000
 METHOD = "order statistics of the non-member pairs, bootstrap over {} records and Clopper-Pearson, the wider of the two"
@@ -61,8 +61,9 @@ class Pairs:
 def tpr_of_pairs(pairs: Pairs, fpr: float, confidence: float = 0.95) -> TprAtFpr:
     """The true-positive rate over all pairs at a false-positive rate over all pairs, with an interval.
 
-    As :func:`roc_band`, but pairs of one record are not independent: each of its four bounds, at a quarter of the
-    error rate, is the wider of Clopper-Pearson's over pairs and a percentile of the bootstrap over records.
+    Pairs of one record are not independent: the error rate is spent in quarters, one for the rank of the threshold and
+    one for the share of members above it, on each side, and each of these four bounds is the wider of Clopper-Pearson's
+    over pairs and a percentile of the bootstrap over records.
 
     Args:
         fpr: in (0, 1). ``resolvable`` is "weak", too, where fewer than 10 records are behind the false positives.

@@ -17,6 +17,9 @@ from memberwise.statistics.intervals import error_rate
 
 Ints = NDArray[np.int64]
 
+# Below this many expected false positives a figure is "weak".
+ENOUGH_FALSE_POSITIVES = 10
+
 
 def false_positives(fpr: ArrayLike, n_nonmembers: int) -> Ints:
     """floor(fpr * n_nonmembers), at most ``n_nonmembers``: the false positives that the rate allows.

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from math import exp, inf
+
+import numpy as np
+from scipy import optimize, special, stats
+
 from memberwise.errors import StudyError
 from memberwise.statistics.estimate import Estimate
-from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, error_rate
+from memberwise.statistics.intervals import error_rate
 from memberwise.statistics.thresholds import Counts
+
+METHOD = "Clopper-Pearson distributions of both rates, convolved"
+
+# Normal quantiles, and their weights, at which the doubt about the false-positive rate is read.
+_Z = np.linspace(-6.0, 6.0, 121)
+_WEIGHTS = stats.norm.pdf(_Z) / stats.norm.pdf(_Z).sum()
 
 
 def ppv(counts: Counts, prior: float, confidence: float = 0.95) -> Estimate | None:
@@ -14,8 +25,7 @@ def ppv(counts: Counts, prior: float, confidence: float = 0.95) -> Estimate | No
     Args:
         counts: at a threshold that was not chosen on these records, else the interval means nothing.
         prior: share of members among the records the attacker asks about, in (0, 1).
-        confidence: of the two-sided interval. Its low end pairs the lower bound of TPR with the upper bound of FPR,
-            its high end the other two, each bound at a quarter of the error rate.
+        confidence: of the two-sided interval: that of :func:`ratio_interval`, of which the value is a function.
 
     Returns:
         The estimate, or None where nobody is called a member.
@@ -26,20 +36,46 @@ def ppv(counts: Counts, prior: float, confidence: float = 0.95) -> Estimate | No
     if not 0.0 < prior < 1.0:
         raise StudyError("a prior is out of range", expected="a share of members in (0, 1)", found=repr(prior))
     tp, n1, fp, n0 = counts.true_positives, counts.n_members, counts.false_positives, counts.n_nonmembers
-    quarter = error_rate(confidence) / 4
+    half = error_rate(confidence) / 2
     if tp + fp == 0:
         return None
-    tpr_low, tpr_high = (float(bound(tp, n1, quarter)) for bound in (clopper_pearson_lower, clopper_pearson_upper))
-    fpr_low, fpr_high = (float(bound(fp, n0, quarter)) for bound in (clopper_pearson_lower, clopper_pearson_upper))
+    low, high = ratio_interval(counts, half)
+    value = (tp / n1) / (fp / n0) if fp else inf
     return Estimate(
-        value=_ppv(tp / n1, fp / n0, prior),
-        low=_ppv(tpr_low, fpr_high, prior),
-        high=_ppv(tpr_high, fpr_low, prior),
+        value=_ppv(value, prior),
+        low=_ppv(low, prior),
+        high=_ppv(high, prior),
         n_members=n1,
         n_nonmembers=n0,
-        method=f"Clopper-Pearson bounds of both rates at a prior of {prior:g}",
+        method=f"{METHOD}, at a prior of {prior:g}",
     )
 
 
-def _ppv(tpr: float, fpr: float, prior: float) -> float:
-    return prior * tpr / (prior * tpr + (1 - prior) * fpr)
+def ratio_interval(counts: Counts, error: float) -> tuple[float, float]:
+    """Bounds of TPR / FPR, each missed with probability ``error``; 0 and infinity where nothing bounds it.
+
+    The low end is the ``error`` quantile of Beta(tp, n1 - tp + 1) / Beta(fp + 1, n0 - fp), whose quantiles are
+    Clopper-Pearson's lower bounds of TPR and upper bounds of FPR; the high end that of the other two (the fiducial
+    argument: Krishnamoorthy and Lee 2010, Inference for functions of parameters in discrete distributions).
+    """
+    tp, n1, fp, n0 = counts.true_positives, counts.n_members, counts.false_positives, counts.n_nonmembers
+    low = _quotient(tp, n1, fp, n0, error) if tp else 0.0
+    high = 1.0 / _quotient(fp, n0, tp, n1, error) if fp else inf
+    return low, high
+
+
+def _quotient(k: int, n: int, j: int, m: int, error: float) -> float:
+    """The ``error`` quantile of Beta(k, n - k + 1) / Beta(j + 1, m - j); k > 0."""
+    below = special.betaincinv(j + 1, m - j, special.ndtr(_Z)) if j < m else np.ones(len(_Z))
+
+    def share(log_ratio: float) -> float:
+        reach = np.minimum(exp(log_ratio) * below, 1.0)
+        return float(_WEIGHTS @ special.betainc(k, n - k + 1, reach)) - error
+
+    first = np.log(special.betaincinv(k, n - k + 1, error * 1e-3) / below.max())
+    last = -np.log(below.min())
+    return exp(float(optimize.brentq(share, first, last, xtol=1e-10)))
+
+
+def _ppv(ratio: float, prior: float) -> float:
+    return 1.0 if ratio == inf else prior * ratio / (prior * ratio + 1 - prior)

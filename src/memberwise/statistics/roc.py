@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, error_rate
+from memberwise.statistics.curve import tpr_interval
+from memberwise.statistics.intervals import error_rate
 from memberwise.statistics.order import false_positives, sure_ranks
 from memberwise.statistics.sides import Floats, sides, strictly_above
 
@@ -48,7 +49,11 @@ def tpr_at(scores: ArrayLike, member: ArrayLike, fpr: float) -> float:
 
     1.0 where ``fpr >= 1``. The empirical false-positive rate is then at most ``fpr``, ties included.
     """
-    members, nonmembers = sides(scores, member)
+    return tpr_at_rank(*sides(scores, member), fpr)
+
+
+def tpr_at_rank(members: Floats, nonmembers: Floats, fpr: float) -> float:
+    """:func:`tpr_at` of the two sides, ascending."""
     allowed = int(false_positives(fpr, len(nonmembers)))
     if allowed == len(nonmembers):
         return 1.0
@@ -56,10 +61,10 @@ def tpr_at(scores: ArrayLike, member: ArrayLike, fpr: float) -> float:
 
 
 def roc_band(scores: ArrayLike, member: ArrayLike, fprs: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """Pointwise interval of the true-positive rate at each of ``fprs``; vectorised, one sort.
+    """Pointwise interval of the true-positive rate at each of ``fprs``; one sort.
 
-    It covers what it claims though the thresholds come from the same non-members. The error rate b = 1 - confidence
-    is spent in quarters: one for the rank of the threshold and one for the share of members above it, on each side.
+    It covers what it claims though the thresholds come from the same non-members (:mod:`memberwise.statistics.curve`),
+    half of the error rate on either side: at a confidence of 1 - 2 error each end is missed with probability ``error``.
 
     Args:
         scores: ``(n,)`` HIGHER = MORE LIKELY A MEMBER, no NaN. member: ``(n,)`` booleans or 0/1.
@@ -70,11 +75,9 @@ def roc_band(scores: ArrayLike, member: ArrayLike, fprs: ArrayLike, confidence: 
         ``(low, high)``, each ``(k,)``; low is 0 where the non-members are too few for the rate.
     """
     members, nonmembers = sides(scores, member)
-    n1, n0 = len(members), len(nonmembers)
-    quarter = error_rate(confidence) / 4
-    strict, generous = sure_ranks(np.asarray(fprs, dtype=np.float64), n0, confidence)
-    above_strict = strictly_above(members, nonmembers[n0 - np.maximum(strict, 1)])
-    above_generous = strictly_above(members, nonmembers[n0 - np.minimum(generous, n0)])
-    low = np.where(strict == 0, 0.0, clopper_pearson_lower(above_strict, n1, quarter))
-    high = np.where(generous > n0, 1.0, clopper_pearson_upper(above_generous, n1, quarter))
-    return low, high
+    rates, half = np.minimum(np.asarray(fprs, dtype=np.float64), 1.0), error_rate(confidence) / 2
+    strict, _ = sure_ranks(rates, len(nonmembers), confidence)
+    ends = [tpr_interval(members, nonmembers, float(rate), half) for rate in rates]
+    low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+    value = np.array([tpr_at_rank(members, nonmembers, float(rate)) for rate in rates])
+    return np.where(strict == 0, 0.0, np.minimum(low, value)), np.maximum(high, value)

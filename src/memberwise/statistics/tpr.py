@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from memberwise.errors import StudyError
+from memberwise.statistics.curve import few
 from memberwise.statistics.estimate import Estimate
-from memberwise.statistics.order import false_positives, sure_ranks
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives, sure_ranks
 from memberwise.statistics.roc import roc_band, tpr_at
 from memberwise.statistics.sides import membership
 
 Resolvable = Literal["yes", "weak", "no"]
 
-# Below this many expected false positives a figure is "weak".
-ENOUGH_FALSE_POSITIVES = 10
-
-METHOD = "order statistics of the non-members with Clopper-Pearson"
+METHOD = "Clopper-Pearson blended over the ranks that the threshold may have among the non-members"
+FEW = "Clopper-Pearson, graded over the ranks that the threshold may have among the non-members (exact)"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def tpr_at_fpr(scores: ArrayLike, member: ArrayLike, fpr: float, confidence: flo
         high=float(high[0]),
         n_members=n1,
         n_nonmembers=n0,
-        method=METHOD,
+        method=FEW if few(fpr, n0) else METHOD,
         fpr=float(fpr),
         resolvable=_resolvable(fpr, n0, confidence),
     )

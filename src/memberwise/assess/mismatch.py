@@ -1,0 +1,168 @@
+"""Whether the shadow models were trained as the target was: without that, what they teach does not carry over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess.figures import Figures, Mask
+from memberwise.assess.notes import Note
+from memberwise.attacks.sides import record_blocks
+from memberwise.signals.table import Answers, Signals
+from memberwise.statistics import ENOUGH_FALSE_POSITIVES, stands_out
+
+# False alarms are at most this frequent where models are trained alike. The three figures share it.
+LEVEL = 0.05
+# How far the target must be from the shadow models' mean before it is said, and before nothing may be concluded from
+# them: log ratio of the spread of phi, its mean in spreads, accuracy. Matched models: see docs/decisions.md.
+FAR = {"spread": 0.1, "location": 0.1, "accuracy": 0.02}
+VERY_FAR = {"spread": 0.2, "location": 0.3, "accuracy": 0.06}
+# The share of audited records that a shadow model trains on may differ from the target's by so much.
+SAME_SHARE = 0.02
+
+# Positions of models: the first and the second of every complementary pair.
+Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def mismatch_part(
+    signals: Signals, member: Mask, found: Mapping[str, Figures], names: Sequence[str], fprs: Sequence[float]
+) -> tuple[dict[str, Any] | None, list[Note]]:
+    """The ``mismatch`` of ``result.json`` and the warnings ``mismatch`` or ``mismatch-strong``; None without shadows.
+
+    Three figures of each model's answers (the spread of phi, its mean, the accuracy) over records on which the target
+    is a model like the others: population records, which none trained on, else all audited ones, of which each
+    trained on as large a share. The least of the three p-values counts, times three.
+
+    Args:
+        member: ``(n,)`` the truth; of it only the number is used.
+        names: attacks whose carried rate on the population is told, the first that has one.
+    """
+    if signals.shadows is None or not signals.shadows.models:
+        return None, []
+    carried = _carried(found, names, fprs)
+    tested = _records(signals, member)
+    if tested is None:
+        why = "no population records, and the shadow models trained on another share of the audited ones: not tested"
+        return {"statistic": None, "p": None, "carried_fpr": carried, "tested_on": None, "reason": why}, []
+    target, shadows, where = tested
+    halves = _halves(signals.trained_on)
+    figures = {name: _compare(name, *values, halves) for name, values in _figures(target, shadows).items()}
+    p_values = [figure["p"] for figure in figures.values() if figure["p"] is not None]
+    p = min(1.0, len(p_values) * min(p_values)) if p_values else None
+    part = {
+        "statistic": figures["spread"]["difference"] if "spread" in figures else figures["accuracy"]["difference"],
+        "p": p,
+        "carried_fpr": carried,
+        "tested_on": where,
+        "records": target.records,
+        "figures": figures,
+        "strong": _beyond(figures, VERY_FAR, len(p_values)),
+        "reason": None if p is not None else "fewer than two pairs of shadow models: not tested",
+    }
+    return part, _notes(part, len(p_values))
+
+
+def _records(signals: Signals, member: Mask) -> tuple[Answers, Answers, str] | None:
+    """The answers to compare, and on what; shadow models that saw a population record leave it out for all."""
+    if signals.population_target is not None and signals.population_shadows is not None:
+        seen = signals.population_trained_on
+        rows = np.flatnonzero(np.ones(signals.population_target.records, bool) if seen is None else ~seen.any(0))
+        if len(rows):
+            return signals.population_target.of_records(rows), signals.population_shadows.of_records(rows), "population"
+    if signals.shadows is None or (signals.trained_on < 0).any():
+        return None
+    shares = signals.is_in.mean(1)
+    if np.abs(shares - member.mean()).max() > SAME_SHARE:
+        return None
+    return signals.target, signals.shadows, "audited"
+
+
+def _halves(trained_on: NDArray[np.int8]) -> Halves:
+    """Models by complementary pairs; one by one where they have no complement."""
+    even = np.arange(0, len(trained_on) - 1, 2)
+    varies = (trained_on == 1).any(0) & (trained_on == 0).any(0)
+    table = trained_on[:, varies]
+    if len(trained_on) % 2 == 0 and varies.any() and (table[even] + table[even + 1] == 1).all():
+        return even, even + 1
+    return np.arange(len(trained_on)), np.arange(0)
+
+
+def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, NDArray[np.float64]]]:
+    """Of the target and of each shadow model; the spread as its logarithm, without phi the accuracy alone."""
+    accuracy = {"accuracy": (float(target.correct[..., 0].mean()), shadows.correct[..., 0].mean(1, dtype=np.float64))}
+    (mean,), (log_spread,) = _moments(target)
+    means, log_spreads = _moments(shadows)
+    if not np.isfinite([mean, log_spread, *means, *log_spreads]).all():
+        return accuracy
+    unit = float(np.exp(log_spreads.mean()))
+    return {"spread": (log_spread, log_spreads), "location": (mean / unit, means / unit)} | accuracy
+
+
+def _moments(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of phi and logarithm of its standard deviation, of each model; in bounded memory."""
+    total, squares = np.zeros(answers.models), np.zeros(answers.models)
+    for part in record_blocks(answers):
+        phi = answers.log_p[:, part, 0].astype(np.float64) - answers.log_1mp[:, part, 0]
+        total += phi.sum(1)
+        squares += (phi**2).sum(1)
+    mean = total / answers.records
+    with np.errstate(divide="ignore"):
+        return mean, np.log(np.maximum(squares / answers.records - mean**2, 0.0)) / 2
+
+
+def _compare(name: str, target: float, shadows: NDArray[np.float64], halves: Halves) -> dict[str, Any]:
+    first, second = (shadows[half] for half in halves)
+    return {
+        "target": target,
+        "shadows": float(shadows.mean()),
+        "difference": target - float(shadows.mean()),
+        "p": stands_out(target, first, second),
+    }
+
+
+def _beyond(figures: Mapping[str, dict[str, Any]], far: Mapping[str, float], tests: int) -> bool:
+    return any(
+        figure["p"] is not None and tests * figure["p"] <= LEVEL and abs(figure["difference"]) >= far[name]
+        for name, figure in figures.items()
+    )
+
+
+def _carried(found: Mapping[str, Figures], names: Sequence[str], fprs: Sequence[float]) -> dict[str, Any] | None:
+    """What a carried threshold's rate is on population records: at the smallest rate that these resolve."""
+    for name in names:
+        rows = found[name].entry["at_shadow_threshold"] if name in found else []
+        known = {row["fpr"]: row["population_fpr"] for row in rows if row["population_fpr"] is not None}
+        if known:
+            resolved = [fpr for fpr in known if fpr * known[fpr]["n_nonmembers"] >= ENOUGH_FALSE_POSITIVES]
+            fpr = min(resolved) if resolved else max(known)
+            return {"attack": name, "fpr": fpr, **known[fpr]}
+    return None
+
+
+def _notes(part: dict[str, Any], tests: int) -> list[Note]:
+    if not _beyond(part["figures"], FAR, tests):
+        return []
+    said = [f"p = {part['p']:.2g}", f"accuracy {part['figures']['accuracy']['target']:.1%} against "
+            f"{part['figures']['accuracy']['shadows']:.1%}"]  # fmt: skip
+    if "spread" in part["figures"]:
+        ratio = float(np.exp(part["figures"]["spread"]["difference"]))
+        said.insert(1, f"the log odds of the true class spread {ratio:.2f} times as far")
+    where = "population records" if part["tested_on"] == "population" else "the audited records"
+    known = part["carried_fpr"]
+    rate = (
+        f" {known['attack']}'s threshold for {known['fpr']:.1%} false accusations gives {known['value']:.1%} "
+        f"[{known['low']:.1%}, {known['high']:.1%}] on population records."
+        if known
+        else ""
+    )
+    return [
+        (
+            "mismatch-strong" if part["strong"] else "mismatch",
+            f"the shadow models were not trained as the target was (on {where}: {', '.join(said)}): thresholds carried "
+            f"over from them, and shares of wrong names, do not hold, and attacks that learn on them are weaker than "
+            f"they could be.{rate} Give shadow models the target's own recipe and architecture",
+        )
+    ]
