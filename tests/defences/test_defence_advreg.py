@@ -145,7 +145,7 @@ def test_the_forms_differ_as_listed() -> None:
 
 
 def test_the_form_of_the_cifar_release() -> None:
-    """Members are 0 to the attack, labels -1 and 1; from the fifth epoch the classifier pays weight * mean (h - 1)^2."""
+    """Members are 0 to the attack, labels -1 and 1; from the fifth epoch f pays weight * mean (h - 1)^2."""
     step = game(weight=1.5, form="released-cifar")
     labels = torch.tensor([2, 0])
     coded = 2 * nn.functional.one_hot(labels, CLASSES).float() - 1

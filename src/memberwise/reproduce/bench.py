@@ -27,6 +27,7 @@ from memberwise.study_reading import make_study, put
 
 T = TypeVar("T")
 CONFIDENCE = 0.95
+HALF = 0.5
 # Measures of an attack, by the key of result.json that holds them.
 OF_ATTACK = {
     "attack accuracy": "balanced_accuracy",
@@ -39,7 +40,7 @@ OF_TARGET = {"test accuracy": "test_accuracy", "train accuracy": "train_accuracy
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of a reproduction.
+    """One run of a reproduction, with one seed.
 
     Attributes:
         folder: every audit has a run folder below it, so what was done is not done again.
@@ -119,7 +120,7 @@ class Bench:
         """
         figure = self.published(setting, beside or measure)
         comparable = self.comparable if comparable is None else comparable and self.comparable
-        return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None)
+        return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None, floor(measure))
 
     def rows(
         self,
@@ -158,6 +159,16 @@ def figure(result: Result, measure: str, attack: str | None = None) -> Ours | No
         return None
     n = part["n_members"] + part["n_nonmembers"]
     return Ours(part["value"], part["low"], part["high"], n, part["method"], seeds)
+
+
+def floor(measure: str) -> float | None:
+    """What guessing gives, where members are as many as non-members; None for figures of the target's own."""
+    if measure.startswith("TPR at "):
+        return float(measure.removeprefix("TPR at ").partition("%")[0]) / 100
+    if "56:44" in measure:
+        return 0.56
+    guessed = ("attack accuracy", "attack precision", "AUC", "adversary")
+    return HALF if any(word in measure for word in guessed) else None
 
 
 def share(value: float, n: int, seeds: tuple[int, ...]) -> Ours:

@@ -36,8 +36,8 @@ class AdversarialRegularisation(Averaged):
     ``weight * mean log h`` on its own batch. "released", as in the authors' code: h sees logits and minimises the
     squared error; f pays the linear ``weight * (mean h - 1/2)``, and nothing in the first epoch. (The release also
     counts its batches otherwise, 52 of h to 2 of f for Purchase-100: ``attack_steps`` 26 comes close.)
-    "released-cifar", as in the authors' code for CIFAR-100: as "released", but h answers 1 for the reference records and
-    0 for members, labels are coded -1 and 1, f pays ``weight * mean (h - 1)^2``, and nothing in the first four epochs.
+    "released-cifar", as in the authors' code for CIFAR-100: as "released", but h answers 1 for reference records and 0
+    for members, labels are coded -1 and 1, f pays ``weight * mean (h - 1)^2``, and nothing in the first four epochs.
     (The release's h and f take as many steps: its loop over reference records ends before that over members.)
     """
 
@@ -110,7 +110,7 @@ class AdversarialRegularisation(Averaged):
 
 
 class AdversarialRegularisationOptions(Options):
-    """weight is lambda (alpha in the code); attack_steps is k; average: epochs in the mean (none: 5, released forms 1)."""
+    """weight is lambda (alpha in the code); attack_steps is k; average: see ``AVERAGE``."""
 
     weight: float = Field(1.0, ge=0)
     attack_steps: int = Field(5, ge=1)

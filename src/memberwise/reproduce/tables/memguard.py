@@ -10,7 +10,7 @@ import numpy as np
 
 from memberwise.attacks import ATTACKS
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure, share
+from memberwise.reproduce.bench import HALF, Bench, figure, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.reproduction import Reproduction
@@ -20,7 +20,6 @@ METRIC = ("gap", "confidence-classwise", "entropy-classwise", "mentr-classwise")
 # model without the defence; one that knows of it learns on shadow models that went through it.
 ATTACK = "ml-leaks-1"
 NEURAL, KNOWING = "attack accuracy, neural", "attack accuracy, neural, knows the defence"
-HALF = 0.5
 OTHER = "another network on other records of the data set: the split of the publication is not part of its data"
 
 
