@@ -9,11 +9,11 @@ from torch import nn
 
 from memberwise.models.cnn import cnn
 from memberwise.models.densenet import densenet_bc
-from memberwise.models.layers import Shape
+from memberwise.models.layers import Shape, group_norm
 from memberwise.models.memguard import memguard_mlp
 from memberwise.models.mlp import logistic, mlp
 from memberwise.models.nasr import alexnet, nasr_mlp
-from memberwise.models.resnet import resnet9, resnet18
+from memberwise.models.resnet import resnet9, resnet18, resnet20_group
 from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
 from memberwise.study import ModelStudy
@@ -55,4 +55,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "densenet-bc-100-12": Architecture(densenet_bc(100, 12), "images", "DenseNet-BC (Huang 2017)"),
     "densenet-bc-22-12": Architecture(densenet_bc(22, 12), "images", "DenseNet-BC of depth 22 (weighted smoothing)"),
+    "densenet-bc-22-12-group": Architecture(
+        densenet_bc(22, 12, group_norm), "images", "the same with group normalisation, for dp-sgd"
+    ),
+    "resnet20-group": Architecture(resnet20_group, "images", "ResNet-20 with group normalisation (He 2016)"),
 }
