@@ -61,6 +61,8 @@ def run_reproduction(
 
     benches = [of_seed(seed) for seed in seeds]
     found = merge({bench.seed: reproduction.run(bench) for bench in benches})
+    if size == "smoke":  # asks whether it runs; nothing has had time to learn
+        found = replace(found, conditions=())
     settings = settings_of(reproduction.name, size)
     claim = Claim(
         name=reproduction.name,
