@@ -70,7 +70,7 @@ def numbered(source: str) -> Dataset:
 
 def made_up(study: dict[str, Any], number: int) -> Result:
     """Figures by place: the k-th attack of the study has an accuracy of 0.5 + k / 100."""
-    n = study["data"]["members"]
+    n = study["data"]["members"] or 1000
     attacks = [
         {"name": name} | dict.fromkeys(("balanced_accuracy", "auc", "precision", "recall"), estimate(0.5 + k / 100, n))
         for k, name in enumerate(study["attacks"]["use"])
