@@ -15,6 +15,7 @@ from memberwise.report.files import to_json, write_text
 from memberwise.reproduce.published import Figure
 
 SCHEMA_VERSION = 2
+BIT = 1e-12  # more than floats lose where half a digit is added
 Verdict = Literal[
     "agrees", "within tolerance", "fitted to match", "differs", "invalid", "not compared", "not published", "not run"
 ]
@@ -124,7 +125,7 @@ class Row:
             return "not compared"
         distance = abs(self.ours.value - self.published.value) - self.published.rounding
         low, high = self.ours.low, self.ours.high
-        slack = self.published.rounding
+        slack = self.published.rounding + BIT
         if low is not None and high is not None and low - slack <= self.published.value <= high + slack:
             return "fitted to match" if self.proves_nothing else "agrees"
         if self.tolerance is None or distance > self.tolerance:
