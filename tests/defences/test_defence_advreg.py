@@ -16,6 +16,7 @@ from memberwise.defences.training.adversarial_regularisation import (
     DEFENCE,
     AdversarialRegularisation,
     AdversarialRegularisationOptions,
+    averaged,
 )
 from memberwise.defences.training.averaging import Averaged
 from memberwise.defences.training.base import Fit
@@ -66,7 +67,7 @@ def test_weight_0_is_plain_training_bit_for_bit() -> None:
 
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_stack_equals_its_models_alone_and_differs_from_plain(form: str) -> None:
-    wanted = playing(game(weight=2.0, attack_steps=2, form=form), 3)
+    wanted = playing(game(weight=2.0, attack_steps=2, form=form, average=5), 3)
     stack = train_stack(wanted, NETWORK, DATA)
     alone = train_stack(wanted[1:2], NETWORK, DATA, stacked=False)
     assert difference(stack, 1, alone, 0) < 1e-4
@@ -143,6 +144,33 @@ def test_the_forms_differ_as_listed() -> None:
         torch.testing.assert_close(loss, plain + weight * (gain - 0.5))
 
 
+def test_the_form_of_the_cifar_release() -> None:
+    """Members are 0 to the attack, labels -1 and 1; from the fifth epoch f pays weight * mean (h - 1)^2."""
+    step = game(weight=1.5, form="released-cifar")
+    labels = torch.tensor([2, 0])
+    coded = 2 * nn.functional.one_hot(labels, CLASSES).float() - 1
+    assert torch.equal(step._coded(labels), coded)
+    h = step.attack.init(step_keys(3, 1)[0])
+    inside, outside = (torch.randn(2, CLASSES), coded), (torch.randn(2, CLASSES), coded)
+    p, q = (step.attack(h, *side).sigmoid() for side in (inside, outside))
+    squared = nn.functional.mse_loss(torch.cat([p, q]), torch.tensor([0.0, 0.0, 1.0, 1.0]))
+    torch.testing.assert_close(step._attack_loss(h, inside, outside), squared)
+    params, state, batch, key = first_step(step)
+    for epoch, weight in ((0, 0.0), (3, 0.0), (4, 1.5)):
+        loss, _ = step.loss(NETWORK, params, state, batch._replace(epoch=torch.tensor(epoch)), key)
+        out, _ = NETWORK(params, {}, batch.x, key)
+        h = {name.removeprefix("h:"): v for name, v in state.own.items() if name.startswith("h:")}
+        answer = step.attack(h, out, 2 * torch.eye(CLASSES)[batch.target] - 1).sigmoid()
+        plain = nn.functional.cross_entropy(out, batch.target)
+        torch.testing.assert_close(loss, plain + weight * (answer - 1).pow(2).mean())
+
+
+@pytest.mark.parametrize(("form", "epochs"), [("paper", 5), ("released", 1), ("released-cifar", 1)])
+def test_released_forms_keep_the_last_epoch_and_the_paper_form_a_mean(form: Any, epochs: int) -> None:
+    assert averaged(AdversarialRegularisationOptions(form=form)) == epochs
+    assert averaged(AdversarialRegularisationOptions(form=form, average=3)) == 3
+
+
 def test_the_attack_learns_what_can_be_told() -> None:
     """Members answered surely and others not: above 95 % are told apart; with the same answers about half.
 
@@ -167,7 +195,7 @@ def test_the_attack_learns_what_can_be_told() -> None:
         assert least <= right <= most
 
 
-@pytest.mark.parametrize("size", ["texas", "purchase"])
+@pytest.mark.parametrize("size", ["texas", "purchase", "alexnet"])
 def test_the_attack_has_the_released_layers(size: Any) -> None:
     h = InferenceNetwork(100, size).init(step_keys(0, 1)[0])
     shapes = [tuple(value.shape) for name, value in h.items() if name.endswith("weight")]
@@ -176,6 +204,10 @@ def test_the_attack_has_the_released_layers(size: Any) -> None:
         "purchase": [
             *[(1024, 100), (512, 1024), (64, 512), (128, 100), (64, 128)],
             *[(512, 128), (256, 512), (128, 256), (64, 128), (1, 64)],
+        ],
+        "alexnet": [
+            *[(1024, 100), (512, 1024), (64, 512), (128, 100), (64, 128)],
+            *[(256, 128), (128, 256), (64, 128), (1, 64)],
         ],
     }
     assert shapes == expected[size]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from memberwise.reproduce.published import published
 from memberwise.reproduce.tables import lira
@@ -13,6 +14,12 @@ from memberwise.reproduce.tables import lira
 TABLES = {"lira-16": lira.lira_16, "rmia-table": lira.rmia}
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lira, "choose_device", lambda wanted: torch.device("cuda"))
+
+
+@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", TABLES)
 def test_at_the_publications_size_every_published_figure_has_ours_beside_it(
     name: str, faked: Callable[..., Any]

@@ -31,7 +31,7 @@ def test_a_reproduction_runs(name: str, real_data: Path, tmp_path: Path) -> None
     assert found.high is not None
     assert found.low <= found.value <= found.high
     assert found.n > 0
-    assert found.seeds == (1,)
+    assert found.seeds == claim.seeds == (1,)
     assert not claim.failed  # tolerances do not count at this size
     assert all(row.verdict in ("not compared", "not published", "not run") for row in rows.values())
     assert Claim.load(folder / "claim.json") == claim

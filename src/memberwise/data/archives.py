@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.data.files import broken_format
+from memberwise.data.files import broken_format, read_file
 
 # fmt: off
 ADULT_COLUMNS = (
@@ -35,6 +35,22 @@ def read_labelled_lines(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
     if table.shape[1] < 2:
         raise broken_format(path, "label,0,1,... on every line", f"{table.shape[1]} column")
     return {"x": table[:, 1:], "y": table[:, 0]}
+
+
+def read_in_order(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+    """Location-30 in a published order.
+
+    Args:
+        paths: the records, as ``read_labelled_lines`` takes them or as .npz, and ``x``, a permutation of their rows.
+    """
+    records, order = paths
+    content = read_file(records) if records.suffix == ".npz" else read_labelled_lines([records])
+    assert isinstance(content, dict)
+    with np.load(order) as kept:
+        rows = kept["x"]
+    if rows.shape != (len(content["y"]),) or not np.array_equal(np.sort(rows), np.arange(len(rows))):
+        raise broken_format(order, f"x, a permutation of 0..{len(content['y']) - 1}", f"{rows.shape} {rows.dtype}")
+    return {name: content[name][rows] for name in ("x", "y")}
 
 
 def read_texas(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memberwise.data.archives import read_adult, read_labelled_lines, read_texas
+from memberwise.data.archives import read_adult, read_in_order, read_labelled_lines, read_texas
 from memberwise.data.files import Content
 from memberwise.data.medmnist import DIAGNOSES
 from memberwise.data.pixels import read_cifar10, read_cifar100, read_mnist
@@ -25,6 +25,9 @@ FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/"
 ADULT_HOME = "https://archive.ics.uci.edu/ml/machine-learning-databases/adult/"
 SHOKRI_HOME = "https://github.com/privacytrustlab/datasets"
+MEMGUARD_HOME = "https://github.com/inspire-group/membership-inference-evaluation"
+# What that repository keeps under MemGuard/data/location.
+MEMGUARD_ORDER = "memguard_location/shuffle_index.npz"
 SHOKRI = "Shokri, Stronati, Song, Shmatikov, IEEE S&P 2017; the repository states no licence"
 LFW_HOME = "http://vis-www.cs.umass.edu/lfw/"
 KRIZHEVSKY = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009; no licence stated"
@@ -199,6 +202,21 @@ _ALL = (
         file="location30.npz",
         originals=(("dataset_location.tgz",), ("bangkok",)),
         read=read_labelled_lines,
+    ),
+    Source(
+        "location30-memguard",
+        "location30 in the order of MemGuard's evaluation",
+        "5,010",
+        30,
+        SHOKRI,
+        MEMGUARD_HOME,
+        file="location30-memguard.npz",
+        originals=(
+            ("location30.npz", MEMGUARD_ORDER),
+            ("dataset_location.tgz", MEMGUARD_ORDER),
+            ("bangkok", MEMGUARD_ORDER),
+        ),
+        read=read_in_order,
     ),
     Source(
         "adult",

@@ -62,6 +62,11 @@ def at_hand(source: Source) -> bool:
     return not source.file or any(all((f / name).is_file() for name in way) for f in _folders() for way in ways)
 
 
+def find_file(name: str) -> Path | None:
+    """A file by its path below the data folder, such as what was published beside a source; None where it is not."""
+    return next((folder / name for folder in _folders() if (folder / name).is_file()), None)
+
+
 def find_folder(source: Source) -> Path:
     """The folder of images of a named source that has one.
 

@@ -11,22 +11,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from memberwise.models.layers import AsImages, MeanOverPixels, Shape, channels_of, conv3x3, he_initialised
+from memberwise.models.layers import (
+    AsImages,
+    MeanOverPixels,
+    Norm,
+    Shape,
+    channels_of,
+    conv3x3,
+    he_initialised,
+)
 from memberwise.study import ModelStudy
 
 BLOCKS = 3
 
 
 class Bottleneck(nn.Module):
-    """BN-ReLU-1x1 convolution to 4 x growth channels, BN-ReLU-3x3 to ``growth``, put beside the input."""
+    """Norm-ReLU-1x1 convolution to 4 x growth channels, norm-ReLU-3x3 to ``growth``, put beside the input."""
 
-    def __init__(self, inputs: int, growth: int) -> None:
+    def __init__(self, inputs: int, growth: int, norm: Norm) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.BatchNorm2d(inputs),
+            norm(inputs),
             nn.ReLU(),
             nn.Conv2d(inputs, 4 * growth, 1, bias=False),
-            nn.BatchNorm2d(4 * growth),
+            norm(4 * growth),
             nn.ReLU(),
             conv3x3(4 * growth, growth),
         )
@@ -35,7 +43,7 @@ class Bottleneck(nn.Module):
         return torch.cat([x, self.body(x)], dim=1)
 
 
-def densenet_bc(depth: int, growth: int) -> Callable[[ModelStudy, Shape, int], nn.Module]:
+def densenet_bc(depth: int, growth: int, norm: Norm = nn.BatchNorm2d) -> Callable[[ModelStudy, Shape, int], nn.Module]:
     """DenseNet-BC of three blocks with (depth - 4) / 6 bottlenecks each; transitions halve channels and size.
 
     Depth 100 and growth 12: 0.77 million parameters for 3 channels and 10 classes (table 2). Depth 22 and growth 12
@@ -48,9 +56,9 @@ def densenet_bc(depth: int, growth: int) -> Callable[[ModelStudy, Shape, int], n
         layers: list[nn.Module] = [AsImages(), conv3x3(channels_of(shape), width)]
         for block in range(BLOCKS):
             for _ in range((depth - 4) // 6):
-                layers.append(Bottleneck(width, growth))
+                layers.append(Bottleneck(width, growth, norm))
                 width += growth
-            layers += [nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [norm(width), nn.ReLU()]
             if block < BLOCKS - 1:
                 layers += [nn.Conv2d(width, width // 2, 1, bias=False), nn.AvgPool2d(2)]
                 width //= 2

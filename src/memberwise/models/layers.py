@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+# Makes a normalisation of so many channels.
+Norm = Callable[[int], nn.Module]
 Shape = tuple[int, ...]
 
 
@@ -46,3 +50,8 @@ def he_initialised(module: nn.Module) -> nn.Module:
         elif isinstance(part, nn.Linear):
             nn.init.zeros_(part.bias)
     return module
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation (Wu and He 2018, arXiv:1803.08494) in as many groups as divide the channels, at most 8."""
+    return nn.GroupNorm(max(groups for groups in range(1, 9) if channels % groups == 0), channels)

@@ -9,10 +9,11 @@ from torch import nn
 
 from memberwise.models.cnn import cnn
 from memberwise.models.densenet import densenet_bc
-from memberwise.models.layers import Shape
+from memberwise.models.layers import Shape, group_norm
+from memberwise.models.memguard import memguard_mlp
 from memberwise.models.mlp import logistic, mlp
 from memberwise.models.nasr import alexnet, nasr_mlp
-from memberwise.models.resnet import resnet9, resnet18
+from memberwise.models.resnet import resnet9, resnet18, resnet20_group
 from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
 from memberwise.study import ModelStudy
@@ -41,6 +42,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "shokri-cnn": Architecture(shokri_cnn, "images", "two convolutions and a dense layer of 128, Tanh (Shokri 2017)"),
     "nasr-purchase": Architecture(nasr_mlp, "any", "1024-512-256-128 Tanh (Nasr 2018, for Purchase-100)"),
     "nasr-texas": Architecture(nasr_mlp, "any", "1024-512-256-128 Tanh (Nasr 2018, for Texas-100)"),
+    "memguard-location": Architecture(memguard_mlp, "any", "1024-512-256-128 ReLU (Jia 2019, for Location-30)"),
     "cnn": Architecture(cnn, "images", "two 3x3 convolutions and a dense layer (model.dropout)", ("dropout",)),
     "alexnet": Architecture(alexnet, "images", "AlexNet for 32x32 images (Nasr 2018)"),
     "resnet9": Architecture(resnet9, "images", "nine-layer residual network (Page 2018, DAWNBench)"),
@@ -53,4 +55,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "densenet-bc-100-12": Architecture(densenet_bc(100, 12), "images", "DenseNet-BC (Huang 2017)"),
     "densenet-bc-22-12": Architecture(densenet_bc(22, 12), "images", "DenseNet-BC of depth 22 (weighted smoothing)"),
+    "densenet-bc-22-12-group": Architecture(
+        densenet_bc(22, 12, group_norm), "images", "the same with group normalisation, for dp-sgd"
+    ),
+    "resnet20-group": Architecture(resnet20_group, "images", "ResNet-20 with group normalisation (He 2016)"),
 }

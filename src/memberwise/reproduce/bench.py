@@ -18,15 +18,17 @@ from memberwise.errors import DataError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.report.sentence import attack_named
-from memberwise.reproduce.claim import Ours, Row
+from memberwise.reproduce.claim import Condition, Ours, Row
 from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.gather import Progress
 from memberwise.statistics.intervals import clopper_pearson
+from memberwise.study import Study
 from memberwise.study_reading import make_study, put
 
 T = TypeVar("T")
 CONFIDENCE = 0.95
+HALF = 0.5
 # Measures of an attack, by the key of result.json that holds them.
 OF_ATTACK = {
     "attack accuracy": "balanced_accuracy",
@@ -39,7 +41,7 @@ OF_TARGET = {"test accuracy": "test_accuracy", "train accuracy": "train_accuracy
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of a reproduction.
+    """One run of a reproduction, with one seed.
 
     Attributes:
         folder: every audit has a run folder below it, so what was done is not done again.
@@ -85,13 +87,7 @@ class Bench:
         place of names.
         """
         self.announce(label)
-        values: dict[str, Any] = {}
-        named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)
-        for key, value in named.items():
-            put(values, key, value)
-        safe = "".join(c if c.isalnum() or c in "-._" else "-" for c in label)
-        put(values, "run.out", str(self.folder / "audits" / safe))
-        study = make_study(values, f"the audit {label}")
+        study = self.study(label, settings)
         given = given or Given()
         self.used.append(study.data.source.partition("?")[0])
         if given.dataset is None:
@@ -100,6 +96,16 @@ class Bench:
         result = audited(study, given, self.progress)
         self.earlier.append(max(0.0, float(result.data["seconds"]) - (time.perf_counter() - begun)))
         return result
+
+    def study(self, label: str, settings: Mapping[str, Any]) -> Study:
+        """The study of an audit."""
+        values: dict[str, Any] = {}
+        named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)
+        for key, value in named.items():
+            put(values, key, value)
+        safe = "".join(c if c.isalnum() or c in "-._" else "-" for c in label)
+        put(values, "run.out", str(self.folder / "audits" / safe))
+        return make_study(values, f"the audit {label}")
 
     def row(
         self,
@@ -119,7 +125,7 @@ class Bench:
         """
         figure = self.published(setting, beside or measure)
         comparable = self.comparable if comparable is None else comparable and self.comparable
-        return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None)
+        return Row(setting, measure, figure, ours, why, comparable, tolerance if comparable else None, floor(measure))
 
     def rows(
         self,
@@ -158,6 +164,26 @@ def figure(result: Result, measure: str, attack: str | None = None) -> Ours | No
         return None
     n = part["n_members"] + part["n_nonmembers"]
     return Ours(part["value"], part["low"], part["high"], n, part["method"], seeds)
+
+
+def learnt(name: str, run: Result, rows: Sequence[str]) -> Condition:
+    """Whether a target is better than always answering the commonest class; else ``rows`` mean nothing."""
+    labels = records_of(run.data["study"]["data"]["source"]).y
+    chance = float(np.bincount(labels).max() / len(labels))
+    found = figure(run, "test accuracy")
+    holds = found is not None and found.low is not None and found.low > chance
+    told = f"test accuracy {100 * run.data['target']['test_accuracy']:.1f}%, the commonest class {100 * chance:.1f}%"
+    return Condition(name, holds, told, tuple(rows))
+
+
+def floor(measure: str) -> float | None:
+    """What guessing gives, where members are as many as non-members; None for figures of the target's own."""
+    if measure.startswith("TPR at "):
+        return float(measure.removeprefix("TPR at ").partition("%")[0]) / 100
+    if "56:44" in measure:
+        return 0.56
+    guessed = ("attack accuracy", "attack precision", "AUC", "adversary")
+    return HALF if any(word in measure for word in guessed) else None
 
 
 def share(value: float, n: int, seeds: tuple[int, ...]) -> Ours:

@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,24 @@ from typing import Any
 from memberwise.audit_flow import Silent
 from memberwise.report.files import write_text
 from memberwise.reproduce.bench import Bench, choose_data
-from memberwise.reproduce.claim import Claim, Findings, Row
+from memberwise.reproduce.claim import Claim, Findings, Row, judged
+from memberwise.reproduce.over_seeds import merge
 from memberwise.reproduce.plots import draw
+from memberwise.reproduce.provenance import settings_of
 from memberwise.reproduce.published import published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.gather import Progress
 
 PACKAGES = ("memberwise", "torch", "numpy", "scipy", "scikit-learn")
-SEED = 1
+# As many as it takes to tell a spread; whether a reproduction runs at all, one tells.
+SEEDS: dict[Size, tuple[int, ...]] = {"smoke": (1,), "quick": (1, 2, 3), "full": (1, 2, 3)}
 
 
 def run_reproduction(
     reproduction: Reproduction,
     size: Size = "quick",
     *,
-    seed: int = SEED,
+    seeds: Sequence[int] | None = None,
     device: str = "auto",
     out: str | Path | None = None,
     progress: Progress | None = None,
@@ -37,29 +41,43 @@ def run_reproduction(
 ) -> tuple[Claim, Path]:
     """Carry out a reproduction; ``claim.json`` and its plots are written into the folder that comes back with it.
 
-    Published figures that no row of ours answers are kept, as not run.
+    Each seed has a folder of its own in it. Published figures that no row of ours answers are kept, as not run.
+
+    Args:
+        seeds: one run for each; three of them (a smoke test: one) where there are none.
 
     Raises:
         MemberwiseError: the data are not at hand, or an audit failed.
     """
     begun = time.perf_counter()
-    data = choose_data(reproduction)
+    data, seeds = choose_data(reproduction), tuple(seeds or SEEDS[size])
     folder = Path(out or f"runs/reproduce/{reproduction.name}-{size}")
-    bench = Bench(reproduction, size, seed, device, folder, data, progress or Silent(), announce)
-    found = reproduction.run(bench)
+
+    def of_seed(seed: int) -> Bench:
+        def told(label: str) -> None:
+            announce(label if len(seeds) == 1 else f"seed {seed}: {label}")
+
+        return Bench(reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), told)
+
+    benches = [of_seed(seed) for seed in seeds]
+    found = merge({bench.seed: reproduction.run(bench) for bench in benches})
+    if size == "smoke":  # asks whether it runs; nothing has had time to learn
+        found = replace(found, conditions=())
+    settings = settings_of(reproduction.name, size)
     claim = Claim(
         name=reproduction.name,
         title=reproduction.title,
         size=size,
-        data=tuple(dict.fromkeys(bench.used)),
+        data=tuple(dict.fromkeys(name for bench in benches for name in bench.used)),
         substitute=_substitute(reproduction, data),
-        seed=seed,
-        seconds=round(time.perf_counter() - begun + sum(bench.earlier), 1),
+        seeds=seeds,
+        seconds=round(time.perf_counter() - begun + sum(sum(bench.earlier) for bench in benches), 1),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         commit=_commit(),
         machine=_machine(device),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        findings=Findings((*found.rows, *_unanswered(bench, found)), found.plots, found.notes),
+        findings=judged(replace(found, rows=(*found.rows, *_unanswered(benches[0], found))), settings),
+        settings=settings,
     )
     folder.mkdir(parents=True, exist_ok=True)
     for plot in found.plots:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from memberwise.errors import RunFolderError
@@ -9,13 +11,15 @@ from memberwise.prepare import Given, prepare
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
 from memberwise.signals.gather import answers_of, join
-from memberwise.signals.table import Signals
+from memberwise.signals.table import Beside, Signals
 from memberwise.study_reading import make_study
 from memberwise.training.blocks import Arrays, BlockStore, block_name
 
 
-def kept_signals(result: Result) -> Signals:
+def kept_signals(result: Result, given: Given | None = None) -> Signals:
     """What target and shadow models answered about the audited records; who saw what follows from the study.
+
+    ``given``: what the audit was given besides its study.
 
     Raises:
         RunFolderError: the blocks are not there, or harmed.
@@ -23,7 +27,7 @@ def kept_signals(result: Result) -> Signals:
     if result.folder is None:
         raise RunFolderError("this audit has no run folder, so no blocks to read")
     study = make_study(result.data["study"], "the audit's study")
-    prepared = prepare(study, Given(dataset=records_of(study.data.source)))
+    prepared = prepare(study, replace(given or Given(), dataset=records_of(study.data.source)))
     store = BlockStore(result.folder / "signals")
     blocks = [_block(store, name) for name in sorted(store.manifest)]
     assert sorted(store.manifest)[0] == block_name(0), "the first block holds the target"
@@ -32,12 +36,15 @@ def kept_signals(result: Result) -> Signals:
     assert shadows is not None
     roles = prepared.roles
     jobs = [prepared.shadow_job(k) for k in range(shadows.models)]
+    auxiliary = answers_of(join(blocks[1:]), "auxiliary")
+    seen = np.array([np.isin(roles.auxiliary, job.rows) for job in jobs], np.int8)
     return Signals(
         index=roles.audited,
         labels=prepared.dataset.y[roles.audited],
         target=target,
         shadows=shadows,
         trained_on=np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8),
+        beside=None if auxiliary is None else Beside(auxiliary, prepared.dataset.y[roles.auxiliary], seen),
     )
 
 

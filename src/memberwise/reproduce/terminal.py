@@ -10,7 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from memberwise.reproduce.claim import Claim, Row
-from memberwise.reproduce.text import circumstances, ours_cell, published_cell, sources, summary
+from memberwise.reproduce.text import (
+    circumstances,
+    origins,
+    ours_cell,
+    published_cell,
+    reasons_of,
+    sources,
+    spread_cell,
+    summary,
+    verdict_cell,
+)
 
 # Neither setting nor measure is narrower, however narrow the terminal.
 LEAST = 9
@@ -20,12 +30,16 @@ def print_claim(claim: Claim, console: Console) -> None:
     """Ours beside theirs, the reasons where they differ, what was learnt."""
     console.print(Text(f"{claim.name}: {claim.title}"))
     rows = claim.findings.rows
-    reasons = list(dict.fromkeys(row.why for row in rows if row.why))
+    reasons = reasons_of(rows)
     console.print(_table(rows, reasons, console.width))
     for place, why in enumerate(reasons, start=1):
         console.print(Text(f"({place}) {why}"))
     if claim.substitute:
         console.print(Text(claim.substitute[0].upper() + claim.substitute[1:]))
+    for condition in claim.broken:
+        console.print(Text(f"Invalid: {condition.name}; {condition.told}"))
+    for line in origins(claim):
+        console.print(Text(line))
     for note in claim.findings.notes:
         console.print(Text(f"- {note}"))
     for source in sources(claim):
@@ -42,14 +56,18 @@ def _table(rows: Sequence[Row], reasons: list[str], width: int) -> Table:
         "measure": [row.measure for row in rows],
         "published": [published_cell(row) for row in rows] if any(row.published for row in rows) else [],
         "ours [95%]": [ours_cell(row) for row in rows],
+        "± seeds": [spread_cell(row) for row in rows] if any(row.ours and row.ours.spread for row in rows) else [],
         "n": ["—" if row.ours is None else f"{row.ours.n:,}" for row in rows],
-        "verdict": [_verdict(row, reasons) for row in rows],
+        "verdict": [verdict_cell(row, reasons) for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if any(cells)}
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     widths = _widths(columns, width)
+    if sum(widths.values()) + len(columns) - 1 > width and "± seeds" in columns:
+        del columns["± seeds"]
+        widths = _widths(columns, width)
     for name in columns:
-        right = name in ("published", "ours [95%]", "n")
+        right = name in ("published", "ours [95%]", "± seeds", "n")
         table.add_column(name, justify="right" if right else "left", width=widths[name], overflow="fold")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*(Text(cell) for cell in cells))
@@ -66,9 +84,3 @@ def _widths(columns: dict[str, list[str]], width: int) -> dict[str, int]:
     widths["setting"] = min(widths["setting"], max(word, room - widths["measure"], room // 2), room - LEAST)
     widths["measure"] = min(widths["measure"], room - widths["setting"])
     return widths
-
-
-def _verdict(row: Row, reasons: list[str]) -> str:
-    """The verdict and the number of the reason, which says enough where nothing was compared."""
-    told = row.verdict == "not published" or (row.verdict == "not compared" and row.why)
-    return " ".join([*([] if told else [row.verdict]), *([f"({reasons.index(row.why) + 1})"] if row.why else [])])

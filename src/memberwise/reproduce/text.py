@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log10
 
 from memberwise.reproduce.claim import Claim, Ours, Row
@@ -47,7 +48,7 @@ def circumstances(claim: Claim) -> str:
     parts = [
         f"size {claim.size}",
         f"data {', '.join(claim.data)}",
-        f"seed {claim.seed}",
+        seeds_told(claim),
         f"{claim.seconds:.0f} s",
         where,
         f"torch {claim.versions.get('torch')}",
@@ -57,14 +58,66 @@ def circumstances(claim: Claim) -> str:
     return ", ".join(parts)
 
 
+def reasons_of(rows: Sequence[Row]) -> list[str]:
+    """Each reason once, to be numbered from 1."""
+    return list(dict.fromkeys(why for row in rows for why in _reasons(row)))
+
+
+def _reasons(row: Row) -> list[str]:
+    """Why there is no figure, or no more to it; and why an agreement would prove nothing."""
+    fitted = row.proves_nothing if row.verdict == "fitted to match" else ""
+    return [why for why in (row.why, fitted) if why]
+
+
+def verdict_cell(row: Row, reasons: Sequence[str]) -> str:
+    """The verdict and the numbers of the reasons, which say enough where nothing was compared."""
+    told = row.verdict == "not published" or (row.verdict == "not compared" and row.why)
+    numbers = [str(reasons.index(why) + 1) for why in _reasons(row)]
+    return " ".join([*([] if told else [row.verdict]), *([f"({', '.join(numbers)})"] if numbers else [])])
+
+
+ORIGINS = {
+    "published": "As published",
+    "ours": "Ours",
+    "fitted": "Chosen by looking at the published figures",
+}
+
+
+def origins(claim: Claim) -> list[str]:
+    """Where the settings come from, a line for each kind."""
+    lines = []
+    for origin, words in ORIGINS.items():
+        told = [
+            f"{setting.name}: {setting.value}" + (f" ({setting.why})" if setting.why else "")
+            for setting in claim.settings
+            if setting.origin == origin
+        ]
+        if told:
+            lines.append(f"{words}: {'; '.join(told)}")
+    return lines
+
+
+def seeds_told(claim: Claim) -> str:
+    return f"seed{'s' if len(claim.seeds) > 1 else ''} {', '.join(map(str, claim.seeds))}"
+
+
+def spread_cell(row: Row) -> str:
+    """The standard deviation over seeds, where there are several."""
+    if row.ours is None or row.ours.spread is None:
+        return "—"
+    return cell(row.ours.spread, row.measure, 2).rstrip("%")
+
+
 def counts(claim: Claim) -> dict[str, int]:
     """How many rows agree, differ and so on, in words."""
     verdicts = [row.verdict for row in claim.findings.rows]
     return {
         "agree": sum(verdict in ("agrees", "within tolerance") for verdict in verdicts),
+        "fitted to match": verdicts.count("fitted to match"),
         "differ": verdicts.count("differs"),
         BESIDE: verdicts.count("not compared"),
         "not published": verdicts.count("not published"),
+        "invalid": verdicts.count("invalid"),
         "not run": verdicts.count("not run"),
     }
 

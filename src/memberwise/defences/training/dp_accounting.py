@@ -6,13 +6,16 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from memberwise.errors import MissingExtraError, StudyError
 
 ACCOUNTANT = "Renyi accountant of Opacus"
+Accountant = Literal["rdp", "prv"]
+EPSILON_ERROR, LARGEST = 0.01, 50.0
+BISECTIONS = 9  # to half a thousandth of the noise
 # Opacus' own orders and some beyond, for much and for little noise.
 ORDERS = [1.01, 1.05, *(1 + x / 10 for x in range(1, 110)), *range(12, 64), 96, 128, 256, 512, 1024]
 
@@ -28,12 +31,30 @@ class Sampling:
     steps: int
 
 
+@lru_cache(maxsize=256)
+def numerical_epsilon_of(noise_multiplier: float, sampling: Sampling, delta: float) -> float:
+    """As ``epsilon_of``, by numerical composition: an upper bound too, and a nearer one.
+
+    The privacy loss distribution is composed by Fourier transform, with an error of at most 0.01 in epsilon that is
+    added to the bound (Gopi, Lee and Wutschitz 2021, arXiv:2106.02848). Infinite where the Renyi bound is above 50, a
+    guarantee of nothing, for which the transform would need more memory than there is.
+
+    Raises:
+        MissingExtraError: Opacus is not installed.
+    """
+    if not epsilon_of(noise_multiplier, sampling, delta) <= LARGEST:
+        return float("inf")
+    found = _opacus().PRVAccountant()
+    found.history = [(noise_multiplier, sampling.rate, sampling.steps)]
+    return float(_quietly(lambda: found.get_epsilon(delta, eps_error=EPSILON_ERROR, delta_error=delta / 1000)))
+
+
 def epsilon_of(noise_multiplier: float, sampling: Sampling, delta: float) -> float:
     """An upper bound on epsilon at ``delta``; infinite without noise. Smaller is more private.
 
     Renyi divergences of the subsampled Gaussian mechanism (Mironov, Talwar and Zhang 2019, arXiv:1908.10530), added
-    over the steps and converted by theorem 21 of Balle et al. 2020 (arXiv:1905.09982). Numerical composition would
-    give some 10 to 15 % less.
+    over the steps and converted by theorem 21 of Balle et al. 2020 (arXiv:1905.09982). ``numerical_epsilon_of`` gives
+    some 10 to 15 % less.
 
     Raises:
         MissingExtraError: Opacus is not installed.
@@ -46,12 +67,17 @@ def epsilon_of(noise_multiplier: float, sampling: Sampling, delta: float) -> flo
 
 
 @lru_cache(maxsize=256)
-def noise_for(epsilon: float, sampling: Sampling, delta: float) -> float:
+def noise_for(epsilon: float, sampling: Sampling, delta: float, accountant: Accountant = "rdp") -> float:
     """The noise multiplier with which ``epsilon_of`` is at most ``epsilon``, and at least 0.999 of it.
+
+    With accountant "prv" it is ``numerical_epsilon_of`` that is at most ``epsilon``, up to 0.01 below what it allows at
+    all: some 5 to 10 % less noise. Above 50 the Renyi accountant's noise is taken.
 
     Raises:
         MissingExtraError: Opacus is not installed. StudyError: no noise gives so small an epsilon.
     """
+    if accountant == "prv":
+        return _numerical_noise_for(epsilon, sampling, delta)
     find = _opacus().utils.get_noise_multiplier
     try:
         return float(
@@ -71,6 +97,21 @@ def noise_for(epsilon: float, sampling: Sampling, delta: float) -> float:
         raise StudyError(
             f"no noise gives epsilon {epsilon:g}", found=str(error), where="training.defence", fix="a larger epsilon"
         ) from error
+
+
+def _numerical_noise_for(epsilon: float, sampling: Sampling, delta: float) -> float:
+    """By bisection below the noise that the Renyi accountant asks for, which is always enough."""
+    high = noise_for(epsilon, sampling, delta)
+    if epsilon >= LARGEST:
+        return high
+    low = high / 2
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if numerical_epsilon_of(middle, sampling, delta) <= epsilon:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def _quietly(call: Callable[[], Any]) -> Any:

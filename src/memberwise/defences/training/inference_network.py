@@ -11,11 +11,12 @@ from torch import Tensor
 from memberwise.training.network import Tensors
 from memberwise.training.randomness import fold, normal
 
-Size = Literal["texas", "purchase"]
+Size = Literal["texas", "purchase", "alexnet"]
 # Hidden layers of the branch for the answer, of the one for the label, and of what joins them (the authors' code).
 LAYERS: dict[Size, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
     "texas": ((512, 64), (64,), (64,)),
     "purchase": ((1024, 512, 64), (128, 64), (512, 256, 128, 64)),
+    "alexnet": ((1024, 512, 64), (128, 64), (256, 128, 64)),
 }
 
 

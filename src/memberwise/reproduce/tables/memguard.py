@@ -1,4 +1,9 @@
-"""MemGuard on Location-30: the budget curve of a neural attack, and the metric attacks which it does not stop."""
+"""MemGuard on Location-30: its evaluation repeated on its saved answers and on its split, ours beside it.
+
+The split of MemGuard's configuration, by position in its published order of the records: members 0 to 1,000, the
+defence's non-members to 2,000, evaluated non-members to 3,000; the attacker's shadow model trains on 500 of the records
+3,000 to 3,500 and 4,000 to 4,500. It is half as large as the target, so its thresholds are not the target's.
+"""
 
 from __future__ import annotations
 
@@ -7,99 +12,203 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from memberwise.attacks import ATTACKS
+from memberwise.data.fetch import find_file
+from memberwise.prepare import Given
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure, share
+from memberwise.reproduce.bench import Bench, records_of, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.reproduction import Reproduction
+from memberwise.reproduce.tables.memguard_attacks import (
+    METRICS,
+    Known,
+    by_class,
+    gap,
+    neural,
+    right,
+    saved,
+    shadows_known,
+)
+from memberwise.signals.table import Signals
 
-METRIC = ("gap", "confidence-classwise", "entropy-classwise", "mentr-classwise")
-# A network on the sorted answers, of the kind MemGuard learns to fool. The publication's attacker learns on a shadow
-# model without the defence; one that knows of it learns on shadow models that went through it.
-ATTACK = "ml-leaks-1"
-NEURAL, KNOWING = "attack accuracy, neural", "attack accuracy, neural, knows the defence"
-HALF = 0.5
-OTHER = "another network on other records of the data set: the split of the publication is not part of its data"
+# The published attacker learns on a shadow model without the defence; one that knows of it, on one that has it too.
+NEURAL, KNOWING, GAP = "attack accuracy, neural", "attack accuracy, neural, knows the defence", "attack accuracy, gap"
+HALVES = "attack accuracy, {}, half the target known"
+SAVED = "memguard_location/location_{}_predictions.npz"
+NOT_HERE = "the answers saved by its authors are not in the data folder"
+# Positions in the published order; the shadow model's records are the last two parts.
+MEMBERS, REFERENCE, OTHERS, SHADOW = (0, 1000), (1000, 2000), (2000, 3000), ((3000, 3500), (4000, 4500))
+# Draws of the half of the target that an attacker knows.
+DRAWS = 50
+LARGER = "shadow models of the target's size"
 
 
 def location(bench: Bench) -> Findings:
-    """Budgets from 0 to 1, attacked with shadow models that went through MemGuard too, and with some that did not."""
+    """The saved answers; budgets from 0 to 1 on their split; and shadow models of the target's size."""
+    rows = _of_saved(bench)
     budgets = bench.pick([1.0], [0.1, 0.3, 0.5, 0.7, 1.0], [0.1, 0.3, 0.5, 0.7, 1.0])
-    runs = {"undefended": bench.audit("undefended", _study(bench))}
-    for budget in budgets:
-        answer = {"name": "memguard", "budget": budget, "epochs": bench.pick(40, 200, 400)}
-        runs[f"budget {budget:g}"] = bench.audit(f"budget {budget:g}", _study(bench) | {"answer": [answer]})
-    unaware = {setting: _unaware(runs["undefended"], run, bench.seed) for setting, run in runs.items()}
-    rows: list[Row] = []
-    for setting, run in runs.items():
-        rows.append(bench.row(setting, NEURAL, unaware[setting], OTHER))
-        if setting != "undefended":
-            rows.append(bench.row(setting, KNOWING, _accuracy(run, ATTACK)))
-        rows += [bench.row(setting, name, _accuracy(run, name), OTHER) for name in METRIC]
-        rows += bench.rows(setting, run, ["train accuracy", "test accuracy"])
+    answers: dict[str, dict[str, Any]] = {"undefended": {}} | {
+        f"budget {b:g}": {"answer": [_memguard(bench, b)]} for b in budgets
+    }
+    runs, neurals, strongest = {}, {}, {}
+    for setting, answer in answers.items():
+        runs[setting] = bench.audit(setting, _study(bench) | answer, _roles(bench))
+        own, neurals[setting] = _attacked(bench, setting, runs["undefended"], runs[setting])
+        rows += own
+        found = {row.measure: row.ours.value for row in own if row.ours and row.measure.endswith("by class")}
+        strongest[setting] = max(found.items(), key=lambda pair: pair[1])
+    for setting in ("undefended", f"budget {budgets[-1]:g}"):
+        halves = {"shadow.data": "halves", "shadow.count": bench.pick(2, 4, 8)}
+        run = bench.audit(f"{setting}, {LARGER}", _study(bench) | answers[setting] | halves, _roles(bench, False))
+        rows += _larger(bench, f"{setting}, {LARGER}", run)
     plain = runs["undefended"].data["target"]["test_accuracy"]
     kept = all(run.data["target"]["test_accuracy"] == plain for run in runs.values())
-    last = runs[f"budget {budgets[-1]:g}"]
-    blind = unaware[f"budget {budgets[-1]:g}"].value
-    strongest = max(METRIC[1:], key=lambda name: _value(last, name))
+    last = f"budget {budgets[-1]:g}"
+    floor = next(row.ours.value for row in rows if (row.setting, row.measure) == (last, GAP) and row.ours)
     notes = (
         f"Test accuracy is {'the same at every budget: labels are kept' if kept else 'NOT the same at every budget'}.",
-        f"At budget {budgets[-1]:g} the neural attack that does not know the defence has {100 * blind:.1f}%, "
-        f"the one that does {100 * _value(last, ATTACK):.1f}%, the gap attack {100 * _value(last, 'gap'):.1f}%, "
-        f"{strongest} {100 * _value(last, strongest):.1f}%: "
+        f"At {last} the neural attack that does not know the defence has {100 * neurals[last].value:.1f}%, the gap "
+        f"attack {100 * floor:.1f}%, the strongest metric ({strongest[last][0].removeprefix('attack accuracy, ')}) "
+        f"{100 * strongest[last][1]:.1f}%: "
         + (
             "what labels alone give away stays."
-            if _value(last, strongest) > _value(last, "gap") - 0.03
+            if strongest[last][1] > floor - 0.03
             else "no metric attack reaches the gap attack."
         ),
     )
-    return Findings(tuple(rows), (_plot(bench, runs, unaware),), notes)
+    return Findings(tuple(rows), (_plot(bench, runs, neurals, rows),), notes)
+
+
+def _of_saved(bench: Bench) -> list[Row]:
+    """Attacks on the answers that the authors saved; nothing depends on the seed but halves and the network's start."""
+    files = {model: find_file(SAVED.format(model)) for model in ("target", "shadow")}
+    settings = {"saved answers, undefended": False, "saved answers, budget 1": True}
+    if bench.source != "location30-memguard" or None in files.values():
+        found = [(setting, f"attack accuracy, {name}, by class") for setting in settings for name in METRICS]
+        return [bench.row(setting, measure, None, NOT_HERE) for setting, measure in found]
+    labels, rows = bench.dataset().y, list[Row]()
+    whose = {
+        "target": np.concatenate([labels[slice(*MEMBERS)], labels[slice(*OTHERS)]]),
+        "shadow": np.concatenate([labels[slice(*part)] for part in SHADOW]),
+    }
+    blind = saved(files["shadow"], False, whose["shadow"])  # type: ignore[arg-type]
+    for setting, defended in settings.items():
+        target, shadow = (saved(files[m], defended, whose[m]) for m in files)  # type: ignore[arg-type]
+        rows += [_exact(row) for row in _metrics(bench, setting, [shadow], target)]
+        rng = np.random.default_rng(bench.seed)
+        rows.append(_row(bench, setting, NEURAL, right(neural(blind, target, rng), target.member), target))
+        for name, signal in METRICS.items():
+            halves = float(np.mean([_half_known(signal, target, rng) for _ in range(DRAWS)]))
+            rows.append(_row(bench, setting, HALVES.format(name), halves, target))
+    return rows
+
+
+def _exact(row: Row) -> Row:
+    """Of the very answers that the published figure is of, so that nothing but its rounding may be between them."""
+    assert row.ours is not None
+    value = row.ours.value
+    return replace(row, ours=replace(row.ours, low=value, high=value, method="the same answers, computed again"))
+
+
+def _half_known(signal: Any, target: Known, rng: np.random.Generator) -> float:
+    """The accuracy on one half of members and non-members with thresholds from the other half."""
+    half = np.zeros(len(target.member), bool)
+    for side in (target.member, ~target.member):
+        rows = np.flatnonzero(side)
+        half[rng.permutation(rows)[: len(rows) // 2]] = True
+    asked = target.of(~half)
+    return right(by_class(signal, [target.of(half)], asked), asked.member)
+
+
+def _attacked(bench: Bench, setting: str, plain: Result, run: Result) -> tuple[list[Row], Ours]:
+    """All attacks on a run on their split; thresholds are of shadow models with the run's own defence."""
+    signals = kept_signals(run, _roles(bench))
+    member = _member(run, signals)
+    target, shadows = Known(signals.target, signals.labels, member), shadows_known(signals)
+    rows = _metrics(bench, setting, shadows, target)
+    blind = shadows_known(kept_signals(plain, _roles(bench)))[0]
+    rng = np.random.default_rng(bench.seed)
+    unaware = _row(bench, setting, NEURAL, right(neural(blind, target, rng), member), target)
+    assert unaware.ours is not None
+    rows.append(unaware)
+    if run is not plain:
+        rows.append(_row(bench, setting, KNOWING, right(neural(shadows[0], target, rng), member), target))
+    return [*rows, *bench.rows(setting, run, ["train accuracy", "test accuracy"])], unaware.ours
+
+
+def _larger(bench: Bench, setting: str, run: Result) -> list[Row]:
+    """Metric attacks with thresholds of shadow models on 1,000 of the audited records each, complementary ones."""
+    signals = kept_signals(run, _roles(bench, False))
+    member = _member(run, signals)
+    return _metrics(bench, setting, shadows_known(signals), Known(signals.target, signals.labels, member))
+
+
+def _member(run: Result, signals: Signals) -> NDArray[np.bool_]:
+    """``(n,)`` the target's members among the audited records, in the order of the signals."""
+    places = {row: place for place, row in enumerate(run.scores["index"])}
+    return run.scores["member"].to_numpy(bool)[[places[row] for row in signals.index]]
+
+
+def _metrics(bench: Bench, setting: str, shadows: list[Known], target: Known) -> list[Row]:
+    rows = [_row(bench, setting, GAP, gap(target), target)]
+    for name, signal in METRICS.items():
+        called = by_class(signal, shadows, target)
+        rows.append(_row(bench, setting, f"attack accuracy, {name}, by class", right(called, target.member), target))
+    return rows
+
+
+def _row(bench: Bench, setting: str, measure: str, value: float, target: Known) -> Row:
+    return bench.row(setting, measure, share(value, len(target.member), (bench.seed,)))
+
+
+def _roles(bench: Bench, auxiliary: bool = True) -> Given:
+    """Their positions; of other orders as many random records. A smoke test takes the first of each part."""
+    n = records_of(bench.source).records
+    order = np.arange(n) if bench.source == "location30-memguard" else np.random.default_rng(bench.seed).permutation(n)
+    most = bench.pick(300, n, n)
+
+    def part(start: int, end: int) -> Any:
+        return order[start : min(end, start + most)]
+
+    rows = {"members": part(*MEMBERS), "nonmembers": part(*OTHERS), "reference": part(*REFERENCE)}
+    if auxiliary:
+        rows["auxiliary"] = np.concatenate([part(start, min(end, start + most // 2)) for start, end in SHADOW])
+    return Given(rows=rows)
+
+
+def _memguard(bench: Bench, budget: float) -> dict[str, Any]:
+    return {"name": "memguard", "budget": budget, "epochs": bench.pick(40, 400, 400)}
 
 
 def _study(bench: Bench) -> dict[str, Any]:
-    """The authors' sizes: 1,000 members, 1,000 for the defence, 1,000 others; their network at full size."""
-    n = bench.pick(300, 1000, 1000)
+    """The authors' network and recipe; the shadow models' records are nobody else's."""
     return {
-        "data.members": n,
-        "data.nonmembers": n,
-        "data.reference": n,
-        "model.hidden": bench.pick([64], [256, 128], [1024, 512, 256, 128]),
-        "training.epochs": bench.pick(10, 100, 200),
+        "data.population": 0,
+        "model.name": "memguard-location",
+        "training.epochs": bench.pick(10, 200, 200),
         "training.learning_rate": 0.01,
-        "training.schedule": "constant",
-        "shadow.count": bench.pick(2, 4, 8),
-        "attacks.use": [*METRIC, ATTACK, "loss", "lira-online-fixed"],
-        "attacks.headline": "mentr-classwise",
+        "training.momentum": 0.0,
+        "training.batch_size": 64,
+        "training.schedule": "step",
+        "training.steps": bench.pick([8], [150], [150]),
+        "shadow.data": "auxiliary",
+        "shadow.count": 2,
+        "shadow.allow_size_mismatch": True,
+        "attacks.use": ["gap", "loss"],
+        "attacks.headline": "gap",
     }
 
 
-def _accuracy(result: Result, attack: str) -> Ours | None:
-    return figure(result, "attack accuracy", attack)
-
-
-def _value(result: Result, attack: str) -> float:
-    found = _accuracy(result, attack)
-    return float("nan") if found is None else found.value
-
-
-def _unaware(plain: Result, run: Result, seed: int) -> Ours:
-    """Accuracy of the neural attack that learned on undefended shadow models, on the target of this run."""
-    signals = replace(kept_signals(plain), target=kept_signals(run).target)
-    guessed = ATTACKS[ATTACK].score(signals, np.random.default_rng(seed)) > HALF
-    places = {row: place for place, row in enumerate(run.scores["index"])}
-    member = run.scores["member"].to_numpy(bool)[[places[row] for row in signals.index]]
-    return share(float((guessed == member).mean()), len(member), (seed,))
-
-
-def _plot(bench: Bench, runs: Mapping[str, Result], unaware: Mapping[str, Ours]) -> Plot:
+def _plot(bench: Bench, runs: Mapping[str, Result], neurals: Mapping[str, Ours], rows: list[Row]) -> Plot:
     """Attack accuracy against the budget, with the published curve of the neural attack."""
     budgets = {setting: float(setting.rpartition(" ")[2]) if " " in setting else 0.0 for setting in runs}
     x = tuple(budgets.values())
-    series = [_series("neural", x, list(unaware.values()))]
-    for name, label in ((ATTACK, "neural, knows the defence"), *((name, name) for name in METRIC)):
-        series.append(_series(label, x, [_accuracy(run, name) for run in runs.values()]))
+    found = {(row.setting, row.measure): row.ours for row in rows}
+    series = [_series("neural", x, list(neurals.values()))]
+    for name in ("gap", *(f"{metric}, by class" for metric in METRICS)):
+        series.append(_series(name, x, [found.get((setting, f"attack accuracy, {name}")) for setting in runs]))
     theirs = [(budgets[s], f.value) for s in runs if (f := bench.published(s, NEURAL))]
     published = Series("neural, published", tuple(b for b, _ in theirs), tuple(v for _, v in theirs), published=True)
     title = "MemGuard's budget on Location-30"
@@ -118,8 +227,8 @@ REPRODUCTIONS = (
         "memguard-location",
         "Jia et al. 2019; Song and Mittal 2021",
         "the budget curve, and metric attacks",
-        (("location30",),),
-        (0.5, 4, 60),
+        (("location30-memguard", "location30"),),
+        (0.5, 15, 30),
         location,
     ),
 )

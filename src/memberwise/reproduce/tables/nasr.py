@@ -27,7 +27,14 @@ RELEASED = {"name": "advreg", "form": "released"}
 DEFENCES: dict[str, dict[str, Any]] = {
     "purchase100": RELEASED | {"weight": 3.0, "attack_steps": 26, "attack_rate": 1e-4, "attack_network": "purchase"},
     "texas100": RELEASED | {"weight": 1.0, "attack_steps": 25, "attack_rate": 1e-3},
-    "cifar100": RELEASED | {"weight": 1.0, "attack_steps": 1, "attack_rate": 1e-5, "attack_network": "purchase"},
+    "cifar100": {
+        "name": "advreg",
+        "form": "released-cifar",
+        "weight": 1.0,
+        "attack_steps": 1,
+        "attack_rate": 1e-5,
+        "attack_network": "alexnet",
+    },
     "location30": {"name": "advreg"},
 }
 

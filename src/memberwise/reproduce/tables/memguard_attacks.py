@@ -1,0 +1,124 @@
+"""The attacks of MemGuard's evaluations, each learnt from one table of answers and carried out on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.attacks.classwise import best_threshold
+from memberwise.attacks.lessons import lessons
+from memberwise.attacks.thresholds import Signal, entropy, loss, mentr
+from memberwise.signals.read import probability_vectors, read_answers
+from memberwise.signals.table import Answers, Signals
+
+# The evaluation's metrics; its confidence is that of the true class, which its logarithm orders alike.
+METRICS: Mapping[str, Signal] = {"confidence": loss, "entropy": entropy, "modified entropy": mentr}
+# MemGuard's attacker reads sorted answers (the authors' code).
+HIDDEN, RATE, BATCH, EPOCHS, SLOWER = (512, 256, 128), 0.01, 64, 400, 300
+HALF = 0.5
+
+
+@dataclass(frozen=True)
+class Known:
+    """Answers of one model about ``(n,)`` records: labels, and which of them it trained on."""
+
+    answers: Answers
+    labels: NDArray[np.int64]
+    member: NDArray[np.bool_]
+
+    def of(self, rows: NDArray[np.bool_]) -> Known:
+        places = np.flatnonzero(rows)
+        return Known(self.answers.of_records(places), self.labels[rows], self.member[rows])
+
+
+def shadows_known(signals: Signals) -> list[Known]:
+    """What each shadow model whose full answers are kept tells an attacker."""
+    answers, labels, trained_on = lessons(signals)
+    count = 0 if answers.vectors is None else len(answers.vectors)
+    return [Known(answers.of_models(np.array([k])), labels, trained_on[k] == 1) for k in range(count)]
+
+
+def saved(file: Path, defended: bool, labels: NDArray[np.int64]) -> Known:
+    """The answers that were published with MemGuard's evaluation: members first, as many non-members after them."""
+    with np.load(file) as kept:
+        values = kept["defense_output" if defended else "tc_output"].astype(np.float64)
+    member = np.arange(len(values)) < len(values) // 2
+    answers = read_answers(values[None, :, None, :], labels, "probabilities", precision=np.float64)
+    return Known(answers, labels, member)
+
+
+def by_class(signal: Signal, learned: list[Known], target: Known) -> NDArray[np.bool_]:
+    """``(n,)`` who is called a member: at least the threshold of its class, the best on what was learned from.
+
+    Song and Mittal 2021; a class without members or without others there has the threshold of all records.
+    """
+    values = np.concatenate([signal(known.answers, known.labels)[0] for known in learned])
+    labels = np.concatenate([known.labels for known in learned])
+    member = np.concatenate([known.member for known in learned])
+    tau = {}
+    for label in np.unique(target.labels):
+        own = labels == label
+        own = own if member[own].any() and not member[own].all() else np.ones_like(own)
+        tau[label] = best_threshold(values[own & member], values[own & ~member])
+    return np.asarray(signal(target.answers, target.labels)[0] >= np.array([tau[label] for label in target.labels]))
+
+
+def neural(learned: Known, target: Known, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """``(n,)`` whom MemGuard's attacker calls members: a network on sorted answers, taught by one shadow model."""
+    network = _taught(_sorted(learned.answers), learned.member, rng)
+    return network(_sorted(target.answers)) > 0
+
+
+def right(called: NDArray[np.bool_], member: NDArray[np.bool_]) -> float:
+    """Attack accuracy, members and others weighing alike."""
+    return HALF * float(called[member].mean() + (~called[~member]).mean())
+
+
+def gap(target: Known) -> float:
+    """The accuracy of calling members those that are answered right."""
+    return right(target.answers.correct[0, :, 0], target.member)
+
+
+def _sorted(answers: Answers) -> NDArray[np.float32]:
+    return np.sort(probability_vectors(answers)[0], -1).astype(np.float32)
+
+
+def _taught(
+    x: NDArray[np.float32], member: NDArray[np.bool_], rng: np.random.Generator
+) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+    """The attacker's network, from answers to log-odds: descent at 0.01 (a tenth of it from epoch 300 on)."""
+    import torch
+    from torch import nn
+
+    from memberwise.training.plan import threads_of
+
+    with torch.random.fork_rng(devices=[]), threads_of(1):
+        torch.manual_seed(int(rng.integers(2**63)))
+        layers: list[nn.Module] = []
+        for size, out in pairwise((x.shape[1], *HIDDEN, 1)):
+            linear = nn.Linear(size, out)
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+            layers += [linear, nn.ReLU()]
+        network = nn.Sequential(*layers[:-1])
+        inputs, told = torch.from_numpy(x), torch.from_numpy(member.astype(np.float32))
+        optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [SLOWER], 0.1)
+        for _ in range(EPOCHS):
+            for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
+                optimiser.zero_grad()
+                loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], told[rows])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            schedule.step()
+
+    def log_odds(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        with torch.no_grad():
+            return np.asarray(network(torch.from_numpy(values))[:, 0].double().numpy())
+
+    return log_odds

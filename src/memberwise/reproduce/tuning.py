@@ -1,0 +1,92 @@
+"""Recipes chosen on validation records, which are nobody's members and not audited; tuned once for all seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memberwise.audit_flow import target_key
+from memberwise.data import Dataset
+from memberwise.prepare import Given, prepare
+from memberwise.report.files import to_json, write_text
+from memberwise.reproduce.bench import Bench, records_of
+from memberwise.signals.collect import ask_about
+
+# Fixes which records are for validation, and who the members of a tuning run are; seeds of audits begin at 1.
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came out: the settings, their accuracy on validation records, and everything that was tried."""
+
+    settings: dict[str, Any]
+    accuracy: float
+    tried: dict[str, float]
+
+
+def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed: int) -> dict[str, Any]:
+    """Random rows by role, none of them of the source's test part; validation rows are the same for every seed."""
+    own = np.setdiff1d(np.arange(dataset.records), np.empty(0, int) if dataset.test is None else dataset.test)
+    order = np.random.default_rng(SEED).permutation(own)
+    held_out, rest = order[:validation], np.sort(order[validation:])
+    rest = np.random.default_rng([SEED, seed]).permutation(rest)
+    return {"members": rest[:members], "nonmembers": rest[members : members + nonmembers], "validation": held_out}
+
+
+def tune(
+    bench: Bench, label: str, settings: Mapping[str, Any], coordinates: Sequence[Sequence[Mapping[str, Any]]]
+) -> Tuned:
+    """The best settings on validation records, one coordinate after the other, from the first of each.
+
+    Args:
+        settings: dotted keys of the study, ``data.members``, ``data.nonmembers`` and ``data.validation`` among them.
+        coordinates: for each what is tried, as dotted keys to be merged into the settings; of equals the first.
+    """
+    found: dict[str, Any] = {}
+    for options in coordinates:
+        found = merged(found, options[0])
+    tried: dict[str, float] = {}
+    best = 0.0
+    for options in coordinates:
+        scores = []
+        for option in options:
+            wanted = merged(found, option)
+            name = json.dumps(wanted, sort_keys=True)
+            if name not in tried:
+                tried[name] = _accuracy(bench, f"{label} {len(tried) + 1}", merged(settings, wanted))
+            scores.append(tried[name])
+        best = max(scores)
+        found = merged(found, options[scores.index(best)])
+    return Tuned(found, best, tried)
+
+
+def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; options of a training defence are merged key by key."""
+    out = dict(settings)
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = {**out[key], **value} if both else value
+    return out
+
+
+def _accuracy(bench: Bench, label: str, settings: Mapping[str, Any]) -> float:
+    """Of one model on the validation records; read where the same was trained before."""
+    study = bench.study(label, dict(settings) | {"run.seed": SEED})
+    dataset, where = records_of(study.data.source), study.data
+    members, others, validation = (int(str(count)) for count in (where.members, where.nonmembers, where.validation))
+    rows = roles(dataset, members, others, validation, SEED)
+    prepared = prepare(study, Given(dataset=dataset, rows=rows))
+    file = bench.folder.parent / "tuning" / f"{target_key(prepared)[:16]}.json"
+    if file.exists():
+        return float(json.loads(file.read_text("utf-8"))["accuracy"])
+    bench.announce(f"tuning: {label}")
+    models = prepared.engine.train([prepared.target_job])
+    accuracy = float(ask_about(models, prepared.asked, np.sort(rows["validation"]), "none", False).correct.mean())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, to_json({"label": label, "settings": dict(settings), "accuracy": accuracy}))
+    return accuracy

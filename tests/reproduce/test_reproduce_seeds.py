@@ -1,0 +1,142 @@
+"""Several seeds in one claim: means, spread and intervals against a direct computation; what rests on which setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from memberwise.reproduce import REPRODUCTIONS, find_reproduction, run_reproduction
+from memberwise.reproduce.bench import Bench, floor
+from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.over_seeds import merge, merged_figure
+from memberwise.reproduce.provenance import _all, settings_of
+from memberwise.reproduce.published import published
+from memberwise.reproduce.reproduction import SIZES, Reproduction
+
+
+def ours(value: float, seed: int, half: float = 0.01) -> Ours:
+    return Ours(value, value - half, value + half, 1000, "exact", (seed,))
+
+
+@given(st.lists(st.floats(0.05, 0.95), min_size=3, max_size=8))
+def test_a_mean_over_seeds_by_scipy(values: list[float]) -> None:
+    found = merged_figure([ours(value, seed) for seed, value in enumerate(values)])
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.by_seed == tuple(values)
+    assert found.seeds == tuple(range(len(values)))
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
+    half = 0.01
+    if np.ptp(values) > 0:
+        low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+        half = max(half, (high - low) / 2)
+    assert found.low == pytest.approx(np.mean(values) - half)
+    assert found.high == pytest.approx(np.mean(values) + half)
+
+
+def test_two_seeds_have_a_spread_but_no_interval_of_their_own() -> None:
+    found = merged_figure([ours(0.4, 1), ours(0.6, 2)])
+    assert (found.low, found.high) == (pytest.approx(0.49), pytest.approx(0.51))
+    assert found.spread == pytest.approx(np.std([0.4, 0.6], ddof=1))
+
+
+def test_a_single_seed_is_as_it_was() -> None:
+    findings = Findings((Row("a", "b", None, ours(0.4, 1)),), (), ("Learnt.",))
+    assert merge({1: findings}) is findings
+
+
+def findings(seed: int, value: float, holds: bool = True) -> Findings:
+    rows = (
+        Row("a", "AUC", None, ours(value, seed), f"at {value}"),
+        Row("a", "TPR", None, ours(value, seed) if seed > 1 else None, "alike"),
+    )
+    plots = (
+        Plot("p", "T", "x", "y", (Series("s", (1.0, 2.0), (value, value)),)),
+        Plot("d", "D", "x", "y", (Series("s", (1.0, 2.0), (value,)),), kind="steps"),
+    )
+    condition = Condition("learnt", holds, f"{value}", ("a",))
+    return Findings(rows, plots, ("Always.", f"Found {value}."), (condition,))
+
+
+def test_findings_of_seeds_are_merged_row_by_row() -> None:
+    found = merge({1: findings(1, 0.4), 2: findings(2, 0.6, holds=False), 3: findings(3, 0.5)})
+    auc, tpr = found.rows
+    assert auc.ours is not None
+    assert auc.ours.value == pytest.approx(0.5)
+    assert auc.why == "seed 1: at 0.4; seed 2: at 0.6; seed 3: at 0.5"
+    assert tpr.ours is not None
+    assert tpr.ours.seeds == (2, 3), "seeds without the figure are not counted"
+    assert tpr.why == "alike"
+    line, densities = found.plots
+    assert line.series[0].y == (pytest.approx(0.5), pytest.approx(0.5))
+    assert densities.title == "D (first seed)"
+    assert found.notes == ("Always.", "Seed 1: Found 0.4.")
+    assert found.conditions == (Condition("learnt", False, "seed 1: 0.4; seed 2: 0.6; seed 3: 0.5", ("a",)),)
+
+
+def test_series_of_unlike_points_are_the_first_seeds() -> None:
+    short = replace(findings(2, 0.6), plots=(Plot("p", "T", "x", "y", (Series("s", (1.0,), (0.6,)),)),))
+    found = merge({1: findings(1, 0.4), 2: short})
+    assert found.plots[0].title == "T (first seed)"
+    assert found.plots[0].series == findings(1, 0.4).plots[0].series
+
+
+def test_each_seed_has_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memberwise.reproduce.flow.choose_data", lambda reproduction: ("mnist",))
+    folders: list[Path] = []
+
+    def run(bench: Bench) -> Findings:
+        folders.append(bench.folder)
+        value = 0.9357 + bench.seed / 1000
+        return Findings((bench.row("slides' system", "test accuracy", ours(value, bench.seed)),))
+
+    kaplan = find_reproduction("kaplan-baseline")
+    reproduction = Reproduction(kaplan.name, kaplan.origin, kaplan.title, kaplan.data, kaplan.minutes, run)
+    claim, folder = run_reproduction(reproduction, "quick", out=tmp_path, device="cpu")
+    assert folders == [tmp_path / f"seed-{seed}" for seed in (1, 2, 3)]
+    assert claim.seeds == (1, 2, 3)
+    accuracy = claim.findings.rows[0]
+    assert accuracy.ours is not None
+    assert accuracy.ours.spread == pytest.approx(0.001)
+    assert accuracy.fitted == ("training size",)
+    assert accuracy.verdict == "fitted to match"
+    assert "fitted" in (folder / "claim.json").read_text()
+    few, _ = run_reproduction(reproduction, "quick", seeds=(7,), out=tmp_path, device="cpu")
+    assert few.seeds == (7,)
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        ("attack accuracy", 0.5),
+        ("attack accuracy, neural", 0.5),
+        ("attack precision, median over classes", 0.5),
+        ("AUC, loss attack", 0.5),
+        ("adversary, searched threshold", 0.5),
+        ("adversary, searched threshold, 56:44", 0.56),
+        ("TPR at 0.1%", 0.001),
+        ("TPR at 0.01%, a user's run", 0.0001),
+        ("test accuracy", None),
+        ("confidence with it", None),
+    ],
+)
+def test_what_guessing_gives(measure: str, expected: float | None) -> None:
+    assert floor(measure) == (None if expected is None else pytest.approx(expected))
+
+
+def test_every_claim_says_where_its_settings_come_from() -> None:
+    assert {claim for entry in _all() for claim in entry["claims"]} == set(REPRODUCTIONS)
+    for name in REPRODUCTIONS:
+        for size in SIZES[1:]:
+            settings = settings_of(name, size)
+            assert settings
+            assert all(setting.why for setting in settings if setting.origin == "fitted")
+            known = {word for figure in published(name) for word in (figure.setting, figure.measure)}
+            known |= {"adversary, searched threshold, 56:44"}
+            for setting in settings:
+                assert set(setting.rows) <= known | {"Adult", "MNIST", "Location-30", "neural network"}
