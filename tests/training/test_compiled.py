@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from memberwise.study import TrainingStudy
-from memberwise.training.compiled import can_compile, takes_compiled
+from memberwise.training.compiled import MISCOMPILED, can_compile, takes_compiled
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.network import Network
@@ -45,7 +46,10 @@ def jobs(size: int = 150, **recipe: object) -> list[Job]:
 def test_compiled_or_not_the_same_models(recipe: dict[str, object], size: int) -> None:
     """In batches of 32 the last one is smaller, or one record larger."""
     eager = train_stack(jobs(size, **recipe), network(), DATA)
-    compiled = train_stack(jobs(size, **recipe), network(), DATA, compiled=True)
+    half = network()
+    compiled = train_stack(jobs(size, **recipe), half, DATA, compiled=True)
+    assert half.programs, "it was compiled"
+    assert not half.notes, "and compared with what it was compiled from"
     for name, value in eager.params.items():
         assert compiled.params[name].dtype is torch.float32
         # Both round products to bfloat16 (8 bits), at different places.
@@ -74,6 +78,28 @@ def test_each_recipe_is_a_program_of_its_own() -> None:
         compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
         eager = train_stack(jobs(**recipe), network(), DATA)
         np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)
+
+
+@needs_compiler
+def test_a_program_that_does_something_else_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler that leaves out the last parameter: the step goes on as it is written, and it is told."""
+
+    def wrong(function: Callable[..., object], arguments: Sequence[torch.Tensor]) -> Callable[..., object]:
+        def program(*values: torch.Tensor) -> object:
+            kept = values[3].clone()
+            result = function(*values)
+            values[3].copy_(kept)
+            return result
+
+        return program
+
+    monkeypatch.setattr("memberwise.training.compiled.compiled", wrong)
+    half = network()
+    stack = train_stack(jobs(), half, DATA, compiled=True)
+    assert [*half.notes] == [MISCOMPILED]
+    eager = train_stack(jobs(), network(), DATA)
+    for name, value in eager.params.items():
+        torch.testing.assert_close(stack.params[name], value, rtol=0.02, atol=2e-3)
 
 
 def test_what_has_no_compiled_step() -> None:

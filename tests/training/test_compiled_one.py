@@ -10,6 +10,7 @@ from torch import nn
 from memberwise.study import TrainingStudy
 from memberwise.training.compiled import can_compile
 from memberwise.training.compiled_one import gains_compiled, takes_compiled_one
+from memberwise.training.equality import why_general
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.network import Network
@@ -51,6 +52,7 @@ def test_compiled_or_not_the_same_models(
 ) -> None:
     """100 records in batches of 16: the last batch is smaller. The second model runs what the first compiled."""
     network = Network(conv, CPU).computing(precision, layout)
+    assert why_general(network, job(1), DATA, stacked=False, compiled=True) is None, "or both would be the same code"
     for seed in (1, 2):
         eager = train_stack([job(seed)], network, DATA, stacked=False)
         compiled = train_stack([job(seed)], network, DATA, stacked=False, compiled=True)
@@ -60,6 +62,7 @@ def test_compiled_or_not_the_same_models(
                 assert found.dtype is value.dtype
                 torch.testing.assert_close(found, value, rtol=0, atol=weights * float(value.abs().max()))
         np.testing.assert_allclose(compiled.losses, eager.losses, rtol=losses)
+        assert not network.notes, "the program was compared with what it was compiled from"
         assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
 
 

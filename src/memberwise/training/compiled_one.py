@@ -92,7 +92,11 @@ class CompiledOneStepper:
         return losses
 
     def _advance(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> tuple[Tensor, Tensors]:
-        gradient, loss, after = self.job.step.update(self.sliced, self._params, State(buffers, {}), batch, key)
+        step, state = self.job.step, State(buffers, {})
+        if torch.compiler.is_compiling():
+            gradient, loss, after = step.update(self.sliced, self._params, state, batch, key)
+        else:
+            gradient, loss, after = plain_update(step, self.sliced, self._params, state, batch, key)
         descend(self._params, self._momentum, gradient, self.job.recipe, rate)
         return loss, after.buffers
 
