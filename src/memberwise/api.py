@@ -209,7 +209,7 @@ def _translated(
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
-        in_study = values.get("data") if isinstance(values.get("data"), dict) else {}
+        in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
         named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
         given = replace(given, dataset=dataset)

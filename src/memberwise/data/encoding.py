@@ -117,7 +117,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
         elif _with_commas(column):
             raise DataError(
                 "a column of numbers is written with commas",
-                found=f"{column.dropna().iloc[0]!r}",
+                found=repr(str(column.dropna().iloc[0])),
                 where=f"{source}, column {name}, row {column.first_valid_index()}",
                 fix="write 1234.5: a point for the fraction, and nothing between thousands",
             )
@@ -125,7 +125,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
             raise DataError(
                 "a column of texts has another value in nearly every record, so it is no category",
                 found=f"{column.nunique():,} different values for {len(column):,} records, such as "
-                f"{column.dropna().iloc[0]!r}",
+                f"{str(column.dropna().iloc[0])!r}",
                 where=f"{source}, column {name}",
                 fix=f"leave it out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
             )
@@ -192,7 +192,7 @@ def _mostly_numbers(column: pd.Series) -> bool:
 
 def _finite(column: pd.Series, source: str) -> NDArray[np.float64]:
     column = column.astype(float) if column.dtype == object else column
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values: NDArray[np.float64] = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise DataError(

@@ -165,11 +165,11 @@ def dense_columns(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     Raises:
         DataError: they would be too large.
     """
-    sparse = [name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)]
+    sparse = {name: dtype.subtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)}
     if not sparse:
         return frame
     _check_dense(8 * len(frame) * len(sparse), (len(frame), len(sparse)), source)
-    return frame.astype({name: frame.dtypes[name].subtype for name in sparse})
+    return frame.astype(sparse)
 
 
 def _check_dense(needed: int, shape: tuple[int, ...], source: str) -> None:
