@@ -118,7 +118,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
             raise DataError(
                 "a column of numbers is written with commas",
                 found=repr(str(column.dropna().iloc[0])),
-                where=f"{source}, column {name}, row {column.first_valid_index()}",
+                where=f"{source}, column {name}, row {int(column.notna().to_numpy().argmax())}",
                 fix="write 1234.5: a point for the fraction, and nothing between thousands",
             )
         elif len(column) >= FEW and MOST_DIFFERENT * len(column) < column.nunique() <= MOST_CATEGORIES:
