@@ -162,9 +162,8 @@ def _plain_values(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _is_identifier(name: str, values: pd.Series[Any], different: int) -> bool:
     """Whole numbers or texts of which (nearly) every record has its own."""
-    if not (_is_whole(values) or _is_text(values)):
-        return False
-    return different == len(values) or (bool(IDENTIFIER.fullmatch(name)) and different > max(FEW / 2, len(values) / 4))
+    many = bool(IDENTIFIER.fullmatch(name)) and different > max(FEW / 2, len(values) / 4)
+    return (different == len(values) or many) and (_is_whole(values) or _is_text(values))
 
 
 def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Caveat:
@@ -181,9 +180,11 @@ def _tells_class(values: pd.Series[Any], different: int, y: NDArray[np.int64]) -
     """Few values, each of which occurs with one class alone."""
     if not 2 <= different <= 50 or len(values) < FEWEST_OF_A_KIND * different or len(np.unique(y)) < 2:
         return False
-    known = values.notna().to_numpy()
-    pairs = pd.DataFrame({"value": values[known].astype(str).to_numpy(), "y": y[known]})
-    return bool(known.all()) and int(pairs.groupby("value")["y"].nunique().max()) == 1
+    codes = np.asarray(pd.factorize(values)[0])
+    if (codes < 0).any():
+        return False
+    # Most columns are told by their first records.
+    return all(len(np.unique(codes[:k] * (y.max() + 1) + y[:k])) == len(np.unique(codes[:k])) for k in (1000, len(y)))
 
 
 def membership_notes(
