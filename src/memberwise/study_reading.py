@@ -32,7 +32,6 @@ def read_study(file: str | Path) -> dict[str, Any]:
     path = Path(file)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        check_depth(values, str(path))
     except FileNotFoundError:
         raise StudyError(
             f"the study file {path} does not exist", fix="memberwise init writes one to start from"
@@ -41,6 +40,7 @@ def read_study(file: str | Path) -> dict[str, Any]:
         raise _too_deep(str(path)) from None
     except (ValueError, OSError) as error:  # no TOML, no UTF-8, numbers of thousands of digits
         raise StudyError(f"the study file {path} cannot be read", expected="TOML", found=str(error)) from None
+    check_depth(values, str(path))
     if not values:
         raise StudyError(f"the study file {path} is empty", fix="memberwise init writes one to start from")
     return values

@@ -148,8 +148,8 @@ def array_of(part: Any, name: str, source: str) -> NDArray[Any]:
         _check_dense(math.prod(map(int, part.shape)) * part.dtype.itemsize, tuple(part.shape), source)
         return np.asarray(part.toarray())
     try:
-        if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):  # type: ignore[no-untyped-call]
-            part = part.astype(np.float64).filled(np.nan)  # what is masked is missing
+        if isinstance(part, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(part)):
+            part = np.ma.filled(part.astype(np.float64), np.nan)  # what is masked is missing
         return np.asarray(part)
     except Exception as error:  # lists of unequal length, tensors on a GPU or with a gradient
         raise DataError(
