@@ -20,7 +20,7 @@ from memberwise.defend_flow import Frontier, run_defend
 from memberwise.errors import StudyError
 from memberwise.prepare import Given
 from memberwise.report.result import Result
-from memberwise.study_reading import choose_count, make_study, put, read_study
+from memberwise.study_reading import check_depth, choose_count, make_study, put, read_study
 from memberwise.targets.saved_tables import saved_object
 
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
@@ -195,7 +195,9 @@ def _translated(
 ) -> tuple[dict[str, Any], Given]:
     """A study's nested values, and the objects that stand behind some of its names."""
     values: dict[str, Any] = {}
+    columns = {name: None if column is None else str(column) for name, column in columns.items()}
     if study is not None:
+        check_depth(study, WHERE)
         values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
     if saved.get("outputs") is not None and any(thing is not None for thing in (data, model, target)):
         raise StudyError("saved answers are audited without data, model or target", where=WHERE)
@@ -209,7 +211,7 @@ def _translated(
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
-        in_study = values.get("data") if isinstance(values.get("data"), dict) else {}
+        in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
         named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
         given = replace(given, dataset=dataset)

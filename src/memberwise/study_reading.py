@@ -20,7 +20,7 @@ MOST_LEVELS = 20
 
 def make_study(values: Mapping[str, Any], where: str) -> Study:
     """Check plain nested values and make a ``Study``; an error names the key, what was found and close keys."""
-    _check_depth(values, where)
+    check_depth(values, where)
     try:
         return Study.model_validate(values)
     except ValidationError as error:
@@ -32,7 +32,6 @@ def read_study(file: str | Path) -> dict[str, Any]:
     path = Path(file)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        _check_depth(values, str(path))
     except FileNotFoundError:
         raise StudyError(
             f"the study file {path} does not exist", fix="memberwise init writes one to start from"
@@ -41,6 +40,7 @@ def read_study(file: str | Path) -> dict[str, Any]:
         raise _too_deep(str(path)) from None
     except (ValueError, OSError) as error:  # no TOML, no UTF-8, numbers of thousands of digits
         raise StudyError(f"the study file {path} cannot be read", expected="TOML", found=str(error)) from None
+    check_depth(values, str(path))
     if not values:
         raise StudyError(f"the study file {path} is empty", fix="memberwise init writes one to start from")
     return values
@@ -55,7 +55,7 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str,
                 f"--set {setting} is not understood", expected="key=value", fix="for example --set training.epochs=40"
             )
         put(values, key.strip(), _toml_value(text.strip(), f"--set {key.strip()}"))
-    _check_depth(values, "--set")
+    check_depth(values, "--set")
     return values
 
 
@@ -94,7 +94,7 @@ def _toml_value(text: str, where: str) -> Any:
         return text
 
 
-def _check_depth(value: Any, where: str, allowed: int = MOST_LEVELS) -> None:
+def check_depth(value: Any, where: str, allowed: int = MOST_LEVELS) -> None:
     """Raises:
     StudyError: tables within tables beyond what any key needs.
     """
@@ -102,7 +102,7 @@ def _check_depth(value: Any, where: str, allowed: int = MOST_LEVELS) -> None:
         raise _too_deep(where)
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
     for part in inside:
-        _check_depth(part, where, allowed - 1)
+        check_depth(part, where, allowed - 1)
 
 
 def _too_deep(where: str) -> StudyError:

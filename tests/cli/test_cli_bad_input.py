@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +62,14 @@ def outputs(make: Callable[[Path], str]) -> Maker:
 
 def flags(*args: str) -> Maker:
     return lambda folder: list(args)
+
+
+def claiming(folder: Path) -> str:
+    """A .npz whose only array has a header of more numbers than there are."""
+    np.save(folder / "x.npy", np.zeros((10, 10)))
+    with zipfile.ZipFile(folder / "data.npz", "w") as archive:
+        archive.writestr("x.npy", (folder / "x.npy").read_bytes().replace(b"(10, 10)", b"(99, 99)"))
+    return str(folder / "data.npz")
 
 
 def rows(name: str, values: list[int]) -> Callable[[Path], str]:
@@ -155,14 +167,71 @@ CASES: dict[str, tuple[Maker, str]] = {
         lambda d: [*outputs(npz(logits=Z, labels=Y, member=MEMBER))(d), "--dry-run"],
         "nothing to estimate",
     ),
-    "a table without answers": (outputs(file("a.csv", b"label;member;p_0\n1;1;0.5\n")), "separated by commas"),
+    "a table without answers": (outputs(file("a.csv", b"label member p_0\n1 1 0.5\n")), "separated by commas"),
+    "a table of answers without labels": (outputs(file("a.csv", b"member;p_0\n1;0,5\n0;0,5\n")), "no column label"),
     "a number column with a slip": (
         data(csv(lambda f: f.assign(a=f.a.map(str).where(f.index != 7, "n/k")))),
         "row 7",
     ),
     "a module for other records": (entry("nn.Linear(999, 10)"), "does not take the records"),
     "a module for other classes": (entry("nn.Sequential(nn.Flatten(), nn.Linear(64, 2))"), "(records, 10)"),
-    "a factory that fails": (entry("nn.Linear(1)"), "cannot be called"),
+    "a factory that fails": (entry("nn.Linear(1)"), "model.py, line 4"),
+    "a factory that raises": (entry("1 / 0"), "raises an error instead of making a model"),
+    "a factory that exits": (entry("__import__('sys').exit('no')"), "SystemExit: no"),
+    "a factory that wants more": (
+        lambda d: [*DIGITS, "--model", file("model.py", b"def make(width):\n    return width\n")(d) + ":make"],
+        "arguments with defaults",
+    ),
+    "data of a function that exits": (
+        lambda d: ["--data", file("records.py", b"import sys\n\n\ndef get():\n    sys.exit(3)\n")(d) + ":get"],
+        "records.py, line 5",
+    ),
+    "data of unequal lists": (
+        lambda d: ["--data", file("records.py", b"def get():\n    return [[1, 2], [3]], [0, 1]\n")(d) + ":get"],
+        "x is no array",
+    ),
+    "a column to drop that is not there": (data(csv(), "--drop", "aa"), "did you mean a?"),
+    "a feature that is not there": (data(csv(), "--features", "a,c"), "no feature column 'c'"),
+    "nothing left to train on": (data(csv(), "--drop", "a,b"), "no feature columns are left"),
+    "columns of images": (flags(*DIGITS, "--drop", "a"), "no columns to choose from"),
+    "a name for every record": (
+        data(csv(lambda f: f.assign(name=[f"P{i}" for i in range(60)]))),
+        "--drop name",
+    ),
+    "a feature too large": (data(csv(lambda f: f.assign(a=f.a.where(f.index != 7, 1e300)))), "row 7, column a"),
+    "two lines of names": (
+        data(file("data.csv", b"who,who,lab\nage,sex,label\n1,0,0\n2,1,1\n3,0,1\n")),
+        "two lines of column names",
+    ),
+    "a separator too many": (data(file("data.csv", b"a,b,label\n1,2,0,\n3,4,1,\n")), "lines end in a separator"),
+    "an Excel file": (data(file("data.csv", b"PK\x03\x04\x14\x00\x06\x00")), "Excel"),
+    "a header that claims too much": (data(claiming), "claims to be larger than it is"),
+    "the index twice": (outputs(npz(logits=Z, labels=Y, member=MEMBER, index=Y)), "occur more than once"),
+    "+inf in answers": (
+        outputs(npz(logits=np.where(Z[3, 1] == Z, np.inf, Z), labels=Y, member=MEMBER)),
+        "record 3, class 1",
+    ),
+    "every class ruled out": (
+        outputs(npz(logits=np.where(np.arange(20)[:, None] == 5, -np.inf, Z), labels=Y, member=MEMBER)),
+        "of record 5",
+    ),
+    "deep TOML": (lambda d: [file("deep.toml", b"a = " + b"[" * 10**5 + b"]" * 10**5)(d)], "nested too deeply"),
+    "deep dotted TOML": (lambda d: [file("deep.toml", b".".join([b"a"] * 3000) + b" = 1")(d)], "nested too deeply"),
+    "a deep setting": (flags(*DIGITS, "--set", "a=" + "[" * 10**5), "nested too deeply"),
+    "a deep key": (flags(*DIGITS, "--set", ".".join(["a"] * 3000) + "=1"), "nested too deeply"),
+    "a number of thousands of digits in a study": (
+        lambda d: [file("long.toml", b"[training]\nepochs = " + b"9" * 5000)(d)],
+        "cannot be read",
+    ),
+    "a count of thousands of digits": (
+        flags("--data", "digits", "--members", "9" * 5000),
+        "neither a count nor a file",
+    ),
+    "a count in other digits": (flags("--data", "digits", "--members", "²"), "neither a count nor a file"),
+    "epochs beyond reason": (flags(*DIGITS, "--set", "training.epochs=" + "9" * 30), "training.epochs"),
+    "threads beyond reason": (flags(*DIGITS, "--set", "plan.threads=1000000000"), "plan.threads"),
+    "a model beyond memory": (flags(*DIGITS, "--set", "model.hidden=[1000000000000]"), "does not fit into memory"),
+    "nothing to resume without a study": (flags("--resume"), "without --resume"),
     "an empty study": (lambda d: [file("empty.toml", b"")(d)], "is empty"),
     "an infinite rate": (flags(*DIGITS, "--set", "training.learning_rate=inf"), "training.learning_rate"),
     "no CUDA device": (flags(*DIGITS, "--device", "cuda"), "no CUDA device"),
@@ -198,3 +267,34 @@ def test_a_users_own_study_is_not_written_over(tmp_path: Path, monkeypatch: pyte
     done = CliRunner().invoke(app, ["audit", "study.toml", "--out", "."])
     assert done.exit_code == 2
     assert (tmp_path / "study.toml").read_text() == before
+
+
+@pytest.mark.parametrize("more", [["--shadow-models", "100000000"], ["--set", "training.epochs=100000000"]])
+def test_the_cost_of_absurd_numbers_is_told_at_once(more: list[str], tmp_path: Path) -> None:
+    args = ["audit", *DIGITS, "--attacks", "loss", *more, "--out", str(tmp_path / "out"), "--dry-run"]
+    begun = time.process_time()
+    done = CliRunner().invoke(app, args)
+    assert done.exit_code == 0, done.stderr
+    assert "years" in done.stdout or "days" in done.stdout
+    assert time.process_time() - begun < 30
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_factory_that_fails_the_second_time_is_told_as_such(tmp_path: Path) -> None:
+    code = "from torch import nn\n\nmade = []\n\n\ndef make():\n    made.append(1)\n    assert len(made) < 2, 'once'\n"
+    code += "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    model = file("once.py", code.encode())(tmp_path) + ":make"
+    done = CliRunner().invoke(app, ["audit", *DIGITS, "--model", model, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2, done.stderr
+    assert "AssertionError: once" in done.stderr
+    assert "report it" not in done.stderr
+
+
+def test_errors_are_exported_and_light() -> None:
+    code = (
+        "import sys, memberwise as mw\n"
+        "names = [name for name in mw.__all__ if name.endswith('Error')]\n"
+        "assert len(names) == 8 and all(issubclass(getattr(mw, name), mw.MemberwiseError) for name in names)\n"
+        "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -140,3 +140,10 @@ def test_frames_with_other_columns_and_lists_of_unequal_length() -> None:
         from_object(([[1, 2], [3]], [0, 1]), source="s")
     with pytest.raises(DataError, match=r"(?s)labels do not fit.*expected: 2.*found: 3"):
         from_object((one, [0, 1, 0]), source="s")
+
+
+def test_what_is_masked_is_missing() -> None:
+    masked = np.ma.masked_array(np.ones((4, 2)), mask=np.arange(8).reshape(4, 2) == 5)
+    dataset = from_object((masked, [0, 1, 0, 1]), source="s")
+    assert np.isnan(dataset.x).sum() == 1
+    assert np.isnan(dataset.x[2, 1])

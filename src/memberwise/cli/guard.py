@@ -15,6 +15,7 @@ from memberwise.errors import MemberwiseError
 
 INTERRUPTED = 130
 FAILED = 4
+USAGE = 2
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[Non
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
         full = f"; {resume_hint}" if error.errno == errno.ENOSPC and resume_hint else ""
         typer.echo(f"memberwise: {what}{full}", err=True)
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(USAGE if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else FAILED) from None
     except MemoryError as error:
         if debug:
             traceback.print_exc()

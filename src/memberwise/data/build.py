@@ -211,7 +211,8 @@ def _one_frame(parts: Sequence[Any], source: str) -> pd.DataFrame:
             raise DataError(
                 "x_train and x_test do not have the same columns", found=", ".join(sorted(differ)), where=source
             )
-    return pd.concat(parts, ignore_index=True)
+    joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return joined
 
 
 def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:

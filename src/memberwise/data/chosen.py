@@ -65,18 +65,18 @@ def choose_columns(dataset: Dataset, features: Sequence[str] = (), drop: Sequenc
                 fix="leave it out: columns are chosen of tables (.csv, .parquet, DataFrame)",
             )
         return dataset
-    frame = dataset.frame
+    frame, names = dataset.frame, [str(name) for name in dataset.frame]
     no_features = {name for name in (dataset.label, dataset.unit) if name is not None} | {"label"}
-    for flag, names in (("features", features), ("drop", drop)):
-        _check_names(names, flag, list(frame), dataset.source, no_features if flag == "drop" else set())
+    _check_names(features, "features", names, dataset.source)
+    _check_names([name for name in drop if name not in no_features], "drop", names, dataset.source)
     if features:
         kept = [name for name in dict.fromkeys(features) if name not in drop]
-        dropped = [(name, "not among data.features") for name in frame if name not in kept and name not in drop]
+        dropped = [(name, "not among data.features") for name in names if name not in kept and name not in drop]
     else:
         numbering = row_numbers(frame)
-        kept = [name for name in frame if name not in numbering and name not in drop]
+        kept = [name for name in names if name not in numbering and name not in drop]
         dropped = [(name, reason) for name, reason in numbering.items() if name not in drop]
-    dropped = [*((name, "data.drop") for name in drop if name in frame), *dropped]
+    dropped = [*((name, "data.drop") for name in drop if name in names), *dropped]
     if not kept:
         raise DataError(
             "no feature columns are left", found=", ".join(f"{n}: {why}" for n, why in dropped), where=dataset.source
@@ -86,9 +86,9 @@ def choose_columns(dataset: Dataset, features: Sequence[str] = (), drop: Sequenc
     return replace(dataset, frame=frame, notes=tuple(notes), dropped=(*dataset.dropped, *dropped))
 
 
-def _check_names(names: Sequence[str], flag: str, columns: list[str], source: str, gone: set[str]) -> None:
+def _check_names(names: Sequence[str], flag: str, columns: list[str], source: str) -> None:
     for name in names:
-        if name in columns or name in gone:
+        if name in columns:
             continue
         close = difflib.get_close_matches(name, columns, n=3)
         raise DataError(
@@ -162,9 +162,8 @@ def _plain_values(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _is_identifier(name: str, values: pd.Series[Any], different: int) -> bool:
     """Whole numbers or texts of which (nearly) every record has its own."""
-    if not (_is_whole(values) or _is_text(values)):
-        return False
-    return different == len(values) or (bool(IDENTIFIER.fullmatch(name)) and different > max(FEW / 2, len(values) / 4))
+    many = bool(IDENTIFIER.fullmatch(name)) and different > max(FEW / 2, len(values) / 4)
+    return (different == len(values) or many) and (_is_whole(values) or _is_text(values))
 
 
 def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Caveat:
@@ -181,9 +180,11 @@ def _tells_class(values: pd.Series[Any], different: int, y: NDArray[np.int64]) -
     """Few values, each of which occurs with one class alone."""
     if not 2 <= different <= 50 or len(values) < FEWEST_OF_A_KIND * different or len(np.unique(y)) < 2:
         return False
-    known = values.notna().to_numpy()
-    pairs = pd.DataFrame({"value": values[known].astype(str).to_numpy(), "y": y[known]})
-    return bool(known.all()) and int(pairs.groupby("value")["y"].nunique().max()) == 1
+    codes = np.asarray(pd.factorize(values)[0])
+    if (codes < 0).any():
+        return False
+    # Most columns are told by their first records.
+    return all(len(np.unique(codes[:k] * (y.max() + 1) + y[:k])) == len(np.unique(codes[:k])) for k in (1000, len(y)))
 
 
 def membership_notes(

@@ -122,15 +122,15 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
         elif _with_commas(column):
             raise DataError(
                 "a column of numbers is written with commas",
-                found=f"{column.dropna().iloc[0]!r}",
-                where=f"{source}, column {name}, row {column.first_valid_index()}",
+                found=repr(str(column.dropna().iloc[0])),
+                where=f"{source}, column {name}, row {int(column.notna().to_numpy().argmax())}",
                 fix="write 1234.5: a point for the fraction, and nothing between thousands",
             )
         elif len(column) >= FEW and MOST_DIFFERENT * len(column) < column.nunique() <= MOST_CATEGORIES:
             raise DataError(
                 "a column of texts has another value in nearly every record, so it is no category",
                 found=f"{column.nunique():,} different values for {len(column):,} records, such as "
-                f"{column.dropna().iloc[0]!r}",
+                f"{str(column.dropna().iloc[0])!r}",
                 where=f"{source}, column {name}",
                 fix=f"leave it out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
             )

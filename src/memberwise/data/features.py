@@ -148,6 +148,8 @@ def array_of(part: Any, name: str, source: str) -> NDArray[Any]:
         _check_dense(math.prod(map(int, part.shape)) * part.dtype.itemsize, tuple(part.shape), source)
         return np.asarray(part.toarray())
     try:
+        if isinstance(part, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(part)):
+            part = np.ma.filled(part.astype(np.float64), np.nan)  # what is masked is missing
         return np.asarray(part)
     except Exception as error:  # lists of unequal length, tensors on a GPU or with a gradient
         raise DataError(
@@ -165,11 +167,11 @@ def dense_columns(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     Raises:
         DataError: they would be too large.
     """
-    sparse = [name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)]
+    sparse = {name: dtype.subtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)}
     if not sparse:
         return frame
     _check_dense(8 * len(frame) * len(sparse), (len(frame), len(sparse)), source)
-    return frame.astype({name: frame.dtypes[name].subtype for name in sparse})
+    return frame.astype(sparse)
 
 
 def _check_dense(needed: int, shape: tuple[int, ...], source: str) -> None:

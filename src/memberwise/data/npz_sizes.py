@@ -29,9 +29,9 @@ def check_sizes(path: Path) -> None:
 def _check(file: IO[bytes], size: int, path: Path, name: str) -> None:
     """A member that is no array, or of Python objects, is left to who reads it."""
     try:
-        version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+        version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
+        shape, _, dtype = read(file)
     except ValueError:
         return
     claimed = _bytes(shape, dtype)

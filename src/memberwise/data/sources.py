@@ -51,6 +51,10 @@ def load(
 
 
 def _by_name(source: str, columns: dict[str, str | None], progress: bool) -> Dataset:
+    if not source.strip():
+        raise StudyError(
+            "the data source is empty", expected="a name, a file, a folder or module:function", where="data.source"
+        )
     name, _, query = (source, "", "") if Path(source).exists() else source.partition("?")
     known = SOURCES.get(name)
     if known is not None and known.folder:

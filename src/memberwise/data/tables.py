@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from memberwise.data.checks import Caveat
@@ -108,7 +107,9 @@ def _read(path: Path, head: bytes, encoding: str, labels: Sequence[str]) -> tupl
     names = [str(name) for name in pd.read_csv(path, nrows=0, **reading).columns]
     gaps = {name: [""] if _is_label(name, labels) else list(GAPS) for name in names}
     frame = pd.read_csv(path, keep_default_na=False, na_values=gaps, **reading)
-    frame.columns = frame.columns.str.strip()
+    stripped = frame.columns.str.strip()
+    if stripped.is_unique:
+        frame.columns = stripped
     return (frame, []) if separator == "," else _with_decimal_commas(frame, path, labels)
 
 
@@ -147,7 +148,7 @@ def _with_decimal_commas(frame: pd.DataFrame, path: Path, labels: Sequence[str])
     changed = {}
     for name in frame.columns:
         column = frame[name]
-        if _is_label(name, labels) or isinstance(column, pd.DataFrame) or pd.api.types.is_numeric_dtype(column.dtype):
+        if _is_label(name, labels) or pd.api.types.is_numeric_dtype(column.dtype):
             continue
         texts = column.dropna().astype(str)
         if not len(texts) or not texts.str.contains(",", regex=False).any():
@@ -198,27 +199,35 @@ def _check_shape(frame: pd.DataFrame, path: Path) -> None:
 
 def _second_header(frame: pd.DataFrame) -> list[str]:
     """The first record where it holds names: texts (or nothing) above numbers, in two columns or more."""
-    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
+    texts = [str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
     if len(frame) < 3 or len(texts) < 2:
         return []
     first, rest = frame.iloc[0], frame.iloc[1:]
     above = 0
     for name in texts:
-        below = pd.to_numeric(rest[name], errors="coerce")
-        numbers = below.notna().sum() == rest[name].notna().sum() > 0
-        if numbers and isinstance(first[name], str) and np.isnan(pd.to_numeric(first[name], errors="coerce")):
-            above += 1
+        column: pd.Series[Any] = rest[name]
+        below = pd.to_numeric(column, errors="coerce")
+        numbers = below.notna().sum() == column.notna().sum() > 0
+        above += bool(numbers and isinstance(first[name], str) and not _is_number(first[name]))
     if above < max(2, len(frame.columns) / 2):
         return []
     return [str(value) for value in first if isinstance(value, str)]
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _labels_as_written(frame: pd.DataFrame, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Caveat]]:
     """Labels such as NA and None are classes among texts, and gaps among numbers."""
     notes: list[Caveat] = []
-    for name in [name for name in frame if _is_label(name, labels)]:
+    for name in [str(name) for name in frame if _is_label(name, labels)]:
         column = frame[name]
-        if isinstance(column, pd.DataFrame) or pd.api.types.is_numeric_dtype(column.dtype):
+        if pd.api.types.is_numeric_dtype(column.dtype):
             continue
         marks = column.isin(GAPS)
         others = column[~marks & column.notna()]

@@ -67,10 +67,10 @@ def possible(logits: NDArray[Any]) -> NDArray[Any]:
     out = logits < RULED_OUT
     if not out.any():
         return logits
-    top = np.where(out, -np.inf, logits).max(-1, keepdims=True)
+    whole = logsumexp(np.where(out, -np.inf, logits), axis=-1, keepdims=True)
     lowest = np.where(out, np.inf, logits).min(-1, keepdims=True)
-    floor = np.minimum(top + np.log(SMALLEST["probabilities"]), lowest)
-    return np.where(out, np.where(out.all(-1, keepdims=True), np.nan, floor), logits).astype(logits.dtype)
+    floor = np.minimum(whole + np.log(SMALLEST["probabilities"]), lowest)
+    return np.where(out, np.where(np.isneginf(whole), np.nan, floor), logits).astype(logits.dtype)
 
 
 def _log_pair(
@@ -94,7 +94,8 @@ def _log_pair(
 
 def _log_sigmoids(phi: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """log p and log(1 - p) of the scaled logit, both to full relative precision (z_y - logsumexp(z) is not)."""
-    return -np.logaddexp(0.0, -phi), -np.logaddexp(0.0, phi)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN, and is refused by who asked
+        return -np.logaddexp(0.0, -phi), -np.logaddexp(0.0, phi)
 
 
 def log_vectors(answers: Answers) -> NDArray[np.float64]:

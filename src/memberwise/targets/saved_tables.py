@@ -140,10 +140,9 @@ def _column(frame: pd.DataFrame, column: str, name: str) -> str | None:
 
 
 def _values(frame: pd.DataFrame, column: str, where: str) -> NDArray[Any]:
-    values = frame[column]
-    if isinstance(values, pd.DataFrame):
-        raise DataError("two columns have the same name", found=str(column), where=where)
-    return np.asarray(values.to_numpy())
+    if list(frame.columns).count(column) > 1:
+        raise DataError("two columns have the same name", found=column, where=where)
+    return np.asarray(frame[column].to_numpy())
 
 
 def _numbers(frame: pd.DataFrame, where: str) -> NDArray[Any]:
