@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 import memberwise as mw
 from memberwise.cli.main import app
 from memberwise.errors import StudyError
+from memberwise.report.junit import junit
 
 SETTINGS = {"training.epochs": 12, "model.hidden": [48]}
 SMALL: dict[str, Any] = {
@@ -85,23 +87,21 @@ def test_a_target_that_is_not_asked_as_it_was_trained_passes_nothing(trained: mw
     assert "its own training rows" in facts["verdict"]["reason"]
     assert "stored" in facts["verdict"]["reason"]
     assert "target-contradicts" in {warning["code"] for warning in facts["warnings"]}
-    junit = (trained.folder or Path()) / "junit.xml"
-    assert "failure" not in junit.read_text()
+    assert 'skipped="1"' in junit(facts), "no test case of a CI server passes"
 
 
-def test_a_weak_headline_lets_no_leak_pass() -> None:
-    """Labels at random, so that only learning by heart helps: the gap of 12 epochs is seen by LiRA, not by the loss."""
+def test_a_target_of_few_epochs_does_not_pass_on_shadow_models_of_many() -> None:
+    """Labels at random, so that only learning by heart helps."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(700, 40)).astype(np.float32), rng.integers(0, 2, 700)
-    common = SMALL | {"attacks": ["attack-p", "gap", "lira-online-shrunk"]}
-    settings = SETTINGS | {"attacks.headline": "attack-p", "training.epochs": 5}
-    result = mw.audit(model="mlp", data=data, settings=settings, **common)
-    own, lira = result.auc(), result.auc("lira-online-shrunk")
-    limit = (own.high + lira.low) / 2 if own.high is not None and lira.low is not None else 1.0
-    assert own.value < limit < lira.value
-    judged = mw.audit(model="mlp", data=data, settings=settings, fail_if=f"auc>{limit}", **common)
-    assert judged.exit_code in (1, 3)
-    assert judged.to_dict()["family"]["names"] == ["gap", "lira-online-shrunk", "attack-p"]
+    settings = SETTINGS | {"training.epochs": 2}
+    with tempfile.TemporaryDirectory() as folder:
+        short = mw.audit(model="mlp", data=data, settings=settings, out=f"{folder}/run", **SMALL)
+        result = audit_given(short, data, "auc>0.9", epochs=40)
+    facts = result.to_dict()
+    assert facts["target"]["train_accuracy"] + 0.2 < facts["shadow"]["train_accuracy"]
+    assert result.exit_code == 3
+    assert "its shadow models" in facts["verdict"]["reason"]
 
 
 def test_redaction_from_the_command_line(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def verdicts(rule, shifts, seed):
         yield judge([parse_rule(rule)], attacks, list(attacks))[0].passed
 
 
-@pytest.mark.parametrize("k", [1, 3, 6])
+@pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize(("rule", "shift"), [("auc>0.6", shift_of(0.6)), ("tpr@0.1>0.3", ndtri(0.3) - ndtri(0.1))])
 def test_a_model_at_the_limit_rarely_fails_and_one_above_rarely_passes(rule, shift, k):
     at = list(verdicts(rule, [shift] * k, seed=k))
