@@ -15,9 +15,9 @@ from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
 
-# Attacks that learn on shadow models and have a threshold of their own, of which the first that ran is learned anew; how
-# many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow models
-# (of different pairs) in the target's place. Each costs as much as the attack did.
+# Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
+# many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
+# models (of different pairs) in the target's place. Each costs as much as the attack did.
 LEARNING = ("learned", "learned-offline")
 ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
 
