@@ -34,6 +34,7 @@ from memberwise.signals.gather import (
     gather,
     lacking,
 )
+from memberwise.signals.remarks import remark_notes
 from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.signals.table import Beside, Signals
@@ -110,7 +111,8 @@ def _audit_trained(
             _quality(target, "test", step),
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
-        notes = [*prepared.notes, *changed, *step_notes(step), *shadows.notes, *_interrupted(shadows, study)]
+        notes = [*prepared.notes, *changed, *remark_notes(target, shadows.arrays), *step_notes(step)]
+        notes += [*shadows.notes, *_interrupted(shadows, study)]
         if shadows.count:
             notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
         return finish(

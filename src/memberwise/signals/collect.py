@@ -67,6 +67,7 @@ def collect(
         "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
+        "remarks": np.full(len(models), " ".join(getattr(models, "remarks", ()))),
     }
 
 
