@@ -5,8 +5,8 @@ from __future__ import annotations
 from memberwise.training.blocks import Arrays
 
 WORDS = {
-    "margins": "answers are margins (decision_function), no log-odds: their order is right, and attacks read them through "
-    "a softmax; losses and probabilities made from them mean nothing by themselves",
+    "margins": "answers are margins (decision_function), no log-odds: their order is right, and attacks read them "
+    "through a softmax; losses and probabilities made from them mean nothing by themselves",
     "numbered-labels": "the model refuses the data's own labels, so it was fitted on their numbers, 0, 1, 2 ... in "
     "sorted order, and its answers were put back in their places",
 }
