@@ -185,9 +185,9 @@ def test_missing_values_stay_for_models_that_take_them() -> None:
             assert facts(result)[0] > 0.5
     for data, place in (((x, ILL), "row"), (gaps, "column age")):
         label = "outcome" if data is gaps else None
-        with pytest.raises(DataError, match=f"(?s)NaN|missing.*{place}.*HistGradientBoosting"):
+        with pytest.raises(DataError, match=rf"(?s)(NaN|missing).*{place}.*HistGradientBoosting"):
             mw.audit(data=data, label=label, model=LogisticRegression(), members=100, **ALONE)
-        with pytest.raises(DataError, match="NaN|missing"):
+        with pytest.raises(DataError, match=r"NaN|missing"):
             mw.audit(data=data, label=label, members=100, **ALONE)
 
 
