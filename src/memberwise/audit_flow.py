@@ -39,6 +39,7 @@ from memberwise.signals.gather import (
     gather,
     lacking,
 )
+from memberwise.signals.remarks import remark_notes
 from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.signals.table import Beside, Signals
@@ -120,6 +121,7 @@ def _audit_trained(
             *prepared.notes,
             *changed,
             *prepared.engine.notes,
+            *remark_notes(target, shadows.arrays),
             *step_notes(step),
             *shadows.notes,
             *_interrupted(shadows, study),

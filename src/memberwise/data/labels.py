@@ -134,7 +134,9 @@ def number_labels(
 def texts(values: Any) -> NDArray[Any]:
     """Values of any kind as a NumPy array of texts; bytes are decoded."""
     array = np.asarray(values)
-    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else np.array([str(v) for v in array], dtype=str)
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8")
+    return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in array], dtype=str)
 
 
 def _integers_or_texts(values: Any, where: str) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import inspect
@@ -115,12 +116,10 @@ def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: st
     """A model from a user's factory, class, unfitted estimator or training function."""
     code = code_hash(thing)
     if _is_estimator(thing):
-        from sklearn.base import clone
-
         refuse_no_classifier(thing, "model.name")
 
         described = hashlib.sha256(repr(sorted(thing.get_params().items(), key=str)).encode()).hexdigest()
-        return Model(name, "estimator", lambda: clone(thing), code + described)
+        return Model(name, "estimator", lambda: fresh(thing), code + described)
     if isinstance(thing, nn.Module) or not callable(thing):
         raise StudyError(
             "a model that can be trained again is needed",
@@ -198,6 +197,16 @@ def _made(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> An
             where=raised_at(error, "model.name"),
             fix="call it by itself until it makes a model; --debug shows the traceback",
         ) from error
+
+
+def fresh(estimator: Any) -> Any:
+    """An unfitted estimator with the same parameters."""
+    from sklearn.base import clone
+
+    try:
+        return clone(estimator)
+    except RuntimeError:  # CatBoost copies its lists of columns, which clone takes for a fault
+        return type(estimator)(**copy.deepcopy(estimator.get_params(deep=False)))
 
 
 def refuse_no_classifier(estimator: Any, where: str) -> None:

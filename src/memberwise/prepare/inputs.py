@@ -135,7 +135,7 @@ def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: boo
     elif trial.composite:
         notes.append(
             (
-                "frame-rows",
+                "encoded-table",
                 f"{trial.model.name} does not take the table's own rows, so it is given {WORDS['numbers']}",
             )
         )

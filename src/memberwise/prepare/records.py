@@ -40,7 +40,7 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
     if study.shadow.data == "noisy":
         dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
     check_dataset(dataset, missing=True)
-    notes = [*dataset.notes, *roles.caveats, *duplicates(dataset, roles.members, roles.nonmembers)]
+    notes = [*dataset.notes, *roles.caveats, *duplicates(_raw(dataset), roles.members, roles.nonmembers)]
     notes += membership_notes(dataset.x, dataset.feature_names, roles.members, roles.nonmembers)
     if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
         whose, unit = len(np.unique(roles.units[roles.audited])), where.unit or "unit"
@@ -52,6 +52,13 @@ def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles
             )
         )
     return dataset, roles, notes
+
+
+def _raw(dataset: Dataset) -> Dataset:
+    """A table's rows as they are: categories that were not seen when it was encoded all look the same."""
+    if dataset.frame is None:
+        return dataset
+    return replace(dataset, x=TableRows.of(dataset.frame).numbers(dataset.frame))
 
 
 def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:

@@ -12,16 +12,18 @@ from memberwise.errors import TrainingError
 from memberwise.signals.asked import Access, Asked
 from memberwise.signals.collectors import collector_key
 from memberwise.signals.read import read_answers
-from memberwise.signals.steps import tiny
+from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
-from memberwise.training.answering import Answering, Served, alone
+from memberwise.training.answering import Answering, Lifted, Served, alone
 from memberwise.training.engines import Arrays
 from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
 SECONDS = "extra.seconds"
+# On so many records it is seen whether a model's answers come in steps, where output defences stand before it.
+FEW_RECORDS = 500
 
 
 def collect(
@@ -73,6 +75,7 @@ def collect(
         "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
+        "remarks": np.full(len(models), " ".join(getattr(models, "remarks", ()))),
     }
 
 
@@ -128,7 +131,23 @@ def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:
         return models
     reference = None if asked.reference is None else asked.records(asked.reference)
     seeds = [job.seed for job in jobs]
-    return Served.fitted(models, asked.defences, lambda i: asked.records(jobs[i].rows), reference, asked.key, seeds)
+    return Served.fitted(
+        _lifted(models, asked), asked.defences, lambda i: asked.records(jobs[i].rows), reference, asked.key, seeds
+    )
+
+
+def _lifted(models: Answering, asked: Asked) -> Answering:
+    """The models with 0 as half a step where a model's answers come in steps: output defences take logarithms too.
+
+    Each model's own, read off a few audited records: the target's defence knows nothing of shadow models.
+    """
+    if models.kind != "probabilities":
+        return models
+    rows = asked.audited[:FEW_RECORDS]
+    raw = models.ask(asked.records(rows))[:, :, None]
+    steps = [find_step(read_answers(raw[i : i + 1], asked.y[rows], models.kind)) for i in range(len(models))]
+    floors = np.array([0.0 if step is None else step.floor for step in steps])
+    return Lifted(models, floors) if floors.any() else models
 
 
 def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:

@@ -162,6 +162,20 @@ class FunctionModels:
             ) from error
 
 
+class Lifted:
+    """Models whose answers are no less than a floor of each one's own: 0 where they answer as they do."""
+
+    def __init__(self, models: Answering, floors: NDArray[np.float64]) -> None:
+        self.models, self.floors, self.kind = models, floors, models.kind
+        self.remarks: tuple[str, ...] = getattr(models, "remarks", ())
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def ask(self, x: Records) -> NDArray[Any]:
+        return np.maximum(self.models.ask(x), self.floors[:, None, None])
+
+
 class Served:
     """Models behind output defences, applied in order."""
 
@@ -224,6 +238,8 @@ def alone(models: Answering, i: int) -> Answering:
         return models.of(slice(i, i + 1))
     if isinstance(models, FunctionModels):
         return FunctionModels(models.predicts[i : i + 1], models.kind)
+    if isinstance(models, Lifted):
+        return Lifted(alone(models.models, i), models.floors[i : i + 1])
     if isinstance(models, Served):
         states = [None if state is None else state[i : i + 1] for state in models.states]
         return Served(alone(models.models, i), models.defences, states, models.keys[i : i + 1])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
+from memberwise.models.build import fresh
 from memberwise.training.kind import Kind
 
 SHOWN = 8
@@ -65,6 +66,12 @@ class EstimatorModels:
 
     def __len__(self) -> int:
         return len(self.estimators)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the report should say of them (``signals.remarks``)."""
+        numbered = any(isinstance(estimator, Numbered) for estimator in self.estimators)
+        return (*(("margins",) if self.margins else ()), *(("numbered-labels",) if numbered else ()))
 
     def of(self, models: slice) -> EstimatorModels:
         """Some of them."""
@@ -209,13 +216,11 @@ def fit_estimator(estimator: Any, x: Any, y: NDArray[np.int64], labels: ClassLab
 
 def _numbered(estimator: Any, x: Any, own: NDArray[Any]) -> Numbered | None:
     """The estimator fitted on the numbers of these labels; None where the labels are not what it stumbled over."""
-    from sklearn.base import clone
-
     classes, numbers = np.unique(own, return_inverse=True)
     if _speaks_of_labels(estimator) or np.array_equal(classes, np.arange(len(classes))):
         return None
     with suppress(Exception):
-        return Numbered(clone(estimator).fit(x, numbers.reshape(-1)), classes)
+        return Numbered(fresh(estimator).fit(x, numbers.reshape(-1)), classes)
     return None
 
 
