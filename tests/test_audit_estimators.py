@@ -167,7 +167,7 @@ def test_categories_reach_worker_processes_as_they_are() -> None:
             model=model,
             members=100,
             nonmembers=100,
-            **ALONE | {"settings": {"plan.threads": threads}, "attacks": ["lira-online-fixed"]},
+            **ALONE | {"settings": {"plan.threads": threads}, "attacks": ["lira-online-fixed"], "shadow_models": 4},
         )
         for threads in (1, 2)
     ]
@@ -210,11 +210,12 @@ def test_a_regressor_is_refused_for_model_and_target() -> None:
 def test_a_skops_file_is_the_object(values: list[Any], tmp_path: Path) -> None:
     skops = pytest.importorskip("skops.io")
     y = np.array(values)[ILL]
-    target = RandomForestClassifier(10, random_state=0).fit(FRAME[["age", "bmi"]].iloc[ROWS], y[ROWS])
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    target = model.fit(FRAME[["age", "bmi"]].iloc[ROWS], y[ROWS])
     skops.dump(target, tmp_path / "target.skops")
     table = FRAME[["bmi", "age"]].assign(outcome=y)
     figures = [
-        mw.audit(data=table, label="outcome", target=each, model=RandomForestClassifier(10), **TRAINED, **ALONE)
+        mw.audit(data=table, label="outcome", target=each, model=model, **TRAINED, **ALONE)
         for each in (target, tmp_path / "target.skops")
     ]
     assert figures[0].scores.equals(figures[1].scores)
@@ -242,7 +243,7 @@ def test_a_forest_as_onnx_gives_the_objects_figures(tmp_path: Path) -> None:
         for each in (target, file)
     ]
     for attack in attacks:
-        assert done[0].auc(attack).value == pytest.approx(done[1].auc(attack).value, abs=2e-3)
+        assert done[0].auc(attack).value == pytest.approx(done[1].auc(attack).value, abs=1e-4), attack
     assert done[0].to_dict()["target"]["test_loss"] == pytest.approx(done[1].to_dict()["target"]["test_loss"], rel=1e-5)
     assert "0.05" in codes(done[1])["answers-in-steps"]
 

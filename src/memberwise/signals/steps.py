@@ -19,6 +19,8 @@ SINGLE = RESIDUES[0][1]
 STRAYS, RARE, ENOUGH = 9, 100_000, 5.5
 # Answers are counted in bins of their logarithm; the last holds 1.
 WIDTH, DECADE = 0.01, np.log(10.0)
+# Relative error of a vote, and of a multiple of it, that single precision makes at most.
+EVEN, NEAR = 1e-5, 1e-6
 EDGES = np.arange(-7000, 2) * WIDTH
 
 
@@ -29,10 +31,12 @@ class Step:
     Attributes:
         size: of the step, in (0, 1].
         zeros: share of all answers that are 0.
+        even: it is one over a whole number (of votes), so that answers are multiples of it.
     """
 
     size: float
     zeros: float
+    even: bool = False
 
     @property
     def floor(self) -> float:
@@ -74,7 +78,10 @@ def find_step(*answers: Answers | None) -> Step | None:
     low = EDGES[np.searchsorted(above, strays, side="right")] if above[-1] > strays else -np.inf
     if low - DECADE <= SINGLE or _between(counts, low, low + DECADE) < ENOUGH * strays:
         return None
-    return Step(float(np.exp(smallest)), (zeros + rounded) / total)
+    size = float(np.exp(smallest))
+    votes = round(1 / size)
+    even = abs(1 / size - votes) < EVEN * votes and size > 100 * NEAR
+    return Step(1 / votes if even else size, (zeros + rounded) / total, even)
 
 
 def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
@@ -151,11 +158,28 @@ def _lifted(answers: Answers | None, step: Step) -> Answers | None: ...
 def _lifted(answers: Answers | None, step: Step) -> Answers | None:
     if answers is None or answers.kind not in SMALLEST:
         return answers
-    floor = np.float32(np.log(step.floor))
+    vectors = answers.vectors
+    if step.even and vectors is not None:
+        vectors = np.stack([_whole_votes(part.astype(np.float64), step).astype(vectors.dtype) for part in vectors])
     return replace(
         answers,
-        log_p=np.maximum(answers.log_p, floor),
-        log_1mp=np.maximum(answers.log_1mp, floor),
+        log_p=_lifted_logs(answers.log_p, step),
+        log_1mp=_lifted_logs(answers.log_1mp, step),
+        vectors=vectors,
         floor=step.floor,
         saturated=0.0,
     )
+
+
+def _lifted_logs(logs: NDArray[np.float32], step: Step) -> NDArray[np.float32]:
+    lifted = np.maximum(logs, np.float32(np.log(step.floor)))
+    if step.even:
+        for part in lifted:  # a model at a time: in float64 all would take twice the memory
+            part[...] = np.log(_whole_votes(np.exp(part.astype(np.float64)), step))
+    return lifted
+
+
+def _whole_votes(p: NDArray[np.float64], step: Step) -> NDArray[np.float64]:
+    """Multiples of the step that rounding has moved, put back: 0.6 and 1 - 0.4 are one answer, not two."""
+    whole = np.round(p / step.size) * step.size
+    return np.where(np.abs(p - whole) < NEAR, whole, p)
