@@ -232,9 +232,7 @@ def test_a_pipeline_on_a_table_gets_the_tables_own_columns(tmp_path: Path) -> No
     """Columns were encoded for the shadow models; a target with an encoding of its own gets them as they were."""
     from skl2onnx import to_onnx
 
-    frame = pd.DataFrame(
-        {"age": RNG.integers(18, 90, 150).astype(float), "dose": X[:, 0].astype(float), "job": NAMED["texts"]}
-    )
+    frame = pd.DataFrame({"age": RNG.integers(18, 90, 150).astype(np.float32), "dose": X[:, 0], "job": NAMED["texts"]})
     steps = make_column_transformer((StandardScaler(), ["age", "dose"]), (OneHotEncoder(), ["job"]))
     fitted = make_pipeline(steps, LogisticRegression()).fit(frame, Y)
     path = tmp_path / "m.onnx"
