@@ -28,7 +28,7 @@ def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Float
         BetaInv(error; k, n - k + 1), 0 where ``k == 0`` (Clopper and Pearson 1934).
     """
     successes, trials = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    bound = special.betaincinv(np.maximum(successes, 1.0), trials - successes + 1.0, error)
+    bound = special.betaincinv(np.maximum(successes, 1.0), trials - successes + 1.0, np.asarray(error, np.float64))
     return np.asarray(np.where(successes <= 0, 0.0, bound), dtype=np.float64)
 
 
