@@ -73,4 +73,4 @@ def _alike(after: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
     ranks = [rankdata(scores[both]) for scores in (after, before)]
     if not both.any() or any(np.ptp(rank) == 0 for rank in ranks):
         return False
-    return bool(np.corrcoef(*ranks)[0, 1] >= ALIKE)
+    return bool(np.corrcoef(ranks[0], ranks[1])[0, 1] >= ALIKE)

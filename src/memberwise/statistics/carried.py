@@ -19,7 +19,7 @@ from memberwise.statistics.thresholds import Counts, Threshold, decide
 
 PRIORS = (0.01, 0.1, 0.5)
 # A rate whose whole interval is off by less than this factor still holds: models trained alike differ, too.
-TOLERATED = 1.25
+TOLERATED = 1.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Carried:
 
     @property
     def holds(self) -> bool:
-        """Whether the rate aimed at is the target's: False where an interval lies off it, by more than 1.25 times."""
+        """Whether the rate aimed at is the target's: False where an interval lies off it, by more than 1.5 times."""
         return not any(_off(rate, self.fpr) for rate in (self.population_fpr, self.realised_fpr) if rate is not None)
 
     def to_dict(self, confidence: float = 0.95) -> dict[str, Any]:

@@ -18,21 +18,21 @@ def error_rate(confidence: float) -> float:
     return 1.0 - confidence
 
 
-def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, error: float) -> Floats:
+def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Floats:
     """One-sided lower bound of a share: the truth is below it with probability at most ``error``.
 
     Args:
-        k: successes, any shape. n: trials, broadcast against ``k``. error: in (0, 1).
+        k: successes, any shape. n: trials, error: in (0, 1); both broadcast against ``k``.
 
     Returns:
         BetaInv(error; k, n - k + 1), 0 where ``k == 0`` (Clopper and Pearson 1934).
     """
     successes, trials = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    bound = special.betaincinv(np.maximum(successes, 1.0), trials - successes + 1.0, error)
+    bound = special.betaincinv(np.maximum(successes, 1.0), trials - successes + 1.0, np.asarray(error, np.float64))
     return np.asarray(np.where(successes <= 0, 0.0, bound), dtype=np.float64)
 
 
-def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, error: float) -> Floats:
+def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Floats:
     """One-sided upper bound of a share: the truth is above it with probability at most ``error``.
 
     The mirror of :func:`clopper_pearson_lower`: BetaInv(1 - error; k + 1, n - k), 1 where ``k == n``.
