@@ -57,23 +57,23 @@ def main() -> None:
     parser.add_argument("--defences", default="")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--out", default="runs/defences-measured")
-    asked = parser.parse_args()
-    begun, names = time.monotonic(), [name for name in asked.defences.split(",") if name]
-    own = STUDIES[asked.data]
-    study = make_study({**own, "data": {"source": asked.data, **own["data"]}, "plan": {"threads": 1}}, "here")
+    arguments = parser.parse_args()
+    begun, names = time.monotonic(), [name for name in arguments.defences.split(",") if name]
+    sizes = STUDIES[arguments.data]
+    study = make_study({**sizes, "data": {"source": arguments.data, **sizes["data"]}, "plan": {"threads": 1}}, "here")
     given = with_dataset(study, Given())
     study = met_by(study, label_only_attacks(study, given))
-    folder = Path(asked.out) / asked.data
+    folder = Path(arguments.out) / arguments.data
     plain = attacked(Point(UNDEFENDED, {}, "none"), study, given, folder)
     for point in points():
-        if (names and bare(point) not in names) or time.monotonic() - begun > 60 * asked.minutes:
+        if (names and bare(point) not in names) or time.monotonic() - begun > 60 * arguments.minutes:
             continue
         try:
             row = attacked(point, study, given, folder)
         except MemberwiseError as error:
             print(f"{point.label}: left out, {error}", flush=True)
             continue
-        keep(measurement(point, study, asked.data, row, plain))
+        keep(measurement(point, study, arguments.data, row, plain))
 
 
 def points() -> list[Point]:
@@ -91,18 +91,18 @@ def bare(point: Point) -> str:
 
 def attacked(point: Point, study: Study, given: Given, folder: Path) -> tuple[dict[str, Any], Met]:
     """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
-    own = affordable(point.study(study, str(folder / point.folder)))
-    if point.place != "none" and not defended(own).answer:
-        use = tuple(name for name in own.attacks.use if name not in BY_LABELS)
-        own = own.model_copy(update={"attacks": own.attacks.model_copy(update={"use": use})})
-    return measure(point, audited(own, given), study, FPR)
+    audit = affordable(point.study(study, str(folder / point.folder)))
+    if point.place != "none" and not defended(audit).answer:
+        use = tuple(name for name in audit.attacks.use if name not in BY_LABELS)
+        audit = audit.model_copy(update={"attacks": audit.attacks.model_copy(update={"use": use})})
+    return measure(point, audited(audit, given), study, FPR)
 
 
 def measurement(
     point: Point, study: Study, data: str, row: tuple[dict[str, Any], Met], plain: tuple[dict[str, Any], Met]
 ) -> dict[str, Any]:
     """One line of the file: the strongest attack's AUC, the undefended model's, and their difference."""
-    found, without = row[0], plain[0]
+    figures, without = row[0], plain[0]
 
     def rounded(part: dict[str, Any], *names: str) -> dict[str, Any]:
         return {name: round(part[name], 4) for name in ("value", "low", "high")} | {name: part[name] for name in names}
@@ -111,17 +111,17 @@ def measurement(
         "defence": bare(point),
         "options": point.options,
         "data": data,
-        "members": found["auc"]["n_members"],
-        "nonmembers": found["auc"]["n_nonmembers"],
+        "members": figures["auc"]["n_members"],
+        "nonmembers": figures["auc"]["n_nonmembers"],
         "shadow_models": study.shadow.count,
         "epochs": study.training.epochs,
         "seed": study.run.seed,
-        "test_accuracy": round(found["test_accuracy"]["value"], 4),
+        "test_accuracy": round(figures["test_accuracy"]["value"], 4),
         "undefended_test_accuracy": round(without["test_accuracy"]["value"], 4),
-        "auc": rounded(found["auc"], "name"),
+        "auc": rounded(figures["auc"], "name"),
         "undefended_auc": rounded(without["auc"], "name"),
         "difference": rounded(compared(row[1], plain[1], "auc"), "finding"),
-        "attacks": {one["name"]: round(one["auc"]["value"], 3) for one in found["attacks"]},
+        "attacks": {one["name"]: round(one["auc"]["value"], 3) for one in figures["attacks"]},
         "memberwise": memberwise.__version__,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
     }
@@ -147,12 +147,12 @@ def write_docs(lines: list[dict[str, Any]]) -> None:
     ]
     for one in lines:
         mine, plain, apart = one["auc"], one["undefended_auc"], one["difference"]
-        told = "**raised**" if apart["finding"] == "higher" else apart["finding"]
+        finding = "**raised**" if apart["finding"] == "higher" else apart["finding"]
         rows.append(
             f"| `{one['defence']}` | {one['data']} "
             f"| {one['test_accuracy']:.3f}, {one['undefended_test_accuracy']:.3f} | "
             f"{mine['value']:.3f} ({mine['name']}), {plain['value']:.3f} ({plain['name']}) | "
-            f"{apart['value']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}] | {told} |"
+            f"{apart['value']:+.3f} [{apart['low']:+.3f}, {apart['high']:+.3f}] | {finding} |"
         )
     before, rest = DOCS.read_text().split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]

@@ -138,12 +138,12 @@ def _compared(
     the canaries of both.
     """
     table, kind = beside_first(rows), comparable(rows)
-    beside = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
+    differences = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
     table = [
         row
-        | {"beside": differences}
-        | {"beside_undefended": differences[0] and differences[0] | {"canaries": canaries_found(table, place, 0)}}
-        for place, (row, differences) in enumerate(zip(table, beside, strict=True))
+        | {"beside": each}
+        | {"beside_undefended": each[0] and each[0] | {"canaries": canaries_found(table, place, 0)}}
+        for place, (row, each) in enumerate(zip(table, differences, strict=True))
     ]
     return table, kind, choose(table, constraint, _findings(table), kind)
 

@@ -23,7 +23,7 @@ def listing(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("COLUMNS", "900")
     lines = CliRunner().invoke(app, ["list", "defences"]).stdout.splitlines()
     rows = [re.split(r"\s{1,}(?=in training|in the answer)", line, maxsplit=1) for line in lines[1:]]
-    return {(f"{ANSWER}{n}" if "in the answer" in w and n in TRAINING_DEFENCES else n): w for n, w in rows}
+    return {(f"{ANSWER}{n}" if w.startswith("in the answer") and n in TRAINING_DEFENCES else n): w for n, w in rows}
 
 
 def test_every_defence_is_measured_and_nothing_else_is() -> None:

@@ -69,13 +69,13 @@ def _guarantee(point: Point, study: Study, data: Json) -> dict[str, float | None
 
 def _attack(attack: Json | None, fpr: float) -> dict[str, Any]:
     """One attack's figures by itself, with intervals of its own."""
-    found = attack or {}
+    known = attack or {}
     return {
-        "name": found["name"],
-        "queries": found["queries"],
-        "auc": found["auc"],
-        "balanced_accuracy": found.get("balanced_accuracy"),
-        "tpr": next((row for row in found.get("tpr_at_fpr") or [] if row["fpr"] == fpr), None),
+        "name": known["name"],
+        "queries": known["queries"],
+        "auc": known["auc"],
+        "balanced_accuracy": known.get("balanced_accuracy"),
+        "tpr": next((row for row in known.get("tpr_at_fpr") or [] if row["fpr"] == fpr), None),
     }
 
 

@@ -32,15 +32,15 @@ def figure_words(part: Row | None, measure: str) -> str:
 def finding_words(comparison: Row, measure: str, confidence: float) -> str:
     """ "lower by 0.089 (95% interval 0.061 to 0.117)", or "not told apart (difference ...)"."""
     value, low, high = (float(comparison[key]) for key in ("value", "low", "high"))
-    told = comparison["finding"]
-    if told == "lower":
+    finding = comparison["finding"]
+    if finding == "lower":
         value, low, high = -value, -high, -low
-    shown = [_apart(each, measure, signed=told == "not told apart") for each in (value, low, high)]
+    shown = [_apart(each, measure, signed=finding == "not told apart") for each in (value, low, high)]
     inside = f"{rate(confidence)} interval {shown[1].removesuffix(' points')} to {shown[2]}"
     return (
         f"not told apart (difference {shown[0]}, {inside})"
-        if told == "not told apart"
-        else (f"{told} by {shown[0]} ({inside})")
+        if finding == "not told apart"
+        else (f"{finding} by {shown[0]} ({inside})")
     )
 
 
@@ -79,8 +79,10 @@ def lead(facts: Row) -> str:
     again = facts["confirmation"]
     if again is None or again["comparison"] is None:
         return text
-    own = {**facts, "measure": again["measure"]}
-    return f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], own)}."
+    measured = {**facts, "measure": again["measure"]}
+    return (
+        f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], measured)}."
+    )
 
 
 def beside(row: Row, plain_row: Row, comparison: Row, facts: Row) -> str:
@@ -102,8 +104,8 @@ def listed(labels: Sequence[str]) -> str:
 
 
 def _why(row: Row, points: Sequence[Row], alike: Sequence[str]) -> str:
-    others = [utility(point) for point in points if point["label"] in alike]
+    accuracies = [utility(point) for point in points if point["label"] in alike]
     records = f"on {'validation' if row['validation_accuracy'] else 'test'} records"
-    if all(utility(row) > other for other in others):
+    if all(utility(row) > accuracy for accuracy in accuracies):
         return f"most accurate {records}"
     return f"simplest of the most accurate {records}"

@@ -99,7 +99,7 @@ def _settings(options: MixupMmdOptions, values: dict[str, Any]) -> dict[str, Any
 DEFENCE = TrainingDefence(
     name="mixup-mmd",
     options=MixupMmdOptions,
-    summary="Mixup, and members' answers are drawn to others'. Made members of Location-30 stand out more.",
+    summary="Mixup, and members' answers are drawn to others'.",
     source="Li, Li & Ribeiro 2021",
     step=MixupMmd,
     settings=_settings,
