@@ -51,7 +51,7 @@ def test_a_smoke_run_is_kept_and_read_again(real_data: Path, tmp_path: Path) -> 
     first = RUNNER.invoke(app, command)
     assert first.exit_code == 0, first.stderr
     claim = json.loads(first.stdout)
-    audits = sorted((out / "audits").glob("*/result.json"))
+    audits = sorted((out / "seed-1" / "audits").glob("*/result.json"))
     assert len(audits) == 5  # undefended, and two ranges in two readings
     before = [file.stat().st_mtime_ns for file in audits]
     again = json.loads(RUNNER.invoke(app, command).stdout)

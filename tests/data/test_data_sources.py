@@ -104,6 +104,7 @@ def test_every_source_of_the_contract_is_there() -> None:
         "cifar10",
         "cifar100",
         "location30",
+        "location30-memguard",
         "adult",
         "lfw62",
         "purchase100",
