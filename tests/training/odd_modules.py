@@ -186,6 +186,21 @@ def _without_gradient(module: nn.Sequential) -> nn.Module:
     return module
 
 
+def _frozen_in_forward(module: nn.Sequential) -> nn.Module:
+    linear(module).register_forward_pre_hook(lambda part, inputs: part.requires_grad_(False) and None)
+    return module
+
+
+class InDouble(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x.double()).float()
+        return logits
+
+
 def _other_size(module: nn.Sequential) -> nn.Module:
     linear(module).out_features = 99
     return module
@@ -217,4 +232,6 @@ TWISTS: dict[str, Callable[[nn.Sequential], nn.Module]] = {
     "unused parameter": _unused,
     "without gradient": _without_gradient,
     "untrue size": _other_size,
+    "frozen in forward": _frozen_in_forward,
+    "in double": InDouble,
 }

@@ -63,7 +63,10 @@ def gradient_norms(models: TorchModels, i: int, asked: Asked) -> NDArray[np.floa
 
     def one_by_one(x: Tensor, y: Tensor) -> list[Tensor]:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-        found = [torch.autograd.grad(loss(leaves, *pair), list(leaves.values())) for pair in zip(x, y, strict=True)]
+        found = [
+            torch.autograd.grad(loss(leaves, *pair), list(leaves.values()), materialize_grads=True)
+            for pair in zip(x, y, strict=True)
+        ]
         return [torch.stack(parts) for parts in zip(*found, strict=True)]
 
     parts = []
