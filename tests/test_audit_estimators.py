@@ -99,8 +99,10 @@ def test_a_target_is_given_the_rows_whose_columns_it_knows() -> None:
     assert result.auc("loss").value == pytest.approx(area, abs=1e-3)
     assert facts(result) == pytest.approx(accuracies)
     assert "target-encoding" not in codes(result)
+    assert codes(result)["frame-rows"].startswith("the target and the shadow models are given the table's own rows")
+    pipeline = make_pipeline(columns(["age"], ["sex"]), LogisticRegression()).fit(FRAME.iloc[ROWS], TABLE.outcome[ROWS])
     both = mw.audit(
-        data=TABLE, label="outcome", target=target, model=LogisticRegression(max_iter=500), **TRAINED, **ALONE
+        data=TABLE, label="outcome", target=pipeline, model=LogisticRegression(max_iter=500), **TRAINED, **ALONE
     )
     assert "numbers encoded here" in codes(both)["frame-rows"], "a regression cannot take texts, and this is told"
 

@@ -107,11 +107,12 @@ def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Data
     if not asked.as_stored:
         stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
         return append_records(before, stored.reshape(len(x), *before.shape), y)
-    if before.frame is None or not prepared.asked_of_shadows.as_stored:
+    width = None if before.frame is None else before.frame.shape[1]
+    if before.frame is None or width != asked.x.shape[1] or not prepared.asked_of_shadows.as_stored:
         raise StudyError(
-            "records made for a target that takes the table's own rows are none for a model of encoded numbers",
+            "records made for a target that takes the table's own rows are none for a model that takes others",
             where="shadow.data",
-            fix="a model of the target's own kind",
+            fix="a model of the target's own kind, and a table of the columns that it knows",
         )
     made = TableRows.of(before.frame).frame(x)
     # Only the rows are trained on; the encoded numbers of these are nobody's.
@@ -241,7 +242,10 @@ def _identity(
         "version": __version__,
         "data": dataset.sha256,
         "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
-        "inputs": [inputs.target.how, inputs.models.how, [repr(value) for value in dataset.class_labels.values]],
+        "inputs": [
+            [(side.how, () if side.rows is None else side.rows.names) for side in (inputs.target, inputs.models)],
+            [repr(value) for value in dataset.class_labels.values],
+        ],
         "roles": {
             name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background", *more)
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,11 +57,13 @@ class Input:
     rows: TableRows | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, how: How) -> Input:
+    def of(cls, dataset: Dataset, how: How, columns: Sequence[str] = ()) -> Input:
+        """``columns``: those of the table that are given, in this order; empty: all."""
         if how == "numbers" or dataset.frame is None:
             return cls("numbers", dataset.x)
-        rows = TableRows.of(dataset.frame, single=how == "texts")
-        return cls(how, rows.numbers(dataset.frame), None if how == "values" else rows)
+        frame = dataset.frame[list(columns)] if columns else dataset.frame
+        rows = TableRows.of(frame, single=how == "texts")
+        return cls(how, rows.numbers(frame), None if how == "values" else rows)
 
     @property
     def as_stored(self) -> bool:
@@ -105,15 +108,17 @@ def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dat
         DataError: the columns cannot be encoded, or values are missing and the models do not take that.
         TargetError: the target knows columns that the table does not have.
     """
-    trial = _Trial(model, dataset, roles)
+    # What the target knows of the columns is what the shadow models are given of them.
+    columns = [] if target is None or dataset.frame is None else known_columns(target, list(dataset.frame))
+    trial = _Trial(model, dataset, roles, columns)
     of_target = None if target is None else _of_target(target, dataset)
     of_models = _of_model(trial, of_target)
     if of_target is None:
         of_target = of_models if given.target is None and study.target.file is None else "numbers"
     if "numbers" in (of_target, of_models):
         _check_numbers(dataset, roles, trial, target, of_target, of_models)
-    target_input = Input.of(dataset, of_target)
-    models_input = target_input if of_models == of_target else Input.of(dataset, of_models)
+    target_input = Input.of(dataset, of_target, columns)
+    models_input = target_input if of_models == of_target else Input.of(dataset, of_models, columns)
     trained_elsewhere = given.target is not None or study.target.file is not None
     return Inputs(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
 
@@ -211,8 +216,8 @@ def _of_model(trial: _Trial, of_target: How | None) -> How:
 class _Trial:
     """An unfitted estimator, tried on a few records where it is in doubt what it takes."""
 
-    def __init__(self, model: Model, dataset: Dataset, roles: Roles) -> None:
-        self.model, self.dataset, self.roles = model, dataset, roles
+    def __init__(self, model: Model, dataset: Dataset, roles: Roles, columns: Sequence[str]) -> None:
+        self.model, self.dataset, self.roles, self.columns = model, dataset, roles, columns
         self.parts = _parts(model.make()) if model.kind == "estimator" else []
 
     @property
@@ -238,7 +243,7 @@ class _Trial:
 
     def works(self, how: How) -> bool:
         """It can be fitted on a few records given so, and answers about them."""
-        dataset, data = self.dataset, Input.of(self.dataset, how)
+        dataset, data = self.dataset, Input.of(self.dataset, how, self.columns)
         rows = _tried(dataset, self.roles)
         x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
         labels = dataset.class_labels
