@@ -169,7 +169,8 @@ def _not_run(rows: Sequence[Row]) -> list[str]:
     for why in reasons:
         own = [row for row in rows if row.why == why]
         settings = ", ".join(dict.fromkeys(row.setting for row in own))
-        told.append(f"{len(own)} figures ({settings}): {why or 'not part of this size'}")
+        figures = "1 figure" if len(own) == 1 else f"{len(own)} figures"
+        told.append(f"{figures} ({settings}): {why or 'not part of this size'}")
     return ["", f"Not run: {'; '.join(told)}."] if told else []
 
 
