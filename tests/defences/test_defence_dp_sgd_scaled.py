@@ -144,8 +144,12 @@ def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(ValueError, match="multiplicity above 1 goes with augment"):
         DpSgdOptions(multiplicity=4)
     dense = Network(lambda: nn.Sequential(nn.Flatten(), nn.Linear(128, 2)), CPU)
-    with pytest.raises(StudyError, match="fully connected"):
-        train_stack(jobs(scaled(multiplicity=2, augment=("flip",))), dense, DATA)
+    for copies in (1, 2):
+        with pytest.raises(StudyError, match="a fully connected network, augment flip"):
+            train_stack(jobs(scaled(multiplicity=copies, augment=("flip",))), dense, DATA)
+    table = Network(lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5), nn.Linear(4, 2)), CPU)
+    with pytest.raises(StudyError, match=r"records of shape \(6,\)"):
+        train_stack(jobs(scaled(augment=("crop",))), table, DataTensors.of(X[:, 0, 0, :6], Y, 2, CPU), stacked=False)
     assert DEFENCE.check is not None
     patient = Fit(2, 80, replace(RECIPE, patience=2))
     with pytest.raises(StudyError, match="a mean over steps"):

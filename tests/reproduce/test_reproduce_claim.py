@@ -100,7 +100,7 @@ def test_the_page_is_made_from_the_kept_files(tmp_path: Path) -> None:
     text = keep(a_claim(), tmp_path, tmp_path / "kept").read_text()
     assert "93.57% | 90.0% [89.0, 91.0] | — | 1,000 | differs (1) |" in text
     assert text.count("(1) a | b.") == 1
-    assert "Not run: 1 figures (slides' system): not part." in text
+    assert "Not run: 1 figure (slides' system): not part." in text
     assert "| [kaplan-baseline](#kaplan-baseline) | quick | mnist | **1** | — | — | 1 | — | — | 1 | — |" in text
     assert "(Kaplan's slides). Not run: `memberwise reproduce kaplan-baseline --full`." in text
     assert "Not run: `memberwise reproduce kaplan-image --quick`. Not run: `member" in text

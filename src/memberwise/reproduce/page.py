@@ -35,8 +35,8 @@ Made from the claim files in this folder by `memberwise reproduce`; nothing here
 published figure, give or take its rounding, lies within our 95% interval or a stated tolerance, and nothing it rests on
 was chosen by looking at it. **Fitted to match**: it lies there too, but a training size, a number of passes, a mix or a
 reading was chosen so that it does, or guessing gives it: that is no evidence. "Invalid": a condition without which the
-figures mean nothing does not hold. Figures are means over seeds; "± seeds" is their standard deviation (bold: fewer
-than three seeds, which tell none), and every seed's figure is in the claim file. (verify): quoted at second hand.
+figures mean nothing does not hold. Figures are means over seeds; "± seeds": their standard deviation (a bold number of
+seeds: fewer than three), and every seed's figure is in the claim file. (verify): quoted at second hand.
 """
 COLUMNS = ("agree", "fitted to match", "differ", "invalid", BESIDE, "not run")
 
@@ -169,7 +169,8 @@ def _not_run(rows: Sequence[Row]) -> list[str]:
     for why in reasons:
         own = [row for row in rows if row.why == why]
         settings = ", ".join(dict.fromkeys(row.setting for row in own))
-        told.append(f"{len(own)} figures ({settings}): {why or 'not part of this size'}")
+        figures = "1 figure" if len(own) == 1 else f"{len(own)} figures"
+        told.append(f"{figures} ({settings}): {why or 'not part of this size'}")
     return ["", f"Not run: {'; '.join(told)}."] if told else []
 
 

@@ -21,6 +21,8 @@ from memberwise.training.network import Network, Tensors
 from memberwise.training.randomness import fold
 from memberwise.training.step import Batch, Epoch, State
 
+# Dimensions of a batch of images, (batch, H, W), at least.
+IMAGES = 3
 # Keeps the draws of copies apart from those of dropout.
 _COPIES = 0x434F5059
 
@@ -53,13 +55,8 @@ class ScaledDpSgd(DpSgd):
 
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
         own = super().init(network, rows, key)
-        if self.multiplicity > 1 and not network.drops and dense_layers(network) is not None:
-            raise StudyError(
-                "augmented copies are of images, this network is fully connected",
-                expected="a convolutional network, or multiplicity 1",
-                found=f"multiplicity {self.multiplicity}",
-                where="training.defence",
-            )
+        if self.augment and not network.drops and dense_layers(network) is not None:
+            raise _no_images(self.augment, "a fully connected network")
         if not self.decay:
             return own
         zeros = {f"mean:{name}": torch.zeros_like(value) for name, value in network.init(0)[0].items()}
@@ -91,8 +88,10 @@ class ScaledDpSgd(DpSgd):
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor, part: slice
     ) -> tuple[Tensors, Tensor]:
         """``(k, ...)`` mean gradients over the copies of each record, and ``(k,)`` mean losses."""
-        if self.multiplicity == 1 and not self.augment:
+        if not self.augment:
             return super().record_gradients(network, params, state, batch, key, part)
+        if batch.x.dim() < IMAGES:
+            raise _no_images(self.augment, f"records of shape {tuple(batch.x.shape[1:])}")
         places = torch.arange(len(batch.x), device=key.device)[part]
         own = fold(key, _RECORD)
 
@@ -110,3 +109,13 @@ class ScaledDpSgd(DpSgd):
 
         gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
         return gradients, losses
+
+
+def _no_images(augment: Sequence[str], what: str) -> StudyError:
+    return StudyError(
+        "dp-sgd's augmented copies are of images, in a convolutional network",
+        expected="images and a convolutional network, or no augment",
+        found=f"{what}, augment {', '.join(augment)}",
+        where="training.defence",
+        fix="leave out training.defence.augment and multiplicity",
+    )
