@@ -88,7 +88,7 @@ def test_idx_format(tmp_path: Path) -> None:
     x, y = np.random.default_rng(0).integers(0, 256, (7, 5, 4)).astype(np.uint8), np.arange(7, dtype=np.uint8)
     paths = [tmp_path / name for name in "abcd"]
     for path, array in zip(paths, (x, y, x[:2], y[:2]), strict=True):
-        path.write_bytes(gzip.compress(idx(array, mtime=0)) if path.name < "c" else idx(array))
+        path.write_bytes(gzip.compress(idx(array), mtime=0) if path.name < "c" else idx(array))
     arrays = read_mnist(paths)
     assert (arrays["x_train"] == x).all()
     assert (arrays["y_train"] == y).all()
