@@ -149,7 +149,7 @@ def test_what_does_not_go_together_is_refused() -> None:
             train_stack(jobs(scaled(multiplicity=copies, augment=("flip",))), dense, DATA)
     table = Network(lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5), nn.Linear(4, 2)), CPU)
     with pytest.raises(StudyError, match=r"records of shape \(6,\)"):
-        train_stack(jobs(scaled(augment=("crop",))), table, DataTensors.of(X[:, 0, 0, :6], Y, 2, CPU), stacked=False)
+        train_stack(jobs(scaled(augment=("crop",)), 1), table, DataTensors.of(X[:, 0, 0, :6], Y, 2, CPU), stacked=False)
     assert DEFENCE.check is not None
     patient = Fit(2, 80, replace(RECIPE, patience=2))
     with pytest.raises(StudyError, match="a mean over steps"):
