@@ -109,7 +109,9 @@ def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dat
         TargetError: the target knows columns that the table does not have.
     """
     # What the target knows of the columns is what the shadow models are given of them.
-    columns = [] if target is None or dataset.frame is None else known_columns(target, list(dataset.frame))
+    columns = (
+        [] if target is None or dataset.frame is None else known_columns(target, [str(name) for name in dataset.frame])
+    )
     trial = _Trial(model, dataset, roles, columns)
     of_target = None if target is None else _of_target(target, dataset)
     of_models = _of_model(trial, of_target)

@@ -170,7 +170,7 @@ class Lifted:
         return len(self.models)
 
     def ask(self, x: Records) -> NDArray[Any]:
-        return np.maximum(self.models.ask(x), self.floors[:, None, None])
+        return np.asarray(np.maximum(self.models.ask(x), self.floors[:, None, None]))
 
 
 class Served:
