@@ -110,9 +110,7 @@ def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dat
     """
     # What the target knows of the columns is what the shadow models are given of them.
     columns = (
-        []
-        if target is None or dataset.frame is None
-        else known_columns(target, [str(column) for column in dataset.frame])
+        [] if target is None or dataset.frame is None else known_columns(target, [str(name) for name in dataset.frame])
     )
     trial = _Trial(model, dataset, roles, columns)
     of_target = None if target is None else _of_target(target, dataset)
