@@ -137,7 +137,7 @@ def _order(example: NDArray[Any], arrays: Outputs, classes: Sequence[str]) -> ND
             if value.dtype.kind in "iu" and _whole(classes)
             else classes.__getitem__
         )
-        columns = np.array(sorted(range(len(classes)), key=key), np.intp)  # type: ignore[type-var, arg-type]
+        columns = np.array(sorted(range(len(classes)), key=key), np.intp)
         if (labels == columns[top]).mean() >= AGREES:
             return np.argsort(columns)
     return None
