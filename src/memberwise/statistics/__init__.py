@@ -34,10 +34,10 @@ from memberwise.statistics.thresholds import (
 from memberwise.statistics.tpr import TprAtFpr, auto_fprs, tpr_at_fpr
 
 __all__ = [
-    "ENOUGH_FALSE_POSITIVES",
     "Carried",
     "Counts",
     "Decision",
+    "ENOUGH_FALSE_POSITIVES",
     "EpsilonBound",
     "Estimate",
     "Evaluation",
