@@ -12,7 +12,8 @@ from memberwise.assess.figures import Figures, Mask
 from memberwise.assess.notes import Note
 from memberwise.attacks.sides import record_blocks
 from memberwise.signals.table import Answers, Signals
-from memberwise.statistics import ENOUGH_FALSE_POSITIVES, stands_out
+from memberwise.statistics import stands_out
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
 
 # False alarms are at most this frequent where models are trained alike. The three figures share it.
 LEVEL = 0.05

@@ -22,7 +22,6 @@ from memberwise.statistics.many_runs import many_runs_bound
 from memberwise.statistics.mismatch import stands_out
 from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
 from memberwise.statistics.one_run_gaussian import gaussian_epsilon
-from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.roc import Roc, roc, roc_band, tpr_at
 from memberwise.statistics.spread import mean_over_models
