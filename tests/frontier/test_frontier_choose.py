@@ -125,7 +125,7 @@ def test_canaries_are_part_of_the_choice() -> None:
     assert [keeps(one, plain, Constraint(None, 0.3, 0.01)) for one in rows] == [False, False, True]
     unclear = [plain, row(0.9, 0.05, canaries=canaries(0.7, 0.8, "weak"))]
     assert best(unclear, Constraint(0.1, None, 0.01)) == 1
-    codes = [code for code, _ in notes_of(unclear, Choice(1, 1, (1,)), Constraint(0.1, None, 0.01))]
+    codes = [code for code, _ in notes_of(unclear, Choice(1, (1,)), Constraint(0.1, None, 0.01))]
     assert "canaries-unresolved" in codes
 
 
@@ -197,7 +197,7 @@ FINDINGS = {"lower": (-0.2, -0.3, -0.1), "higher": (0.2, 0.1, 0.3), "not told ap
 @pytest.mark.parametrize("again", FINDINGS)
 def test_no_sentence_says_less_where_the_difference_is_not_resolved(measure: str, finding: str, again: str) -> None:
     parts = {
-        name: {"finding": name, **dict(zip(("value", "low", "high"), ends, strict=True))}
+        name: {"finding": name, "measure": measure, **dict(zip(("value", "low", "high"), ends, strict=True))}
         for name, ends in FINDINGS.items()
     }
     plain, defended = row(0.9, 0.4, label="undefended"), row(0.9, 0.2, label="d", beside_undefended=parts[finding])

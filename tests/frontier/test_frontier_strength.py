@@ -97,3 +97,19 @@ def test_points_of_other_records_are_no_pair():
     other = Met({"loss": np.zeros(1200)}, MEMBER[::-1], INDEX, 0.05, 0.95)
     with pytest.raises(ValueError, match="different records"):
         compared(other, attacks(1, loss=0.5), "auc")
+
+
+def test_the_area_may_tell_where_the_rate_does_not_and_neither_may_contradict_the_other() -> None:
+    """Some members stand out far, or all a little: by TPR the one, by AUC the other gives away more."""
+    noise = np.random.default_rng(0).normal(size=1200)
+    few, many = noise + 9.0 * (MEMBER & (INDEX % 10 < 3)), noise + 0.9 * MEMBER
+    one, other, lifted = (
+        Met({"loss": scores}, MEMBER, INDEX, 0.05, 0.95) for scores in (few, many, np.where(MEMBER, few.clip(1.0), few))
+    )
+    difference = compared(one, other, "tpr")
+    assert difference["finding"] == "mixed"
+    assert [part["finding"] for part in difference["each"].values()] == ["higher", "lower"]
+    assert compared(one, other, "auc")["finding"] == "lower"
+    difference = compared(lifted, one, "tpr")
+    assert (difference["finding"], difference["measure"]) == ("higher", "auc")
+    assert difference["each"]["tpr"]["finding"] == "not told apart", "the rate is the same"

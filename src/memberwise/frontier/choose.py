@@ -62,13 +62,11 @@ class Choice:
 
     Attributes:
         best: the place of the recommended row, or None where no row keeps to the constraint.
-        least: of the rows that keep to it, the one whose strongest attack achieves least.
-        alike: places of the rows that keep to it, tell surely less than the undefended model and are not told apart
-            from ``least``; among them the recommended one is the most accurate.
+        alike: places of the rows that keep to it, tell surely less than the undefended model and more than none of
+            these; among them the recommended one is the most accurate.
     """
 
     best: int | None
-    least: int | None = None
     alike: tuple[int, ...] = ()
 
 
@@ -135,9 +133,9 @@ def better(rows: Sequence[Row], finding: Finding, one: int, other: int) -> bool:
 def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measure: str) -> Choice:
     """The recommendation; the first row is the undefended model.
 
-    Under a loss of accuracy: of the rows that keep to it and surely tell less than the undefended model, the one that
-    tells least, or a more accurate (else simpler) one that cannot be told apart from it; the undefended model where no
-    row is surely better. Under a TPR: the most accurate row that keeps to it, else the simpler one.
+    Under a loss of accuracy: of the rows that keep to it and surely tell less than the undefended model those that no
+    other of them surely beats, and of these the most accurate, else the simplest; the undefended model where no row is
+    surely better. Under a TPR: the most accurate row that keeps to it, else the simpler one.
     """
     fit = [i for i, row in enumerate(rows) if keeps(row, rows[0], constraint)]
     if not fit:
@@ -147,9 +145,8 @@ def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measur
     sure = [i for i in fit if i and better(rows, finding, i, 0)]
     if not sure:
         return Choice(0 if 0 in fit else None)
-    least = min(sure, key=lambda i: (leakage(rows[i], measure), -utility(rows[i])))
-    alike = tuple(i for i in sure if i == least or not better(rows, finding, least, i))
-    return Choice(min(alike, key=lambda i: _merit(rows[i], measure)), least, alike)
+    alike = tuple(i for i in sure if not any(better(rows, finding, j, i) for j in sure))
+    return Choice(min(alike, key=lambda i: _merit(rows[i], measure)), alike)
 
 
 def _merit(row: Row, measure: str) -> tuple[float, int, float]:

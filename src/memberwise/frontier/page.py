@@ -18,7 +18,7 @@ from memberwise.frontier.words import (
     guarantee_words,
     lead,
     listed,
-    measure_words,
+    measures_words,
 )
 from memberwise.report.formats import percent, plain, rate, shown
 
@@ -41,7 +41,7 @@ def render(facts: Mapping[str, Any]) -> str:
         "finding_words": finding_words,
         "guarantee_words": guarantee_words,
         "listed": listed,
-        "measure_words": measure_words,
+        "measures_words": measures_words,
     }
     environment.globals.update(words)
     plots = [Markup(frontier(facts, against)) for against in ("tpr", "auc")]  # noqa: S704 (our own SVG)

@@ -20,7 +20,7 @@ from memberwise.statistics.paired import Ranked, auc_difference, ranked_both, tp
 
 Json = Mapping[str, Any]
 Measure = Literal["tpr", "auc"]
-Finding = Literal["lower", "higher", "not told apart"]
+Finding = Literal["lower", "higher", "mixed", "not told apart"]
 Floats = NDArray[np.float64]
 # Bootstrap draws of all points' records are the same.
 DRAWS_SEED = 20170522
@@ -156,7 +156,25 @@ def _accuracy_interval(attack: Json, confidence: float) -> tuple[float, float]:
     return (1 + low) / 2, (1 + high) / 2
 
 
-def compared(one: Met, other: Met, measure: Measure) -> dict[str, Any]:
+def compared(one: Met, other: Met, primary: Measure) -> dict[str, Any]:
+    """Whether ``one`` gives away less than ``other``: by AUC, and by TPR, too, where that is what points go by.
+
+    It does where one of the two says so and the other does not say the opposite; both hold at once at the stated
+    confidence.
+
+    Returns:
+        ``difference`` by the measure that says so (else the primary one), with ``measure``, and both under ``each``.
+        ``finding`` is "mixed" where they contradict each other.
+    """
+    measures: Sequence[Measure] = ("tpr", "auc") if primary == "tpr" else ("auc",)
+    each = {measure: difference(one, other, measure, 1 - (1 - one.confidence) / len(measures)) for measure in measures}
+    sure = {part["finding"] for part in each.values()} - {"not told apart"}
+    finding = "mixed" if len(sure) > 1 else next(iter(sure), "not told apart")
+    shown = next((measure for measure in measures if each[measure]["finding"] == finding), measures[0])
+    return {**each[shown], "finding": finding, "measure": shown, "each": each}
+
+
+def difference(one: Met, other: Met, measure: Measure, confidence: float) -> dict[str, Any]:
     """How much more the strongest attack on ``one`` achieves than the strongest on ``other``, on the same records.
 
     The strongest of many is not the one named beforehand, so the interval holds for the largest of all: max_a A(a) -
@@ -170,10 +188,9 @@ def compared(one: Met, other: Met, measure: Measure) -> dict[str, Any]:
         raise ValueError("two points of a frontier were audited on different records")
     mine, theirs = one.strongest(measure), other.strongest(measure)
     names = {"mine": list(getattr(one, measure)), "theirs": list(getattr(other, measure))}
-    difference = _DIFFERENCES[measure]
-    error = 1 - one.confidence
-    highs = [difference(one, a, other, theirs, 1 - error / len(names["theirs"])) for a in names["mine"]]
-    lows = [difference(one, mine, other, b, 1 - error / len(names["mine"])) for b in names["theirs"]]
+    apart, error = _DIFFERENCES[measure], 1 - confidence
+    highs = [apart(one, a, other, theirs, 1 - error / len(names["theirs"])) for a in names["mine"]]
+    lows = [apart(one, mine, other, b, 1 - error / len(names["mine"])) for b in names["theirs"]]
     low, high = min(float(d.low or 0) for d in lows), max(float(d.high or 0) for d in highs)
     finding: Finding = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
     value = getattr(one, measure)[mine].value - getattr(other, measure)[theirs].value

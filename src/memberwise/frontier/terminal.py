@@ -13,7 +13,7 @@ from rich.text import Text
 from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
 from memberwise.report.formats import DASH, number, percent, plain, rate
 
-BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much"}
+BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed": "mixed"}
 
 
 def print_frontier(facts: Mapping[str, Any], console: Console) -> None:

@@ -18,9 +18,13 @@ MARKS_EXPLAINED = {
 }
 
 
-def measure_words(facts: Row) -> str:
+def measures_words(facts: Row) -> str:
     """What points are compared by."""
-    return "AUC" if facts["measure"] == "auc" else f"TPR at {rate(facts['fpr'])} FPR"
+    return "AUC" if facts["measure"] == "auc" else f"{_measure_words('tpr', facts)} and the AUC"
+
+
+def _measure_words(measure: str, facts: Row) -> str:
+    return "AUC" if measure == "auc" else f"TPR at {rate(facts['fpr'])} FPR"
 
 
 def figure_words(part: Row | None, measure: str) -> str:
@@ -29,8 +33,12 @@ def figure_words(part: Row | None, measure: str) -> str:
     return percent(value) if measure != "auc" or value is None else f"{value:.3f}"
 
 
-def finding_words(comparison: Row, measure: str, confidence: float) -> str:
+def finding_words(comparison: Row, confidence: float) -> str:
     """ "lower by 0.089 (95% interval 0.061 to 0.117)", or "not told apart (difference ...)"."""
+    measure = comparison["measure"]
+    if comparison["finding"] == "mixed":
+        each = ", ".join(f"{part['finding']} by {name.upper()}" for name, part in comparison["each"].items())
+        return f"neither more nor less ({each})"
     value, low, high = (float(comparison[key]) for key in ("value", "low", "high"))
     finding = comparison["finding"]
     if finding == "lower":
@@ -73,27 +81,24 @@ def lead(facts: Row) -> str:
         text += f" It promises {promised}."
     if facts["alike"]:
         text += (
-            f" By {measure_words(facts)} it is not told apart from {listed(facts['alike'])}; "
+            f" It is not told apart from {listed(facts['alike'])}; "
             f"it is recommended among them as the {_why(row, points, facts['alike'])}."
         )
     again = facts["confirmation"]
     if again is None or again["comparison"] is None:
         return text
-    measured = {**facts, "measure": again["measure"]}
-    return (
-        f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], measured)}."
-    )
+    return f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], facts)}."
 
 
 def beside(row: Row, plain_row: Row, comparison: Row, facts: Row) -> str:
     """What the strongest attacks achieve on a row and on the undefended model, and both accuracies."""
-    measure = facts["measure"]
+    measure = comparison["measure"]
     figures = [f"{figure_words(one[measure], measure)} ({one[measure]['name']})" for one in (row, plain_row)]
     confidence = facts["study"]["statistics"]["confidence"]
     accuracies = [figure_words(one["test_accuracy"], "share") for one in (row, plain_row)]
     return (
-        f"{measure_words(facts)} of the strongest attack {figures[0]}, undefended {figures[1]}: "
-        f"{finding_words(comparison, measure, confidence)}; test accuracy {accuracies[0]}, undefended {accuracies[1]}"
+        f"{_measure_words(measure, facts)} of the strongest attack {figures[0]}, undefended {figures[1]}: "
+        f"{finding_words(comparison, confidence)}; test accuracy {accuracies[0]}, undefended {accuracies[1]}"
     )
 
 
