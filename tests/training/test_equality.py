@@ -37,6 +37,8 @@ RNG = np.random.default_rng(3)
 DATA = DataTensors.of(RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 4, 60), 4, CPU)
 IMAGES = DataTensors.of(RNG.random((40, 2, 9, 8)).astype(np.float32), RNG.integers(0, 3, 40), 3, CPU)
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing:UserWarning")
+# Modules of another kind, for which nobody expects a written-out step.
+UNTOLD = ("none", "nested", "buffer", "subclass of the module", "in double")
 Make = Callable[[], nn.Module]
 Models = list[dict[str, Tensor]]
 
@@ -176,9 +178,7 @@ def in_private(network: Network) -> tuple[Models, Models]:
     return trained(network, wanted), expected
 
 
-@pytest.mark.parametrize(
-    "twist", [t for t in TWISTS if t not in ("none", "nested", "buffer", "subclass of the module", "in double")]
-)
+@pytest.mark.parametrize("twist", [t for t in TWISTS if t not in UNTOLD])
 def test_what_is_odd_is_told(twist: str) -> None:
     """Fully connected networks for which a written-out step was to be expected."""
     network = Network(made(("relu",), True, "", twist), CPU)
@@ -201,6 +201,32 @@ def test_what_is_ordinary_is_written_out(kinds: tuple[str, ...]) -> None:
         known = examined(network, jobs(step)[0], DATA, stacked=True, compiled=compiled)
         assert not known.general
         assert dense_layers(known) is not None
+
+
+@pytest.mark.parametrize("twist", [t for t in TWISTS if t not in (*UNTOLD, "untrue size")])
+@pytest.mark.parametrize("private", [False, True])
+def test_the_comparison_finds_by_itself_what_the_recogniser_refuses(
+    twist: str, private: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only dropout asks a layer for its size; all else shows in losses or gradients."""
+    network = Network(made(("relu",), True, "", twist), CPU).computing(torch.bfloat16, torch.contiguous_format)
+    for place in ("equality", "dense"):
+        monkeypatch.setattr(f"memberwise.training.{place}.why_not_written_out", lambda module: None)
+    [job] = jobs(DpSgd(1.0, 1.0, 8.0) if private else None, 1)
+    assert why_general(network, job, DATA, stacked=True, compiled=False) is not None
+
+
+@pytest.mark.parametrize("step", [Step(), DpSgd(1.0, 1.0, 8.0)])
+def test_the_comparison_finds_a_recogniser_that_drops_repeats(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    def layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
+        return list(module.named_children())
+
+    monkeypatch.setattr("memberwise.training.dense._layers", layers)
+    network = Network(made(("same relu", "same relu"), True, "", "none"), CPU)
+    half = network.computing(torch.bfloat16, torch.contiguous_format)
+    message = why_general(half, jobs(step)[0], DATA, stacked=True, compiled=False)
+    assert message is not None
+    assert "is not the module's" in message
 
 
 class Broken(DenseUpdate):
