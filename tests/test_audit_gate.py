@@ -83,7 +83,8 @@ def test_a_target_that_is_not_asked_as_it_was_trained_passes_nothing(trained: mw
     result = audit_given(trained, (x[:, ::-1].copy(), y), "auc>0.95")
     facts = result.to_dict()
     assert facts["target"]["train_accuracy"] < 0.5
-    assert (result.exit_code, facts["verdict"]["withheld"]) == (3, ["target-contradicts"])
+    assert result.exit_code == 3
+    assert "target-contradicts" in facts["verdict"]["withheld"]
     assert "its own training rows" in facts["verdict"]["reason"]
     assert "stored" in facts["verdict"]["reason"]
     assert "target-contradicts" in {warning["code"] for warning in facts["warnings"]}

@@ -114,7 +114,7 @@ def test_records_that_are_not_what_the_data_were(change: Any, match: str) -> Non
         preprocessing.records(change(table(0)))
 
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 4), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (9, 3, 10, 8), dtype=np.uint8)
 
 
 def test_images_are_scaled_as_the_data_were() -> None:

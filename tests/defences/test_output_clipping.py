@@ -101,8 +101,7 @@ def test_kaplans_combination_is_applied_in_its_order():
     x = records(20).reshape(20, 1, 6)
     behind = served(models, *output_defences(CHAINS[0]))
     image, offset = (
-        2 * uniforms(digests(quantised(x, 8 / 255), behind.keys[0], name), 1) - 1
-        for name in ("ImageNoise", "ConfidenceNoise")
+        2 * uniforms(digests(quantised(x, 8 / 255), behind.keys[0], name), 1) - 1 for name in ("noise 0", "noise 1")
     )
     noisy = np.clip(x + np.float32(0.5) * image[:, :, None].astype(np.float32), 0, 1)
     expected = np.clip(models.ask(noisy)[0], -1, 1) + 15 * offset

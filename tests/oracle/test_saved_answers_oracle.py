@@ -257,7 +257,7 @@ def test_the_written_study_names_saved_answers_and_runs_again(tmp_path, monkeypa
     assert first.exit_code == 0, first.output
     [folder] = (tmp_path / "runs").iterdir()
     written = tomllib.loads((folder / "study.toml").read_text())
-    assert written["data"] == {"source": "saved answers", "coins": False}
+    assert written["data"] == {"source": "saved answers", "coins": False, "features": [], "drop": []}
     again = CliRunner().invoke(app, ["audit", str(folder / "study.toml"), "--json"])
     assert again.exit_code == 0, again.output
     assert list((tmp_path / "runs").iterdir()) == [folder]

@@ -30,7 +30,7 @@ def test_a_reproduction_states_data_and_times(name: str) -> None:
     assert all(options and set(options) <= set(SOURCES) for options in reproduction.data)
     smoke, quick, full = reproduction.minutes
     assert 0 < smoke < 1
-    assert smoke <= quick <= min(10, full)
+    assert smoke <= quick <= min(15, full)
     assert reproduction.command("quick") == f"memberwise reproduce {name} --quick"
 
 

@@ -15,9 +15,12 @@ from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce import find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench
+from memberwise.reproduce.claim import Condition
 from memberwise.reproduce.published import published
+from memberwise.reproduce.tables import shokri_dp
 from memberwise.reproduce.tables.shokri_mitigations import ROWS, kind_of
 from memberwise.reproduce.tables.shokri_system import class_precision, disjoint, median_precision, nearest
+from memberwise.reproduce.tuning import Tuned, merged
 
 # Published, and not ours to run: see the reasons in their rows.
 ELSEWHERE = {"Google", "Amazon (10, 1e-6)", "Amazon (100, 1e-4)", "records drawn from marginals"}
@@ -115,6 +118,23 @@ class Canned(Bench):
 def canned(name: str, size: Any = "full") -> Bench:
     reproduction = find_reproduction(name)
     return Canned(reproduction, size, 1, "cpu", Path("unused"), tuple(options[0] for options in reproduction.data))
+
+
+@pytest.fixture(autouse=True)
+def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuning would train at full size."""
+
+    def tune(bench: Bench, label: str, settings: dict[str, Any], options: list[list[dict[str, Any]]]) -> Tuned:
+        chosen: dict[str, Any] = {}
+        for tried in options:
+            chosen = merged(chosen, tried[0])
+        return Tuned(chosen, 0.9, {})
+
+    def learnt(text: str, run: Result, settings: list[str]) -> Condition:
+        return Condition(text, True, "made up", tuple(settings))
+
+    monkeypatch.setattr(shokri_dp, "tune", tune)
+    monkeypatch.setattr(shokri_dp, "learnt", learnt)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -65,8 +65,8 @@ def test_fractions_that_are_lost_on_the_way_are_told(tmp_path: Path) -> None:
 
 
 def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: Path) -> None:
-    images = RNG.integers(0, 256, (40, 3, 4), dtype=np.uint8)
-    path = linear(tmp_path / "m.onnx", RNG.normal(size=(12, 3)), kind=TensorProto.UINT8, shape=[3, 4])
+    images = RNG.integers(0, 256, (40, 8, 9), dtype=np.uint8)
+    path = linear(tmp_path / "m.onnx", RNG.normal(size=(72, 3)), kind=TensorProto.UINT8, shape=[8, 9])
     dataset = data(images, np.arange(40) % 3)
     asked = images.astype(np.float32) / 255
     answers = model(path, dataset, asked)

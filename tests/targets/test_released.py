@@ -188,8 +188,8 @@ def test_what_is_missing_or_harmed_is_told_and_never_answered_without(
 
 def test_images_and_fitted_defences(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    images = rng.integers(0, 256, (300, 6, 5), dtype=np.uint8)
-    labels = (images[:, :3].mean((1, 2)) > 127).astype(int)
+    images = rng.integers(0, 256, (300, 9, 8), dtype=np.uint8)
+    labels = (images[:, :4].mean((1, 2)) > 127).astype(int)
     answer = [{"name": "rounding", "digits": 4}]
     audit(tmp_path / "run", answer, data=(images, labels), label=None, unit=None, reference=None)
     rows, answers = asked(tmp_path / "run")

@@ -72,7 +72,8 @@ def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
     except DataError:
         if dataset.frame is None:
             raise
-        numbers = TableRows.of(dataset.frame).numbers(dataset.frame).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is what the error says
+            numbers = TableRows.of(dataset.frame).numbers(dataset.frame).astype(np.float32)
         if np.isinf(numbers).any():
             raise
         return replace(dataset, x=numbers)
