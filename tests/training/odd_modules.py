@@ -96,6 +96,12 @@ def _hook(register: str, *hook: Any) -> Callable[[nn.Sequential], nn.Module]:
     return change
 
 
+def _doubled_backwards(module: nn.Sequential) -> nn.Module:
+    """Of what goes back into the last layer's input, which only a layer before it sees."""
+    linear(module, -1).register_full_backward_hook(lambda part, into, out: (None if into[0] is None else 2 * into[0],))
+    return module
+
+
 def _frozen(module: nn.Sequential) -> nn.Module:
     linear(module).requires_grad_(False)
     return module
@@ -109,7 +115,7 @@ def _frozen_weight(module: nn.Sequential) -> nn.Module:
 def _frozen_bias(module: nn.Sequential) -> nn.Module:
     layer = linear(module, -1)
     assert layer.bias is not None
-    nn.init.constant_(layer.bias, 2.0)
+    layer.bias.data = torch.linspace(-2, 2, len(layer.bias))
     layer.bias.requires_grad_(False)
     return module
 
@@ -215,9 +221,7 @@ TWISTS: dict[str, Callable[[nn.Sequential], nn.Module]] = {
     "a layer twice": _twice,
     "forward hook": _hook("register_forward_hook", lambda part, inputs, output: output * 2),
     "forward pre-hook": _hook("register_forward_pre_hook", lambda part, inputs: (inputs[0] + 1,)),
-    "backward hook": _hook(
-        "register_full_backward_hook", lambda part, before, after: (None if before[0] is None else 2 * before[0],)
-    ),
+    "backward hook": _doubled_backwards,
     "backward pre-hook": _hook("register_full_backward_pre_hook", lambda part, after: (3 * after[0],)),
     "hook on a parameter": _steps_on_gradient,
     "method of a layer": _method,
