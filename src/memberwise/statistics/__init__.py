@@ -38,7 +38,6 @@ from memberwise.statistics.tpr import TprAtFpr, auto_fprs, tpr_at_fpr
 
 __all__ = [
     "CLEAR_AUC",
-    "ENOUGH_FALSE_POSITIVES",
     "Carried",
     "Counts",
     "Decision",
