@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memberwise.data import from_object
@@ -65,6 +65,7 @@ def test_labels_are_compared_by_value_then_by_what_they_read_as(values: Any, ask
     assert labels.numbers_of(np.array(asked)).tolist() == numbers
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-50, 50) | st.text(max_size=4), min_size=1, max_size=12, unique_by=str))
 def test_every_label_of_the_data_is_its_own_class(values: list[Any]) -> None:
     kinds = [int, str] if len({type(value) for value in values}) > 1 else [type(values[0])]
