@@ -19,8 +19,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/memberwise audit
 
+# One process a core, one thread each.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from memberwise.assess.figures import Figures
 from memberwise.assess.notes import WITHHOLDING, Note, upside_down
-from memberwise.statistics import GateRule, Judged, Measured, Verdict, auc_difference, judge, verdict_of
+from memberwise.errors import DataError
+from memberwise.statistics import GateRule, Judged, Measured, Verdict, auc_difference, judge, ranked_both, verdict_of
 
 # An attack whose AUC is surely this much higher than the headline's is clearly stronger.
 CLEARLY = 0.01
@@ -87,7 +88,11 @@ class Gate:
         main, clearly = self.found[self.headline], []
         for name in others:
             confidence = 1 - (1 - self.confidence) / len(others)
-            difference = auc_difference(self.found[name].scores, main.scores, self.member, confidence)
-            if difference is not None and difference.low is not None and difference.low > CLEARLY:
+            try:
+                pair = ranked_both(self.found[name].scores, main.scores, self.member)
+            except DataError:  # the two score no member, or no non-member, in common
+                continue
+            difference = auc_difference(*pair, confidence)
+            if difference.low is not None and difference.low > CLEARLY:
                 clearly.append({"attack": name, "difference": difference.to_dict()})
         return sorted(clearly, key=lambda one: -one["difference"]["value"])

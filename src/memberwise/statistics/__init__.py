@@ -1,7 +1,6 @@
 """Statistics: ROC, intervals that hold, thresholds, epsilon bounds, the gate. Pure functions of scores and truth."""
 
 from memberwise.statistics.auc import auc
-from memberwise.statistics.auc_difference import auc_difference
 from memberwise.statistics.bounds import Measured
 from memberwise.statistics.carried import Carried, carry_over, nonmember_scores, threshold_at_fpr
 from memberwise.statistics.clustered import Pairs, tpr_at_no_false_positive, tpr_of_pairs
@@ -22,6 +21,7 @@ from memberwise.statistics.many_runs import many_runs_bound
 from memberwise.statistics.mismatch import stands_out
 from memberwise.statistics.one_run import choose_guesses, fixed_guesses, one_run_bound, one_run_epsilon, one_run_p_value
 from memberwise.statistics.one_run_gaussian import gaussian_epsilon
+from memberwise.statistics.paired import auc_difference, ranked_both
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.roc import Roc, roc, roc_band, tpr_at
 from memberwise.statistics.spread import mean_over_models
@@ -83,6 +83,7 @@ __all__ = [
     "one_run_p_value",
     "parse_rule",
     "ppv",
+    "ranked_both",
     "roc",
     "roc_band",
     "search_threshold",
