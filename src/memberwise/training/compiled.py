@@ -94,14 +94,14 @@ class CompiledStepper:
         """The program changes parameters as the step does from which it was compiled, on copies of these arguments."""
         names, rate = list(self._params), 3 * len(self._params) + 3
         start = dict(zip(names, arguments, strict=False))
+        full = [value.float() if value.is_floating_point() else value for value in arguments]
         changes, losses = [], []
-        for function in (self._advance, program):
-            copies = [value.clone() for value in arguments]
+        for function, values in ((self._advance, full), (self._advance, arguments), (program, arguments)):
+            copies = [value.clone() for value in values]
             copies[rate].fill_(TRIAL_RATE)
             losses.append(function(*copies))
             changes.append({name: after - start[name] for name, after in zip(names, copies, strict=False)})
-        near = nearness(self.network.precision)
-        return far(changes[1], changes[0], near, start) is None and not far_losses(losses[1], losses[0], near)
+        return is_same(changes, losses, self.network.precision, start)
 
     def _advance(self, *arguments: Tensor) -> Tensor:
         """One step in place; see ``step`` for the order of arguments."""
@@ -115,6 +115,18 @@ class CompiledStepper:
         for name, value in params.items():
             copies[name].copy_(value)
         return losses
+
+
+def is_same(changes: Sequence[Tensors], losses: Sequence[Tensor], precision: torch.dtype, start: Tensors) -> bool:
+    """A compiled step is what it was compiled from.
+
+    Args:
+        changes: of parameters, ``(m, ...)``: by the code in float32, by the code in this precision, by the program.
+        losses: ``(m,)``, likewise.
+    """
+    expected, rough, values = changes
+    near = nearness(precision)
+    return far(values, expected, near, start, rough) is None and not far_losses(losses[2], losses[1], near)
 
 
 def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Program:

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memberwise.training.compiled import MISCOMPILED, TRIAL_RATE, cannot_compile, descend, is_plain_sgd
+from memberwise.training.compiled import MISCOMPILED, TRIAL_RATE, cannot_compile, descend, is_plain_sgd, is_same
 from memberwise.training.job import Job
-from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.network import Network, Tensors
 from memberwise.training.pooling import is_sliceable, with_sliced_pools
 from memberwise.training.recipe import Recipe
@@ -114,16 +113,19 @@ class CompiledOneStepper:
     def _tried(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
         start = {name: value.clone() for name, value in self._params.items()}
         momentum = {name: value.clone() for name, value in self._momentum.items()}
-        losses, changes = [], []
-        for function in (self._advance, self._compiled):
-            losses.append(function(batch, key, dict(buffers), rate)[0])
+        losses, changes, precision = [], [], self.sliced.precision
+        for function, computing in (
+            (self._advance, torch.float32),
+            (self._advance, precision),
+            (self._compiled, precision),
+        ):
+            self.sliced.precision = computing
+            losses.append(function(batch, key, dict(buffers), rate)[0][None])
             changes.append({name: (value - start[name])[None] for name, value in self._params.items()})
             for name, value in start.items():
                 self._params[name].copy_(value)
                 self._momentum[name].copy_(momentum[name])
-        near = nearness(self.network.precision)
-        start = {name: value[None] for name, value in start.items()}
-        return far(changes[1], changes[0], near, start) is None and not far_losses(losses[1], losses[0], near)
+        return is_same(changes, losses, precision, {name: value[None] for name, value in start.items()})
 
 
 def is_usual(batch: Batch, recipe: Recipe) -> bool:

@@ -18,15 +18,13 @@ from memberwise.training.compiled import CompiledStepper, is_plain_sgd
 from memberwise.training.compiled_one import CompiledOneStepper, takes_compiled_one
 from memberwise.training.dense import DenseUpdate, dense_layers, why_not_written_out
 from memberwise.training.job import Job
-from memberwise.training.nearness import USUAL, Nearness, far, far_losses, nearness
+from memberwise.training.nearness import EXACT, HALF, USUAL, Nearness, far, far_losses
 from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Step
 from memberwise.training.stepper import EagerStepper, Stepper, only, start
 from memberwise.training.tensors import DataTensors
-from memberwise.training.trial import Taken, Trial, by_the_module, make_trial, quietly, rescaled
+from memberwise.training.trial import Taken, Trial, by_the_module, make_trial, models_tried, quietly, rescaled
 
-# Models of a stack that are tried together.
-MODELS = 3
 WRITTEN, COMPILED, COMPILED_ONE, OF_RECORDS = (
     "the written-out step of fully connected networks",
     "the compiled step of fully connected networks",
@@ -119,7 +117,7 @@ def _try_general_path(network: Network, job: Job, data: DataTensors, stacked: bo
     idle: frozenset[str] = frozenset()
     try:
         with quietly(network):
-            trial = make_trial(network, job, data, MODELS if stacked else 1)
+            trial = make_trial(network, job, data, models_tried(network, stacked))
             expected, idle = by_the_module(trial)
             base = trial.network.generally()
             base.idle = idle
@@ -166,21 +164,23 @@ def _why_given_up(path: str, network: Network, job: Job, data: DataTensors, stac
 
 
 def _how_it_differs(path: str, network: Network, job: Job, data: DataTensors, stacked: bool) -> str | None:
-    trial = make_trial(network, job, data, MODELS if stacked else 1)
+    trial = make_trial(network, job, data, models_tried(network, stacked))
     if path is OF_RECORDS:
         trial, expected = _by_the_general_path(trial, stacked)
     else:
         expected = by_the_module(trial)[0]
     if not all(taken.is_finite for taken in expected):
         return "its figures are no numbers"
-    halves = (torch.bfloat16,) if network.precision is torch.bfloat16 else ()
-    for precision in (torch.float32, *halves):
-        layout = torch.contiguous_format if stacked else network.memory_format
-        stepper = _stepper(path, trial, trial.network.computing(precision, layout), stacked)
-        reason = _difference(stepper, trial, expected, nearness(precision))
-        if reason is not None:
-            return f"{reason} (in {str(precision).removeprefix('torch.')})"
-    return None
+    layout = torch.contiguous_format if stacked else network.memory_format
+    base = trial.network.computing(torch.float32, layout)
+    exact = USUAL if path is COMPILED_ONE else EXACT
+    reason = _difference(_stepper(path, trial, base, stacked), trial, expected, exact)
+    if reason is not None or network.precision is torch.float32:
+        return reason
+    base = base.computing(network.precision, layout)
+    rough = list(_steps(EagerStepper(trial.jobs, base.generally(), stacked), trial))
+    reason = _difference(_stepper(path, trial, base, stacked), trial, expected, HALF, rough)
+    return None if reason is None else f"{reason} in {str(network.precision).removeprefix('torch.')}"
 
 
 def _by_the_general_path(trial: Trial, stacked: bool) -> tuple[Trial, list[Taken]]:
@@ -215,22 +215,29 @@ def _steps(stepper: Stepper, trial: Trial) -> Iterator[Taken]:
         yield Taken(losses, changes, {name: value.clone() for name, value in stepper.state.buffers.items()})
 
 
-def _difference(stepper: Stepper, trial: Trial, expected: Sequence[Taken], near: Nearness) -> str | None:
-    """How the stepper's steps differ from those expected, or None."""
-    for number, (taken, right) in enumerate(zip(_steps(stepper, trial), expected, strict=True)):
-        unlike = _unlike(taken, right, near, trial.params)
+def _difference(
+    stepper: Stepper, trial: Trial, expected: Sequence[Taken], near: Nearness, rough: Sequence[Taken] | None = None
+) -> str | None:
+    """How the stepper's steps differ from those expected, or None.
+
+    Args:
+        rough: the general path's steps in the stepper's precision.
+    """
+    for place, ((batch, _), taken) in enumerate(zip(trial.batches, _steps(stepper, trial), strict=True)):
+        changes = None if rough is None else rough[place].changes
+        unlike = _unlike(taken, expected[place], near, trial.params, changes)
         if unlike is not None:
-            return f"{unlike} of {'a short' if number else 'a'} batch is not the module's"
+            return f"{unlike} of {'a' if batch.mask is None else 'a short'} batch is not the module's"
     return None
 
 
-def _unlike(taken: Taken, right: Taken, near: Nearness, begin: Tensors) -> str | None:
+def _unlike(taken: Taken, right: Taken, near: Nearness, begin: Tensors, rough: Tensors | None = None) -> str | None:
     """What differs, or None; figures that are no numbers in the module itself prove nothing against it."""
     if not right.is_finite:
         return None
     if far_losses(taken.losses, right.losses, near):
         return "the loss"
-    name = far(taken.changes, right.changes, near, begin)
+    name = far(taken.changes, right.changes, near, begin, rough)
     if name is not None:
         return f"the gradient by {name}"
     name = far(taken.buffers, right.buffers, near)

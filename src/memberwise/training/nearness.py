@@ -23,10 +23,13 @@ class Nearness(NamedTuple):
 
 # Two ways to compute the same in float32.
 EXACT = Nearness(1e-3, 1e-5, (1e-4, 1e-5))
-# Any module in two ways: batch normalisation of few records enlarges what rounding leaves.
-USUAL = Nearness(1e-2, 1e-3, (1e-3, 1e-4))
-# In bfloat16 (8 bits) sums over records that cancel keep two or three bits; another function is off by its own size.
+# Any module in two ways: batch normalisation of few records enlarges what rounding leaves (measured: to 0.8 % in
+# WRN-28-2). Another function is off by its own size.
+USUAL = Nearness(0.1, 0.01, (1e-2, 1e-3))
+# In bfloat16 (8 bits) sums over records that cancel keep two or three bits.
 HALF = Nearness(0.25, 0.05, (0.1, 0.05))
+# So many times as far as another rendering in the same precision.
+TIMES = 3.0
 # What rounding alone leaves of the difference of two float32 numbers, as a share of them.
 ROUNDING = 1e-6
 
@@ -35,12 +38,15 @@ def nearness(precision: torch.dtype) -> Nearness:
     return EXACT if precision is torch.float32 else HALF
 
 
-def far(values: Tensors, expected: Tensors, near: Nearness, start: Tensors | None = None) -> str | None:
+def far(
+    values: Tensors, expected: Tensors, near: Nearness, start: Tensors | None = None, rough: Tensors | None = None
+) -> str | None:
     """The first name whose values are not those expected, of any model; or None. What is no number is far.
 
     Args:
         values, expected: ``(m, ...)`` by name, for m models; a name that is missing is far.
         start: ``(m, ...)`` numbers of which both are changes.
+        rough: the same by a way that is right, rounded as the values are: they may be ``TIMES`` as far off.
     """
     if values.keys() != expected.keys():
         return sorted(values.keys() ^ expected.keys())[0]
@@ -52,11 +58,20 @@ def far(values: Tensors, expected: Tensors, near: Nearness, start: Tensors | Non
         allowed = near.own * sizes[name] + near.whole * total
         if start is not None:
             allowed = allowed + ROUNDING * _sizes(start[name])
-        now, then = _numbers(value), _numbers(expected[name])
-        off = torch.where((now == then) | (now.isnan() & then.isnan()), 0.0, now - then)
-        if not bool((torch.linalg.vector_norm(off, dim=1) <= allowed).all()):
+        if rough is not None and name in rough:
+            allowed = allowed + TIMES * _off(rough[name], expected[name])
+        if not bool((_off(value, expected[name]) <= allowed).all()):
             return name
     return None
+
+
+def _off(value: Tensor, expected: Tensor) -> Tensor:
+    """``(m,)`` distances; numbers that are no numbers in both are equal."""
+    now, then = _numbers(value), _numbers(expected)
+    off: Tensor = torch.linalg.vector_norm(
+        torch.where((now == then) | (now.isnan() & then.isnan()), 0.0, now - then), dim=1
+    )
+    return off
 
 
 def far_losses(losses: Tensor, expected: Tensor, near: Nearness) -> bool:

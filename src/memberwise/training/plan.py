@@ -94,13 +94,15 @@ def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, 
     """
     threads = wanted.threads or cores()
     obstacle = why_not_stackable(network, data, job) if job.step.stackable else "the training step says so"
-    if obstacle is None and (stacks_well(network) or (wanted.stack or 1) > 1):
+    plans = candidates(network, threads, obstacle is None)
+    if obstacle is None and (plans[0].stacked or (wanted.stack or 1) > 1):
         reason = why_not_the_same(network, job, data, stacked=True)
-        obstacle = None if reason is None else f"stacked they are another function ({reason})"
+        if reason is not None:
+            obstacle = f"stacked they are another function ({reason})"
+            plans = candidates(network, threads, stackable=False)
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
     flops = operations(network, data) * work
-    plans = candidates(network, threads, obstacle is None)
     if (wanted.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
         plans = [Plan(2, "float32", threads)]  # not what is fast here, but what the study asks for
     if flops >= WORTH_COMPILING and can_compile(network.device):
@@ -135,7 +137,7 @@ def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
     gain from bfloat16 with channels last, one model at a time: stacked they become grouped convolutions.
     """
     one = Plan(1, "float32", threads, stacked=False)
-    if not stacks_well(network):
+    if network.convolves and network.device.type == "cpu":
         fast = Plan(1, "bfloat16", threads, "channels_last", stacked=False)
         return [one, fast] if multiplies_bfloat16(network.device) else [one]
     if not stackable:
@@ -148,11 +150,6 @@ def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
     if multiplies_bfloat16(network.device):
         plans.append(Plan(largest, "bfloat16", threads))
     return plans
-
-
-def stacks_well(network: Network) -> bool:
-    """Stacked convolutions become grouped ones, which are slow on a CPU."""
-    return not (network.convolves and network.device.type == "cpu")
 
 
 def with_compiled(plans: list[Plan], network: Network, job: Job) -> list[Plan]:

@@ -23,6 +23,10 @@ from memberwise.training.tensors import DataTensors
 
 # Records in a batch; convolutions take their time.
 RECORDS, OF_CONVOLUTIONS = 8, 4
+# Models of a stack that are tried together; of networks with more parameters than LARGE fewer.
+MODELS, OF_LARGE, LARGE = 3, 2, 1_000_000
+# Beyond so many parameters in all one batch has to do, so that a trial takes no more memory than training.
+ROOM = 4_000_000
 # A step changes parameters by this share of their size: enough to see above rounding.
 CHANGE = 0.1
 
@@ -56,6 +60,13 @@ class Trial:
     params: Tensors
     batches: list[tuple[Batch, Tensor]]
     rate: float
+
+
+def models_tried(network: Network, stacked: bool) -> int:
+    """How many models a trial has."""
+    if not stacked:
+        return 1
+    return MODELS if network.parameters <= LARGE else OF_LARGE
 
 
 def make_trial(network: Network, job: Job, data: DataTensors, models: int) -> Trial:
@@ -97,10 +108,12 @@ def _batches(
     if job.records is not None:
         source = DataTensors.of(job.records, np.zeros(len(job.records), np.int64), data.classes, data.x.device)
     made = []
-    for number in range(2):
+    dense = dense_layers(network) is not None
+    few = (1,) if dense else (0,)  # masks are of more consequence to what is written out
+    for number in (0, 1) if models * network.parameters <= ROOM else few:
         rows = torch.from_numpy(job.rows)[torch.randint(len(job.rows), shape, generator=rng)]
         x = source.records(rows.to(data.x.device))
-        if dense_layers(network) is not None:
+        if dense:
             x = x + (x.std() + 1) * torch.randn(x.shape, generator=rng).to(x)
         target = torch.randint(data.classes, shape, generator=rng)
         if job.targets is not None and job.targets.ndim > 1:
