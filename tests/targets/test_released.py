@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -198,6 +199,8 @@ def test_images_and_fitted_defences(tmp_path: Path) -> None:
         answer = [{"name": name} | ({"copies": 3} if name == "ldl" else {})]
         only = {"data": (images, labels), "label": None, "unit": None, "reference": None, "attacks": ["gap"]}
         audit(tmp_path / name, answer, **only)
+        learned = tmp_path / name / "target" / "defences.npz"
+        assert stat.S_IMODE(learned.stat().st_mode) == 0o600, "what was learned of members is the owner's"
         target = mw.load_target(tmp_path / name)
         bare = mw.load_target(tmp_path / name, policy=False).predict(images)
         if name == "hamp":  # keeps the label, and gives other scores

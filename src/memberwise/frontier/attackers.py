@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.assess.asking import FAMILY
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
 from memberwise.defences.output import output_defences
@@ -18,8 +19,6 @@ from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
 from memberwise.study import AttacksStudy, Study
 
-# Attacks on scores that every point meets, those of them that run; the strongest of them counts.
-FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
 # They look at the truth about the records they are evaluated on.
 OPTIMISTIC = {name for name, attack in ATTACKS.items() if attack.threshold == "search"}

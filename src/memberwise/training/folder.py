@@ -126,7 +126,8 @@ class RunFolder:
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         metadata = {**metadata, "sha256": hashes[WEIGHTS], "files": hashes}
         for name, content in files.items():
-            write_atomically(self.path / "target" / name, content)
+            # What a defence learned of single members is theirs; weights and means are to be handed on.
+            write_atomically(self.path / "target" / name, content, private=name == LEARNED)
         write_atomically(self.path / "target" / "metadata.json", json.dumps(metadata, indent=1).encode())
 
     def target_is_lost(self) -> bool:
