@@ -16,9 +16,9 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from torch import nn
 
-from memberwise.signals.asked import Access, Asked
 from memberwise.signals.collectors.boundary import BoundaryDistances
-from memberwise.training.answering import FunctionModels
+from memberwise.signals.questions import Access, Asked
+from memberwise.targets.models import FunctionModels
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 

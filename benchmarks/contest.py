@@ -15,8 +15,8 @@ from results import Bar, Section, spread
 from torch import nn
 from workload import Workload, jobs_of, operations, plan_in_words, synchronise, train, whole_stacks
 
-from memberwise.prepare import Prepared
-from memberwise.signals.collect import collect
+from memberwise.auditing.prepare import Prepared
+from memberwise.signals.ask import collect
 from memberwise.training.job import Job
 
 OURS, LOOP, LOADER = "memberwise", "one-by-one loop", "one-by-one loop, DataLoader"

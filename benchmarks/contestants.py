@@ -18,10 +18,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from workload import arrays_of
 
-from memberwise.prepare import Prepared
-from memberwise.training.answering import Records, TorchModels
+from memberwise.auditing.prepare import Prepared
+from memberwise.targets.kind import Kind
+from memberwise.targets.models import Records, TorchModels
 from memberwise.training.job import Job
-from memberwise.training.kind import Kind
 
 HERE = Path(__file__).parent
 OTHERS = HERE / ".venv-others"

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import memberwise
-from memberwise.audit_once import audited
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.reuse import audited
 from memberwise.defences.output import OUTPUT_DEFENCES
 from memberwise.defences.training import TRAINING_DEFENCES, defended
 from memberwise.errors import MemberwiseError
 from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_attacks, met_by
+from memberwise.frontier.feasible import with_dataset
 from memberwise.frontier.measure import measure
 from memberwise.frontier.points import UNDEFENDED, Point
 from memberwise.frontier.strength import Met, compared
-from memberwise.frontier.usable import with_dataset
-from memberwise.prepare import Given
-from memberwise.study import Study
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
+from memberwise.study.schema import Study
 
 FILE = Path(__file__).parents[1] / "src/memberwise/defences/measured.json"
 DOCS = Path(__file__).parents[1] / "docs/defences.md"

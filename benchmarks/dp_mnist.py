@@ -20,11 +20,11 @@ from torch import nn
 from memberwise.data import load
 from memberwise.defences.training.dp_accounting import ORDERS, Sampling, epsilon_of
 from memberwise.defences.training.dp_sgd import DpSgd
-from memberwise.study import TrainingStudy
-from memberwise.training.answering import TorchModels
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.tensors import DataTensors
 

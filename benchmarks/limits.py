@@ -12,7 +12,7 @@ from results import Section
 from torch.utils.flop_counter import FlopCounterMode
 from workload import arrays_of, synchronise
 
-from memberwise.prepare import Prepared
+from memberwise.auditing.prepare import Prepared
 
 FAVOURABLE = ((1024, 1024, 1024), (2048, 2048, 2048), (3072, 3072, 3072), (4096, 1024, 4096))
 WIDTHS = ((784, 200), (200, 200), (200, 10))

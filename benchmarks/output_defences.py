@@ -15,7 +15,7 @@ from attack_speed import peak_mb
 from machine import Watch
 
 from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.training.answering import FunctionModels, Served
+from memberwise.targets.models import FunctionModels, Served
 
 CLASSES, CHUNK = 10, 100_000
 GUARDED = 4_000

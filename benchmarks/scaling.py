@@ -10,8 +10,8 @@ import numpy as np
 from results import Section, spread
 from workload import Workload, jobs_of, plan_in_words, synchronise, train, whole_stacks
 
-from memberwise.prepare import Prepared
-from memberwise.study import PlanStudy
+from memberwise.auditing.prepare import Prepared
+from memberwise.study.schema import PlanStudy
 
 STACKS = (1, 2, 4, 8, 16, 32, 64)
 # A step of this size off the straight line would be seen: a plan or a cache that changes with the amount of work.

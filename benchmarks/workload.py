@@ -18,11 +18,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from memberwise.auditing.prepare import Given, Prepared, prepare
 from memberwise.data import Dataset, load
-from memberwise.prepare import Given, Prepared, prepare
-from memberwise.signals.asked import as_float
-from memberwise.study import PlanStudy, Study
-from memberwise.training.answering import Answering
+from memberwise.signals.questions import as_float
+from memberwise.study.schema import PlanStudy, Study
+from memberwise.targets.models import Answering
 from memberwise.training.job import Job
 
 Arrays = dict[str, NDArray[Any]]

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 import memberwise as mw
 from memberwise.cli.main import app
-from memberwise.duration import seconds_of
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.signals.gather import Budgeted, Gathered
-from memberwise.training import engines
+from memberwise.study.duration import seconds_of
+from memberwise.training.engines.base import base as engines
 
 SMALL: dict[str, Any] = {
     "data": "digits",

@@ -18,15 +18,15 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import memberwise as mw
-from memberwise.entrypoint import load_entrypoint
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.models.build import model_of
+from memberwise.models.network import Network
 from memberwise.report.build import accuracy_notes
-from memberwise.study import ModelStudy, PlanStudy, TrainingStudy
-from memberwise.training.blocks import BlockStore
-from memberwise.training.engines import StackEngine
+from memberwise.store.blocks import BlockStore
+from memberwise.study.entrypoint import load_entrypoint
+from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.training.engines.base import StackEngine
 from memberwise.training.job import Job
-from memberwise.training.network import Network
 from memberwise.training.plan import Plan, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step

@@ -15,15 +15,15 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 import memberwise as mw
+from memberwise.auditing.prepare import Given
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
+from memberwise.frontier.feasible import usable, with_dataset
 from memberwise.frontier.points import choose_points
 from memberwise.frontier.terminal import print_frontier
-from memberwise.frontier.usable import usable, with_dataset
-from memberwise.prepare import Given
 from memberwise.report.formats import plain as plain_number
-from memberwise.study import ModelStudy
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
+from memberwise.study.schema import ModelStudy
 
 MINE = '''
 from memberwise.defences.training.base import Options, TrainingDefence

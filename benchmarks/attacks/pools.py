@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.prepare import Given, prepare
-from memberwise.signals.collect import collect
+from memberwise.auditing.prepare import Given, prepare
+from memberwise.signals.ask import collect
 from memberwise.signals.gather import VECTOR_MODELS
 from memberwise.signals.table import Answers, Signals
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 SHADOWS, TARGETS = 64, 8
 MODELS = SHADOWS + 2 * TARGETS

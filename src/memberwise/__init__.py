@@ -12,6 +12,7 @@ from memberwise._version import __version__
 
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
+    from memberwise.auditing.released import load_target
     from memberwise.checks import check_attack, check_defence
     from memberwise.errors import (
         CheckError,
@@ -25,18 +26,17 @@ if TYPE_CHECKING:
     )
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
-    from memberwise.study import Study
-    from memberwise.targets.released import load_target
+    from memberwise.study.schema import Study
 
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
-    "load_target": "memberwise.targets.released",
+    "load_target": "memberwise.auditing.released",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
-    "Study": "memberwise.study",
+    "Study": "memberwise.study.schema.schema",
     "CheckError": "memberwise.errors",
     "DataError": "memberwise.errors",
     "MemberwiseError": "memberwise.errors",

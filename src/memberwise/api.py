@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.audit_flow import run_audit
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.run import run_audit
 from memberwise.data import Dataset, from_object
-from memberwise.defend_flow import Frontier, run_defend
 from memberwise.errors import StudyError
-from memberwise.prepare import Given
+from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
-from memberwise.study_reading import check_depth, choose_count, make_study, put, read_study
-from memberwise.targets.saved_tables import saved_object
+from memberwise.signals.saved.files import saved_object
+from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
 
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 WHERE = "memberwise.audit(...)"

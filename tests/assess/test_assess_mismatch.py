@@ -10,7 +10,7 @@ from memberwise.assess import Asking, assess
 from memberwise.attacks import ATTACKS, population_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Answers, Signals
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
 
 USE = ["lira-online-fixed", "lira-offline-fixed", "loss"]
 

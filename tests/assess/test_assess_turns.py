@@ -10,14 +10,14 @@ from scipy.special import log_expit
 
 from memberwise.assess import Asking, assess
 from memberwise.assess.epsilon import bounds_epsilon
-from memberwise.assess.targets import exposed_at
-from memberwise.assess.turns import one_of_each_pair_first
+from memberwise.assess.stand_ins import one_of_each_pair_first
+from memberwise.assess.variation import exposed_at
 from memberwise.attacks import ATTACKS
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
 
 
 def study_of(**values):

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from memberwise.assess import Asking, assess
-from memberwise.assess.asking import FAMILY, LABEL_ONLY, family_of
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import WITHHOLDING
-from memberwise.assess.targets import targets_part
-from memberwise.assess.turns import Turns
+from memberwise.assess.stand_ins import Turns
+from memberwise.assess.variation import targets_part
 from memberwise.attacks import ATTACKS
+from memberwise.attacks.request import FAMILY, LABEL_ONLY, family_of
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import clopper_pearson
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
 
 VOID = ("target-contradicts", "the target contradicts itself")
 
@@ -161,7 +161,7 @@ def test_chance_alone_rarely_contradicts():
 
 def exposed(scores, member, monkeypatch):
     turns = Turns(np.asarray(scores, float), np.asarray(member, bool))
-    monkeypatch.setattr("memberwise.assess.targets.take_turns", lambda *_: turns)
+    monkeypatch.setattr("memberwise.assess.variation.take_turns", lambda *_: turns)
     signals, _ = table(records=turns.scores.shape[1])
     main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))
     part = targets_part(signals, main, turns.member[0], turns.member[0], len(scores), [0.1], 0.95, Seeds(0))

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS, bavaria
-from memberwise.attacks.sides import Moments, inside, outside
+from memberwise.attacks.in_out import Moments, inside, outside
 
 RNG = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS, rmia
-from memberwise.attacks.base import base
+from memberwise.attacks.bayes_base import base
 from memberwise.attacks.informia import informia
 from memberwise.attacks.tuning import auc, tuned
 from memberwise.signals.table import Answers

@@ -11,8 +11,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
+from memberwise.attacks.in_out import Moments
 from memberwise.attacks.shrinkage import shrunk_variance, variance_prior
-from memberwise.attacks.sides import Moments
 
 
 def score(name, signals):
@@ -117,7 +117,7 @@ def test_copies_of_a_query_change_nothing(name):
 def test_many_blocks_of_records_give_what_one_block_gives(monkeypatch):
     signals, _ = gaussian_table(np.random.default_rng(5), 97, 8, gap=1.0)
     whole = score("lira-online", signals)
-    monkeypatch.setattr("memberwise.attacks.sides.CHUNK_VALUES", 8 * 10)
+    monkeypatch.setattr("memberwise.attacks.in_out.CHUNK_VALUES", 8 * 10)
     np.testing.assert_array_equal(score("lira-online", replace(signals)), whole)  # a table that has computed nothing
 
 

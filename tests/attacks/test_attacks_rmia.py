@@ -9,7 +9,7 @@ import pytest
 from attack_tables import answers_of, full_table, table
 
 from memberwise.attacks import ATTACKS, rmia
-from memberwise.attacks.sides import log_mix
+from memberwise.attacks.in_out import log_mix
 from memberwise.signals.table import Answers
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 
 import memberwise
 from memberwise.attacks import ATTACKS
-from memberwise.attacks.attack import Attack
+from memberwise.attacks.base import Attack
 from memberwise.errors import CheckError
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import memberwise
 from memberwise.attacks import ATTACKS
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
 from memberwise.errors import CheckError
 
 LOSS = ATTACKS["loss"]

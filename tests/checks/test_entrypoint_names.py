@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from memberwise.entrypoint import load_entrypoint
 from memberwise.errors import StudyError
+from memberwise.study.entrypoint import load_entrypoint
 
 DEFENCES = """
 from functools import partial

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from memberwise.cli.main import app, wait_asleep
 from memberwise.cli.progress import progress_line
-from memberwise.duration import duration
+from memberwise.study.duration import duration
 
 AUDIT = [
     *("audit", "--data", "digits", "--members", "200", "--nonmembers", "200", "--population", "100", "--quiet"),
@@ -110,7 +110,7 @@ def test_the_study_that_init_writes_runs(tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_key_of_the_template_is_a_key(tmp_path: Path) -> None:
     """Commented keys too: uncomment them all and read the study."""
     from memberwise.cli.init import TEMPLATE
-    from memberwise.study_reading import make_study
+    from memberwise.study.reading import make_study
 
     text = TEMPLATE.format(file="x")
     lines = [line[2:] if line.startswith("# ") and ("=" in line or "[" in line) else line for line in text.split("\n")]
@@ -137,24 +137,24 @@ def test_help_and_import_do_not_import_torch() -> None:
 
 
 def test_an_interrupt_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import memberwise.audit_flow
+    import memberwise.auditing.run
 
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(memberwise.audit_flow, "gather", interrupted)
+    monkeypatch.setattr(memberwise.auditing.run, "gather", interrupted)
     done = call(*AUDIT, "--out", str(tmp_path / "run"))
     assert done.exit_code == 130
     assert "continues where it stopped" in done.stderr
 
 
 def test_a_failure_is_one_line_unless_debugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import memberwise.audit_flow
+    import memberwise.auditing.run
 
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the machine is on fire")
 
-    monkeypatch.setattr(memberwise.audit_flow, "gather", broken)
+    monkeypatch.setattr(memberwise.auditing.run, "gather", broken)
     done = call(*AUDIT, "--out", str(tmp_path / "run"))
     assert done.exit_code == 4
     assert "the machine is on fire" in done.stderr

@@ -12,9 +12,9 @@ from torch import nn
 
 from memberwise.defences.training import TRAINING_DEFENCES
 from memberwise.defences.training.base import Fit
-from memberwise.study import TrainingStudy
+from memberwise.models.network import Network, Tensors
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job, TrainedStack
-from memberwise.training.network import Network, Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step
 from memberwise.training.tensors import DataTensors

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from memberwise.study import AnswerStudy
-from memberwise.training.answering import FunctionModels, Served
+from memberwise.study.schema import AnswerStudy
+from memberwise.targets.models import FunctionModels, Served
 
 KEY = b"a secret"
 

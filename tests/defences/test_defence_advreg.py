@@ -22,12 +22,12 @@ from memberwise.defences.training.averaging import Averaged
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.inference_network import LAYERS, InferenceNetwork, adam, adam_start
 from memberwise.errors import StudyError, TrainingError
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.plan import threads_of
-from memberwise.training.randomness import step_keys
 from memberwise.training.step import Batch, State, Step
 
 DATA, NETWORK, REFERENCE = records(200), mlp(), np.arange(120, 200)

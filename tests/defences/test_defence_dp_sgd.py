@@ -16,12 +16,12 @@ from memberwise.defences.training.base import Fit
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for
 from memberwise.defences.training.dp_sgd import DEFENCE, DpSgd, DpSgdOptions, noise_multiplier, sampling
 from memberwise.errors import MissingExtraError, StudyError
-from memberwise.study import TrainingStudy
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
-from memberwise.training.randomness import step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step
 from memberwise.training.tensors import DataTensors

@@ -14,12 +14,12 @@ from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noi
 from memberwise.defences.training.dp_sgd import DEFENCE, DpSgd, DpSgdOptions
 from memberwise.defences.training.dp_sgd_scaled import ScaledDpSgd
 from memberwise.errors import StudyError
-from memberwise.study import TrainingStudy
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import step_keys
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.augment import crop
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step
 from memberwise.training.tensors import DataTensors

@@ -19,9 +19,9 @@ from memberwise.defences.training.distillation import DMP, Distillation, Softene
 from memberwise.defences.training.selena import DEFENCE as SELENA
 from memberwise.defences.training.selena import Selena, SelenaOptions, exclusions, held_out_answers
 from memberwise.errors import TrainingError
-from memberwise.training.engines import StackEngine
+from memberwise.models.network import Network
+from memberwise.training.engines.base import StackEngine
 from memberwise.training.job import Job, Procedure
-from memberwise.training.network import Network
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
 

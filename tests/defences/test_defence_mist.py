@@ -14,9 +14,9 @@ from torch import nn
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.mist import DEFENCE, CrossDifference, Mist, MistOptions, averaged, others_say
 from memberwise.errors import StudyError
-from memberwise.training.engines import StackEngine
+from memberwise.models.network import Network
+from memberwise.training.engines.base import StackEngine
 from memberwise.training.job import Job
-from memberwise.training.network import Network
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
 

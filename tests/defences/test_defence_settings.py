@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from memberwise.cli.main import app
 from memberwise.defences.training import TRAINING_DEFENCES, defended
 from memberwise.errors import StudyError
-from memberwise.study import Study
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
+from memberwise.study.schema import Study
 
 OURS = (
     *("l2", "l1", "dropout", "early-stopping", "confidence-penalty", "augmentation", "mixup", "label-smoothing"),

@@ -76,7 +76,7 @@ def test_without_strength_answers_are_those_of_the_undefended_model(name):
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 def test_an_answer_depends_on_its_record_and_its_model_alone(name, parameters):
-    from memberwise.training.answering import alone
+    from memberwise.targets.models import alone
 
     models, x = linear(3), records()
     behind = served(models, make(name, parameters))

@@ -11,7 +11,7 @@ from memberwise.defences.output.hamp import Hamp, in_order_of, random_inputs
 from memberwise.defences.output.image_noise import ImageNoise
 from memberwise.defences.output.keyed import FromGenerator
 from memberwise.defences.output.ldl import Ldl
-from memberwise.training.answering import FunctionModels
+from memberwise.targets.models import FunctionModels
 
 
 def seen_by(defence, x):

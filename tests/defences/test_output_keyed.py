@@ -117,7 +117,7 @@ def test_numbers_are_uniform_and_independent():
 
 
 def test_a_model_asked_alone_draws_from_the_same_fresh_numbers():
-    from memberwise.training.answering import alone
+    from memberwise.targets.models import alone
 
     models, x = linear(2), records(5)
     behind = served(models, OUTPUT_DEFENCES["confidence-noise"](keyed=False))

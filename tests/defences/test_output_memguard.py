@@ -12,7 +12,7 @@ from memberwise.defences.output import OUTPUT_DEFENCES, unsure
 from memberwise.defences.output.memguard import MemGuard, undecided
 from memberwise.errors import StudyError
 from memberwise.signals.collectors.base import ask_labels
-from memberwise.training.answering import Ask, FunctionModels
+from memberwise.targets.models import Ask, FunctionModels
 
 
 def answers(n, sure, classes=10, seed=0):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from memberwise.attacks import ATTACKS
+from memberwise.auditing.prepare import Given
 from memberwise.data import Dataset
 from memberwise.frontier.attackers import BY_LABELS, FAMILY, affordable, considered, label_only_attacks, met_by
-from memberwise.prepare import Given
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 
 def study(**more: Any) -> Study:

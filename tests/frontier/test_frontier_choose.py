@@ -12,7 +12,7 @@ from memberwise.frontier.measure import beside_first, share
 from memberwise.frontier.notes import doubts, notes_of, notes_of_confirmation, resolution
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
 from memberwise.frontier.words import lead
-from memberwise.study import DefendStudy, Study
+from memberwise.study.schema import DefendStudy, Study
 
 
 def figure(value: float, high: float | None = None, name: str = "learned") -> dict[str, Any]:

@@ -12,13 +12,13 @@ from torch import nn
 from memberwise.errors import StudyError
 from memberwise.models.build import build_model
 from memberwise.models.modules import ARCHITECTURES
+from memberwise.models.network import Network
 from memberwise.models.wide_resnet import WideBlock
-from memberwise.study import ModelStudy, TrainingStudy
+from memberwise.study.schema import ModelStudy, TrainingStudy
 from memberwise.training.job import Job
-from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step, plain_update
-from memberwise.training.stepper import make_update, start
+from memberwise.training.steppers.base import make_update, start
 
 IMAGES = [name for name, architecture in ARCHITECTURES.items() if architecture.records == "images"]
 TABLES = [name for name in ARCHITECTURES if name not in IMAGES]

@@ -11,9 +11,9 @@ from saved_cases import NAMES, make_answers
 
 from memberwise.assess import Asking, assess
 from memberwise.seeds import Seeds
-from memberwise.signals.from_saved import signals_from_saved
-from memberwise.study_reading import make_study
-from memberwise.targets.saved import read_shadows, read_target
+from memberwise.signals.saved.answers import read_shadows, read_target
+from memberwise.signals.saved.table import signals_from_saved
+from memberwise.study.reading import make_study
 
 SEEDS = 100
 # Of 100 intervals of 95 %, fewer than 87 cover with probability 0.0005 (binomial).

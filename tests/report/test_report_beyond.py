@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from memberwise.report import beyond, html, terminal
+from memberwise.report import html, terminal
+from memberwise.report.sections import beyond
 
 
 def estimate(value, low, high, n=500, **more):

@@ -19,8 +19,8 @@ from memberwise.report import compare, files, html
 from memberwise.report.redact import holds_records, redacted
 from memberwise.report.result import Result
 from memberwise.signals.knowledge import read_transfer
-from memberwise.training.blocks import BlockStore
-from memberwise.whole_files import whole_file, write_atomically
+from memberwise.store.blocks import BlockStore
+from memberwise.store.files import whole_file, write_atomically
 
 PRIVATE = {"report.html", "result.json", "scores.csv", "curves.npz"}
 

@@ -77,7 +77,7 @@ def test_every_word_of_need_is_explained(audit):
 
 
 def test_every_need_an_attack_can_state_is_known():
-    from memberwise.attacks.attack import LEVELS, Needs
+    from memberwise.attacks.base import LEVELS, Needs
 
     for level in LEVELS:
         for shadows in ("none", "out", "in+out"):

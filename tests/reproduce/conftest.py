@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 
 from memberwise.assess import Asking
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare.records import records_of
 from memberwise.data import Dataset
 from memberwise.defences.training import defended
-from memberwise.prepare import Given
-from memberwise.prepare.records import records_of
 from memberwise.report.result import Result
 from memberwise.reproduce import bench, find_reproduction, tuning
 from memberwise.reproduce.bench import Bench
 from memberwise.reproduce.reproduction import Size
 from memberwise.reproduce.tables import shokri_dp, weighted_smoothing
 from memberwise.seeds import Seeds
-from memberwise.study_reading import make_study, put
+from memberwise.study.reading import make_study, put
 
 # Records of the sources without and in their own test part.
 RECORDS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memberwise.prepare import Given
+from memberwise.auditing.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce import find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench

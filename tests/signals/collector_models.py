@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from memberwise.signals.asked import Asked
-from memberwise.signals.collect import collect_extras
+from memberwise.signals.ask import collect_extras
+from memberwise.signals.questions import Asked
 
 
 class Linear:

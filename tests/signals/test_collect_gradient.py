@@ -9,10 +9,10 @@ from collector_models import asked_about, gather_extras
 from torch import nn
 from torch.nn import functional
 
+from memberwise.models.network import Network
 from memberwise.signals.collectors import gradient
 from memberwise.signals.collectors.gradient import GradientNorms
-from memberwise.training.answering import TorchModels
-from memberwise.training.network import Network
+from memberwise.targets.models import TorchModels
 
 
 def dense() -> nn.Module:

@@ -11,10 +11,10 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from memberwise.errors import DataError
-from memberwise.signals.from_saved import signals_from_saved
+from memberwise.signals.saved.answers import read_shadows, read_target
+from memberwise.signals.saved.files import read_saved_file
+from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.table import Signals
-from memberwise.targets.saved import read_shadows, read_target
-from memberwise.targets.saved_tables import read_saved_file
 
 RNG = np.random.default_rng(5)
 N, C, M, K = 40, 3, 4, 15

@@ -12,11 +12,11 @@ from scipy.special import softmax
 
 import memberwise as mw
 from memberwise.errors import DataError
-from memberwise.signals.from_saved import signals_from_saved
 from memberwise.signals.read import log_vectors, probability_vectors, read_answers
+from memberwise.signals.saved.answers import read_shadows, read_target
+from memberwise.signals.saved.files import read_saved_file, saved_object
+from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.table import Signals
-from memberwise.targets.saved import read_shadows, read_target
-from memberwise.targets.saved_tables import read_saved_file, saved_object
 
 N, C = 60, 3
 RNG = np.random.default_rng(0)

@@ -12,8 +12,8 @@ from safetensors.torch import save_file, save_model
 from torch import Tensor, nn
 
 from memberwise.errors import TargetError
+from memberwise.models.network import Network
 from memberwise.targets.state_dicts import load_weights
-from memberwise.training.network import Network
 
 X = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
 

@@ -9,8 +9,8 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
+from memberwise.models.randomness import step_keys
 from memberwise.training.augment import AUGMENTATIONS, augmentation, crop, cutout, flip, mixup
-from memberwise.training.randomness import step_keys
 
 SHAPES = [(16, 16), (3, 16, 16)]
 IMAGES = list(AUGMENTATIONS)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from memberwise.study import TrainingStudy
-from memberwise.training.compiled import MISCOMPILED, can_compile, takes_compiled
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
+from memberwise.training.steppers.dense_compiled import MISCOMPILED, can_compile, takes_compiled
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -93,7 +93,7 @@ def test_a_program_that_does_something_else_is_given_up(monkeypatch: pytest.Monk
 
         return program
 
-    monkeypatch.setattr("memberwise.training.compiled.compiled", wrong)
+    monkeypatch.setattr("memberwise.training.steppers.dense_compiled.compiled", wrong)
     half = network()
     stack = train_stack(jobs(), half, DATA, compiled=True)
     assert [*half.notes] == [MISCOMPILED]

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from memberwise.study import TrainingStudy
-from memberwise.training.compiled import can_compile
-from memberwise.training.compiled_one import gains_compiled, takes_compiled_one
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.equality import why_general
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
+from memberwise.training.steppers.conv_compiled import gains_compiled, takes_compiled_one
+from memberwise.training.steppers.dense_compiled import can_compile
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import memberwise as mw
-from memberwise.training.ending import with_ending
-from memberwise.training.network import Network
-from memberwise.training.randomness import step_keys
+from memberwise.models.ending import with_ending
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
 
 X = torch.randn(64, 20, generator=torch.Generator().manual_seed(0))
 CPU = torch.device("cpu")

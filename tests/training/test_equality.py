@@ -15,21 +15,21 @@ from torch import Tensor, nn
 
 from memberwise.defences.training.dp_sgd import DpSgd
 from memberwise.errors import StudyError
-from memberwise.study import PlanStudy, TrainingStudy
-from memberwise.training.compiled import CompiledStepper
-from memberwise.training.compiled_one import CompiledOneStepper
-from memberwise.training.dense import DenseUpdate, dense_layers, dropout_masks, why_not_written_out
+from memberwise.models.network import Network
+from memberwise.models.randomness import KeyedDropout, step_keys
+from memberwise.study.schema import PlanStudy, TrainingStudy
 from memberwise.training.equality import examined, why_general
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.plan import make_plan
-from memberwise.training.pooling import with_sliced_pools
-from memberwise.training.randomness import KeyedDropout, step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
-from memberwise.training.stepper import EagerStepper, Stepper, make_stepper, start
+from memberwise.training.steppers.base import EagerStepper, Stepper, make_stepper, start
+from memberwise.training.steppers.conv_compiled import CompiledOneStepper
+from memberwise.training.steppers.dense import DenseUpdate, dense_layers, dropout_masks, why_not_written_out
+from memberwise.training.steppers.dense_compiled import CompiledStepper
+from memberwise.training.steppers.pooling import with_sliced_pools
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -221,7 +221,7 @@ def test_the_comparison_finds_a_recogniser_that_drops_repeats(step: Step, monkey
     def layers(module: nn.Module) -> list[tuple[str, nn.Module]]:
         return list(module.named_children())
 
-    monkeypatch.setattr("memberwise.training.dense._layers", layers)
+    monkeypatch.setattr("memberwise.training.steppers.dense._layers", layers)
     network = Network(made(("same relu", "same relu"), True, "", "none"), CPU)
     half = network.computing(torch.bfloat16, torch.contiguous_format)
     message = why_general(half, jobs(step)[0], DATA, stacked=True, compiled=False)
@@ -255,8 +255,8 @@ def test_a_mistake_in_a_written_out_step_is_found(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("part", ["dense_losses", "dense_backward", "dropout_masks", "descend"])
 def test_a_mistake_in_any_part_is_found(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each hand-written piece in turn is a little wrong; the comparison knows of none of them."""
-    import memberwise.training.compiled as compiled
-    import memberwise.training.dense as dense
+    import memberwise.training.steppers.dense as dense
+    import memberwise.training.steppers.dense_compiled as compiled
 
     right = getattr(compiled if part == "descend" else dense, part)
 

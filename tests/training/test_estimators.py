@@ -20,7 +20,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.models.build import fresh, model_of
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 from memberwise.training.estimators import EstimatorModels, class_margins, fit_estimator, known_columns
 
 X, Y = load_iris(return_X_y=True)

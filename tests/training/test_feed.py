@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from memberwise.errors import TrainingError
-from memberwise.study import TrainingStudy
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from memberwise.errors import TrainingError
-from memberwise.study import TrainingStudy
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
 from memberwise.training.plan import threads_of
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step

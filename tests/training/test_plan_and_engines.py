@@ -15,11 +15,11 @@ from torch import nn
 
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model, model_of
-from memberwise.study import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.models.network import Network
+from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
 from memberwise.training import plan as plan_module
-from memberwise.training.engines import ProcessEngine, StackEngine
+from memberwise.training.engines.base import ProcessEngine, StackEngine
 from memberwise.training.job import Job
-from memberwise.training.network import Network
 from memberwise.training.plan import Plan, candidates, cores, make_plan, measured, operations, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step

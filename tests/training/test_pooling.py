@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from memberwise.training.pooling import SlicedMaxPool, with_sliced_pools
+from memberwise.training.steppers.pooling import SlicedMaxPool, with_sliced_pools
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

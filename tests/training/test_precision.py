@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from memberwise.study import TrainingStudy
-from memberwise.training.dense import DenseUpdate, dense_layers
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.network import Network
-from memberwise.training.randomness import step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, Step
-from memberwise.training.stepper import make_update, start
+from memberwise.training.steppers.base import make_update, start
+from memberwise.training.steppers.dense import DenseUpdate, dense_layers
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")

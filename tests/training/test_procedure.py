@@ -12,10 +12,10 @@ from scipy.special import softmax
 from torch import nn
 
 from memberwise.errors import TrainingError
-from memberwise.study import TrainingStudy
-from memberwise.training.engines import StackEngine
+from memberwise.models.network import Network
+from memberwise.study.schema import TrainingStudy
+from memberwise.training.engines.base import StackEngine
 from memberwise.training.job import Job, Trained
-from memberwise.training.network import Network
 from memberwise.training.plan import Plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step, describe

@@ -7,7 +7,7 @@ from scipy import stats
 from torch.func import vmap
 from torch.nn import functional
 
-from memberwise.training.randomness import KeyedDropout, fold, normal, step_keys, uniform
+from memberwise.models.randomness import KeyedDropout, fold, normal, step_keys, uniform
 
 
 def test_uniform_and_normal_have_their_distributions() -> None:

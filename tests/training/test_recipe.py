@@ -10,8 +10,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from memberwise.errors import StudyError
-from memberwise.study import TrainingStudy
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
+from memberwise.study.schema import TrainingStudy
 from memberwise.training.recipe import Recipe, clip_per_model
 
 PER_EPOCH = 7

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memberwise.auditing.prepare import Given, Prepared, prepare
 from memberwise.data.dataset import Dataset
 from memberwise.errors import StudyError
-from memberwise.prepare import Given, Prepared, prepare
-from memberwise.study_reading import make_study
+from memberwise.study.reading import make_study
 
 RECIPE = {"epochs": 2, "augment": ["flip", "crop"], "patience": 1, "schedule": "step", "steps": [1], "nesterov": True}
 

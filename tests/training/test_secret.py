@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memberwise.errors import RunFolderError
-from memberwise.training.secret import ensure_secret, read_secret
+from memberwise.store.secret import ensure_secret, read_secret
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.assess.curves import thinned_roc
 from memberwise.assess.figures import Figures, Mask
-from memberwise.assess.turns import take_turns, usable
-from memberwise.report.curves import thinned_roc
+from memberwise.assess.stand_ins import take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Pairs, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
 from memberwise.statistics.carried import threshold_at_fpr
-from memberwise.study import CanariesStudy
+from memberwise.study.schema import CanariesStudy
 
 # The published figure of canary audits (Aerni, Zhang and Tramer 2024).
 WORST_CASE_FPR = 0.001

@@ -18,7 +18,7 @@ from memberwise.statistics import (
     one_run_bound,
 )
 from memberwise.statistics.thresholds import OPTIMISTIC
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 FEWEST_RUNS = 8
 # Standard deviations from a half beyond which fair coins are not believed.

@@ -10,22 +10,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.assess.asking import Asking, choose_headline, family_of
 from memberwise.assess.canaries import canaries_part
+from memberwise.assess.curves import exposed_curves, roc_curves
 from memberwise.assess.discoveries import ON_POPULATION, discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import Figures, attack_figures
 from memberwise.assess.mismatch import mismatch_part
 from memberwise.assess.notes import Note, notes
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
-from memberwise.assess.targets import targets_part
-from memberwise.assess.turns import attack_in_turn
+from memberwise.assess.stand_ins import attack_in_turn
+from memberwise.assess.variation import targets_part
 from memberwise.assess.verdict import Gate
-from memberwise.report.curves import exposed_curves, roc_curves
+from memberwise.attacks.request import Asking, choose_headline, family_of
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 
 @dataclass(frozen=True)

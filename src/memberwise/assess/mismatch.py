@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memberwise.assess.figures import Figures, Mask
 from memberwise.assess.notes import Note
-from memberwise.attacks.sides import record_blocks
+from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import stands_out
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES

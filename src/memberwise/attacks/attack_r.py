@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs
-from memberwise.attacks.sides import record_blocks, shadows_of
+from memberwise.attacks.base import Attack, Needs
+from memberwise.attacks.in_out import record_blocks, shadows_of
 from memberwise.signals.table import Signals
 
 

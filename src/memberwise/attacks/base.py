@@ -1,44 +1,124 @@
-"""BASE: the target's log-probability over the log of the shadow models' mean probability."""
+"""What an attack is: a pure function of the table of signals, and a statement of what it needs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs, Score
-from memberwise.attacks.sides import has_both_sides, log_mean_both, log_mean_out
+from memberwise.signals.collectors import EXTRAS
 from memberwise.signals.table import Signals
 
-# How far OUT models alone are trusted where there are no IN models.
-C = 0.3
-SOURCE = "Lassila et al. 2025, Practical Bayes-optimal membership inference attacks (arXiv:2505.24089)"
+Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]
+
+# What one answer must at least be, from least to most.
+LEVELS = ("labels", "scores", "probabilities", "logits")
 
 
-def base(c: float = C) -> Score:
-    """Online: log p_y(target) - log of the shadow models' mean p_y, averaged over queries.
+@dataclass(frozen=True)
+class Needs:
+    """The access an attack assumes; it is skipped, with the reason, where the table does not give it.
 
-    The mean weighs IN and OUT models alike, as the paper's balanced shadow models do, so that the order is that of
-    ``rmia-online``; records without a model on both sides: NaN. Where no record has models on both sides:
-    log p_y(target) - c log(mean p_y of OUT models). HIGHER = MORE LIKELY A MEMBER. More shadow models make it
-    stronger. No population is needed, hence the scores of different targets do not compare.
-
-    Args:
-        c: in [0, 1], for tables without IN models (on which nothing can be tuned); 0 is the loss attack, 1 is
-            stronger where the model memorises less.
+    Attributes:
+        answers: the least informative kind of answer it works on.
+        label: the attacker knows the record's true label.
+        vectors: it reads full answers of the target (not only the true class).
+        shadow_vectors: it reads full answers of shadow models too.
+        shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
+        lessons: it learns from any records that shadow models saw and did not see: audited ones, else auxiliary ones.
+        population: it needs answers on population records.
+        features: it reads the records themselves, audited ones and the population's.
+        extra: the collector whose answers it reads (see memberwise.signals.collectors), of shadow models too where
+            there are some.
+        known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        own = signals.target.log_p[0].astype(np.float64)
-        typical = log_mean_both(signals) if has_both_sides(signals) else c * log_mean_out(signals)
-        return np.asarray((own - typical).mean(-1))
+    answers: Literal["labels", "scores", "probabilities", "logits"] = "scores"
+    label: bool = True
+    vectors: bool = False
+    shadow_vectors: bool = False
+    shadows: Literal["none", "out", "in+out"] = "none"
+    lessons: bool = False
+    population: bool = False
+    features: bool = False
+    extra: str | None = None
+    known: bool = False
+    transfer: bool = False
 
-    return score
+    def words(self) -> list[str]:
+        """The needs in words, as ``result.json`` and ``memberwise list attacks`` state them."""
+        names = {"labels": "answered label", "scores": "scores", "probabilities": "probabilities", "logits": "logits"}
+        words = [names[self.answers] + (" (full vector)" if self.vectors or self.shadow_vectors else "")]
+        words += ["true label"] if self.label else []
+        words += {"none": [], "out": ["shadow models (OUT)"], "in+out": ["shadow models (IN and OUT)"]}[self.shadows]
+        words += ["population"] if self.population else []
+        words += ["the records themselves"] if self.features else []
+        words += [EXTRAS[self.extra]] if self.extra else []
+        words += ["revealed members and non-members"] if self.known else []
+        return words + (["a model on other data"] if self.transfer else [])
+
+    def missing(self, signals: Signals) -> str | None:
+        """Why the attack cannot run on this table, or None where it can."""
+        kind = signals.target.kind
+        if LEVELS.index(kind) < LEVELS.index(self.answers):
+            return f"needs {self.answers}; the target answers {kind}"
+        if self.vectors and signals.target.vectors is None:
+            return "needs the target's full answers, which are not in the table"
+        if self.shadows != "none" and signals.shadows is None:
+            return "needs shadow models, and there are none"
+        if self.shadow_vectors and (signals.shadows is None or signals.shadows.vectors is None):
+            return "needs full answers of shadow models, which are not in the table"
+        beside = self.lessons and signals.beside is not None
+        if (
+            self.shadows == "in+out"
+            and not beside
+            and not ((signals.is_in.sum(0) > 0) & (signals.is_out.sum(0) > 0)).any()
+        ):
+            return "needs shadow models that trained on audited records, and none did"
+        if self.shadows == "out" and not (signals.is_out.sum(0) > 0).any():
+            return "needs shadow models that did not train on the audited records, and there are none"
+        if self.population and signals.population_target is None:
+            return "needs answers on population records, and there are none"
+        if self.population and self.shadows != "none" and signals.population_shadows is None:
+            return "needs the shadow models' answers on population records, and there are none"
+        if self.extra and self.extra not in signals.target.extra:
+            return f"needs {EXTRAS[self.extra]}, and they were not or cannot be had of this target"
+        if self.known and (signals.known is None or not {0.0, 1.0} <= set(signals.known)):
+            return "needs audited records whose membership is revealed to the attacker: --set attacks.reveal=0.5"
+        if self.transfer and signals.transfer is None:
+            return "needs a finished run on other data: --set attacks.transfer=FOLDER"
+        if self.features and (signals.features is None or signals.population_index is None):
+            return "needs the records themselves, and the table has only answers about them"
+        return None
 
 
-ATTACK = Attack(
-    name="base",
-    score=base(),
-    needs=Needs(shadows="out"),
-    source=SOURCE,
-    summary="How likely the true class is to the target, compared with the mean over shadow models.",
-)
+@dataclass(frozen=True)
+class Attack:
+    """One membership attack.
+
+    Attributes:
+        name: as on the command line and in ``result.json``.
+        score: ``score(signals, rng) -> (n,)`` float64. HIGHER = MORE LIKELY A MEMBER. NaN where a record cannot be
+            scored (no model of a side it needs, say).
+        needs: the access it assumes.
+        source: paper, section or equation.
+        summary: one plain sentence.
+        threshold: where a record is called a member (score strictly above it): "chosen" maximises balanced accuracy
+            on shadow models (else on a random half); "search" is the slides' search over the evaluated records
+            (optimistic); a number is the method's own, with the meaning that ``threshold_from`` gives it.
+        threshold_from: where ``threshold`` is a number: "shadows", "population", ... if the scores were scaled on them,
+            "fixed" if the number needs no data at all.
+        default: part of ``--attacks default``.
+    """
+
+    name: str
+    score: Score
+    needs: Needs
+    source: str
+    summary: str
+    threshold: float | Literal["chosen", "search"] = "chosen"
+    threshold_from: Literal["shadows", "population", "fixed", "revealed", "random inputs", "transfer"] = "shadows"
+    default: bool = True

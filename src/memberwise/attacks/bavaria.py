@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaln, log_ndtr, stdtr
 
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
+from memberwise.attacks.in_out import Moments, has_both_sides, inside, outside
 from memberwise.attacks.shrinkage import variance_prior
-from memberwise.attacks.sides import Moments, has_both_sides, inside, outside
 from memberwise.signals.table import Signals
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Score
+from memberwise.attacks.base import Attack, Score
 from memberwise.attacks.thresholds import SIGNALS, Signal
 from memberwise.signals.table import Signals
 

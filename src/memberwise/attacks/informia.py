@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.in_out import has_both_sides, log_mean_both, log_mean_out
 from memberwise.attacks.rmia import A, as_if_in_too, population_mean, population_of
-from memberwise.attacks.sides import has_both_sides, log_mean_both, log_mean_out
 from memberwise.signals.table import Signals
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.sides import has_both_sides, shadows_of
+from memberwise.attacks.in_out import has_both_sides, shadows_of
 from memberwise.signals.table import Answers, Signals
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.in_out import Moments, inside, outside
 from memberwise.attacks.shrinkage import shrunk_variance, variance_prior
-from memberwise.attacks.sides import Moments, inside, outside
 from memberwise.signals.table import Signals
 
 # A record's own spread is used from so many models on a side, and is never below this share of the pooled one.

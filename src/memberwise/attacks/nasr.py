@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.read import probability_vectors
 from memberwise.signals.table import Signals
 

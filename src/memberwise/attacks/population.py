@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from memberwise.attacks.attack import Attack
+from memberwise.attacks.base import Attack
 from memberwise.attacks.run import STAND_IN_RECORDS, score
 from memberwise.seeds import Seeds
 from memberwise.signals.population_rows import with_population_rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.classwise import sides
-from memberwise.attacks.sides import shadows_of
+from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.thresholds import mentr
 from memberwise.signals.table import Signals
 

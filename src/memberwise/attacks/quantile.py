@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.rmia import population_of
 from memberwise.signals.table import Signals
 

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from memberwise.attacks import (
     attack_p,
     attack_r,
-    base,
     bavaria,
     calibration,
     classwise,
@@ -27,7 +26,10 @@ from memberwise.attacks import (
     thresholds,
     top_one,
 )
-from memberwise.attacks.attack import Attack
+from memberwise.attacks import (
+    bayes_base as base,
+)
+from memberwise.attacks.base import Attack
 from memberwise.errors import StudyError
 
 

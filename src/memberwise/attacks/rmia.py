@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs, Score
-from memberwise.attacks.sides import log_mean_both, log_mean_out, log_mean_p, shadows_of
+from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
 from memberwise.signals.table import Answers, Signals
 

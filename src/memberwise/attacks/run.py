@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack
+from memberwise.attacks.base import Attack
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Signals

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.lessons import lessons
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.sides import Moments
+from memberwise.attacks.in_out import Moments
 
 # Stands in for a pooled variance of zero (all shadow models agree on every record).
 SMALLEST_VARIANCE = 1e-24

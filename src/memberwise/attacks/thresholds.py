@@ -8,7 +8,7 @@ from functools import wraps
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.signals.read import log_complements, log_vectors, probability_vectors
 from memberwise.signals.table import Answers, Signals
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.attack import Attack, Needs
+from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.table import Signals
 
 

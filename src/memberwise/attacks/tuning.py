@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.sides import log_mean_out
+from memberwise.attacks.in_out import log_mean_out
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Signals
 

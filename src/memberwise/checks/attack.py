@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from memberwise.attacks import ATTACKS
-from memberwise.attacks.attack import LEVELS, Attack, Needs
+from memberwise.attacks.base import LEVELS, Attack, Needs
 from memberwise.checks.report import Findings, shown
 from memberwise.checks.tables import RECORDS, leaking_table, reordered, same_table
 from memberwise.signals.collectors import EXTRAS
@@ -65,7 +65,7 @@ def _check_type(attack: Any) -> None:
     if isinstance(attack, Attack):
         return
     findings = Findings(f"what was given, {shown(attack)},")
-    fix = "memberwise.attacks.attack.Attack(name, score, needs=Needs(...), source=..., summary=...)"
+    fix = "memberwise.attacks.base.Attack(name, score, needs=Needs(...), source=..., summary=...)"
     if isinstance(attack, str) and attack in ATTACKS:
         fix = f'give the attack itself: memberwise.attacks.ATTACKS["{attack}"]'
     findings.add("an Attack", shown(attack), fix)

@@ -12,8 +12,8 @@ from memberwise.checks.report import Findings, shown
 from memberwise.defences.output import output_defences
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.errors import StudyError
-from memberwise.study import Study
-from memberwise.study_reading import make_study, put
+from memberwise.study.reading import make_study, put
+from memberwise.study.schema import Study
 
 # Records that a defender may have.
 ROLES = ("reference", "validation")

@@ -13,7 +13,7 @@ from memberwise.checks.records import CLASSES, FEATURES, ROWS, records
 from memberwise.checks.report import Findings, place, shown
 from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.errors import StudyError
-from memberwise.training.answering import Answer
+from memberwise.targets.models import Answer
 from memberwise.training.job import Job, Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
@@ -73,7 +73,7 @@ def _fit() -> Fit:
 
 
 def _recipe() -> Recipe:
-    from memberwise.study import TrainingStudy
+    from memberwise.study.schema import TrainingStudy
 
     return Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
 
@@ -139,8 +139,8 @@ def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -
     """``(m, n, C)`` answers of the models numbered ``which``."""
     import torch
 
-    from memberwise.training.engines import StackEngine
-    from memberwise.training.network import Network
+    from memberwise.models.network import Network
+    from memberwise.training.engines.base import StackEngine
     from memberwise.training.plan import Plan
     from memberwise.training.tensors import DataTensors
 

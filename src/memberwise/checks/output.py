@@ -17,8 +17,8 @@ from memberwise.checks.report import Findings, shown
 from memberwise.defences.output import OUTPUT_DEFENCES
 from memberwise.defences.training import TRAINING_DEFENCES
 from memberwise.errors import StudyError
-from memberwise.training.answering import Answer, FunctionModels, Served
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
+from memberwise.targets.models import Answer, FunctionModels, Served
 
 KEY = b"a secret of the check"
 KINDS: tuple[Kind, ...] = get_args(Kind)

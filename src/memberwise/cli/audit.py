@@ -138,7 +138,7 @@ def study_of(
     from pathlib import Path
 
     from memberwise.errors import RunFolderError, StudyError
-    from memberwise.study_reading import apply_settings, choose_count, make_study, put, read_study
+    from memberwise.study.reading import apply_settings, choose_count, make_study, put, read_study
 
     values: dict[str, Any] = {}
     out = flags["run.out"]
@@ -188,7 +188,7 @@ def study_of(
 def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.audit_flow import INTERRUPTED, Silent, run_audit
+    from memberwise.auditing.run import INTERRUPTED, Silent, run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
 
@@ -208,7 +208,7 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
 def _dry_run(study: Any, json: bool) -> None:
     import json as json_module
 
-    from memberwise.cost import estimate_cost
+    from memberwise.auditing.cost import estimate_cost
 
     with stdout_to_stderr(json):
         cost = estimate_cost(study)

@@ -113,9 +113,9 @@ def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> N
 def _run(study: Any, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.audit_flow import Silent
+    from memberwise.auditing.run import Silent
     from memberwise.cli.progress import Bar
-    from memberwise.defend_flow import run_defend
+    from memberwise.frontier.flow import run_defend
     from memberwise.frontier.terminal import print_frontier
 
     silent, errors = quiet or json, Console(stderr=True)
@@ -137,14 +137,14 @@ def _run(study: Any, json: bool, quiet: bool) -> None:
 def _dry_run(study: Any, json: bool) -> None:
     import json as json_module
 
-    from memberwise.defend_flow import expected_points
+    from memberwise.frontier.flow import expected_points
 
     with stdout_to_stderr(json):
         points, seconds = expected_points(study)
     if json:
         to_stdout(json_module.dumps({"points": points, "seconds": round(seconds)}, indent=2) + "\n")
         return
-    from memberwise.duration import duration
+    from memberwise.study.duration import duration
 
     to_stdout("".join(f"{label}\n" for label in points))
     to_stdout(

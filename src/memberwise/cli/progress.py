@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from memberwise.duration import duration
+from memberwise.study.duration import duration
 
 # Where nobody watches a terminal, a line at most this often.
 LINE_SECONDS = 15.0

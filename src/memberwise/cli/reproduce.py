@@ -80,7 +80,7 @@ def _run(name: str, size: Size, options: dict[str, Any], keep: str | None, json:
 
     from rich.console import Console
 
-    from memberwise.audit_flow import Silent
+    from memberwise.auditing.run import Silent
     from memberwise.cli.progress import Bar
     from memberwise.reproduce.flow import run_reproduction
 

@@ -17,8 +17,8 @@ from memberwise.data.fetch import fetch, find_folder
 from memberwise.data.files import PICKLED, READERS, read_dataset
 from memberwise.data.folders import read_folder
 from memberwise.data.images import ImageOptions
-from memberwise.entrypoint import is_entrypoint, load_entrypoint, raised_at
 from memberwise.errors import DataError, MemberwiseError, StudyError
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint, raised_at
 
 
 def load(

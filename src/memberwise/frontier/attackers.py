@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.asking import FAMILY
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
+from memberwise.attacks.request import FAMILY
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare.records import records_of
 from memberwise.defences.output import output_defences
 from memberwise.defences.training import defended
-from memberwise.prepare import Given
-from memberwise.prepare.records import records_of
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
-from memberwise.study import AttacksStudy, Study
+from memberwise.study.schema import AttacksStudy, Study
 
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
 # They look at the truth about the records they are evaluated on.

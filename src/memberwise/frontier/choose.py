@@ -10,7 +10,7 @@ from typing import Any
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
 from memberwise.frontier.strength import Measure
-from memberwise.study import DefendStudy
+from memberwise.study.schema import DefendStudy
 
 Row = Mapping[str, Any]
 # Of two rows, by their places: "lower" (the first surely tells less), "higher" or "not told apart".

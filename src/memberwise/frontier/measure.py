@@ -12,7 +12,7 @@ from memberwise.frontier.strength import Met, accuracy_of_strongest, met
 from memberwise.report.result import Result
 from memberwise.report.sentence import attack_named
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 Json = Mapping[str, Any]
 # The rate at which points are compared, unless the constraint names another.

@@ -14,10 +14,10 @@ from memberwise.defences.output import OUTPUT_DEFENCES, find_output_defence, is_
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training import TRAINING_DEFENCES, defended, find_defence
 from memberwise.defences.training.base import TrainingDefence
-from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import MissingExtraError, StudyError
-from memberwise.study import DefenceStudy, Study
-from memberwise.study_reading import make_study
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.reading import make_study
+from memberwise.study.schema import DefenceStudy, Study
 
 UNDEFENDED = "undefended"
 # Before the name of an output defence where a training defence has the same.

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from memberwise.entrypoint import code_hash, is_entrypoint, load_entrypoint, raised_at
 from memberwise.errors import MemberwiseError, StudyError
 from memberwise.models import layers
 from memberwise.models.layers import Shape
 from memberwise.models.modules import ARCHITECTURES, Architecture
-from memberwise.study import ModelStudy
+from memberwise.study.entrypoint import code_hash, is_entrypoint, load_entrypoint, raised_at
+from memberwise.study.schema import ModelStudy
 
 
 @dataclass(frozen=True)

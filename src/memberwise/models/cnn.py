@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from memberwise.models.layers import AsImages, Shape, channels_of, width_after
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 
 def cnn(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:

@@ -20,7 +20,7 @@ from memberwise.models.layers import (
     conv3x3,
     he_initialised,
 )
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 BLOCKS = 3
 

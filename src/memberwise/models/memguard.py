@@ -11,7 +11,7 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import Shape
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 HIDDEN = (1024, 512, 256, 128)
 

@@ -7,7 +7,7 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import Shape
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 
 def mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:

@@ -16,7 +16,7 @@ from memberwise.models.nasr import alexnet, nasr_mlp
 from memberwise.models.resnet import resnet9, resnet18, resnet20_group
 from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 
 @dataclass(frozen=True)

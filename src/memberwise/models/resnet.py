@@ -14,7 +14,7 @@ from memberwise.models.layers import (
     group_norm,
     he_initialised,
 )
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 
 class BasicBlock(nn.Module):

@@ -11,7 +11,7 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import AsImages, Shape, channels_of, width_after
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 # The paper gives neither the number of filters nor their size nor the padding: these are ours.
 FILTERS, KERNEL = 32, 5

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from memberwise.models.layers import AsImages, MeanOverPixels, Shape, channels_of, conv3x3, he_initialised
-from memberwise.study import ModelStudy
+from memberwise.study.schema import ModelStudy
 
 
 class WideBlock(nn.Module):

@@ -10,7 +10,7 @@ import numpy as np
 
 from memberwise._version import __version__
 from memberwise.report.schema import SCHEMA_VERSION
-from memberwise.study import Study
+from memberwise.study.schema import Study
 
 Note = tuple[str, str]
 

@@ -20,7 +20,7 @@ from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
 from memberwise.report.redact import holds_records, redacted
 from memberwise.report.schema import READABLE, as_current
-from memberwise.whole_files import write_atomically
+from memberwise.store.files import write_atomically
 
 Curves = Mapping[str, NDArray[Any]]
 

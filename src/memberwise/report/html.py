@@ -15,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from memberwise.report import beyond, encoding, figures, formats, lead, sentence, turn_figures
+from memberwise.report import encoding, figures, formats, lead, sentence
+from memberwise.report.sections import beyond, turn_figures
 
 Curves = Mapping[str, NDArray[Any]]
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from memberwise.report import beyond, placed, sentence
+from memberwise.report import placed, sentence
 from memberwise.report.formats import Json, count, number, plain, rate, spoken
 from memberwise.report.placed import Placed
+from memberwise.report.sections import beyond
 
 # So many figures, and attacks above a limit, are named; the page has the rest.
 NAMED = 3

@@ -11,9 +11,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report import beyond, lead, sentence
+from memberwise.report import lead, sentence
 from memberwise.report.formats import DASH, Json, Unit, rate, shown
 from memberwise.report.html import rates
+from memberwise.report.sections import beyond
 
 MARKS = {"yes": "", "weak": "~", "no": "?"}
 WIDTH = 100

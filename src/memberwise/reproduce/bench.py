@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from memberwise.audit_flow import Silent
-from memberwise.audit_once import audited
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.reuse import audited
+from memberwise.auditing.run import Silent
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
-from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.report.sentence import attack_named
 from memberwise.reproduce.claim import Condition, Ours, Row
@@ -23,8 +23,8 @@ from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.gather import Progress
 from memberwise.statistics.intervals import clopper_pearson
-from memberwise.study import Study
-from memberwise.study_reading import make_study, put
+from memberwise.study.reading import make_study, put
+from memberwise.study.schema import Study
 
 T = TypeVar("T")
 CONFIDENCE = 0.95

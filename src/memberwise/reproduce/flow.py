@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from memberwise.audit_flow import Silent
+from memberwise.auditing.run import Silent
 from memberwise.report.files import write_text
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from memberwise.auditing.prepare import Given, prepare
 from memberwise.errors import RunFolderError
-from memberwise.prepare import Given, prepare
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
 from memberwise.signals.gather import answers_of, join
 from memberwise.signals.table import Beside, Signals
-from memberwise.study_reading import make_study
-from memberwise.training.blocks import Arrays, BlockStore, block_name
+from memberwise.store.blocks import Arrays, BlockStore, block_name
+from memberwise.study.reading import make_study
 
 
 def kept_signals(result: Result, given: Given | None = None) -> Signals:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from memberwise.signals.asked import Asked
-from memberwise.signals.collect import collect, take_seconds
+from memberwise.signals.ask import collect, take_seconds
 from memberwise.signals.collectors import collector_key
+from memberwise.signals.questions import Asked
 from memberwise.signals.table import Answers
-from memberwise.training.blocks import Arrays, BlockStore, block_key, block_name
-from memberwise.training.engines import Engine, ProcessEngine
+from memberwise.store.blocks import Arrays, BlockStore, block_key, block_name
+from memberwise.training.engines.base import Engine, ProcessEngine
 from memberwise.training.job import Job
 from memberwise.training.step import describe
 

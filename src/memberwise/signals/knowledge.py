@@ -12,8 +12,8 @@ from memberwise.errors import RunFolderError
 from memberwise.seeds import Seeds
 from memberwise.signals.gather import answers_of
 from memberwise.signals.table import Signals, Transfer
-from memberwise.study import AttacksStudy
-from memberwise.training.blocks import BlockStore, block_name
+from memberwise.store.blocks import BlockStore, block_name
+from memberwise.study.schema import AttacksStudy
 
 
 def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksStudy, seeds: Seeds) -> Signals:

@@ -11,11 +11,11 @@ from scipy.special import softmax
 
 from memberwise.data.synthesis import Climb, Synthetic, synthesise
 from memberwise.errors import StudyError
-from memberwise.signals.asked import Asked
-from memberwise.signals.collect import serve
-from memberwise.study import SynthesisStudy
-from memberwise.training.answering import Answering
-from memberwise.training.blocks import BlockStore, block_key
+from memberwise.signals.ask import serve
+from memberwise.signals.questions import Asked
+from memberwise.store.blocks import BlockStore, block_key
+from memberwise.study.schema import SynthesisStudy
+from memberwise.targets.models import Answering
 from memberwise.training.job import Job
 
 BLOCK = "synthetic"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ import torch
 
 from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
+from memberwise.models.ending import with_ending
+from memberwise.models.network import Network
+from memberwise.targets.models import Answering, EstimatorModels, Records, TorchModels
 from memberwise.targets.onnx import OnnxModel
 from memberwise.targets.state_dicts import CHANGE, Note, load_weights
-from memberwise.training.answering import Answering, EstimatorModels, Records, TorchModels
-from memberwise.training.ending import with_ending
-from memberwise.training.network import Network
 
 REFUSED = {
     ".pkl": "a pickle runs code when it is opened",

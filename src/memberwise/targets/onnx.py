@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
+from memberwise.targets.kind import Kind
+from memberwise.targets.models import Records
 from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
-from memberwise.training.answering import Records
-from memberwise.training.kind import Kind
 
 # Records asked at once where the model does not say.
 BATCH = 1024

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import TargetError
-from memberwise.training.ending import kind_by_range
-from memberwise.training.kind import Kind
+from memberwise.models.ending import kind_by_range
+from memberwise.targets.kind import Kind
 
 # Outputs by name: arrays (n, ...), or lists of n maps.
 Outputs = Mapping[str, Any]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from memberwise.errors import TargetError
-from memberwise.training.network import Network
+from memberwise.models.network import Network
 
 CHANGE = "save the weights with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give --model"
 # Parts of names that wrappers put in: data parallel and averaged models, Opacus, compiled, sharded, checkpointed ones.

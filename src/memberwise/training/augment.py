@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
-from memberwise.training.randomness import fold, uniform
+from memberwise.models.randomness import fold, uniform
 
 Augment = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 

@@ -12,8 +12,8 @@ from torch.func import vmap
 from torch.nn import functional
 
 from memberwise.errors import TrainingError
+from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
-from memberwise.training.network import Network, Tensors
 from memberwise.training.step import State
 from memberwise.training.tensors import DataTensors
 

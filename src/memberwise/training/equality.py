@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from memberwise.errors import MemberwiseError, StudyError
-from memberwise.training.compiled import CompiledStepper, is_plain_sgd
-from memberwise.training.compiled_one import CompiledOneStepper, takes_compiled_one
-from memberwise.training.dense import DenseUpdate, dense_layers, why_not_written_out
+from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.nearness import EXACT, HALF, USUAL, Nearness, far, far_losses
-from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Step
-from memberwise.training.stepper import EagerStepper, Stepper, only, start
+from memberwise.training.steppers.base import EagerStepper, Stepper, only, start
+from memberwise.training.steppers.conv_compiled import CompiledOneStepper, takes_compiled_one
+from memberwise.training.steppers.dense import DenseUpdate, dense_layers, why_not_written_out
+from memberwise.training.steppers.dense_compiled import CompiledStepper, is_plain_sgd
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trial import Taken, Trial, by_the_module, make_trial, models_tried, quietly, rescaled
 

@@ -17,7 +17,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
 from memberwise.models.build import fresh
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 SHOWN = 8
 # Names that gradient boosters make up for columns without.

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memberwise.errors import TrainingError
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
 from memberwise.training.augment import augmentation
 from memberwise.training.job import Job
-from memberwise.training.network import Network
-from memberwise.training.randomness import step_keys
 from memberwise.training.step import Batch
 from memberwise.training.tensors import DataTensors
 

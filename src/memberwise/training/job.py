@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.training.network import Tensors
+from memberwise.models.network import Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 

@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.func import vmap
 
 from memberwise.errors import TrainingError
-from memberwise.training.compiled import CompiledStepper
+from memberwise.models.network import Network, Tensors
 from memberwise.training.early_stopping import CHUNK, EarlyStopping
 from memberwise.training.equality import examined
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job, TrainedStack
-from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Epoch, State
-from memberwise.training.stepper import Stepper, make_stepper, mapped, only, stack_models
+from memberwise.training.steppers.base import Stepper, make_stepper, mapped, only, stack_models
+from memberwise.training.steppers.dense_compiled import CompiledStepper
 from memberwise.training.tensors import DataTensors
 
 Tick = Callable[[float], None]

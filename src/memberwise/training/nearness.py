@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memberwise.training.network import Tensors
+from memberwise.models.network import Tensors
 
 
 class Nearness(NamedTuple):

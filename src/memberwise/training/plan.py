@@ -18,17 +18,17 @@ from torch.func import vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
-from memberwise.study import PlanStudy
-from memberwise.training.compiled import can_compile, takes_compiled
-from memberwise.training.compiled_one import gains_compiled
+from memberwise.models.network import Network
+from memberwise.store.files import write_atomically
+from memberwise.study.schema import PlanStudy
 from memberwise.training.equality import examined, why_not_the_same
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
-from memberwise.training.network import Network
 from memberwise.training.step import describe
-from memberwise.training.stepper import make_stepper
+from memberwise.training.steppers.base import make_stepper
+from memberwise.training.steppers.conv_compiled import gains_compiled
+from memberwise.training.steppers.dense_compiled import can_compile, takes_compiled
 from memberwise.training.tensors import DataTensors
-from memberwise.whole_files import write_atomically
 
 # Stacked parameters, gradients and optimiser state may take this much memory.
 STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}

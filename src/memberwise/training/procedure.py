@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from memberwise.errors import TrainingError
-from memberwise.training.answering import TorchModels
+from memberwise.models.network import TINY
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job, Trained
 from memberwise.training.loop import Tick
-from memberwise.training.network import TINY
 from memberwise.training.tensors import DataTensors
 
 # Rows asked at once.

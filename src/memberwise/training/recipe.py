@@ -9,7 +9,7 @@ from math import ceil, cos, pi
 import torch
 from torch import Tensor
 
-from memberwise.study import TrainingStudy
+from memberwise.study.schema import TrainingStudy
 
 # Share of the steps in which one-cycle rises.
 RISE = 0.3

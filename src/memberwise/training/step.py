@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn import functional
 
-from memberwise.entrypoint import code_hash
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
+from memberwise.study.entrypoint import code_hash
 
 
 class Batch(NamedTuple):

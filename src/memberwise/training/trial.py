@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memberwise.training.dense import dense_layers
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import KeyedDropout, seed_torch, step_keys
 from memberwise.training.job import Job
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import KeyedDropout, seed_torch, step_keys
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch
-from memberwise.training.stepper import stack_models
+from memberwise.training.steppers.base import stack_models
+from memberwise.training.steppers.dense import dense_layers
 from memberwise.training.tensors import DataTensors
 
 # Records in a batch; convolutions take their time.

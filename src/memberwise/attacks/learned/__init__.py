@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from memberwise.attacks.attack import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
 from memberwise.attacks.learned.trees import Features, judge
-from memberwise.attacks.sides import shadows_of
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks.sides import record_blocks
+from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers
 
 # Residuals beyond count as this many spreads; the ridge is this share of the models' mean variance.

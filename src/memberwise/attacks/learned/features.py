@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from memberwise.attacks.bavaria import Prior, pooled_prior, predictive
+from memberwise.attacks.in_out import Moments, log_mean_p, log_mix, moments, shadows_of
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.lira import log_density, spread
-from memberwise.attacks.sides import Moments, log_mean_p, log_mix, moments, shadows_of
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 

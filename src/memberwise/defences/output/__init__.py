@@ -23,10 +23,10 @@ from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
 from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
-from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
-from memberwise.study import AnswerStudy
-from memberwise.training.kind import Kind
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.schema import AnswerStudy
+from memberwise.targets.kind import Kind
 
 OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
     "rounding": Rounding,

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
 from memberwise.errors import StudyError
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Members, Records, Rngs
+    from memberwise.targets.models import Ask, Members, Records, Rngs
 
 # The smallest value a logarithm is taken of, as where signals are read.
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}

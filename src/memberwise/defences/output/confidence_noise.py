@@ -11,10 +11,10 @@ from pydantic import Field
 
 from memberwise.defences.output.base import as_logits, as_probabilities, refuse_labels, renormalised, with_label
 from memberwise.defences.output.keyed import Numbers, Random
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.targets.models import Ask, Records
 
 
 class AnswerNoise(Random):

@@ -12,10 +12,10 @@ from scipy.special import entr, ndtri, softmax
 
 from memberwise.defences.output.base import as_logits, refuse_labels
 from memberwise.defences.output.keyed import Random
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.targets.models import Ask, Records
 
 
 class DynaNoise(Random):

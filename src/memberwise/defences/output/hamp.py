@@ -12,10 +12,10 @@ from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.features import Features
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Random, Source
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Members, Records, Rngs
+    from memberwise.targets.models import Ask, Members, Records, Rngs
 
 
 class Hamp(Random):

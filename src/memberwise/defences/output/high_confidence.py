@@ -12,7 +12,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.targets.models import Ask, Records
 
 
 class HighConfidence(OutputDefence):

@@ -14,7 +14,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Members, Records, Rngs
+    from memberwise.targets.models import Ask, Members, Records, Rngs
 
 Numbers = NDArray[np.float64]
 

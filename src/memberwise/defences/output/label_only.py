@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.defences.output.base import OutputDefence
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.targets.models import Ask, Records
 
 
 class LabelOnly(OutputDefence):

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels, with_label
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Records
+    from memberwise.targets.models import Ask, Records
 
 
 class LogitClipping(OutputDefence):

@@ -14,10 +14,10 @@ from memberwise.defences.output.base import as_logits, as_probabilities, refuse_
 from memberwise.defences.output.keyed import Random
 from memberwise.defences.output.unsure import Layers, Values, log_odds, train_classifiers, unsure_logits
 from memberwise.errors import StudyError
-from memberwise.training.kind import Kind
+from memberwise.targets.kind import Kind
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Ask, Members, Records, Rngs
+    from memberwise.targets.models import Ask, Members, Records, Rngs
 
 # Each classifier learns from so many members and as many reference records at most.
 SAMPLE = 5_000

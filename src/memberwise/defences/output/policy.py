@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from memberwise.defences.output.base import OutputDefence
 from memberwise.errors import RunFolderError
-from memberwise.study import AnswerStudy
-from memberwise.training.secret import ensure_secret
-from memberwise.whole_files import write_atomically
+from memberwise.store.files import write_atomically
+from memberwise.store.secret import ensure_secret
+from memberwise.study.schema import AnswerStudy
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Answer
+    from memberwise.targets.models import Answer
 
 FILE = "policy.toml"
 HEAD = """\

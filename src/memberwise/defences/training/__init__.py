@@ -33,10 +33,10 @@ from memberwise.defences.training import (
     weighted_smoothing,
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.errors import StudyError
-from memberwise.study import DefenceStudy, Study, TrainingStudy
-from memberwise.study_reading import make_study, put
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.reading import make_study, put
+from memberwise.study.schema import DefenceStudy, Study, TrainingStudy
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step

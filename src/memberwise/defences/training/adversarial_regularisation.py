@@ -14,7 +14,7 @@ from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.inference_network import InferenceNetwork, Size, adam, adam_start
 from memberwise.defences.training.losses import mean_of_records, soft_labels
 from memberwise.errors import StudyError
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, State
 
 Form = Literal["paper", "released", "released-cifar"]

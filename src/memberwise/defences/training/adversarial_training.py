@@ -11,8 +11,8 @@ from torch.func import grad
 from torch.nn import functional
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold, uniform
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import fold, uniform
 from memberwise.training.step import Batch, State, Step
 
 # Keeps the draw of the start apart from what else is drawn from a step's key.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Epoch, State, Step
 
 

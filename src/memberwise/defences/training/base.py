@@ -11,7 +11,7 @@ from torch import nn
 
 from memberwise.defences.measured import raised_leakage
 from memberwise.errors import StudyError
-from memberwise.study import Study
+from memberwise.study.schema import Study
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step

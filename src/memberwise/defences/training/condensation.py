@@ -14,9 +14,9 @@ from torch.func import grad_and_value
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import soft_labels
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import fold, normal
 from memberwise.training.job import Job, Trained
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold, normal
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step
 

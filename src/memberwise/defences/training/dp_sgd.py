@@ -20,10 +20,10 @@ from memberwise.defences.training.dp_accounting import (
     numerical_epsilon_of,
 )
 from memberwise.errors import StudyError
-from memberwise.training.dense import Layers, dense_backward, dense_forward, dense_layers, dense_losses
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold, normal
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import fold, normal
 from memberwise.training.step import Batch, State, Step, plain_update
+from memberwise.training.steppers.dense import Layers, dense_backward, dense_forward, dense_layers, dense_losses
 
 # Gradients of single records which one model holds at a time.
 BYTES = 32_000_000

@@ -15,11 +15,11 @@ from torch.func import grad_and_value, vmap
 
 from memberwise.defences.training.dp_sgd import _RECORD, DpSgd
 from memberwise.errors import StudyError
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import fold
 from memberwise.training.augment import AUGMENTATIONS
-from memberwise.training.dense import dense_layers
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold
 from memberwise.training.step import Batch, Epoch, State
+from memberwise.training.steppers.dense import dense_layers
 
 # Dimensions of a batch of images, (batch, H, W), at least.
 IMAGES = 3

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memberwise.training.network import Tensors
-from memberwise.training.randomness import fold, normal
+from memberwise.models.network import Tensors
+from memberwise.models.randomness import fold, normal
 
 Size = Literal["texas", "purchase", "alexnet"]
 # Hidden layers of the branch for the answer, of the one for the label, and of what joins them (the authors' code).

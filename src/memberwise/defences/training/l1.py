@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, State, Step
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, State, Step
 
 

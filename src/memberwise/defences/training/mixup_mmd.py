@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memberwise.defences.training import mixup
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, Epoch, State, Step
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import RecordStep, mean_of_records, true_class
-from memberwise.training.network import Network, Tensors
+from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, State, Step
 
 Form = Literal["paper", "released"]

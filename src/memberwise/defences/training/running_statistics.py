@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memberwise.defences.training.losses import mean_of_records
+from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
-from memberwise.training.network import Network, Tensors
 from memberwise.training.step import Batch, State, Step
 
 

@@ -11,8 +11,8 @@ from torch.func import vmap
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import mean_of_records, soft_labels, true_class
-from memberwise.training.network import Network, Tensors
-from memberwise.training.randomness import fold, normal
+from memberwise.models.network import Network, Tensors
+from memberwise.models.randomness import fold, normal
 from memberwise.training.step import Batch, Epoch, State, Step
 
 # Keeps the noise apart from what else is drawn from a step's key.

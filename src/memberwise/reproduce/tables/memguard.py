@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.auditing.prepare import Given
 from memberwise.data.fetch import find_file
-from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, records_of, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
-from memberwise.attacks.sides import shadows_of
+from memberwise.attacks.in_out import shadows_of
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
 from memberwise.reproduce.claim import Findings, Ours, Row
 from memberwise.reproduce.kept import kept_signals

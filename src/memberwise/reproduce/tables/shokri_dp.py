@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from memberwise.auditing.prepare import Given
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for, numerical_epsilon_of
-from memberwise.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, learnt, records_of
 from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.prepare import Given
+from memberwise.auditing.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
 from memberwise.reproduce.claim import Ours, Series

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memberwise.prepare import Given
+from memberwise.auditing.prepare import Given
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, learnt, records_of
 from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series

@@ -7,12 +7,12 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict
 
-from memberwise.signals.asked import Collector
 from memberwise.signals.collectors.boundary import BoundaryDistances
 from memberwise.signals.collectors.gradient import GradientNorms
 from memberwise.signals.collectors.random_inputs import RandomInputs
 from memberwise.signals.collectors.votes import Augmented, Noised
-from memberwise.study import AttacksStudy
+from memberwise.signals.questions import Collector
+from memberwise.study.schema import AttacksStudy
 
 # What an attacker needs for each, in words.
 EXTRAS = {part.name: part.words for part in (Augmented, Noised, BoundaryDistances, RandomInputs, GradientNorms)}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
-from memberwise.signals.asked import Asked
-from memberwise.training.answering import Answering, Records, Served
+from memberwise.signals.questions import Asked
+from memberwise.targets.models import Answering, Records, Served
 
 # Ranges and spreads of the features are read off this many audited records at most.
 SAMPLE = 2_000

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.asked import Access, Asked, Extra
 from memberwise.signals.collectors.base import SAMPLE, Features, ask_labels, random_numbers
+from memberwise.signals.questions import Access, Asked, Extra
 
 if TYPE_CHECKING:
-    from memberwise.training.answering import Answering
+    from memberwise.targets.models import Answering
 
 Points = NDArray[np.float32]
 # wrong(points, whose) -> (b,): is the label answered about a (b, d) point not the true one of the record it is for?

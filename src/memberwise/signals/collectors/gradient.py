@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.asked import Access, Asked, Extra
+from memberwise.signals.questions import Access, Asked, Extra
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from memberwise.training.answering import TorchModels
-    from memberwise.training.network import Tensors
+    from memberwise.models.network import Tensors
+    from memberwise.targets.models import TorchModels
 
 # Numbers of gradients held at once.
 CHUNK_VALUES = 16_000_000
@@ -35,7 +35,7 @@ class GradientNorms:
     most_models: ClassVar[int] = 16
 
     def collect(self, access: Access, asked: Asked) -> Extra | None:
-        from memberwise.training.answering import TorchModels
+        from memberwise.targets.models import TorchModels
 
         if not isinstance(access.models, TorchModels):
             return None

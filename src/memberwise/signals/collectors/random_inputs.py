@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from memberwise.signals.asked import Access, Asked, Extra
 from memberwise.signals.collectors.base import Features, random_numbers
+from memberwise.signals.questions import Access, Asked, Extra
 from memberwise.signals.read import probability_vectors, read_answers
 
 

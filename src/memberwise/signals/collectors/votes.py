@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.asked import Access, Asked, Extra
 from memberwise.signals.collectors.base import Features, ask_labels, is_image, random_numbers
+from memberwise.signals.questions import Access, Asked, Extra
 from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
 
 CHUNK_VALUES = 8_000_000

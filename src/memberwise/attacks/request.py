@@ -1,0 +1,137 @@
+"""What a study asks of the signals, checked before anything is trained."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess.epsilon import bounds_epsilon
+from memberwise.attacks import ATTACKS, Attack, choose
+from memberwise.defences.output import answered_kind
+from memberwise.errors import StudyError
+from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
+from memberwise.study.schema import Study
+
+# The headline, unless the study names one: the first of these that runs.
+HEADLINES = ("learned", "lira-online-fixed", "loss", "gap")
+# The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
+FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
+# They join the family where answers are labels: of the others only the gap attack could read those.
+LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The attacks and gate rules of a study."""
+
+    attacks: list[Attack]
+    rules: list[GateRule]
+
+    @classmethod
+    def of(cls, study: Study) -> Asking:
+        """Attacks and gate rules of a study, plus those which rules and headline name, and the label-only ones where a
+        rule is about the family and an output defence leaves labels alone.
+
+        Raises:
+            StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, more targets than
+                models, or canaries on which no model would train.
+        """
+        rules = [parse_rule(text) for text in study.gate.rules]
+        _check_epsilon(rules, study)
+        _check_targets(study)
+        _check_canaries(study)
+        named = [rule.attack for rule in rules if rule.attack is not None]
+        named += [study.attacks.headline] if study.attacks.headline else []
+        for name in named:
+            if name not in ATTACKS:
+                close = difflib.get_close_matches(name, ATTACKS, n=3)
+                raise StudyError(
+                    f"there is no attack {name}",
+                    where="attacks.headline or gate.rules",
+                    fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list attacks shows them",
+                )
+        wanted = {attack.name for attack in choose(study.attacks.use)} | set(named)
+        if "default" in study.attacks.use and any(rule.attack is None for rule in rules):
+            wanted |= set(LABEL_ONLY) if study.answer and answered_kind(study.answer) == "labels" else set()
+        return cls([attack for name, attack in ATTACKS.items() if name in wanted], rules)
+
+    def check_share(self, member: NDArray[np.bool_]) -> None:
+        """Refuse limits on precision that guessing reaches, once it is known who is audited.
+
+        Args:
+            member: ``(n,)`` of the audited records.
+        """
+        check_precision(self.rules, int(member.sum()), int((~member).sum()))
+
+    def fprs(self, study: Study, nonmembers: int) -> list[float]:
+        """False-positive rates to report, largest first: the study's (or automatic) and those the gate asks about."""
+        asked = study.statistics.fpr
+        chosen = auto_fprs(nonmembers) if isinstance(asked, str) else asked
+        return sorted({*chosen, *(rule.fpr for rule in self.rules if rule.fpr is not None)}, reverse=True)
+
+
+def _check_epsilon(rules: Sequence[GateRule], study: Study) -> None:
+    asked = [rule.text for rule in rules if rule.metric == "epsilon"]
+    if asked and not bounds_epsilon(study):
+        raise StudyError(
+            "epsilon cannot be gated on: from the records of one run it describes, it bounds nothing",
+            expected="memberships drawn by independent coins (--coins), or canaries under 8 shadow models or more",
+            found="; ".join(asked),
+            where="--fail-if or gate.rules",
+        )
+
+
+def _check_targets(study: Study) -> None:
+    wanted, models = study.statistics.targets, 1 + study.shadow.count
+    known = study.outputs.file is None and study.shadow.budget is None
+    if wanted is not None and known and wanted > models:
+        raise StudyError(
+            "more models are to take the target's place than there are",
+            expected=f"at most {models}: the target and {study.shadow.count} shadow models",
+            found=str(wanted),
+            where="statistics.targets",
+            fix="more shadow models, or fewer targets",
+        )
+
+
+def _check_canaries(study: Study) -> None:
+    if study.canaries.count and (study.outputs.file or study.target.file or study.shadow.data != "halves"):
+        raise StudyError(
+            "canaries are for a target and shadow models which train on them",
+            expected='a target that is trained here, and shadow.data = "halves"',
+            found="saved answers" if study.outputs.file else study.target.file or f"shadow.data = {study.shadow.data}",
+            where="canaries.count",
+        )
+
+
+def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:
+    """The attacks that a rule without a name is about: of the family named before the run those that ran, and the
+    headline; where none of the family is among the study's attacks, all of these.
+
+    Args:
+        ran: names of the attacks that ran. kind: of the target's answers.
+    """
+    named = (*FAMILY, *(LABEL_ONLY if kind == "labels" else ()))
+    if not set(ran) & set(named):
+        return list(ran)
+    return [name for name in ran if name in named or name == headline]
+
+
+def choose_headline(study: Study, ran: Sequence[str]) -> str:
+    """The study's headline, else the first of the usual ones that ran.
+
+    Raises:
+        StudyError: the study's headline was skipped, or nothing ran.
+    """
+    wanted = study.attacks.headline
+    if wanted is not None and wanted not in ran:
+        raise StudyError(f"the headline attack {wanted} could not run", found="ran: " + ", ".join(ran))
+    order = [wanted] if wanted is not None else [*HEADLINES, *ran]
+    for name in order:
+        if name in ran:
+            return str(name)
+    raise StudyError("no attack could run", fix="--attacks default, or give shadow models")

@@ -1,0 +1,1 @@
+"""The audit, from a resolved study to a result."""

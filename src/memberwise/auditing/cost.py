@@ -1,0 +1,157 @@
+"""What an audit would cost: models, time by a short calibration, disk. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from memberwise.assess import Asking
+from memberwise.auditing.prepare import Given, Prepared, prepare
+from memberwise.errors import StudyError
+from memberwise.signals.ask import collect, collect_extras, serve
+from memberwise.signals.gather import vector_models
+from memberwise.study.duration import duration
+from memberwise.study.schema import Study
+from memberwise.targets.models import Answering, alone
+from memberwise.training.engines.base import StackEngine
+from memberwise.training.job import Job
+
+CALIBRATION_STEPS = 12
+CALIBRATION_RECORDS = 512
+EXTRA_RECORDS = 64
+# Beyond so many models or epochs nobody trains: the estimate is scaled up from the smaller numbers, unmeasured.
+MOST_MODELS, FEW_MODELS = 10_000, 64
+MOST_EPOCHS, FEW_EPOCHS = 10_000, 100
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What would be trained, how long it takes on this machine, and how much it writes.
+
+    Attributes:
+        models: target included. rows: records each trains on. parameters: trainable numbers each (None: no module).
+        seconds: training and asking, by calibration (attacks and report not counted). disk_bytes: signals on disk.
+    """
+
+    models: int
+    rows: int
+    epochs: int
+    parameters: int | None
+    stack: int
+    threads: int
+    roles: dict[str, int]
+    attacks: list[str]
+    seconds: float
+    disk_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        """A few lines for a person."""
+        roles = ", ".join(f"{count:,} {name}" for name, count in self.roles.items() if count)
+        size = "" if self.parameters is None else f", {self.parameters:,} parameters each"
+        return (
+            f"would train   {self.models} models on {self.rows:,} records each, {self.epochs} epochs{size}\n"
+            f"records       {roles}\n"
+            f"plan          {self.stack} models at once on {self.threads} threads\n"
+            f"attacks       {', '.join(self.attacks)}\n"
+            f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
+            f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
+        )
+
+
+def estimate_cost(study: Study, given: Given | None = None) -> Cost:
+    """Prepare everything as the audit would, then time a few steps of one block.
+
+    Raises:
+        MemberwiseError: whatever the audit would refuse.
+    """
+    if study.outputs.file is not None:
+        raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
+    asking = Asking.of(study)
+    small = _small(study)
+    prepared = prepare(small, given or Given())
+    engine = prepared.engine
+    network = engine.network if isinstance(engine, StackEngine) else None
+    times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
+    return Cost(
+        models=1 + study.shadow.count,
+        rows=len(prepared.target_job.rows),
+        epochs=study.training.epochs,
+        parameters=None if network is None else network.parameters,
+        stack=prepared.plan.stack,
+        threads=prepared.plan.threads,
+        roles=prepared.roles.counts,
+        attacks=[attack.name for attack in asking.attacks],
+        seconds=calibrate(prepared) * times,
+        disk_bytes=_disk(prepared, study.shadow.count),
+    )
+
+
+def _small(study: Study) -> Study:
+    """The study with numbers of models and epochs for which a plan is worth making."""
+    count, epochs = study.shadow.count, study.training.epochs
+    shadow = study.shadow.model_copy(update={"count": FEW_MODELS if count > MOST_MODELS else count})
+    training = study.training.model_copy(update={"epochs": FEW_EPOCHS if epochs > MOST_EPOCHS else epochs})
+    return study.model_copy(update={"shadow": shadow, "training": training})
+
+
+def calibrate(prepared: Prepared) -> float:
+    """Seconds for all models, from a shortened block: a few steps, a few hundred records asked about."""
+    count = prepared.study.shadow.count
+    block = [prepared.shadow_job(k) for k in range(min(count, prepared.plan.stack))]
+    models = count + (prepared.target is None)
+    recipe = prepared.target_job.recipe
+    stacked = isinstance(prepared.engine, StackEngine)
+    rows = CALIBRATION_STEPS * recipe.batch_size if stacked else len(prepared.target_job.rows)
+    once = replace(recipe, epochs=1, patience=None)
+    short = [replace(job, rows=job.rows[:rows], recipe=once, validation=None) for job in block]
+    prepared.engine.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
+    begun = time.perf_counter()
+    trained = prepared.engine.train(short if stacked else short[:1])
+    training = time.perf_counter() - begun
+    asked = prepared.asked_of_shadows
+    few = replace(asked, extras=(), **{name: getattr(asked, name)[:CALIBRATION_RECORDS] for name in _ASKED})
+    begun = time.perf_counter()
+    collect(trained, short[: len(trained)], few, vectors=True)
+    asking = time.perf_counter() - begun
+    share = _records(asked) / max(1, _records(few))
+    extras = _extra_seconds(prepared, trained, short)
+    if not stacked:
+        return (training + asking * share) * models / prepared.plan.threads + extras
+    steps = recipe.epochs * recipe.steps_per_epoch(len(prepared.target_job.rows))
+    done = recipe.steps_per_epoch(min(rows, len(prepared.target_job.rows)))
+    return (training * steps / done + asking * share) * models / len(block) + extras
+
+
+def _extra_seconds(prepared: Prepared, trained: Answering, jobs: Sequence[Job]) -> float:
+    """Seconds that collectors take on the target and the first shadow models, from a few records and one model."""
+    asked, seconds = prepared.asked_of_shadows, 0.0
+    few = replace(asked, audited=asked.audited[:EXTRA_RECORDS])
+    for collector in asked.extras:
+        begun = time.perf_counter()
+        one = alone(trained, 0)
+        collect_extras(one, serve(one, jobs[:1], few), jobs[:1], replace(few, extras=(collector,)))
+        asked_about = min(len(asked.audited), getattr(collector, "records", len(asked.audited)))
+        models = 1 + min(prepared.study.shadow.count, asked.models_of(collector))
+        seconds += (time.perf_counter() - begun) * models * asked_about / len(few.audited)
+    return seconds
+
+
+_ASKED = ("audited", "population", "test", "background")
+
+
+def _records(asked: Any) -> int:
+    return sum(len(getattr(asked, name)) for name in _ASKED)
+
+
+def _disk(prepared: Prepared, count: int) -> int:
+    """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
+    asked, models = prepared.asked, 1 + count
+    queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
+    singles = models * (len(asked.audited) + len(asked.population)) * queries * 9
+    kept = 1 + vector_models(len(asked.audited), asked.classes, models - 1)
+    return singles + kept * len(asked.audited) * asked.classes * 4

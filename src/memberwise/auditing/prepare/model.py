@@ -1,0 +1,180 @@
+"""The model of a study, what is refused for it, and the engine that trains it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from memberwise.auditing.prepare.inputs import Given
+from memberwise.auditing.prepare.representation import Input
+from memberwise.data import Dataset, Roles
+from memberwise.defences.output import output_defences
+from memberwise.defences.training import defence_notes, find_defence
+from memberwise.errors import StudyError
+from memberwise.models.build import Model, build_model, model_of
+from memberwise.models.ending import with_ending
+from memberwise.models.network import Network
+from memberwise.signals.questions import as_float
+from memberwise.study.schema import PlanStudy, Study
+from memberwise.training.augment import FOR_TABLES
+from memberwise.training.engines.base import GENERAL_PATH, Engine, ProcessEngine, StackEngine
+from memberwise.training.equality import examined, why_general
+from memberwise.training.job import Job
+from memberwise.training.plan import Plan, cores, make_plan
+from memberwise.training.tensors import DataTensors
+
+# Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
+ESTIMATORS_PER_PROCESS = 4
+# Records by which it is told whether a module ends in a softmax.
+EXAMPLES = 64
+Note = tuple[str, str]
+
+
+def model_for(study: Study, given: Given, dataset: Dataset) -> Model:
+    classes = len(dataset.classes)
+    if given.model is not None and not isinstance(given.model, str):
+        name = getattr(given.model, "__name__", type(given.model).__name__)
+        return model_of(given.model, study.model, dataset.shape, classes, name)
+    return build_model(study.model, dataset.shape, classes)
+
+
+def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
+    """Refuse what the recipe asks of this model, these records or these roles in vain."""
+    training = study.training
+    if model.kind != "module" and (training.augment or training.patience):
+        raise StudyError(
+            "augmentation and early stopping are for networks that are trained here",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.augment" if training.augment else "training.patience",
+        )
+    unfit = [name for name in training.augment if dataset.kind != "image" and name not in FOR_TABLES]
+    if unfit:
+        raise StudyError(
+            f"augmentation by {', '.join(unfit)} is for images",
+            expected=f"{' or '.join(FOR_TABLES)}, or none, for tables",
+            found=f"records of shape {dataset.shape}",
+            where="training.augment",
+        )
+    if training.patience and not len(roles.validation):
+        raise StudyError(
+            "early stopping needs validation records",
+            expected="records on which nobody trains, for the target and the shadow models alike",
+            where="training.patience",
+            fix="data.validation = 200, or --validation N|FILE",
+        )
+
+
+def check_defence_fits(study: Study, model: Model, roles: Roles) -> None:
+    """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
+    for answer in output_defences(study.answer):
+        _check_roles(type(answer).__name__, answer.roles, roles)
+    if study.training.defence is None:
+        return
+    defence, _ = find_defence(study.training.defence)
+    if model.kind != "module":
+        raise StudyError(
+            f"{defence.name} trains networks",
+            found=f"{model.name}, which trains by its own rules",
+            where="training.defence",
+        )
+    _check_roles(defence.name, defence.roles, roles)
+
+
+def _check_roles(name: str, needed: Sequence[str], roles: Roles) -> None:
+    for role in needed:
+        if not len(getattr(roles, role)):
+            raise StudyError(
+                f"{name} needs {role} records",
+                expected="records that nobody is audited on, the same for the target and the shadow models",
+                where=f"data.{role}",
+                fix=f"--{role} N|FILE, or data.{role} in the study",
+            )
+
+
+def engine_for(
+    study: Study,
+    plan: PlanStudy | None,
+    model: Model,
+    dataset: Dataset,
+    device: torch.device,
+    job: Job,
+    data: Input,
+) -> tuple[Engine, Plan, list[Note]]:
+    asked = study.plan.model_dump(exclude_none=True)
+    wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
+    if model.kind != "module":
+        threads = wanted.threads or cores()
+        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
+        x = data.x if data.as_stored else as_float(data.x)
+        labels = dataset.class_labels
+        return ProcessEngine(model, x, dataset.y, len(labels), made, labels, data.rows), made, []
+    network = Network(model.make, device)
+    _check_fits(network, model, dataset)
+    network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
+    said = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
+    tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
+        made = make_plan(wanted, network, tensors, job, work)
+    notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
+    engine = StackEngine(network, tensors, made)
+    examined(engine.network, job, tensors, made.stacked, made.compile)
+    general = why_general(engine.network, job, tensors, made.stacked, made.compile)
+    notes += [] if general is None else [(GENERAL_PATH, general)]
+    return engine, made, [*said, *notes, *ending_notes(model.name, network)]
+
+
+def ending_notes(name: str, network: Network) -> list[Note]:
+    """A warning where a module's answers are no logits."""
+    if "logits" == network.kind == network.training_kind:
+        return []
+    kind = network.training_kind if network.kind == "logits" else network.kind
+    ends = (
+        "ends in a softmax: its answers are not negative and sum to 1, and"
+        if kind == "probabilities"
+        else ("ends in sigmoids: its answers lie between 0 and 1 and do not sum to 1, and")
+    )
+    message = f"{name} {ends} are taken as {kind}, not as logits, in attacks and in training's cross-entropy"
+    return [(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]
+
+
+def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
+    """The module takes the records and answers as many classes as there are.
+
+    Raises:
+        StudyError: it does not.
+    """
+    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2]).copy()).to(network.device)
+    try:
+        params, buffers = network.init(0)
+        with torch.no_grad():
+            answer = network(params, buffers, example, None)[0]
+    except Exception as error:
+        raise StudyError(
+            f"the model {model.name} does not take the records",
+            expected=f"float32 records of shape {dataset.shape}, in batches",
+            found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+            where="model.name",
+            fix="a function that makes the model may take shape (of one record) and classes as arguments",
+        ) from error
+    if not params:
+        raise StudyError(f"the model {model.name} has no parameters to train", where="model.name")
+    if not isinstance(answer, torch.Tensor):
+        raise StudyError(
+            f"the model {model.name} does not answer logits alone",
+            expected=f"a tensor of shape (records, {classes})",
+            found=f"a {type(answer).__name__}",
+            where="model.name",
+            fix="put it into a module whose forward returns the logits",
+        )
+    if (shape := tuple(answer.shape)) != (len(example), classes):
+        raise StudyError(
+            f"the model {model.name} does not answer as the data have classes",
+            expected=f"logits of shape (records, {classes})",
+            found=str(shape),
+            where="model.name",
+            fix="a function that makes the model may take classes as an argument",
+        )

@@ -1,0 +1,79 @@
+"""The records of a study, each with its role, encoded and checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.auditing.prepare.inputs import Given
+from memberwise.auditing.prepare.worst_case import for_worst_case
+from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
+from memberwise.data.chosen import choose_columns, membership_notes
+from memberwise.data.noisy import noisy_auxiliary
+from memberwise.data.rows import TableRows
+from memberwise.errors import DataError, StudyError
+from memberwise.seeds import Seeds
+from memberwise.study.schema import Study
+
+Note = tuple[str, str]
+
+
+def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
+    where = study.data
+    dataset = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    dataset = choose_columns(dataset, where.features, where.drop)
+    names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
+    wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | given.rows
+    if (study.target.file is not None or given.target is not None) and wants["train_rows"] is None:
+        raise StudyError(
+            "a trained target needs the rows it was trained on",
+            where="target.train_rows",
+            fix="--train-rows FILE with all row numbers it saw (.txt or .npy)",
+        )
+    if wants["train_rows"] is not None and study.target.file is None and given.target is None:
+        raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
+    dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
+    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
+    dataset = _encoded(dataset, roles.fit_rows)
+    if study.shadow.data == "noisy":
+        dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
+    check_dataset(dataset, missing=True)
+    notes = [*dataset.notes, *roles.caveats, *duplicates(_raw(dataset), roles.members, roles.nonmembers)]
+    notes += membership_notes(dataset.x, dataset.feature_names, roles.members, roles.nonmembers)
+    if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
+        whose, unit = len(np.unique(roles.units[roles.audited])), where.unit or "unit"
+        notes.append(
+            (
+                "one-record-of-each-unit",
+                f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {unit}: "
+                "records of one unit are not independent, and intervals over all of them would be too narrow",
+            )
+        )
+    return dataset, roles, notes
+
+
+def _raw(dataset: Dataset) -> Dataset:
+    """A table's rows as they are: categories that were not seen when it was encoded all look the same."""
+    if dataset.frame is None:
+        return dataset
+    return replace(dataset, x=TableRows.of(dataset.frame).numbers(dataset.frame))
+
+
+def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
+    """The data set encoded, missing numbers left as they are.
+
+    Columns that cannot be encoded (free text, dates) are numbered in place, without ``feature_names``: a model that
+    takes the table's own rows does without, and for any other ``prepare.inputs`` refuses them.
+    """
+    try:
+        return encode(dataset, fit_rows, missing=True)
+    except DataError:
+        if dataset.frame is None:
+            raise
+        with np.errstate(over="ignore"):  # what float32 cannot hold is what the error says
+            numbers = TableRows.of(dataset.frame).numbers(dataset.frame).astype(np.float32)
+        if np.isinf(numbers).any():
+            raise
+        return replace(dataset, x=numbers)

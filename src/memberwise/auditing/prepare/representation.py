@@ -1,0 +1,317 @@
+"""What models are given of the records: numbers encoded here, the table's own rows, or its columns' own values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+
+from memberwise.auditing.prepare.inputs import Given
+from memberwise.data import Dataset, Roles, check_dataset, encode
+from memberwise.data.rows import TableRows
+from memberwise.errors import TargetError
+from memberwise.models.build import Model, refuse_no_classifier
+from memberwise.signals.questions import as_float
+from memberwise.study.schema import Study
+from memberwise.targets.files import load_skops
+from memberwise.training.estimators import EstimatorModels, fit_estimator, known_columns, records_for
+
+Note = tuple[str, str]
+How = Literal["numbers", "rows", "texts", "values"]
+
+# An estimator is tried on about so many records where it is in doubt what it takes.
+TRIED = 60
+# Parameters by which estimators take categories as they are, and libraries whose estimators find them by type.
+NATIVE = ("categorical_features", "enable_categorical", "cat_features", "text_features")
+NATIVE_LIBRARIES = ("lightgbm",)
+KNOWN_LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost", "imblearn")
+COMPOSITES = ("Pipeline", "ColumnTransformer", "FeatureUnion", "make_column_selector")
+WORDS = {
+    "numbers": "numbers encoded here",
+    "rows": "the table's own rows, columns as they are in the data",
+    "texts": "the table's one column, as it is in the data",
+    "values": "the columns' own values, not encoded",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Records as a model is given them.
+
+    Attributes:
+        how: "numbers": float32 as the data have them, of a table encoded here; "rows": rows of the table; "texts": its
+            only column; "values": the numbers of the table's columns, not encoded.
+        x: ``(n, ...)`` what travels: float32 or uint8 records, or float64 numbers of table rows.
+        rows: back from these to table rows.
+    """
+
+    how: How
+    x: NDArray[Any]
+    rows: TableRows | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset, how: How, columns: Sequence[str] = ()) -> Input:
+        """``columns``: those of the table that are given, in this order; empty: all."""
+        if how == "numbers" or dataset.frame is None:
+            return cls("numbers", dataset.x)
+        frame = dataset.frame[list(columns)] if columns else dataset.frame
+        rows = TableRows.of(frame, single=how == "texts")
+        return cls(how, rows.numbers(frame), None if how == "values" else rows)
+
+    @property
+    def as_stored(self) -> bool:
+        """The numbers are asked about as they are, in float64."""
+        return self.how != "numbers"
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the target and what the shadow models are given, and what the report says of it."""
+
+    target: Input
+    models: Input
+    notes: list[Note]
+
+
+def fitted_target(study: Study, given: Given) -> Any | None:
+    """The target where it is a fitted estimator: an object, or from a skops file.
+
+    Raises:
+        StudyError: it is no classifier.
+    """
+    target = given.target
+    if target is None and study.target.file is not None and study.target.file.lower().endswith(".skops"):
+        target = load_skops(Path(study.target.file))
+    if target is None or isinstance(target, nn.Module) or not hasattr(target, "predict"):
+        return None
+    refuse_no_classifier(target, "target")
+    classes = getattr(target, "classes_", None)
+    return None if classes is None or len(classes) == 0 else target
+
+
+def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dataset: Dataset, roles: Roles) -> Inputs:
+    """What each side is given; the records are checked for what these models do not take.
+
+    A fitted estimator that knows its columns by name is given the table's rows; one fitted on arrays of as many
+    numbers as the table has columns, all of them numbers, the columns' own values. An unfitted pipeline, or an
+    estimator that takes categories or missing values as they are, is given rows if it takes them when tried; any
+    other estimator, and all else, numbers encoded here.
+
+    Raises:
+        DataError: the columns cannot be encoded, or values are missing and the models do not take that.
+        TargetError: the target knows columns that the table does not have.
+    """
+    # What the target knows of the columns is what the shadow models are given of them.
+    columns = (
+        [] if target is None or dataset.frame is None else known_columns(target, [str(name) for name in dataset.frame])
+    )
+    trial = _Trial(model, dataset, roles, columns)
+    of_target = None if target is None else _of_target(target, dataset)
+    of_models = _of_model(trial, of_target)
+    if of_target is None:
+        of_target = of_models if given.target is None and study.target.file is None else "numbers"
+    if "numbers" in (of_target, of_models):
+        _check_numbers(dataset, roles, trial, target, of_target, of_models)
+    target_input = Input.of(dataset, of_target, columns)
+    models_input = target_input if of_models == of_target else Input.of(dataset, of_models, columns)
+    trained_elsewhere = given.target is not None or study.target.file is not None
+    return Inputs(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
+
+
+def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: bool) -> list[Note]:
+    if trial.dataset.frame is None:
+        return []
+    notes = []
+    if of_target == of_models != "numbers":
+        notes.append(("frame-rows", f"the target and the shadow models are given {WORDS[of_models]}"))
+    elif of_target != of_models:
+        notes.append(
+            (
+                "frame-rows",
+                f"the target is given {WORDS[of_target]}; the shadow models ({trial.model.name}) "
+                f"{WORDS[of_models]}: unlike inputs make attacks weaker than they are",
+            )
+        )
+    elif trial.composite:
+        notes.append(
+            (
+                "encoded-table",
+                f"{trial.model.name} does not take the table's own rows, so it is given {WORDS['numbers']}",
+            )
+        )
+    if of_target == "numbers" and trained_elsewhere:
+        notes.append(
+            (
+                "target-encoding",
+                "the table's columns were encoded here, not as the target's owner did: if the target's accuracy below "
+                "is not the one you know, give the records as the target takes them (.npz, or module:function)",
+            )
+        )
+    return notes
+
+
+def _of_target(target: Any, dataset: Dataset) -> How:
+    if dataset.frame is None:
+        return "numbers"
+    columns = [str(column) for column in dataset.frame]
+    names = known_columns(target, columns)
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise TargetError(
+            f"{type(target).__name__} was fitted on columns that the table does not have",
+            expected=", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else ""),
+            found=f"no {', '.join(missing[:8])} among " + ", ".join(columns[:8]),
+            where=dataset.source,
+            fix="give the table as it was when the target was fitted, before anything else encoded it",
+        )
+    if names:
+        return "rows"
+    width = getattr(target, "n_features_in_", None)
+    if width == len(columns) and all(pd.api.types.is_numeric_dtype(kind) for kind in dataset.frame.dtypes):
+        return "values"
+    if width is None or width != dataset.x.shape[1]:
+        for how in ("rows", "texts"):
+            if _answers(target, dataset, how):
+                return how
+    return "numbers"
+
+
+def _answers(target: Any, dataset: Dataset, how: How) -> bool:
+    """The fitted estimator answers about the first records, given so."""
+    data = Input.of(dataset, how)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            EstimatorModels([target], dataset.class_labels, data.rows).ask(data.x[:8])
+    except Exception:
+        return False
+    return True
+
+
+def _of_model(trial: _Trial, of_target: How | None) -> How:
+    model, dataset = trial.model, trial.dataset
+    if model.kind != "estimator" or dataset.frame is None:
+        return "numbers"
+    if of_target in ("rows", "texts", "values") and trial.works(of_target):
+        return of_target
+    encoded = dataset.feature_names is not None
+    if trial.composite:
+        for how in ("rows", "texts"):
+            if trial.works(how):
+                return how
+        return "numbers" if encoded and trial.works("numbers") else "rows"
+    special = trial.has_missing or not all(pd.api.types.is_numeric_dtype(kind) for kind in dataset.frame.dtypes)
+    if special and trial.native and trial.works("rows"):
+        return "rows"
+    if not trial.known and not (encoded and trial.works("numbers")) and trial.works("rows"):
+        return "rows"
+    return "numbers"
+
+
+class _Trial:
+    """An unfitted estimator, tried on a few records where it is in doubt what it takes."""
+
+    def __init__(self, model: Model, dataset: Dataset, roles: Roles, columns: Sequence[str]) -> None:
+        self.model, self.dataset, self.roles, self.columns = model, dataset, roles, columns
+        self.parts = _parts(model.make()) if model.kind == "estimator" else []
+
+    @property
+    def composite(self) -> bool:
+        """It has its own preprocessing."""
+        return any(base.__name__ in COMPOSITES for part in self.parts for base in type(part).__mro__)
+
+    @property
+    def native(self) -> bool:
+        """It may take categories and missing values as they are."""
+        names = {name for part in self.parts for name in _parameters(part)}
+        return bool(names & set(NATIVE)) or any(_library(part) in NATIVE_LIBRARIES for part in self.parts)
+
+    @property
+    def known(self) -> bool:
+        """It is of a library whose estimators take numbers."""
+        return all(_library(part) in KNOWN_LIBRARIES for part in self.parts[:1])
+
+    @property
+    def has_missing(self) -> bool:
+        frame = self.dataset.frame
+        return bool(np.isnan(self.dataset.x).any()) if frame is None else bool(frame.isna().any(axis=None))
+
+    def works(self, how: How) -> bool:
+        """It can be fitted on a few records given so, and answers about them."""
+        dataset, data = self.dataset, Input.of(self.dataset, how, self.columns)
+        rows = _tried(dataset, self.roles)
+        x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
+        labels = dataset.class_labels
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), dataset.y[rows], labels, 0)
+                EstimatorModels([fitted], labels, data.rows).ask(x)
+        except Exception:
+            return False
+        return True
+
+
+def _tried(dataset: Dataset, roles: Roles) -> NDArray[np.int64]:
+    """Rows to try an estimator on: the first of every class, and some with missing values."""
+    rows = roles.target_rows
+    each = int(np.clip(TRIED // len(dataset.classes), 2, 10))
+    first = [rows[dataset.y[rows] == number][:each] for number in range(len(dataset.classes))]
+    frame = dataset.frame
+    gaps = np.isnan(dataset.x).reshape(dataset.records, -1).any(1) if frame is None else frame.isna().any(axis=1)
+    return np.unique(np.concatenate([*first, rows[np.asarray(gaps)[rows]][:TRIED]]))
+
+
+def _check_numbers(
+    dataset: Dataset, roles: Roles, trial: _Trial, target: Any | None, of_target: How, of_models: How
+) -> None:
+    """Raises:
+    DataError: the columns cannot be encoded, or are missing values that a model does not take.
+    """
+    if (dataset.x.dtype.kind == "f" and np.isnan(dataset.x).any()) or not _encoded(dataset):
+        takes = (of_models != "numbers" or trial.works("numbers")) and (
+            target is None or of_target != "numbers" or _answers_missing(target, dataset)
+        )
+        if _encoded(dataset) and takes:
+            return
+        encode(dataset, roles.fit_rows)  # says which column
+        check_dataset(dataset)
+
+
+def _answers_missing(target: Any, dataset: Dataset) -> bool:
+    gaps = np.flatnonzero(np.isnan(dataset.x).reshape(dataset.records, -1).any(1))[:8]
+    try:
+        EstimatorModels([target], dataset.class_labels).ask(as_float(dataset.x[gaps]))
+    except Exception:
+        return False
+    return True
+
+
+def _encoded(dataset: Dataset) -> bool:
+    return dataset.frame is None or dataset.feature_names is not None
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """The estimator and all objects inside it."""
+    values = estimator.get_params(deep=True).values()
+    inner = [part for value in values for part in (value if isinstance(value, list) else [value])]
+    flat = [part for each in inner for part in (each if isinstance(each, tuple) else [each])]
+    return [estimator, *(part for part in flat if hasattr(part, "get_params") or callable(part))]
+
+
+def _parameters(part: Any) -> set[str]:
+    """Names of an estimator's parameters that are set (CatBoost's default is not to take categories)."""
+    if not hasattr(part, "get_params") or isinstance(part, type):
+        return set()
+    return {name for name, value in part.get_params(deep=False).items() if value is not None and value is not False}
+
+
+def _library(part: Any) -> str:
+    return type(part).__module__.partition(".")[0]

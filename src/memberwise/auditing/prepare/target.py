@@ -1,0 +1,97 @@
+"""The trained target, where one is given."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from memberwise.auditing.prepare.inputs import Given
+from memberwise.auditing.prepare.model import Note, ending_notes
+from memberwise.data import Dataset
+from memberwise.errors import StudyError, TargetError, TrainingError
+from memberwise.models.network import Network
+from memberwise.signals.questions import Asked
+from memberwise.study.schema import Study
+from memberwise.targets.files import check_answers, load_target, module_target
+from memberwise.targets.models import Answering, EstimatorModels, Records, TorchModels
+from memberwise.training.engines.base import Engine, StackEngine
+
+
+def target_of(
+    study: Study,
+    given: Given,
+    engine: Engine,
+    asked: Asked,
+    dataset: Dataset,
+    estimator: EstimatorModels | None = None,
+) -> tuple[Answering | None, str | None, list[Note]]:
+    """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
+
+    Args:
+        estimator: the target, where it is a fitted estimator.
+
+    Raises:
+        StudyError: the target is of no kind that answers. TargetError: it does not answer about the records.
+    """
+    example = asked.records(asked.audited[:64])
+    if estimator is not None:
+        try:
+            answers = estimator.ask(example)
+        except TrainingError as error:
+            raise TargetError(
+                "the target cannot answer about the data's records",
+                expected=error.expected,
+                found=error.found,
+                where="target",
+                fix=error.fix,
+            ) from error
+        return estimator, hashlib.sha256(np.ascontiguousarray(answers).tobytes()).hexdigest(), []
+    if given.target is not None:
+        target = _given_target(given.target, asked.classes, example)
+        hashed = hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
+        return target, hashed, _ending_notes("the given target", target)
+    if study.target.file is None:
+        return None, None, []
+    path = Path(study.target.file)
+    network = engine.network if isinstance(engine, StackEngine) else None
+    target, notes = load_target(path, network, dataset, example)
+    return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *_ending_notes(f"the target {path}", target)]
+
+
+def _ending_notes(name: str, target: Answering) -> list[Note]:
+    return ending_notes(name, target.network) if isinstance(target, TorchModels) else []
+
+
+def stored_accuracy(study: Study) -> float | None:
+    """The accuracy on its training records that was stored beside the target's file, where it is about this file."""
+    if study.target.file is None:
+        return None
+    path = Path(study.target.file)
+    try:
+        facts = json.loads((path.parent / "metadata.json").read_text("utf-8"))
+        same = facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        return float(facts["train_accuracy"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _given_target(target: Any, classes: int, example: Records) -> Answering:
+    """A trained module as something that answers."""
+    if isinstance(target, torch.nn.Module):
+        device = next((p.device for p in target.parameters()), torch.device("cpu"))
+        module = copy.deepcopy(target)
+        models = module_target(module, Network(lambda: module, device), example)
+        check_answers(models, "the given target", example, classes)
+        return models
+    raise StudyError(
+        "this is no trained target",
+        expected="a trained nn.Module or a fitted scikit-learn classifier",
+        found=type(target).__name__,
+        fix="an unfitted model goes to model=",
+    )

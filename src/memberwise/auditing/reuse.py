@@ -1,0 +1,48 @@
+"""An audit among many: read where it is finished, else carried out or continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from memberwise.auditing.prepare import Given, prepare
+from memberwise.auditing.run import INTERRUPTED, TARGET_BLOCK, Silent, run_audit, target_key
+from memberwise.defences.training import defended
+from memberwise.report.files import json_values
+from memberwise.report.result import Result
+from memberwise.signals.gather import Progress
+from memberwise.store.folder import RunFolder
+from memberwise.study.schema import Study
+
+
+def audited(study: Study, given: Given | None = None, progress: Progress | None = None) -> Result:
+    """The result of a study that names its run folder (``run.out``); a finished run of the same study is read, where
+    its data and the code of its model and defence are unchanged.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is done stays, but the figures of part of the shadow models are no result.
+        MemberwiseError: see ``run_audit``.
+    """
+    out = Path(str(study.run.out))
+    if (out / "result.json").exists():
+        done = Result.load(out)
+        same = _asked(done.to_dict()["study"]) == _asked(defended(study).to_dict())
+        if same and _is_current(study, given or Given(), out):
+            return done
+    result = run_audit(study, given, progress=progress or Silent())
+    if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
+        (out / "result.json").unlink()
+        raise KeyboardInterrupt
+    return result
+
+
+def _is_current(study: Study, given: Given, out: Path) -> bool:
+    """Data, code of model and defence, and all else its models depend on are still what they were."""
+    folder = RunFolder(out, defended(study))
+    stored = folder.blocks.manifest.get(TARGET_BLOCK)
+    return stored is not None and stored["key"] == target_key(prepare(study, given, folder.plan))
+
+
+def _asked(study: dict[str, Any]) -> Any:
+    """What a study asks for; the plan is how it was done."""
+    return json_values({key: value for key, value in study.items() if key != "plan"})

@@ -1,0 +1,129 @@
+"""The audit of saved answers: no model is trained or asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess import Asking, assess
+from memberwise.assess.contradiction import Accuracies, contradiction_notes
+from memberwise.auditing.facts import finish
+from memberwise.auditing.prepare import Given
+from memberwise.errors import StudyError
+from memberwise.report.build import accuracy_notes, target_facts
+from memberwise.report.result import Result
+from memberwise.seeds import Seeds
+from memberwise.signals.saved.answers import read_shadows, read_target
+from memberwise.signals.saved.files import read_saved_file
+from memberwise.signals.saved.labels import plain
+from memberwise.signals.saved.table import signals_from_saved
+from memberwise.signals.steps import lift_zeros, step_notes
+from memberwise.signals.table import Signals
+from memberwise.store.folder import RunFolder
+from memberwise.study.schema import Study
+
+
+def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
+    """The audit of saved answers."""
+    where, place = str(study.outputs.file), study.outputs.shadow_file
+    if study.answer or study.queries != "none":
+        raise StudyError(
+            "saved answers are audited as they are: no output defence and no query can be added to them",
+            where="answer" if study.answer else "queries",
+        )
+    arrays = read_saved_file(where) if given.outputs is None else given.outputs
+    shadow_arrays = given.shadow_outputs
+    if shadow_arrays is None and place is not None:
+        shadow_arrays = read_saved_file(place, shadows=True)
+    target = read_target(arrays, where)
+    shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
+    signals, step = lift_zeros(signals_from_saved(target, shadows))
+    if target.member is None:
+        raise ValueError("a target's file tells who is a member")
+    asking.check_share(target.member)
+    assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
+    facts = _target_facts(signals, target.member)
+    notes = [
+        *getattr(arrays, "notes", ()),
+        *target.notes,
+        *step_notes(step),
+        *(() if shadows is None else shadows.notes),
+    ]
+    shadow_accuracies = np.empty(0)
+    if shadows is not None and shadows.raw is not None and signals.shadows is not None:
+        correct = signals.shadows.correct[:, :, 0]
+        usable = signals.is_in.any(1) & signals.is_out.any(1)
+        if usable.any():
+            train, test = (
+                (correct & side).sum(1)[usable] / side.sum(1)[usable] for side in (signals.is_in, signals.is_out)
+            )
+            notes += accuracy_notes(facts, train, test)
+            shadow_accuracies = train
+    members, classes = int(target.member.sum()), len(target.classes)
+    others = len(target.member) - members
+    own = Accuracies(facts["train_accuracy"], members, facts["test_accuracy"], others, classes, None, shadow_accuracies)
+    notes += contradiction_notes(own)
+    with folder:
+        folder.write_study(study)
+        return finish(
+            study,
+            folder,
+            assessment,
+            begun,
+            data={
+                "source": where,
+                "sha256": _digest(arrays, shadow_arrays or {}),
+                "records": len(target.member),
+                "classes": len(target.classes),
+                "class_names": list(target.classes),
+                "members": int(target.member.sum()),
+                "nonmembers": int((~target.member).sum()),
+                "background": 0,
+                "population": 0 if signals.population_target is None else signals.population_target.records,
+            },
+            target=facts,
+            shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),
+            notes=notes,
+        )
+
+
+def _target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
+    correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
+    own, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
+    return target_facts(f"saved {signals.target.kind}", None, own, others)
+
+
+def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the content of arrays, by name."""
+    digest = hashlib.sha256()
+    for arrays in files:
+        for name in sorted(arrays):
+            values = np.ascontiguousarray(plain(arrays[name]))
+            values = values.astype(str) if values.dtype.hasobject else values
+            digest.update(f"{name} {values.dtype} {values.shape}\n".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
+    if signals.shadows is None:
+        return None
+    correct = signals.shadows.correct[:, :, 0]
+
+    def share(side: NDArray[np.bool_]) -> float | None:
+        return float(correct[side].mean()) if side.any() and not logs_alone else None
+
+    return {
+        "count": signals.shadows.models,
+        "data": "saved",
+        "engine": None,
+        "plan": None,
+        "seconds": None,
+        "models_per_second": None,
+        "train_accuracy": share(signals.is_in),
+        "test_accuracy": share(signals.is_out),
+        "resumed": None,
+    }

@@ -1,0 +1,240 @@
+"""The frontier: every chosen defence trained, audited adaptively, and compared; one recommended and audited again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memberwise._version import __version__
+from memberwise.auditing.cost import estimate_cost
+from memberwise.auditing.prepare import Given
+from memberwise.auditing.reuse import audited
+from memberwise.defences.output.policy import write_policy
+from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
+from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
+from memberwise.frontier.choose import Choice, Constraint, Finding, canaries_found, choose, comparable, unbeaten
+from memberwise.frontier.feasible import usable, with_dataset
+from memberwise.frontier.measure import beside_first, measure
+from memberwise.frontier.notes import notes_of, notes_of_confirmation
+from memberwise.frontier.page import render
+from memberwise.frontier.points import Point, choose_points, left_out
+from memberwise.frontier.strength import Met, compared
+from memberwise.report.files import json_values, to_json, write_text
+from memberwise.report.redact import holds_records
+from memberwise.seeds import Seeds
+from memberwise.signals.gather import Progress
+from memberwise.store.folder import short_name
+from memberwise.study.entrypoint import is_entrypoint
+from memberwise.study.reading import make_study, read_study
+from memberwise.study.schema import Study
+
+# Called before each point: its number, how many there are (0 and 0 for the confirmation), its name.
+Announce = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What ``memberwise defend`` found; ``facts`` is ``frontier.json``."""
+
+    facts: dict[str, Any]
+    folder: Path
+
+    def to_json(self) -> str:
+        return to_json(self.facts)
+
+
+def run_defend(
+    study: Study,
+    given: Given | None = None,
+    *,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> Frontier:
+    """Train and audit every point, recommend one, audit it again on a fresh seed, export it.
+
+    Every point is an audit with a run folder of its own, so what was done is not done again.
+
+    Raises:
+        MemberwiseError: bad input, before anything is trained.
+    """
+    begun = time.perf_counter()
+    _check(study)
+    given = with_dataset(study, given or Given())
+    constraint = Constraint.of(study.defend)
+    points, refused = usable(choose_points(study), study, given)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
+    folder = Path(study.run.out or f"runs/defend-{short_name(study.data.source)}-{study.training_key()[:8]}")
+    _check_folder(folder, study)
+    announce = announce or (lambda place, total, name: None)
+    rows, failed = [], []
+    for place, point in enumerate(points):
+        announce(place + 1, len(points), point.label)
+        try:
+            audit = audited(affordable(point.study(study, str(folder / "points" / point.folder))), given, progress)
+        except (StudyError, RunFolderError):
+            raise
+        except Exception as error:
+            # A user's own defence may raise anything; what else is no error of ours is a defect, and not hidden.
+            if place == 0 or not (isinstance(error, MemberwiseError) or is_entrypoint(point.name)):
+                raise
+            failed.append({"label": point.label, "reason": _reason(error)})
+            continue
+        rows.append((point, *measure(point, audit, study, constraint.fpr)))
+    table, kind, choice = _compared([row for _, row, _ in rows], [attacks for _, _, attacks in rows], constraint)
+    best = choice.best
+    notes = notes_of(table, choice, constraint)
+    confirmation = None
+    if best is not None:
+        chosen = [rows[0][0], rows[best][0]]
+        try:
+            confirmation = _confirmed(chosen, study, folder, constraint, given, progress, announce)
+        except TrainingError as error:
+            notes.append(("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}"))
+        else:
+            notes += notes_of_confirmation(confirmation, constraint)
+    facts = json_values(
+        {
+            "schema_version": 1,
+            "memberwise_version": __version__,
+            "study": study.to_dict(),
+            "seed": study.run.seed,
+            "seconds": round(time.perf_counter() - begun, 1),
+            "fpr": constraint.fpr,
+            "constraint": constraint.words(),
+            "measure": kind,
+            "points": [{key: value for key, value in row.items() if key != "beside"} for row in table],
+            "unbeaten": unbeaten(table, _findings(table)),
+            "recommended": best,
+            "alike": [table[i]["label"] for i in choice.alike if i != best],
+            "confirmation": confirmation,
+            "left_out": [
+                *(
+                    {"name": name, "needs": needs, "reason": f"needs {' and '.join(needs)}"}
+                    for name, needs in left_out(study)
+                ),
+                *({"name": point.label, "needs": [], "reason": reason} for point, reason in refused),
+            ],
+            "failed": failed,
+            "warnings": [{"code": code, "message": message} for code, message in notes],
+        }
+    )
+    _export(folder, None if best is None else rows[best][0])
+    private = holds_records(facts["points"])
+    write_text(folder / "frontier.html", render(facts), private=private)
+    write_text(folder / "frontier.json", to_json(facts), private=private)
+    return Frontier(facts, folder)
+
+
+def _compared(
+    rows: list[dict[str, Any]], attacks: Sequence[Met], constraint: Constraint
+) -> tuple[list[dict[str, Any]], str, Choice]:
+    """The rows beside each other, by what they are compared, and the choice among them.
+
+    ``beside`` of a row: its difference from every other; ``beside_undefended``: from the first, with what is found of
+    the canaries of both.
+    """
+    table, kind = beside_first(rows), comparable(rows)
+    differences = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
+    table = [
+        row
+        | {"beside": each}
+        | {"beside_undefended": each[0] and each[0] | {"canaries": canaries_found(table, place, 0)}}
+        for place, (row, each) in enumerate(zip(table, differences, strict=True))
+    ]
+    return table, kind, choose(table, constraint, _findings(table), kind)
+
+
+def _findings(table: Sequence[dict[str, Any]]) -> Finding:
+    return lambda one, other: str(table[one]["beside"][other]["finding"])
+
+
+def expected_points(study: Study) -> tuple[list[str], float]:
+    """Labels of the points, and seconds for all of them if an epoch of each costs as much as one of plain training."""
+    _check(study)
+    constraint, given = Constraint.of(study.defend), with_dataset(study, Given())
+    points, _ = usable(choose_points(study), study, given)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
+    epochs = study.training.epochs
+    runs = sum(point.training.get("epochs", epochs) / epochs for point in points)
+    return [point.label for point in points], estimate_cost(study).seconds * (runs + 2)
+
+
+def _check(study: Study) -> None:
+    if study.outputs.file is not None or study.target.file is not None:
+        raise StudyError(
+            "a frontier is of models that are trained here",
+            found="saved answers" if study.outputs.file else "a trained target",
+            fix="give --data and --model; memberwise audit is for models that are trained already",
+        )
+    if study.training.defence is not None:
+        raise StudyError(
+            "the study has a training defence already, and each point of the frontier brings its own",
+            where="training.defence",
+            fix="leave it out, and name it in --defences",
+        )
+
+
+def _asking_for(study: Study, constraint: Constraint) -> Study:
+    """The study, reporting at the constraint's false-positive rate too."""
+    rates = study.statistics.fpr
+    wanted = (constraint.fpr,) if isinstance(rates, str) else (*rates, constraint.fpr)
+    statistics = study.statistics.model_copy(update={"fpr": tuple(sorted(set(wanted), reverse=True))})
+    return study.model_copy(update={"statistics": statistics})
+
+
+def _check_folder(folder: Path, study: Study) -> None:
+    if (folder / "study.toml").exists() or (folder / "result.json").exists():
+        raise RunFolderError(f"{folder} holds an audit's run", expected="a folder for a frontier", fix="another --out")
+
+
+def _confirmed(
+    points: Sequence[Point],
+    study: Study,
+    folder: Path,
+    constraint: Constraint,
+    given: Given | None,
+    progress: Progress | None,
+    announce: Announce,
+) -> dict[str, Any]:
+    """The undefended and the recommended point, split, trained and audited anew: the best of many looks better."""
+    seed = Seeds(study.run.seed).integer("frontier confirmation") % 2**31
+    again = study.model_copy(update={"run": study.run.model_copy(update={"seed": seed})})
+    found = []
+    for point in {point.label: point for point in points}.values():
+        announce(0, 0, f"{point.label}, once more on a fresh seed")
+        audit = audited(affordable(point.study(again, str(folder / "confirmation" / point.folder))), given, progress)
+        found.append(measure(point, audit, again, constraint.fpr))
+    rows, attacks = beside_first([row for row, _ in found]), [met for _, met in found]
+    kind = comparable(rows)
+    return {
+        "seed": seed,
+        "measure": kind,
+        "undefended": rows[0],
+        "recommended": rows[-1],
+        "comparison": compared(attacks[-1], attacks[0], kind) if len(rows) > 1 else None,
+    }
+
+
+def _export(folder: Path, point: Point | None) -> None:
+    """The chosen model, and the policy by which it is to answer; what an earlier choice left there is gone."""
+    shutil.rmtree(folder / "target", ignore_errors=True)
+    (folder / "policy.toml").unlink(missing_ok=True)
+    if point is None:
+        return
+    source = folder / "points" / point.folder
+    if (source / "target").exists():
+        shutil.copytree(source / "target", folder / "target")
+    stored = make_study(read_study(source / "study.toml"), str(source))
+    write_policy(folder, stored.answer)
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line; of one that is not ours with its kind."""
+    text = str(error).split("\n")[0]
+    if isinstance(error, MemberwiseError):
+        return f"{text}: {error.found}" if error.found else text
+    return f"it raised {type(error).__name__}: {text}"

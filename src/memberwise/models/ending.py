@@ -1,0 +1,60 @@
+"""What a model's last layer makes of its logits, told from what it answers: a softmax, sigmoids, or nothing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memberwise.models.network import Network
+from memberwise.models.randomness import step_keys
+from memberwise.targets.kind import Kind
+from memberwise.targets.models import kind_of_answers
+
+# Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
+SCALES = (1.0, 4.0, 30.0)
+
+
+def kind_by_range(answers: NDArray[Any]) -> Kind:
+    """The kind of ``(n, C)`` answers of one model.
+
+    "probabilities" where every row is non-negative and sums to 1, "scores" where all lie in [0, 1] and some above one
+    half (a sigmoid a class), else "logits".
+    """
+    if kind_of_answers(answers) == "probabilities":
+        return "probabilities"
+    return "scores" if answers.min() >= 0 and 0.5 < answers.max() <= 1 else "logits"
+
+
+def with_ending(network: Network, x: Tensor) -> Network:
+    """The network, knowing what its module answers in evaluation mode and what in training mode.
+
+    Args:
+        x: some records, which the module takes.
+    """
+    other, key = copy.copy(network), step_keys(0, 1)[0].to(x.device)
+    other.kind = _ending(network.fresh(0), x, None)
+    other.training_kind = _ending(network.fresh(0), x, key)
+    return other
+
+
+@torch.no_grad()
+def _ending(network: Network, x: Tensor, key: Tensor | None) -> Kind:
+    """What the module answers with its initial parameters (of one that is trained: its own) and with larger ones."""
+    params, buffers = network.init(0)
+    answers = []
+    for scale in SCALES:
+        larger = {name: scale * value for name, value in params.items()}
+        try:
+            with torch.random.fork_rng(devices=[]):  # the caller's generator is the caller's
+                values = network.answer(larger, buffers, x, key)[0].double().cpu().numpy()
+        except Exception:  # what fails says so when it is trained or asked
+            return "logits"
+        answers += [values] if np.isfinite(values).all() else []
+    if answers and all(kind_of_answers(values) == "probabilities" for values in answers):
+        return "probabilities"
+    return kind_by_range(np.concatenate(answers)) if len(answers) > 1 else "logits"

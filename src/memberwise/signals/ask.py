@@ -1,0 +1,191 @@
+"""Ask models about records, once or with several queries, and keep only what the table of signals needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.errors import TrainingError
+from memberwise.signals.collectors import collector_key
+from memberwise.signals.questions import Access, Asked
+from memberwise.signals.read import read_answers
+from memberwise.signals.steps import find_step, tiny
+from memberwise.signals.table import Answers
+from memberwise.signals.views import query_views
+from memberwise.targets.models import Answering, Lifted, Served, alone
+from memberwise.training.engines.base import Arrays
+from memberwise.training.job import Job
+
+# Values of answers, and of the records that are asked about, held at once while asking.
+CHUNK_VALUES = 8_000_000
+SECONDS = "extra.seconds"
+# On so many records it is seen whether a model's answers come in steps, where output defences stand before it.
+FEW_RECORDS = 500
+
+
+def collect(
+    models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool, numbers: Mapping[int, int] | None = None
+) -> Arrays:
+    """Everything kept of a block of models; each array's first dimension is the model.
+
+    With ``vectors`` full answers on the audited records are kept. Keys ``audited.*`` and ``population.*`` are the
+    fields of ``Answers``; ``train_accuracy``, ``test_accuracy``, ``train_loss``, ``test_loss`` (and, where there are
+    such records, ``validation_accuracy``) are ``(m,)``. What collectors gather is under ``audited.extra.NAME``, and
+    ``extra.NAME`` says with which parameters; ``extra.seconds`` is what that took, in equal parts, and no signal
+    (``take_seconds``).
+
+    Args:
+        numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
+    """
+    served = serve(models, jobs, asked)
+    audited = ask_about(served, asked, asked.audited, asked.queries, vectors)
+    _refuse_nan(audited, jobs, numbers)
+    arrays = _fields("audited", audited)
+    if len(asked.population):
+        arrays |= _fields("population", ask_about(served, asked, asked.population, asked.queries, False))
+    own = np.stack([np.isin(asked.audited, job.rows) for job in jobs])
+    correct, loss = audited.correct[:, :, 0], -audited.log_p[:, :, 0]
+    weights = own.astype(np.float64)
+    if len(asked.background):
+        beside = ask_about(served, asked, asked.background, "none", False)
+        seen = np.stack([np.isin(asked.background, job.rows) for job in jobs]) * asked.background_weight
+        correct = np.concatenate([correct, beside.correct[:, :, 0]], 1)
+        loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
+    test = ask_about(served, asked, asked.test, "none", False)
+    unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
+    begun = time.perf_counter()
+    arrays |= collect_extras(models, served, jobs, asked, numbers)
+    if asked.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
+    if asked.auxiliary is not None:
+        arrays |= _fields("auxiliary", ask_about(served, asked, asked.auxiliary, "none", vectors))
+    if asked.validation is not None:
+        chosen_on = ask_about(served, asked, asked.validation, "none", False)
+        arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
+    return arrays | {
+        "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
+        "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
+        "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1).clip(1),
+        # What of these losses is the logarithm of a 0: settled once the target and the shadow models are at hand.
+        "train_tiny": tiny(-loss, weights),
+        "test_tiny": tiny(test.log_p[:, :, 0], unseen.astype(np.float64)),
+        "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
+        "saturated": np.full(len(models), audited.saturated),
+        "kind": np.full(len(models), served.kind),
+        "remarks": np.full(len(models), " ".join(getattr(models, "remarks", ()))),
+    }
+
+
+def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int] | None) -> None:
+    """Raise TrainingError where a model answers no numbers: figures made from them would mean nothing."""
+    if audited.kind == "labels":
+        return
+    bad = np.isnan(audited.log_p).any(2).sum(1)
+    for job, count in zip(jobs, bad, strict=True):
+        if count:
+            who = "the target" if numbers is None else f"shadow model {numbers[job.seed] + 1}"
+            raise TrainingError(
+                f"{who} answers NaN or infinity",
+                expected="a number for every class",
+                found=f"{count:,} of {audited.records:,} audited records without",
+                fix="a smaller training.learning_rate; or look into the model's forward, or its predict function",
+            )
+
+
+def collect_extras(
+    models: Answering, served: Answering, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
+) -> Arrays:
+    """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
+
+    A model that fails on a collector's altered records (an index out of its range, say) cannot be asked so, which the
+    attack is skipped for.
+    """
+    arrays: Arrays = {}
+    for collector in asked.extras:
+        count = sum(numbers is None or numbers[job.seed] < asked.models_of(collector) for job in jobs)
+        if not count:
+            continue
+        arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
+        access = Access(count, served, lambda i: alone(served, i), models)
+        try:
+            extra = collector.collect(access, asked)
+        except TrainingError:
+            continue
+        if extra is not None:
+            arrays[f"audited.extra.{collector.name}"] = extra.values
+            arrays[f"audited.extra.{collector.name}.queries"] = extra.queries
+    return arrays
+
+
+def take_seconds(arrays: Arrays) -> float:
+    """How long collectors asked these models, taken out of their arrays: a run's signals do not depend on it."""
+    return float(np.sum(arrays.pop(SECONDS, 0.0)))
+
+
+def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:
+    """The models behind the study's output defences, each fitted on the model's own members."""
+    if not asked.defences:
+        return models
+    reference = None if asked.reference is None else asked.records(asked.reference)
+    seeds = [job.seed for job in jobs]
+    return Served.fitted(
+        _lifted(models, asked), asked.defences, lambda i: asked.records(jobs[i].rows), reference, asked.key, seeds
+    )
+
+
+def _lifted(models: Answering, asked: Asked) -> Answering:
+    """The models with 0 as half a step where a model's answers come in steps: output defences take logarithms too.
+
+    Each model's own, read off a few audited records: the target's defence knows nothing of shadow models.
+    """
+    if models.kind != "probabilities":
+        return models
+    rows = asked.audited[:FEW_RECORDS]
+    raw = models.ask(asked.records(rows))[:, :, None]
+    steps = [find_step(read_answers(raw[i : i + 1], asked.y[rows], models.kind)) for i in range(len(models))]
+    floors = np.array([0.0 if step is None else step.floor for step in steps])
+    return Lifted(models, floors) if floors.any() else models
+
+
+def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
+    """``Answers`` of the models about rows, in chunks of records so that memory stays bounded."""
+    views = query_views(queries)
+    per_record = len(models) * len(views) * asked.classes
+    step = max(1, CHUNK_VALUES // max(per_record, asked.x[0].size))
+    parts = []
+    for first in range(0, len(rows), step):
+        chunk = rows[first : first + step]
+        x = asked.records(chunk)
+        raw = np.stack([models.ask(np.array(view(x), order="C")) for view in views], axis=2)
+        with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
+            parts.append(read_answers(raw, asked.y[chunk], models.kind, None if vectors else 0))
+    return join_records(parts)
+
+
+def join_records(parts: Sequence[Answers]) -> Answers:
+    """Answers about consecutive chunks of records, as one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    vectors = None if first.vectors is None else np.concatenate([p.vectors for p in parts if p.vectors is not None], 1)
+    records = sum(p.records for p in parts)
+    return Answers(
+        np.concatenate([p.log_p for p in parts], 1),
+        np.concatenate([p.log_1mp for p in parts], 1),
+        np.concatenate([p.correct for p in parts], 1),
+        vectors,
+        first.kind,
+        saturated=sum(p.saturated * p.records for p in parts) / records,
+    )
+
+
+def _fields(prefix: str, answers: Answers) -> Arrays:
+    arrays: Arrays = {
+        f"{prefix}.log_p": answers.log_p,
+        f"{prefix}.log_1mp": answers.log_1mp,
+        f"{prefix}.correct": answers.correct,
+    }
+    return arrays if answers.vectors is None else arrays | {f"{prefix}.vectors": answers.vectors}

@@ -1,0 +1,115 @@
+"""What every model is asked, and what asks for more: a study's questions, its output defences and its collectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from memberwise.targets.models import Answer, Answering, Records
+
+
+@dataclass(frozen=True)
+class Access:
+    """The models of one stack, as a collector may have them.
+
+    Attributes:
+        count: the first ``count`` models are asked; the others' answers are thrown away.
+        served: all of them behind the study's output defences: what an attacker gets to ask.
+        alone: ``alone(i)``: the i-th of them behind the same defences, for questions that differ from model to model.
+        models: all of them themselves, weights included: for white-box attacks.
+    """
+
+    count: int
+    served: Answering
+    alone: Callable[[int], Answering]
+    models: Answering
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a collector gathered.
+
+    Attributes:
+        values: ``(count,)``, or by record ``(count, n, ...)`` in the order of ``Asked.audited``; NaN where a record was
+            not asked about.
+        queries: ``(count, n)`` int32, how many questions each model was asked about each record, itself included.
+    """
+
+    values: NDArray[Any]
+    queries: NDArray[np.int32]
+
+
+class Collector(Protocol):
+    """A frozen dataclass: its fields are its parameters, and part of the key under which its answers are kept.
+
+    Attributes:
+        name: as attacks need it (``Needs.extra``).
+        words: what an attacker needs for it, in words.
+        most_models: the target and so many first shadow models are asked: costs are bounded, and thresholds and
+            attack models need no more.
+    """
+
+    name: ClassVar[str]
+    words: ClassVar[str]
+    most_models: ClassVar[int]
+
+    def collect(self, access: Access, asked: Asked) -> Extra | None:
+        """What these models answer, or None where they or the records cannot be asked so."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every model is asked about.
+
+    Attributes:
+        x: all records, uint8 (asked as [0, 1]) or float32; y: ``(n,)`` class numbers.
+        audited, population, test: row numbers.
+        background: rows (a sample, at most) on which a model's training accuracy is measured beside audited ones.
+        background_weight: how many rows each of them stands for.
+        queries: "none", "mirror" or "shift18".
+        defences: output defences between the models and whoever asks; each model's secret is made from ``key``.
+        reference: rows of the reference role, for defences which learn.
+        validation: rows of the validation role, where there are any: the accuracy by which parameters are chosen.
+        auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
+        rng_seed: seed of what collectors draw.
+        extras: collectors, which ask more questions for the attacks that need them.
+        as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    classes: int
+    audited: NDArray[np.int64]
+    population: NDArray[np.int64]
+    test: NDArray[np.int64]
+    background: NDArray[np.int64]
+    background_weight: float = 1.0
+    queries: str = "none"
+    defences: tuple[Answer, ...] = ()
+    key: bytes = b""
+    reference: NDArray[np.int64] | None = None
+    rng_seed: int = 0
+    extras: tuple[Collector, ...] = ()
+    validation: NDArray[np.int64] | None = None
+    auxiliary: NDArray[np.int64] | None = None
+    as_stored: bool = False
+
+    def records(self, rows: NDArray[np.int64]) -> Records:
+        return self.x[rows] if self.as_stored else as_float(self.x[rows])
+
+    def models_of(self, collector: Collector) -> int:
+        """How many first shadow models a collector asks: fewer where one answer asks the model many times, but two."""
+        questions = math.prod(defence.queries for defence in self.defences)
+        return max(min(2, collector.most_models), collector.most_models // questions)
+
+
+def as_float(x: NDArray[Any]) -> Records:
+    """float32 records; uint8 is scaled to [0, 1]."""
+    return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)

@@ -1,0 +1,1 @@
+"""What lies on disk: files written whole, blocks of arrays, run folders."""

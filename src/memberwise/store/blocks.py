@@ -1,0 +1,111 @@
+"""Blocks of arrays in a run folder: a block is there whole or not at all, and is known by its key and its hash.
+
+signals/block-00003.npz      the arrays of a few models
+signals/manifest.json        per block: models, a key for each, arrays, dtypes, sha256, key, seconds (of these asking)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.errors import RunFolderError
+from memberwise.store.files import whole_file, write_atomically
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def block_key(**parts: Any) -> str:
+    """The key of a block: a hash over everything its arrays depend on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class BlockStore:
+    """The blocks of one run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "manifest.json"
+        self.manifest: dict[str, dict[str, Any]] = {}
+        if self.file.exists():
+            try:
+                self.manifest = dict(json.loads(self.file.read_text())["blocks"])
+                _ = [(*entry["models"], entry["key"], entry["sha256"]) for entry in self.manifest.values()]
+            except (ValueError, KeyError, TypeError):
+                raise RunFolderError(
+                    f"{self.file} cannot be read", fix="delete it: the blocks are then trained again"
+                ) from None
+
+    def load(self, name: str, key: str) -> tuple[Arrays | None, str | None]:
+        """The block's arrays if it is there under this key and unharmed, else None; and what is wrong with it."""
+        entry = self.manifest.get(name)
+        if entry is None:
+            return None, None
+        if entry["key"] != key:
+            return None, self.stale(name)
+        return self._read(name)
+
+    def load_first(self, name: str, count: int) -> tuple[Arrays | None, str | None]:
+        """The same of a block's first models, whose keys are known to be right (``matching``)."""
+        arrays, problem = self._read(name)
+        return (None if arrays is None else {part: values[:count] for part, values in arrays.items()}), problem
+
+    def matching(self, name: str, first: int, key_of: Callable[[int], str]) -> int:
+        """How many models a block holds from model ``first`` on that were made under the keys of these models."""
+        entry = self.manifest.get(name, {})
+        count = 0
+        for number, key in zip(entry.get("models", ()), entry.get("keys", ()), strict=False):
+            if number != first + count or key != key_of(number):
+                break
+            count += 1
+        return count
+
+    def stale(self, name: str) -> str:
+        """What is wrong with a block that has another key."""
+        return f"{self.folder / name}.npz was made for other models, or another study, data, code or plan"
+
+    def seconds(self, name: str, count: int, part: Literal["seconds", "asking"] = "seconds") -> float:
+        """How long the first ``count`` models of a block took to make, or collectors of that; 0 if it is not known."""
+        entry = self.manifest.get(name, {"models": ()})
+        return float(entry.get(part, 0.0)) * count / max(1, len(entry["models"]))
+
+    def _read(self, name: str) -> tuple[Arrays | None, str | None]:
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            return None, f"{path} is missing"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.manifest[name]["sha256"]:
+            return None, f"{path} is corrupted (its hash differs from the manifest)"
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file), None
+
+    def save(
+        self,
+        name: str,
+        keys: Sequence[str],
+        models: Sequence[int],
+        arrays: Arrays,
+        seconds: float = 0.0,
+        asking: float = 0.0,
+    ) -> None:
+        """Write the block, then the manifest that makes it count; ``keys``: one for each model."""
+        path = self.folder / f"{name}.npz"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(path, private=True) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
+        entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
+        entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))
+        self.manifest[name] = entry | {"seconds": round(seconds, 3), "asking": round(asking, 3)}
+        content = json.dumps({"version": 1, "blocks": dict(sorted(self.manifest.items()))}, indent=1)
+        write_atomically(self.file, content.encode())
+
+
+def block_name(number: int) -> str:
+    return f"block-{number:05d}"

@@ -1,0 +1,1 @@
+"""The study: an audit's whole configuration, read, checked and resolved at the door."""

@@ -1,0 +1,336 @@
+"""The study: one audit's full configuration, from TOML, flags or Python. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from memberwise.study.duration import seconds_of
+
+Rows = int | str | None
+# Larger numbers are slips, and would overflow where times and sizes are computed from them.
+MOST = 10**12
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class DataStudy(_Part):
+    """Where the records come from and which role they have: a count, a file, or nothing for the default.
+
+    coins: each audited record is a member of the target by an independent fair coin, drawn here, or, of saved
+    answers, by whoever saved them; epsilon from one run needs that.
+    """
+
+    source: str = "digits"
+    label: str | None = None
+    group: str | None = None
+    unit: str | None = None
+    features: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    members: Rows = None
+    nonmembers: Rows = None
+    background: Rows = None
+    population: Rows = None
+    reference: Rows = None
+    validation: Rows = None
+    auxiliary: Rows = None
+    coins: bool = False
+
+
+class TargetStudy(_Part):
+    """A target that is trained already, and all the rows it saw."""
+
+    file: str | None = None
+    train_rows: str | None = None
+
+
+class OutputsStudy(_Part):
+    """Saved answers, audited without a model."""
+
+    file: str | None = None
+    shadow_file: str | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if self.shadow_file is not None and self.file is None:
+            raise ValueError("shadow outputs go with the target's: --outputs FILE")
+        return self
+
+
+class ModelStudy(_Part):
+    """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``."""
+
+    name: str = "mlp"
+    hidden: tuple[Positive, ...] = (200, 200)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    options: dict[str, Any] = {}
+
+
+class DefenceStudy(BaseModel):
+    """A training defence by name (or ``file.py:name``) and its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+
+class TrainingStudy(_Part):
+    """The recipe, the same for the target and every shadow model."""
+
+    epochs: Positive = 20
+    batch_size: Positive = 64
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["cosine", "constant", "step", "one-cycle"] = "cosine"
+    steps: tuple[Positive, ...] = ()
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup: Annotated[int, Field(ge=0)] = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
+    patience: Positive | None = None
+    defence: DefenceStudy | None = None
+
+    @field_validator("nesterov")
+    @classmethod
+    def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and not (info.data.get("optimizer") == "sgd" and info.data.get("momentum")):
+            raise ValueError('Nesterov goes with optimizer = "sgd" and momentum above 0')
+        return nesterov
+
+    @field_validator("steps")
+    @classmethod
+    def _of_step_schedule(cls, steps: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if ("schedule" in info.data) and bool(steps) != (info.data["schedule"] == "step"):
+            raise ValueError('epochs such as [10, 15] with schedule = "step", none with another schedule')
+        return tuple(sorted(set(steps)))
+
+    @field_validator("warmup")
+    @classmethod
+    def _one_rise(cls, warmup: int, info: ValidationInfo) -> int:
+        if warmup and info.data.get("schedule") == "one-cycle":
+            raise ValueError("none with one-cycle, which has its own warm-up")
+        if warmup > info.data.get("epochs", warmup):
+            raise ValueError(f"at most as many epochs as there are: {info.data['epochs']}")
+        return warmup
+
+    @field_validator("augment")
+    @classmethod
+    def _each_once(cls, augment: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(augment)) < len(augment):
+            raise ValueError("each augmentation once")
+        return augment
+
+    @field_validator("defence", mode="before")
+    @classmethod
+    def _by_name(cls, defence: Any) -> Any:
+        return {"name": defence} if isinstance(defence, str) else defence
+
+
+class CanariesStudy(_Part):
+    """Records made to be remembered, audited in place of the others: the worst case."""
+
+    count: Annotated[int, Field(ge=2)] | None = None
+    kind: Literal["mislabelled", "out-of-distribution", "near-duplicate"] = "mislabelled"
+    source: str | None = None
+
+    @field_validator("count")
+    @classmethod
+    def _even(cls, count: int | None) -> int | None:
+        if count is not None and count % 2:
+            raise ValueError(f"half of the canaries are members, so the count is even: {count - 1} or {count + 1}")
+        return count
+
+    @field_validator("source")
+    @classmethod
+    def _for_its_kind(cls, source: str | None, info: ValidationInfo) -> str | None:
+        if source is not None and info.data.get("kind") != "out-of-distribution":
+            raise ValueError('a source goes with kind = "out-of-distribution"')
+        return source
+
+
+class AnswerStudy(BaseModel):
+    """One output defence and its parameters; the list is applied in order."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+
+class SynthesisStudy(_Part):
+    """Records climbed towards the target's answers (``shadow.data = "synthetic"``; Shokri et al. 2017, algorithm 1)."""
+
+    k_max: Positive = 128
+    k_min: Positive = 4
+    conf_min: Share = 0.2
+    rej_max: Positive = 10
+    iter_max: Positive = 1000
+
+
+class ShadowStudy(_Part):
+    """How many shadow models (or as many as fit a time budget), and on whose records they train."""
+
+    count: Annotated[int, Field(ge=2, le=MOST)] = 64
+    data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
+    engine: Literal["local"] = "local"
+    noise: Share = 0.1
+    synthesis: SynthesisStudy = SynthesisStudy()
+    budget: str | None = None
+    allow_size_mismatch: bool = False
+
+    @field_validator("budget")
+    @classmethod
+    def _time(cls, budget: str | None) -> str | None:
+        if budget is not None:
+            seconds_of(budget)
+        return budget
+
+    @field_validator("count")
+    @classmethod
+    def _pairs(cls, count: int) -> int:
+        if count % 2:
+            raise ValueError(
+                f"shadow models come in complementary pairs, so the count is even: {count - 1} or {count + 1}"
+            )
+        return count
+
+
+class PlanStudy(_Part):
+    """How models are trained on this machine; filled in before the first block and part of its key."""
+
+    stack: Positive | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    memory_format: Literal["contiguous", "channels_last"] | None = None
+    compile: bool | None = None
+
+
+class AttacksStudy(_Part):
+    """Which attacks, which one the verdict is about (named before the run), and what some of them are given.
+
+    reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
+    transfer: folder of a finished run on other data, from which attacks learn.
+    boundary_queries, boundary_records: questions of the boundary search a record, and how many records it is about.
+    """
+
+    use: tuple[str, ...] = ("default",)
+    headline: str | None = None
+    reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    transfer: str | None = None
+    boundary_queries: Annotated[int, Field(ge=100)] = 1000
+    boundary_records: Positive = 400
+
+
+class StatisticsStudy(_Part):
+    """False-positive rates, confidence of every interval, delta of epsilon.
+
+    targets: so many models, the target among them, are attacked in turn.
+    """
+
+    fpr: str | tuple[float, ...] = "auto"
+    confidence: Share = 0.95
+    delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
+    targets: Annotated[int, Field(ge=2)] | None = None
+
+    @field_validator("fpr", mode="before")
+    @classmethod
+    def _rates(cls, fpr: Any) -> Any:
+        if fpr == "auto":
+            return fpr
+        rates = fpr if isinstance(fpr, (list, tuple)) else [fpr]
+        if not rates or not all(isinstance(rate, (int, float)) and 0 < rate < 1 for rate in rates):
+            raise ValueError("'auto' or false-positive rates between 0 and 1 (both excluded)")
+        return tuple(sorted({float(rate) for rate in rates}, reverse=True))
+
+
+class GateStudy(_Part):
+    """Rules such as ``tpr@0.01>0.05`` which fail the run."""
+
+    rules: tuple[str, ...] = ()
+
+
+class ReportStudy(_Part):
+    """What the files of a run leave out: all that is about single records, and in ``scores.csv`` whose they are."""
+
+    redact: bool = False
+    redact_scores: bool = False
+
+
+class DefendStudy(_Part):
+    """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
+
+    defences: tuple[str, ...] = ("default",)
+    points: tuple[DefenceStudy, ...] = ()
+    max_accuracy_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_tpr: str | None = None
+
+
+class RunStudy(_Part):
+    """Seed, output folder and device."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    out: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Study(_Part):
+    """One audit's full configuration (design, section 5, "Study keys")."""
+
+    data: DataStudy = DataStudy()
+    target: TargetStudy = TargetStudy()
+    outputs: OutputsStudy = OutputsStudy()
+    model: ModelStudy = ModelStudy()
+    training: TrainingStudy = TrainingStudy()
+    canaries: CanariesStudy = CanariesStudy()
+    answer: tuple[AnswerStudy, ...] = ()
+    shadow: ShadowStudy = ShadowStudy()
+    plan: PlanStudy = PlanStudy()
+    queries: Literal["none", "mirror", "shift18"] = "none"
+    attacks: AttacksStudy = AttacksStudy()
+    statistics: StatisticsStudy = StatisticsStudy()
+    gate: GateStudy = GateStudy()
+    report: ReportStudy = ReportStudy()
+    defend: DefendStudy = DefendStudy()
+    run: RunStudy = RunStudy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ``None`` included."""
+        return self.model_dump(mode="json")
+
+    def training_parts(self) -> dict[str, Any]:
+        """All that the models and their signals depend on, but for the number of shadow models."""
+        parts = self.to_dict()
+        relevant = {
+            name: parts[name]
+            for name in ("data", "target", "outputs", "model", "training", "canaries", "answer", "queries")
+        }
+        where = {"noisy": ["noise"], "synthetic": ["synthesis"]}.get(self.shadow.data, [])
+        relevant["shadow"] = {key: parts["shadow"][key] for key in ("data", "allow_size_mismatch", *where)}
+        return relevant | {"run": {"seed": self.run.seed}}
+
+    def training_key(self) -> str:
+        """A hash of ``training_parts``: studies with one key may share a run folder."""
+        return hashlib.sha256(json.dumps(self.training_parts(), sort_keys=True).encode()).hexdigest()
+
+    def to_toml(self) -> str:
+        """The study as TOML; keys without a value are left out."""
+        import tomli_w
+
+        return tomli_w.dumps(_without_none(self.to_dict()))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(v) for v in value] if isinstance(value, (list, tuple)) else value

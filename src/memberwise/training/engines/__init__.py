@@ -1,0 +1,1 @@
+"""How a block of jobs becomes answers."""

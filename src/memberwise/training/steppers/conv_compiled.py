@@ -1,0 +1,154 @@
+"""The step of one convolutional network with SGD, compiled: convolutions stay torch's, all around them is fused."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memberwise.models.network import Network, Tensors
+from memberwise.training.job import Job
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Batch, State, Step, plain_update
+from memberwise.training.steppers.dense_compiled import (
+    MISCOMPILED,
+    TRIAL_RATE,
+    cannot_compile,
+    descend,
+    is_plain_sgd,
+    is_same,
+)
+from memberwise.training.steppers.pooling import is_sliceable, with_sliced_pools
+
+# What the compiler raises, for want of a C++ compiler or for what it cannot express.
+_REFUSALS = (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit)
+
+
+class Compiled:
+    """A function of tensors behind the compiler; it is compiled at the first call.
+
+    Raises:
+        TrainingError: it cannot be compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self._first:
+            return self._compiled(*arguments)
+        self._first = False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS:
+                torch.compiler.reset()  # what was compiled before for other recipes may have to make room
+            try:
+                return self._compiled(*arguments)
+            except _REFUSALS as error:
+                raise cannot_compile(error) from error
+
+
+class CompiledOneStepper:
+    """Plain SGD (momentum, Nesterov, weight decay) on a single model; see ``stepper.Stepper``.
+
+    The usual batch goes through compiled code, in which max-pooling is written as slices; batches of another size (the
+    last of an epoch) through ordinary autograd.
+
+    Args:
+        compiles: False takes the step as it is written: the same figures, slower.
+    """
+
+    def __init__(self, job: Job, network: Network, params: Tensors, state: State, compiles: bool = True) -> None:
+        self.job, self.network, self.state = job, network, state
+        self.sliced = copy.copy(network)
+        self.sliced.module = with_sliced_pools(network.module)
+        self._params = {name: value[0] for name, value in params.items()}
+        self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}
+        self._compiled = Compiled(self._advance) if compiles else self._advance
+        self._proven = not compiles
+
+    @property
+    def params(self) -> Tensors:
+        return {name: value.unsqueeze(0) for name, value in self._params.items()}
+
+    def set_params(self, params: Tensors) -> None:
+        for name, value in self._params.items():
+            value.copy_(params[name][0])
+
+    def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        one = Batch(*(None if part is None else part[0] for part in batch))  # type: ignore[arg-type]
+        at, buffers = torch.tensor(rate, device=batch.x.device), self.state.buffers
+        buffers = {name: value[0] for name, value in buffers.items()}
+        if is_usual(batch, self.job.recipe) and self._is_same(one, keys[0], buffers, at):
+            loss, buffers = self._compiled(one, keys[0], buffers, at)
+        else:
+            gradient, loss, after = plain_update(
+                self.job.step, self.network, self._params, State(buffers, {}), one, keys[0]
+            )
+            descend(self._params, self._momentum, gradient, self.job.recipe, at)
+            buffers = after.buffers
+        self.state = State({name: value.unsqueeze(0) for name, value in buffers.items()}, {})
+        losses: Tensor = loss[None]
+        return losses
+
+    def _advance(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> tuple[Tensor, Tensors]:
+        step, state = self.job.step, State(buffers, {})
+        if torch.compiler.is_compiling():
+            gradient, loss, after = step.update(self.sliced, self._params, state, batch, key)
+        else:
+            gradient, loss, after = plain_update(step, self.sliced, self._params, state, batch, key)
+        descend(self._params, self._momentum, gradient, self.job.recipe, rate)
+        return loss, after.buffers
+
+    def _is_same(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
+        """The compiled step changes parameters as the step does from which it was compiled; tried once a network."""
+        trials, recipe = self.network.trials, self.job.recipe
+        tried = ("compiled", self.network.precision, batch.x.shape, recipe, self.job.step.label_smoothing)
+        if not self._proven and tried not in trials:
+            trials[tried] = self._tried(batch, key, buffers, torch.full_like(rate, TRIAL_RATE))
+            if not trials[tried]:
+                self.network.notes[MISCOMPILED] = None
+        self._proven = self._proven or trials[tried]
+        return self._proven
+
+    def _tried(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
+        start = {name: value.clone() for name, value in self._params.items()}
+        momentum = {name: value.clone() for name, value in self._momentum.items()}
+        losses, changes, precision = [], [], self.sliced.precision
+        for function, computing in (
+            (self._advance, torch.float32),
+            (self._advance, precision),
+            (self._compiled, precision),
+        ):
+            self.sliced.precision = computing
+            losses.append(function(batch, key, dict(buffers), rate)[0][None])
+            changes.append({name: (value - start[name])[None] for name, value in self._params.items()})
+            for name, value in start.items():
+                self._params[name].copy_(value)
+                self._momentum[name].copy_(momentum[name])
+        return is_same(changes, losses, precision, {name: value[None] for name, value in start.items()})
+
+
+def is_usual(batch: Batch, recipe: Recipe) -> bool:
+    """The batch has the size for which the step is compiled."""
+    return batch.mask is None and batch.x.shape[1] == recipe.batch_size
+
+
+def takes_compiled_one(job: Job, network: Network) -> bool:
+    """There is a compiled step for this single model: plain training by SGD of a network that convolves, on a CPU."""
+    plain = type(job.step) is Step and is_plain_sgd(job.recipe)
+    general = network.general or bool(network.idle)
+    return plain and network.convolves and network.device.type == "cpu" and not general
+
+
+def gains_compiled(job: Job, network: Network) -> bool:
+    """The compiled step can be faster: there is pooling, and no batch normalisation, at which torch is as fast."""
+    parts = list(network.module.modules())
+    normalises = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in parts)
+    return takes_compiled_one(job, network) and any(map(is_sliceable, parts)) and not normalises
