@@ -14,7 +14,7 @@ from workload import Arrays, Workload, jobs_of, plan_in_words, train
 from memberwise.attacks.registry import ATTACKS
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
-from memberwise.signals.gather import answers_of
+from memberwise.signals.codec import answers_of
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import auc

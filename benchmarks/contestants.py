@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from workload import arrays_of
 
 from memberwise.auditing.prepare import Prepared
-from memberwise.targets.kind import Kind
-from memberwise.targets.models import Records, TorchModels
+from memberwise.targets.base import Kind, Records
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 
 HERE = Path(__file__).parent
@@ -100,7 +100,7 @@ class Modules:
         return len(self.modules)
 
     @torch.no_grad()
-    def ask(self, x: Records) -> Any:
+    def predict(self, x: Records) -> Any:
         parts = torch.from_numpy(x).to(self.device).split(TorchModels.CHUNK)
         return torch.stack([torch.cat([module(part) for part in parts]) for module in self.modules]).cpu().numpy()
 

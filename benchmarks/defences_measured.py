@@ -19,8 +19,8 @@ from typing import Any
 import memberwise
 from memberwise.auditing.prepare import Given
 from memberwise.auditing.reuse import audited
-from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.defences.training import TRAINING_DEFENCES, defended
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
+from memberwise.defences.training.registry import TRAINING_DEFENCES, defended
 from memberwise.errors import MemberwiseError
 from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_attacks, met_by
 from memberwise.frontier.feasible import with_dataset

@@ -87,7 +87,7 @@ def test_accuracy(setting: Setting, epochs: int, seed: int) -> float:
     job = Job(train, DpSgd(setting.noise, setting.clip, BATCH), Recipe.of(study), seed)
     net = Network(network, device)
     made = train_stack([job], net, DataTensors.of(x, dataset.y, 10, device), stacked=False)
-    answers = TorchModels(net, made.params, made.buffers, stacked=False).ask(x[test])[0]
+    answers = TorchModels(net, made.params, made.buffers, stacked=False).predict(x[test])[0]
     return 100 * float((answers.argmax(-1) == dataset.y[test]).mean())
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from attack_speed import peak_mb
 from machine import Watch
 
-from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.targets.models import FunctionModels, Served
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
+from memberwise.defences.output.served import DefendedTarget
+from memberwise.targets.models import FunctionModels
 
 CLASSES, CHUNK = 10, 100_000
 GUARDED = 4_000
@@ -45,11 +46,11 @@ def main() -> None:
     for name in given.defences.split(","):
         for parameters in VARIANTS.get(name, [{}]):
             defence, watch = OUTPUT_DEFENCES[name](**parameters), Watch()
-            behind = Served.fitted(models, [defence], lambda i: x[:2_000], x[-2_000:], b"key", [0])
+            behind = DefendedTarget.fitted(models, [defence], lambda i: x[:2_000], x[-2_000:], b"key", [0])
             asked = x[:GUARDED] if name == "memguard" else x
             wall, processor = time.perf_counter(), time.process_time()
             for first in range(0, len(asked), CHUNK):
-                behind.ask(asked[first : first + CHUNK])
+                behind.predict(asked[first : first + CHUNK])
             wall, processor = time.perf_counter() - wall, time.process_time() - processor
             words = " ".join([name, *(f"{key}={value}" for key, value in parameters.items())])
             print(

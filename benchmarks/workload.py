@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.auditing.prepare import Given, Prepared, prepare
 from memberwise.data import Dataset, load
-from memberwise.signals.questions import as_float
+from memberwise.data.dataset import as_float
 from memberwise.study.schema import PlanStudy, Study
-from memberwise.targets.models import Answering
+from memberwise.targets.base import Target
 from memberwise.training.job import Job
 
 Arrays = dict[str, NDArray[Any]]
@@ -79,14 +79,12 @@ def records_of(name: str) -> Dataset:
     return load(name, progress=False)
 
 
-def nothing(models: Answering, jobs: Sequence[Job]) -> Arrays:
+def nothing(models: Target, jobs: Sequence[Job]) -> Arrays:
     """Collects nothing, so that training alone is timed."""
     return {"trained": np.ones(len(jobs))}
 
 
-def train(
-    ours: Prepared, jobs: Sequence[Job], collect: Callable[[Answering, Sequence[Job]], Arrays] = nothing
-) -> Arrays:
+def train(ours: Prepared, jobs: Sequence[Job], collect: Callable[[Target, Sequence[Job]], Arrays] = nothing) -> Arrays:
     """Train jobs as an audit does, block by block; what is collected of each model comes back."""
     block = ours.engine.block
     blocks = [ours.engine.run(jobs[first : first + block], collect) for first in range(0, len(jobs), block)]

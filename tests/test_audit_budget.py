@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import memberwise as mw
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError, TrainingError
-from memberwise.signals.gather import Budgeted, Gathered
+from memberwise.signals.schedule import Budgeted, Gathered
 from memberwise.study.duration import seconds_of
 from memberwise.training.engines.base import base as engines
 

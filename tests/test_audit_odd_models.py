@@ -18,14 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import memberwise as mw
+from memberwise.assess.notes import accuracy_notes
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.models.build import model_of
 from memberwise.models.network import Network
-from memberwise.report.build import accuracy_notes
 from memberwise.store.blocks import BlockStore
 from memberwise.study.entrypoint import load_entrypoint
 from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
 from memberwise.training.recipe import Recipe
@@ -108,7 +108,7 @@ def test_what_can_be_trained_but_not_asked_as_a_stack_trains_one_by_one() -> Non
 
 
 def test_torchs_own_generator_is_seeded_where_models_train_one_by_one() -> None:
-    answers = [trained(Noisy, 1).ask(X) for _ in range(2)]
+    answers = [trained(Noisy, 1).predict(X) for _ in range(2)]
     assert np.array_equal(*answers)
 
 
@@ -340,5 +340,5 @@ def test_no_single_record_is_left_over_when_models_are_asked() -> None:
     engine = StackEngine(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     models = engine.train(jobs(1))
     sizes.clear()
-    assert models.ask(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)
+    assert models.predict(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)
     assert min(sizes) > 1

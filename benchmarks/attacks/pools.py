@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Given, prepare
 from memberwise.signals.ask import collect
-from memberwise.signals.gather import VECTOR_MODELS
+from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.table import Answers, Signals
 from memberwise.study.schema import Study
 

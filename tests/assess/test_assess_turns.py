@@ -9,7 +9,6 @@ import pytest
 from scipy.special import log_expit
 
 from memberwise.assess import Asking, assess
-from memberwise.assess.epsilon import bounds_epsilon
 from memberwise.assess.stand_ins import one_of_each_pair_first
 from memberwise.assess.variation import exposed_at
 from memberwise.attacks import ATTACKS
@@ -18,6 +17,7 @@ from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import in_targets_place
 from memberwise.signals.table import Answers, Signals
 from memberwise.study.reading import make_study
+from memberwise.study.rules import bounds_epsilon
 
 
 def study_of(**values):

@@ -10,7 +10,8 @@ from attack_tables import coins, full_table, gaussian_table, paired, unpaired
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
-from memberwise.attacks import learned, lira
+from memberwise.attacks import lira
+from memberwise.attacks.learned import attack as learned
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.learned.features import HEIGHT, class_means, features, statistics, with_heights
 from memberwise.attacks.learned.trees import TREES

@@ -13,7 +13,7 @@ from memberwise.attacks import ATTACKS, Attack, Needs, choose, run_attacks, shad
 from memberwise.attacks.registry import by_name
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
-from memberwise.signals.collectors import EXTRAS
+from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.read import read_answers
 
 VECTOR = "scores (full vector)"

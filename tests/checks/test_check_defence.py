@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import memberwise
-from memberwise.defences.output import OUTPUT_DEFENCES, OutputDefence
-from memberwise.defences.training import TRAINING_DEFENCES
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence
 from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import CheckError, MemberwiseError
 from memberwise.training.step import Step
 

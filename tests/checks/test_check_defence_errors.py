@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import memberwise
-from memberwise.defences.training import TRAINING_DEFENCES
 from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import CheckError
 from memberwise.training.step import Step
 

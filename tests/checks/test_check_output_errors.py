@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import memberwise
-from memberwise.defences.output import OUTPUT_DEFENCES, OutputDefence
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.errors import CheckError
 
@@ -100,8 +100,8 @@ class NoCount(Out):
 @pytest.mark.parametrize(
     ("defence", "told"),
     [
-        (Fails(), "answer(ask, x, states, keys) runs without an error: found KeyError: 'z' (in answer"),
-        (FailsToFit(), "fit(ask, members, reference, rngs) runs"),
+        (Fails(), "answer(target, x, states, keys) runs without an error: found KeyError: 'z' (in answer"),
+        (FailsToFit(), "fit(target, members, reference, rngs) runs"),
         (OneState(), "one state a model"),
         (OtherKind(), "is one of logits, probabilities, scores, labels: found 'probs'"),
         (Negative(), "probabilities of at least 0"),

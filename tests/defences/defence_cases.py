@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from memberwise.defences.training import TRAINING_DEFENCES
 from memberwise.defences.training.base import Fit
+from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.models.network import Network, Tensors
 from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job, TrainedStack

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from memberwise.defences.output.served import DefendedTarget
 from memberwise.study.schema import AnswerStudy
-from memberwise.targets.models import FunctionModels, Served
+from memberwise.targets.models import FunctionModels
 
 KEY = b"a secret"
 
@@ -42,7 +43,7 @@ def served(models, *defences, key=KEY, seeds=None, members=None, reference=None)
     members = records(60, seed=2) if members is None else members
     reference = records(60, seed=3) if reference is None else reference
     seeds = range(len(models)) if seeds is None else seeds
-    return Served.fitted(models, defences, lambda i: members, reference, key, list(seeds))
+    return DefendedTarget.fitted(models, defences, lambda i: members, reference, key, list(seeds))
 
 
 def study(name, **parameters):

@@ -24,10 +24,10 @@ from memberwise.defences.training.inference_network import LAYERS, InferenceNetw
 from memberwise.errors import StudyError, TrainingError
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
+from memberwise.models.threads import threads_of
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import threads_of
 from memberwise.training.step import Batch, State, Step
 
 DATA, NETWORK, REFERENCE = records(200), mlp(), np.arange(120, 200)

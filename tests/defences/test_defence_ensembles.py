@@ -20,7 +20,7 @@ from memberwise.defences.training.selena import DEFENCE as SELENA
 from memberwise.defences.training.selena import Selena, SelenaOptions, exclusions, held_out_answers
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job, Procedure
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
@@ -53,10 +53,10 @@ class Fixed:
 
 @pytest.mark.parametrize("name", PROCEDURES)
 def test_side_by_side_as_alone_and_not_as_plain(name: str) -> None:
-    together = ENGINE.train(wanted(PROCEDURES[name]())).ask(X)
-    alone = ENGINE.train(wanted(PROCEDURES[name]())[1:2]).ask(X)
+    together = ENGINE.train(wanted(PROCEDURES[name]())).predict(X)
+    alone = ENGINE.train(wanted(PROCEDURES[name]())[1:2]).predict(X)
     np.testing.assert_allclose(together[1], alone[0], atol=1e-4)
-    plain = ENGINE.train([replace(job, procedure=None) for job in wanted(PROCEDURES[name]())]).ask(X)
+    plain = ENGINE.train([replace(job, procedure=None) for job in wanted(PROCEDURES[name]())]).predict(X)
     assert np.abs(together - plain).max() > 0.05
 
 
@@ -115,7 +115,7 @@ def test_selena_asks_for_what_it_says() -> None:
 
 def test_selena_takes_sub_models_that_leave_out_nothing() -> None:
     assert (~exclusions(50, 60, 1, 100)).all(0).any()
-    assert np.isfinite(ENGINE.train(wanted(Selena(60, 1, 1), 1)).ask(X)).all()
+    assert np.isfinite(ENGINE.train(wanted(Selena(60, 1, 1), 1)).predict(X)).all()
 
 
 def test_selena_keeps_labels_from_what_was_memorised() -> None:
@@ -124,7 +124,7 @@ def test_selena_keeps_labels_from_what_was_memorised() -> None:
     engine = StackEngine(wide, DATA, Plan(8))
     [plain] = [replace(job, recipe=replace(RECIPE, epochs=25, learning_rate=0.2)) for job in jobs(Step(), 1)]
     x, y = X[plain.rows], DATA.y.numpy()[plain.rows]
-    by_heart, kept = (engine.train([job]).ask(x)[0] for job in (plain, replace(plain, procedure=Selena(4, 2, 25))))
+    by_heart, kept = (engine.train([job]).predict(x)[0] for job in (plain, replace(plain, procedure=Selena(4, 2, 25))))
     assert (by_heart.argmax(-1) == y).mean() > 0.9
     assert (kept.argmax(-1) == y).mean() < 0.45
 

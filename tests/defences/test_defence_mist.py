@@ -15,7 +15,7 @@ from memberwise.defences.training.base import Fit
 from memberwise.defences.training.mist import DEFENCE, CrossDifference, Mist, MistOptions, averaged, others_say
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
@@ -45,12 +45,12 @@ def wanted(procedure: Mist, count: int = 3) -> list[Job]:
 
 
 def test_side_by_side_as_alone_and_not_as_plain() -> None:
-    together = ENGINE.train(wanted(Mist(3, 4.0, 1, 2))).ask(X)
-    alone = ENGINE.train(wanted(Mist(3, 4.0, 1, 2))[1:2]).ask(X)
+    together = ENGINE.train(wanted(Mist(3, 4.0, 1, 2))).predict(X)
+    alone = ENGINE.train(wanted(Mist(3, 4.0, 1, 2))[1:2]).predict(X)
     np.testing.assert_allclose(together[1], alone[0], atol=1e-4)
-    without = ENGINE.train(wanted(Mist(3, 0.0, 1, 2))).ask(X)
+    without = ENGINE.train(wanted(Mist(3, 0.0, 1, 2))).predict(X)
     assert np.abs(together - without).max() > 0.01
-    assert np.abs(together - ENGINE.train(jobs(Step(), 3)).ask(X)).max() > 0.05
+    assert np.abs(together - ENGINE.train(jobs(Step(), 3)).predict(X)).max() > 0.05
 
 
 def test_what_the_others_say() -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from memberwise.cli.main import app
-from memberwise.defences.training import TRAINING_DEFENCES, defended
+from memberwise.defences.training.registry import TRAINING_DEFENCES, defended
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study

@@ -13,10 +13,10 @@ from defence_cases import CLASSES, RECIPE, STEPS, difference, jobs, mlp, records
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
-from memberwise.defences.training import TRAINING_DEFENCES
+from memberwise.defences.training.registry import TRAINING_DEFENCES
+from memberwise.models.threads import threads_of
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import threads_of
 from memberwise.training.step import Step
 
 NAMES = [f"{name}-{'-'.join(map(str, strong.values()))}" for name, strong, _ in STEPS]

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from memberwise.cli.main import app
 from memberwise.defences import measured as module
 from memberwise.defences.measured import Measurement, measured, measurements, raised_leakage
-from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.defences.training import TRAINING_DEFENCES
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
+from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.frontier.points import ANSWER
 
 NAMES = [*TRAINING_DEFENCES, *(f"{ANSWER}{n}" if n in TRAINING_DEFENCES else n for n in OUTPUT_DEFENCES)]

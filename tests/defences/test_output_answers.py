@@ -7,7 +7,7 @@ import pytest
 from output_models import linear, records, served
 from scipy.special import softmax
 
-from memberwise.defences.output import OUTPUT_DEFENCES
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
 
 QUICK = {"memguard": {"epochs": 1}, "ldl": {"copies": 5}}
 # Parameters with which a defence changes nothing, and as what it then answers.
@@ -50,7 +50,7 @@ def test_answers_are_finite_and_of_the_kind_it_says(name, parameters, classes, s
     defence = make(name, parameters)
     models, x = linear(2, classes, scale=scale), records()
     behind = served(models, defence)
-    answers = behind.ask(x)
+    answers = behind.predict(x)
     assert answers.shape == ((2, 50) if behind.kind == "labels" else (2, 50, classes))
     assert np.isfinite(answers).all()
     if behind.kind == "probabilities":
@@ -58,7 +58,7 @@ def test_answers_are_finite_and_of_the_kind_it_says(name, parameters, classes, s
         np.testing.assert_allclose(answers.sum(-1), 1, atol=3e-6)
     if defence.keeps_label:
         labels = answers if behind.kind == "labels" else answers.argmax(-1)
-        np.testing.assert_array_equal(labels, models.ask(x).argmax(-1))
+        np.testing.assert_array_equal(labels, models.predict(x).argmax(-1))
 
 
 def test_every_defence_but_hamp_can_change_nothing():
@@ -69,31 +69,30 @@ def test_every_defence_but_hamp_can_change_nothing():
 def test_without_strength_answers_are_those_of_the_undefended_model(name):
     parameters, kind = NOTHING[name]
     models, x = linear(2), records()
-    logits = models.ask(x)
+    logits = models.predict(x)
     expected = {"logits": logits, "probabilities": softmax(logits, -1), "labels": logits.argmax(-1)}[kind]
-    np.testing.assert_allclose(served(models, make(name, parameters)).ask(x), expected, atol=1e-9)
+    np.testing.assert_allclose(served(models, make(name, parameters)).predict(x), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 def test_an_answer_depends_on_its_record_and_its_model_alone(name, parameters):
-    from memberwise.targets.models import alone
 
     models, x = linear(3), records()
     behind = served(models, make(name, parameters))
-    answers = behind.ask(x)
-    np.testing.assert_array_equal(behind.ask(x), answers)
+    answers = behind.predict(x)
+    np.testing.assert_array_equal(behind.predict(x), answers)
     close = {"rtol": 1e-4, "atol": 1e-6}
-    np.testing.assert_allclose(behind.ask(x[7:20]), answers[:, 7:20], **close)
-    np.testing.assert_allclose(alone(behind, 1).ask(x)[0], answers[1], **close)
-    apart = served(alone(models, 1), make(name, parameters), seeds=[1])
-    np.testing.assert_allclose(apart.ask(x)[0], answers[1], **close)
+    np.testing.assert_allclose(behind.predict(x[7:20]), answers[:, 7:20], **close)
+    np.testing.assert_allclose(behind.one(1).predict(x)[0], answers[1], **close)
+    apart = served(models.one(1), make(name, parameters), seeds=[1])
+    np.testing.assert_allclose(apart.predict(x)[0], answers[1], **close)
 
 
 @pytest.mark.parametrize(("name", "parameters"), [v for v in VARIANTS if v[0] not in ("memguard", "hamp", "ldl")])
 def test_probabilities_are_taken_as_well_as_logits(name, parameters):
     x, defence = records(), make(name, parameters)
     from_logits, behind = served(linear(2), defence), served(linear(2, kind="probabilities"), defence)
-    one, other = from_logits.ask(x), behind.ask(x)
+    one, other = from_logits.predict(x), behind.predict(x)
     if name in ("logit-clipping", "image-noise"):  # where a common constant of the logits is lost
         assert np.isfinite(other).all()
         return
@@ -109,7 +108,7 @@ def test_the_model_is_asked_as_often_as_it_says(name, parameters):
     asked = []
     inner = models.predicts[0]
     models.predicts[0] = lambda x: asked.append(len(x)) or inner(x)
-    behind.ask(x)
+    behind.predict(x)
     assert sum(asked) == make(name, parameters).queries * len(x)
 
 
@@ -126,7 +125,7 @@ def test_top_k_keeps_exactly_k_where_classes_tie():
     from output_models import given
 
     models, x = given(np.zeros((4, 6)))
-    assert (served(models, make("top-k", {"k": 2})).ask(x) > 0).sum(-1).tolist() == [[2] * 4]
+    assert (served(models, make("top-k", {"k": 2})).predict(x) > 0).sum(-1).tolist() == [[2] * 4]
 
 
 def test_reverse_sigmoid_by_its_formula():
@@ -137,5 +136,5 @@ def test_reverse_sigmoid_by_its_formula():
     pushed = [v - 0.5 * (1 / (1 + ((1 - v) / v) ** 0.2) - 0.5) for v in p[0]]
     expected = np.array(pushed) / sum(pushed)
     np.testing.assert_allclose(
-        served(models, make("reverse-sigmoid", {"beta": 0.5, "gamma": 0.2})).ask(x)[0, 0], expected
+        served(models, make("reverse-sigmoid", {"beta": 0.5, "gamma": 0.2})).predict(x)[0, 0], expected
     )

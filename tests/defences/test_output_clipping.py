@@ -7,9 +7,9 @@ import pytest
 from output_models import given, linear, records, served, study
 from scipy.special import softmax
 
-from memberwise.defences.output import OUTPUT_DEFENCES, output_defences
 from memberwise.defences.output.bound import largest_probability
 from memberwise.defences.output.logit_clipping import LogitClipping
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, output_defences
 
 # e^r / (e^r + (C - 1) e^-r), worked out apart.
 KNOWN = [(10, 0.5, 0.232), (10, 1, 0.451), (10, 2, 0.858), (10, 3, 0.978), (100, 1, 0.069), (100, 2, 0.355),
@@ -33,7 +33,7 @@ def many_logits(classes, seed=0):
 def test_logits_stay_within_r_and_the_label_stays(mode, r, classes):
     z = many_logits(classes)
     models, x = given(z)
-    out = served(models, LogitClipping(r=r, mode=mode)).ask(x)[0]
+    out = served(models, LogitClipping(r=r, mode=mode)).predict(x)[0]
     assert np.abs(out).max() <= r
     np.testing.assert_array_equal(out.argmax(-1), z.argmax(-1))
     p = softmax(out, -1).max(-1)
@@ -51,7 +51,7 @@ def test_logits_stay_within_r_and_the_label_stays(mode, r, classes):
 def test_the_label_survives_storage_in_single_precision():
     z = many_logits(10)
     models, x = given(z)
-    stored = served(models, LogitClipping(r=1)).ask(x)[0].astype(np.float32)
+    stored = served(models, LogitClipping(r=1)).predict(x)[0].astype(np.float32)
     np.testing.assert_array_equal(stored[4_100:].argmax(-1), z[4_100:].argmax(-1))
 
 
@@ -62,7 +62,7 @@ def test_the_bound_is_the_known_one_and_is_reached(classes, r, expected):
     z = np.full((1, classes), -9.0)
     z[0, 0] = 9
     models, x = given(z)
-    assert softmax(served(models, LogitClipping(r=r)).ask(x)[0, 0]).max() == pytest.approx(bound)
+    assert softmax(served(models, LogitClipping(r=r)).predict(x)[0, 0]).max() == pytest.approx(bound)
 
 
 CHAINS = [
@@ -78,7 +78,7 @@ CHAINS = [
 def test_chains_keep_their_bound(chain):
     defences = output_defences(chain)
     behind = served(linear(2, scale=50), *defences)
-    answers = behind.ask(records(400))
+    answers = behind.predict(records(400))
     p = softmax(answers, -1) if behind.kind == "logits" else answers
     bound = largest_probability(defences, 10)
     assert bound < 0.99
@@ -104,12 +104,12 @@ def test_kaplans_combination_is_applied_in_its_order():
         2 * uniforms(digests(quantised(x, 8 / 255), behind.keys[0], name), 1) - 1 for name in ("noise 0", "noise 1")
     )
     noisy = np.clip(x + np.float32(0.5) * image[:, :, None].astype(np.float32), 0, 1)
-    expected = np.clip(models.ask(noisy)[0], -1, 1) + 15 * offset
-    np.testing.assert_allclose(behind.ask(x)[0], expected, atol=1e-5)
+    expected = np.clip(models.predict(noisy)[0], -1, 1) + 15 * offset
+    np.testing.assert_allclose(behind.predict(x)[0], expected, atol=1e-5)
 
 
 def test_a_shared_offset_leaves_probabilities_as_they_are():
     models, x = linear(2), records()
-    offset = served(models, OUTPUT_DEFENCES["confidence-noise"](r=15, draw="shared")).ask(x)
-    assert np.abs(offset - models.ask(x)).max() > 10
-    np.testing.assert_allclose(softmax(offset, -1), softmax(models.ask(x), -1), atol=1e-12)
+    offset = served(models, OUTPUT_DEFENCES["confidence-noise"](r=15, draw="shared")).predict(x)
+    assert np.abs(offset - models.predict(x)).max() > 10
+    np.testing.assert_allclose(softmax(offset, -1), softmax(models.predict(x), -1), atol=1e-12)

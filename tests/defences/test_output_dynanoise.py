@@ -7,7 +7,7 @@ import pytest
 from output_models import given, served
 from scipy.special import softmax
 
-from memberwise.defences.output import OUTPUT_DEFENCES
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
 
 COPIES = 40_000
 
@@ -16,7 +16,7 @@ def spread(logits, **parameters):
     """Standard deviation of what is added to each logit, before the temperature, over many records alike."""
     models, x = given(np.repeat(np.asarray([logits], float), COPIES, axis=0))
     defence = OUTPUT_DEFENCES["dynanoise"](**parameters)
-    added = served(models, defence).ask(x)[0] * defence.t - np.asarray(logits)
+    added = served(models, defence).predict(x)[0] * defence.t - np.asarray(logits)
     np.testing.assert_allclose(added.mean(0), 0, atol=5 * added.std() / np.sqrt(COPIES))
     return added.std()
 
@@ -48,7 +48,7 @@ def test_the_temperature_comes_after_the_noise():
     """Logits over t, so that answers are flat: noise on them is divided too, and probabilities are of z / t."""
     logits = np.random.default_rng(0).normal(size=(200, 4)) * 5
     models, x = given(logits)
-    quiet = served(models, OUTPUT_DEFENCES["dynanoise"](variance=0)).ask(x)[0]
+    quiet = served(models, OUTPUT_DEFENCES["dynanoise"](variance=0)).predict(x)[0]
     np.testing.assert_allclose(softmax(quiet, -1), softmax(logits / 10, -1))
-    hot, cold = (served(models, OUTPUT_DEFENCES["dynanoise"](t=t)).ask(x)[0] for t in (10, 1))
+    hot, cold = (served(models, OUTPUT_DEFENCES["dynanoise"](t=t)).predict(x)[0] for t in (10, 1))
     np.testing.assert_allclose(hot * 10, cold)

@@ -18,7 +18,7 @@ def seen_by(defence, x):
     """What a model is asked instead of ``x``."""
     asked = []
     models = FunctionModels([lambda x: asked.append(x.copy()) or np.zeros((len(x), 3))], "logits")
-    served(models, defence, members=x).ask(x)
+    served(models, defence, members=x).predict(x)
     return asked
 
 
@@ -49,8 +49,8 @@ def test_averaged_answers_are_means_over_different_draws():
     models, x = linear(1), records(30)
     noisy = seen_by(ImageNoise(r=0.3, draw="pixel", average=4), x)
     assert len({part.tobytes() for part in noisy}) == 4
-    answers = served(models, ImageNoise(r=0.3, draw="pixel", average=4)).ask(x)
-    np.testing.assert_allclose(answers, np.mean([models.ask(part) for part in noisy], axis=0), atol=1e-12)
+    answers = served(models, ImageNoise(r=0.3, draw="pixel", average=4)).predict(x)
+    np.testing.assert_allclose(answers, np.mean([models.predict(part) for part in noisy], axis=0), atol=1e-12)
 
 
 def test_hamp_keeps_the_whole_order_ties_included_and_nothing_else():
@@ -73,8 +73,8 @@ def test_hamps_scores_are_those_of_one_random_input():
     np.testing.assert_array_equal(asked[0], x)
     assert set(np.unique(asked[1])) == {0, 1}
     models = linear(1)
-    out = served(models, Hamp(), members=x).ask(x)[0]
-    np.testing.assert_allclose(np.sort(out), np.sort(models.ask(asked[1])[0]), atol=1e-5)
+    out = served(models, Hamp(), members=x).predict(x)[0]
+    np.testing.assert_allclose(np.sort(out), np.sort(models.predict(asked[1])[0]), atol=1e-5)
 
 
 def test_random_inputs_fill_the_range_of_the_features():
@@ -95,11 +95,11 @@ def test_ldl_answers_the_label_of_most_copies():
     x = records(30)
     copies = seen_by(Ldl(sigma=0.5, copies=21), x)
     models = linear(1)
-    votes = np.stack([models.ask(part)[0].argmax(-1) for part in copies])
+    votes = np.stack([models.predict(part)[0].argmax(-1) for part in copies])
     expected = [np.bincount(column).argmax() for column in votes.T]
-    np.testing.assert_array_equal(served(models, Ldl(sigma=0.5, copies=21), members=x).ask(x)[0], expected)
-    mean = np.mean([models.ask(part)[0] for part in copies], axis=0)
-    released = served(models, Ldl(sigma=0.5, copies=21, released=True), members=x).ask(x)[0]
+    np.testing.assert_array_equal(served(models, Ldl(sigma=0.5, copies=21), members=x).predict(x)[0], expected)
+    mean = np.mean([models.predict(part)[0] for part in copies], axis=0)
+    released = served(models, Ldl(sigma=0.5, copies=21, released=True), members=x).predict(x)[0]
     np.testing.assert_array_equal(released, mean.argmax(-1))
 
 
@@ -113,7 +113,7 @@ def test_ldl_flips_features_of_two_values_with_probability_sigma():
 def test_ldl_takes_labels_where_nothing_else_is_answered():
     models = FunctionModels([lambda x: (x[:, 0] > 0.5).astype(int)], "labels")
     x = np.array([[0.1, 0.0], [0.9, 0.3], [0.2, 0.7]], np.float32)
-    assert served(models, Ldl(sigma=0.01, copies=5), members=x).ask(x).tolist() == [[0, 1, 0]]
+    assert served(models, Ldl(sigma=0.01, copies=5), members=x).predict(x).tolist() == [[0, 1, 0]]
 
 
 def test_label_only_is_the_largest_class():
@@ -122,4 +122,4 @@ def test_label_only_is_the_largest_class():
     models, x = given(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0]]))
     behind = served(models, LabelOnly())
     assert behind.kind == "labels"
-    assert behind.ask(x).tolist() == [[1, 0]]
+    assert behind.predict(x).tolist() == [[1, 0]]

@@ -10,8 +10,8 @@ import pytest
 from output_models import linear, records, served
 from scipy import stats
 
-from memberwise.defences.output import OUTPUT_DEFENCES
 from memberwise.defences.output.keyed import digests, quantised, uniforms
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
 
 NOISY = [("confidence-noise", {"r": 2.0}), ("gaussian-noise", {"on": "logits", "scale": 1.0}), ("dynanoise", {"t": 1})]
 
@@ -19,11 +19,11 @@ NOISY = [("confidence-noise", {"r": 2.0}), ("gaussian-noise", {"on": "logits", "
 @pytest.mark.parametrize(("name", "parameters"), NOISY)
 def test_averaging_a_thousand_questions_wins_against_fresh_noise_only(name, parameters):
     models, x = linear(1), records(40)
-    truth, again = models.ask(x), np.repeat(x, 1_000, axis=0)
+    truth, again = models.predict(x), np.repeat(x, 1_000, axis=0)
     error = {}
     for keyed in (True, False):
         behind = served(models, OUTPUT_DEFENCES[name](keyed=keyed, **parameters))
-        once, mean = behind.ask(x) - truth, behind.ask(again).reshape(1, 40, 1_000, -1).mean(2) - truth
+        once, mean = behind.predict(x) - truth, behind.predict(again).reshape(1, 40, 1_000, -1).mean(2) - truth
         error[keyed] = np.sqrt((once**2).mean()), np.sqrt((mean**2).mean())
     assert error[True][1] == pytest.approx(error[True][0])
     # 400 errors each: their root mean square is known to about 4 %.
@@ -33,10 +33,10 @@ def test_averaging_a_thousand_questions_wins_against_fresh_noise_only(name, para
 def test_averaging_wins_against_fresh_noise_on_the_image_only():
     x = np.full((1, 4, 4), 0.5, np.float32)
     models = linear(1, features=16)
-    truth, again = models.ask(x), np.repeat(x, 1_000, axis=0)
+    truth, again = models.predict(x), np.repeat(x, 1_000, axis=0)
     for keyed in (True, False):
         behind = served(models, OUTPUT_DEFENCES["image-noise"](r=0.4, draw="pixel", keyed=keyed))
-        once, mean = (np.linalg.norm(a.mean(1) - truth[:, 0]) for a in (behind.ask(x), behind.ask(again)))
+        once, mean = (np.linalg.norm(a.mean(1) - truth[:, 0]) for a in (behind.predict(x), behind.predict(again)))
         assert mean == pytest.approx(once) if keyed else mean < once / 5
 
 
@@ -68,8 +68,8 @@ def test_digests_are_keyed_blake2b_of_each_record_for_each_purpose():
 @pytest.mark.parametrize(("name", "parameters"), NOISY[:2])
 def test_two_of_a_kind_in_one_chain_have_numbers_of_their_own(name, parameters):
     models, x = linear(1), records(500)
-    truth, defence = models.ask(x), OUTPUT_DEFENCES[name](**parameters)
-    parts = [served(models, *[defence] * count).ask(x) - truth for count in (1, 2, 3)]
+    truth, defence = models.predict(x), OUTPUT_DEFENCES[name](**parameters)
+    parts = [served(models, *[defence] * count).predict(x) - truth for count in (1, 2, 3)]
     draws = [parts[0], parts[1] - parts[0], parts[2] - parts[1]]
     found = np.corrcoef([one.ravel() for one in draws])[np.triu_indices(3, 1)]
     assert np.abs(found).max() < 0.06
@@ -79,8 +79,8 @@ def test_two_of_a_kind_in_one_chain_have_numbers_of_their_own(name, parameters):
 def test_another_kind_before_it_leaves_a_noise_its_numbers():
     models, x = linear(1), records(50)
     noise = OUTPUT_DEFENCES["confidence-noise"](r=1.0)
-    alone = served(models, noise).ask(x) - models.ask(x)
-    after = served(models, OUTPUT_DEFENCES["temperature"](t=1.0), noise).ask(x) - models.ask(x)
+    alone = served(models, noise).predict(x) - models.predict(x)
+    after = served(models, OUTPUT_DEFENCES["temperature"](t=1.0), noise).predict(x) - models.predict(x)
     spread = after - alone  # of each answer: a temperature's logits are right up to a constant
     np.testing.assert_allclose(spread, np.broadcast_to(spread[..., :1], spread.shape), atol=1e-5)
 
@@ -88,17 +88,17 @@ def test_another_kind_before_it_leaves_a_noise_its_numbers():
 def test_names_that_begin_alike_are_kept_apart():
     kinds = [type(f"ANoiseOfALongName{end}", (OUTPUT_DEFENCES["confidence-noise"],), {}) for end in "AB"]
     models, x = linear(1), records(500)
-    first, both = (served(models, *[kind(r=1.0) for kind in kinds[:n]]).ask(x) for n in (1, 2))
-    found = np.corrcoef((first - models.ask(x)).ravel(), (both - first).ravel())[0, 1]
+    first, both = (served(models, *[kind(r=1.0) for kind in kinds[:n]]).predict(x) for n in (1, 2))
+    found = np.corrcoef((first - models.predict(x)).ravel(), (both - first).ravel())[0, 1]
     assert abs(found) < 0.06
 
 
 def test_each_model_has_a_secret_of_its_own():
     models, x = linear(2), records(500)
     defence = OUTPUT_DEFENCES["confidence-noise"](r=1.0)
-    noise = served(models, defence).ask(x) - models.ask(x)
+    noise = served(models, defence).predict(x) - models.predict(x)
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.06
-    other = served(models, defence, key=b"another secret").ask(x) - models.ask(x)
+    other = served(models, defence, key=b"another secret").predict(x) - models.predict(x)
     assert abs(np.corrcoef(noise[0].ravel(), other[0].ravel())[0, 1]) < 0.06
 
 
@@ -117,9 +117,8 @@ def test_numbers_are_uniform_and_independent():
 
 
 def test_a_model_asked_alone_draws_from_the_same_fresh_numbers():
-    from memberwise.targets.models import alone
 
     models, x = linear(2), records(5)
     behind = served(models, OUTPUT_DEFENCES["confidence-noise"](keyed=False))
-    assert not np.array_equal(behind.ask(x), behind.ask(x))
-    assert not np.array_equal(alone(behind, 1).ask(x), behind.ask(x)[1:])
+    assert not np.array_equal(behind.predict(x), behind.predict(x))
+    assert not np.array_equal(behind.one(1).predict(x), behind.predict(x)[1:])

@@ -8,11 +8,11 @@ import torch
 from output_models import given, linear, records, served
 from scipy.special import softmax
 
-from memberwise.defences.output import OUTPUT_DEFENCES, unsure
 from memberwise.defences.output.memguard import MemGuard, undecided
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, unsure
 from memberwise.errors import StudyError
 from memberwise.signals.collectors.base import ask_labels
-from memberwise.targets.models import Ask, FunctionModels
+from memberwise.targets.models import FunctionModels
 
 
 def answers(n, sure, classes=10, seed=0):
@@ -107,7 +107,7 @@ def guarded(classifier):
     states = [(classifier, np.random.default_rng(0))]
 
     def ask(key=b"key", **parameters):
-        return MemGuard(**parameters).answer(Ask(models), x, states, [key])[0]
+        return MemGuard(**parameters).answer(models, x, states, [key])[0]
 
     return z, ask
 
@@ -144,7 +144,7 @@ def test_extreme_answers_of_few_or_many_classes(classes):
     z[:5] = 0
     models, x = given(z)
     behind = served(models, MemGuard(epochs=2), members=x, reference=x[20:])
-    out = behind.ask(x)[0]
+    out = behind.predict(x)[0]
     assert np.isfinite(out).all()
     np.testing.assert_array_equal(out.argmax(-1), z.argmax(-1))
 
@@ -156,7 +156,7 @@ def test_each_model_learns_from_its_own_members():
     for i, inner in enumerate(list(models.predicts)):
         models.predicts[i] = lambda x, i=i, inner=inner: asked[i].append(x) or inner(x)
     rngs = [np.random.default_rng(i) for i in range(2)]
-    MemGuard(epochs=1).fit(Ask(models), lambda i: members[i], records(50, seed=6), rngs)
+    MemGuard(epochs=1).fit(models, lambda i: members[i], records(50, seed=6), rngs)
     for i in range(2):
         np.testing.assert_array_equal(asked[i][0], members[i])
 
@@ -164,27 +164,27 @@ def test_each_model_learns_from_its_own_members():
 def test_reference_records_are_needed():
     models = FunctionModels([lambda x: np.zeros((len(x), 3))], "logits")
     with pytest.raises(StudyError, match=r"data\.reference"):
-        MemGuard().fit(Ask(models), lambda i: records(), None, [np.random.default_rng(0)])
+        MemGuard().fit(models, lambda i: records(), None, [np.random.default_rng(0)])
 
 
 class Swapped(MemGuard):
     """One's own defence on top of it, which answers other labels."""
 
-    def answer(self, ask, x, states, keys):
-        return super().answer(ask, x, states, keys)[..., ::-1]
+    def answer(self, target, x, states, keys):
+        return super().answer(target, x, states, keys)[..., ::-1]
 
 
 @pytest.mark.parametrize("budget", [0.1, 2.0])
 def test_who_sees_labels_alone_is_answered_without_it_and_sees_the_same(budget):
     models, x = linear(3, 4), records(40)
     behind = served(models, MemGuard(budget=budget, epochs=1))
-    np.testing.assert_array_equal(ask_labels(behind, x), behind.ask(x).argmax(-1))
+    np.testing.assert_array_equal(ask_labels(behind, x), behind.predict(x).argmax(-1))
     chain = served(models, OUTPUT_DEFENCES["image-noise"](r=0.4), MemGuard(budget=budget, epochs=1))
-    np.testing.assert_array_equal(ask_labels(chain, x), chain.ask(x).argmax(-1))
+    np.testing.assert_array_equal(ask_labels(chain, x), chain.predict(x).argmax(-1))
 
 
 def test_what_is_built_on_it_is_asked_itself():
     models, x = linear(2, 4), records(40)
     behind = served(models, Swapped(epochs=1))
-    np.testing.assert_array_equal(ask_labels(behind, x), behind.ask(x).argmax(-1))
-    assert (ask_labels(behind, x) != models.ask(x).argmax(-1)).any()
+    np.testing.assert_array_equal(ask_labels(behind, x), behind.predict(x).argmax(-1))
+    assert (ask_labels(behind, x) != models.predict(x).argmax(-1)).any()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from output_models import study
 
-from memberwise.defences.output import OUTPUT_DEFENCES, output_defences
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, output_defences
 from memberwise.errors import StudyError
 
 

@@ -14,7 +14,7 @@ from memberwise.defences.training import mist
 from memberwise.defences.training.mist import Mist
 from memberwise.defences.training.running_statistics import momenta, settled
 from memberwise.models.network import Network
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.plan import Plan
 from memberwise.training.procedure import TrainedModel
 from memberwise.training.step import Step

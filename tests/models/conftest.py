@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from memberwise.training.plan import threads_of
+from memberwise.models.threads import threads_of
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from memberwise.assess import Asking
 from memberwise.auditing.prepare import Given
 from memberwise.auditing.prepare.records import records_of
 from memberwise.data import Dataset
-from memberwise.defences.training import defended
+from memberwise.defences.training.registry import defended
 from memberwise.report.result import Result
 from memberwise.reproduce import bench, find_reproduction, tuning
 from memberwise.reproduce.bench import Bench

@@ -6,9 +6,10 @@ import numpy as np
 
 from memberwise.signals.ask import collect_extras
 from memberwise.signals.questions import Asked
+from memberwise.targets.base import Target
 
 
-class Linear:
+class Linear(Target):
     """Two classes with the boundary w.x + b = 0; counts the records it is asked about."""
 
     kind = "logits"
@@ -19,7 +20,7 @@ class Linear:
     def __len__(self):
         return 1
 
-    def ask(self, x):
+    def predict(self, x):
         self.asked += len(x)
         z = x.reshape(len(x), -1) @ self.w + self.b
         return np.stack([-z, z], -1)[None]
@@ -28,7 +29,7 @@ class Linear:
         return (x.reshape(len(x), -1) @ self.w + self.b) / np.linalg.norm(self.w)
 
 
-class LabelsOf:
+class LabelsOf(Target):
     """The same model, of which only labels are answered."""
 
     kind = "labels"
@@ -39,8 +40,8 @@ class LabelsOf:
     def __len__(self):
         return 1
 
-    def ask(self, x):
-        return self.model.ask(x).argmax(-1)
+    def predict(self, x):
+        return self.model.predict(x).argmax(-1)
 
 
 def asked_about(x, y, *extras, classes=2, seed=0):

@@ -104,8 +104,8 @@ def test_images_are_asked_as_images():
     x = rng.integers(0, 256, (8, 4, 4), np.uint8)
     y = (model.margin(x / np.float32(255)) > 0).astype(np.int64)
     shapes = []
-    ask = model.ask
-    model.ask = lambda points: (shapes.append(points.shape[1:]), points.min() >= 0, points.max() <= 1) and ask(points)
+    predict = model.predict
+    model.predict = lambda x: (shapes.append(x.shape[1:]), x.min() >= 0, x.max() <= 1) and predict(x)
     found, _ = distances(model, asked_about(x, y, BoundaryDistances(300, 8)))
     assert set(shapes) == {(4, 4)}
     assert (found > 0).all()

@@ -23,8 +23,8 @@ def test_binary_columns_take_their_two_values():
     x = np.array([[0, 5], [1, 7], [1, 6]], np.float32)
     seen = []
     model = Linear(np.ones(2, np.float32), np.float32(0))
-    ask = model.ask
-    model.ask = lambda z: seen.append(z) or ask(z)
+    ask = model.predict
+    model.predict = lambda z: seen.append(z) or ask(z)
     gather_extras(model, asked_about(x, np.zeros(3, int), RandomInputs(500)))
     np.testing.assert_array_equal(np.unique(seen[0][:, 0]), [0, 1])
     assert len(np.unique(seen[0][:, 1])) > 400

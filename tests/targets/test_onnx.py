@@ -39,7 +39,7 @@ def model(path: Path, dataset: Dataset | None = None, example: np.ndarray = X[:6
 def test_records_are_asked_about_in_batches_as_the_model_takes_them(tmp_path: Path, batch: object) -> None:
     answers = model(linear(tmp_path / "m.onnx", W, batch=batch))
     for n in (1, 6, 7, 64, 150):
-        np.testing.assert_allclose(answers.ask(X[:n]), (X[:n] @ W)[None], atol=1e-5)
+        np.testing.assert_allclose(answers.predict(X[:n]), (X[:n] @ W)[None], atol=1e-5)
     assert answers.kind == "logits"
 
 
@@ -47,21 +47,21 @@ def test_a_batch_that_only_seems_free_is_asked_about_one_by_one(tmp_path: Path) 
     nodes = [helper.make_node("Reshape", ["x", "to"], ["r"]), helper.make_node("MatMul", ["r", "w"], ["z"])]
     arrays = {"w": W.astype(np.float32), "to": np.array([1, 6])}
     path = save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ["n", 6])], [("z", FLOAT, ["n", 3])], **arrays)
-    np.testing.assert_allclose(model(path).ask(X[:9]), (X[:9] @ W)[None], atol=1e-5)
+    np.testing.assert_allclose(model(path).predict(X[:9]), (X[:9] @ W)[None], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "DOUBLE", "FLOAT16", "INT64", "INT32", "INT8"])
 def test_records_are_cast_to_the_type_of_the_input(tmp_path: Path, kind: str) -> None:
     whole = np.rint(4 * X)
     answers = model(linear(tmp_path / "m.onnx", W, kind=getattr(TensorProto, kind)), data(whole), whole[:64])
-    np.testing.assert_allclose(answers.ask(whole), (whole @ W)[None], atol=1e-4)
-    assert answers.notes == []
+    np.testing.assert_allclose(answers.predict(whole), (whole @ W)[None], atol=1e-4)
+    assert answers.input_notes == []
 
 
 def test_fractions_that_are_lost_on_the_way_are_told(tmp_path: Path) -> None:
     answers = model(linear(tmp_path / "m.onnx", W, kind=TensorProto.INT64))
-    np.testing.assert_allclose(answers.ask(X), (np.rint(X) @ W)[None], atol=1e-4)
-    assert [code for code, _ in answers.notes] == ["target-whole-numbers"]
+    np.testing.assert_allclose(answers.predict(X), (np.rint(X) @ W)[None], atol=1e-4)
+    assert [code for code, _ in answers.input_notes] == ["target-whole-numbers"]
 
 
 def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: P
     asked = images.astype(np.float32) / 255
     answers = model(path, dataset, asked)
     again = OnnxModel(path, images.astype(np.float32), data(images.astype(np.float32), np.arange(40) % 3))
-    np.testing.assert_allclose(answers.ask(asked), again.ask(images.astype(np.float32)), rtol=1e-6)
-    assert answers.notes == []
+    np.testing.assert_allclose(answers.predict(asked), again.predict(images.astype(np.float32)), rtol=1e-6)
+    assert answers.input_notes == []
 
 
 def test_no_number_leaves_the_range_of_its_type() -> None:
@@ -99,15 +99,15 @@ def test_records_are_laid_out_as_the_model_takes_them(tmp_path: Path, shape, wan
     x = RNG.normal(size=(10, *shape)).astype(np.float32)
     w = RNG.normal(size=(int(np.prod(shape)), 3))
     answers = model(linear(tmp_path / "m.onnx", w, shape=wanted), data(x, np.arange(10) % 3), x)
-    np.testing.assert_allclose(answers.ask(x)[0], expected(x).reshape(10, -1) @ w, atol=1e-5)
+    np.testing.assert_allclose(answers.predict(x)[0], expected(x).reshape(10, -1) @ w, atol=1e-5)
 
 
 def test_what_the_answers_are_is_told_from_their_range(tmp_path: Path) -> None:
     softmaxed = model(linear(tmp_path / "s.onnx", W, end="Softmax"))
-    np.testing.assert_allclose(softmaxed.ask(X)[0], softmax(X @ W, axis=1), atol=1e-6)
+    np.testing.assert_allclose(softmaxed.predict(X)[0], softmax(X @ W, axis=1), atol=1e-6)
     assert softmaxed.kind == "probabilities"
     sigmoids = model(linear(tmp_path / "g.onnx", W, end="Sigmoid"))
-    assert (sigmoids.kind, [code for code, _ in sigmoids.notes]) == ("scores", ["answers-are-scores"])
+    assert (sigmoids.kind, [code for code, _ in sigmoids.input_notes]) == ("scores", ["answers-are-scores"])
 
 
 @pytest.mark.parametrize("end", ["", "Sigmoid"])
@@ -116,7 +116,7 @@ def test_one_number_for_two_classes(tmp_path: Path, end: str) -> None:
     z = X @ W[:, 0]
     p = expit(z) if end else z
     expected = np.stack([1 - p, p], 1) if end else np.stack([0 * z, z], 1)
-    np.testing.assert_allclose(answers.ask(X)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(answers.predict(X)[0], expected, atol=1e-6)
     assert answers.kind == ("probabilities" if end else "logits")
 
 
@@ -135,7 +135,7 @@ def test_other_outputs_beside_the_answers(tmp_path: Path, beside: str) -> None:
         [outputs, ("z", FLOAT, ["n", 3])],
         w=W.astype(np.float32),
     )
-    np.testing.assert_allclose(model(path).ask(X), (X @ W)[None], atol=1e-5)
+    np.testing.assert_allclose(model(path).predict(X), (X @ W)[None], atol=1e-5)
 
 
 NAMED = {
@@ -166,7 +166,7 @@ def test_scikit_learns_answers_by_the_datas_classes(
     dataset = data(X, labels, **more)
     answers = model(path, dataset)
     columns = [[str(c) for c in fitted.classes_].index(name) for name in dataset.classes]
-    np.testing.assert_allclose(answers.ask(X)[0], fitted.predict_proba(X)[:, columns], atol=1e-6)
+    np.testing.assert_allclose(answers.predict(X)[0], fitted.predict_proba(X)[:, columns], atol=1e-6)
     assert answers.kind == "probabilities"
 
 
@@ -177,7 +177,7 @@ def test_a_model_that_saw_some_classes_only(tmp_path: Path) -> None:
     fitted = LogisticRegression().fit(X[seen], Y[seen] + 1)
     path = tmp_path / "m.onnx"
     path.write_bytes(to_onnx(fitted, X[:1], target_opset=17).SerializeToString())
-    answers = model(path, data(X, Y + 1)).ask(X)[0]
+    answers = model(path, data(X, Y + 1)).predict(X)[0]
     np.testing.assert_allclose(answers[:, [0, 2]], fitted.predict_proba(X), atol=1e-5)
     assert (answers[:, 1] == 0).all()
     bare = to_onnx(fitted, X[:1], options={id(fitted): {"zipmap": False}}, target_opset=17)
@@ -206,7 +206,7 @@ def test_margins_and_labels_alone(tmp_path: Path) -> None:
         fitted = LinearSVC().fit(X, labels)
         path.write_bytes(to_onnx(fitted, X[:1], target_opset=17).SerializeToString())
         answers = model(path, data(X, labels))
-        np.testing.assert_array_equal(answers.ask(X)[0].argmax(1), fitted.predict(X))
+        np.testing.assert_array_equal(answers.predict(X)[0].argmax(1), fitted.predict(X))
         assert answers.kind == "logits"
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["z"]),
@@ -214,7 +214,7 @@ def test_margins_and_labels_alone(tmp_path: Path) -> None:
     ]
     taken, given = [("x", FLOAT, ["n", 6])], [("y", TensorProto.INT64, ["n"])]
     alone = model(save(path, nodes, taken, given, w=W.astype(np.float32)))
-    np.testing.assert_array_equal(alone.ask(X)[0], (X @ W).argmax(1))
+    np.testing.assert_array_equal(alone.predict(X)[0], (X @ W).argmax(1))
     assert alone.kind == "labels"
 
 
@@ -225,7 +225,7 @@ def test_one_input_a_column(tmp_path: Path) -> None:
     ]
     taken = [(f"c{j}", FLOAT, ["n", 1]) for j in range(6)]
     path = save(tmp_path / "m.onnx", nodes, taken, [("z", FLOAT, ["n", 3])], w=W.astype(np.float32))
-    np.testing.assert_allclose(model(path).ask(X), (X @ W)[None], atol=1e-5)
+    np.testing.assert_allclose(model(path).predict(X), (X @ W)[None], atol=1e-5)
 
 
 def test_a_pipeline_on_a_table_gets_the_tables_own_columns(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_a_pipeline_on_a_table_gets_the_tables_own_columns(tmp_path: Path) -> No
     path = tmp_path / "m.onnx"
     path.write_bytes(to_onnx(fitted, frame[:1], target_opset=17).SerializeToString())
     dataset = encode(from_object(frame.assign(label=Y), source="table"), np.arange(100))
-    answers = model(path, dataset, dataset.x[:64]).ask(dataset.x)[0]
+    answers = model(path, dataset, dataset.x[:64]).predict(dataset.x)[0]
     np.testing.assert_allclose(answers, fitted.predict_proba(frame), atol=1e-5)
 
 

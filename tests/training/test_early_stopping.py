@@ -14,11 +14,11 @@ from torch.nn import functional
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
+from memberwise.models.threads import threads_of
 from memberwise.study.schema import TrainingStudy
 from memberwise.training.early_stopping import EarlyStopping
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import threads_of
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import State, Step
 from memberwise.training.tensors import DataTensors

@@ -210,7 +210,7 @@ def test_the_comparison_finds_by_itself_what_the_recogniser_refuses(
 ) -> None:
     """Only dropout asks a layer for its size; all else shows in losses or gradients."""
     network = Network(made(("relu",), True, "", twist), CPU).computing(torch.bfloat16, torch.contiguous_format)
-    for place in ("equality", "dense"):
+    for place in ("equality", "steppers.dense"):
         monkeypatch.setattr(f"memberwise.training.{place}.why_not_written_out", lambda module: None)
     [job] = jobs(DpSgd(1.0, 1.0, 8.0) if private else None, 1)
     assert why_general(network, job, DATA, stacked=True, compiled=False) is not None
@@ -239,7 +239,7 @@ class Broken(DenseUpdate):
 
 def test_a_mistake_in_a_written_out_step_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recogniser passes it; the comparison does not, and the models are right all the same."""
-    for place in ("equality", "stepper"):
+    for place in ("equality", "steppers.base"):
         monkeypatch.setattr(f"memberwise.training.{place}.DenseUpdate", Broken)
     network = Network(made(("relu",), True, "", "none"), CPU).computing(torch.bfloat16, torch.contiguous_format)
     wanted = jobs()

@@ -21,7 +21,8 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.models.build import fresh, model_of
 from memberwise.study.schema import ModelStudy
-from memberwise.training.estimators import EstimatorModels, class_margins, fit_estimator, known_columns
+from memberwise.targets.estimators import EstimatorModels, class_margins, known_columns
+from memberwise.training.estimators import fit_estimator
 
 X, Y = load_iris(return_X_y=True)
 VALUES = [np.array([-1, 1, 5]), np.array([1.0, 2.0, 3.0]), np.array(["a", "b", "c"]), np.array(["a", "b", "c"], object)]
@@ -37,7 +38,7 @@ def test_answers_are_the_same_by_any_labels(values: np.ndarray) -> None:
     fitted = fit_estimator(RandomForestClassifier(5), X, Y, labels, 3)
     assert fitted.classes_.tolist() == values.tolist()
     direct = RandomForestClassifier(5, random_state=3).fit(X, Y).predict_proba(X)
-    np.testing.assert_array_equal(EstimatorModels([fitted], labels).ask(X)[0], direct)
+    np.testing.assert_array_equal(EstimatorModels([fitted], labels).predict(X)[0], direct)
 
 
 @pytest.mark.parametrize("values", VALUES)
@@ -45,13 +46,13 @@ def test_classes_that_a_model_never_saw(values: np.ndarray) -> None:
     """Probability 0; a margin below all others; never answered."""
     labels, seen = labels_of(values), Y != 1
     forest = RandomForestClassifier(5, random_state=0).fit(X[seen], values[Y[seen]])
-    answers = EstimatorModels([forest], labels).ask(X)[0]
+    answers = EstimatorModels([forest], labels).predict(X)[0]
     assert (answers[:, 1] == 0).all()
     np.testing.assert_array_equal(answers[:, [0, 2]], forest.predict_proba(X))
     machine = EstimatorModels([LinearSVC().fit(X[seen], values[Y[seen]])], labels)
-    assert (machine.ask(X)[0].argmin(1) == 1).all()
+    assert (machine.predict(X)[0].argmin(1) == 1).all()
     machine.kind = "labels"
-    assert set(machine.ask(X)[0]) == {0, 2}
+    assert set(machine.predict(X)[0]) == {0, 2}
 
 
 def test_classes_of_other_data_are_named() -> None:
@@ -77,7 +78,7 @@ def test_two_margins_are_the_one_shared_out() -> None:
     models = EstimatorModels([machine], ClassLabels.of(("0", "1"), np.array([False, True])))
     assert models.kind == "logits"
     assert models.remarks == ("margins",)
-    answers = models.ask(X)[0]
+    answers = models.predict(X)[0]
     np.testing.assert_allclose(answers[:, 1] - answers[:, 0], machine.decision_function(X))
     np.testing.assert_allclose(answers.sum(1), 0, atol=1e-12)
     np.testing.assert_array_equal(answers.argmax(1), machine.predict(X))
@@ -96,7 +97,7 @@ def test_margins_of_pairs_are_votes_as_scikit_learn_counts_them(classes: int) ->
     inside = make_pipeline(StandardScaler(with_mean=False, with_std=False), pairs)
     labels = ClassLabels.numbered(classes)
     np.testing.assert_allclose(
-        EstimatorModels([inside.fit(x, y)], labels).ask(x), EstimatorModels([whole], labels).ask(x), atol=1e-9
+        EstimatorModels([inside.fit(x, y)], labels).predict(x), EstimatorModels([whole], labels).predict(x), atol=1e-9
     )
 
 
@@ -108,13 +109,13 @@ def test_labels_that_are_no_classes_are_named() -> None:
             return np.full(len(x), 0.5)
 
     with pytest.raises(TargetError, match=r"(?s)labels that are none of the data's classes.*found: 0.5"):
-        EstimatorModels([Odd(max_iter=500).fit(X, Y)], ClassLabels.numbered(3)).ask(X)
+        EstimatorModels([Odd(max_iter=500).fit(X, Y)], ClassLabels.numbered(3)).predict(X)
 
 
 def test_what_a_model_raises_is_told() -> None:
     fitted = LogisticRegression(max_iter=500).fit(X, Y)
     with pytest.raises(TrainingError, match=r"(?s)LogisticRegression fails to answer.*what to do"):
-        EstimatorModels([fitted], ClassLabels.numbered(3)).ask(X[:, :2])
+        EstimatorModels([fitted], ClassLabels.numbered(3)).predict(X[:, :2])
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_boosters_by_any_labels(
     for rows in (np.arange(len(Y)), some):
         fitted = fit_estimator(make(**parameters), X[rows], Y[rows], labels, 2**32 - 1)
         models = EstimatorModels([fitted], labels)
-        answers = models.ask(X)[0]
+        answers = models.predict(X)[0]
         np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
         assert (values[answers.argmax(1)[rows]] == values[Y[rows]]).mean() > 0.9
         assert ("numbered-labels" in models.remarks) == (library == "xgboost")
@@ -171,7 +172,7 @@ def test_names_that_boosters_make_up_are_no_columns(library: str, name: str, par
     fitted = make(**quiet).fit(frame[["c", "a"]], Y)
     assert known_columns(fitted, list(frame)) == ["c", "a"]
     rows = TableRows.of(frame)
-    answers = EstimatorModels([fitted], ClassLabels.numbered(3), rows).ask(rows.numbers(frame))[0]
+    answers = EstimatorModels([fitted], ClassLabels.numbered(3), rows).predict(rows.numbers(frame))[0]
     np.testing.assert_allclose(answers, fitted.predict_proba(frame[["c", "a"]]))
 
 

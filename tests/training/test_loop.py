@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
+from memberwise.models.threads import threads_of
 from memberwise.study.schema import TrainingStudy
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import threads_of
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors

@@ -16,11 +16,13 @@ from torch import nn
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model, model_of
 from memberwise.models.network import Network
+from memberwise.models.threads import cores
 from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
 from memberwise.training import plan as plan_module
-from memberwise.training.engines.base import ProcessEngine, StackEngine
+from memberwise.training.engines.processes import ProcessEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, candidates, cores, make_plan, measured, operations, with_compiled
+from memberwise.training.plan import Plan, candidates, make_plan, measured, operations, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -53,7 +55,7 @@ def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None
         plan = make_plan(PlanStudy(), network, data, jobs(1)[0])
     assert (plan.stack, plan.stacked) == (1, False)
     models = StackEngine(network, data, plan).train(jobs(1))
-    assert models.ask(X[:5]).shape == (1, 5, 3)
+    assert models.predict(X[:5]).shape == (1, 5, 3)
 
 
 def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **wanted: object) -> Plan:
@@ -146,7 +148,7 @@ def test_estimators_in_processes_equal_their_fits_here() -> None:
     engine = ProcessEngine(
         model_of(forest, ModelStudy(), (6,), 3, "forest"), X, Y, 3, Plan(4, "float32", 2, stacked=False)
     )
-    got = engine.run(jobs(3), lambda models, done: {"p": models.ask(X[50:])})["p"]
+    got = engine.run(jobs(3), lambda models, done: {"p": models.predict(X[50:])})["p"]
     for k in range(3):
         direct = RandomForestClassifier(n_estimators=5, random_state=k).fit(X[k : k + 30], Y[k : k + 30])
         np.testing.assert_allclose(got[k], direct.predict_proba(X[50:]))
@@ -158,7 +160,7 @@ def test_a_class_no_estimator_saw_still_has_its_column() -> None:
     y = np.where(np.arange(60) < 30, Y % 2, Y)
     model = model_of(LogisticRegression(), ModelStudy(), (6,), 3, "regression")
     engine = ProcessEngine(model, X, y, 3, Plan(1, "float32", 1, stacked=False))
-    answers = engine.train([Job(np.arange(30), Step(), RECIPE, 0)]).ask(X[:4])
+    answers = engine.train([Job(np.arange(30), Step(), RECIPE, 0)]).predict(X[:4])
     assert answers.shape == (1, 4, 3)
     assert (answers[..., 2] == 0).all()
 
@@ -180,7 +182,7 @@ def test_a_users_training_function_runs_as_it_is() -> None:
     assert model.kind == "function"
     models = ProcessEngine(model, X, Y, 3, Plan(1, "float32", 1, stacked=False)).train(jobs(1))
     assert models.kind == "probabilities"
-    np.testing.assert_allclose(models.ask(X[:5])[0], train_means(X[:30], Y[:30], 0)(X[:5]))
+    np.testing.assert_allclose(models.predict(X[:5])[0], train_means(X[:30], Y[:30], 0)(X[:5]))
 
 
 def test_a_failing_fit_says_which_model() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingStudy
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job, Trained
 from memberwise.training.plan import Plan
 from memberwise.training.recipe import Recipe
@@ -61,18 +61,18 @@ def jobs(procedure: object, count: int) -> list[Job]:
 def test_side_by_side_as_alone_and_as_by_hand() -> None:
     wanted, ticks = jobs(Distil(), 3), list[float]()
     together = ENGINE.train(wanted, ticks.append)
-    assert together.ask(X).shape == (3, 200, 2)
+    assert together.predict(X).shape == (3, 200, 2)
     assert ticks == sorted(ticks)
     assert ticks[-1] == 1.0
-    np.testing.assert_allclose(together.ask(X)[1], ENGINE.train(wanted[1:2]).ask(X)[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(together.predict(X)[1], ENGINE.train(wanted[1:2]).predict(X)[0], rtol=1e-3, atol=1e-5)
     job = replace(wanted[1], procedure=None)
     teachers = [
         ENGINE.train([replace(job, rows=rows, seed=job.seed + i)])
         for i, rows in ((1, job.rows[:40]), (2, job.rows[40:]))
     ]
-    soft = np.mean([softmax(teacher.ask(X[job.rows])[0], -1) for teacher in teachers], 0).astype(np.float32)
+    soft = np.mean([softmax(teacher.predict(X[job.rows])[0], -1) for teacher in teachers], 0).astype(np.float32)
     student = ENGINE.train([replace(job, targets=soft)])
-    np.testing.assert_allclose(together.ask(X)[1], student.ask(X)[0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(together.predict(X)[1], student.predict(X)[0], rtol=1e-3, atol=1e-5)
 
 
 def test_procedures_that_do_not_keep_step_are_told() -> None:

@@ -18,21 +18,11 @@ from memberwise.statistics import (
     one_run_bound,
 )
 from memberwise.statistics.thresholds import OPTIMISTIC
+from memberwise.study.rules import FEWEST_RUNS, bounds_epsilon
 from memberwise.study.schema import Study
 
-FEWEST_RUNS = 8
 # Standard deviations from a half beyond which fair coins are not believed.
 UNLIKELY = 4.5
-
-
-def bounds_epsilon(study: Study) -> bool:
-    """Whether the study's design gives a bound on epsilon that holds: memberships by coins, or canaries in many runs.
-
-    Revealing a share of the members tells how many of the others are: coins are then no coins any more.
-    """
-    if study.attacks.reveal:
-        return False
-    return study.data.coins or (study.canaries.count is not None and study.shadow.count >= FEWEST_RUNS)
 
 
 def coin_notes(study: Study, member: Mask) -> list[Note]:

@@ -21,7 +21,8 @@ from memberwise.assess.records import one_of_each, records_part, score_table, wo
 from memberwise.assess.stand_ins import attack_in_turn
 from memberwise.assess.variation import targets_part
 from memberwise.assess.verdict import Gate
-from memberwise.attacks.request import Asking, choose_headline, family_of
+from memberwise.attacks.request import Asking, family_of
+from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
@@ -141,3 +142,23 @@ def _beyond(
         if had < wanted:
             found.append(("fewer-targets", f"{had} models took the target's place, not {wanted}: there are no more"))
     return parts, curves, found
+
+
+# The headline, unless the study names one: the first of these that runs.
+HEADLINES = ("learned", "lira-online-fixed", "loss", "gap")
+
+
+def choose_headline(study: Study, ran: Sequence[str]) -> str:
+    """The study's headline, else the first of the usual ones that ran.
+
+    Raises:
+        StudyError: the study's headline was skipped, or nothing ran.
+    """
+    wanted = study.attacks.headline
+    if wanted is not None and wanted not in ran:
+        raise StudyError(f"the headline attack {wanted} could not run", found="ran: " + ", ".join(ran))
+    order = [wanted] if wanted is not None else [*HEADLINES, *ran]
+    for name in order:
+        if name in ran:
+            return str(name)
+    raise StudyError("no attack could run", fix="--attacks default, or give shadow models")

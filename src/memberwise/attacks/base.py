@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.collectors import EXTRAS
+from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.table import Signals
 
 Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]

@@ -102,3 +102,13 @@ def shadows_of(answers: Answers | None) -> Answers:
     if answers is None:
         raise ValueError("the shadow models' answers are not in the table")
     return answers
+
+
+def lessons(signals: Signals) -> tuple[Answers, NDArray[np.int64], NDArray[np.int8]]:
+    """Answers ``(m, r, q)``, labels ``(r,)`` and ``trained_on`` ``(m, r)`` to learn from.
+
+    The audited records, where shadow models trained on some of them; else the auxiliary records they trained on.
+    """
+    if signals.beside is not None and not has_both_sides(signals):
+        return signals.beside.answers, signals.beside.labels, signals.beside.trained_on
+    return shadows_of(signals.shadows), signals.labels, signals.trained_on

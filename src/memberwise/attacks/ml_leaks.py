@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.lessons import lessons
+from memberwise.attacks.in_out import lessons
 from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_classifier, mlp
 from memberwise.attacks.thresholds import confidence
 from memberwise.signals.read import log_vectors

@@ -15,7 +15,6 @@ from memberwise.attacks import (
     gradient_norm,
     informia,
     label_only,
-    learned,
     lira,
     ml_leaks,
     nasr,
@@ -30,6 +29,7 @@ from memberwise.attacks import (
     bayes_base as base,
 )
 from memberwise.attacks.base import Attack
+from memberwise.attacks.learned import attack as learned
 from memberwise.errors import StudyError
 
 

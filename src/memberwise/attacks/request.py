@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.epsilon import bounds_epsilon
 from memberwise.attacks import ATTACKS, Attack, choose
-from memberwise.defences.output import answered_kind
+from memberwise.defences.output.registry import answered_kind
 from memberwise.errors import StudyError
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
+from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
 
-# The headline, unless the study names one: the first of these that runs.
-HEADLINES = ("learned", "lira-online-fixed", "loss", "gap")
 # The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
 FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
 # They join the family where answers are labels: of the others only the gap attack could read those.
@@ -119,19 +117,3 @@ def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:
     if not set(ran) & set(named):
         return list(ran)
     return [name for name in ran if name in named or name == headline]
-
-
-def choose_headline(study: Study, ran: Sequence[str]) -> str:
-    """The study's headline, else the first of the usual ones that ran.
-
-    Raises:
-        StudyError: the study's headline was skipped, or nothing ran.
-    """
-    wanted = study.attacks.headline
-    if wanted is not None and wanted not in ran:
-        raise StudyError(f"the headline attack {wanted} could not run", found="ran: " + ", ".join(ran))
-    order = [wanted] if wanted is not None else [*HEADLINES, *ran]
-    for name in order:
-        if name in ran:
-            return str(name)
-    raise StudyError("no attack could run", fix="--attacks default, or give shadow models")

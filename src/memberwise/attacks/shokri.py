@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
-from memberwise.attacks.lessons import lessons
+from memberwise.attacks.in_out import lessons
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 

@@ -11,11 +11,11 @@ from memberwise.assess import Asking
 from memberwise.auditing.prepare import Given, Prepared, prepare
 from memberwise.errors import StudyError
 from memberwise.signals.ask import collect, collect_extras, serve
-from memberwise.signals.gather import vector_models
+from memberwise.signals.codec import vector_models
 from memberwise.study.duration import duration
 from memberwise.study.schema import Study
-from memberwise.targets.models import Answering, alone
-from memberwise.training.engines.base import StackEngine
+from memberwise.targets.base import Target
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 
 CALIBRATION_STEPS = 12
@@ -127,13 +127,13 @@ def calibrate(prepared: Prepared) -> float:
     return (training * steps / done + asking * share) * models / len(block) + extras
 
 
-def _extra_seconds(prepared: Prepared, trained: Answering, jobs: Sequence[Job]) -> float:
+def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
     """Seconds that collectors take on the target and the first shadow models, from a few records and one model."""
     asked, seconds = prepared.asked_of_shadows, 0.0
     few = replace(asked, audited=asked.audited[:EXTRA_RECORDS])
     for collector in asked.extras:
         begun = time.perf_counter()
-        one = alone(trained, 0)
+        one = trained.one(0)
         collect_extras(one, serve(one, jobs[:1], few), jobs[:1], replace(few, extras=(collector,)))
         asked_about = min(len(asked.audited), getattr(collector, "records", len(asked.audited)))
         models = 1 + min(prepared.study.shadow.count, asked.models_of(collector))

@@ -6,11 +6,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from memberwise.assess import Assessment
 from memberwise.assess.notes import stronger_note
+from memberwise.auditing.prepare import Prepared
+from memberwise.data import Dataset
 from memberwise.report.build import build_result
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
+from memberwise.signals.schedule import Gathered
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 
@@ -49,3 +55,45 @@ def finish(
     )
     write_all(folder.path, result, assessment.scores, assessment.curves)
     return Result.load(folder.path)
+
+
+def _data_facts(prepared: Prepared) -> dict[str, Any]:
+    dataset = prepared.dataset
+    return {
+        "source": dataset.source,
+        "sha256": dataset.sha256,
+        "records": dataset.records,
+        "classes": len(dataset.classes),
+        "class_names": list(dataset.classes),
+        **prepared.roles.counts,
+    }
+
+
+def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
+    arrays, study = shadows.arrays, prepared.study
+    seconds = shadows.seconds + shadows.earlier
+    return {
+        "count": shadows.count,
+        "data": study.shadow.data,
+        "engine": study.shadow.engine,
+        "plan": vars(prepared.plan),
+        "seconds": round(seconds, 2),
+        "extra_seconds": round(shadows.asking, 3),
+        "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
+        "train_accuracy": float(arrays["train_accuracy"].mean()),
+        "test_accuracy": float(arrays["test_accuracy"].mean()),
+        "resumed": shadows.resumed,
+    }
+
+
+def _worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+    """Thumbnails of the most exposed records, ``(w, H, W)`` or ``(w, H, W, 3)`` uint8, where records are images."""
+    if rows is None or dataset.kind != "image":
+        return {}
+    x = dataset.x[rows]
+    if x.dtype != np.uint8:
+        low, high = float(dataset.x.min()), float(dataset.x.max())
+        x = ((x - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
+    if x.ndim == 4:
+        x = x[:, 0] if x.shape[1] == 1 else np.moveaxis(x[:, :3], 1, -1)
+    return {"worst.image": x}

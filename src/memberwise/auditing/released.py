@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from memberwise.data.preprocessing import Preprocessing
-from memberwise.defences.output import output_defences
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 from memberwise.defences.output.policy import FILE as POLICY
 from memberwise.defences.output.policy import read_policy, unpack_states
+from memberwise.defences.output.registry import output_defences
+from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import RunFolderError, StudyError, TargetError
 from memberwise.models.build import build_model, model_of
 from memberwise.models.network import Network
@@ -24,8 +25,8 @@ from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGH
 from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.schema import AnswerStudy, ModelStudy
-from memberwise.targets.kind import Kind
-from memberwise.targets.models import Answering, Served, TorchModels
+from memberwise.targets.base import Kind, Target
+from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
 
 # Records asked at once.
@@ -43,7 +44,7 @@ class ReleasedModel:
     """
 
     def __init__(
-        self, models: Answering, preprocessing: Preprocessing, classes: Sequence[str], policy: Sequence[str]
+        self, models: Target, preprocessing: Preprocessing, classes: Sequence[str], policy: Sequence[str]
     ) -> None:
         self.preprocessing, self.classes, self.policy = preprocessing, tuple(classes), tuple(policy)
         self._models = models
@@ -74,7 +75,7 @@ class ReleasedModel:
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
 
     def _answers(self, x: NDArray[np.float32]) -> NDArray[Any]:
-        answers = self._models.ask(x)[0]
+        answers = self._models.predict(x)[0]
         return answers if self._models.kind == "labels" else as_probabilities(answers, self._models.kind)
 
     def __repr__(self) -> str:
@@ -107,7 +108,7 @@ def load_target(
     around = network.around(module)
     around.kind = facts["kind"]
     params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
-    models: Answering = TorchModels(around, params, buffers, stacked=False)
+    models: Target = TorchModels(around, params, buffers, stacked=False)
     preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
     names: list[str] = []
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
@@ -222,7 +223,7 @@ def _defences(answer: Sequence[AnswerStudy], folder: Path, trust: Sequence[str])
     return output_defences(answer)
 
 
-def _served(models: Answering, defences: Sequence[OutputDefence], facts: dict[str, Any], target: Path) -> Served:
+def _served(models: Target, defences: Sequence[OutputDefence], facts: dict[str, Any], target: Path) -> DefendedTarget:
     if facts["not_kept"]:
         name = type(defences[facts["not_kept"][0]]).__name__ if len(defences) > facts["not_kept"][0] else "a defence"
         raise RunFolderError(
@@ -234,4 +235,4 @@ def _served(models: Answering, defences: Sequence[OutputDefence], facts: dict[st
     if (target / LEARNED).exists():
         with np.load(target / LEARNED, allow_pickle=False) as file:
             arrays = dict(file)
-    return Served(models, defences, unpack_states(defences, arrays), [read_secret(target.parent)])
+    return DefendedTarget(models, defences, unpack_states(defences, arrays), [read_secret(target.parent)])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from memberwise.auditing.prepare import Given, prepare
-from memberwise.auditing.run import INTERRUPTED, TARGET_BLOCK, Silent, run_audit, target_key
-from memberwise.defences.training import defended
-from memberwise.report.files import json_values
+from memberwise.auditing.run import INTERRUPTED, run_audit
+from memberwise.auditing.target import TARGET_BLOCK, target_key
+from memberwise.defences.training.registry import defended
 from memberwise.report.result import Result
-from memberwise.signals.gather import Progress
+from memberwise.signals.progress import Progress, Silent
+from memberwise.store.files import json_values
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 

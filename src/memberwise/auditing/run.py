@@ -9,61 +9,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from memberwise.assess import Asking, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
+from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.cost import calibrate
-from memberwise.auditing.facts import finish
+from memberwise.auditing.facts import _data_facts, _shadow_facts, _worst_images, finish
 from memberwise.auditing.prepare import Given, Prepared, prepare, with_auxiliary
 from memberwise.auditing.prepare.target import stored_accuracy
 from memberwise.auditing.saved import audit_saved
-from memberwise.data import Dataset
-from memberwise.data.preprocessing import Preprocessing
-from memberwise.defences.output.policy import pack_states, write_policy
-from memberwise.defences.training import defended
+from memberwise.auditing.table import _table
+from memberwise.auditing.target import _quality, _target_arrays
+from memberwise.defences.training.registry import defended
 from memberwise.errors import TrainingError
-from memberwise.models.build import is_built_in
-from memberwise.report.build import accuracy_notes, target_facts
+from memberwise.report.build import target_facts
 from memberwise.report.result import Result
-from memberwise.signals.ask import collect, serve, take_seconds
-from memberwise.signals.gather import (
-    Budgeted,
-    Counted,
-    Gathered,
-    Jobs,
-    Progress,
-    answers_of,
-    describe_job,
-    gather,
-    lacking,
-)
+from memberwise.signals.gather import gather
+from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.remarks import remark_notes
-from memberwise.signals.steps import Step, lift_zeros, lifted_loss, step_notes
+from memberwise.signals.schedule import Budgeted, Counted, Gathered, Jobs
+from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.synthesis import synthetic_records
-from memberwise.signals.table import Beside, Signals
-from memberwise.store.blocks import Arrays, block_key, block_name
-from memberwise.store.folder import TARGET_FORMAT, RunFolder, default_folder
+from memberwise.store.folder import RunFolder, default_folder
 from memberwise.study.duration import seconds_of
 from memberwise.study.schema import Study
-from memberwise.targets.models import Answering, Served, TorchModels
-from memberwise.training.engines.base import StackEngine
+from memberwise.training.job import describe_job
 
-TARGET_BLOCK = block_name(0)
 INTERRUPTED = "interrupted"
 SAVED_ANSWERS = "saved answers"
 
 # What a time budget keeps back for attacks, statistics and the report.
 ATTACK_SECONDS = 6.0
 ATTACK_SECONDS_A_RECORD = 0.0008
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def start(self, total: int, done: int) -> None: ...
-    def update(self, done: float) -> None: ...
-    def stop(self) -> None: ...
 
 
 def run_audit(
@@ -143,12 +120,6 @@ def _audit_trained(
         )
 
 
-def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
-    """The target's accuracy and loss on its "train" or "test" records."""
-    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
-    return float(target[f"{part}_accuracy"][0]), loss
-
-
 def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> Prepared:
     """The same audit under a new plan: half as many models at once.
 
@@ -211,44 +182,6 @@ def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def target_key(prepared: Prepared) -> str:
-    """The key of the target's block: it changes with data, split, recipe, code, plan and seed."""
-    return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.identity)
-
-
-def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[tuple[str, str]]]:
-    """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
-    job, key, store = prepared.target_job, target_key(prepared), folder.blocks
-    arrays, problem = store.load(TARGET_BLOCK, key)
-    kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
-    if kept and prepared.study.answer:
-        write_policy(folder.path, prepared.study.answer)
-    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
-    lost = arrays is not None and kept and folder.target_is_lost()
-    if arrays is not None and not lacks and not lost:
-        return arrays, []
-    models: Answering = prepared.target or prepared.engine.train([job])
-    arrays = collect(models, [job], prepared.asked, vectors=True)
-    take_seconds(arrays)
-    if prepared.target is None and isinstance(models, TorchModels):
-        weights = {name: value[0] for name, value in (models.params | models.buffers).items()}
-        served = serve(models, [job], prepared.asked)
-        learned, lost_states = pack_states(served.defences, served.states) if isinstance(served, Served) else ({}, [])
-        metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
-        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)
-    store.save(TARGET_BLOCK, [key], [-1], arrays)
-    again = "trained" if prepared.target is None else "asked"
-    if lost:
-        return arrays, [("target-restored", f"the model in {folder.path}/target was gone or changed: trained again")]
-    if lacks:
-        return arrays, [("target-asked-again", f"the target's block held no {lacks}: the same target, {again} again")]
-    if problem is None:
-        return arrays, []
-    return arrays, [
-        ("target-changed", f"the target is not the one of this folder's last run: {again} again ({problem})")
-    ]
-
-
 def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tuple[Prepared, tuple[str, str]]:
     """The audit with shadow data made by asking the target, and what that took."""
     study, job = prepared.study, prepared.target_job
@@ -266,86 +199,3 @@ def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tupl
     failed = f"; searches that failed, by class: {', '.join(short)}" if short else ""
     message = f"{len(made.y):,} shadow records were made with {made.queries:,} queries of the target{failed}"
     return with_auxiliary(prepared, given, made.x, made.y), ("synthetic-shadow-data", message)
-
-
-def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
-    return {
-        "format": TARGET_FORMAT,
-        "architecture": prepared.model.name,
-        "built_in": is_built_in(prepared.model),
-        "model": prepared.study.model.model_dump(mode="json"),
-        "answer": [defence.model_dump(mode="json") for defence in prepared.study.answer],
-        "classes": list(prepared.dataset.classes),
-        "record_shape": list(prepared.dataset.shape),
-        "train_accuracy": float(arrays["train_accuracy"][0]),
-        "test_accuracy": float(arrays["test_accuracy"][0]),
-        "data_sha256": prepared.dataset.sha256,
-    }
-
-
-def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
-    """The table of signals from the target's and the shadow models' arrays."""
-    dataset, roles = prepared.dataset, prepared.roles
-    own = answers_of(target, "audited")
-    if own is None:
-        raise ValueError("the target was asked about the audited records")
-    jobs = [prepared.shadow_job(k) for k in range(shadows.count)]
-    trained_on = np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8)
-    answers = answers_of(shadows.arrays, "auxiliary")
-    seen = np.array([np.isin(roles.auxiliary, job.rows) for job in jobs], np.int8)
-    return Signals(
-        index=roles.audited,
-        labels=dataset.y[roles.audited],
-        target=own,
-        shadows=answers_of(shadows.arrays, "audited"),
-        trained_on=trained_on.reshape(len(jobs), len(roles.audited)),
-        population_target=answers_of(target, "population"),
-        population_shadows=answers_of(shadows.arrays, "population"),
-        beside=None if answers is None else Beside(answers, dataset.y[roles.auxiliary], seen),
-        population_labels=dataset.y[roles.population] if len(roles.population) else None,
-        groups=None if dataset.groups is None else dataset.groups[roles.audited],
-        features=dataset.x,
-        population_index=roles.population if len(roles.population) else None,
-    )
-
-
-def _data_facts(prepared: Prepared) -> dict[str, Any]:
-    dataset = prepared.dataset
-    return {
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "records": dataset.records,
-        "classes": len(dataset.classes),
-        "class_names": list(dataset.classes),
-        **prepared.roles.counts,
-    }
-
-
-def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
-    arrays, study = shadows.arrays, prepared.study
-    seconds = shadows.seconds + shadows.earlier
-    return {
-        "count": shadows.count,
-        "data": study.shadow.data,
-        "engine": study.shadow.engine,
-        "plan": vars(prepared.plan),
-        "seconds": round(seconds, 2),
-        "extra_seconds": round(shadows.asking, 3),
-        "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
-        "train_accuracy": float(arrays["train_accuracy"].mean()),
-        "test_accuracy": float(arrays["test_accuracy"].mean()),
-        "resumed": shadows.resumed,
-    }
-
-
-def _worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-    """Thumbnails of the most exposed records, ``(w, H, W)`` or ``(w, H, W, 3)`` uint8, where records are images."""
-    if rows is None or dataset.kind != "image":
-        return {}
-    x = dataset.x[rows]
-    if x.dtype != np.uint8:
-        low, high = float(dataset.x.min()), float(dataset.x.max())
-        x = ((x - low) / max(high - low, 1e-12) * 255).round().astype(np.uint8)
-    if x.ndim == 4:
-        x = x[:, 0] if x.shape[1] == 1 else np.moveaxis(x[:, :3], 1, -1)
-    return {"worst.image": x}

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from memberwise.assess import Asking, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
+from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.facts import finish
 from memberwise.auditing.prepare import Given
 from memberwise.errors import StudyError
-from memberwise.report.build import accuracy_notes, target_facts
+from memberwise.report.build import target_facts
 from memberwise.report.result import Result
 from memberwise.seeds import Seeds
 from memberwise.signals.saved.answers import read_shadows, read_target

@@ -13,7 +13,7 @@ from memberwise.attacks import ATTACKS
 from memberwise.attacks.base import LEVELS, Attack, Needs
 from memberwise.checks.report import Findings, shown
 from memberwise.checks.tables import RECORDS, leaking_table, reordered, same_table
-from memberwise.signals.collectors import EXTRAS
+from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.table import Signals
 from memberwise.statistics.auc import auc
 

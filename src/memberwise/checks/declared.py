@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from memberwise.checks.report import Findings, shown
-from memberwise.defences.output import output_defences
+from memberwise.defences.output.registry import output_defences
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study, put

@@ -11,9 +11,9 @@ from memberwise.checks.declared import check_declared
 from memberwise.checks.output import check_output
 from memberwise.checks.records import CLASSES, FEATURES, ROWS, records
 from memberwise.checks.report import Findings, place, shown
+from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.errors import StudyError
-from memberwise.targets.models import Answer
 from memberwise.training.job import Job, Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
@@ -27,7 +27,7 @@ RETURNS = (
 BRANCHES = "torch.where in place of if on a tensor's value, no .item(); else stackable = False in the Step"
 
 
-def check_defence(defence: TrainingDefence | Answer, seed: int = 0) -> None:
+def check_defence(defence: TrainingDefence | OutputDefence, seed: int = 0) -> None:
     """Try a defence on small models and data.
 
     A training defence: the options, roles, study keys and output defences it names exist; models come out finite, the
@@ -140,7 +140,7 @@ def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -
     import torch
 
     from memberwise.models.network import Network
-    from memberwise.training.engines.base import StackEngine
+    from memberwise.training.engines.stack import StackEngine
     from memberwise.training.plan import Plan
     from memberwise.training.tensors import DataTensors
 
@@ -159,4 +159,4 @@ def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -
     ]
     cpu = torch.device("cpu")
     engine = StackEngine(Network(_module, cpu), DataTensors.of(x, y, CLASSES, cpu), Plan(MODELS))
-    return np.asarray(engine.train(jobs).ask(x), np.float64)
+    return np.asarray(engine.train(jobs).predict(x), np.float64)

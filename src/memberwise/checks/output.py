@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from memberwise.checks.declared import check_roles
 from memberwise.checks.records import CLASSES, FEATURES, ROWS, records
 from memberwise.checks.report import Findings, shown
-from memberwise.defences.output import OUTPUT_DEFENCES
-from memberwise.defences.training import TRAINING_DEFENCES
+from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
+from memberwise.defences.output.served import DefendedTarget
+from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import StudyError
-from memberwise.targets.kind import Kind
-from memberwise.targets.models import Answer, FunctionModels, Served
+from memberwise.targets.base import Kind
+from memberwise.targets.models import FunctionModels
 
 KEY = b"a secret of the check"
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,7 +30,7 @@ ASKED, FEWER = 40, 7
 ROUNDING = 1e-9
 
 
-def check_output(defence: Answer, seed: int) -> None:
+def check_output(defence: OutputDefence, seed: int) -> None:
     """What ``check_defence`` does with an output defence, and with what is no defence at all."""
     _check_type(defence)
     findings = Findings(f"the output defence {type(defence).__name__}")
@@ -39,8 +41,8 @@ def check_output(defence: Answer, seed: int) -> None:
     def members(i: int) -> NDArray[np.float32]:
         return x[i * ROWS : (i + 1) * ROWS].copy()
 
-    with findings.part("fit(ask, members, reference, rngs) runs"):
-        served = Served.fitted(models, [defence], members, x[3 * ROWS :].copy(), KEY, [seed, seed + 1])
+    with findings.part("fit(target, members, reference, rngs) runs"):
+        served = DefendedTarget.fitted(models, [defence], members, x[3 * ROWS :].copy(), KEY, [seed, seed + 1])
     states: Any = served.states[0]
     if states is not None and not (isinstance(states, Sized) and len(states) == len(models)):
         findings.add("fit gives None, or one state a model", shown(states))
@@ -49,7 +51,7 @@ def check_output(defence: Answer, seed: int) -> None:
     given = _asked(served, asked, findings)
     _check_values(given, served.kind, findings)
     labels = given if served.kind == "labels" else given.argmax(-1)
-    if defence.keeps_label and not np.array_equal(labels, models.ask(asked).argmax(-1)):
+    if defence.keeps_label and not np.array_equal(labels, models.predict(asked).argmax(-1)):
         findings.add("the label is kept, as it says", "another largest class")
     if not np.allclose(given, _asked(served, asked, findings)):
         findings.add("the same record gets the same answer", "another answer")
@@ -103,11 +105,11 @@ def _check_stated(defence: Any, findings: Findings) -> None:
     findings.close()
 
 
-def _asked(served: Served, x: NDArray[np.float32], findings: Findings) -> NDArray[Any]:
+def _asked(served: DefendedTarget, x: NDArray[np.float32], findings: Findings) -> NDArray[Any]:
     """Answers of the stated shape, to records that are still what they were."""
     asked = x.copy()
-    with findings.part("answer(ask, x, states, keys) runs"):
-        given: Any = served.ask(asked)
+    with findings.part("answer(target, x, states, keys) runs"):
+        given: Any = served.predict(asked)
     if not np.array_equal(asked, x):
         findings.add("the records are left as they were", "x changed in place", "work on x.copy()")
     shape = (len(served), len(x)) if served.kind == "labels" else (len(served), len(x), CLASSES)

@@ -188,9 +188,10 @@ def study_of(
 def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.auditing.run import INTERRUPTED, Silent, run_audit
+    from memberwise.auditing.run import INTERRUPTED, run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
+    from memberwise.signals.progress import Silent
 
     with stdout_to_stderr(json):
         result = run_audit(study, resume=resume, progress=Silent() if quiet or json else Bar())

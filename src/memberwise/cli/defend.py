@@ -113,10 +113,10 @@ def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> N
 def _run(study: Any, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.auditing.run import Silent
     from memberwise.cli.progress import Bar
     from memberwise.frontier.flow import run_defend
     from memberwise.frontier.terminal import print_frontier
+    from memberwise.signals.progress import Silent
 
     silent, errors = quiet or json, Console(stderr=True)
 

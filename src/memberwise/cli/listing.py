@@ -48,8 +48,8 @@ def _attacks() -> Rows:
 
 
 def _defences() -> Rows:
-    from memberwise.defences.output import OUTPUT_DEFENCES
-    from memberwise.defences.training import TRAINING_DEFENCES
+    from memberwise.defences.output.registry import OUTPUT_DEFENCES
+    from memberwise.defences.training.registry import TRAINING_DEFENCES
     from memberwise.frontier.points import ANSWER
 
     rows = [

@@ -80,9 +80,9 @@ def _run(name: str, size: Size, options: dict[str, Any], keep: str | None, json:
 
     from rich.console import Console
 
-    from memberwise.auditing.run import Silent
     from memberwise.cli.progress import Bar
     from memberwise.reproduce.flow import run_reproduction
+    from memberwise.signals.progress import Silent
 
     silent, errors = quiet or json, Console(stderr=True)
 

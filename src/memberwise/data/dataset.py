@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Treatment
+from memberwise.targets.base import Records
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +132,8 @@ def _plain(values: NDArray[Any] | pd.Series[Any]) -> NDArray[Any]:
     if values.dtype.kind in "OUT":
         values = np.frombuffer("\0".join(map(str, values)).encode(), dtype=np.uint8)
     return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+
+
+def as_float(x: NDArray[Any]) -> Records:
+    """float32 records; uint8 is scaled to [0, 1]."""
+    return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)

@@ -13,8 +13,8 @@ from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
 from memberwise.attacks.request import FAMILY
 from memberwise.auditing.prepare import Given
 from memberwise.auditing.prepare.records import records_of
-from memberwise.defences.output import output_defences
-from memberwise.defences.training import defended
+from memberwise.defences.output.registry import output_defences
+from memberwise.defences.training.registry import defended
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
 from memberwise.study.schema import AttacksStudy, Study

@@ -8,7 +8,7 @@ from dataclasses import replace
 from memberwise.auditing.prepare import Given, assemble
 from memberwise.auditing.prepare.records import records_of
 from memberwise.data import load
-from memberwise.defences.training import defended
+from memberwise.defences.training.registry import defended
 from memberwise.errors import StudyError
 from memberwise.frontier.points import Point, named_points
 from memberwise.seeds import Seeds

@@ -23,10 +23,10 @@ from memberwise.frontier.notes import notes_of, notes_of_confirmation
 from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
 from memberwise.frontier.strength import Met, compared
-from memberwise.report.files import json_values, to_json, write_text
 from memberwise.report.redact import holds_records
 from memberwise.seeds import Seeds
-from memberwise.signals.gather import Progress
+from memberwise.signals.progress import Progress
+from memberwise.store.files import json_values, to_json, write_text
 from memberwise.store.folder import short_name
 from memberwise.study.entrypoint import is_entrypoint
 from memberwise.study.reading import make_study, read_study

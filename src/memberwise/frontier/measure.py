@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memberwise.defences.training import guaranteed
+from memberwise.defences.training.registry import guaranteed
 from memberwise.frontier.attackers import BY_LABELS, considered
 from memberwise.frontier.points import Point
 from memberwise.frontier.strength import Met, accuracy_of_strongest, met

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from memberwise.defences.output import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.output.base import OutputDefence
-from memberwise.defences.training import TRAINING_DEFENCES, defended, find_defence
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.training.base import TrainingDefence
+from memberwise.defences.training.registry import TRAINING_DEFENCES, defended, find_defence
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study

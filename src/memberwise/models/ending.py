@@ -12,8 +12,7 @@ from torch import Tensor
 
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.targets.kind import Kind
-from memberwise.targets.models import kind_of_answers
+from memberwise.targets.base import Kind, kind_of_answers
 
 # Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
 SCALES = (1.0, 4.0, 30.0)
@@ -58,3 +57,17 @@ def _ending(network: Network, x: Tensor, key: Tensor | None) -> Kind:
     if answers and all(kind_of_answers(values) == "probabilities" for values in answers):
         return "probabilities"
     return kind_by_range(np.concatenate(answers)) if len(answers) > 1 else "logits"
+
+
+def ending_notes(name: str, network: Network) -> list[tuple[str, str]]:
+    """A warning where a module's answers are no logits."""
+    if "logits" == network.kind == network.training_kind:
+        return []
+    kind = network.training_kind if network.kind == "logits" else network.kind
+    ends = (
+        "ends in a softmax: its answers are not negative and sum to 1, and"
+        if kind == "probabilities"
+        else ("ends in sigmoids: its answers lie between 0 and 1 and do not sum to 1, and")
+    )
+    message = f"{name} {ends} are taken as {kind}, not as logits, in attacks and in training's cross-entropy"
+    return [(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]

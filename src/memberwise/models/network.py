@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from memberwise.models.randomness import KeyedDropout, seed_torch
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 Tensors = dict[str, Tensor]
 # The smallest float32 of full precision: what is less is taken for it before a logarithm.

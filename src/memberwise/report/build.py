@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from memberwise._version import __version__
 from memberwise.report.schema import SCHEMA_VERSION
 from memberwise.study.schema import Study
 
 Note = tuple[str, str]
-
-# A shadow model is far from the target beyond this difference in accuracy, or three standard deviations of shadows'.
-ACCURACY_GAP = 0.03
-# Shadow models so far from the middle one are unlike it; judged from so many models on.
-FAR_APART, FEWEST_ROBUST = 0.1, 8
 
 
 def target_facts(
@@ -38,41 +31,6 @@ def target_facts(
         "gap": train[0] - test[0],
         "validation_accuracy": validation,
     }
-
-
-def accuracy_notes(target: dict[str, Any], train: np.ndarray, test: np.ndarray) -> list[Note]:
-    """A warning, with both figures, where shadow models are not like the target.
-
-    Args:
-        train, test: ``(m,)`` accuracies of the shadow models.
-    """
-    notes = []
-    for what, own, shadows in (("train", target["train_accuracy"], train), ("test", target["test_accuracy"], test)):
-        middle = float(np.median(shadows))
-        # A few that failed would widen an ordinary deviation until nothing looks unusual.
-        robust = 1.4826 * float(np.median(np.abs(shadows - middle)))
-        spread = robust if len(shadows) >= FEWEST_ROBUST else float(shadows.std())
-        apart = np.flatnonzero(np.abs(shadows - middle) > max(FAR_APART, 5 * robust))
-        if len(shadows) >= FEWEST_ROBUST and len(apart):
-            notes.append(
-                (
-                    "shadow-apart",
-                    f"{len(apart)} of {len(shadows)} shadow models are unlike the others: {what} accuracy "
-                    f"{shadows[apart].min():.3f} to {shadows[apart].max():.3f}, in the middle {middle:.3f}; attacks "
-                    "that rest on them are weaker than they could be (a training that sometimes fails?)",
-                )
-            )
-        if abs(own - middle) > max(ACCURACY_GAP, 3 * spread):
-            notes.append(
-                (
-                    "shadow-accuracy",
-                    f"the target's {what} accuracy is {own:.3f}, the shadow models' {shadows.mean():.3f} "
-                    f"(standard deviation {shadows.std():.3f}): they are not like the target, so the attacks that "
-                    "rest on them are weaker than they could be; check the recipe (training.*, model.*), or, with "
-                    "saved answers, that both files hold the same records in the same order",
-                )
-            )
-    return notes
 
 
 def build_result(

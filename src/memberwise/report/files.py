@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,32 +19,9 @@ from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
 from memberwise.report.redact import holds_records, redacted
 from memberwise.report.schema import READABLE, as_current
-from memberwise.store.files import write_atomically
+from memberwise.store.files import json_values, to_json, write_atomically, write_text
 
 Curves = Mapping[str, NDArray[Any]]
-
-
-def write_text(path: Path, content: str, *, private: bool = False) -> None:
-    """Write UTF-8 text whole or not at all; what UTF-8 cannot hold (half a surrogate pair) is written as its escape."""
-    write_atomically(path, content.encode("utf-8", "backslashreplace"), private=private)
-
-
-def json_values(value: Any) -> Any:
-    """Plain JSON values: NumPy's become Python's, tuples lists, and NaN and infinity null."""
-    if isinstance(value, Mapping):
-        return {str(key): json_values(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_values(inner) for inner in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return json_values(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
-def to_json(result: Mapping[str, Any]) -> str:
-    """``result.json`` as text, keys in the order of the schema."""
-    return json.dumps(json_values(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_csv(scores: pd.DataFrame) -> str:

@@ -17,6 +17,7 @@ from memberwise.report.formats import DASH, rate, shown
 from memberwise.report.html import rates, render
 from memberwise.report.redact import holds_records
 from memberwise.statistics.estimate import Estimate
+from memberwise.store.files import json_values, to_json, write_text
 
 EXIT_CODES: dict[sentence.Outcome, int] = {"passed": 0, "no limit set": 0, "failed": 1, "inconclusive": 3}
 
@@ -99,16 +100,16 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``result.json`` holds, as plain values; a copy."""
-        return dict(files.json_values(self.data))
+        return dict(json_values(self.data))
 
     def to_json(self) -> str:
         """``result.json`` as text."""
-        return files.to_json(self.data)
+        return to_json(self.data)
 
     def to_html(self, path: str | Path) -> Path:
         """Write the report, one file that needs nothing else; returns its path."""
-        clean = files.json_values(self.data)
-        files.write_text(Path(path), render(clean, self.scores, self.curves), private=holds_records(clean))
+        clean = json_values(self.data)
+        write_text(Path(path), render(clean, self.scores, self.curves), private=holds_records(clean))
         return Path(path)
 
     def __repr__(self) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 
 from memberwise.auditing.prepare import Given
 from memberwise.auditing.reuse import audited
-from memberwise.auditing.run import Silent
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
 from memberwise.report.result import Result
@@ -21,7 +20,7 @@ from memberwise.report.sentence import attack_named
 from memberwise.reproduce.claim import Condition, Ours, Row
 from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
-from memberwise.signals.gather import Progress
+from memberwise.signals.progress import Progress, Silent
 from memberwise.statistics.intervals import clopper_pearson
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import Study

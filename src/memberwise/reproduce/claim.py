@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from memberwise.errors import MemberwiseError
-from memberwise.report.files import to_json, write_text
 from memberwise.reproduce.published import Figure
+from memberwise.store.files import to_json, write_text
 
 SCHEMA_VERSION = 2
 BIT = 1e-12  # more than floats lose where half a digit is added

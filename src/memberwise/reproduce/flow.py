@@ -13,8 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from memberwise.auditing.run import Silent
-from memberwise.report.files import write_text
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged
 from memberwise.reproduce.over_seeds import merge
@@ -22,7 +20,8 @@ from memberwise.reproduce.plots import draw
 from memberwise.reproduce.provenance import settings_of
 from memberwise.reproduce.published import published
 from memberwise.reproduce.reproduction import Reproduction, Size
-from memberwise.signals.gather import Progress
+from memberwise.signals.progress import Progress, Silent
+from memberwise.store.files import write_text
 
 PACKAGES = ("memberwise", "torch", "numpy", "scipy", "scikit-learn")
 # As many as it takes to tell a spread; whether a reproduction runs at all, one tells.

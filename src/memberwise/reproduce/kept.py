@@ -10,7 +10,7 @@ from memberwise.auditing.prepare import Given, prepare
 from memberwise.errors import RunFolderError
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
-from memberwise.signals.gather import answers_of, join
+from memberwise.signals.codec import answers_of, join
 from memberwise.signals.table import Beside, Signals
 from memberwise.store.blocks import Arrays, BlockStore, block_name
 from memberwise.study.reading import make_study

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from memberwise.report.files import write_text
 from memberwise.reproduce.claim import Claim, Row
 from memberwise.reproduce.plots import draw
 from memberwise.reproduce.registry import REPRODUCTIONS
@@ -23,6 +22,7 @@ from memberwise.reproduce.text import (
     spread_cell,
     verdict_cell,
 )
+from memberwise.store.files import write_text
 
 PAGE = "README.md"
 # Fewer seeds tell no spread.

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from memberwise.auditing.prepare import Given, prepare
-from memberwise.auditing.run import target_key
+from memberwise.auditing.target import target_key
 from memberwise.data import Dataset
-from memberwise.report.files import to_json, write_text
 from memberwise.reproduce.bench import Bench, records_of
 from memberwise.signals.ask import ask_about
+from memberwise.store.files import to_json, write_text
 
 # Fixes which records are for validation, and who the members of a tuning run are; seeds of audits begin at 1.
 SEED = 0

@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
-from memberwise.signals.collectors import collector_key
+from memberwise.signals.codec import _fields
+from memberwise.signals.collectors.registry import collector_key
 from memberwise.signals.questions import Access, Asked
 from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
-from memberwise.targets.models import Answering, Lifted, Served, alone
+from memberwise.targets.base import Target
+from memberwise.targets.models import Lifted
 from memberwise.training.engines.base import Arrays
 from memberwise.training.job import Job
 
@@ -27,7 +30,7 @@ FEW_RECORDS = 500
 
 
 def collect(
-    models: Answering, jobs: Sequence[Job], asked: Asked, vectors: bool, numbers: Mapping[int, int] | None = None
+    models: Target, jobs: Sequence[Job], asked: Asked, vectors: bool, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
     """Everything kept of a block of models; each array's first dimension is the model.
 
@@ -75,7 +78,7 @@ def collect(
         "test_loss": -(test.log_p[:, :, 0].astype(np.float64) * unseen).sum(1) / unseen.sum(1).clip(1),
         "saturated": np.full(len(models), audited.saturated),
         "kind": np.full(len(models), served.kind),
-        "remarks": np.full(len(models), " ".join(getattr(models, "remarks", ()))),
+        "remarks": np.full(len(models), " ".join(models.remarks)),
     }
 
 
@@ -96,7 +99,7 @@ def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int
 
 
 def collect_extras(
-    models: Answering, served: Answering, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
+    models: Target, served: Target, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
     """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
 
@@ -109,7 +112,7 @@ def collect_extras(
         if not count:
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
-        access = Access(count, served, lambda i: alone(served, i), models)
+        access = Access(count, served, models)
         try:
             extra = collector.collect(access, asked)
         except TrainingError:
@@ -125,18 +128,21 @@ def take_seconds(arrays: Arrays) -> float:
     return float(np.sum(arrays.pop(SECONDS, 0.0)))
 
 
-def serve(models: Answering, jobs: Sequence[Job], asked: Asked) -> Answering:
+def serve(models: Target, jobs: Sequence[Job], asked: Asked) -> DefendedTarget:
     """The models behind the study's output defences, each fitted on the model's own members."""
-    if not asked.defences:
-        return models
     reference = None if asked.reference is None else asked.records(asked.reference)
     seeds = [job.seed for job in jobs]
-    return Served.fitted(
-        _lifted(models, asked), asked.defences, lambda i: asked.records(jobs[i].rows), reference, asked.key, seeds
+    return DefendedTarget.fitted(
+        _lifted(models, asked) if asked.defences else models,
+        asked.defences,
+        lambda i: asked.records(jobs[i].rows),
+        reference,
+        asked.key,
+        seeds,
     )
 
 
-def _lifted(models: Answering, asked: Asked) -> Answering:
+def _lifted(models: Target, asked: Asked) -> Target:
     """The models with 0 as half a step where a model's answers come in steps: output defences take logarithms too.
 
     Each model's own, read off a few audited records: the target's defence knows nothing of shadow models.
@@ -144,13 +150,13 @@ def _lifted(models: Answering, asked: Asked) -> Answering:
     if models.kind != "probabilities":
         return models
     rows = asked.audited[:FEW_RECORDS]
-    raw = models.ask(asked.records(rows))[:, :, None]
+    raw = models.predict(asked.records(rows))[:, :, None]
     steps = [find_step(read_answers(raw[i : i + 1], asked.y[rows], models.kind)) for i in range(len(models))]
     floors = np.array([0.0 if step is None else step.floor for step in steps])
     return Lifted(models, floors) if floors.any() else models
 
 
-def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
+def ask_about(models: Target, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
     """``Answers`` of the models about rows, in chunks of records so that memory stays bounded."""
     views = query_views(queries)
     per_record = len(models) * len(views) * asked.classes
@@ -159,7 +165,7 @@ def ask_about(models: Answering, asked: Asked, rows: NDArray[np.int64], queries:
     for first in range(0, len(rows), step):
         chunk = rows[first : first + step]
         x = asked.records(chunk)
-        raw = np.stack([models.ask(np.array(view(x), order="C")) for view in views], axis=2)
+        raw = np.stack([models.predict(np.array(view(x), order="C")) for view in views], axis=2)
         with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
             parts.append(read_answers(raw, asked.y[chunk], models.kind, None if vectors else 0))
     return join_records(parts)
@@ -180,12 +186,3 @@ def join_records(parts: Sequence[Answers]) -> Answers:
         first.kind,
         saturated=sum(p.saturated * p.records for p in parts) / records,
     )
-
-
-def _fields(prefix: str, answers: Answers) -> Arrays:
-    arrays: Arrays = {
-        f"{prefix}.log_p": answers.log_p,
-        f"{prefix}.log_1mp": answers.log_1mp,
-        f"{prefix}.correct": answers.correct,
-    }
-    return arrays if answers.vectors is None else arrays | {f"{prefix}.vectors": answers.vectors}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
 from memberwise.seeds import Seeds
-from memberwise.signals.gather import answers_of
+from memberwise.signals.codec import answers_of
 from memberwise.signals.table import Signals, Transfer
 from memberwise.store.blocks import BlockStore, block_name
 from memberwise.study.schema import AttacksStudy

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.data.dataset import as_float
+
 if TYPE_CHECKING:
-    from memberwise.targets.models import Answer, Answering, Records
+    from memberwise.defences.output.base import OutputDefence
+    from memberwise.targets.base import Records, Target
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,14 @@ class Access:
 
     Attributes:
         count: the first ``count`` models are asked; the others' answers are thrown away.
-        served: all of them behind the study's output defences: what an attacker gets to ask.
-        alone: ``alone(i)``: the i-th of them behind the same defences, for questions that differ from model to model.
+        served: all of them behind the study's output defences: what an attacker gets to ask. ``served.one(i)`` is the
+            i-th of them, for questions that differ from model to model.
         models: all of them themselves, weights included: for white-box attacks.
     """
 
     count: int
-    served: Answering
-    alone: Callable[[int], Answering]
-    models: Answering
+    served: Target
+    models: Target
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Asked:
     background: NDArray[np.int64]
     background_weight: float = 1.0
     queries: str = "none"
-    defences: tuple[Answer, ...] = ()
+    defences: tuple[OutputDefence, ...] = ()
     key: bytes = b""
     reference: NDArray[np.int64] | None = None
     rng_seed: int = 0
@@ -108,8 +109,3 @@ class Asked:
         """How many first shadow models a collector asks: fewer where one answer asks the model many times, but two."""
         questions = math.prod(defence.queries for defence in self.defences)
         return max(min(2, collector.most_models), collector.most_models // questions)
-
-
-def as_float(x: NDArray[Any]) -> Records:
-    """float32 records; uint8 is scaled to [0, 1]."""
-    return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)

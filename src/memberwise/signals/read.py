@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.special import logsumexp
 
 from memberwise.signals.table import Answers
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 # The smallest value a logarithm is taken of: "scores" are rounded or perturbed, so less is noise (design, section 3).
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}

@@ -15,14 +15,14 @@ from memberwise.signals.ask import serve
 from memberwise.signals.questions import Asked
 from memberwise.store.blocks import BlockStore, block_key
 from memberwise.study.schema import SynthesisStudy
-from memberwise.targets.models import Answering
+from memberwise.targets.base import Target
 from memberwise.training.job import Job
 
 BLOCK = "synthetic"
 
 
 def synthetic_records(
-    target: Callable[[], Answering],
+    target: Callable[[], Target],
     job: Job,
     asked: Asked,
     study: SynthesisStudy,
@@ -59,7 +59,7 @@ def synthetic_records(
 
 
 def _made(
-    target: Answering, job: Job, asked: Asked, study: SynthesisStudy, count: int, rng: np.random.Generator
+    target: Target, job: Job, asked: Asked, study: SynthesisStudy, count: int, rng: np.random.Generator
 ) -> Synthetic:
     served = serve(target, [job], asked)
     if served.kind == "labels":
@@ -67,7 +67,7 @@ def _made(
     shape = asked.x.shape[1:]
 
     def ask(flat: NDArray[np.float32]) -> NDArray[np.float64]:
-        answers = np.asarray(served.ask(flat.reshape(len(flat), *shape))[0], np.float64)
+        answers = np.asarray(served.predict(flat.reshape(len(flat), *shape))[0], np.float64)
         return np.asarray(softmax(answers, axis=-1)) if served.kind == "logits" else answers
 
     features = asked.records(np.arange(len(asked.x))).reshape(len(asked.x), -1)

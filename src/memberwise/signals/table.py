@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 T = TypeVar("T")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 PRIVATE, PUBLIC = 0o600, 0o666
 
@@ -39,3 +43,26 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path, private=private) as file:
         file.write(content)
+
+
+def write_text(path: Path, content: str, *, private: bool = False) -> None:
+    """Write UTF-8 text whole or not at all; what UTF-8 cannot hold (half a surrogate pair) is written as its escape."""
+    write_atomically(path, content.encode("utf-8", "backslashreplace"), private=private)
+
+
+def json_values(value: Any) -> Any:
+    """Plain JSON values: NumPy's become Python's, tuples lists, and NaN and infinity null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_values(inner) for inner in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_values(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def to_json(result: Mapping[str, Any]) -> str:
+    """``result.json`` as text, keys in the order of the schema."""
+    return json.dumps(json_values(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

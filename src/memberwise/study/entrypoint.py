@@ -58,7 +58,7 @@ def load_entrypoint(name: str, where: str) -> Any:
 def raised_at(error: BaseException, where: str) -> str:
     """``where``, and the line of the user's own code in which the error was raised, if it is known."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parent)
+    ours = str(Path(__file__).parents[1])
     lines = [f for f in frames if not f.filename.startswith((ours, "<")) and not _is_installed(f.filename)]
     return f"{where} ({lines[-1].filename}, line {lines[-1].lineno})" if lines else where
 

@@ -13,7 +13,9 @@ from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
 from memberwise.models.ending import with_ending
 from memberwise.models.network import Network
-from memberwise.targets.models import Answering, EstimatorModels, Records, TorchModels
+from memberwise.targets.base import Records, Target
+from memberwise.targets.estimators import EstimatorModels
+from memberwise.targets.models import TorchModels
 from memberwise.targets.onnx import OnnxModel
 from memberwise.targets.state_dicts import CHANGE, Note, load_weights
 
@@ -54,9 +56,7 @@ def check_target_file(path: Path) -> None:
         )
 
 
-def load_target(
-    path: Path, network: Network | None, dataset: Dataset, example: Records
-) -> tuple[Answering, list[Note]]:
+def load_target(path: Path, network: Network | None, dataset: Dataset, example: Records) -> tuple[Target, list[Note]]:
     """The target as something that answers, and what was noticed.
 
     Args:
@@ -69,8 +69,8 @@ def load_target(
     suffix = path.suffix.lower()
     notes: list[Note] = []
     if suffix == ".onnx":
-        target: Answering = (model := OnnxModel(path, example, dataset))
-        notes = model.notes
+        target: Target = (model := OnnxModel(path, example, dataset))
+        notes = model.input_notes
     elif suffix == ".skops":
         target = EstimatorModels([load_skops(path)], dataset.class_labels)
     else:
@@ -96,10 +96,10 @@ def module_target(module: torch.nn.Module, network: Network, example: Records) -
     return TorchModels(around, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, False)
 
 
-def _refuse_drawn(path: Path, network: Network, example: Records, target: Answering) -> None:
+def _refuse_drawn(path: Path, network: Network, example: Records, target: Target) -> None:
     """Refuse a target whose answers depend on a buffer that its file does not hold and the architecture draws."""
     other = module_target(load_weights(path, network, seed=1)[0], network, example)
-    if not np.allclose(target.ask(example), other.ask(example), equal_nan=True):
+    if not np.allclose(target.predict(example), other.predict(example), equal_nan=True):
         raise TargetError(
             f"the weights in {path} are not all that the target's answers depend on",
             found="a buffer of the architecture that is drawn at random and not saved (persistent=False)",
@@ -108,14 +108,14 @@ def _refuse_drawn(path: Path, network: Network, example: Records, target: Answer
         )
 
 
-def check_answers(target: Answering, name: str, example: Records, classes: int) -> None:
+def check_answers(target: Target, name: str, example: Records, classes: int) -> None:
     """Ask a few records.
 
     Raises:
         TargetError: the target fails at them, or does not answer as many classes as there are.
     """
     try:
-        shape = np.shape(target.ask(example))
+        shape = np.shape(target.predict(example))
     except TargetError:
         raise
     except Exception as error:

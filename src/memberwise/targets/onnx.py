@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
-from memberwise.targets.kind import Kind
-from memberwise.targets.models import Records
+from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
 
 # Records asked at once where the model does not say.
@@ -34,7 +33,7 @@ TYPES: dict[str, str] = {
 Feed = Callable[[Records], dict[str, NDArray[Any]]]
 
 
-class OnnxModel:
+class OnnxModel(Target):
     """One ONNX classifier as something that answers.
 
     Args:
@@ -63,19 +62,19 @@ class OnnxModel:
         self.batch = first if isinstance(first, int) and first > 0 else None
         reader = self._reader(example, dataset.classes)
         self.read, self.outputs, self.kind = reader.read, reader.outputs, reader.kind
-        self.notes = _notes(path, inputs, example, dataset)
+        self.input_notes = _notes(path, inputs, example, dataset)
         if self.kind == "scores":
             message = (
                 f"{path} answers numbers between 0 and 1 that do not sum to 1: they are taken as scores, not as logits"
             )
-            self.notes.append(("answers-are-scores", message))
+            self.input_notes.append(("answers-are-scores", message))
 
     kind: Kind
 
     def __len__(self) -> int:
         return 1
 
-    def ask(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> NDArray[Any]:
         return self.read(self._run(x))[None]
 
     def _reader(self, example: Records, classes: Sequence[str]) -> Reader:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from memberwise.errors import TargetError
 from memberwise.models.ending import kind_by_range
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 # Outputs by name: arrays (n, ...), or lists of n maps.
 Outputs = Mapping[str, Any]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.models.network import Tensors
 from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
+from memberwise.training.step import Step, describe
 
 
 class Trained(Protocol):
@@ -94,3 +95,16 @@ class TrainedStack:
 
     def __len__(self) -> int:
         return len(self.losses)
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """What a job is, as plain values with its arrays hashed: part of a block's key."""
+    arrays = {"rows": job.rows, "targets": job.targets, "validation": job.validation, "reference": job.reference}
+    arrays |= {f"init.{name}": value for name, value in (job.init or {}).items()}
+    hashed = {
+        name: hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        for name, value in arrays.items()
+        if value is not None
+    }
+    procedure = None if job.procedure is None else describe(job.procedure)
+    return {**hashed, "seed": job.seed, "recipe": vars(job.recipe), **describe(job.step), "procedure": procedure}

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
 from memberwise.models.network import Network
+from memberwise.models.threads import cores, threads_of
 from memberwise.store.files import write_atomically
 from memberwise.study.schema import PlanStudy
 from memberwise.training.equality import examined, why_not_the_same
@@ -75,12 +76,6 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise StudyError("there is no CUDA device here", where="run.device", fix="--device auto or cpu")
     return torch.device(wanted)
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
@@ -244,20 +239,6 @@ def why_not_stackable(network: Network, data: DataTensors, job: Job) -> str | No
     except Exception as error:  # a module's own mistakes come again when it trains alone
         return str(error).strip().split("\n")[0][:200] or type(error).__name__
     return None
-
-
-class threads_of:
-    """``with threads_of(plan.threads):`` torch uses that many threads inside."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
 
 
 class _Memory:

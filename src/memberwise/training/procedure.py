@@ -49,7 +49,7 @@ class TrainedModel:
         parts = []
         for first in range(0, len(asked), CHUNK):
             x = self.data.records(torch.from_numpy(asked[first : first + CHUNK]).to(self.data.x.device))
-            answers = self.alone.ask(x.cpu().numpy())[0]
+            answers = self.alone.predict(x.cpu().numpy())[0]
             parts.append(answers if self.alone.kind == "logits" else np.log(np.maximum(answers, TINY)))
         joined: NDArray[np.float32] = np.concatenate(parts)[: len(rows)].astype(np.float32)
         return joined

@@ -10,19 +10,22 @@ import torch
 from memberwise.auditing.prepare.inputs import Given
 from memberwise.auditing.prepare.representation import Input
 from memberwise.data import Dataset, Roles
-from memberwise.defences.output import output_defences
-from memberwise.defences.training import defence_notes, find_defence
+from memberwise.data.dataset import as_float
+from memberwise.defences.output.registry import output_defences
+from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
-from memberwise.models.ending import with_ending
+from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
-from memberwise.signals.questions import as_float
+from memberwise.models.threads import cores
 from memberwise.study.schema import PlanStudy, Study
 from memberwise.training.augment import FOR_TABLES
-from memberwise.training.engines.base import GENERAL_PATH, Engine, ProcessEngine, StackEngine
+from memberwise.training.engines.base import GENERAL_PATH, Engine
+from memberwise.training.engines.processes import ProcessEngine
+from memberwise.training.engines.stack import StackEngine
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, cores, make_plan
+from memberwise.training.plan import Plan, make_plan
 from memberwise.training.tensors import DataTensors
 
 # Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
@@ -125,20 +128,6 @@ def engine_for(
     general = why_general(engine.network, job, tensors, made.stacked, made.compile)
     notes += [] if general is None else [(GENERAL_PATH, general)]
     return engine, made, [*said, *notes, *ending_notes(model.name, network)]
-
-
-def ending_notes(name: str, network: Network) -> list[Note]:
-    """A warning where a module's answers are no logits."""
-    if "logits" == network.kind == network.training_kind:
-        return []
-    kind = network.training_kind if network.kind == "logits" else network.kind
-    ends = (
-        "ends in a softmax: its answers are not negative and sum to 1, and"
-        if kind == "probabilities"
-        else ("ends in sigmoids: its answers lie between 0 and 1 and do not sum to 1, and")
-    )
-    message = f"{name} {ends} are taken as {kind}, not as logits, in attacks and in training's cross-entropy"
-    return [(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:

@@ -23,21 +23,21 @@ from memberwise.auditing.prepare.target import target_of
 from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_records
 from memberwise.data.rows import TableRows
-from memberwise.defences.output import output_defences
-from memberwise.defences.training import defended, training_defence
+from memberwise.defences.output.registry import output_defences
+from memberwise.defences.training.registry import defended, training_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model
 from memberwise.seeds import Seeds
-from memberwise.signals.collectors import collectors
+from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.questions import Asked
 from memberwise.signals.views import query_views
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import PlanStudy, Study
+from memberwise.targets.base import Target
+from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
-from memberwise.targets.models import Answering
 from memberwise.training.engines.base import Engine
-from memberwise.training.estimators import EstimatorModels
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
@@ -69,7 +69,7 @@ class Prepared:
     shadow_job: Callable[[int], Job]
     asked: Asked
     asked_of_shadows: Asked
-    target: Answering | None
+    target: Target | None
     target_hash: str | None
     identity: dict[str, Any]
     notes: list[Note]

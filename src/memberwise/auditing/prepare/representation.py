@@ -15,13 +15,14 @@ from torch import nn
 
 from memberwise.auditing.prepare.inputs import Given
 from memberwise.data import Dataset, Roles, check_dataset, encode
+from memberwise.data.dataset import as_float
 from memberwise.data.rows import TableRows
 from memberwise.errors import TargetError
 from memberwise.models.build import Model, refuse_no_classifier
-from memberwise.signals.questions import as_float
 from memberwise.study.schema import Study
+from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
 from memberwise.targets.files import load_skops
-from memberwise.training.estimators import EstimatorModels, fit_estimator, known_columns, records_for
+from memberwise.training.estimators import fit_estimator
 
 Note = tuple[str, str]
 How = Literal["numbers", "rows", "texts", "values"]
@@ -189,7 +190,7 @@ def _answers(target: Any, dataset: Dataset, how: How) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            EstimatorModels([target], dataset.class_labels, data.rows).ask(data.x[:8])
+            EstimatorModels([target], dataset.class_labels, data.rows).predict(data.x[:8])
     except Exception:
         return False
     return True
@@ -253,7 +254,7 @@ class _Trial:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), dataset.y[rows], labels, 0)
-                EstimatorModels([fitted], labels, data.rows).ask(x)
+                EstimatorModels([fitted], labels, data.rows).predict(x)
         except Exception:
             return False
         return True
@@ -288,7 +289,7 @@ def _check_numbers(
 def _answers_missing(target: Any, dataset: Dataset) -> bool:
     gaps = np.flatnonzero(np.isnan(dataset.x).reshape(dataset.records, -1).any(1))[:8]
     try:
-        EstimatorModels([target], dataset.class_labels).ask(as_float(dataset.x[gaps]))
+        EstimatorModels([target], dataset.class_labels).predict(as_float(dataset.x[gaps]))
     except Exception:
         return False
     return True

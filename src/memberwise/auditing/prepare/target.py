@@ -8,19 +8,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from memberwise.auditing.prepare.inputs import Given
-from memberwise.auditing.prepare.model import Note, ending_notes
+from memberwise.auditing.prepare.model import Note
 from memberwise.data import Dataset
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.models.network import Network
 from memberwise.signals.questions import Asked
 from memberwise.study.schema import Study
+from memberwise.targets.base import Records, Target
+from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_answers, load_target, module_target
-from memberwise.targets.models import Answering, EstimatorModels, Records, TorchModels
-from memberwise.training.engines.base import Engine, StackEngine
+from memberwise.training.engines.base import Engine
+from memberwise.training.engines.stack import StackEngine
 
 
 def target_of(
@@ -30,7 +31,7 @@ def target_of(
     asked: Asked,
     dataset: Dataset,
     estimator: EstimatorModels | None = None,
-) -> tuple[Answering | None, str | None, list[Note]]:
+) -> tuple[Target | None, str | None, list[Note]]:
     """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
 
     Args:
@@ -42,7 +43,7 @@ def target_of(
     example = asked.records(asked.audited[:64])
     if estimator is not None:
         try:
-            answers = estimator.ask(example)
+            return estimator, estimator.fingerprint(example), []
         except TrainingError as error:
             raise TargetError(
                 "the target cannot answer about the data's records",
@@ -51,21 +52,15 @@ def target_of(
                 where="target",
                 fix=error.fix,
             ) from error
-        return estimator, hashlib.sha256(np.ascontiguousarray(answers).tobytes()).hexdigest(), []
     if given.target is not None:
         target = _given_target(given.target, asked.classes, example)
-        hashed = hashlib.sha256(np.ascontiguousarray(target.ask(example)).tobytes()).hexdigest()
-        return target, hashed, _ending_notes("the given target", target)
+        return target, target.fingerprint(example), target.notes("the given target")
     if study.target.file is None:
         return None, None, []
     path = Path(study.target.file)
     network = engine.network if isinstance(engine, StackEngine) else None
     target, notes = load_target(path, network, dataset, example)
-    return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *_ending_notes(f"the target {path}", target)]
-
-
-def _ending_notes(name: str, target: Answering) -> list[Note]:
-    return ending_notes(name, target.network) if isinstance(target, TorchModels) else []
+    return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *target.notes(f"the target {path}")]
 
 
 def stored_accuracy(study: Study) -> float | None:
@@ -81,7 +76,7 @@ def stored_accuracy(study: Study) -> float | None:
         return None
 
 
-def _given_target(target: Any, classes: int, example: Records) -> Answering:
+def _given_target(target: Any, classes: int, example: Records) -> Target:
     """A trained module as something that answers."""
     if isinstance(target, torch.nn.Module):
         device = next((p.device for p in target.parameters()), torch.device("cpu"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,20 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
 from memberwise.errors import StudyError
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind, Records, Target
 
-if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Members, Records, Rngs
+# From a model's number in a stack to the records it was trained on; random numbers, one generator a model.
+Members = Callable[[int], Records]
+Rngs = Sequence[np.random.Generator]
 
 # The smallest value a logarithm is taken of, as where signals are read.
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
 
 
 class OutputDefence(BaseModel):
-    """A defence that learns nothing and asks once; the others override what differs (see training.answering.Answer).
+    """What a model's owner does to its answers, the same for the target and the shadow models.
+
+    As it stands it learns nothing and asks once; each defence overrides what differs.
 
     Its fields are its parameters, checked; unknown ones are refused.
 
@@ -37,17 +40,32 @@ class OutputDefence(BaseModel):
 
     @property
     def keeps_label(self) -> bool:
+        """The largest class never changes."""
         return True
 
     @property
     def queries(self) -> int:
+        """How often it asks the model for one answer."""
         return 1
 
     def gives(self, kind: Kind) -> Kind:
+        """The kind of its answers, from the kind it is given.
+
+        Raises:
+            StudyError: it can do nothing with that kind.
+        """
         refuse_labels(self, kind)
         return "scores"
 
-    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+        """What the defence learns of each of ``m`` models, or None.
+
+        Args:
+            target: the models, behind the defences before this one.
+            members: from a model's number in the stack to the records it was trained on.
+            reference: the defender's extra records.
+            rngs: random numbers, one generator a model.
+        """
         return None
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
@@ -62,7 +80,15 @@ class OutputDefence(BaseModel):
         """What ``pack`` put away, with random numbers for answers that are not keyed."""
         raise NotImplementedError
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        """Defended ``(m, n, C)`` answers (``(m, n)`` labels); the same input, state and key give the same answer.
+
+        Args:
+            target: the models, behind the defences before this one: ``target.predict(x)`` are their answers, of kind
+                ``target.kind``, and ``target.one(i)`` is the i-th of them.
+            states: what ``fit`` gave. keys: ``m`` secrets, one a model: whoever trains shadow models does not know
+                the target's.
+        """
         raise NotImplementedError
 
 

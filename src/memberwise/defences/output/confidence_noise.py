@@ -11,10 +11,10 @@ from pydantic import Field
 
 from memberwise.defences.output.base import as_logits, as_probabilities, refuse_labels, renormalised, with_label
 from memberwise.defences.output.keyed import Numbers, Random
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class AnswerNoise(Random):
@@ -45,11 +45,14 @@ class AnswerNoise(Random):
         refuse_labels(self, kind)
         return "logits" if self.on == "logits" else "probabilities"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        values = (as_logits if self.on == "logits" else as_probabilities)(ask(x), ask.kind)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = (as_logits if self.on == "logits" else as_probabilities)(target.predict(x), target.kind)
         count = values.shape[-1] if self.draws is None else self.draws
         noisy = np.stack(
-            [v + self.noise(s.uniform(count)) for v, s in zip(values, self.sources(ask, x, states, keys), strict=True)]
+            [
+                v + self.noise(s.uniform(count))
+                for v, s in zip(values, self.sources(target, x, states, keys), strict=True)
+            ]
         )
         if self.on == "probabilities":
             noisy = renormalised(noisy)

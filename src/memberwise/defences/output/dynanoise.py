@@ -12,10 +12,10 @@ from scipy.special import entr, ndtri, softmax
 
 from memberwise.defences.output.base import as_logits, refuse_labels
 from memberwise.defences.output.keyed import Random
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class DynaNoise(Random):
@@ -39,9 +39,9 @@ class DynaNoise(Random):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        z = as_logits(ask(x), ask.kind)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        z = as_logits(target.predict(x), target.kind)
         sureness = 1 - entr(softmax(z, axis=-1)).sum(-1, keepdims=True) / np.log(z.shape[-1])
         spread = np.sqrt(self.variance * (1 + self.slope * np.clip(sureness, 0, 1)))
-        noise = np.stack([ndtri(source.uniform(z.shape[-1])) for source in self.sources(ask, x, states, keys)])
+        noise = np.stack([ndtri(source.uniform(z.shape[-1])) for source in self.sources(target, x, states, keys)])
         return np.asarray((z + spread * noise) / self.t)

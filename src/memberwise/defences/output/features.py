@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Records
+    from memberwise.targets.base import Records
 
 
 @dataclass(frozen=True)

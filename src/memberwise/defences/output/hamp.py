@@ -12,10 +12,11 @@ from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.features import Features
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Random, Source
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Members, Records, Rngs
+    from memberwise.defences.output.base import Members, Rngs
+    from memberwise.targets.base import Records, Target
 
 
 class Hamp(Random):
@@ -34,7 +35,7 @@ class Hamp(Random):
         refuse_labels(self, kind)
         return kind
 
-    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
@@ -43,14 +44,14 @@ class Hamp(Random):
     def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
         return Features.of_arrays(arrays), rng
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:
             raise ValueError("HAMP needs what fit gave")
-        answers = ask(x)
-        sources = self.sources(ask, x, [rng for _, rng in states], keys)
+        answers = target.predict(x)
+        sources = self.sources(target, x, [rng for _, rng in states], keys)
         out = np.empty(answers.shape)
         for i, (source, (features, _)) in enumerate(zip(sources, states, strict=True)):
-            scores = ask.alone(i)(random_inputs(features, source, x.shape))[0]
+            scores = target.one(i).predict(random_inputs(features, source, x.shape))[0]
             out[i] = in_order_of(answers[i], scores)
         return out
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class HighConfidence(OutputDefence):
@@ -26,6 +26,6 @@ class HighConfidence(OutputDefence):
     def keeps_label(self) -> bool:
         return False
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        values = as_probabilities(ask(x), ask.kind)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = as_probabilities(target.predict(x), target.kind)
         return np.where(values < self.cutoff, 0.0, values)

@@ -12,10 +12,10 @@ from scipy.special import ndtri
 
 from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.keyed import Random, Source
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class ImageNoise(Random):
@@ -49,15 +49,15 @@ class ImageNoise(Random):
             refuse_labels(self, kind)
         return kind
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        sources = self.sources(ask, x, states, keys)
-        return np.concatenate([self._asked(ask.alone(i), x, source) for i, source in enumerate(sources)])
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        sources = self.sources(target, x, states, keys)
+        return np.concatenate([self._asked(target.one(i), x, source) for i, source in enumerate(sources)])
 
-    def _asked(self, ask: Ask, x: Records, source: Source) -> NDArray[Any]:
+    def _asked(self, target: Target, x: Records, source: Source) -> NDArray[Any]:
         """One model's ``(1, n, C)`` answers, averaged over the draws."""
-        total = ask(self._noisy(x, source, 0))
+        total = target.predict(self._noisy(x, source, 0))
         for draw in range(1, self.average):
-            total = total + ask(self._noisy(x, source, draw))
+            total = total + target.predict(self._noisy(x, source, draw))
         return total if self.average == 1 else total / self.average
 
     def _noisy(self, x: Records, source: Source, draw: int) -> Records:

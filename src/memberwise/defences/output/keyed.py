@@ -14,7 +14,8 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Members, Records, Rngs
+    from memberwise.defences.output.base import Members, Rngs
+    from memberwise.targets.base import Records, Target
 
 Numbers = NDArray[np.float64]
 
@@ -67,22 +68,22 @@ class Random(OutputDefence):
     keyed: bool = True
     step: Annotated[float, Field(gt=0)] = STEP
 
-    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return None if self.keyed else list(rngs)
 
-    def sources(self, ask: Ask, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
+    def sources(self, target: Target, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
         """Random numbers for each of the models whose secrets these are (or whose generators, not keyed)."""
         if not self.keyed:
             if rngs is None:
                 raise ValueError("answers that are not keyed need what fit gave")
             return [FromGenerator(rng, len(x)) for rng in rngs]
         cells = quantised(x, self.step)
-        return [FromDigests(digests(cells, key, self._purpose(ask))) for key in keys]
+        return [FromDigests(digests(cells, key, self._purpose(target))) for key in keys]
 
     @staticmethod
-    def _purpose(ask: Ask) -> str:
+    def _purpose(target: Target) -> str:
         """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever its name."""
-        return f"noise {sum(isinstance(one, Random) for one in getattr(ask.models, 'defences', ()))}"
+        return f"noise {sum(isinstance(one, Random) for one in getattr(target, 'defences', ()))}"
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
         return {}

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.defences.output.base import OutputDefence
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class LabelOnly(OutputDefence):
@@ -21,6 +21,6 @@ class LabelOnly(OutputDefence):
     def gives(self, kind: Kind) -> Kind:
         return "labels"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        answers = ask(x)
-        return answers if ask.kind == "labels" else np.asarray(answers.argmax(-1), np.int64)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        answers = target.predict(x)
+        return answers if target.kind == "labels" else np.asarray(answers.argmax(-1), np.int64)

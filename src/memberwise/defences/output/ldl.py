@@ -15,10 +15,11 @@ from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.features import Features
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Random, Source
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Members, Records, Rngs
+    from memberwise.defences.output.base import Members, Rngs
+    from memberwise.targets.base import Records, Target
 
 
 class Ldl(Random):
@@ -50,7 +51,7 @@ class Ldl(Random):
             refuse_labels(self, kind)
         return "labels"
 
-    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
@@ -59,19 +60,19 @@ class Ldl(Random):
     def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
         return Features.of_arrays(arrays), rng
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:
             raise ValueError("LDL needs what fit gave")
-        sources = self.sources(ask, x, [rng for _, rng in states], keys)
+        sources = self.sources(target, x, [rng for _, rng in states], keys)
         pairs = zip(sources, states, strict=True)
-        return np.stack([self._label(ask.alone(i), x, s, f) for i, (s, (f, _)) in enumerate(pairs)])
+        return np.stack([self._label(target.one(i), x, s, f) for i, (s, (f, _)) in enumerate(pairs)])
 
-    def _label(self, ask: Ask, x: Records, source: Source, features: Features) -> NDArray[np.int64]:
+    def _label(self, target: Target, x: Records, source: Source, features: Features) -> NDArray[np.int64]:
         """``(n,)`` labels of one model."""
-        answers = (ask(self._copy(x, source, features, copy))[0] for copy in range(self.copies))
+        answers = (target.predict(self._copy(x, source, features, copy))[0] for copy in range(self.copies))
         if self.released:
             return np.asarray(sum(answers).argmax(-1), np.int64)
-        votes = np.stack([a if ask.kind == "labels" else a.argmax(-1) for a in answers])
+        votes = np.stack([a if target.kind == "labels" else a.argmax(-1) for a in answers])
         return np.asarray(mode(votes, axis=0).mode, np.int64)
 
     def _copy(self, x: Records, source: Source, features: Features, copy: int) -> Records:

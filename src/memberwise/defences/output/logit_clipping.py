@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels, with_label
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class LogitClipping(OutputDefence):
@@ -37,8 +37,8 @@ class LogitClipping(OutputDefence):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        return (clipped if self.mode == "clip" else rescaled)(as_logits(ask(x), ask.kind), self.r)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        return (clipped if self.mode == "clip" else rescaled)(as_logits(target.predict(x), target.kind), self.r)
 
 
 def clipped(logits: NDArray[np.float64], r: float) -> NDArray[np.float64]:

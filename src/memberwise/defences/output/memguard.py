@@ -14,10 +14,11 @@ from memberwise.defences.output.base import as_logits, as_probabilities, refuse_
 from memberwise.defences.output.keyed import Random
 from memberwise.defences.output.unsure import Layers, Values, log_odds, train_classifiers, unsure_logits
 from memberwise.errors import StudyError
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Members, Records, Rngs
+    from memberwise.defences.output.base import Members, Rngs
+    from memberwise.targets.base import Records, Target
 
 # Each classifier learns from so many members and as many reference records at most.
 SAMPLE = 5_000
@@ -48,7 +49,7 @@ class MemGuard(Random):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def fit(self, ask: Ask, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         if reference is None:
             raise StudyError(
                 "memguard needs records that no model was trained on", where="data.reference", fix="--reference N|FILE"
@@ -57,8 +58,8 @@ class MemGuard(Random):
         for i, rng in enumerate(rngs):
             own = members(i)
             own = own[np.sort(rng.permutation(len(own))[:SAMPLE])]
-            inside.append(_sorted(ask.alone(i)(own)[0], ask.kind))
-        outside = [_sorted(answers, ask.kind) for answers in ask(reference[:SAMPLE])]
+            inside.append(_sorted(target.one(i).predict(own)[0], target.kind))
+        outside = [_sorted(answers, target.kind) for answers in target.predict(reference[:SAMPLE])]
         return list(zip(train_classifiers(inside, outside, self.epochs, rngs), rngs, strict=True))
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
@@ -68,13 +69,13 @@ class MemGuard(Random):
     def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
         return [(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(arrays) // 2)], rng
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
         if states is None:
             raise ValueError("MemGuard needs what fit gave")
-        logits = as_logits(ask(x), ask.kind)
+        logits = as_logits(target.predict(x), target.kind)
         if self.budget == 0 and not self.released:
             return np.asarray(softmax(logits, axis=-1))
-        sources = self.sources(ask, x, [rng for _, rng in states], keys)
+        sources = self.sources(target, x, [rng for _, rng in states], keys)
         coins = [source.uniform(1)[:, 0] for source in sources]
         return np.stack([self._guarded(*one) for one in zip(logits, [c for c, _ in states], coins, strict=True)])
 

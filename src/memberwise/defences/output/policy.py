@@ -19,7 +19,7 @@ from memberwise.store.secret import ensure_secret
 from memberwise.study.schema import AnswerStudy
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Answer
+    from memberwise.defences.output.base import OutputDefence
 
 FILE = "policy.toml"
 HEAD = """\
@@ -60,7 +60,7 @@ def read_policy(folder: Path) -> tuple[AnswerStudy, ...]:
 
 
 def pack_states(
-    defences: Sequence[Answer], states: Sequence[Sequence[Any] | None]
+    defences: Sequence[OutputDefence], states: Sequence[Sequence[Any] | None]
 ) -> tuple[dict[str, NDArray[Any]], list[int]]:
     """What defences learned of the one model before them, as arrays; and the places of those that cannot be kept."""
     arrays: dict[str, NDArray[Any]] = {}

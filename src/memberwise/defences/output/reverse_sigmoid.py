@@ -11,10 +11,10 @@ from pydantic import Field
 from scipy.special import expit, logit
 
 from memberwise.defences.output.base import OutputDefence, as_probabilities, refuse_labels, renormalised, with_label
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class ReverseSigmoid(OutputDefence):
@@ -42,8 +42,8 @@ class ReverseSigmoid(OutputDefence):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        values = as_probabilities(ask(x), ask.kind)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = as_probabilities(target.predict(x), target.kind)
         pushed = self.beta * (expit(self.gamma * logit(np.clip(values, 1e-9, 1 - 1e-9))) - 0.5)
         out = renormalised(values - pushed)
         return with_label(out, values.argmax(-1)) if self.keep_label else out

@@ -12,7 +12,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class Rounding(OutputDefence):
@@ -26,5 +26,5 @@ class Rounding(OutputDefence):
     def keeps_label(self) -> bool:
         return False
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        return np.round(as_probabilities(ask(x), ask.kind), self.digits)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        return np.round(as_probabilities(target.predict(x), target.kind), self.digits)

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class Temperature(OutputDefence):
@@ -26,5 +26,5 @@ class Temperature(OutputDefence):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        return as_logits(ask(x), ask.kind) / self.t
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        return as_logits(target.predict(x), target.kind) / self.t

@@ -12,7 +12,7 @@ from pydantic import Field
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Ask, Records
+    from memberwise.targets.base import Records, Target
 
 
 class TopK(OutputDefence):
@@ -22,8 +22,8 @@ class TopK(OutputDefence):
 
     k: Annotated[int, Field(ge=1)] = 3
 
-    def answer(self, ask: Ask, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
-        values = as_probabilities(ask(x), ask.kind)
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        values = as_probabilities(target.predict(x), target.kind)
         kept = np.argsort(-values, axis=-1, kind="stable")[..., : self.k]
         out = np.zeros_like(values)
         np.put_along_axis(out, kept, np.take_along_axis(values, kept, -1), -1)

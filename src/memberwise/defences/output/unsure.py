@@ -33,7 +33,7 @@ def train_classifiers(
     """
     import torch
 
-    from memberwise.training.plan import threads_of
+    from memberwise.models.threads import threads_of
 
     told_apart, counts = _told_apart(members, others, rngs)
     x = torch.from_numpy(told_apart)
@@ -135,7 +135,7 @@ def unsure_logits(classifier: Layers, logits: Values) -> Values:
     """
     import torch
 
-    from memberwise.training.plan import threads_of
+    from memberwise.models.threads import threads_of
 
     layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in classifier]
     with threads_of(1):

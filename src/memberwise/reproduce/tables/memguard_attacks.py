@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.classwise import best_threshold
-from memberwise.attacks.lessons import lessons
+from memberwise.attacks.in_out import lessons
 from memberwise.attacks.thresholds import Signal, entropy, loss, mentr
 from memberwise.signals.read import probability_vectors, read_answers
 from memberwise.signals.table import Answers, Signals
@@ -95,7 +95,7 @@ def _taught(
     import torch
     from torch import nn
 
-    from memberwise.training.plan import threads_of
+    from memberwise.models.threads import threads_of
 
     with torch.random.fork_rng(devices=[]), threads_of(1):
         torch.manual_seed(int(rng.integers(2**63)))

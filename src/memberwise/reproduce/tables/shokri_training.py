@@ -28,7 +28,7 @@ from memberwise.reproduce.tables.shokri_system import (
     published_series,
     series,
 )
-from memberwise.signals.gather import VECTOR_MODELS
+from memberwise.signals.codec import VECTOR_MODELS
 
 CIFAR_SIZES = {"cifar10": (2_500, 5_000, 10_000, 15_000), "cifar100": (4_600, 10_520, 19_920, 29_540)}
 CIFAR = {"model.name": "shokri-cnn", "training.batch_size": 32}

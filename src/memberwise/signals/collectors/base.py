@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
 from memberwise.signals.questions import Asked
-from memberwise.targets.models import Answering, Records, Served
+from memberwise.targets.base import Records, Target
 
 # Ranges and spreads of the features are read off this many audited records at most.
 SAMPLE = 2_000
@@ -55,15 +55,14 @@ def labels_of(answers: NDArray[Any], kind: str) -> NDArray[np.int64]:
     return np.asarray(answers if kind == "labels" else answers.argmax(-1), np.int64)
 
 
-def ask_labels(models: Answering, x: Records) -> NDArray[np.int64]:
+def ask_labels(models: Target, x: Records) -> NDArray[np.int64]:
     """``(m, n)`` answered class numbers about records.
 
     The last output defences are not asked where they say of themselves that they keep the label exactly and are dear:
     what an attacker sees is the same.
     """
-    while isinstance(models, Served) and models.defences and "dear" in vars(type(models.defences[-1])):
-        models = models.inner
-    return labels_of(models.ask(x), models.kind)
+    cheapest = models.for_labels()
+    return labels_of(cheapest.predict(x), cheapest.kind)
 
 
 def random_numbers(asked: Asked, purpose: str, index: int = 0) -> np.random.Generator:

@@ -13,7 +13,7 @@ from memberwise.signals.collectors.base import SAMPLE, Features, ask_labels, ran
 from memberwise.signals.questions import Access, Asked, Extra
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import Answering
+    from memberwise.targets.base import Target
 
 Points = NDArray[np.float32]
 # wrong(points, whose) -> (b,): is the label answered about a (b, d) point not the true one of the record it is for?
@@ -56,7 +56,7 @@ class BoundaryDistances:
         distances, counts = np.full((access.count, n), np.nan), np.zeros((access.count, n), np.int32)
         step = max(1, CHUNK_VALUES // (width * max(schedule(self.queries))))
         for i in range(access.count):
-            model = access.alone(i)
+            model = access.served.one(i)
             for part in np.split(drawn, range(step, len(drawn), step)):
                 rows = asked.audited[part]
                 oracle = Oracle(model, asked.y[rows], asked.x.shape[1:])
@@ -71,7 +71,7 @@ class BoundaryDistances:
 class Oracle:
     """A model that only says whether a label is wrong, and counts how often it was asked for each record."""
 
-    def __init__(self, model: Answering, labels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+    def __init__(self, model: Target, labels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
         self.model, self.labels, self.shape = model, labels, shape
         self.counts = np.zeros(len(labels), np.int32)
 

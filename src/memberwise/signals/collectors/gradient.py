@@ -35,11 +35,10 @@ class GradientNorms:
     most_models: ClassVar[int] = 16
 
     def collect(self, access: Access, asked: Asked) -> Extra | None:
-        from memberwise.targets.models import TorchModels
-
-        if not isinstance(access.models, TorchModels):
+        models = access.models.white_box
+        if models is None:
             return None
-        norms = np.stack([gradient_norms(access.models, i, asked) for i in range(access.count)])
+        norms = np.stack([gradient_norms(models, i, asked) for i in range(access.count)])
         return Extra(norms, np.ones(norms.shape[:2], np.int32))
 
 

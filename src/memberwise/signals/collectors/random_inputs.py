@@ -33,7 +33,7 @@ class RandomInputs:
         features = Features.of(asked)
         u = random_numbers(asked, "random").random((self.count, *asked.x.shape[1:]), np.float32)
         u = np.where(features.binary, u < 0.5, u).astype(np.float32)
-        raw = access.served.ask(features.low + (features.high - features.low) * u)[: access.count, :, None]
+        raw = access.served.predict(features.low + (features.high - features.low) * u)[: access.count, :, None]
         answers = read_answers(raw, np.zeros(self.count, np.int64), access.served.kind, precision=np.float64)
         queries = np.ones((access.count, len(asked.audited)), np.int32)
         return Extra(np.quantile(probability_vectors(answers).max(-1), 1 - self.share, axis=1), queries)

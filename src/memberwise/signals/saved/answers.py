@@ -21,7 +21,7 @@ from memberwise.signals.saved.arrays import (
     zero_or_one,
 )
 from memberwise.signals.saved.labels import answered_numbers, class_numbers
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from memberwise.errors import DataError
 from memberwise.signals.read import RULED_OUT
 from memberwise.signals.saved.impossible import possible_logits, possible_logs, ruled_out
 from memberwise.signals.saved.labels import numbers_or_texts, plain, unknown_answers
-from memberwise.targets.kind import Kind
+from memberwise.targets.base import Kind
 
 Arrays = Mapping[str, NDArray[Any]]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities", "scores")

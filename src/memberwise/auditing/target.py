@@ -1,0 +1,80 @@
+"""The target: trained or asked, its arrays kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memberwise.auditing.prepare import Prepared
+from memberwise.data.preprocessing import Preprocessing
+from memberwise.defences.output.policy import pack_states, write_policy
+from memberwise.models.build import is_built_in
+from memberwise.signals.ask import collect, serve, take_seconds
+from memberwise.signals.codec import lacking
+from memberwise.signals.steps import Step, lifted_loss
+from memberwise.store.blocks import Arrays, block_key, block_name
+from memberwise.store.folder import TARGET_FORMAT, RunFolder
+from memberwise.targets.base import Target
+from memberwise.training.engines.stack import StackEngine
+from memberwise.training.job import describe_job
+
+TARGET_BLOCK = block_name(0)
+
+
+def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
+    """The target's accuracy and loss on its "train" or "test" records."""
+    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
+    return float(target[f"{part}_accuracy"][0]), loss
+
+
+def target_key(prepared: Prepared) -> str:
+    """The key of the target's block: it changes with data, split, recipe, code, plan and seed."""
+    return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.identity)
+
+
+def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[tuple[str, str]]]:
+    """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
+    job, key, store = prepared.target_job, target_key(prepared), folder.blocks
+    arrays, problem = store.load(TARGET_BLOCK, key)
+    kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
+    if kept and prepared.study.answer:
+        write_policy(folder.path, prepared.study.answer)
+    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
+    lost = arrays is not None and kept and folder.target_is_lost()
+    if arrays is not None and not lacks and not lost:
+        return arrays, []
+    models: Target = prepared.target or prepared.engine.train([job])
+    arrays = collect(models, [job], prepared.asked, vectors=True)
+    take_seconds(arrays)
+    networks = models.white_box
+    if prepared.target is None and networks is not None:
+        weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
+        served = serve(models, [job], prepared.asked)
+        learned, lost_states = pack_states(served.defences, served.states)
+        metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
+        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)
+    store.save(TARGET_BLOCK, [key], [-1], arrays)
+    again = "trained" if prepared.target is None else "asked"
+    if lost:
+        return arrays, [("target-restored", f"the model in {folder.path}/target was gone or changed: trained again")]
+    if lacks:
+        return arrays, [("target-asked-again", f"the target's block held no {lacks}: the same target, {again} again")]
+    if problem is None:
+        return arrays, []
+    return arrays, [
+        ("target-changed", f"the target is not the one of this folder's last run: {again} again ({problem})")
+    ]
+
+
+def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
+    return {
+        "format": TARGET_FORMAT,
+        "architecture": prepared.model.name,
+        "built_in": is_built_in(prepared.model),
+        "model": prepared.study.model.model_dump(mode="json"),
+        "answer": [defence.model_dump(mode="json") for defence in prepared.study.answer],
+        "classes": list(prepared.dataset.classes),
+        "record_shape": list(prepared.dataset.shape),
+        "train_accuracy": float(arrays["train_accuracy"][0]),
+        "test_accuracy": float(arrays["test_accuracy"][0]),
+        "data_sha256": prepared.dataset.sha256,
+    }

@@ -1,0 +1,120 @@
+"""Output defences: what a model's owner does to its answers. One file each, one line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.confidence_noise import ConfidenceNoise
+from memberwise.defences.output.dynanoise import DynaNoise
+from memberwise.defences.output.gaussian_noise import GaussianNoise
+from memberwise.defences.output.hamp import Hamp
+from memberwise.defences.output.high_confidence import HighConfidence
+from memberwise.defences.output.image_noise import ImageNoise
+from memberwise.defences.output.label_only import LabelOnly
+from memberwise.defences.output.ldl import Ldl
+from memberwise.defences.output.logit_clipping import LogitClipping
+from memberwise.defences.output.memguard import MemGuard
+from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
+from memberwise.defences.output.rounding import Rounding
+from memberwise.defences.output.temperature import Temperature
+from memberwise.defences.output.top_k import TopK
+from memberwise.errors import StudyError
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.schema import AnswerStudy
+from memberwise.targets.base import Kind
+
+OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
+    "rounding": Rounding,
+    "temperature": Temperature,
+    "top-k": TopK,
+    "label-only": LabelOnly,
+    "high-confidence": HighConfidence,
+    "reverse-sigmoid": ReverseSigmoid,
+    "gaussian-noise": GaussianNoise,
+    "image-noise": ImageNoise,
+    "logit-clipping": LogitClipping,
+    "confidence-noise": ConfidenceNoise,
+    "memguard": MemGuard,
+    "hamp": Hamp,
+    "ldl": Ldl,
+    "dynanoise": DynaNoise,
+}
+
+
+def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]:
+    """The output defences that a study's ``answer`` list names, in order: each asks through those before it.
+
+    Raises:
+        StudyError: an unknown name or parameter, a value out of range, or a defence that needs scores after one that
+            answers labels alone.
+    """
+    defences = tuple(_make(study) for study in studies)
+    _kind_after(defences)
+    return defences
+
+
+def answered_kind(studies: Sequence[AnswerStudy]) -> Kind:
+    """What is answered through a study's output defences by a model that gives logits.
+
+    Raises:
+        StudyError: as ``output_defences``.
+    """
+    return _kind_after(tuple(_make(study) for study in studies))
+
+
+def _kind_after(defences: Sequence[OutputDefence]) -> Kind:
+    kind: Kind = "logits"
+    for defence in defences:
+        kind = defence.gives(kind)
+    return kind
+
+
+def is_output_defence(thing: object) -> bool:
+    """A class of output defences, or one of them."""
+    return isinstance(thing, OutputDefence) or (isinstance(thing, type) and issubclass(thing, OutputDefence))
+
+
+def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]:
+    """The class that a name stands for (built in, or the user's own ``file.py:name``), and parameters it brings.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = OUTPUT_DEFENCES.get(name) or (load_entrypoint(name, "answer") if is_entrypoint(name) else None)
+    if isinstance(found, OutputDefence):
+        return type(found), found.model_dump()
+    if isinstance(found, type) and issubclass(found, OutputDefence):
+        return found, {}
+    close = difflib.get_close_matches(name, OUTPUT_DEFENCES, n=3)
+    raise StudyError(
+        f"there is no output defence {name}",
+        expected="one of " + ", ".join(OUTPUT_DEFENCES) + ", or file.py:name of an OutputDefence",
+        where="answer",
+        fix=f"did you mean {' or '.join(close)}?" if close else None,
+    )
+
+
+def _make(study: AnswerStudy) -> OutputDefence:
+    defence, own = find_output_defence(study.name)
+    given = own | {key: value for key, value in study.model_dump().items() if key != "name"}
+    try:
+        return defence.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        # What a whole set of parameters fails at names none of them.
+        what = (
+            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
+        )
+        raise StudyError(
+            f"the output defence {study.name} has no parameter {key}" if unknown else what,
+            expected=("one of " + ", ".join(defence.model_fields) or "none") if unknown else first["msg"],
+            found=None if unknown else repr(first["input"]),
+            where="answer",
+        ) from None

@@ -1,0 +1,169 @@
+"""Training defences: ways to train a model that gives less away. One file each, one line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from memberwise.defences.training import (
+    adversarial_regularisation,
+    adversarial_training,
+    augmentation,
+    ccl,
+    condensation,
+    confidence_penalty,
+    distillation,
+    dp_sgd,
+    dropout,
+    early_stopping,
+    hamp,
+    l1,
+    l2,
+    label_smoothing,
+    logit_clipping,
+    mist,
+    mixup,
+    mixup_mmd,
+    relaxloss,
+    selena,
+    weighted_smoothing,
+)
+from memberwise.defences.training.base import Fit, TrainingDefence
+from memberwise.errors import StudyError
+from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.reading import make_study, put
+from memberwise.study.schema import DefenceStudy, Study, TrainingStudy
+from memberwise.training.job import Procedure
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+
+
+def by_name(defences: Iterable[TrainingDefence]) -> dict[str, TrainingDefence]:
+    """A registry, in the order given; a name used twice is refused."""
+    registry: dict[str, TrainingDefence] = {}
+    for defence in defences:
+        if defence.name in registry:
+            raise ValueError(f"two training defences are called {defence.name}")
+        registry[defence.name] = defence
+    return registry
+
+
+TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
+    [
+        l2.DEFENCE,
+        l1.DEFENCE,
+        dropout.DEFENCE,
+        early_stopping.DEFENCE,
+        confidence_penalty.DEFENCE,
+        augmentation.DEFENCE,
+        mixup.DEFENCE,
+        logit_clipping.DEFENCE,
+        weighted_smoothing.DEFENCE,
+        relaxloss.DEFENCE,
+        hamp.DEFENCE,
+        ccl.DEFENCE,
+        dp_sgd.DEFENCE,
+        adversarial_regularisation.DEFENCE,
+        selena.DEFENCE,
+        distillation.DEFENCE,
+        distillation.DMP,
+        condensation.DEFENCE,
+        mixup_mmd.DEFENCE,
+        mist.DEFENCE,
+        label_smoothing.DEFENCE,
+        adversarial_training.DEFENCE,
+    ]
+)
+
+
+def find_defence(study: DefenceStudy) -> tuple[TrainingDefence, Any]:
+    """The training defence a study names (built in, or the user's own ``file.py:name``), and its options.
+
+    Raises:
+        StudyError: an unknown name or parameter.
+    """
+    defence = TRAINING_DEFENCES.get(study.name)
+    if defence is None and is_entrypoint(study.name):
+        defence = load_entrypoint(study.name, "training.defence")
+    if not isinstance(defence, TrainingDefence):
+        close = difflib.get_close_matches(study.name, TRAINING_DEFENCES, n=3)
+        raise StudyError(
+            f"there is no training defence {study.name}",
+            expected="one of " + ", ".join(TRAINING_DEFENCES) + ", or file.py:name of a TrainingDefence",
+            where="training.defence",
+            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list defences shows them",
+        )
+    given = {key: value for key, value in study.model_dump().items() if key != "name"}
+    try:
+        return defence, defence.options.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        # What a whole set of parameters fails at names none of them.
+        what = (
+            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
+        )
+        raise StudyError(
+            f"the training defence {study.name} has no parameter {key}" if unknown else what,
+            expected="one of " + ", ".join(defence.options.model_fields) if unknown else first["msg"],
+            found=None if unknown else repr(first["input"]),
+            where="training.defence",
+        ) from None
+
+
+def defended(study: Study) -> Study:
+    """The study with what its training defence sets (recipe, model, output defences) written out.
+
+    A study that is written out already stays as it is, as a run that is resumed begins from one.
+    """
+    if study.training.defence is None:
+        return study
+    defence, options = find_defence(study.training.defence)
+    values = study.to_dict()
+    for key, value in (defence.settings(options, values) if defence.settings else {}).items():
+        put(values, key, value)
+    belonging = defence.answer(options) if defence.answer else []
+    if values["answer"][: len(belonging)] != belonging:
+        values["answer"] = [*belonging, *values["answer"]]
+    return make_study(values, f"training.defence = {defence.name}")
+
+
+def training_defence(
+    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...]
+) -> tuple[Step, Procedure | None]:
+    """The step, and the procedure if there is one, by which a study's models are trained."""
+    plain = Step(study.label_smoothing)
+    if study.defence is None:
+        return plain, None
+    defence, options = find_defence(study.defence)
+    fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing, shape)
+    step = defence.step(options, fit) if defence.step else plain
+    return step, defence.procedure(options, fit) if defence.procedure else None
+
+
+def defence_notes(
+    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...], module: nn.Module
+) -> list[tuple[str, str]]:
+    """What the report must say about the training defence, as (code, message).
+
+    Raises:
+        StudyError: the defence cannot have this module or this recipe.
+    """
+    if study.defence is None:
+        return []
+    defence, options = find_defence(study.defence)
+    fit = Fit(classes, rows, Recipe.of(study), study.label_smoothing, shape)
+    return defence.check(options, fit, module) if defence.check else []
+
+
+def guaranteed(study: TrainingStudy, rows: int) -> tuple[float, float] | None:
+    """The epsilon and delta that the training defence promises for models of so many records, or None."""
+    if study.defence is None:
+        return None
+    defence, options = find_defence(study.defence)
+    return defence.bound(options, Fit(0, rows, Recipe.of(study), study.label_smoothing)) if defence.bound else None

@@ -1,0 +1,71 @@
+"""Answers as the named arrays of a block, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memberwise.signals.collectors.registry import collector_key
+from memberwise.signals.questions import Asked
+from memberwise.signals.table import Answers
+from memberwise.store.blocks import Arrays
+
+# Full answers are kept of the first shadow models only: attack models need no more rows, and disks are finite.
+VECTOR_MODELS = 16
+
+
+VECTOR_BYTES = 256_000_000
+
+
+def vector_models(records: int, classes: int, count: int) -> int:
+    """Of how many first shadow models full answers are kept."""
+    return min(count, VECTOR_MODELS, max(2, VECTOR_BYTES // max(1, records * classes * 4)))
+
+
+def lacking(arrays: Arrays, asked: Asked, first: int = -1) -> str:
+    """What collectors are to gather and a block does not hold, by name; empty where it holds all.
+
+    ``first``: number of the block's first model, -1 the target.
+    """
+    return ", ".join(
+        f"answers of the collector {collector.name!r} as now asked for"
+        for collector in asked.extras
+        if first < asked.models_of(collector)
+        and (arrays.get(f"extra.{collector.name}", [""])[0] != collector_key(collector))
+    )
+
+
+def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
+    """The ``Answers`` under a prefix ("audited", "population") of a block's arrays."""
+    if f"{prefix}.log_p" not in arrays:
+        return None
+    extra = f"{prefix}.extra."
+    return Answers(
+        arrays[f"{prefix}.log_p"],
+        arrays[f"{prefix}.log_1mp"],
+        arrays[f"{prefix}.correct"],
+        arrays.get(f"{prefix}.vectors"),
+        arrays["kind"][0].item(),
+        extra={name.removeprefix(extra): values for name, values in arrays.items() if name.startswith(extra)},
+        saturated=float(arrays["saturated"].mean()),
+    )
+
+
+def join(parts: Sequence[Arrays], vectors: int = VECTOR_MODELS) -> Arrays:
+    """The arrays of several blocks as one; full answers of the first ``vectors`` models."""
+    names = parts[0].keys()
+    joined = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
+    for name in ("audited.vectors", "auxiliary.vectors"):
+        if name in joined:
+            joined[name] = joined[name][:vectors]
+    return joined
+
+
+def _fields(prefix: str, answers: Answers) -> Arrays:
+    arrays: Arrays = {
+        f"{prefix}.log_p": answers.log_p,
+        f"{prefix}.log_1mp": answers.log_1mp,
+        f"{prefix}.correct": answers.correct,
+    }
+    return arrays if answers.vectors is None else arrays | {f"{prefix}.vectors": answers.vectors}

@@ -1,0 +1,21 @@
+"""How far a run has come, told to whoever watches."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told how many shadow models are done."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, done: float) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def start(self, total: int, done: int) -> None: ...
+    def update(self, done: float) -> None: ...
+    def stop(self) -> None: ...

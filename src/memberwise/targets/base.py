@@ -1,0 +1,82 @@
+"""What a target is: one trained model, or several, that can be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from memberwise.targets.models import TorchModels
+
+# What one answer is. "scores" are defended answers that need not sum to 1; "labels" are answered class numbers alone.
+Kind = Literal["logits", "probabilities", "scores", "labels"]
+Records = NDArray[np.float32]
+
+
+class Target(ABC):
+    """``m`` models that answer: the target alone (``m == 1``), or shadow models in its place.
+
+    Attributes:
+        kind: what one answer is.
+        remarks: codes of what was noticed while they were asked (``signals.remarks`` has the words).
+    """
+
+    kind: Kind
+    remarks: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many models there are."""
+
+    @abstractmethod
+    def predict(self, x: Records) -> NDArray[Any]:
+        """``(m, n, C)`` answers of every model to ``(n, ...)`` records; ``(m, n)`` where ``kind`` is "labels"."""
+
+    def __call__(self, x: Records) -> NDArray[Any]:
+        """The same as ``predict``."""
+        return self.predict(x)
+
+    def one(self, i: int) -> Target:
+        """The i-th of the models, by itself."""
+        if len(self) > 1:
+            raise TypeError(f"{type(self).__name__} cannot be taken apart")
+        return self
+
+    @property
+    def white_box(self) -> TorchModels | None:
+        """The networks behind the answers, weights included; None where they are not at hand."""
+        return None
+
+    def for_labels(self) -> Target:
+        """What has the same labels at the lowest cost."""
+        return self
+
+    def fingerprint(self, example: Records) -> str:
+        """SHA-256 of its answers about a few records: it changes where the model is trained again."""
+        return hashlib.sha256(np.ascontiguousarray(self.predict(example)).tobytes()).hexdigest()
+
+    def notes(self, name: str) -> list[tuple[str, str]]:
+        """What is to be said of it, as (code, message).
+
+        Args:
+            name: what to call it, such as "the given target".
+        """
+        return []
+
+
+def kind_of_answers(values: NDArray[Any]) -> Kind:
+    """ "probabilities" where every row is non-negative and sums to 1, but for rounding, else "logits".
+
+    Half of the rows must do so to 0.001, and all to 0.1: single precision loses that much in a naive Bayes model.
+
+    Args:
+        values: ``(n, C)`` or ``(m, n, C)`` answers.
+    """
+    off = np.abs(values.sum(-1) - 1)
+    if values.min() >= -1e-6 and np.median(off) <= 1e-3 and off.max() <= 0.1:
+        return "probabilities"
+    return "logits"

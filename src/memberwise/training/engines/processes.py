@@ -1,0 +1,138 @@
+"""Estimators and users' training functions, one by one in worker processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.data.labels import ClassLabels
+from memberwise.data.rows import TableRows
+from memberwise.errors import TrainingError
+from memberwise.models.build import Model
+from memberwise.study.entrypoint import USER_FILE
+from memberwise.targets.base import Target, kind_of_answers
+from memberwise.targets.estimators import EstimatorModels, records_for
+from memberwise.targets.models import FunctionModels
+from memberwise.training.engines.base import Arrays, Collect, _joined
+from memberwise.training.estimators import fit_estimator
+from memberwise.training.job import Job
+from memberwise.training.loop import Tick
+from memberwise.training.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """What estimators and users' functions are trained on.
+
+    Attributes:
+        x: ``(n, ...)`` records. y: ``(n,)`` class numbers. labels: the data's classes.
+        rows: how records become the table rows that estimators take; None: they take the numbers.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    labels: ClassLabels
+    rows: TableRows | None = None
+
+
+class ProcessEngine:
+    """Scikit-learn classifiers and users' training functions, one by one in worker processes."""
+
+    def __init__(
+        self,
+        model: Model,
+        x: NDArray[Any],
+        y: NDArray[np.int64],
+        classes: int,
+        plan: Plan,
+        labels: ClassLabels | None = None,
+        rows: TableRows | None = None,
+    ) -> None:
+        """``labels``: the data's own, where they are not 0 to ``classes`` - 1. ``rows``: see ``Records``."""
+        self.model, self.plan = model, plan
+        self.records = Records(x, y, labels or ClassLabels.numbered(classes), rows)
+        self.block = plan.stack
+        self.notes: list[tuple[str, str]] = []
+
+    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
+        fitted = [fit_one(self.model, self.records, job) for job in jobs]
+        if tick is not None:
+            tick(1.0)
+        return answering(self.model, fitted, self.records)
+
+    def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
+        from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        _ship_user_files()
+        work = Parallel(n_jobs=self.plan.threads, return_as="generator")(
+            delayed(_fit_and_collect)(self.model, self.records, job, collect) for job in jobs
+        )
+        collected: list[Arrays] = []
+        try:
+            for arrays in work:
+                collected.append(arrays)
+                if tick is not None:
+                    tick(len(collected) / len(jobs))
+        except TerminatedWorkerError as error:
+            raise TrainingError(
+                "a worker process died while it trained a shadow model",
+                found=str(error).split("\n")[0],
+                fix="most often memory ran out: fewer processes (--set plan.threads=1) or a smaller model",
+            ) from error
+        return _joined(collected)
+
+
+def _ship_user_files() -> None:
+    """Let worker processes have what was loaded from the user's own files, which they could not import by name."""
+    from cloudpickle import register_pickle_by_value
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(USER_FILE):
+            register_pickle_by_value(module)
+
+
+def _fit_and_collect(model: Model, records: Records, job: Job, collect: Collect) -> Arrays:
+    return collect(answering(model, [fit_one(model, records, job)], records), [job])
+
+
+def fit_one(model: Model, records: Records, job: Job) -> Any:
+    """Fit one estimator (cloned, seeded, on the data's own labels) or call the user's training function.
+
+    Raises:
+        TrainingError: the estimator or the function fails.
+    """
+    x, y, seed = records.x[job.rows], records.y[job.rows], job.seed % 2**32
+    try:
+        if model.kind == "function":
+            return model.make(x, y, seed)
+        estimator = model.make()
+        return fit_estimator(estimator, records_for(None, x, records.rows), y, records.labels, seed)
+    except (Exception, SystemExit) as error:
+        taken = "rows of the table" if records.rows else f"arrays of numbers of shape {x.shape[1:]}"
+        raise TrainingError(
+            f"{model.name} fails while training on {len(job.rows)} records",
+            found=f"{type(error).__name__}: {error}",
+            where=f"it was given {taken}",
+            fix="run again with --debug for the traceback",
+        ) from error
+
+
+def answering(model: Model, fitted: Sequence[Any], records: Records) -> Target:
+    """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
+    x, classes = records.x, len(records.labels)
+    if model.kind == "estimator":
+        return EstimatorModels(fitted, records.labels, records.rows)
+    first = FunctionModels(fitted[:1], "logits").predict(x[:256])[0]
+    if first.shape != (len(x[:256]), classes):
+        raise TrainingError(
+            f"the predict function of {model.name} answers arrays of another shape",
+            expected=f"(records, classes) = {(len(x[:256]), classes)}",
+            found=str(first.shape),
+        )
+    return FunctionModels(fitted, kind_of_answers(first))

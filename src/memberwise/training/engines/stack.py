@@ -1,0 +1,65 @@
+"""Modules of one architecture, many trained at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+from memberwise.models.network import Network
+from memberwise.models.threads import threads_of
+from memberwise.targets.models import TorchModels
+from memberwise.targets.users_code import users_code
+from memberwise.training.engines.base import GENERAL_PATH, Arrays, Collect, _joined
+from memberwise.training.job import Job
+from memberwise.training.loop import Tick, train_stack
+from memberwise.training.plan import Plan
+from memberwise.training.procedure import run_procedures
+from memberwise.training.tensors import DataTensors
+
+
+class StackEngine:
+    """Modules of one architecture, ``plan.stack`` at once; a block holds whole pairs of shadow models."""
+
+    def __init__(self, network: Network, data: DataTensors, plan: Plan) -> None:
+        self.network, self.data, self.plan = plan.network(network), data, plan
+        self.block = plan.stack + plan.stack % 2
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        return [(GENERAL_PATH, message) for message in self.network.notes]
+
+    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
+        if jobs[0].procedure is not None:
+            return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
+        return self._train_stack(jobs, tick)
+
+    def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
+        # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
+        network = self.network.fresh(jobs[0].seed)
+        with threads_of(self.plan.threads), _training(jobs[0]):
+            trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
+        return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own)
+
+    def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
+        collected = []
+        for first in range(0, len(jobs), self.plan.stack):
+            stack = jobs[first : first + self.plan.stack]
+            models = self.train(stack, None if tick is None else partial(_share, tick, first, len(stack), len(jobs)))
+            with threads_of(self.plan.threads):
+                collected.append(collect(models, stack))
+        return _joined(collected)
+
+
+def _training(job: Job) -> AbstractContextManager[None]:
+    """Around training by a module that may be the user's own."""
+    doing = f"training on {len(job.rows):,} records"
+    if min(job.recipe.batch_size, len(job.rows)) > 1:
+        return users_code(doing)
+    return users_code(
+        doing + " in batches of one", "training.batch_size = 2 or more: BatchNorm, for one, needs two records"
+    )
+
+
+def _share(tick: Tick, first: int, size: int, whole: int, share: float) -> None:
+    tick((first + share * size) / whole)
