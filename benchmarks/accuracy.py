@@ -15,7 +15,7 @@ from memberwise.attacks.registry import ATTACKS
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
 from memberwise.signals.codec import answers_of
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import auc
 
@@ -27,7 +27,7 @@ def accuracy(workload: Workload, models: int) -> Section:
     """``models`` shadow models and a target, trained both ways from the same seeds and on the same rows."""
     ours = workload.prepare(models)
     jobs = jobs_of(ours, models)
-    gather = partial(collect, asked=ours.asked, vectors=False)
+    gather = partial(collect, questions=ours.questions, vectors=False)
     fast, fast_target = train(ours, jobs, gather), gather(ours.engine.train([ours.target_job]), [ours.target_job])
     loop = Loop(ours)
     slow, slow_target = (
@@ -80,7 +80,7 @@ def _stand_ins(section: Section, ours: Prepared, target: Arrays, fast: Arrays, s
     for shadows in (fast, slow):
         table = _table(ours, target, shadows)
         stand_ins = [
-            in_targets_place(table, k, np.random.default_rng(k)) for k in range(min(STAND_INS, len(table.trained_on)))
+            as_target(table, k, np.random.default_rng(k)) for k in range(min(STAND_INS, len(table.trained_on)))
         ]
         found.append([auc(_scores(s.signals), s.member).value for s in stand_ins])
     both = np.asarray(found)

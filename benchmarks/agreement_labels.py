@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from memberwise.signals.collectors.boundary import BoundaryDistances
-from memberwise.signals.questions import Access, Asked
+from memberwise.signals.questions import Access, Questions
 from memberwise.targets.models import FunctionModels
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -55,9 +55,9 @@ def ours(layers: Layers, x: NDArray[np.float32], y: NDArray[np.int64], queries: 
         return points
 
     none, models = np.zeros(0, np.int64), FunctionModels([answer], "logits")
-    asked = Asked(x, y, len(layers[-1][1]), np.arange(len(x)), none, none, none)
+    questions = Questions(x, y, len(layers[-1][1]), np.arange(len(x)), none, none, none)
     access = Access(1, models, lambda _: models, models)
-    return BoundaryDistances(queries, len(x)).collect(access, asked).values[0]
+    return BoundaryDistances(queries, len(x)).collect(access, questions).values[0]
 
 
 def main() -> int:

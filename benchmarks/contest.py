@@ -60,7 +60,7 @@ def contest(
     with others(ours, with_others) as (tools, notes):
         entrants = _own(ours, whole_stacks(ours, least), single, loop, with_others) + _theirs(tools, workload, notes)
         speeds = _race(entrants, peaks, turns)
-        accuracy = train(ours, jobs_of(ours, least), partial(collect, asked=ours.asked, vectors=False))
+        accuracy = train(ours, jobs_of(ours, least), partial(collect, questions=ours.questions, vectors=False))
         entrants[0].accuracies.append(float(accuracy["test_accuracy"].mean()))
         section = _table(f"{title}: {workload}", entrants, workload)
         section.notes += [f"{tool} {o.facts['version']}, {o.facts['threads']} threads" for tool, o in tools.items()]
@@ -85,7 +85,7 @@ def _own(ours: Prepared, stacked: int, single: int, loop: float | None, loader: 
         taken = _cycle(jobs, single, turn)
         seconds = _timed(lambda: models.extend(how.train(job) for job in taken))
         arrays = collect(
-            Modules(models, how.device), taken, replace(ours.asked, audited=ours.asked.audited[:64]), False
+            Modules(models, how.device), taken, replace(ours.questions, audited=ours.questions.audited[:64]), False
         )
         return seconds, float(arrays["test_accuracy"].mean())
 

@@ -172,5 +172,5 @@ def others(ours: Prepared, wanted: bool) -> Iterator[tuple[dict[str, Other], lis
 
 def _write(ours: Prepared, file: Path) -> None:
     x, y = arrays_of(ours, ours.shadow_job(0).rows)
-    x_test, y_test = arrays_of(ours, ours.asked.test)
+    x_test, y_test = arrays_of(ours, ours.questions.test)
     np.savez(file, x=x.reshape(len(x), -1), y=y, x_test=x_test.reshape(len(x_test), -1), y_test=y_test)

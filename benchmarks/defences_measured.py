@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import memberwise
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audited
 from memberwise.defences.output.registry import OUTPUT_DEFENCES
 from memberwise.defences.training.registry import TRAINING_DEFENCES, defended
@@ -67,15 +67,15 @@ def main() -> None:
     begun, names = time.monotonic(), [name for name in arguments.defences.split(",") if name]
     sizes = STUDIES[arguments.data]
     study = make_study({**sizes, "data": {"source": arguments.data, **sizes["data"]}, "plan": {"threads": 1}}, "here")
-    given = with_dataset(study, Given())
-    study = met_by(study, label_only_attacks(study, given))
+    inputs = with_dataset(study, Inputs())
+    study = met_by(study, label_only_attacks(study, inputs))
     folder = Path(arguments.out) / arguments.data
-    plain = attacked(Point(UNDEFENDED, {}, "none"), study, given, folder)
+    plain = attacked(Point(UNDEFENDED, {}, "none"), study, inputs, folder)
     for point in points():
         if (names and bare(point) not in names) or time.monotonic() - begun > 60 * arguments.minutes:
             continue
         try:
-            row = attacked(point, study, given, folder)
+            row = attacked(point, study, inputs, folder)
         except MemberwiseError as error:
             print(f"{point.label}: left out, {error}", flush=True)
             continue
@@ -95,13 +95,13 @@ def bare(point: Point) -> str:
     return Point(point.name, {}, point.place).label
 
 
-def attacked(point: Point, study: Study, given: Given, folder: Path) -> tuple[dict[str, Any], Met]:
+def attacked(point: Point, study: Study, inputs: Inputs, folder: Path) -> tuple[dict[str, Any], Met]:
     """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
     audit = affordable(point.study(study, str(folder / point.folder)))
     if point.place != "none" and not defended(audit).answer:
         use = tuple(name for name in audit.attacks.use if name not in BY_LABELS)
         audit = audit.model_copy(update={"attacks": audit.attacks.model_copy(update={"use": use})})
-    return measure(point, audited(audit, given), study, FPR)
+    return measure(point, audited(audit, inputs), study, FPR)
 
 
 def measurement(

@@ -21,7 +21,7 @@ from memberwise.data import load
 from memberwise.defences.training.dp_accounting import ORDERS, Sampling, epsilon_of
 from memberwise.defences.training.dp_sgd import DpSgd
 from memberwise.models.network import Network
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -79,7 +79,7 @@ def test_accuracy(setting: Setting, epochs: int, seed: int) -> float:
     """Per cent of the test records, after training on all training records."""
     dataset, device = load("mnist"), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     x = (dataset.x.reshape(-1, 28, 28).astype(np.float32) / 255 - 0.1307) / 0.3081
-    study = TrainingStudy(
+    study = TrainingConfig(
         epochs=epochs, batch_size=BATCH, learning_rate=setting.rate, momentum=0.0, schedule="constant"
     )
     test = dataset.test

@@ -11,7 +11,7 @@ from results import Section, spread
 from workload import Workload, jobs_of, plan_in_words, synchronise, train, whole_stacks
 
 from memberwise.auditing.prepare import Prepared
-from memberwise.study.schema import PlanStudy
+from memberwise.study.schema import PlanConfig
 
 STACKS = (1, 2, 4, 8, 16, 32, 64)
 # A step of this size off the straight line would be seen: a plan or a cache that changes with the amount of work.
@@ -72,7 +72,7 @@ def growth(workload: Workload, turns: int, most: int, records: Sequence[int]) ->
     return section
 
 
-def _measure(points: Sequence[tuple[Workload, int]], plan: PlanStudy, turns: int) -> list[list[float]]:
+def _measure(points: Sequence[tuple[Workload, int]], plan: PlanConfig, turns: int) -> list[list[float]]:
     prepared = [(workload.prepare(models, plan), models) for workload, models in points]
     times: list[list[float]] = [[] for _ in points]
     for turn in range(turns + 1):

@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from memberwise.auditing.prepare import Given, Prepared, prepare
+from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.data import Dataset, load
 from memberwise.data.dataset import as_float
-from memberwise.study.schema import PlanStudy, Study
+from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 
@@ -51,20 +51,20 @@ class Workload:
             }
         )
 
-    def prepare(self, models: int, plan: PlanStudy | None = None) -> Prepared:
+    def prepare(self, models: int, plan: PlanConfig | None = None) -> Prepared:
         """Our engine and the jobs; with the plan that an audit chooses for itself, or the one given."""
         plan = plan or plan_of(replace(self, epochs=20, schedule="constant"))
         return self._prepare(models, plan)
 
-    def _prepare(self, models: int, plan: PlanStudy | None) -> Prepared:
-        return prepare(self.study(models), Given(dataset=records_of(self.data)), plan)
+    def _prepare(self, models: int, plan: PlanConfig | None) -> Prepared:
+        return prepare(self.study(models), Inputs(dataset=records_of(self.data)), plan)
 
     def __str__(self) -> str:
         return f"{self.model} on {self.records:,} records of {self.data}, batch {self.batch}, {self.epochs} epochs"
 
 
 @functools.cache
-def plan_of(workload: Workload) -> PlanStudy:
+def plan_of(workload: Workload) -> PlanConfig:
     """The plan for an audit with 256 shadow models: measured in this run, not remembered from a busier hour.
 
     Few models for a few epochs, as are timed here, would not be worth a measurement, and get the safest plan.

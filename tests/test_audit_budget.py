@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import memberwise as mw
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError, TrainingError
-from memberwise.signals.schedule import Budgeted, Gathered
+from memberwise.signals.schedule import ShadowRun, TimeBudget
 from memberwise.study.duration import seconds_of
 from memberwise.training.engines.base import base as engines
 
@@ -59,8 +59,8 @@ def test_the_plan_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def trained(each: float) -> list[int]:
         clock[0] = 0.0
-        jobs = Budgeted(lambda k: k, 16, ends=100.0, guess=2.0)  # type: ignore[arg-type,return-value]
-        so_far, sizes = Gathered(), []
+        jobs = TimeBudget(lambda k: k, 16, ends=100.0, guess=2.0)  # type: ignore[arg-type,return-value]
+        so_far, sizes = ShadowRun(), []
         while size := jobs.next_size(so_far.trained, so_far, 0):
             clock[0] += each * size
             so_far.trained, so_far.seconds = so_far.trained + size, so_far.seconds + each * size

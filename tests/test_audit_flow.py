@@ -355,10 +355,10 @@ def test_saved_answers_from_a_run_give_its_figures(whole: mw.Result) -> None:
 
 
 def _halves(result: mw.Result) -> np.ndarray:
-    from memberwise.data import Wants, assign_roles, load
+    from memberwise.data import RoleSpec, assign_roles, load
     from memberwise.seeds import Seeds
 
-    wants = Wants(members=300, nonmembers=300, population=200)
+    wants = RoleSpec(members=300, nonmembers=300, population=200)
     _, roles = assign_roles(load("digits"), wants, Seeds(2))
     return np.stack([np.isin(roles.audited, roles.shadow_rows(k, Seeds(2))) for k in range(8)]).astype(int)
 

@@ -24,7 +24,7 @@ from memberwise.models.build import model_of
 from memberwise.models.network import Network
 from memberwise.store.blocks import BlockStore
 from memberwise.study.entrypoint import load_entrypoint
-from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
@@ -39,7 +39,7 @@ DATA = DataTensors.of(X, Y, 3, CPU)
 
 
 def jobs(count: int = 2) -> list[Job]:
-    recipe = Recipe.of(TrainingStudy(epochs=3, batch_size=10, learning_rate=0.1))
+    recipe = Recipe.of(TrainingConfig(epochs=3, batch_size=10, learning_rate=0.1))
     return [Job(np.arange(k, k + 30), Step(), recipe, k) for k in range(count)]
 
 
@@ -104,7 +104,7 @@ def test_buffers_that_are_assigned_anew_are_kept(stack: int) -> None:
 
 def test_what_can_be_trained_but_not_asked_as_a_stack_trains_one_by_one() -> None:
     with pytest.warns(UserWarning, match=r"one by one.*lstm"):
-        assert not make_plan(PlanStudy(), Network(Recurrent, CPU), DATA, jobs()[0]).stacked
+        assert not make_plan(PlanConfig(), Network(Recurrent, CPU), DATA, jobs()[0]).stacked
 
 
 def test_torchs_own_generator_is_seeded_where_models_train_one_by_one() -> None:
@@ -133,7 +133,7 @@ def test_what_a_module_counts_in_python_begins_anew_with_each_stack() -> None:
 def test_a_stack_that_is_asked_for_is_made_of_convolutions_too() -> None:
     network = Network(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)), CPU)
     images = DataTensors.of(RNG.random((40, 1, 4, 4)).astype(np.float32), Y, 3, CPU)
-    plan = make_plan(PlanStudy(stack=4), network, images, jobs()[0])
+    plan = make_plan(PlanConfig(stack=4), network, images, jobs()[0])
     assert (plan.stack, plan.stacked) == (4, True)
 
 
@@ -166,13 +166,13 @@ def test_the_code_beside_a_factory_and_what_it_makes_count(tmp_path: Path) -> No
 
     def code() -> str:
         made = load_entrypoint(f"{tmp_path / 'factory.py'}:make", "model.name")
-        return model_of(made, ModelStudy(), (6,), 3, "made").code
+        return model_of(made, ModelConfig(), (6,), 3, "made").code
 
     first = code()
     assert code() == first
     (tmp_path / "nets_beside.py").write_text("WIDTH = 128\n")
     assert code() != first
-    widths = [model_of(lambda w=w: nn.Linear(6, w), ModelStudy(), (6,), 3, "made").code for w in (3, 4)]
+    widths = [model_of(lambda w=w: nn.Linear(6, w), ModelConfig(), (6,), 3, "made").code for w in (3, 4)]
     assert widths[0] != widths[1], "the same code with another value in it"
 
 
@@ -181,9 +181,9 @@ class Own(LogisticRegression):
 
 
 def test_the_code_of_an_estimators_class_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = model_of(Own(), ModelStudy(), (6,), 3, "own").code
+    before = model_of(Own(), ModelConfig(), (6,), 3, "own").code
     monkeypatch.setattr("inspect.getfile", lambda thing: json.__file__)
-    assert model_of(Own(), ModelStudy(), (6,), 3, "own").code != before
+    assert model_of(Own(), ModelConfig(), (6,), 3, "own").code != before
 
 
 def audit(tmp_path: Path, model: Any, name: str = "out", **more: Any) -> mw.Result:

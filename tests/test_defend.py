@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 import memberwise as mw
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
 from memberwise.frontier.feasible import usable, with_dataset
@@ -23,7 +23,7 @@ from memberwise.frontier.points import choose_points
 from memberwise.frontier.terminal import print_frontier
 from memberwise.report.formats import plain as plain_number
 from memberwise.study.reading import make_study
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 MINE = '''
 from memberwise.defences.training.base import Options, TrainingDefence
@@ -267,18 +267,18 @@ def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp
         },
         "test",
     )
-    given = with_dataset(study, Given())
-    points, refused = usable(choose_points(study), study, given)
+    inputs = with_dataset(study, Inputs())
+    points, refused = usable(choose_points(study), study, inputs)
     assert {point.name for point in points} == {"undefended", "logit-clipping", "rounding", "label-only"}
     assert {point.name for point, _ in refused} >= {"l2", "relaxloss", "dp-sgd"}
     assert all("network" in reason for _, reason in refused)
     own = study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": 5e-4})})
-    own = own.model_copy(update={"model": ModelStudy()})
-    points, refused = usable(choose_points(own), own, given)
+    own = own.model_copy(update={"model": ModelConfig()})
+    points, refused = usable(choose_points(own), own, inputs)
     assert {point.name for point, _ in refused} == {"l2"}, "it would overwrite the study's own"
     named = study.model_copy(update={"defend": study.defend.model_copy(update={"defences": ("l2",)})})
     with pytest.raises(StudyError, match="network"):
-        usable(choose_points(named), named, given)
+        usable(choose_points(named), named, inputs)
 
 
 def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:

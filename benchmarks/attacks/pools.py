@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.auditing.prepare import Given, prepare
+from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.signals.ask import collect
 from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.table import Answers, Signals
@@ -60,9 +60,9 @@ def pool(name: str, folder: Path) -> Arrays:
 
 def train(wanted: Study) -> Arrays:
     """Train the models and ask them, each with full answers, as an audit's target and first shadow models are."""
-    ours = prepare(wanted, Given())
+    ours = prepare(wanted, Inputs())
     jobs = [ours.shadow_job(k) for k in range(MODELS)]
-    ask = partial(collect, asked=ours.asked_of_shadows, vectors=True)
+    ask = partial(collect, questions=ours.shadow_questions, vectors=True)
     parts = [ours.engine.run(jobs[k : k + ours.engine.block], ask) for k in range(0, MODELS, ours.engine.block)]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     audited = ours.roles.audited

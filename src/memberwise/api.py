@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.run import run_audit
 from memberwise.data import Dataset, from_object
 from memberwise.errors import StudyError
@@ -81,7 +81,7 @@ def audit(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
     """
-    values, given = _translated(
+    values, inputs = _translated(
         study,
         model=model,
         data=data,
@@ -108,10 +108,10 @@ def audit(
     )
     if out is not None:
         put(values, "run.out", str(out))
-        return run_audit(make_study(values, WHERE), given, resume=resume)
+        return run_audit(make_study(values, WHERE), inputs, resume=resume)
     with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
         put(values, "run.out", folder)
-        return replace(run_audit(make_study(values, WHERE), given), folder=None)
+        return replace(run_audit(make_study(values, WHERE), inputs), folder=None)
 
 
 def defend(
@@ -152,7 +152,7 @@ def defend(
     unknown = set(roles) - set(ROLES)
     if unknown:
         raise TypeError(f"defend() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    values, given = _translated(
+    values, inputs = _translated(
         study,
         model=model,
         data=data,
@@ -171,7 +171,7 @@ def defend(
             **(settings or {}),
         },
     )
-    return run_defend(make_study(values, "memberwise.defend(...)"), given)
+    return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
 
 
 def _chosen(features: Sequence[str] | None, drop: Sequence[str] | None) -> dict[str, list[str] | None]:
@@ -192,7 +192,7 @@ def _translated(
     plain: Mapping[str, Any],
     target: Any = None,
     saved: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[dict[str, Any], Given]:
+) -> tuple[dict[str, Any], Inputs]:
     """A study's nested values, and the objects that stand behind some of its names."""
     values: dict[str, Any] = {}
     columns = {name: None if column is None else str(column) for name, column in columns.items()}
@@ -201,12 +201,12 @@ def _translated(
         values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
     if saved.get("outputs") is not None and any(thing is not None for thing in (data, model, target)):
         raise StudyError("saved answers are audited without data, model or target", where=WHERE)
-    given = Given()
+    inputs = Inputs()
     for name, want in roles.items():
         if want is None:
             continue
         if not isinstance(want, (int, str, Path)):
-            given = replace(given, rows={**given.rows, name: np.asarray(want)})
+            inputs = replace(inputs, rows={**inputs.rows, name: np.asarray(want)})
             want = f"rows-{hashlib.sha256(np.ascontiguousarray(want).tobytes()).hexdigest()[:12]}"
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
@@ -214,28 +214,28 @@ def _translated(
         in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
         named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
-        given = replace(given, dataset=dataset)
+        inputs = replace(inputs, dataset=dataset)
         put(values, "data.source", f"data-{dataset.sha256[:12]}")
     elif data is not None:
         put(values, "data.source", str(data))
     if model is not None and not isinstance(model, str):
-        given = replace(given, model=model)
+        inputs = replace(inputs, model=model)
         put(values, "model.name", getattr(model, "__name__", type(model).__name__))
     elif model is not None:
         put(values, "model.name", model)
     if isinstance(target, (str, Path)):
         put(values, "target.file", str(target))
     elif target is not None:
-        given = replace(given, target=target)
+        inputs = replace(inputs, target=target)
     for name, answers in saved.items():
         key = "outputs.file" if name == "outputs" else "outputs.shadow_file"
         if isinstance(answers, (str, Path)):
             put(values, key, str(answers))
         elif answers is not None:
-            given = replace(given, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
+            inputs = replace(inputs, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
             put(values, key, name)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
     for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
         if value is not None:
             put(values, key, value)
-    return values, given
+    return values, inputs

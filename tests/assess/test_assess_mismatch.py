@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import log_expit
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.attacks import ATTACKS, population_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Answers, Signals
@@ -50,7 +50,7 @@ def table(rng, stretch=1.0, shift=0.0, records=400, models=16, population=500, g
 
 def assessed(signals, member, seed=0, use=USE):
     study = make_study({"attacks": {"use": use}, "statistics": {"fpr": [0.1]}}, "the test")
-    return assess(signals, member, study, Asking.of(study), Seeds(seed), ["0"])
+    return assess(signals, member, study, AttackRequest.of(study), Seeds(seed), ["0"])
 
 
 def codes(found):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.special import log_expit
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.assess.stand_ins import one_of_each_pair_first
 from memberwise.assess.variation import exposed_at
 from memberwise.attacks import ATTACKS
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
 from memberwise.study.reading import make_study
 from memberwise.study.rules import bounds_epsilon
@@ -45,7 +45,7 @@ def table(rng, records=100, models=16, gap=0.0, coins=False, hard=0.0):
 
 def assessed(signals, member, seed=0, **values):
     study = study_of(**values)
-    return assess(signals, member, study, Asking.of(study), Seeds(seed), ["0"])
+    return assess(signals, member, study, AttackRequest.of(study), Seeds(seed), ["0"])
 
 
 def stand_ins(signals, member):
@@ -53,7 +53,7 @@ def stand_ins(signals, member):
     attack, rng = ATTACKS["lira-online-fixed"], np.random.default_rng(0)
     yield attack.score(signals, rng), member
     for k in range(signals.shadows.models):
-        stand_in = in_targets_place(signals, k, rng)
+        stand_in = as_target(signals, k, rng)
         yield attack.score(stand_in.signals, rng), stand_in.member
 
 
@@ -161,7 +161,7 @@ def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak():
     assert found.gate.judge(found.notes)[0].passed is False
     without = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     alone = assess(without, member, study_of(**values, attacks={"use": ["loss"]}),
-                   Asking.of(study_of(**values, attacks={"use": ["loss"]})), Seeds(0), ["0"])  # fmt: skip
+                   AttackRequest.of(study_of(**values, attacks={"use": ["loss"]})), Seeds(0), ["0"])  # fmt: skip
     assert "best of 3" in alone.epsilon["method"]
     assert alone.epsilon["value"] > 1
 
@@ -180,7 +180,7 @@ def test_epsilon_from_one_canary_in_many_runs():
 def test_epsilon_is_gated_on_only_where_it_bounds():
     rule = {"gate": {"rules": ["epsilon>1"]}}
     for values in ({"data": {"coins": True}}, {"canaries": {"count": 10}}):
-        assert Asking.of(study_of(**rule, **values)).rules[0].metric == "epsilon"
+        assert AttackRequest.of(study_of(**rule, **values)).rules[0].metric == "epsilon"
     for values in (
         {},
         {"canaries": {"count": 10}, "shadow": {"count": 6}},
@@ -188,7 +188,7 @@ def test_epsilon_is_gated_on_only_where_it_bounds():
     ):
         assert not bounds_epsilon(study_of(**values))
         with pytest.raises(StudyError, match="epsilon cannot be gated on"):
-            Asking.of(study_of(**rule, **values))
+            AttackRequest.of(study_of(**rule, **values))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_epsilon_is_gated_on_only_where_it_bounds():
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(values, message):
     with pytest.raises(StudyError, match=message):
-        Asking.of(study_of(**values))
+        AttackRequest.of(study_of(**values))
 
 
 def test_canaries_are_even_and_a_source_has_its_kind():
@@ -238,7 +238,7 @@ def test_without_shadow_models_half_of_the_non_members_calibrate():
     signals, member = table(np.random.default_rng(7), records=400, gap=6.0)
     alone = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     study = study_of(attacks={"use": ["loss"]})
-    found = assess(alone, member, study, Asking.of(study), Seeds(0), ["0"])
+    found = assess(alone, member, study, AttackRequest.of(study), Seeds(0), ["0"])
     names = found.beyond["discoveries"]
     assert (names["calibration"], names["n_calibration"], names["tested"]) == ("half", 100, 300)
     assert found.attacks[0]["at_shadow_threshold"] == found.attacks[0]["ppv"] == []

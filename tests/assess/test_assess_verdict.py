@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import WITHHOLDING
-from memberwise.assess.stand_ins import Turns
+from memberwise.assess.stand_ins import StandIns
 from memberwise.assess.variation import targets_part
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.request import FAMILY, LABEL_ONLY, family_of
@@ -43,7 +43,7 @@ def table(seed=0, records=600, models=16, gap=0.0, target_gap=None):
 def assessed(signals, member, *rules, use=("loss", "lira-online-shrunk", "gap"), **attacks):
     values = {"attacks": {"use": list(use)} | attacks, "statistics": {"fpr": [0.1]}, "gate": {"rules": list(rules)}}
     study = make_study(values, "the test")
-    return assess(signals, member, study, Asking.of(study), Seeds(0), ["0"])
+    return assess(signals, member, study, AttackRequest.of(study), Seeds(0), ["0"])
 
 
 def test_the_family_is_named_before_the_run():
@@ -111,16 +111,16 @@ def test_stronger_attacks_are_rare_where_nothing_leaks():
 def test_precision_is_allowed_more_than_the_members_share_before_anything_is_trained():
     study = make_study({"gate": {"rules": ["precision>0.5"]}}, "the test")
     with pytest.raises(StudyError, match="at or below what guessing gives"):
-        Asking.of(study).check_share(np.arange(100) < 50)
-    Asking.of(study).check_share(np.arange(100) < 49)
+        AttackRequest.of(study).check_share(np.arange(100) < 50)
+    AttackRequest.of(study).check_share(np.arange(100) < 49)
 
 
 def test_answers_of_labels_are_met_by_attacks_that_read_labels():
     values = {"answer": [{"name": "label-only"}], "gate": {"rules": ["auc>0.6"]}}
-    names = {attack.name for attack in Asking.of(make_study(values, "the test")).attacks}
+    names = {attack.name for attack in AttackRequest.of(make_study(values, "the test")).attacks}
     assert set(LABEL_ONLY) <= names
     for without in ({"answer": values["answer"]}, {"gate": values["gate"]}):
-        assert not set(LABEL_ONLY) & {a.name for a in Asking.of(make_study(without, "the test")).attacks}
+        assert not set(LABEL_ONLY) & {a.name for a in AttackRequest.of(make_study(without, "the test")).attacks}
 
 
 def accuracies(**changes):
@@ -160,7 +160,7 @@ def test_chance_alone_rarely_contradicts():
 
 
 def exposed(scores, member, monkeypatch):
-    turns = Turns(np.asarray(scores, float), np.asarray(member, bool))
+    turns = StandIns(np.asarray(scores, float), np.asarray(member, bool))
     monkeypatch.setattr("memberwise.assess.variation.take_turns", lambda *_: turns)
     signals, _ = table(records=turns.scores.shape[1])
     main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS, bavaria
-from memberwise.attacks.in_out import Moments, inside, outside
+from memberwise.attacks.in_out import Moments, in_moments, out_moments
 
 RNG = np.random.default_rng(0)
 
@@ -136,10 +136,10 @@ def test_equal_sides_say_nothing_and_swapped_spreads_turn_it_round():
     assert roc_auc_score(member, ATTACKS["bavaria"].score(signals, RNG)) == pytest.approx(expected, abs=0.02)
     swapped = replace(signals, trained_on=(1 - signals.trained_on).astype(np.int8))
     assert roc_auc_score(member, ATTACKS["bavaria"].score(swapped, RNG)) == pytest.approx(1 - expected, abs=0.02)
-    side = bavaria.predictive(inside(signals), prior()).log_density(signals.target.phi[0])
-    again = bavaria.predictive(inside(signals), prior()).log_density(signals.target.phi[0])
+    side = bavaria.predictive(in_moments(signals), prior()).log_density(signals.target.phi[0])
+    again = bavaria.predictive(in_moments(signals), prior()).log_density(signals.target.phi[0])
     np.testing.assert_array_equal(side - again, 0.0)
-    assert outside(signals) is outside(signals), "moments are computed once a table"
+    assert out_moments(signals) is out_moments(signals), "moments are computed once a table"
 
 
 def test_models_that_all_agree_give_finite_scores():

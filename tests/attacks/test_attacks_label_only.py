@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import label_only
 from memberwise.attacks.run import queries_of
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 
 
 def rng():
@@ -89,7 +89,7 @@ def test_aucs_are_scikit_learns():
 def test_a_stand_in_that_was_not_asked_cannot_be_attacked():
     signals, _ = full_table(np.random.default_rng(8), 60)
     for k in range(8):
-        stand_in = in_targets_place(signals, k, rng()).signals
+        stand_in = as_target(signals, k, rng()).signals
         for attack in label_only.ATTACKS:
             assert (attack.needs.missing(stand_in) is None) == (k < 6)
 

@@ -12,12 +12,12 @@ from scipy.stats import rankdata
 
 from memberwise.attacks import lira
 from memberwise.attacks.learned import attack as learned
+from memberwise.attacks.learned.attack import TREES
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.learned.features import HEIGHT, class_means, features, statistics, with_heights
-from memberwise.attacks.learned.trees import TREES
 from memberwise.attacks.run import score, shadow_scores
 from memberwise.seeds import Seeds
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.read import read_answers
 
 ONLINE, OFFLINE = learned.ATTACKS
@@ -65,12 +65,12 @@ def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(mon
     """The check above can fail: with the complement left in, members have one IN model less than non-members."""
 
     def naive(signals, k, rng):
-        stand_in = in_targets_place(signals, k, rng)
+        stand_in = as_target(signals, k, rng)
         keep = np.delete(np.arange(len(signals.trained_on)), k)
         left = replace(stand_in.signals, shadows=signals.shadows.of_models(keep), trained_on=signals.trained_on[keep])
         return replace(stand_in, signals=left)
 
-    monkeypatch.setattr(learned, "in_targets_place", naive)
+    monkeypatch.setattr(learned, "as_target", naive)
     assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
 
 

@@ -145,14 +145,14 @@ def test_mean_estimation_gives_the_exact_likelihood_ratio():
     exact, found = [], []
     others = np.array([np.delete(x, i) for i in range(records)])
     centre, spread = others.mean(1), others.var(1, ddof=1)
-    inside = norm(
+    in_moments = norm(
         (x + (half - 1) * centre) / half, np.sqrt((half - 1) * spread * (1 - (half - 1) / (records - 1))) / half
     )
-    outside = norm(centre, np.sqrt(spread / half * (1 - half / (records - 1))))
+    out_moments = norm(centre, np.sqrt(spread / half * (1 - half / (records - 1))))
     for k in range(40):
         signals = table(answers_of(phi[k : k + 1]), answers_of(phi[40:]), trained_on)
         found.append(score("lira-online", signals))
-        exact.append(inside.logpdf(means[k]) - outside.logpdf(means[k]))
+        exact.append(in_moments.logpdf(means[k]) - out_moments.logpdf(means[k]))
     member, exact, found = halves[:40].astype(bool), np.array(exact), np.array(found)
     assert np.corrcoef(exact.ravel(), found.ravel())[0, 1] > 0.99
     best = roc_auc_score(member.ravel(), exact.ravel())

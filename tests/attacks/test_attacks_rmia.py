@@ -28,13 +28,13 @@ def double_loop(signals, online, a=0.3, gamma=1.0):
     seen = signals.population_trained_on
     result = np.full(len(x), np.nan)
     for i in range(len(x)):
-        inside, outside = signals.trained_on[:, i] == 1, signals.trained_on[:, i] == 0
-        if not outside.any() or (online and not inside.any()):
+        in_moments, out_moments = signals.trained_on[:, i] == 1, signals.trained_on[:, i] == 0
+        if not out_moments.any() or (online and not in_moments.any()):
             continue
         shares = []
         for q in range(x.shape[1]):
-            mean_out = shadows_x[outside, i, q].mean()
-            p_x = (mean_out + shadows_x[inside, i, q].mean()) / 2 if online else ((1 + a) * mean_out + (1 - a)) / 2
+            mean_out = shadows_x[out_moments, i, q].mean()
+            p_x = (mean_out + shadows_x[in_moments, i, q].mean()) / 2 if online else ((1 + a) * mean_out + (1 - a)) / 2
             wins = []
             for j in range(len(z)):
                 unseen = np.ones(len(shadows_z), bool) if seen is None else seen[:, j] == 0

@@ -41,7 +41,7 @@ class NoNumber(Step):
         return loss * float("nan"), state
 
 
-class Wants(Half):
+class RoleSpec(Half):
     needs = frozenset({"refrence"})
 
 
@@ -75,7 +75,7 @@ def refused(defence: Any) -> CheckError:
         (NoNumber, Exception, ["loss is nan", "training.learning_rate"]),
         (lambda: None, type(None), ["an instance of Step: found None"]),
         (lambda: Half, type(None), ["found the class Half"]),
-        (Wants, type(None), ["'refrence'"]),
+        (RoleSpec, type(None), ["'refrence'"]),
         (Undeclared, type(None), ["roles name the records"]),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memberwise.data import Wants, assign_roles, encode, from_object
+from memberwise.data import RoleSpec, assign_roles, encode, from_object
 from memberwise.data.canaries import NEAR, by_coins, make_canaries
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
@@ -24,7 +24,7 @@ def arrays():
 
 
 def roles_of(dataset, **wants):
-    return assign_roles(dataset, Wants(**({"members": 200, "nonmembers": 200, "population": 100} | wants)), SEEDS)
+    return assign_roles(dataset, RoleSpec(**({"members": 200, "nonmembers": 200, "population": 100} | wants)), SEEDS)
 
 
 def all_parts(roles):

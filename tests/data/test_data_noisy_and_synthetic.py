@@ -11,7 +11,7 @@ from scipy.special import softmax
 from memberwise.data import Dataset, assign_roles
 from memberwise.data.noisy import append_records, noisy_auxiliary, with_noise
 from memberwise.data.synthesis import Climb, drawn, synthesise
-from memberwise.data.wants import Wants
+from memberwise.data.wants import RoleSpec
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 
@@ -40,7 +40,7 @@ def test_other_features_take_values_that_occur_there() -> None:
 def test_noisy_copies_take_the_auxiliary_records_place() -> None:
     rng = np.random.default_rng(0)
     dataset = Dataset((rng.random((100, 10)) < 0.5).astype(np.float32), rng.integers(0, 2, 100), ("a", "b"), "test")
-    wants = Wants(members=20, nonmembers=20, auxiliary=40)
+    wants = RoleSpec(members=20, nonmembers=20, auxiliary=40)
     dataset, roles = assign_roles(dataset, wants, Seeds(1))
     more, noisy = noisy_auxiliary(dataset, roles, 0.2, Seeds(1))
     assert more.records == 140
@@ -48,7 +48,7 @@ def test_noisy_copies_take_the_auxiliary_records_place() -> None:
     np.testing.assert_array_equal(more.y[100:], dataset.y[roles.auxiliary])
     assert ((more.x[100:] != dataset.x[roles.auxiliary]).sum(1) == 2).all()
     np.testing.assert_array_equal(noisy.members, roles.members)
-    _, without = assign_roles(dataset, Wants(members=20, nonmembers=20), Seeds(1))
+    _, without = assign_roles(dataset, RoleSpec(members=20, nonmembers=20), Seeds(1))
     with pytest.raises(StudyError, match="auxiliary"):
         noisy_auxiliary(dataset, without, 0.2, Seeds(1))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memberwise.data import Dataset, Wants, assign_roles, duplicates, encode, load
+from memberwise.data import Dataset, RoleSpec, assign_roles, duplicates, encode, load
 from memberwise.data.archives import read_adult
 from memberwise.data.catalogue import SOURCES
 from memberwise.data.pixels import read_cifar10
@@ -50,7 +50,7 @@ def test_mnist(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sha256(struct.pack(">4i", 2051, *train.shape) + train.tobytes()) == MNIST_TRAIN_IMAGES
     assert np.bincount(mnist.y[:60_000]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert mnist.sha256 == "59ab76b6c741fcaa2382602399d12aee8eaf4e386a368e9c49df925aa9ebe8be"
-    _, roles = assign_roles(mnist, Wants(members=3000, nonmembers=3000, population=3000), Seeds(1))
+    _, roles = assign_roles(mnist, RoleSpec(members=3000, nonmembers=3000, population=3000), Seeds(1))
     assert [roles.counts[name] for name in ("members", "nonmembers", "population", "test")] == [
         3000,
         3000,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memberwise.data import Dataset, Roles, Wants, assign_roles, encode, from_object, load
+from memberwise.data import Dataset, Roles, RoleSpec, assign_roles, encode, from_object, load
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
 
@@ -29,7 +29,7 @@ def records(n: int, test: int = 0, units: list[str] | None = None) -> Dataset:
 
 
 def roles_of(dataset: Dataset, seed: int = 0, **wants: object) -> Roles:
-    return assign_roles(dataset, Wants(**wants), Seeds(seed))[1]  # type: ignore[arg-type]
+    return assign_roles(dataset, RoleSpec(**wants), Seeds(seed))[1]  # type: ignore[arg-type]
 
 
 def assert_sound(roles: Roles, dataset: Dataset) -> None:
@@ -185,7 +185,7 @@ def test_records_in_files_become_further_rows(tmp_path: Path) -> None:
     dataset = from_object({"x": np.zeros((20, 2)), "y": ["a", "b"] * 10}, source="s")
     np.savez(tmp_path / "out.npz", x=np.ones((3, 2)), y=np.array(["b", "a", "b"]))
     np.savez(tmp_path / "pop.npz", x=np.full((2, 2), 2.0), y=np.array(["b", "b"]))
-    wants = Wants(members=5, nonmembers=tmp_path / "out.npz", population=str(tmp_path / "pop.npz"))
+    wants = RoleSpec(members=5, nonmembers=tmp_path / "out.npz", population=str(tmp_path / "pop.npz"))
     larger, roles = assign_roles(dataset, wants, Seeds(0))
     assert roles.nonmembers.tolist() == [20, 21, 22]
     assert roles.population.tolist() == [23, 24]
@@ -202,7 +202,7 @@ def test_records_of_a_table_are_encoded_with_the_others(tmp_path: Path) -> None:
     more = pd.DataFrame({"label": ["y", "n"], "p": [7, 99], "city": ["a", "z"], "age": [5, 6], "x": [0, 0]})
     more.to_csv(tmp_path / "more.csv", index=False)
     dataset = load(frame, unit="p")
-    larger, roles = assign_roles(dataset, Wants(members=4, nonmembers=4, reference=tmp_path / "more.csv"), Seeds(0))
+    larger, roles = assign_roles(dataset, RoleSpec(members=4, nonmembers=4, reference=tmp_path / "more.csv"), Seeds(0))
     assert roles.reference.tolist() == [20, 21]
     assert 7 not in np.concatenate([roles.audited, roles.population])
     encoded = encode(larger, roles.fit_rows)

@@ -13,7 +13,7 @@ from torch import nn
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.models.network import Network, Tensors
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step
@@ -22,7 +22,7 @@ from memberwise.training.tensors import DataTensors
 CPU = torch.device("cpu")
 CLASSES = 4
 KEY = torch.tensor(7)
-RECIPE = Recipe.of(TrainingStudy(epochs=3, batch_size=16, clip_norm=10.0))
+RECIPE = Recipe.of(TrainingConfig(epochs=3, batch_size=16, clip_norm=10.0))
 
 # Defence, options under which it does much, options under which it does nothing.
 STEPS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memberwise.defences.output.served import DefendedTarget
-from memberwise.study.schema import AnswerStudy
+from memberwise.study.schema import OutputDefenceConfig
 from memberwise.targets.models import FunctionModels
 
 KEY = b"a secret"
@@ -47,4 +47,4 @@ def served(models, *defences, key=KEY, seeds=None, members=None, reference=None)
 
 
 def study(name, **parameters):
-    return AnswerStudy(name=name, **parameters)
+    return OutputDefenceConfig(name=name, **parameters)

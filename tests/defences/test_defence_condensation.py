@@ -22,7 +22,7 @@ from memberwise.defences.training.condensation import (
 )
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -83,7 +83,7 @@ def digits(rows: int = 400) -> tuple[DataTensors, np.ndarray, np.ndarray]:
 def test_the_distance_falls_and_few_records_teach_much() -> None:
     data, rows, test = digits()
     network = Network(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), CPU)
-    recipe = Recipe.of(TrainingStudy(epochs=10, batch_size=32, learning_rate=0.1))
+    recipe = Recipe.of(TrainingConfig(epochs=10, batch_size=32, learning_rate=0.1))
     fit = Fit(10, len(rows), recipe, shape=data.shape)
     assert DEFENCE.procedure is not None
     x, y = data.x.numpy()[test], data.y.numpy()[test]
@@ -135,7 +135,7 @@ def test_the_released_model_sees_the_made_up_records_alone() -> None:
 
 
 def test_the_schedule_goes_with_the_epochs() -> None:
-    recipe = Recipe.of(TrainingStudy(epochs=30, batch_size=10, schedule="step", steps=[10, 20], warmup=2))
+    recipe = Recipe.of(TrainingConfig(epochs=30, batch_size=10, schedule="step", steps=[10, 20], warmup=2))
     longer = stretched(recipe, 100, 20)
     assert (longer.epochs, longer.steps, longer.warmup) == (150, (50, 100), 10)
     places = [0, 37, 99, 100, 250, 299]

@@ -18,7 +18,7 @@ from memberwise.defences.training.dp_sgd import DEFENCE, DpSgd, DpSgdOptions, no
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -31,7 +31,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 12)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64) + (X[:, 1] > 0.5)
 DATA = DataTensors.of(X, Y, 3, CPU)
-RECIPE = Recipe.of(TrainingStudy(epochs=3, batch_size=32, learning_rate=0.1))
+RECIPE = Recipe.of(TrainingConfig(epochs=3, batch_size=32, learning_rate=0.1))
 FIT = Fit(3, 200, RECIPE)
 
 

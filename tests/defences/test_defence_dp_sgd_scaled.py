@@ -16,7 +16,7 @@ from memberwise.defences.training.dp_sgd_scaled import ScaledDpSgd
 from memberwise.errors import StudyError
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import step_keys
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.augment import crop
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 2, 8, 8)).astype(np.float32)
 Y = (X[:, 0, 0, 0] > 0).astype(np.int64)
 DATA = DataTensors.of(X, Y, 2, CPU)
-RECIPE = Recipe.of(TrainingStudy(epochs=2, batch_size=16, learning_rate=0.1))
+RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=16, learning_rate=0.1))
 
 
 def conv() -> nn.Module:

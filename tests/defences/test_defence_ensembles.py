@@ -44,10 +44,10 @@ class Fixed:
     """A model with given answers about the rows of the data."""
 
     def __init__(self, logits: NDArray[np.float32]) -> None:
-        self.all, self.asked = logits, list[int]()
+        self.all, self.questions = logits, list[int]()
 
     def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        self.asked += rows.tolist()
+        self.questions += rows.tolist()
         return self.all[rows]
 
 
@@ -89,7 +89,7 @@ def test_soft_labels_come_from_models_that_did_not_see_the_row() -> None:
         excluded = [m for k, m in enumerate(models) if absent[i, k]]
         np.testing.assert_allclose(soft[i], np.mean([softmax(m.all[row]) for m in excluded], 0), rtol=1e-5)
     for k, model in enumerate(models):
-        assert model.asked == rows[absent[:, k]].tolist(), "no model is asked about a row it saw"
+        assert model.questions == rows[absent[:, k]].tolist(), "no model is asked about a row it saw"
 
 
 def test_selena_asks_for_what_it_says() -> None:

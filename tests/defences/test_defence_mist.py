@@ -12,7 +12,14 @@ from scipy.special import softmax
 from torch import nn
 
 from memberwise.defences.training.base import Fit
-from memberwise.defences.training.mist import DEFENCE, CrossDifference, Mist, MistOptions, averaged, others_say
+from memberwise.defences.training.mist import (
+    DEFENCE,
+    CrossDifference,
+    Mist,
+    MistOptions,
+    averaged,
+    mean_of_other_models,
+)
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
 from memberwise.training.engines.stack import StackEngine
@@ -55,7 +62,7 @@ def test_side_by_side_as_alone_and_not_as_plain() -> None:
 
 def test_what_the_others_say() -> None:
     models, rows = [Fixed(k) for k in range(4)], np.array([5, 17, 3])
-    target = others_say(models, 2, rows)
+    target = mean_of_other_models(models, 2, rows)
     for i, row in enumerate(rows):
         expected = np.mean([softmax(models[j].all[row])[Y[row]] for j in (0, 1, 3)])
         assert target[i, Y[row]] == pytest.approx(expected, rel=1e-5)
@@ -65,7 +72,9 @@ def test_what_the_others_say() -> None:
 def test_the_cross_difference_against_the_formula() -> None:
     models, rows = [Fixed(k) for k in range(3)], np.arange(20)
     logits = models[0].all[rows]
-    ours = CrossDifference(4.0).losses(torch.from_numpy(logits), torch.from_numpy(others_say(models, 0, rows)))
+    ours = CrossDifference(4.0).losses(
+        torch.from_numpy(logits), torch.from_numpy(mean_of_other_models(models, 0, rows))
+    )
     others = np.mean([softmax(m.all[rows], -1) for m in models[1:]], 0)
     slow = 4.0 * np.abs(softmax(logits, -1) - others)[rows, Y[rows]]
     np.testing.assert_allclose(ours.numpy(), slow, rtol=1e-4, atol=1e-6)
@@ -74,7 +83,7 @@ def test_the_cross_difference_against_the_formula() -> None:
 def test_copies_of_one_model_have_no_cross_difference() -> None:
     models, rows = [Fixed(k, same=True) for k in range(5)], np.arange(30)
     loss = CrossDifference(4.0).losses(
-        torch.from_numpy(models[0].all[rows]), torch.from_numpy(others_say(models, 0, rows))
+        torch.from_numpy(models[0].all[rows]), torch.from_numpy(mean_of_other_models(models, 0, rows))
     )
     assert float(loss.max()) < 1e-6
     mean = averaged([model.params for model in models])

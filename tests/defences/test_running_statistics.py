@@ -48,7 +48,7 @@ def test_the_released_model_and_those_that_are_asked_have_them(monkeypatch: pyte
         asked.append((models[k], rows))
         return real(models, k, rows)
 
-    monkeypatch.setattr(mist, "others_say", spied)
+    monkeypatch.setattr(mist, "mean_of_other_models", spied)
     [job] = [replace(job, procedure=Mist(2, 4.0, 1, 2)) for job in jobs(Step(), 1)]
     released = StackEngine(NORMED, DATA, Plan(4)).train([job])
     assert len(asked) == 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memberwise.attacks import ATTACKS
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.data import Dataset
 from memberwise.frontier.attackers import BY_LABELS, FAMILY, affordable, considered, label_only_attacks, met_by
 from memberwise.study.schema import Study
@@ -20,7 +20,7 @@ def study(**more: Any) -> Study:
 
 def by_kind(x: np.ndarray) -> set[str]:
     dataset = Dataset(x.astype(np.float32), np.arange(len(x)) % 2, ("a", "b"), "here")
-    return set(label_only_attacks(study(), Given(dataset=dataset)))
+    return set(label_only_attacks(study(), Inputs(dataset=dataset)))
 
 
 RNG = np.random.default_rng(0)

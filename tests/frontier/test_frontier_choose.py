@@ -8,11 +8,11 @@ import pytest
 
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.frontier.choose import Choice, Constraint, canaries_found, choose, comparable, keeps, unbeaten
-from memberwise.frontier.measure import beside_first, share
+from memberwise.frontier.measure import relative_to_undefended, share
 from memberwise.frontier.notes import doubts, notes_of, notes_of_confirmation, resolution
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
 from memberwise.frontier.words import lead
-from memberwise.study.schema import DefendStudy, Study
+from memberwise.study.schema import DefendConfig, Study
 
 
 def figure(value: float, high: float | None = None, name: str = "learned") -> dict[str, Any]:
@@ -132,12 +132,12 @@ def test_canaries_are_part_of_the_choice() -> None:
 @pytest.mark.parametrize("text", ["0.05", "x@0.01", "0.05@2", "1.5@0.01", "@"])
 def test_a_malformed_limit_is_refused(text: str) -> None:
     with pytest.raises(StudyError, match=r"0\.05@0\.01"):
-        Constraint.of(DefendStudy(max_tpr=text))
+        Constraint.of(DefendConfig(max_tpr=text))
 
 
 def test_limits_as_they_are_written() -> None:
-    assert Constraint.of(DefendStudy(max_tpr="0.05@0.001")) == Constraint(None, 0.05, 0.001)
-    assert Constraint.of(DefendStudy(max_accuracy_loss=0.03)) == Constraint(0.03, None, 0.01)
+    assert Constraint.of(DefendConfig(max_tpr="0.05@0.001")) == Constraint(None, 0.05, 0.001)
+    assert Constraint.of(DefendConfig(max_accuracy_loss=0.03)) == Constraint(0.03, None, 0.01)
 
 
 def test_share_is_clopper_pearsons() -> None:
@@ -152,7 +152,7 @@ def test_share_is_clopper_pearsons() -> None:
 
 def test_cost_is_relative_to_the_undefended_model() -> None:
     rows = [{"seconds": seconds, "headline": "loss"} for seconds in (4.0, 10.0, None)]
-    assert [r["cost"] for r in beside_first(rows)] == [1.0, 2.5, None]
+    assert [r["cost"] for r in relative_to_undefended(rows)] == [1.0, 2.5, None]
 
 
 def test_an_attack_that_broke_is_told() -> None:

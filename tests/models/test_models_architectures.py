@@ -14,7 +14,7 @@ from memberwise.models.build import build_model
 from memberwise.models.modules import ARCHITECTURES
 from memberwise.models.network import Network
 from memberwise.models.wide_resnet import WideBlock
-from memberwise.study.schema import ModelStudy, TrainingStudy
+from memberwise.study.schema import ModelConfig, TrainingConfig
 from memberwise.training.job import Job
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State, Step, plain_update
@@ -25,7 +25,7 @@ TABLES = [name for name in ARCHITECTURES if name not in IMAGES]
 
 
 def build(name: str, shape: tuple[int, ...], classes: int, **keys: object) -> nn.Module:
-    module = build_model(ModelStudy.model_validate({"name": name, **keys}), shape, classes).make()
+    module = build_model(ModelConfig.model_validate({"name": name, **keys}), shape, classes).make()
     assert isinstance(module, nn.Module)
     return module
 
@@ -158,7 +158,7 @@ def test_a_step_of_two_stacked_equals_a_step_of_each(name: str) -> None:
     shape = (3, 8, 8) if name in IMAGES else (30,)
     network = Network(lambda: build(name, shape, 5).double(), torch.device("cpu"))
     rng = np.random.default_rng(0)
-    recipe = Recipe.of(TrainingStudy(batch_size=4))
+    recipe = Recipe.of(TrainingConfig(batch_size=4))
     jobs = [Job(np.arange(4), Step(), recipe, seed) for seed in (1, 2)]
     params, state = start(jobs, network)
     x, y = torch.from_numpy(rng.normal(size=(2, 4, *shape))), torch.from_numpy(rng.integers(0, 5, (2, 4)))
@@ -201,6 +201,6 @@ def test_an_architecture_for_images_refuses_a_table() -> None:
 
 
 def test_code_of_each_family_has_its_own_hash() -> None:
-    codes = {name: build_model(ModelStudy(name=name), (3, 32, 32), 10).code for name in IMAGES}
+    codes = {name: build_model(ModelConfig(name=name), (3, 32, 32), 10).code for name in IMAGES}
     assert codes["wrn-16-4"] == codes["wrn-28-2"], "one file; the name tells them apart in a block's key"
     assert len({codes[name] for name in ("cnn", "alexnet", "resnet9", "wrn-16-4", "densenet-bc-22-12")}) == 5

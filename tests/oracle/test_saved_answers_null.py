@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from saved_cases import NAMES, make_answers
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.seeds import Seeds
 from memberwise.signals.saved.answers import read_shadows, read_target
 from memberwise.signals.saved.table import signals_from_saved
@@ -29,7 +29,7 @@ def assessment(seed, paired):
     outputs["member"] = (np.random.default_rng(10_000 + seed).permutation(120) < 60).astype(int)
     target = read_target(outputs, "outputs")
     signals = signals_from_saved(target, read_shadows(shadow_outputs, target, "shadow outputs"))
-    return assess(signals, target.member, STUDY, Asking.of(STUDY), Seeds(seed), target.classes), target.member
+    return assess(signals, target.member, STUDY, AttackRequest.of(STUDY), Seeds(seed), target.classes), target.member
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memberwise.assess import Asking
-from memberwise.auditing.prepare import Given
+from memberwise.assess import AttackRequest
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
 from memberwise.data import Dataset
 from memberwise.defences.training.registry import defended
@@ -43,20 +43,20 @@ RECORDS = {
 class Faked(Bench):
     """``asked``: the settings of every audit by its label."""
 
-    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    questions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def audit(self, label: str, settings: Mapping[str, Any], given: Given | None = None) -> Result:
+    def audit(self, label: str, settings: Mapping[str, Any], inputs: Inputs | None = None) -> Result:
         values: dict[str, Any] = {}
         for key, value in ({"data.source": self.source} | dict(settings)).items():
             put(values, key, value)
         study = defended(make_study(values, label))
-        Asking.of(study)  # knows the attacks
+        AttackRequest.of(study)  # knows the attacks
         assert study.shadow.count >= (4 if "lira-online" in str(study.attacks.headline) else 2)  # a pair is left out
-        rows = given.rows if given is not None else {}
-        records_of(study, Given(dataset=numbered(study.data.source), rows=rows), Seeds(1))  # there are that many
-        assert label not in self.asked
-        self.asked[label] = dict(settings)
-        return made_up(study.to_dict(), len(self.asked))
+        rows = inputs.rows if inputs is not None else {}
+        records_of(study, Inputs(dataset=numbered(study.data.source), rows=rows), Seeds(1))  # there are that many
+        assert label not in self.questions
+        self.questions[label] = dict(settings)
+        return made_up(study.to_dict(), len(self.questions))
 
 
 def numbered(source: str) -> Dataset:

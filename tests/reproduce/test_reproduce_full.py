@@ -51,8 +51,8 @@ def test_lira_trains_on_as_many_records_as_the_publication_and_on_a_gpu_its_netw
     for device, network in (("cpu", "cnn"), ("cuda", "wrn-28-2")):
         bench = faked("lira-16", "full", None, device)
         rows = find_reproduction("lira-16").run(bench).rows
-        [asked] = bench.asked.values()
-        assert asked["data.members"] == 25_000
-        assert asked["model.name"] == network
+        [questions] = bench.questions.values()
+        assert questions["data.members"] == 25_000
+        assert questions["model.name"] == network
         compared = {row.verdict for row in rows if row.published}
         assert (compared == {"not compared"}) == (device == "cpu")

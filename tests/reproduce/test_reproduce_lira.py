@@ -59,5 +59,5 @@ def test_a_users_figures_are_beside_the_same_of_ours(faked: Callable[..., Any]) 
 def test_online_attacks_have_twice_the_models(faked: Callable[..., Any]) -> None:
     bench = faked("rmia-table", "quick")
     plot = lira.rmia(bench).plots[0]
-    assert [settings["shadow.count"] for settings in bench.asked.values()] == [2, 4, 8]
+    assert [settings["shadow.count"] for settings in bench.questions.values()] == [2, 4, 8]
     assert {series.x for series in plot.series} == {(1, 2, 4)}

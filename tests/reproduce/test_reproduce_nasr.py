@@ -48,30 +48,30 @@ def test_without_a_gpu_rows_on_images_are_listed_as_not_run(faked: Callable[...,
     rows = [row for row in nasr.table_4(bench).rows if row.setting.startswith("CIFAR-100")]
     assert len(rows) == 12
     assert all(row.published is not None and row.ours is None and "GPU" in row.why for row in rows)
-    assert not any(label.startswith("CIFAR-100") for label in bench.asked)
+    assert not any(label.startswith("CIFAR-100") for label in bench.questions)
 
 
 def test_the_attack_accuracy_is_the_publications_attackers(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-6", "quick")
     rows = nasr.table_6(bench).rows
-    use = bench.asked["L2 0.001"]["attacks.use"]
+    use = bench.questions["L2 0.001"]["attacks.use"]
     found = {row.measure: row.ours.value for row in rows if row.setting == "L2 0.001" and row.ours}
     assert found["attack accuracy"] == pytest.approx(0.5 + use.index("nasr") / 100)
     assert found["attack accuracy, shokri"] == pytest.approx(0.5 + use.index("shokri") / 100)
-    assert bench.asked["L2 0.001"]["attacks.reveal"] == 0.5
+    assert bench.questions["L2 0.001"]["attacks.reveal"] == 0.5
 
 
 def test_a_factor_of_the_whole_square_is_twice_our_strength(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-6", "quick")
     nasr.table_6(bench)
-    strengths = [s["training.defence"]["strength"] for s in bench.asked.values() if "training.defence" in s]
+    strengths = [s["training.defence"]["strength"] for s in bench.questions.values() if "training.defence" in s]
     assert strengths == pytest.approx([0.002, 0.01, 0.02])
 
 
 def test_only_the_reference_set_changes_in_table_7(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-7", "quick", ("location30",))
     found = nasr.table_7(bench)
-    asked = list(bench.asked.values())
-    assert [settings.pop("data.reference") for settings in asked] == [150, 300, 600, 1350]
-    assert all(settings == asked[0] for settings in asked)
+    questions = list(bench.questions.values())
+    assert [settings.pop("data.reference") for settings in questions] == [150, 300, 600, 1350]
+    assert all(settings == questions[0] for settings in questions)
     assert {series.x for series in found.plots[0].series} == {(150, 300, 600, 1350)}

@@ -109,4 +109,4 @@ def test_mitigations_stand_beside_the_undefended_model(size: str, faked: Callabl
     settings = [f"{source}, {name}" for source in sources for name, _ in overview._defences(source)]
     assert list(dict.fromkeys(row.setting for row in found.rows)) == settings
     assert all(row.ours is not None and row.ours.low is not None for row in found.rows)
-    assert sum("training.defence" in asked for asked in bench.asked.values()) == 4 * len(sources)
+    assert sum("training.defence" in questions for questions in bench.questions.values()) == 4 * len(sources)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
 from memberwise.reproduce import find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench
@@ -100,7 +100,7 @@ class Canned(Bench):
     def dataset(self, source: str | None = None) -> Any:
         return SimpleNamespace(records=60_000)
 
-    def audit(self, label: str, settings: Mapping[str, Any], given: Given | None = None) -> Result:
+    def audit(self, label: str, settings: Mapping[str, Any], inputs: Inputs | None = None) -> Result:
         estimate = {"value": 0.7, "low": 0.68, "high": 0.72, "n_members": 300, "n_nonmembers": 300, "method": "made up"}
         measures = dict.fromkeys(("auc", "balanced_accuracy", "precision", "recall"), estimate)
         data = {

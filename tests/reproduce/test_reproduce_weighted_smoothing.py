@@ -30,7 +30,7 @@ def test_the_trade_off_has_each_attack_in_each_case(size: str, cases: int, faked
     assert len(found.notes) == 2 * cases + 1
     assert len(found.conditions) == 5 * cases
     assert all(condition.holds for condition in found.conditions)
-    for settings in bench.asked.values():
+    for settings in bench.questions.values():
         defence = settings.get("training.defence", {"name": ws.PLAIN})["name"]
         method = {"weighted-smoothing": ws.SMOOTHING, "dp-sgd": ws.DP}.get(defence, ws.PLAIN)
         wanted = ws.RATES[method][-1 if size != "smoke" else 0]
@@ -40,7 +40,7 @@ def test_the_trade_off_has_each_attack_in_each_case(size: str, cases: int, faked
 def test_data_that_stand_in_twice_are_run_once(faked: Callable[..., Any]) -> None:
     bench = faked("ws-tradeoff", "full", LOCATION)
     found = ws.tradeoff(bench)
-    assert list(dict.fromkeys(settings["data.source"] for settings in bench.asked.values())) == list(LOCATION[:3])
+    assert list(dict.fromkeys(settings["data.source"] for settings in bench.questions.values())) == list(LOCATION[:3])
     assert len(found.plots) == 5 * len(ws.ATTACKS)
 
 
@@ -84,7 +84,7 @@ def test_the_cheapest_is_the_lowest_attack_within_the_loss_that_is_allowed(faked
 def test_the_ablation_runs_every_variant_at_strengths_of_its_own(faked: Callable[..., Any]) -> None:
     bench = faked("ws-ablation", "quick")
     found = ws.ablation(bench)
-    defences = [settings.get("training.defence") for settings in bench.asked.values()]
+    defences = [settings.get("training.defence") for settings in bench.questions.values()]
     assert defences[0] is None
     assert len({str(defence) for defence in defences}) == 1 + sum(len(sigmas) for _, sigmas in ws.VARIANTS.values())
     assert [series.label for series in found.plots[0].series] == ["undefended", *ws.VARIANTS]

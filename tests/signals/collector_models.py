@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memberwise.signals.ask import collect_extras
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.targets.base import Target
 
 
@@ -15,13 +15,13 @@ class Linear(Target):
     kind = "logits"
 
     def __init__(self, w, b):
-        self.w, self.b, self.asked = w, b, 0
+        self.w, self.b, self.questions = w, b, 0
 
     def __len__(self):
         return 1
 
     def predict(self, x):
-        self.asked += len(x)
+        self.questions += len(x)
         z = x.reshape(len(x), -1) @ self.w + self.b
         return np.stack([-z, z], -1)[None]
 
@@ -47,12 +47,12 @@ class LabelsOf(Target):
 def asked_about(x, y, *extras, classes=2, seed=0):
     """Every record audited, nothing else."""
     rows, none = np.arange(len(x)), np.zeros(0, np.int64)
-    return Asked(x, y, classes, rows, none, none, none, rng_seed=seed, extras=extras)
+    return Questions(x, y, classes, rows, none, none, none, rng_seed=seed, extras=extras)
 
 
 class Job:
     seed = 1
 
 
-def gather_extras(model, asked, models=1):
-    return collect_extras(model, model, [Job()] * models, asked)
+def gather_extras(model, questions, models=1):
+    return collect_extras(model, model, [Job()] * models, questions)

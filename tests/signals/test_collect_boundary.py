@@ -16,8 +16,8 @@ def linear_case(rng, records=80, width=12):
     return model, x, (model.margin(x) > 0).astype(np.int64)
 
 
-def distances(model, asked):
-    arrays = gather_extras(model, asked)
+def distances(model, questions):
+    arrays = gather_extras(model, questions)
     return arrays["audited.extra.boundary"][0], arrays["audited.extra.boundary.queries"][0]
 
 
@@ -44,7 +44,7 @@ def test_each_record_is_asked_about_exactly_as_often_as_stated(queries):
     model, x, y = linear_case(np.random.default_rng(2), records=10)
     _, counts = distances(model, asked_about(x, y, BoundaryDistances(queries, 10)))
     np.testing.assert_array_equal(counts, queries)
-    assert model.asked == 10 * queries
+    assert model.questions == 10 * queries
     overhead = 1 + boundary.NEAREST + boundary.RANDOM + boundary.BISECTIONS
     plan = schedule(queries)
     assert overhead + sum(plan) + len(plan) * (boundary.STEPS + boundary.BISECTIONS) == queries
@@ -68,16 +68,16 @@ def test_all_misclassified():
 
 def test_labels_are_all_it_sees():
     model, x, y = linear_case(np.random.default_rng(4), records=12)
-    asked = asked_about(x, y, BoundaryDistances(120, 12))
-    np.testing.assert_array_equal(distances(model, asked)[0], distances(LabelsOf(model), asked)[0])
+    questions = asked_about(x, y, BoundaryDistances(120, 12))
+    np.testing.assert_array_equal(distances(model, questions)[0], distances(LabelsOf(model), questions)[0])
 
 
 def test_chunks_change_nothing(monkeypatch):
     model, x, y = linear_case(np.random.default_rng(5), records=12)
-    asked = asked_about(x, y, BoundaryDistances(150, 12))
-    whole, _ = distances(model, asked)
+    questions = asked_about(x, y, BoundaryDistances(150, 12))
+    whole, _ = distances(model, questions)
     monkeypatch.setattr(boundary, "CHUNK_VALUES", 1)
-    np.testing.assert_allclose(distances(model, asked)[0], whole, rtol=1e-5)
+    np.testing.assert_allclose(distances(model, questions)[0], whole, rtol=1e-5)
 
 
 def test_only_a_seeded_sample_is_asked_about():

@@ -90,10 +90,10 @@ def test_the_last_layer_has_a_closed_form():
 
 def test_chunks_change_nothing(monkeypatch):
     x, y = records(2)
-    models, asked = stack(dense, 1), asked_about(x, y, GradientNorms(), classes=4)
-    whole = gather_extras(models, asked)["audited.extra.gradient"]
+    models, questions = stack(dense, 1), asked_about(x, y, GradientNorms(), classes=4)
+    whole = gather_extras(models, questions)["audited.extra.gradient"]
     monkeypatch.setattr(gradient, "CHUNK_VALUES", 500)
-    np.testing.assert_allclose(gather_extras(models, asked)["audited.extra.gradient"], whole, rtol=1e-5)
+    np.testing.assert_allclose(gather_extras(models, questions)["audited.extra.gradient"], whole, rtol=1e-5)
 
 
 def test_what_has_no_weights_has_no_gradients():

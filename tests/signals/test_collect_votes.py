@@ -55,8 +55,8 @@ def test_rotation_turns_the_image_and_keeps_its_centre():
 
 def test_tables_are_flipped_in_binary_columns_only():
     model, x, y = table(np.random.default_rng(1))
-    asked = asked_about(x, y, Augmented())
-    views = votes.augmentations(asked)
+    questions = asked_about(x, y, Augmented())
+    views = votes.augmentations(questions)
     assert len(views) == 19
     sizes = []
     for view in views[1:]:
@@ -66,7 +66,7 @@ def test_tables_are_flipped_in_binary_columns_only():
         sizes.append(int(changed[0].sum()))
         np.testing.assert_array_equal(np.unique(view(x)[:, 20:40]), [-1, 2])
     assert sizes == [1] * 12 + [2] * 6
-    bits = gather_extras(model, asked)["audited.extra.augmented"]
+    bits = gather_extras(model, questions)["audited.extra.augmented"]
     assert bits.shape == (1, 60, 19)
     assert bits[0, :, 0].all()
 
@@ -128,9 +128,9 @@ def test_images_stay_in_their_range():
 
 def test_labels_are_all_they_see_and_chunks_change_nothing(monkeypatch):
     model, x, y = images(np.random.default_rng(7))
-    asked = asked_about(x, y, Augmented(), Noised())
-    whole = gather_extras(model, asked)
+    questions = asked_about(x, y, Augmented(), Noised())
+    whole = gather_extras(model, questions)
     monkeypatch.setattr(votes, "CHUNK_VALUES", 50)
-    for arrays in (gather_extras(LabelsOf(model), asked), gather_extras(model, asked)):
+    for arrays in (gather_extras(LabelsOf(model), questions), gather_extras(model, questions)):
         for name, values in whole.items():
             np.testing.assert_array_equal(arrays[name], values)

@@ -10,7 +10,7 @@ from scipy.special import log_expit
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
 
 
@@ -61,7 +61,7 @@ def mean_auc(attack, design, leave_out, tables=60, **sizes):
 
 
 def properly(signals, k, rng):
-    stand_in = in_targets_place(signals, k, rng)
+    stand_in = as_target(signals, k, rng)
     return stand_in.signals, stand_in.member, stand_in.evaluated
 
 
@@ -98,7 +98,7 @@ def test_counts_give_the_answer_away_where_only_the_model_itself_is_left_out(des
 @pytest.mark.parametrize("design", [paired, fixed_counts, coins, uneven])
 def test_counts_are_distributed_alike_over_members_and_others(design):
     signals = null_table(np.random.default_rng(1), design, models=16, records=4000)
-    stand_in = in_targets_place(signals, 3, np.random.default_rng(2))
+    stand_in = as_target(signals, 3, np.random.default_rng(2))
     for counts in (stand_in.signals.is_in.sum(0), stand_in.signals.is_out.sum(0)):
         of_members, of_others = (
             np.bincount(counts[stand_in.evaluated & side], minlength=17) / (stand_in.evaluated & side).sum()
@@ -109,7 +109,7 @@ def test_counts_are_distributed_alike_over_members_and_others(design):
 
 def test_a_pair_leaves_together_and_nothing_is_dropped():
     signals = null_table(np.random.default_rng(3), paired, models=6)
-    stand_in = in_targets_place(signals, 2, np.random.default_rng(0))
+    stand_in = as_target(signals, 2, np.random.default_rng(0))
     rest = [0, 1, 4, 5]
     np.testing.assert_array_equal(stand_in.signals.trained_on, signals.trained_on[rest])
     np.testing.assert_array_equal(stand_in.signals.shadows.log_p, signals.shadows.log_p[rest])
@@ -118,14 +118,14 @@ def test_a_pair_leaves_together_and_nothing_is_dropped():
     np.testing.assert_array_equal(stand_in.signals.shadows.vectors, signals.shadows.vectors[:2])
     np.testing.assert_array_equal(stand_in.member, signals.trained_on[2] == 1)
     assert stand_in.evaluated.all()
-    assert in_targets_place(signals, 5, np.random.default_rng(0)).signals.target.vectors is None
+    assert as_target(signals, 5, np.random.default_rng(0)).signals.target.vectors is None
 
 
 @pytest.mark.parametrize("design", [fixed_counts, coins])
 def test_dropping_changes_the_copy_alone_and_little_of_it(design):
     signals = null_table(np.random.default_rng(4), design, models=16)
     before = signals.trained_on.copy()
-    stand_in = in_targets_place(signals, 0, np.random.default_rng(0))
+    stand_in = as_target(signals, 0, np.random.default_rng(0))
     np.testing.assert_array_equal(signals.trained_on, before)
     dropped = (stand_in.signals.trained_on == -1).sum(0)
     kept = stand_in.signals.trained_on >= 0
@@ -142,17 +142,17 @@ def test_background_and_surplus_records_are_kept_apart():
     signals = null_table(np.random.default_rng(5), paired, models=6, records=50)
     trained_on = signals.trained_on.copy()
     trained_on[:, :5], trained_on[:, 5:9], trained_on[2, 9] = 1, 0, -1
-    stand_in = in_targets_place(replace(signals, trained_on=trained_on), 0, np.random.default_rng(0))
+    stand_in = as_target(replace(signals, trained_on=trained_on), 0, np.random.default_rng(0))
     assert stand_in.signals.shadows.models == 4
     np.testing.assert_array_equal(stand_in.evaluated, np.arange(50) >= 9)
-    other = in_targets_place(replace(signals, trained_on=trained_on), 2, np.random.default_rng(0))
+    other = as_target(replace(signals, trained_on=trained_on), 2, np.random.default_rng(0))
     np.testing.assert_array_equal(other.evaluated, np.arange(50) >= 10)
 
 
 def test_revealed_membership_follows_the_stand_in_and_is_not_evaluated():
     signals = null_table(np.random.default_rng(6), paired)
     known = np.where(np.arange(600) < 100, 1.0, np.nan)
-    stand_in = in_targets_place(replace(signals, known=known), 1, np.random.default_rng(0))
+    stand_in = as_target(replace(signals, known=known), 1, np.random.default_rng(0))
     np.testing.assert_array_equal(stand_in.signals.known[:100], signals.trained_on[1, :100])
     assert np.isnan(stand_in.signals.known[100:]).all()
     np.testing.assert_array_equal(stand_in.evaluated, np.arange(600) >= 100)
@@ -162,15 +162,15 @@ def test_the_population_moves_with_the_models():
     rng = np.random.default_rng(7)
     population, seen = answers(rng, 8, 20), rng.integers(0, 2, (8, 20), np.int8)
     signals = replace(null_table(rng, paired), population_shadows=population, population_trained_on=seen)
-    moved = in_targets_place(signals, 4, rng).signals
+    moved = as_target(signals, 4, rng).signals
     np.testing.assert_array_equal(moved.population_target.log_p[0], population.log_p[4])
     np.testing.assert_array_equal(moved.population_shadows.log_p, population.log_p[[0, 1, 2, 3, 6, 7]])
     np.testing.assert_array_equal(moved.population_trained_on, seen[[0, 1, 2, 3, 6, 7]])
 
 
 def test_the_last_pair_leaves_no_shadow_models_behind():
-    stand_in = in_targets_place(null_table(np.random.default_rng(8), paired, models=2), 1, np.random.default_rng(0))
+    stand_in = as_target(null_table(np.random.default_rng(8), paired, models=2), 1, np.random.default_rng(0))
     assert stand_in.signals.shadows is None
     assert stand_in.signals.trained_on.shape == (0, 600)
     with pytest.raises(ValueError, match="no shadow model"):
-        in_targets_place(stand_in.signals, 0, np.random.default_rng(0))
+        as_target(stand_in.signals, 0, np.random.default_rng(0))

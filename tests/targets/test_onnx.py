@@ -68,10 +68,10 @@ def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: P
     images = RNG.integers(0, 256, (40, 8, 9), dtype=np.uint8)
     path = linear(tmp_path / "m.onnx", RNG.normal(size=(72, 3)), kind=TensorProto.UINT8, shape=[8, 9])
     dataset = data(images, np.arange(40) % 3)
-    asked = images.astype(np.float32) / 255
-    answers = model(path, dataset, asked)
+    questions = images.astype(np.float32) / 255
+    answers = model(path, dataset, questions)
     again = OnnxModel(path, images.astype(np.float32), data(images.astype(np.float32), np.arange(40) % 3))
-    np.testing.assert_allclose(answers.predict(asked), again.predict(images.astype(np.float32)), rtol=1e-6)
+    np.testing.assert_allclose(answers.predict(questions), again.predict(images.astype(np.float32)), rtol=1e-6)
     assert answers.input_notes == []
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from memberwise.models.network import Network
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.recipe import Recipe
@@ -33,7 +33,9 @@ def network() -> Network:
 
 
 def jobs(size: int = 150, **recipe: object) -> list[Job]:
-    settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.02, **recipe}))
+    settings = Recipe.of(
+        TrainingConfig.model_validate({"epochs": 3, "batch_size": 32, "learning_rate": 0.02, **recipe})
+    )
     return [Job(np.random.default_rng(k).permutation(300)[:size], Step(0.1), settings, k) for k in range(3)]
 
 

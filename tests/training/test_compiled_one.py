@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from memberwise.models.network import Network
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.equality import why_general
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -33,7 +33,7 @@ def conv() -> nn.Module:
 
 
 def job(seed: int, step: Step | None = None, **settings: object) -> Job:
-    recipe = Recipe.of(TrainingStudy.model_validate(SETTINGS | settings))
+    recipe = Recipe.of(TrainingConfig.model_validate(SETTINGS | settings))
     return Job(np.arange(seed, seed + 100), step or Step(0.1), recipe, seed)
 
 

@@ -15,7 +15,7 @@ from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
 from memberwise.models.threads import threads_of
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.early_stopping import EarlyStopping
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
@@ -48,7 +48,7 @@ def module() -> nn.Module:
 
 def jobs(count: int, epochs: int = EPOCHS, patience: int | None = PATIENCE) -> list[Job]:
     keys = {"epochs": epochs, "batch_size": 20, "learning_rate": 0.1, "schedule": "constant", "patience": patience}
-    recipe = Recipe.of(TrainingStudy.model_validate(keys))
+    recipe = Recipe.of(TrainingConfig.model_validate(keys))
     return [
         Job(np.random.default_rng(k).permutation(300)[:60], Step(), recipe, 10 + k, validation=VALIDATION)
         for k in range(count)

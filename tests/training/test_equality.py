@@ -17,7 +17,7 @@ from memberwise.defences.training.dp_sgd import DpSgd
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
 from memberwise.models.randomness import KeyedDropout, step_keys
-from memberwise.study.schema import PlanStudy, TrainingStudy
+from memberwise.study.schema import PlanConfig, TrainingConfig
 from memberwise.training.equality import examined, why_general
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
@@ -45,7 +45,7 @@ Models = list[dict[str, Tensor]]
 
 def jobs(step: Step | None = None, count: int = 3, **recipe: object) -> list[Job]:
     values = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05, "weight_decay": 0.1, **recipe}
-    made = Recipe.of(TrainingStudy.model_validate(values))
+    made = Recipe.of(TrainingConfig.model_validate(values))
     return [Job(np.random.default_rng(k).permutation(40)[:20], step or Step(0.1), made, 5 + k) for k in range(count)]
 
 
@@ -86,7 +86,7 @@ def trained(network: Network, wanted: Sequence[Job], data: DataTensors = DATA) -
     """By the plan that the module allows: together, or one by one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plan = make_plan(PlanStudy(stack=len(wanted), threads=1), network, data, wanted[0])
+        plan = make_plan(PlanConfig(stack=len(wanted), threads=1), network, data, wanted[0])
         groups = [wanted] if plan.stacked else [[job] for job in wanted]
         stacks = [train_stack(group, network.fresh(group[0].seed), data, plan.stacked) for group in groups]
     return [{name: value[k] for name, value in (s.params | s.buffers).items()} for s in stacks for k in range(len(s))]
@@ -444,7 +444,7 @@ class Constant(nn.Module):
 def test_numbers_that_are_no_buffers_are_not_shared_in_a_stack() -> None:
     network, wanted = Network(Constant, CPU), jobs()
     with pytest.warns(UserWarning, match="one by one: stacked they are another function"):
-        assert not make_plan(PlanStudy(stack=3, threads=1), network, DATA, wanted[0]).stacked
+        assert not make_plan(PlanConfig(stack=3, threads=1), network, DATA, wanted[0]).stacked
     check_equal(trained(network, wanted), [by_hand(job, network) for job in wanted], network)
 
 

@@ -20,7 +20,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.models.build import fresh, model_of
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 from memberwise.targets.estimators import EstimatorModels, class_margins, known_columns
 from memberwise.training.estimators import fit_estimator
 
@@ -124,7 +124,7 @@ def test_what_a_model_raises_is_told() -> None:
 def test_what_is_no_classifier_is_refused(estimator: Any) -> None:
     for thing in (estimator, lambda: estimator):
         with pytest.raises(StudyError, match="is no classifier"):
-            model_of(thing, ModelStudy(), (4,), 3, "it")
+            model_of(thing, ModelConfig(), (4,), 3, "it")
 
 
 def test_weights_by_label_are_never_put_on_numbers() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 DATA = DataTensors.of(RNG.normal(size=(400, 6)).astype(np.float32), RNG.integers(0, 3, 400), 3, CPU)
 NETWORK = Network(lambda: nn.Linear(6, 3), CPU)
-RECIPE = Recipe.of(TrainingStudy(epochs=2, batch_size=16))
+RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=16))
 
 
 class ByPoisson(Step):

@@ -14,7 +14,7 @@ from torch.nn import functional
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job, TrainedStack
 from memberwise.training.loop import train_stack
 from memberwise.training.recipe import Recipe
@@ -81,7 +81,7 @@ def small_cnn() -> nn.Module:
 
 
 def jobs(count: int, rows: int = 50, **recipe: object) -> list[Job]:
-    settings = Recipe.of(TrainingStudy.model_validate({"epochs": 3, "batch_size": 16, **recipe}))
+    settings = Recipe.of(TrainingConfig.model_validate({"epochs": 3, "batch_size": 16, **recipe}))
     return [
         Job(np.random.default_rng(k).permutation(120)[:rows].astype(np.int64), Step(), settings, 100 + k)
         for k in range(count)

@@ -17,7 +17,7 @@ from memberwise.errors import TrainingError
 from memberwise.models.build import Model, model_of
 from memberwise.models.network import Network
 from memberwise.models.threads import cores
-from memberwise.study.schema import ModelStudy, PlanStudy, TrainingStudy
+from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.training import plan as plan_module
 from memberwise.training.engines.processes import ProcessEngine
 from memberwise.training.engines.stack import StackEngine
@@ -28,7 +28,7 @@ from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
-RECIPE = Recipe.of(TrainingStudy(epochs=2, batch_size=8))
+RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
 
@@ -52,7 +52,7 @@ def jobs(count: int) -> list[Job]:
 def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None:
     network, data = Network(Branching, CPU), DataTensors.of(X, Y, 3, CPU)
     with pytest.warns(UserWarning, match=r"one by one.*item"):
-        plan = make_plan(PlanStudy(), network, data, jobs(1)[0])
+        plan = make_plan(PlanConfig(), network, data, jobs(1)[0])
     assert (plan.stack, plan.stacked) == (1, False)
     models = StackEngine(network, data, plan).train(jobs(1))
     assert models.predict(X[:5]).shape == (1, 5, 3)
@@ -62,7 +62,7 @@ def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **want
     data = DataTensors.of(RNG.random((40, *shape)).astype(np.float32), np.arange(40) % 3, 3, CPU)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        study = PlanStudy.model_validate(wanted)
+        study = PlanConfig.model_validate(wanted)
         return make_plan(study, Network(lambda: module, CPU), data, jobs(1)[0], work)
 
 
@@ -146,7 +146,7 @@ def test_estimators_in_processes_equal_their_fits_here() -> None:
 
     forest = RandomForestClassifier(n_estimators=5)
     engine = ProcessEngine(
-        model_of(forest, ModelStudy(), (6,), 3, "forest"), X, Y, 3, Plan(4, "float32", 2, stacked=False)
+        model_of(forest, ModelConfig(), (6,), 3, "forest"), X, Y, 3, Plan(4, "float32", 2, stacked=False)
     )
     got = engine.run(jobs(3), lambda models, done: {"p": models.predict(X[50:])})["p"]
     for k in range(3):
@@ -158,7 +158,7 @@ def test_a_class_no_estimator_saw_still_has_its_column() -> None:
     from sklearn.linear_model import LogisticRegression
 
     y = np.where(np.arange(60) < 30, Y % 2, Y)
-    model = model_of(LogisticRegression(), ModelStudy(), (6,), 3, "regression")
+    model = model_of(LogisticRegression(), ModelConfig(), (6,), 3, "regression")
     engine = ProcessEngine(model, X, y, 3, Plan(1, "float32", 1, stacked=False))
     answers = engine.train([Job(np.arange(30), Step(), RECIPE, 0)]).predict(X[:4])
     assert answers.shape == (1, 4, 3)
@@ -178,7 +178,7 @@ def train_means(x: np.ndarray, y: np.ndarray, seed: int):  # type: ignore[no-unt
 
 
 def test_a_users_training_function_runs_as_it_is() -> None:
-    model = model_of(train_means, ModelStudy(), (6,), 3, "train_means")
+    model = model_of(train_means, ModelConfig(), (6,), 3, "train_means")
     assert model.kind == "function"
     models = ProcessEngine(model, X, Y, 3, Plan(1, "float32", 1, stacked=False)).train(jobs(1))
     assert models.kind == "probabilities"

@@ -9,7 +9,7 @@ from torch import nn
 
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.recipe import Recipe
@@ -35,7 +35,7 @@ def dense() -> nn.Module:
 @pytest.mark.parametrize("soft", [False, True])
 def test_the_written_out_step_is_the_general_one(masked: bool, smoothing: float, soft: bool) -> None:
     network, step, rng = Network(dense, CPU), Step(smoothing), np.random.default_rng(7)
-    jobs = [Job(np.arange(50), step, Recipe.of(TrainingStudy()), k) for k in range(4)]
+    jobs = [Job(np.arange(50), step, Recipe.of(TrainingConfig()), k) for k in range(4)]
     params, state = start(jobs, network)
     ids = torch.from_numpy(rng.integers(0, 300, (4, 24)))
     mask = torch.from_numpy((rng.random((4, 24)) > 0.4).astype(np.float32)) if masked else None
@@ -91,7 +91,7 @@ def test_channels_last_changes_nothing_and_bfloat16_little() -> None:
     x = rng.integers(0, 256, (120, 3, 8, 8)).astype(np.uint8)
     data = DataTensors.of(x, rng.integers(0, 5, 120), 5, CPU)
     network = Network(conv, CPU)
-    recipe = Recipe.of(TrainingStudy(epochs=3, batch_size=16, learning_rate=0.01))
+    recipe = Recipe.of(TrainingConfig(epochs=3, batch_size=16, learning_rate=0.01))
     job = Job(np.arange(100), Step(), recipe, 3)
     plain = train_stack([job], network, data, stacked=False)
     last = train_stack([job], network.computing(torch.float32, torch.channels_last), data, stacked=False)

@@ -11,14 +11,14 @@ from torch.optim import lr_scheduler
 
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.recipe import Recipe, clip_per_model
 
 PER_EPOCH = 7
 
 
 def recipe(**keys: object) -> Recipe:
-    return Recipe.of(TrainingStudy.model_validate({"epochs": 10, "learning_rate": 0.2, **keys}))
+    return Recipe.of(TrainingConfig.model_validate({"epochs": 10, "learning_rate": 0.2, **keys}))
 
 
 def curve(**keys: object) -> np.ndarray:

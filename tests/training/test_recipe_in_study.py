@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memberwise.auditing.prepare import Given, Prepared, prepare
+from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.data.dataset import Dataset
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
@@ -25,7 +25,7 @@ def prepared(training: dict[str, Any], table: bool = False, **parts: dict[str, A
         "run": {"device": "cpu"},
         **parts,
     }
-    return prepare(make_study(values, "here"), Given(dataset=a_table() if table else None))
+    return prepare(make_study(values, "here"), Inputs(dataset=a_table() if table else None))
 
 
 def a_table() -> Dataset:
@@ -46,7 +46,7 @@ def test_target_and_shadows_get_the_same_recipe_and_validation_rows() -> None:
         assert len(job.validation) == 60
     assert len({job.seed for job in jobs}) == 5
     answers = made.engine.train([made.shadow_job(0), made.shadow_job(1)]).predict(
-        made.asked.records(made.roles.test[:3])
+        made.questions.records(made.roles.test[:3])
     )
     assert answers.shape == (2, 3, 10)
 
@@ -75,7 +75,7 @@ def test_mixup_is_for_tables_too() -> None:
     made = prepared({"augment": ["mixup"], "epochs": 1}, table=True)
     assert made.target_job.recipe.augment == ("mixup",)
     assert made.engine.train([made.shadow_job(0), made.shadow_job(1)]).predict(
-        made.asked.records(np.arange(4))
+        made.questions.records(np.arange(4))
     ).shape == (
         2,
         4,

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.assess.curves import thinned_roc
-from memberwise.assess.figures import Figures, Mask
+from memberwise.assess.figures import AttackEvaluation, Mask
 from memberwise.assess.stand_ins import take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Pairs, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
 from memberwise.statistics.carried import threshold_at_fpr
-from memberwise.study.schema import CanariesStudy
+from memberwise.study.schema import CanariesConfig
 
 # The published figure of canary audits (Aerni, Zhang and Tramer 2024).
 WORST_CASE_FPR = 0.001
@@ -23,10 +23,10 @@ LISTED = 12
 
 def canaries_part(
     signals: Signals,
-    main: Figures,
+    main: AttackEvaluation,
     member: Mask,
     evaluated: Mask,
-    study: CanariesStudy,
+    study: CanariesConfig,
     confidence: float,
     seeds: Seeds,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import Figures, Scores
+from memberwise.assess.figures import AttackEvaluation, Scores
 from memberwise.statistics import (
     Estimate,
     clopper_pearson,
@@ -39,8 +39,8 @@ ASSUMPTIONS = {
 
 
 def discoveries(
-    found: Mapping[str, Figures],
-    standing: Figures,
+    found: Mapping[str, AttackEvaluation],
+    standing: AttackEvaluation,
     member: NDArray[np.bool_],
     confidence: float,
     rng: np.random.Generator,
@@ -66,14 +66,19 @@ def discoveries(
     return _part(standing, rest, standing.scores[half], "half", member, confidence) | {"by_shadows": None}
 
 
-def _by_shadows(standing: Figures, member: NDArray[np.bool_], confidence: float) -> dict[str, Any] | None:
+def _by_shadows(standing: AttackEvaluation, member: NDArray[np.bool_], confidence: float) -> dict[str, Any] | None:
     if not len(standing.nonmembers):
         return None
     return _part(standing, standing.scores, standing.nonmembers, "shadows", member, confidence)
 
 
 def _part(
-    main: Figures, scores: Scores, calibration: Scores, source: str, member: NDArray[np.bool_], confidence: float
+    main: AttackEvaluation,
+    scores: Scores,
+    calibration: Scores,
+    source: str,
+    member: NDArray[np.bool_],
+    confidence: float,
 ) -> dict[str, Any]:
     tested = ~np.isnan(scores)
     named = named_as_members(conformal_p_values(scores[tested], calibration), FALSE_SHARE)

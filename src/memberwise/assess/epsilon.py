@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.assess.figures import Figures, Mask, Pairs
+from memberwise.assess.figures import AttackEvaluation, Mask, Pairs
 from memberwise.assess.notes import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
@@ -40,7 +40,7 @@ def coin_notes(study: Study, member: Mask) -> list[Note]:
 
 
 def epsilon_part(
-    signals: Signals, main: Figures, pairs: Pairs, member: Mask, evaluated: Mask, study: Study
+    signals: Signals, main: AttackEvaluation, pairs: Pairs, member: Mask, evaluated: Mask, study: Study
 ) -> dict[str, Any] | None:
     """The ``epsilon`` of ``result.json``: one run by coins, else one canary in many runs, else descriptive.
 

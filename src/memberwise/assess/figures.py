@@ -27,7 +27,7 @@ Pairs = Sequence[tuple[Scores, Mask]]
 
 
 @dataclass(frozen=True)
-class Figures:
+class AttackEvaluation:
     """One attack that ran.
 
     Attributes:
@@ -57,13 +57,13 @@ def attack_figures(
     fprs: Sequence[float],
     confidence: float,
     seeds: Seeds,
-) -> tuple[dict[str, Figures], list[dict[str, str]]]:
+) -> tuple[dict[str, AttackEvaluation], list[dict[str, str]]]:
     """The figures of every attack that ran, by name, and the others with the reason.
 
     Args:
         member, evaluated: ``(n,)`` the truth, and which records the figures are about.
     """
-    found: dict[str, Figures] = {}
+    found: dict[str, AttackEvaluation] = {}
     skipped: list[dict[str, str]] = []
     halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
     outcomes = run_attacks(signals, attacks, seeds)
@@ -88,7 +88,7 @@ def attack_figures(
         nonmembers, population = nonmember_scores(pairs or anew.get(name, [])), populations.get(name)
         figures |= carried(scores, member, nonmembers, population, fprs, confidence)
         entry = _entry(outcome, figures, signals)
-        found[name] = Figures(outcome.attack, scores, threshold, pairs, nonmembers, population, entry)
+        found[name] = AttackEvaluation(outcome.attack, scores, threshold, pairs, nonmembers, population, entry)
     return found, skipped
 
 

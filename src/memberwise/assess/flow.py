@@ -14,14 +14,14 @@ from memberwise.assess.canaries import canaries_part
 from memberwise.assess.curves import exposed_curves, roc_curves
 from memberwise.assess.discoveries import ON_POPULATION, discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
-from memberwise.assess.figures import Figures, attack_figures
+from memberwise.assess.figures import AttackEvaluation, attack_figures
 from memberwise.assess.mismatch import mismatch_part
 from memberwise.assess.notes import Note, notes
 from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
 from memberwise.assess.variation import targets_part
 from memberwise.assess.verdict import Gate
-from memberwise.attacks.request import Asking, family_of
+from memberwise.attacks.request import AttackRequest, family_of
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
@@ -59,7 +59,7 @@ def assess(
     signals: Signals,
     member: NDArray[np.bool_],
     study: Study,
-    asking: Asking,
+    asking: AttackRequest,
     seeds: Seeds,
     class_names: Sequence[str],
     units: NDArray[np.int64] | None = None,
@@ -118,7 +118,7 @@ def assess(
 
 def _beyond(
     signals: Signals,
-    standing: Figures,
+    standing: AttackEvaluation,
     member: NDArray[np.bool_],
     evaluated: NDArray[np.bool_],
     fprs: Sequence[float],

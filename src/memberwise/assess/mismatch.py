@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import Figures, Mask
+from memberwise.assess.figures import AttackEvaluation, Mask
 from memberwise.assess.notes import Note
 from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers, Signals
@@ -29,7 +29,7 @@ Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def mismatch_part(
-    signals: Signals, member: Mask, found: Mapping[str, Figures], names: Sequence[str], fprs: Sequence[float]
+    signals: Signals, member: Mask, found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
 ) -> tuple[dict[str, Any] | None, list[Note]]:
     """The ``mismatch`` of ``result.json`` and the warnings ``mismatch`` or ``mismatch-strong``; None without shadows.
 
@@ -131,7 +131,9 @@ def _beyond(figures: Mapping[str, dict[str, Any]], far: Mapping[str, float], tes
     )
 
 
-def _carried(found: Mapping[str, Figures], names: Sequence[str], fprs: Sequence[float]) -> dict[str, Any] | None:
+def _carried(
+    found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
+) -> dict[str, Any] | None:
     """What a carried threshold's rate is on population records: at the smallest rate that these resolve."""
     for name in names:
         rows = found[name].entry["at_shadow_threshold"] if name in found else []

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import Figures, Mask, Scores
+from memberwise.assess.figures import AttackEvaluation, Mask, Scores
 from memberwise.attacks import Attack
 from memberwise.attacks.run import score
 from memberwise.seeds import Seeds
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
 
 # Attacks that go through the turns where the headline does not, the first that can.
@@ -20,7 +20,7 @@ IN_TURN = ("lira-online-fixed", "lira-offline-fixed", "loss")
 
 
 @dataclass(frozen=True)
-class Turns:
+class StandIns:
     """One attack on several models.
 
     Attributes:
@@ -36,7 +36,7 @@ class Turns:
         return ~np.isnan(self.scores)
 
 
-def attack_in_turn(found: Mapping[str, Figures], headline: str) -> Figures:
+def attack_in_turn(found: Mapping[str, AttackEvaluation], headline: str) -> AttackEvaluation:
     """The headline, unless it was not run on shadow models (one that learns on them would learn anew at each turn):
     then LiRA with one spread for all records."""
     return next((found[name] for name in (headline, *IN_TURN) if name in found and found[name].pairs), found[headline])
@@ -48,8 +48,8 @@ def one_of_each_pair_first(models: int) -> list[int]:
 
 
 def take_turns(
-    signals: Signals, main: Figures, member: Mask, evaluated: Mask, models: Iterable[int], seeds: Seeds
-) -> Turns:
+    signals: Signals, main: AttackEvaluation, member: Mask, evaluated: Mask, models: Iterable[int], seeds: Seeds
+) -> StandIns:
     """The attack on the target and on each of these shadow models, left out with its complement.
 
     Args:
@@ -57,11 +57,11 @@ def take_turns(
     """
     scores, truth = [main.scores], [member]
     for k in models:
-        stand_in = in_targets_place(signals, k, seeds.rng("leave one out", k))
+        stand_in = as_target(signals, k, seeds.rng("leave one out", k))
         found = _scores(stand_in.signals, main.attack, seeds, k)
         scores.append(np.where(stand_in.evaluated & evaluated, found, np.nan))
         truth.append(stand_in.member)
-    return Turns(np.stack(scores), np.stack(truth))
+    return StandIns(np.stack(scores), np.stack(truth))
 
 
 def _scores(signals: Signals, attack: Attack, seeds: Seeds, k: int) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def _scores(signals: Signals, attack: Attack, seeds: Seeds, k: int) -> NDArray[n
     return np.full(signals.records, np.nan) if scores is None else scores
 
 
-def usable(turns: Turns) -> Sequence[int]:
+def usable(turns: StandIns) -> Sequence[int]:
     """Positions of the models with scored records of both sides."""
     both = (turns.scored & turns.member).any(1) & (turns.scored & ~turns.member).any(1)
     return [int(k) for k in np.flatnonzero(both)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.assess.figures import Figures, Mask
+from memberwise.assess.figures import AttackEvaluation, Mask
 from memberwise.assess.stand_ins import one_of_each_pair_first, take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
@@ -25,7 +25,7 @@ LISTED = 12
 
 def targets_part(
     signals: Signals,
-    main: Figures,
+    main: AttackEvaluation,
     member: Mask,
     evaluated: Mask,
     wanted: int,

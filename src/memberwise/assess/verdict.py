@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import Figures
+from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.notes import WITHHOLDING, Note, upside_down
 from memberwise.errors import DataError
 from memberwise.statistics import GateRule, Judged, Measured, Verdict, auc_difference, judge, ranked_both, verdict_of
@@ -31,7 +31,7 @@ class Gate:
     rules: Sequence[GateRule]
     family: Sequence[str]
     headline: str
-    found: Mapping[str, Figures]
+    found: Mapping[str, AttackEvaluation]
     member: NDArray[np.bool_]
     epsilon: Mapping[str, Any] | None
     confidence: float

@@ -28,7 +28,7 @@ class Needs:
         vectors: it reads full answers of the target (not only the true class).
         shadow_vectors: it reads full answers of shadow models too.
         shadows: "out": shadow models that did not train on a record suffice; "in+out": both sides for a record.
-        lessons: it learns from any records that shadow models saw and did not see: audited ones, else auxiliary ones.
+        training_table: it learns from any records that shadow models saw and did not see: audited ones, else auxiliary.
         population: it needs answers on population records.
         features: it reads the records themselves, audited ones and the population's.
         extra: the collector whose answers it reads (see memberwise.signals.collectors), of shadow models too where
@@ -41,7 +41,7 @@ class Needs:
     vectors: bool = False
     shadow_vectors: bool = False
     shadows: Literal["none", "out", "in+out"] = "none"
-    lessons: bool = False
+    training_table: bool = False
     population: bool = False
     features: bool = False
     extra: str | None = None
@@ -71,7 +71,7 @@ class Needs:
             return "needs shadow models, and there are none"
         if self.shadow_vectors and (signals.shadows is None or signals.shadows.vectors is None):
             return "needs full answers of shadow models, which are not in the table"
-        beside = self.lessons and signals.beside is not None
+        beside = self.training_table and signals.beside is not None
         if (
             self.shadows == "in+out"
             and not beside

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import betaln, log_ndtr, stdtr
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.in_out import Moments, has_both_sides, inside, outside
+from memberwise.attacks.in_out import Moments, has_both_sides, in_moments, out_moments
 from memberwise.attacks.shrinkage import variance_prior
 from memberwise.signals.table import Signals
 
@@ -55,15 +55,15 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     a model on both sides: NaN. Where no record has models on both sides, log of the OUT predictive's distribution
     function at phi: one-sided, as LiRA's offline form.
     """
-    phi, out = signals.target.phi[0], outside(signals)
+    phi, out = signals.target.phi[0], out_moments(signals)
     online = has_both_sides(signals)
-    prior_out, prior_in = pooled_prior(out), pooled_prior(inside(signals)) if online else None
+    prior_out, prior_in = pooled_prior(out), pooled_prior(in_moments(signals)) if online else None
     if prior_out is None or (online and prior_in is None):
         return np.full(signals.records, np.nan)
     if prior_in is None:
         return np.asarray(np.where(out.count > 0, predictive(out, prior_out).log_below(phi), np.nan).mean(-1))
-    ratio = predictive(inside(signals), prior_in).log_density(phi) - predictive(out, prior_out).log_density(phi)
-    return np.asarray(np.where((inside(signals).count > 0) & (out.count > 0), ratio, np.nan).mean(-1))
+    ratio = predictive(in_moments(signals), prior_in).log_density(phi) - predictive(out, prior_out).log_density(phi)
+    return np.asarray(np.where((in_moments(signals).count > 0) & (out.count > 0), ratio, np.nan).mean(-1))
 
 
 def pooled_prior(side: Moments) -> Prior | None:

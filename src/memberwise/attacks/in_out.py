@@ -26,12 +26,12 @@ class Moments:
     squares: NDArray[np.float64]
 
 
-def inside(signals: Signals) -> Moments:
+def in_moments(signals: Signals) -> Moments:
     """``Moments`` over the IN models of each record; computed once a table."""
     return signals.once("moments over IN models", lambda: moments(shadows_of(signals.shadows), signals.is_in))
 
 
-def outside(signals: Signals) -> Moments:
+def out_moments(signals: Signals) -> Moments:
     """``Moments`` over the OUT models of each record; computed once a table."""
     return signals.once("moments over OUT models", lambda: moments(shadows_of(signals.shadows), signals.is_out))
 
@@ -104,7 +104,7 @@ def shadows_of(answers: Answers | None) -> Answers:
     return answers
 
 
-def lessons(signals: Signals) -> tuple[Answers, NDArray[np.int64], NDArray[np.int8]]:
+def training_table(signals: Signals) -> tuple[Answers, NDArray[np.int64], NDArray[np.int8]]:
     """Answers ``(m, r, q)``, labels ``(r,)`` and ``trained_on`` ``(m, r)`` to learn from.
 
     The audited records, where shadow models trained on some of them; else the auxiliary records they trained on.

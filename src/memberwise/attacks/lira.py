@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from memberwise.attacks.base import Attack, Needs, Score
-from memberwise.attacks.in_out import Moments, inside, outside
+from memberwise.attacks.in_out import Moments, in_moments, out_moments
 from memberwise.attacks.shrinkage import shrunk_variance, variance_prior
 from memberwise.signals.table import Signals
 
@@ -37,7 +37,9 @@ def online(kind: Spread) -> Score:
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
         phi = signals.target.phi[0]
-        return np.asarray((log_density(phi, inside(signals), kind) - log_density(phi, outside(signals), kind)).mean(-1))
+        return np.asarray(
+            (log_density(phi, in_moments(signals), kind) - log_density(phi, out_moments(signals), kind)).mean(-1)
+        )
 
     return score
 
@@ -50,7 +52,7 @@ def offline(kind: Spread) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        side = outside(signals)
+        side = out_moments(signals)
         return np.asarray(log_ndtr((signals.target.phi[0] - side.mean) / spread(side, kind)).mean(-1))
 
     return score

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.in_out import lessons
+from memberwise.attacks.in_out import training_table
 from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_classifier, mlp
 from memberwise.attacks.thresholds import confidence
 from memberwise.signals.read import log_vectors
@@ -30,7 +30,7 @@ def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
     The classifier reads the three largest probabilities (their logarithms, standardised); its probability of "member"
     is the score, in [0, 1]. HIGHER = MORE LIKELY A MEMBER. Only the first shadow model is used: more change nothing.
     """
-    shadow, labels, trained_on = lessons(signals)
+    shadow, labels, trained_on = training_table(signals)
     rows = balanced_rows(trained_on[:1], np.ones(len(labels), bool), MOST_ROWS, rng)[:, 1]
     if not rows.size:
         return np.full(signals.records, np.nan)
@@ -66,7 +66,7 @@ ATTACKS = [
     Attack(
         name="ml-leaks-1",
         score=one_shadow,
-        needs=Needs(label=False, vectors=True, shadow_vectors=True, shadows="in+out", lessons=True),
+        needs=Needs(label=False, vectors=True, shadow_vectors=True, shadows="in+out", training_table=True),
         source=f"{SOURCE} 1",
         summary="One classifier on the three largest probabilities, trained on one shadow model.",
         threshold=0.5,

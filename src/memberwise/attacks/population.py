@@ -64,7 +64,7 @@ def population_scores(
 
 def _without_in_models(attack: Attack) -> bool:
     needs = attack.needs
-    other = needs.extra or needs.lessons or needs.known or needs.transfer or needs.features
+    other = needs.extra or needs.training_table or needs.known or needs.transfer or needs.features
     return not other and needs.shadows != "in+out" and attack.threshold != "search"
 
 

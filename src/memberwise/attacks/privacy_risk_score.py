@@ -32,24 +32,24 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     result = np.full(signals.records, np.nan)
     for label in np.unique(signals.labels):
         rows = signals.labels == label
-        inside, outside = sides(values[:, rows], trained_on[:, rows])
-        if min(inside.size, outside.size) >= FEWEST:
-            result[rows] = posterior(own[rows], inside, outside)
+        in_moments, out_moments = sides(values[:, rows], trained_on[:, rows])
+        if min(in_moments.size, out_moments.size) >= FEWEST:
+            result[rows] = posterior(own[rows], in_moments, out_moments)
     if (rows := np.isnan(result)).any():
-        inside, outside = sides(values, trained_on)
-        if inside.size and outside.size:
-            result[rows] = posterior(own[rows], inside, outside)
+        in_moments, out_moments = sides(values, trained_on)
+        if in_moments.size and out_moments.size:
+            result[rows] = posterior(own[rows], in_moments, out_moments)
     return result
 
 
 def posterior(
-    values: NDArray[np.float64], inside: NDArray[np.float64], outside: NDArray[np.float64]
+    values: NDArray[np.float64], in_moments: NDArray[np.float64], out_moments: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Probability that each value comes from ``inside`` rather than ``outside``, both being equally likely."""
-    rows = np.concatenate([inside, outside])
+    rows = np.concatenate([in_moments, out_moments])
     bins = int(np.clip(rows.size // ROWS_A_BIN, 1, MOST_BINS))
     edges = np.unique(np.quantile(rows, np.arange(1, bins) / bins))
-    density = [_density(side, edges) for side in (inside, outside)]
+    density = [_density(side, edges) for side in (in_moments, out_moments)]
     share = density[0] / (density[0] + density[1])
     return np.asarray(share[np.searchsorted(edges, values, side="right")])
 

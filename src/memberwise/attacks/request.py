@@ -23,14 +23,14 @@ LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
 
 
 @dataclass(frozen=True)
-class Asking:
+class AttackRequest:
     """The attacks and gate rules of a study."""
 
     attacks: list[Attack]
     rules: list[GateRule]
 
     @classmethod
-    def of(cls, study: Study) -> Asking:
+    def of(cls, study: Study) -> AttackRequest:
         """Attacks and gate rules of a study, plus those which rules and headline name, and the label-only ones where a
         rule is about the family and an output defence leaves labels alone.
 

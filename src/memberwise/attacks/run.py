@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack
 from memberwise.seeds import Seeds
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
 
 STAND_IN_RECORDS = 10_000
@@ -85,7 +85,7 @@ def shadow_scores(
         rng = seeds.rng("records of stand-ins")
         signals = signals.of_records(np.sort(rng.choice(signals.records, STAND_IN_RECORDS, replace=False)))
     for k in range(0, min(most * step, len(signals.trained_on)), step):
-        stand_in = in_targets_place(signals, k, seeds.rng("leave one out", k))
+        stand_in = as_target(signals, k, seeds.rng("leave one out", k))
         for attack in attacks:
             scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
             if scores is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
-from memberwise.attacks.in_out import lessons
+from memberwise.attacks.in_out import training_table
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 
@@ -63,7 +63,7 @@ def with_classifier(make: MakeClassifier) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        answers, labels, trained_on = lessons(signals)
+        answers, labels, trained_on = training_table(signals)
         x = features(answers)
         own = features(signals.target)[0]
         trained_on = trained_on[: len(x)]
@@ -122,7 +122,7 @@ ATTACKS = [
     Attack(
         name=name,
         score=with_classifier(make),
-        needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out", lessons=True),
+        needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out", training_table=True),
         source="Shokri et al. 2017",
         summary=f"{words} a class, trained on the shadow models' full answers to tell members from others.",
         threshold=0.5,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.in_out import log_mean_out
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
 
 GRID = np.arange(11) / 10
@@ -33,7 +33,7 @@ def tuned(signals: Signals, ratio: Ratio, fallback: float, rng: np.random.Genera
         bare = bare.of_records(np.sort(rng.choice(signals.records, MOST_RECORDS, replace=False)))
     found = []
     for k in range(min(MOST, len(signals.trained_on))):
-        stand_in = in_targets_place(bare, k, rng)
+        stand_in = as_target(bare, k, rng)
         if stand_in.signals.shadows is None:
             continue
         own, out = stand_in.signals.target.log_p[0].astype(np.float64), log_mean_out(stand_in.signals)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from memberwise.assess import Asking
-from memberwise.auditing.prepare import Given, Prepared, prepare
+from memberwise.assess import AttackRequest
+from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.errors import StudyError
 from memberwise.signals.ask import collect, collect_extras, serve
 from memberwise.signals.codec import vector_models
@@ -63,7 +63,7 @@ class Cost:
         )
 
 
-def estimate_cost(study: Study, given: Given | None = None) -> Cost:
+def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     """Prepare everything as the audit would, then time a few steps of one block.
 
     Raises:
@@ -71,9 +71,9 @@ def estimate_cost(study: Study, given: Given | None = None) -> Cost:
     """
     if study.outputs.file is not None:
         raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
-    asking = Asking.of(study)
+    asking = AttackRequest.of(study)
     small = _small(study)
-    prepared = prepare(small, given or Given())
+    prepared = prepare(small, inputs or Inputs())
     engine = prepared.engine
     network = engine.network if isinstance(engine, StackEngine) else None
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
@@ -113,12 +113,12 @@ def calibrate(prepared: Prepared) -> float:
     begun = time.perf_counter()
     trained = prepared.engine.train(short if stacked else short[:1])
     training = time.perf_counter() - begun
-    asked = prepared.asked_of_shadows
-    few = replace(asked, extras=(), **{name: getattr(asked, name)[:CALIBRATION_RECORDS] for name in _ASKED})
+    questions = prepared.shadow_questions
+    few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
     begun = time.perf_counter()
     collect(trained, short[: len(trained)], few, vectors=True)
     asking = time.perf_counter() - begun
-    share = _records(asked) / max(1, _records(few))
+    share = _records(questions) / max(1, _records(few))
     extras = _extra_seconds(prepared, trained, short)
     if not stacked:
         return (training + asking * share) * models / prepared.plan.threads + extras
@@ -129,14 +129,14 @@ def calibrate(prepared: Prepared) -> float:
 
 def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
     """Seconds that collectors take on the target and the first shadow models, from a few records and one model."""
-    asked, seconds = prepared.asked_of_shadows, 0.0
-    few = replace(asked, audited=asked.audited[:EXTRA_RECORDS])
-    for collector in asked.extras:
+    questions, seconds = prepared.shadow_questions, 0.0
+    few = replace(questions, audited=questions.audited[:EXTRA_RECORDS])
+    for collector in questions.extras:
         begun = time.perf_counter()
         one = trained.one(0)
         collect_extras(one, serve(one, jobs[:1], few), jobs[:1], replace(few, extras=(collector,)))
-        asked_about = min(len(asked.audited), getattr(collector, "records", len(asked.audited)))
-        models = 1 + min(prepared.study.shadow.count, asked.models_of(collector))
+        asked_about = min(len(questions.audited), getattr(collector, "records", len(questions.audited)))
+        models = 1 + min(prepared.study.shadow.count, questions.models_of(collector))
         seconds += (time.perf_counter() - begun) * models * asked_about / len(few.audited)
     return seconds
 
@@ -144,14 +144,14 @@ def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> 
 _ASKED = ("audited", "population", "test", "background")
 
 
-def _records(asked: Any) -> int:
-    return sum(len(getattr(asked, name)) for name in _ASKED)
+def _records(questions: Any) -> int:
+    return sum(len(getattr(questions, name)) for name in _ASKED)
 
 
 def _disk(prepared: Prepared, count: int) -> int:
     """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
-    asked, models = prepared.asked, 1 + count
-    queries = {"none": 1, "mirror": 2, "shift18": 18}[asked.queries]
-    singles = models * (len(asked.audited) + len(asked.population)) * queries * 9
-    kept = 1 + vector_models(len(asked.audited), asked.classes, models - 1)
-    return singles + kept * len(asked.audited) * asked.classes * 4
+    questions, models = prepared.questions, 1 + count
+    queries = {"none": 1, "mirror": 2, "shift18": 18}[questions.queries]
+    singles = models * (len(questions.audited) + len(questions.population)) * queries * 9
+    kept = 1 + vector_models(len(questions.audited), questions.classes, models - 1)
+    return singles + kept * len(questions.audited) * questions.classes * 4

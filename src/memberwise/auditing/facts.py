@@ -16,7 +16,7 @@ from memberwise.data import Dataset
 from memberwise.report.build import build_result
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
-from memberwise.signals.schedule import Gathered
+from memberwise.signals.schedule import ShadowRun
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 
@@ -69,7 +69,7 @@ def _data_facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _shadow_facts(prepared: Prepared, shadows: Gathered) -> dict[str, Any]:
+def _shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
     arrays, study = shadows.arrays, prepared.study
     seconds = shadows.seconds + shadows.earlier
     return {

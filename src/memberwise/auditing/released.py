@@ -24,7 +24,7 @@ from memberwise.models.network import Network
 from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
 from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
-from memberwise.study.schema import AnswerStudy, ModelStudy
+from memberwise.study.schema import ModelConfig, OutputDefenceConfig
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
@@ -178,7 +178,7 @@ def _maker(facts: dict[str, Any], model: Any, target: Path) -> Any:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
     try:
-        study = ModelStudy.model_validate(facts["model"])
+        study = ModelConfig.model_validate(facts["model"])
     except ValidationError as error:
         raise RunFolderError(
             "the target's architecture cannot be read", found=str(error), where=str(target / "metadata.json")
@@ -211,7 +211,7 @@ def _maker(facts: dict[str, Any], model: Any, target: Path) -> Any:
     return made.make
 
 
-def _defences(answer: Sequence[AnswerStudy], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
+def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
     """The policy's output defences; code of the user's own runs only where it is named."""
     own = [defence.name for defence in answer if is_entrypoint(defence.name) and defence.name not in trust]
     if own:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from memberwise.auditing.prepare import Given, prepare
+from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.run import INTERRUPTED, run_audit
 from memberwise.auditing.target import TARGET_BLOCK, target_key
 from memberwise.defences.training.registry import defended
@@ -16,7 +16,7 @@ from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 
 
-def audited(study: Study, given: Given | None = None, progress: Progress | None = None) -> Result:
+def audited(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:
     """The result of a study that names its run folder (``run.out``); a finished run of the same study is read, where
     its data and the code of its model and defence are unchanged.
 
@@ -28,20 +28,20 @@ def audited(study: Study, given: Given | None = None, progress: Progress | None 
     if (out / "result.json").exists():
         done = Result.load(out)
         same = _asked(done.to_dict()["study"]) == _asked(defended(study).to_dict())
-        if same and _is_current(study, given or Given(), out):
+        if same and _is_current(study, inputs or Inputs(), out):
             return done
-    result = run_audit(study, given, progress=progress or Silent())
+    result = run_audit(study, inputs, progress=progress or Silent())
     if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
         (out / "result.json").unlink()
         raise KeyboardInterrupt
     return result
 
 
-def _is_current(study: Study, given: Given, out: Path) -> bool:
+def _is_current(study: Study, inputs: Inputs, out: Path) -> bool:
     """Data, code of model and defence, and all else its models depend on are still what they were."""
     folder = RunFolder(out, defended(study))
     stored = folder.blocks.manifest.get(TARGET_BLOCK)
-    return stored is not None and stored["key"] == target_key(prepare(study, given, folder.plan))
+    return stored is not None and stored["key"] == target_key(prepare(study, inputs, folder.plan))
 
 
 def _asked(study: dict[str, Any]) -> Any:

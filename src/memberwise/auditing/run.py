@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.cost import calibrate
 from memberwise.auditing.facts import _data_facts, _shadow_facts, _worst_images, finish
-from memberwise.auditing.prepare import Given, Prepared, prepare, with_auxiliary
+from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_auxiliary
 from memberwise.auditing.prepare.target import stored_accuracy
 from memberwise.auditing.saved import audit_saved
 from memberwise.auditing.table import _table
@@ -27,7 +27,7 @@ from memberwise.report.result import Result
 from memberwise.signals.gather import gather
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.remarks import remark_notes
-from memberwise.signals.schedule import Budgeted, Counted, Gathered, Jobs
+from memberwise.signals.schedule import FixedCount, Jobs, ShadowRun, TimeBudget
 from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.store.folder import RunFolder, default_folder
@@ -44,7 +44,7 @@ ATTACK_SECONDS_A_RECORD = 0.0008
 
 
 def run_audit(
-    study: Study, given: Given | None = None, *, resume: bool = False, progress: Progress | None = None
+    study: Study, inputs: Inputs | None = None, *, resume: bool = False, progress: Progress | None = None
 ) -> Result:
     """Carry out a study: train or read, attack, judge, and write the run folder.
 
@@ -52,23 +52,23 @@ def run_audit(
         MemberwiseError: see memberwise.errors; bad input is found before anything is trained or written.
     """
     begun = time.perf_counter()
-    study = with_out(defended(study))
-    asking = Asking.of(study)
+    study = with_output_folder(defended(study))
+    asking = AttackRequest.of(study)
     folder = RunFolder(Path(str(study.run.out)), study, resume)
-    given = given or Given()
+    inputs = inputs or Inputs()
     if study.outputs.file is not None:
-        return audit_saved(study, given, asking, folder, begun)
-    prepared = prepare(study, given, folder.plan)
+        return audit_saved(study, inputs, asking, folder, begun)
+    prepared = prepare(study, inputs, folder.plan)
     asking.check_share(prepared.roles.member)
     while True:
         try:
-            return _audit_trained(prepared, given, asking, folder, begun, progress or Silent())
+            return _audit_trained(prepared, inputs, asking, folder, begun, progress or Silent())
         except torch.OutOfMemoryError as error:
-            prepared = _with_smaller_stack(prepared, given, error)
+            prepared = _with_smaller_stack(prepared, inputs, error)
 
 
 def _audit_trained(
-    prepared: Prepared, given: Given, asking: Asking, folder: RunFolder, begun: float, progress: Progress
+    prepared: Prepared, inputs: Inputs, asking: AttackRequest, folder: RunFolder, begun: float, progress: Progress
 ) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     study = prepared.study.model_copy(update={"plan": prepared.plan.to_study()})
@@ -76,10 +76,10 @@ def _audit_trained(
         folder.write_study(study)
         target, changed = _target_arrays(prepared, folder)
         if study.shadow.data == "synthetic":
-            prepared, made = _with_synthetic(prepared, given, folder)
+            prepared, made = _with_synthetic(prepared, inputs, folder)
             changed = [*changed, made]
-        jobs, asked = _jobs(prepared, begun), prepared.asked_of_shadows
-        shadows = gather(prepared.engine, jobs, asked, folder.blocks, prepared.identity, progress)
+        jobs, questions = _jobs(prepared, begun), prepared.shadow_questions
+        shadows = gather(prepared.engine, jobs, questions, folder.blocks, prepared.identity, progress)
         if shadows.interrupted and not shadows.count:
             raise KeyboardInterrupt
         signals, step = lift_zeros(_table(prepared, target, shadows))
@@ -116,11 +116,11 @@ def _audit_trained(
             target=facts,
             shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
-            encoding=dataset.what_was_done(own_rows=prepared.asked.as_stored).to_dict(),
+            encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored).to_dict(),
         )
 
 
-def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> Prepared:
+def _with_smaller_stack(prepared: Prepared, inputs: Inputs, error: Exception) -> Prepared:
     """The same audit under a new plan: half as many models at once.
 
     Raises:
@@ -130,13 +130,13 @@ def _with_smaller_stack(prepared: Prepared, given: Given, error: Exception) -> P
     if stack == 1:
         raise TrainingError("one model alone does not fit into the device's memory", found=str(error)) from error
     plan = prepared.plan.to_study().model_copy(update={"stack": stack // 2})
-    smaller = prepare(prepared.study.model_copy(update={"plan": plan}), given)
+    smaller = prepare(prepared.study.model_copy(update={"plan": plan}), inputs)
     message = f"{stack} models at once do not fit into the device's memory: begun again with {stack // 2}"
     kept = [note for note in prepared.notes if note[0] == "out-of-memory"]
     return replace(smaller, notes=[*smaller.notes, *kept, ("out-of-memory", message)])
 
 
-def with_out(study: Study) -> Study:
+def with_output_folder(study: Study) -> Study:
     """The study with its output folder settled; of saved answers it names no other source of data."""
     if study.outputs.file is not None:
         study = study.model_copy(update={"data": study.data.model_copy(update={"source": SAVED_ANSWERS})})
@@ -149,14 +149,14 @@ def _jobs(prepared: Prepared, begun: float) -> Jobs:
     """The study's number of shadow models, or as many as its budget of time allows."""
     budget, block = prepared.study.shadow.budget, prepared.engine.block
     if budget is None:
-        return Counted(prepared.shadow_job, prepared.study.shadow.count, block)
+        return FixedCount(prepared.shadow_job, prepared.study.shadow.count, block)
     count = 1 + prepared.study.shadow.count
     reserve = ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited)
     ends = begun + seconds_of(budget) - reserve
-    return Budgeted(prepared.shadow_job, block, ends, calibrate(prepared) / count)
+    return TimeBudget(prepared.shadow_job, block, ends, calibrate(prepared) / count)
 
 
-def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: Gathered) -> Accuracies:
+def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: ShadowRun) -> Accuracies:
     """What is known of a target that was given, beside its shadow models."""
     return Accuracies(
         facts["train_accuracy"],
@@ -169,7 +169,7 @@ def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: Gathered) ->
     )
 
 
-def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
+def _interrupted(shadows: ShadowRun, study: Study) -> list[tuple[str, str]]:
     if not shadows.interrupted:
         return []
     wanted = study.shadow.budget or f"{study.shadow.count} models"
@@ -182,13 +182,13 @@ def _interrupted(shadows: Gathered, study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tuple[Prepared, tuple[str, str]]:
+def _with_synthetic(prepared: Prepared, inputs: Inputs, folder: RunFolder) -> tuple[Prepared, tuple[str, str]]:
     """The audit with shadow data made by asking the target, and what that took."""
     study, job = prepared.study, prepared.target_job
     made = synthetic_records(
         lambda: prepared.target or prepared.engine.train([job]),
         job,
-        prepared.asked,
+        prepared.questions,
         study.shadow.synthesis,
         len(prepared.roles.paired),
         folder.blocks,
@@ -198,4 +198,4 @@ def _with_synthetic(prepared: Prepared, given: Given, folder: RunFolder) -> tupl
     short = [f"{name} ({count})" for name, count in zip(prepared.dataset.classes, made.failures, strict=True) if count]
     failed = f"; searches that failed, by class: {', '.join(short)}" if short else ""
     message = f"{len(made.y):,} shadow records were made with {made.queries:,} queries of the target{failed}"
-    return with_auxiliary(prepared, given, made.x, made.y), ("synthetic-shadow-data", message)
+    return with_auxiliary(prepared, inputs, made.x, made.y), ("synthetic-shadow-data", message)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess import Asking, assess
+from memberwise.assess import AttackRequest, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.facts import finish
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.errors import StudyError
 from memberwise.report.build import target_facts
 from memberwise.report.result import Result
@@ -28,7 +28,7 @@ from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 
 
-def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, begun: float) -> Result:
+def audit_saved(study: Study, inputs: Inputs, asking: AttackRequest, folder: RunFolder, begun: float) -> Result:
     """The audit of saved answers."""
     where, place = str(study.outputs.file), study.outputs.shadow_file
     if study.answer or study.queries != "none":
@@ -36,8 +36,8 @@ def audit_saved(study: Study, given: Given, asking: Asking, folder: RunFolder, b
             "saved answers are audited as they are: no output defence and no query can be added to them",
             where="answer" if study.answer else "queries",
         )
-    arrays = read_saved_file(where) if given.outputs is None else given.outputs
-    shadow_arrays = given.shadow_outputs
+    arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
+    shadow_arrays = inputs.shadow_outputs
     if shadow_arrays is None and place is not None:
         shadow_arrays = read_saved_file(place, shadows=True)
     target = read_target(arrays, where)

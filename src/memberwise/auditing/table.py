@@ -6,12 +6,12 @@ import numpy as np
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.codec import answers_of
-from memberwise.signals.schedule import Gathered
-from memberwise.signals.table import Beside, Signals
+from memberwise.signals.schedule import ShadowRun
+from memberwise.signals.table import AuxiliaryTable, Signals
 from memberwise.store.blocks import Arrays
 
 
-def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
+def _table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
     """The table of signals from the target's and the shadow models' arrays."""
     dataset, roles = prepared.dataset, prepared.roles
     own = answers_of(target, "audited")
@@ -29,7 +29,7 @@ def _table(prepared: Prepared, target: Arrays, shadows: Gathered) -> Signals:
         trained_on=trained_on.reshape(len(jobs), len(roles.audited)),
         population_target=answers_of(target, "population"),
         population_shadows=answers_of(shadows.arrays, "population"),
-        beside=None if answers is None else Beside(answers, dataset.y[roles.auxiliary], seen),
+        beside=None if answers is None else AuxiliaryTable(answers, dataset.y[roles.auxiliary], seen),
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
         groups=None if dataset.groups is None else dataset.groups[roles.audited],
         features=dataset.x,

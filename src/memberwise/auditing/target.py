@@ -38,17 +38,17 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
-    lacks = "" if arrays is None else lacking(arrays, prepared.asked)
+    lacks = "" if arrays is None else lacking(arrays, prepared.questions)
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not lacks and not lost:
         return arrays, []
     models: Target = prepared.target or prepared.engine.train([job])
-    arrays = collect(models, [job], prepared.asked, vectors=True)
+    arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
     networks = models.white_box
     if prepared.target is None and networks is not None:
         weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
-        served = serve(models, [job], prepared.asked)
+        served = serve(models, [job], prepared.questions)
         learned, lost_states = pack_states(served.defences, served.states)
         metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
         folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)

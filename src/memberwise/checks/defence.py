@@ -73,9 +73,9 @@ def _fit() -> Fit:
 
 
 def _recipe() -> Recipe:
-    from memberwise.study.schema import TrainingStudy
+    from memberwise.study.schema import TrainingConfig
 
-    return Recipe.of(TrainingStudy(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
+    return Recipe.of(TrainingConfig(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
 
 
 def _module() -> Any:

@@ -10,15 +10,15 @@ from memberwise.data.fetch import at_hand
 from memberwise.data.files import read_dataset
 from memberwise.data.roles import Roles
 from memberwise.data.sources import load
-from memberwise.data.wants import Wants
+from memberwise.data.wants import RoleSpec
 
 __all__ = [
     "SOURCES",
     "Caveat",
     "Dataset",
+    "RoleSpec",
     "Roles",
     "Source",
-    "Wants",
     "assign_roles",
     "at_hand",
     "check_dataset",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
 from memberwise.data.roles import Roles, Rows, take
-from memberwise.data.wants import Wants, first_few, resolve
+from memberwise.data.wants import RoleSpec, first_few, resolve
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
 
@@ -24,7 +24,7 @@ POPULATION_SHARE, POPULATION_MOST = 0.2, 5_000
 POPULATION_LEAST = 1_000
 
 
-def assign_roles(dataset: Dataset, wants: Wants, seeds: Seeds) -> tuple[Dataset, Roles]:
+def assign_roles(dataset: Dataset, wants: RoleSpec, seeds: Seeds) -> tuple[Dataset, Roles]:
     """The roles of all records, and the data set, larger by the records which ``wants`` reads from files.
 
     Counts are drawn from the training part (rows not in ``dataset.test``). Where nothing is said: members and

@@ -1,4 +1,4 @@
-"""``Wants``: what the user says about each role, and reading it: counts, row numbers, files of records."""
+"""``RoleSpec``: what the user says about each role, and reading it: counts, row numbers, files of records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Want = int | str | Path | Sequence[int] | NDArray[Any] | None
 
 
 @dataclass(frozen=True)
-class Wants:
+class RoleSpec:
     """For each role a count, a file, row numbers (or a mask over all rows), or None for the default.
 
     A .txt or .npy file holds row numbers of the data; a .npz, .csv or .parquet file holds further records.
@@ -45,7 +45,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
 
     Args:
         dataset: the data and what earlier wants have added.
-        want: as in ``Wants``.
+        want: as in ``RoleSpec``.
         role: whose want it is, for messages.
         records: rows of the data themselves, which alone can be named by number.
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
 from memberwise.attacks.request import FAMILY
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.training.registry import defended
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
-from memberwise.study.schema import AttacksStudy, Study
+from memberwise.study.schema import AttacksConfig, Study
 
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
 # They look at the truth about the records they are evaluated on.
@@ -28,10 +28,10 @@ SEARCH_QUESTIONS = 300
 DEAREST_SEARCH = 4
 
 
-def label_only_attacks(study: Study, given: Given) -> tuple[str, ...]:
+def label_only_attacks(study: Study, inputs: Inputs) -> tuple[str, ...]:
     """The label-only attacks that fit the records: copies with flipped columns want binary ones, a boundary is searched
     for where some column is not binary."""
-    dataset, roles, _ = records_of(study, given, Seeds(study.run.seed))
+    dataset, roles, _ = records_of(study, inputs, Seeds(study.run.seed))
     x: NDArray[Any] = dataset.x[roles.audited[:: max(1, -(-len(roles.audited) // SAMPLE))]]
     if x.ndim > 2:
         return BY_LABELS
@@ -49,7 +49,7 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
     named = [study.attacks.headline] if study.attacks.headline else []
     use = dict.fromkeys([*study.attacks.use, *named, *FAMILY, *by_labels])
     changed: dict[str, Any] = {"use": tuple(use), "headline": None}
-    if study.attacks.boundary_queries == AttacksStudy().boundary_queries:
+    if study.attacks.boundary_queries == AttacksConfig().boundary_queries:
         changed["boundary_queries"] = SEARCH_QUESTIONS
     return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})
 

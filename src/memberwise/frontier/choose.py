@@ -10,7 +10,7 @@ from typing import Any
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
 from memberwise.frontier.strength import Measure
-from memberwise.study.schema import DefendStudy
+from memberwise.study.schema import DefendConfig
 
 Row = Mapping[str, Any]
 # Of two rows, by their places: "lower" (the first surely tells less), "higher" or "not told apart".
@@ -28,7 +28,7 @@ class Constraint:
     fpr: float
 
     @classmethod
-    def of(cls, study: DefendStudy) -> Constraint:
+    def of(cls, study: DefendConfig) -> Constraint:
         """A study's constraint.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from memberwise.auditing.prepare import Given, assemble
+from memberwise.auditing.prepare import Inputs, assemble
 from memberwise.auditing.prepare.records import records_of
 from memberwise.data import load
 from memberwise.defences.training.registry import defended
@@ -13,30 +13,30 @@ from memberwise.errors import StudyError
 from memberwise.frontier.points import Point, named_points
 from memberwise.seeds import Seeds
 from memberwise.study.entrypoint import is_entrypoint
-from memberwise.study.schema import PlanStudy, Study
+from memberwise.study.schema import PlanConfig, Study
 
 # Nothing is measured for it: only whether everything fits is asked.
-PLAN = PlanStudy(stack=1, precision="float32", threads=1, memory_format="contiguous", compile=False)
+PLAN = PlanConfig(stack=1, precision="float32", threads=1, memory_format="contiguous", compile=False)
 
 
-def with_dataset(study: Study, given: Given) -> Given:
+def with_dataset(study: Study, inputs: Inputs) -> Inputs:
     """The records read once for all points."""
     where = study.data
-    loaded = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
-    return replace(given, dataset=loaded)
+    loaded = inputs.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    return replace(inputs, dataset=loaded)
 
 
-def usable(points: Sequence[Point], study: Study, given: Given) -> tuple[list[Point], list[tuple[Point, str]]]:
+def usable(points: Sequence[Point], study: Study, inputs: Inputs) -> tuple[list[Point], list[tuple[Point, str]]]:
     """The points that fit data and model, and those of a group ("default", "all") that do not, with the reason.
 
     Raises:
         StudyError: the undefended model, or a point that was asked for by name, does not fit.
     """
-    dataset, roles, _ = records_of(study, given, Seeds(study.run.seed))
+    dataset, roles, _ = records_of(study, inputs, Seeds(study.run.seed))
     named, kept, refused = named_points(study), [], []
     for point in points:
         try:
-            assemble(defended(point.study(study, "")), given, dataset, roles, [], PLAN)
+            assemble(defended(point.study(study, "")), inputs, dataset, roles, [], PLAN)
         except StudyError as error:
             if point.place == "none" or point.name in named:
                 raise

@@ -11,14 +11,14 @@ from typing import Any
 
 from memberwise._version import __version__
 from memberwise.auditing.cost import estimate_cost
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audited
 from memberwise.defences.output.policy import write_policy
 from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
 from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
 from memberwise.frontier.choose import Choice, Constraint, Finding, canaries_found, choose, comparable, unbeaten
 from memberwise.frontier.feasible import usable, with_dataset
-from memberwise.frontier.measure import beside_first, measure
+from memberwise.frontier.measure import measure, relative_to_undefended
 from memberwise.frontier.notes import notes_of, notes_of_confirmation
 from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
@@ -49,7 +49,7 @@ class Frontier:
 
 def run_defend(
     study: Study,
-    given: Given | None = None,
+    inputs: Inputs | None = None,
     *,
     progress: Progress | None = None,
     announce: Announce | None = None,
@@ -63,10 +63,10 @@ def run_defend(
     """
     begun = time.perf_counter()
     _check(study)
-    given = with_dataset(study, given or Given())
+    inputs = with_dataset(study, inputs or Inputs())
     constraint = Constraint.of(study.defend)
-    points, refused = usable(choose_points(study), study, given)
-    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
+    points, refused = usable(choose_points(study), study, inputs)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, inputs))
     folder = Path(study.run.out or f"runs/defend-{short_name(study.data.source)}-{study.training_key()[:8]}")
     _check_folder(folder, study)
     announce = announce or (lambda place, total, name: None)
@@ -74,7 +74,7 @@ def run_defend(
     for place, point in enumerate(points):
         announce(place + 1, len(points), point.label)
         try:
-            audit = audited(affordable(point.study(study, str(folder / "points" / point.folder))), given, progress)
+            audit = audited(affordable(point.study(study, str(folder / "points" / point.folder))), inputs, progress)
         except (StudyError, RunFolderError):
             raise
         except Exception as error:
@@ -91,7 +91,7 @@ def run_defend(
     if best is not None:
         chosen = [rows[0][0], rows[best][0]]
         try:
-            confirmation = _confirmed(chosen, study, folder, constraint, given, progress, announce)
+            confirmation = _confirmed(chosen, study, folder, constraint, inputs, progress, announce)
         except TrainingError as error:
             notes.append(("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}"))
         else:
@@ -137,7 +137,7 @@ def _compared(
     ``beside`` of a row: its difference from every other; ``beside_undefended``: from the first, with what is found of
     the canaries of both.
     """
-    table, kind = beside_first(rows), comparable(rows)
+    table, kind = relative_to_undefended(rows), comparable(rows)
     differences = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
     table = [
         row
@@ -155,9 +155,9 @@ def _findings(table: Sequence[dict[str, Any]]) -> Finding:
 def expected_points(study: Study) -> tuple[list[str], float]:
     """Labels of the points, and seconds for all of them if an epoch of each costs as much as one of plain training."""
     _check(study)
-    constraint, given = Constraint.of(study.defend), with_dataset(study, Given())
-    points, _ = usable(choose_points(study), study, given)
-    study = met_by(_asking_for(study, constraint), label_only_attacks(study, given))
+    constraint, inputs = Constraint.of(study.defend), with_dataset(study, Inputs())
+    points, _ = usable(choose_points(study), study, inputs)
+    study = met_by(_asking_for(study, constraint), label_only_attacks(study, inputs))
     epochs = study.training.epochs
     runs = sum(point.training.get("epochs", epochs) / epochs for point in points)
     return [point.label for point in points], estimate_cost(study).seconds * (runs + 2)
@@ -196,7 +196,7 @@ def _confirmed(
     study: Study,
     folder: Path,
     constraint: Constraint,
-    given: Given | None,
+    inputs: Inputs | None,
     progress: Progress | None,
     announce: Announce,
 ) -> dict[str, Any]:
@@ -206,9 +206,9 @@ def _confirmed(
     found = []
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
-        audit = audited(affordable(point.study(again, str(folder / "confirmation" / point.folder))), given, progress)
+        audit = audited(affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress)
         found.append(measure(point, audit, again, constraint.fpr))
-    rows, attacks = beside_first([row for row, _ in found]), [met for _, met in found]
+    rows, attacks = relative_to_undefended([row for row, _ in found]), [met for _, met in found]
     kind = comparable(rows)
     return {
         "seed": seed,

@@ -89,7 +89,7 @@ def share(value: float | None, n: int | None, confidence: float) -> dict[str, An
     return {"value": value, "low": low, "high": high, "n": n, "method": "Clopper-Pearson"}
 
 
-def beside_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def relative_to_undefended(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows beside the undefended one, which comes first.
 
     ``cost``: seconds of its shadow models' training and answers over those of the undefended ones; the questions of

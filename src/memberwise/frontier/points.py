@@ -17,7 +17,7 @@ from memberwise.defences.training.registry import TRAINING_DEFENCES, defended, f
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
-from memberwise.study.schema import DefenceStudy, Study
+from memberwise.study.schema import DefenceConfig, Study
 
 UNDEFENDED = "undefended"
 # Before the name of an output defence where a training defence has the same.
@@ -181,7 +181,7 @@ def _missing_extra(name: str) -> tuple[str, str] | None:
 
 def _defence(name: str) -> TrainingDefence | type[OutputDefence]:
     place, bare = _place(name)
-    return find_output_defence(bare)[0] if place == "answer" else find_defence(DefenceStudy(name=bare))[0]
+    return find_output_defence(bare)[0] if place == "answer" else find_defence(DefenceConfig(name=bare))[0]
 
 
 def _place(name: str) -> tuple[Literal["training", "answer"], str]:

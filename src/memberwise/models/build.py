@@ -19,7 +19,7 @@ from memberwise.models import layers
 from memberwise.models.layers import Shape
 from memberwise.models.modules import ARCHITECTURES, Architecture
 from memberwise.study.entrypoint import code_hash, is_entrypoint, load_entrypoint, raised_at
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Model:
     code: str
 
 
-def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
+def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:
     """The model that a study names.
 
     Raises:
@@ -68,7 +68,7 @@ def build_model(study: ModelStudy, shape: Shape, classes: int) -> Model:
     return Model(study.name, "module", lambda: _built(architecture, study, shape, classes), code)
 
 
-def _built(architecture: Architecture, study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def _built(architecture: Architecture, study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """Raises:
     StudyError: its layers do not fit into memory.
     """
@@ -90,7 +90,7 @@ def is_built_in(model: Model) -> bool:
     return any(model.code.startswith(code_hash(one.make)) for name, one in ARCHITECTURES.items() if name == model.name)
 
 
-def refuse_options(study: ModelStudy, accepted: Any) -> None:
+def refuse_options(study: ModelConfig, accepted: Any) -> None:
     """Options which nothing takes are an error, not silence."""
     extra = sorted(set(study.options) - set(accepted))
     if extra:
@@ -101,9 +101,9 @@ def refuse_options(study: ModelStudy, accepted: Any) -> None:
         )
 
 
-def _refuse_unheeded(study: ModelStudy, architecture: Architecture) -> None:
+def _refuse_unheeded(study: ModelConfig, architecture: Architecture) -> None:
     for key in ("hidden", "dropout"):
-        if key not in architecture.takes and getattr(study, key) != ModelStudy.model_fields[key].default:
+        if key not in architecture.takes and getattr(study, key) != ModelConfig.model_fields[key].default:
             raise StudyError(
                 f"{study.name} has no {key} to choose",
                 found=str(getattr(study, key)),
@@ -112,7 +112,7 @@ def _refuse_unheeded(study: ModelStudy, architecture: Architecture) -> None:
             )
 
 
-def model_of(thing: Any, study: ModelStudy, shape: Shape, classes: int, name: str) -> Model:
+def model_of(thing: Any, study: ModelConfig, shape: Shape, classes: int, name: str) -> Model:
     """A model from a user's factory, class, unfitted estimator or training function."""
     code = code_hash(thing)
     if _is_estimator(thing):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from memberwise.models.layers import AsImages, Shape, channels_of, width_after
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
-def cnn(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def cnn(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """Two 3x3 convolutions (32, 64) with max-pooling and one dense layer of 128; images of 1 or 3 channels."""
     body = nn.Sequential(
         AsImages(),

@@ -20,7 +20,7 @@ from memberwise.models.layers import (
     conv3x3,
     he_initialised,
 )
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 BLOCKS = 3
 
@@ -43,7 +43,7 @@ class Bottleneck(nn.Module):
         return torch.cat([x, self.body(x)], dim=1)
 
 
-def densenet_bc(depth: int, growth: int, norm: Norm = nn.BatchNorm2d) -> Callable[[ModelStudy, Shape, int], nn.Module]:
+def densenet_bc(depth: int, growth: int, norm: Norm = nn.BatchNorm2d) -> Callable[[ModelConfig, Shape, int], nn.Module]:
     """DenseNet-BC of three blocks with (depth - 4) / 6 bottlenecks each; transitions halve channels and size.
 
     Depth 100 and growth 12: 0.77 million parameters for 3 channels and 10 classes (table 2). Depth 22 and growth 12
@@ -51,7 +51,7 @@ def densenet_bc(depth: int, growth: int, norm: Norm = nn.BatchNorm2d) -> Callabl
     smoothing", ACSAC 2023: widths 24, 60, 30, 66, 33, 69.
     """
 
-    def make(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+    def make(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
         width = 2 * growth
         layers: list[nn.Module] = [AsImages(), conv3x3(channels_of(shape), width)]
         for block in range(BLOCKS):

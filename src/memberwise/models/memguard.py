@@ -11,12 +11,12 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import Shape
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 HIDDEN = (1024, 512, 256, 128)
 
 
-def memguard_mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def memguard_mlp(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """ReLU network 1024-512-256-128 for Location-30 (446 features); takes any width.
 
     Weights start uniform by Glorot and Bengio 2010, biases at 0, as in the authors' framework: with torch's own start

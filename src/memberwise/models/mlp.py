@@ -7,10 +7,10 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import Shape
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
-def mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def mlp(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """Fully connected ReLU network; ``hidden`` widths, ``dropout`` after each."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = prod(shape)
@@ -21,6 +21,6 @@ def mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-def logistic(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def logistic(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """Multinomial logistic regression."""
     return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), classes))

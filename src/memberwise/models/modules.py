@@ -16,7 +16,7 @@ from memberwise.models.nasr import alexnet, nasr_mlp
 from memberwise.models.resnet import resnet9, resnet18, resnet20_group
 from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Architecture:
         takes: the keys of ``[model]`` which it heeds beside ``name``.
     """
 
-    make: Callable[[ModelStudy, Shape, int], nn.Module]
+    make: Callable[[ModelConfig, Shape, int], nn.Module]
     records: str
     summary: str
     takes: tuple[str, ...] = ()

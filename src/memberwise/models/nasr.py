@@ -11,12 +11,12 @@ from math import prod
 from torch import nn
 
 from memberwise.models.layers import AsImages, Shape, channels_of, width_after
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 HIDDEN = (1024, 512, 256, 128)
 
 
-def nasr_mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def nasr_mlp(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """Tanh network 1024-512-256-128 for Purchase-100 (600 features) and Texas-100 (6,169); takes any width.
 
     Some descriptions of the paper leave out the layer of 128; the released code has it.
@@ -29,7 +29,7 @@ def nasr_mlp(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
-def alexnet(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def alexnet(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """AlexNet for 32x32 images (Krizhevsky 2014, arXiv:1404.5997, cut down), the paper's network for CIFAR-100.
 
     Pooling rounds up, which changes nothing at 32x32 and lets smaller images through.

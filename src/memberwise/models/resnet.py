@@ -14,7 +14,7 @@ from memberwise.models.layers import (
     group_norm,
     he_initialised,
 )
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
 class BasicBlock(nn.Module):
@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
         return out
 
 
-def resnet18(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def resnet18(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """ResNet-18 for small images.
 
     He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, table 1 (18 layers, projection
@@ -53,7 +53,7 @@ def resnet18(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
     return he_initialised(nn.Sequential(*layers, MeanOverPixels(), nn.Linear(width, classes)))
 
 
-def resnet20_group(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def resnet20_group(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """ResNet-20 for 32x32 images with group normalisation, which treats each record by itself, as DP-SGD needs.
 
     He et al. 2016, section 4.2 (n = 3: widths 16, 32, 64), with projection shortcuts as in ``resnet18``. 0.27 million
@@ -102,7 +102,7 @@ class _Scaled(nn.Module):
         return x * self.factor
 
 
-def resnet9(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+def resnet9(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """The nine-layer residual network of David Page's DAWNBench entry ("How to train your ResNet", 2018).
 
     Convolutions of 64, 128 (pooled, residual), 256 (pooled) and 512 (pooled, residual) channels, global max-pooling,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from memberwise.models.layers import AsImages, MeanOverPixels, Shape, channels_of, conv3x3, he_initialised
-from memberwise.study.schema import ModelStudy
+from memberwise.study.schema import ModelConfig
 
 
 class WideBlock(nn.Module):
@@ -32,14 +32,14 @@ class WideBlock(nn.Module):
         return out
 
 
-def wide_resnet(depth: int, factor: int) -> Callable[[ModelStudy, Shape, int], nn.Module]:
+def wide_resnet(depth: int, factor: int) -> Callable[[ModelConfig, Shape, int], nn.Module]:
     """WRN-``depth``-``factor``: three groups of (depth - 4) / 6 blocks, ``factor`` times 16, 32 and 64 channels.
 
     2.75 million parameters for WRN-16-4 and 1.47 million for WRN-28-2, for 3 channels and 10 classes. ``dropout`` is
     within the blocks, between the convolutions, as in the paper's section 2.4.
     """
 
-    def make(study: ModelStudy, shape: Shape, classes: int) -> nn.Module:
+    def make(study: ModelConfig, shape: Shape, classes: int) -> nn.Module:
         layers: list[nn.Module] = [AsImages(), conv3x3(channels_of(shape), 16)]
         width = 16
         for group in (16, 32, 64):

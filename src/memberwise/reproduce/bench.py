@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audited
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
@@ -79,7 +79,7 @@ class Bench:
         self.used.append(source or self.source)
         return records_of(source or self.source)
 
-    def audit(self, label: str, settings: Mapping[str, Any], given: Given | None = None) -> Result:
+    def audit(self, label: str, settings: Mapping[str, Any], inputs: Inputs | None = None) -> Result:
         """Audit the study with these dotted keys (``{"training.epochs": 5}``); ``label`` names its folder.
 
         ``data.source``, ``run.seed`` and ``run.device`` are filled in where they are not set. ``given``: objects in
@@ -87,12 +87,12 @@ class Bench:
         """
         self.announce(label)
         study = self.study(label, settings)
-        given = given or Given()
+        inputs = inputs or Inputs()
         self.used.append(study.data.source.partition("?")[0])
-        if given.dataset is None:
-            given = replace(given, dataset=records_of(study.data.source))
+        if inputs.dataset is None:
+            inputs = replace(inputs, dataset=records_of(study.data.source))
         begun = time.perf_counter()
-        result = audited(study, given, self.progress)
+        result = audited(study, inputs, self.progress)
         self.earlier.append(max(0.0, float(result.data["seconds"]) - (time.perf_counter() - begun)))
         return result
 

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from memberwise.auditing.prepare import Given, prepare
+from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.errors import RunFolderError
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
 from memberwise.signals.codec import answers_of, join
-from memberwise.signals.table import Beside, Signals
+from memberwise.signals.table import AuxiliaryTable, Signals
 from memberwise.store.blocks import Arrays, BlockStore, block_name
 from memberwise.study.reading import make_study
 
 
-def kept_signals(result: Result, given: Given | None = None) -> Signals:
+def kept_signals(result: Result, inputs: Inputs | None = None) -> Signals:
     """What target and shadow models answered about the audited records; who saw what follows from the study.
 
     ``given``: what the audit was given besides its study.
@@ -27,7 +27,7 @@ def kept_signals(result: Result, given: Given | None = None) -> Signals:
     if result.folder is None:
         raise RunFolderError("this audit has no run folder, so no blocks to read")
     study = make_study(result.data["study"], "the audit's study")
-    prepared = prepare(study, replace(given or Given(), dataset=records_of(study.data.source)))
+    prepared = prepare(study, replace(inputs or Inputs(), dataset=records_of(study.data.source)))
     store = BlockStore(result.folder / "signals")
     blocks = [_block(store, name) for name in sorted(store.manifest)]
     assert sorted(store.manifest)[0] == block_name(0), "the first block holds the target"
@@ -44,7 +44,7 @@ def kept_signals(result: Result, given: Given | None = None) -> Signals:
         target=target,
         shadows=shadows,
         trained_on=np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8),
-        beside=None if auxiliary is None else Beside(auxiliary, prepared.dataset.y[roles.auxiliary], seen),
+        beside=None if auxiliary is None else AuxiliaryTable(auxiliary, prepared.dataset.y[roles.auxiliary], seen),
     )
 
 

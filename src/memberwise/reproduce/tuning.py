@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.auditing.prepare import Given, prepare
+from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.target import target_key
 from memberwise.data import Dataset
 from memberwise.reproduce.bench import Bench, records_of
@@ -80,13 +80,13 @@ def _accuracy(bench: Bench, label: str, settings: Mapping[str, Any]) -> float:
     dataset, where = records_of(study.data.source), study.data
     members, others, validation = (int(str(count)) for count in (where.members, where.nonmembers, where.validation))
     rows = roles(dataset, members, others, validation, SEED)
-    prepared = prepare(study, Given(dataset=dataset, rows=rows))
+    prepared = prepare(study, Inputs(dataset=dataset, rows=rows))
     file = bench.folder.parent / "tuning" / f"{target_key(prepared)[:16]}.json"
     if file.exists():
         return float(json.loads(file.read_text("utf-8"))["accuracy"])
     bench.announce(f"tuning: {label}")
     models = prepared.engine.train([prepared.target_job])
-    accuracy = float(ask_about(models, prepared.asked, np.sort(rows["validation"]), "none", False).correct.mean())
+    accuracy = float(ask_about(models, prepared.questions, np.sort(rows["validation"]), "none", False).correct.mean())
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, to_json({"label": label, "settings": dict(settings), "accuracy": accuracy}))
     return accuracy

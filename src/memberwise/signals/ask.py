@@ -12,7 +12,7 @@ from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
 from memberwise.signals.codec import _fields
 from memberwise.signals.collectors.registry import collector_key
-from memberwise.signals.questions import Access, Asked
+from memberwise.signals.questions import Access, Questions
 from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
@@ -30,7 +30,7 @@ FEW_RECORDS = 500
 
 
 def collect(
-    models: Target, jobs: Sequence[Job], asked: Asked, vectors: bool, numbers: Mapping[int, int] | None = None
+    models: Target, jobs: Sequence[Job], questions: Questions, vectors: bool, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
     """Everything kept of a block of models; each array's first dimension is the model.
 
@@ -43,30 +43,30 @@ def collect(
     Args:
         numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
     """
-    served = serve(models, jobs, asked)
-    audited = ask_about(served, asked, asked.audited, asked.queries, vectors)
+    served = serve(models, jobs, questions)
+    audited = ask_about(served, questions, questions.audited, questions.queries, vectors)
     _refuse_nan(audited, jobs, numbers)
     arrays = _fields("audited", audited)
-    if len(asked.population):
-        arrays |= _fields("population", ask_about(served, asked, asked.population, asked.queries, False))
-    own = np.stack([np.isin(asked.audited, job.rows) for job in jobs])
+    if len(questions.population):
+        arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, False))
+    own = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
     correct, loss = audited.correct[:, :, 0], -audited.log_p[:, :, 0]
     weights = own.astype(np.float64)
-    if len(asked.background):
-        beside = ask_about(served, asked, asked.background, "none", False)
-        seen = np.stack([np.isin(asked.background, job.rows) for job in jobs]) * asked.background_weight
+    if len(questions.background):
+        beside = ask_about(served, questions, questions.background, "none", False)
+        seen = np.stack([np.isin(questions.background, job.rows) for job in jobs]) * questions.background_weight
         correct = np.concatenate([correct, beside.correct[:, :, 0]], 1)
         loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
-    test = ask_about(served, asked, asked.test, "none", False)
-    unseen = np.stack([~np.isin(asked.test, job.rows) for job in jobs])
+    test = ask_about(served, questions, questions.test, "none", False)
+    unseen = np.stack([~np.isin(questions.test, job.rows) for job in jobs])
     begun = time.perf_counter()
-    arrays |= collect_extras(models, served, jobs, asked, numbers)
-    if asked.extras:
+    arrays |= collect_extras(models, served, jobs, questions, numbers)
+    if questions.extras:
         arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
-    if asked.auxiliary is not None:
-        arrays |= _fields("auxiliary", ask_about(served, asked, asked.auxiliary, "none", vectors))
-    if asked.validation is not None:
-        chosen_on = ask_about(served, asked, asked.validation, "none", False)
+    if questions.auxiliary is not None:
+        arrays |= _fields("auxiliary", ask_about(served, questions, questions.auxiliary, "none", vectors))
+    if questions.validation is not None:
+        chosen_on = ask_about(served, questions, questions.validation, "none", False)
         arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
@@ -99,7 +99,7 @@ def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int
 
 
 def collect_extras(
-    models: Target, served: Target, jobs: Sequence[Job], asked: Asked, numbers: Mapping[int, int] | None = None
+    models: Target, served: Target, jobs: Sequence[Job], questions: Questions, numbers: Mapping[int, int] | None = None
 ) -> Arrays:
     """What the collectors gather of the models; arrays hold the first of them only, where not all are asked.
 
@@ -107,14 +107,14 @@ def collect_extras(
     attack is skipped for.
     """
     arrays: Arrays = {}
-    for collector in asked.extras:
-        count = sum(numbers is None or numbers[job.seed] < asked.models_of(collector) for job in jobs)
+    for collector in questions.extras:
+        count = sum(numbers is None or numbers[job.seed] < questions.models_of(collector) for job in jobs)
         if not count:
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
         access = Access(count, served, models)
         try:
-            extra = collector.collect(access, asked)
+            extra = collector.collect(access, questions)
         except TrainingError:
             continue
         if extra is not None:
@@ -128,46 +128,46 @@ def take_seconds(arrays: Arrays) -> float:
     return float(np.sum(arrays.pop(SECONDS, 0.0)))
 
 
-def serve(models: Target, jobs: Sequence[Job], asked: Asked) -> DefendedTarget:
+def serve(models: Target, jobs: Sequence[Job], questions: Questions) -> DefendedTarget:
     """The models behind the study's output defences, each fitted on the model's own members."""
-    reference = None if asked.reference is None else asked.records(asked.reference)
+    reference = None if questions.reference is None else questions.records(questions.reference)
     seeds = [job.seed for job in jobs]
     return DefendedTarget.fitted(
-        _lifted(models, asked) if asked.defences else models,
-        asked.defences,
-        lambda i: asked.records(jobs[i].rows),
+        _lifted(models, questions) if questions.defences else models,
+        questions.defences,
+        lambda i: questions.records(jobs[i].rows),
         reference,
-        asked.key,
+        questions.key,
         seeds,
     )
 
 
-def _lifted(models: Target, asked: Asked) -> Target:
+def _lifted(models: Target, questions: Questions) -> Target:
     """The models with 0 as half a step where a model's answers come in steps: output defences take logarithms too.
 
     Each model's own, read off a few audited records: the target's defence knows nothing of shadow models.
     """
     if models.kind != "probabilities":
         return models
-    rows = asked.audited[:FEW_RECORDS]
-    raw = models.predict(asked.records(rows))[:, :, None]
-    steps = [find_step(read_answers(raw[i : i + 1], asked.y[rows], models.kind)) for i in range(len(models))]
+    rows = questions.audited[:FEW_RECORDS]
+    raw = models.predict(questions.records(rows))[:, :, None]
+    steps = [find_step(read_answers(raw[i : i + 1], questions.y[rows], models.kind)) for i in range(len(models))]
     floors = np.array([0.0 if step is None else step.floor for step in steps])
     return Lifted(models, floors) if floors.any() else models
 
 
-def ask_about(models: Target, asked: Asked, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
+def ask_about(models: Target, questions: Questions, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
     """``Answers`` of the models about rows, in chunks of records so that memory stays bounded."""
     views = query_views(queries)
-    per_record = len(models) * len(views) * asked.classes
-    step = max(1, CHUNK_VALUES // max(per_record, asked.x[0].size))
+    per_record = len(models) * len(views) * questions.classes
+    step = max(1, CHUNK_VALUES // max(per_record, questions.x[0].size))
     parts = []
     for first in range(0, len(rows), step):
         chunk = rows[first : first + step]
-        x = asked.records(chunk)
+        x = questions.records(chunk)
         raw = np.stack([models.predict(np.array(view(x), order="C")) for view in views], axis=2)
         with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
-            parts.append(read_answers(raw, asked.y[chunk], models.kind, None if vectors else 0))
+            parts.append(read_answers(raw, questions.y[chunk], models.kind, None if vectors else 0))
     return join_records(parts)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.signals.collectors.registry import collector_key
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.signals.table import Answers
 from memberwise.store.blocks import Arrays
 
@@ -23,15 +23,15 @@ def vector_models(records: int, classes: int, count: int) -> int:
     return min(count, VECTOR_MODELS, max(2, VECTOR_BYTES // max(1, records * classes * 4)))
 
 
-def lacking(arrays: Arrays, asked: Asked, first: int = -1) -> str:
+def lacking(arrays: Arrays, questions: Questions, first: int = -1) -> str:
     """What collectors are to gather and a block does not hold, by name; empty where it holds all.
 
     ``first``: number of the block's first model, -1 the target.
     """
     return ", ".join(
         f"answers of the collector {collector.name!r} as now asked for"
-        for collector in asked.extras
-        if first < asked.models_of(collector)
+        for collector in questions.extras
+        if first < questions.models_of(collector)
         and (arrays.get(f"extra.{collector.name}", [""])[0] != collector_key(collector))
     )
 

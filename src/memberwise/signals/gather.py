@@ -11,8 +11,8 @@ from typing import Any
 from memberwise.signals.ask import collect, take_seconds
 from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.progress import Progress
-from memberwise.signals.questions import Asked
-from memberwise.signals.schedule import Gathered, Jobs
+from memberwise.signals.questions import Questions
+from memberwise.signals.schedule import Jobs, ShadowRun
 from memberwise.store.blocks import Arrays, BlockStore, block_key, block_name
 from memberwise.training.engines.base import Engine
 from memberwise.training.engines.processes import ProcessEngine
@@ -22,11 +22,11 @@ from memberwise.training.job import Job, describe_job
 def gather(
     engine: Engine,
     jobs: Jobs,
-    asked: Asked,
+    questions: Questions,
     store: BlockStore,
     identity: dict[str, Any],
     progress: Progress,
-) -> Gathered:
+) -> ShadowRun:
     """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
 
     Interrupted (Ctrl-C), it gives what is there and says so in ``interrupted``.
@@ -35,14 +35,14 @@ def gather(
         jobs: which block of jobs comes next.
         identity: everything a block depends on beside its jobs (data, code, plan, queries ...).
     """
-    result = Gathered()
+    result = ShadowRun()
     parts: list[Arrays] = []
     first = number = 0
     progress.start(jobs.expected(0, 0.0), 0)
     try:
         while True:
             number += 1
-            work = _Block(block_name(number), first, asked, identity, jobs.job)
+            work = _Block(block_name(number), first, questions, identity, jobs.job)
             stored = store.matching(work.name, first, work.key)
             size = jobs.next_size(first, result, stored)
             if not size:
@@ -55,7 +55,7 @@ def gather(
         result.interrupted = True
     progress.stop()
     if parts:
-        result.arrays = join(parts, vector_models(len(asked.audited), asked.classes, first))
+        result.arrays = join(parts, vector_models(len(questions.audited), questions.classes, first))
     return result
 
 
@@ -65,14 +65,14 @@ class _Block:
 
     name: str
     first: int
-    asked: Asked
+    questions: Questions
     identity: dict[str, Any]
     job: Callable[[int], Job]
 
     @property
     def vectors(self) -> bool:
         """Full answers are kept."""
-        most = vector_models(len(self.asked.audited), self.asked.classes, VECTOR_MODELS)
+        most = vector_models(len(self.questions.audited), self.questions.classes, VECTOR_MODELS)
         return self.first < min(VECTOR_MODELS, most)
 
     def key(self, number: int) -> str:
@@ -81,13 +81,13 @@ class _Block:
 
 
 def _one_block(
-    engine: Engine, work: _Block, size: int, stored: int, store: BlockStore, progress: Progress, result: Gathered
+    engine: Engine, work: _Block, size: int, stored: int, store: BlockStore, progress: Progress, result: ShadowRun
 ) -> Arrays:
     """The arrays of ``size`` models, read where all of them are ``stored``, else trained."""
     arrays, problem = None, store.stale(work.name) if work.name in store.manifest and not stored else None
     if stored >= size:
         arrays, problem = store.load_first(work.name, size)
-    if arrays is not None and (lacks := lacking(arrays, work.asked, work.first)):
+    if arrays is not None and (lacks := lacking(arrays, work.questions, work.first)):
         arrays, problem = None, f"{store.folder / work.name}.npz holds no {lacks}, which an attack needs"
     if problem is not None:
         result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
@@ -100,7 +100,7 @@ def _one_block(
     numbers = range(work.first, work.first + size)
     jobs = [work.job(k) for k in numbers]
     by_seed = {job.seed: k for job, k in zip(jobs, numbers, strict=True)}
-    asking = partial(collect, asked=work.asked, vectors=work.vectors, numbers=by_seed)
+    asking = partial(collect, questions=work.questions, vectors=work.vectors, numbers=by_seed)
     arrays = engine.run(jobs, asking, partial(_tell, progress, work.first, size))
     took = time.perf_counter() - begun
     workers = engine.plan.threads if isinstance(engine, ProcessEngine) else 1

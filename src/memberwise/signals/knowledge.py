@@ -13,10 +13,10 @@ from memberwise.seeds import Seeds
 from memberwise.signals.codec import answers_of
 from memberwise.signals.table import Signals, Transfer
 from memberwise.store.blocks import BlockStore, block_name
-from memberwise.study.schema import AttacksStudy
+from memberwise.study.schema import AttacksConfig
 
 
-def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksStudy, seeds: Seeds) -> Signals:
+def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksConfig, seeds: Seeds) -> Signals:
     """The table with what the study reveals to the attacker; nothing more, unless it says so."""
     if study.reveal:
         signals = replace(signals, known=revealed(member, study.reveal, seeds.rng("revealed records")))

@@ -26,7 +26,7 @@ class StandIn:
     evaluated: NDArray[np.bool_]
 
 
-def in_targets_place(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
+def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
     """Shadow model ``k`` becomes the target.
 
     It and its complement (the model trained on exactly the other records) leave the shadow models: with the

@@ -37,8 +37,8 @@ class Extra:
     """What a collector gathered.
 
     Attributes:
-        values: ``(count,)``, or by record ``(count, n, ...)`` in the order of ``Asked.audited``; NaN where a record was
-            not asked about.
+        values: ``(count,)``, or by record ``(count, n, ...)`` in the order of ``Questions.audited``; NaN where a record
+            was not asked about.
         queries: ``(count, n)`` int32, how many questions each model was asked about each record, itself included.
     """
 
@@ -60,13 +60,13 @@ class Collector(Protocol):
     words: ClassVar[str]
     most_models: ClassVar[int]
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
         """What these models answer, or None where they or the records cannot be asked so."""
         ...
 
 
 @dataclass(frozen=True)
-class Asked:
+class Questions:
     """What every model is asked about.
 
     Attributes:

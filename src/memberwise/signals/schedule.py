@@ -12,7 +12,7 @@ from memberwise.training.job import Job
 
 
 @dataclass
-class Gathered:
+class ShadowRun:
     """The shadow models' arrays joined over blocks, and how they were had.
 
     Attributes:
@@ -46,7 +46,7 @@ class Jobs(Protocol):
         """The job of the k-th shadow model."""
         ...
 
-    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+    def next_size(self, first: int, so_far: ShadowRun, stored: int) -> int:
         """How many models the block has that begins with model ``first``; 0 at the end.
 
         ``stored``: how many models the run folder holds from there on; a run keeps to the blocks that it has.
@@ -59,14 +59,14 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True)
-class Counted:
+class FixedCount:
     """A fixed number of shadow models, ``block`` at a time."""
 
     job: Callable[[int], Job]
     count: int
     block: int
 
-    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+    def next_size(self, first: int, so_far: ShadowRun, stored: int) -> int:
         return min(stored or self.block, self.count - first)
 
     def expected(self, trained: int, seconds: float) -> int:
@@ -74,7 +74,7 @@ class Counted:
 
 
 @dataclass
-class Budgeted:
+class TimeBudget:
     """As many pairs of shadow models as fit the time that is left; planned anew before each block.
 
     Attributes:
@@ -89,7 +89,7 @@ class Budgeted:
     ends: float
     guess: float
 
-    def next_size(self, first: int, so_far: Gathered, stored: int) -> int:
+    def next_size(self, first: int, so_far: ShadowRun, stored: int) -> int:
         if stored:
             return stored  # read in no time
         each = so_far.seconds / so_far.trained if so_far.trained else self.guess

@@ -12,9 +12,9 @@ from scipy.special import softmax
 from memberwise.data.synthesis import Climb, Synthetic, synthesise
 from memberwise.errors import StudyError
 from memberwise.signals.ask import serve
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.store.blocks import BlockStore, block_key
-from memberwise.study.schema import SynthesisStudy
+from memberwise.study.schema import SynthesisConfig
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 
@@ -24,8 +24,8 @@ BLOCK = "synthetic"
 def synthetic_records(
     target: Callable[[], Target],
     job: Job,
-    asked: Asked,
-    study: SynthesisStudy,
+    questions: Questions,
+    study: SynthesisConfig,
     count: int,
     store: BlockStore,
     identity: dict[str, Any],
@@ -44,7 +44,7 @@ def synthetic_records(
     key = block_key(count=count, synthesis=study.model_dump(), **identity)
     arrays, _ = store.load(BLOCK, key)
     if arrays is None:
-        made = _made(target(), job, asked, study, count, rng)
+        made = _made(target(), job, questions, study, count, rng)
         arrays = {"x": made.x, "y": made.y, "queries": np.array([made.queries]), "failures": made.failures}
         store.save(BLOCK, [key], [-1], arrays)
     if len(arrays["y"]) < 4:
@@ -59,19 +59,21 @@ def synthetic_records(
 
 
 def _made(
-    target: Target, job: Job, asked: Asked, study: SynthesisStudy, count: int, rng: np.random.Generator
+    target: Target, job: Job, questions: Questions, study: SynthesisConfig, count: int, rng: np.random.Generator
 ) -> Synthetic:
-    served = serve(target, [job], asked)
+    served = serve(target, [job], questions)
     if served.kind == "labels":
         raise StudyError("synthesis reads probabilities, and the target answers labels", where="shadow.data")
-    shape = asked.x.shape[1:]
+    shape = questions.x.shape[1:]
 
     def ask(flat: NDArray[np.float32]) -> NDArray[np.float64]:
         answers = np.asarray(served.predict(flat.reshape(len(flat), *shape))[0], np.float64)
         return np.asarray(softmax(answers, axis=-1)) if served.kind == "logits" else answers
 
-    features = asked.records(np.arange(len(asked.x))).reshape(len(asked.x), -1)
+    features = questions.records(np.arange(len(questions.x))).reshape(len(questions.x), -1)
     low, high = features.min(0), features.max(0)
     binary = ((features == low) | (features == high)).all(0)
-    each = np.full(asked.classes, count // asked.classes) + (np.arange(asked.classes) < count % asked.classes)
+    each = np.full(questions.classes, count // questions.classes) + (
+        np.arange(questions.classes) < count % questions.classes
+    )
     return synthesise(ask, each, low, high, binary, Climb(**study.model_dump()), rng)

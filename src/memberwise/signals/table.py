@@ -87,7 +87,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Beside:
+class AuxiliaryTable:
     """What the shadow models say about auxiliary records, where these are what they trained on.
 
     Attributes:
@@ -149,7 +149,7 @@ class Signals:
     groups: NDArray[Any] | None = None
     known: NDArray[np.float64] | None = None
     transfer: Transfer | None = None
-    beside: Beside | None = None
+    beside: AuxiliaryTable | None = None
     features: NDArray[Any] | None = None
     population_index: NDArray[np.int64] | None = None
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

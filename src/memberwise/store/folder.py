@@ -18,7 +18,7 @@ from memberwise.models.network import Tensors
 from memberwise.store.blocks import Arrays, BlockStore
 from memberwise.store.files import write_atomically
 from memberwise.study.reading import make_study, read_study
-from memberwise.study.schema import PlanStudy, Study
+from memberwise.study.schema import PlanConfig, Study
 
 TARGET_FORMAT = 1
 # The files of target/, beside metadata.json.
@@ -60,7 +60,7 @@ class RunFolder:
         self.lock = FileLock(path / ".lock")
 
     @property
-    def plan(self) -> PlanStudy | None:
+    def plan(self) -> PlanConfig | None:
         """The plan under which the run was begun."""
         return None if self.stored is None else self.stored.plan
 

@@ -22,7 +22,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-class DataStudy(_Part):
+class DataConfig(_Part):
     """Where the records come from and which role they have: a count, a file, or nothing for the default.
 
     coins: each audited record is a member of the target by an independent fair coin, drawn here, or, of saved
@@ -45,14 +45,14 @@ class DataStudy(_Part):
     coins: bool = False
 
 
-class TargetStudy(_Part):
+class TargetConfig(_Part):
     """A target that is trained already, and all the rows it saw."""
 
     file: str | None = None
     train_rows: str | None = None
 
 
-class OutputsStudy(_Part):
+class OutputsConfig(_Part):
     """Saved answers, audited without a model."""
 
     file: str | None = None
@@ -65,7 +65,7 @@ class OutputsStudy(_Part):
         return self
 
 
-class ModelStudy(_Part):
+class ModelConfig(_Part):
     """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``."""
 
     name: str = "mlp"
@@ -74,7 +74,7 @@ class ModelStudy(_Part):
     options: dict[str, Any] = {}
 
 
-class DefenceStudy(BaseModel):
+class DefenceConfig(BaseModel):
     """A training defence by name (or ``file.py:name``) and its parameters."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -82,7 +82,7 @@ class DefenceStudy(BaseModel):
     name: str
 
 
-class TrainingStudy(_Part):
+class TrainingConfig(_Part):
     """The recipe, the same for the target and every shadow model."""
 
     epochs: Positive = 20
@@ -100,7 +100,7 @@ class TrainingStudy(_Part):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
     patience: Positive | None = None
-    defence: DefenceStudy | None = None
+    defence: DefenceConfig | None = None
 
     @field_validator("nesterov")
     @classmethod
@@ -138,7 +138,7 @@ class TrainingStudy(_Part):
         return {"name": defence} if isinstance(defence, str) else defence
 
 
-class CanariesStudy(_Part):
+class CanariesConfig(_Part):
     """Records made to be remembered, audited in place of the others: the worst case."""
 
     count: Annotated[int, Field(ge=2)] | None = None
@@ -160,7 +160,7 @@ class CanariesStudy(_Part):
         return source
 
 
-class AnswerStudy(BaseModel):
+class OutputDefenceConfig(BaseModel):
     """One output defence and its parameters; the list is applied in order."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -168,7 +168,7 @@ class AnswerStudy(BaseModel):
     name: str
 
 
-class SynthesisStudy(_Part):
+class SynthesisConfig(_Part):
     """Records climbed towards the target's answers (``shadow.data = "synthetic"``; Shokri et al. 2017, algorithm 1)."""
 
     k_max: Positive = 128
@@ -178,14 +178,14 @@ class SynthesisStudy(_Part):
     iter_max: Positive = 1000
 
 
-class ShadowStudy(_Part):
+class ShadowConfig(_Part):
     """How many shadow models (or as many as fit a time budget), and on whose records they train."""
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
     data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
     engine: Literal["local"] = "local"
     noise: Share = 0.1
-    synthesis: SynthesisStudy = SynthesisStudy()
+    synthesis: SynthesisConfig = SynthesisConfig()
     budget: str | None = None
     allow_size_mismatch: bool = False
 
@@ -206,7 +206,7 @@ class ShadowStudy(_Part):
         return count
 
 
-class PlanStudy(_Part):
+class PlanConfig(_Part):
     """How models are trained on this machine; filled in before the first block and part of its key."""
 
     stack: Positive | None = None
@@ -216,7 +216,7 @@ class PlanStudy(_Part):
     compile: bool | None = None
 
 
-class AttacksStudy(_Part):
+class AttacksConfig(_Part):
     """Which attacks, which one the verdict is about (named before the run), and what some of them are given.
 
     reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
@@ -232,7 +232,7 @@ class AttacksStudy(_Part):
     boundary_records: Positive = 400
 
 
-class StatisticsStudy(_Part):
+class StatisticsConfig(_Part):
     """False-positive rates, confidence of every interval, delta of epsilon.
 
     targets: so many models, the target among them, are attacked in turn.
@@ -254,29 +254,29 @@ class StatisticsStudy(_Part):
         return tuple(sorted({float(rate) for rate in rates}, reverse=True))
 
 
-class GateStudy(_Part):
+class GateConfig(_Part):
     """Rules such as ``tpr@0.01>0.05`` which fail the run."""
 
     rules: tuple[str, ...] = ()
 
 
-class ReportStudy(_Part):
+class ReportConfig(_Part):
     """What the files of a run leave out: all that is about single records, and in ``scores.csv`` whose they are."""
 
     redact: bool = False
     redact_scores: bool = False
 
 
-class DefendStudy(_Part):
+class DefendConfig(_Part):
     """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
 
     defences: tuple[str, ...] = ("default",)
-    points: tuple[DefenceStudy, ...] = ()
+    points: tuple[DefenceConfig, ...] = ()
     max_accuracy_loss: Annotated[float, Field(ge=0, le=1)] = 0.01
     max_tpr: str | None = None
 
 
-class RunStudy(_Part):
+class RunConfig(_Part):
     """Seed, output folder and device."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -287,22 +287,22 @@ class RunStudy(_Part):
 class Study(_Part):
     """One audit's full configuration (design, section 5, "Study keys")."""
 
-    data: DataStudy = DataStudy()
-    target: TargetStudy = TargetStudy()
-    outputs: OutputsStudy = OutputsStudy()
-    model: ModelStudy = ModelStudy()
-    training: TrainingStudy = TrainingStudy()
-    canaries: CanariesStudy = CanariesStudy()
-    answer: tuple[AnswerStudy, ...] = ()
-    shadow: ShadowStudy = ShadowStudy()
-    plan: PlanStudy = PlanStudy()
+    data: DataConfig = DataConfig()
+    target: TargetConfig = TargetConfig()
+    outputs: OutputsConfig = OutputsConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    canaries: CanariesConfig = CanariesConfig()
+    answer: tuple[OutputDefenceConfig, ...] = ()
+    shadow: ShadowConfig = ShadowConfig()
+    plan: PlanConfig = PlanConfig()
     queries: Literal["none", "mirror", "shift18"] = "none"
-    attacks: AttacksStudy = AttacksStudy()
-    statistics: StatisticsStudy = StatisticsStudy()
-    gate: GateStudy = GateStudy()
-    report: ReportStudy = ReportStudy()
-    defend: DefendStudy = DefendStudy()
-    run: RunStudy = RunStudy()
+    attacks: AttacksConfig = AttacksConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
+    gate: GateConfig = GateConfig()
+    report: ReportConfig = ReportConfig()
+    defend: DefendConfig = DefendConfig()
+    run: RunConfig = RunConfig()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ``None`` included."""

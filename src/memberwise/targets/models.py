@@ -16,7 +16,7 @@ from memberwise.errors import TrainingError
 from memberwise.models.ending import ending_notes
 from memberwise.models.network import Network, Tensors
 from memberwise.targets.base import Kind, Records, Target
-from memberwise.targets.users_code import users_code
+from memberwise.targets.user_errors import wrap_user_errors
 
 
 class TorchModels(Target):
@@ -39,7 +39,7 @@ class TorchModels(Target):
     def predict(self, x: Records) -> NDArray[Any]:
         # In equal parts: no single record is left over, at which a careless forward would drop a dimension.
         chunks = torch.tensor_split(torch.from_numpy(x), max(1, math.ceil(len(x) / self.CHUNK)))
-        with users_code(f"answering about {len(x):,} records"):
+        with wrap_user_errors(f"answering about {len(x):,} records"):
             parts = [self._forward(part.to(self.network.device)).cpu().numpy() for part in chunks]
         return np.concatenate(parts, axis=1)
 

@@ -21,7 +21,7 @@ from memberwise.errors import StudyError, TrainingError
 from memberwise.models.network import Network
 from memberwise.models.threads import cores, threads_of
 from memberwise.store.files import write_atomically
-from memberwise.study.schema import PlanStudy
+from memberwise.study.schema import PlanConfig
 from memberwise.training.equality import examined, why_not_the_same
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
@@ -60,8 +60,8 @@ class Plan:
     compile: bool = False
     stacked: bool = True
 
-    def to_study(self) -> PlanStudy:
-        return PlanStudy.model_validate({k: v for k, v in asdict(self).items() if k != "stacked"})
+    def to_study(self) -> PlanConfig:
+        return PlanConfig.model_validate({k: v for k, v in asdict(self).items() if k != "stacked"})
 
     def network(self, network: Network) -> Network:
         """The network as this plan trains it."""
@@ -78,7 +78,7 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def make_plan(wanted: PlanStudy, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
+def make_plan(wanted: PlanConfig, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
     """The plan for a network: what the study fixes; else the fastest of at most three candidates, measured.
 
     The choice is remembered for the machine and the network, so that the same study gets the same plan again. Where
@@ -270,7 +270,7 @@ class _Memory:
             return
 
 
-def _filled(plan: Plan, wanted: PlanStudy) -> Plan:
+def _filled(plan: Plan, wanted: PlanConfig) -> Plan:
     """A candidate with what the study fixes put in."""
     plan = replace(plan, **wanted.model_dump(exclude_none=True))
     return replace(plan, stacked=plan.stacked and plan.stack > 1) if plan.stacked else replace(plan, stack=1)

@@ -9,7 +9,7 @@ from math import ceil, cos, pi
 import torch
 from torch import Tensor
 
-from memberwise.study.schema import TrainingStudy
+from memberwise.study.schema import TrainingConfig
 
 # Share of the steps in which one-cycle rises.
 RISE = 0.3
@@ -41,7 +41,7 @@ class Recipe:
     patience: int | None
 
     @classmethod
-    def of(cls, study: TrainingStudy) -> Recipe:
+    def of(cls, study: TrainingConfig) -> Recipe:
         return cls(**{name: getattr(study, name) for name in cls.__dataclass_fields__})
 
     def steps_per_epoch(self, rows: int) -> int:

@@ -13,7 +13,7 @@ from scipy.special import expit
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
-from memberwise.signals.leave_one_out import in_targets_place
+from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
 
 Features = NDArray[np.float32]
@@ -46,7 +46,7 @@ class Lesson:
     x: Features
     member: NDArray[np.bool_]
     scored: NDArray[np.bool_]
-    asked: Features
+    questions: Features
 
 
 def learned(offline: bool = False) -> Score:
@@ -65,15 +65,15 @@ def learned(offline: bool = False) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
-        lessons = list(teach(signals, offline, rng))
-        member = np.concatenate([lesson.member for lesson in lessons]) if lessons else np.zeros(0, bool)
+        training_table = list(teach(signals, offline, rng))
+        member = np.concatenate([lesson.member for lesson in training_table]) if training_table else np.zeros(0, bool)
         if not member.any() or member.all():
             return np.full(signals.records, np.nan)
-        log_odds = judge(np.concatenate([lesson.x for lesson in lessons]), member, rng)
+        log_odds = judge(np.concatenate([lesson.x for lesson in training_table]), member, rng)
         total, times = np.zeros(signals.records), np.zeros(signals.records)
-        for lesson in lessons:
+        for lesson in training_table:
             if lesson.scored.any():
-                total[lesson.scored] += log_odds(lesson.asked)
+                total[lesson.scored] += log_odds(lesson.questions)
                 times += lesson.scored
         return np.asarray(expit(total / np.where(times, times, np.nan)))
 
@@ -90,7 +90,7 @@ def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator
         count = min(count, len(shadows_of(table.shadows).extra[HEIGHT]))
     left, told = table, None
     for k in range(count):
-        before, stand_in = left, in_targets_place(table, k, rng)
+        before, stand_in = left, as_target(table, k, rng)
         left = stand_in.signals
         if not _same_models(before, left):  # a model and its complement leave the same ones behind
             told = statistics(left, offline)

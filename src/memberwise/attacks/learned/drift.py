@@ -26,8 +26,8 @@ class Drift:
         weights: ``(m, m)`` inverse of their second moments over records, with a ridge.
     """
 
-    inside: NDArray[np.float64]
-    outside: NDArray[np.float64]
+    in_moments: NDArray[np.float64]
+    out_moments: NDArray[np.float64]
     spread: NDArray[np.float64]
     residuals: NDArray[np.float32]
     weights: NDArray[np.float64]
@@ -37,15 +37,15 @@ class Drift:
         cls,
         shadows: Answers,
         trained_on: NDArray[np.int8],
-        inside: NDArray[np.float64],
-        outside: NDArray[np.float64],
+        in_moments: NDArray[np.float64],
+        out_moments: NDArray[np.float64],
         spread: NDArray[np.float64],
     ) -> Drift:
         """From the shadow models' answers, ``trained_on`` ``(m, n)``, and the statistics above."""
         residuals = np.zeros(trained_on.shape, np.float32)
         for part in record_blocks(shadows):
             phi = (shadows.log_p[:, part].astype(np.float64) - shadows.log_1mp[:, part]).mean(-1)
-            for value, mean in ((1, inside[part]), (0, outside[part])):
+            for value, mean in ((1, in_moments[part]), (0, out_moments[part])):
                 side = trained_on[:, part] == value
                 count = side.sum(0)
                 others = count / np.maximum(count - 1, 1)  # a mean without one of its n values lies n/(n-1) as far off
@@ -55,7 +55,11 @@ class Drift:
         moments = (residuals @ residuals.T).astype(np.float64) / shadows.records
         ridge = max(RIDGE * float(np.trace(moments)) / models, 1e-12)
         return cls(
-            inside, outside, spread, residuals, np.asarray(np.linalg.inv(moments + ridge * np.eye(models)), np.float64)
+            in_moments,
+            out_moments,
+            spread,
+            residuals,
+            np.asarray(np.linalg.inv(moments + ridge * np.eye(models)), np.float64),
         )
 
     def of_model(self, phi: NDArray[np.float64], member: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,7 +70,7 @@ class Drift:
         Args:
             phi: ``(n,)`` its answers; member: ``(n,)`` in [0, 1], a first guess at its membership.
         """
-        residual = (phi - member * self.inside - (1.0 - member) * self.outside) / self.spread
+        residual = (phi - member * self.in_moments - (1.0 - member) * self.out_moments) / self.spread
         residual = np.nan_to_num(np.clip(residual, -FARTHEST, FARTHEST)).astype(np.float32)
         loadings = self.weights @ (self.residuals @ residual).astype(np.float64) / len(residual)
         return np.asarray(loadings.astype(np.float32) @ self.residuals * self.spread, np.float64)

@@ -46,8 +46,8 @@ class Side:
 class Statistics:
     """All that is told of the shadow models: ``inside`` and ``drift`` are None where only OUT models may be used."""
 
-    inside: Side | None
-    outside: Side
+    in_moments: Side | None
+    out_moments: Side
     drift: Drift | None
     labels: NDArray[np.int64]
 
@@ -55,16 +55,16 @@ class Statistics:
 def statistics(signals: Signals, offline: bool) -> Statistics | None:
     """The statistics of a table's shadow models; None where no record has two models on a side that is needed."""
     shadows = shadows_of(signals.shadows)
-    outside = _side(shadows, signals.is_out)
+    out_moments = _side(shadows, signals.is_out)
     if offline:
-        return None if outside is None else Statistics(None, outside, None, signals.labels)
-    inside = _side(shadows, signals.is_in)
-    if inside is None or outside is None:
+        return None if out_moments is None else Statistics(None, out_moments, None, signals.labels)
+    in_moments = _side(shadows, signals.is_in)
+    if in_moments is None or out_moments is None:
         return None
-    mean_in, mean_out = inside.moments.mean.mean(-1), outside.moments.mean.mean(-1)
-    typical = np.sqrt((inside.spread**2 + outside.spread**2) / 2).mean(-1)
+    mean_in, mean_out = in_moments.moments.mean.mean(-1), out_moments.moments.mean.mean(-1)
+    typical = np.sqrt((in_moments.spread**2 + out_moments.spread**2) / 2).mean(-1)
     drift = Drift.of(shadows, signals.trained_on, mean_in, mean_out, typical)
-    return Statistics(inside, outside, drift, signals.labels)
+    return Statistics(in_moments, out_moments, drift, signals.labels)
 
 
 def _side(shadows: Answers, use: NDArray[np.bool_]) -> Side | None:
@@ -105,7 +105,7 @@ def _mean_height(shadows: Answers, use: NDArray[np.bool_]) -> NDArray[np.float64
     return np.asarray(heights.sum(0, where=used) / np.where(used.any(0), used.sum(0), np.nan))
 
 
-def features(own: Answers, told: Statistics) -> Columns:
+def features(own: Answers, shadow_stats: Statistics) -> Columns:
     """Features by name, each ``(n,)``, of one model's answers, ``own``: the same for a stand-in and for the target.
 
     Per query, then averaged: the answer, the centres and shrunk spreads of both sides and their differences, and log
@@ -117,18 +117,18 @@ def features(own: Answers, told: Statistics) -> Columns:
     phi = own.phi[0]
     logs = own.log_p[0].astype(np.float64), own.log_1mp[0].astype(np.float64)
     found: Columns = {"phi": phi, "log p": logs[0]}
-    found |= {f"out {name}": values for name, values in _against(phi, *logs, told.outside).items()}
-    if told.inside is not None:
-        found |= {f"in {name}": values for name, values in _against(phi, *logs, told.inside).items()}
-        found |= _between(found, phi, *logs, told.inside, told.outside)
+    found |= {f"out {name}": values for name, values in _against(phi, *logs, shadow_stats.out_moments).items()}
+    if shadow_stats.in_moments is not None:
+        found |= {f"in {name}": values for name, values in _against(phi, *logs, shadow_stats.in_moments).items()}
+        found |= _between(found, phi, *logs, shadow_stats.in_moments, shadow_stats.out_moments)
     flat = {name: values.mean(-1) for name, values in found.items()}
     if phi.shape[1] > 1:
-        main = found["ratio t" if told.inside is not None else "out z"]
+        main = found["ratio t" if shadow_stats.in_moments is not None else "out z"]
         flat |= {"least": main.min(-1), "most": main.max(-1), "phi spread": phi.std(-1), "phi least": phi.min(-1)}
-    if told.drift is not None:
-        flat |= _without_drift(flat["phi"], expit(flat["ratio t"]), told.drift)
+    if shadow_stats.drift is not None:
+        flat |= _without_drift(flat["phi"], expit(flat["ratio t"]), shadow_stats.drift)
     flat["correct"] = own.correct[0].mean(-1)
-    for name, side in (("out", told.outside), ("in", told.inside)):
+    for name, side in (("out", shadow_stats.out_moments), ("in", shadow_stats.in_moments)):
         if side is not None:
             flat[f"{name} correct"] = side.correct
             if HEIGHT in own.extra:
@@ -136,7 +136,7 @@ def features(own: Answers, told: Statistics) -> Columns:
                 flat[f"{name} height"] = flat["height"] - side.height
     for name in ("phi", "out centre", "gap"):
         if name in flat:
-            flat[f"class {name}"] = class_means(flat[name], told.labels)
+            flat[f"class {name}"] = class_means(flat[name], shadow_stats.labels)
     return flat
 
 
@@ -158,14 +158,15 @@ def _between(
     phi: NDArray[np.float64],
     log_p: NDArray[np.float64],
     log_1mp: NDArray[np.float64],
-    inside: Side,
-    outside: Side,
+    in_moments: Side,
+    out_moments: Side,
 ) -> Columns:
     """Log ratios between the sides and their like, each ``(n, q)``."""
     gap = found["in centre"] - found["out centre"]
     halfway = phi - (found["in centre"] + found["out centre"]) / 2
     fixed, shrunk = (
-        log_density(phi, inside.moments, kind) - log_density(phi, outside.moments, kind) for kind in ("fixed", "shrunk")
+        log_density(phi, in_moments.moments, kind) - log_density(phi, out_moments.moments, kind)
+        for kind in ("fixed", "shrunk")
     )
     half = np.full((2, 1, 1), 0.5)
     return {
@@ -175,21 +176,24 @@ def _between(
         "ratio fixed": fixed,
         "ratio shrunk": shrunk,
         "ratio t": found["in t"] - found["out t"],
-        "ratio p": log_p - log_mix(np.stack([inside.log_p, outside.log_p]), half),
-        "ratio 1 - p": log_1mp - log_mix(np.stack([inside.log_1mp, outside.log_1mp]), half),
+        "ratio p": log_p - log_mix(np.stack([in_moments.log_p, out_moments.log_p]), half),
+        "ratio 1 - p": log_1mp - log_mix(np.stack([in_moments.log_1mp, out_moments.log_1mp]), half),
     }
 
 
 def _without_drift(phi: NDArray[np.float64], member: NDArray[np.float64], drift: Drift) -> Columns:
     """The answer less what it shares with the shadow models, each ``(n,)``; ``member``: a first guess."""
     shared = drift.of_model(phi, member)
-    inside, outside = (phi - shared - drift.inside) / drift.spread, (phi - shared - drift.outside) / drift.spread
+    in_moments, out_moments = (
+        (phi - shared - drift.in_moments) / drift.spread,
+        (phi - shared - drift.out_moments) / drift.spread,
+    )
     return {
         "drift": shared,
         "drift z": shared / drift.spread,
-        "in z without drift": inside,
-        "out z without drift": outside,
-        "ratio linear without drift": (inside + outside) * (outside - inside) / 2,
+        "in z without drift": in_moments,
+        "out z without drift": out_moments,
+        "ratio linear without drift": (in_moments + out_moments) * (out_moments - in_moments) / 2,
     }
 
 

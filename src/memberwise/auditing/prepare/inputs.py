@@ -11,7 +11,7 @@ from memberwise.data import Dataset
 
 
 @dataclass(frozen=True)
-class Given:
+class Inputs:
     """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers."""
 
     dataset: Dataset | None = None

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from memberwise.auditing.prepare.inputs import Given
-from memberwise.auditing.prepare.representation import Input
+from memberwise.auditing.prepare.inputs import Inputs
+from memberwise.auditing.prepare.representation import Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.defences.output.registry import output_defences
@@ -18,7 +18,7 @@ from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
 from memberwise.models.threads import cores
-from memberwise.study.schema import PlanStudy, Study
+from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.engines.base import GENERAL_PATH, Engine
 from memberwise.training.engines.processes import ProcessEngine
@@ -35,11 +35,11 @@ EXAMPLES = 64
 Note = tuple[str, str]
 
 
-def model_for(study: Study, given: Given, dataset: Dataset) -> Model:
+def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
     classes = len(dataset.classes)
-    if given.model is not None and not isinstance(given.model, str):
-        name = getattr(given.model, "__name__", type(given.model).__name__)
-        return model_of(given.model, study.model, dataset.shape, classes, name)
+    if inputs.model is not None and not isinstance(inputs.model, str):
+        name = getattr(inputs.model, "__name__", type(inputs.model).__name__)
+        return model_of(inputs.model, study.model, dataset.shape, classes, name)
     return build_model(study.model, dataset.shape, classes)
 
 
@@ -98,15 +98,15 @@ def _check_roles(name: str, needed: Sequence[str], roles: Roles) -> None:
 
 def engine_for(
     study: Study,
-    plan: PlanStudy | None,
+    plan: PlanConfig | None,
     model: Model,
     dataset: Dataset,
     device: torch.device,
     job: Job,
-    data: Input,
+    data: Representation,
 ) -> tuple[Engine, Plan, list[Note]]:
     asked = study.plan.model_dump(exclude_none=True)
-    wanted = PlanStudy.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
+    wanted = PlanConfig.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":
         threads = wanted.threads or cores()
         made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from memberwise._version import __version__
-from memberwise.assess import Asking
-from memberwise.auditing.prepare.inputs import Given
+from memberwise.assess import AttackRequest
+from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
 from memberwise.auditing.prepare.records import records_of
-from memberwise.auditing.prepare.representation import Inputs, fitted_target, inputs_for
+from memberwise.auditing.prepare.representation import Representations, fitted_target, representations_for
 from memberwise.auditing.prepare.target import target_of
 from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_records
@@ -30,10 +30,10 @@ from memberwise.models.build import Model
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.knowledge import read_transfer
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.signals.views import query_views
 from memberwise.study.entrypoint import code_hash
-from memberwise.study.schema import PlanStudy, Study
+from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
@@ -52,7 +52,7 @@ class Prepared:
     """All that is needed to train and ask the target and the shadow models.
 
     Attributes:
-        asked: what the target is asked; the shadow models are asked ``asked_of_shadows`` (smaller test sample).
+        asked: what the target is asked; the shadow models are asked ``shadow_questions`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
         shadow_job: the job of the k-th shadow model.
         identity: what every block depends on beside its jobs.
@@ -67,15 +67,15 @@ class Prepared:
     plan: Plan
     target_job: Job
     shadow_job: Callable[[int], Job]
-    asked: Asked
-    asked_of_shadows: Asked
+    questions: Questions
+    shadow_questions: Questions
     target: Target | None
     target_hash: str | None
     identity: dict[str, Any]
     notes: list[Note]
 
 
-def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepared:
+def prepare(study: Study, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
     """Read the data, give every record its role, build the model and the jobs.
 
     Args:
@@ -86,11 +86,11 @@ def prepare(study: Study, given: Given, plan: PlanStudy | None = None) -> Prepar
         check_target_file(Path(study.target.file))
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
-    dataset, roles, notes = records_of(study, given, Seeds(study.run.seed))
-    return assemble(study, given, dataset, roles, notes, plan)
+    dataset, roles, notes = records_of(study, inputs, Seeds(study.run.seed))
+    return assemble(study, inputs, dataset, roles, notes, plan)
 
 
-def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
+def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
     """The same audit with these records (float32, as they are asked) as the auxiliary ones, for shadow models."""
     before = prepared.dataset
     rows = np.arange(before.records, before.records + len(y))
@@ -99,16 +99,16 @@ def with_auxiliary(prepared: Prepared, given: Given, x: NDArray[Any], y: NDArray
         units = np.r_[units, units.max() + 1 + np.arange(len(y))]
     roles = replace(prepared.roles, auxiliary=rows, units=units)
     dataset = _appended(prepared, x, y)
-    return assemble(prepared.study, given, dataset, roles, prepared.notes, prepared.plan.to_study())
+    return assemble(prepared.study, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
 
 
 def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
-    before, asked = prepared.dataset, prepared.asked
-    if not asked.as_stored:
+    before, questions = prepared.dataset, prepared.questions
+    if not questions.as_stored:
         stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
         return append_records(before, stored.reshape(len(x), *before.shape), y)
     width = None if before.frame is None else before.frame.shape[1]
-    if before.frame is None or width != asked.x.shape[1] or not prepared.asked_of_shadows.as_stored:
+    if before.frame is None or width != questions.x.shape[1] or not prepared.shadow_questions.as_stored:
         raise StudyError(
             "records made for a target that takes the table's own rows are none for a model that takes others",
             where="shadow.data",
@@ -121,21 +121,21 @@ def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Data
 
 
 def assemble(
-    study: Study, given: Given, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanStudy | None
+    study: Study, inputs: Inputs, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanConfig | None
 ) -> Prepared:
     """Model, engine, jobs and questions for records whose roles are known.
 
     Raises:
         StudyError: recipe, defence or model do not fit each other or the records.
     """
-    seeds, model = Seeds(study.run.seed), model_for(study, given, dataset)
+    seeds, model = Seeds(study.run.seed), model_for(study, inputs, dataset)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
     check_defence_fits(study, model, roles)
-    fitted = fitted_target(study, given)
-    inputs = inputs_for(study, given, fitted, model, dataset, roles)
+    fitted = fitted_target(study, inputs)
+    representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
-    engine, made, more = engine_for(study, plan, model, dataset, device, target_job, inputs.models)
+    engine, made, more = engine_for(study, plan, model, dataset, device, target_job, representations.models)
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
 
     def shadow_job(k: int) -> Job:
@@ -144,9 +144,9 @@ def assemble(
 
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
-    asked, asked_of_shadows = _asked(study, dataset, inputs, roles, seeds)
-    estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, inputs.target.rows)
-    target, target_hash, noticed = target_of(study, given, engine, asked, dataset, estimator)
+    questions, shadow_questions = _asked(study, dataset, representations, roles, seeds)
+    estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
+    target, target_hash, noticed = target_of(study, inputs, engine, questions, dataset, estimator)
     return Prepared(
         study,
         seeds,
@@ -157,12 +157,12 @@ def assemble(
         made,
         target_job,
         shadow_job,
-        asked,
-        asked_of_shadows,
+        questions,
+        shadow_questions,
         target,
         target_hash,
-        _identity(study, dataset, inputs, roles, model, made, device),
-        [*notes, *(note for note in [*inputs.notes, *more, *noticed] if note not in notes)],
+        _identity(study, dataset, representations, roles, model, made, device),
+        [*notes, *(note for note in [*representations.notes, *more, *noticed] if note not in notes)],
     )
 
 
@@ -201,14 +201,16 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
     return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
 
 
-def _asked(study: Study, dataset: Dataset, inputs: Inputs, roles: Roles, seeds: Seeds) -> tuple[Asked, Asked]:
+def _asked(
+    study: Study, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
+) -> tuple[Questions, Questions]:
     if study.queries != "none" and dataset.kind != "image":
         raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
     query_views(study.queries)
     own = np.concatenate([roles.background, roles.auxiliary])
     sample = np.sort(seeds.rng("background sample").permutation(own)[:SAMPLE])
-    asked = Asked(
-        inputs.target.x,
+    questions = Questions(
+        representations.target.x,
         dataset.y,
         len(dataset.classes),
         roles.audited,
@@ -221,18 +223,26 @@ def _asked(study: Study, dataset: Dataset, inputs: Inputs, roles: Roles, seeds: 
         seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
         roles.reference if len(roles.reference) else None,
         study.run.seed,
-        collectors({attack.needs.extra for attack in Asking.of(study).attacks if attack.needs.extra}, study.attacks),
+        collectors(
+            {attack.needs.extra for attack in AttackRequest.of(study).attacks if attack.needs.extra}, study.attacks
+        ),
         roles.validation if len(roles.validation) else None,
-        as_stored=inputs.target.as_stored,
+        as_stored=representations.target.as_stored,
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
     beside = roles.auxiliary if study.shadow.data != "halves" else None
-    of_models = replace(asked, x=inputs.models.x, as_stored=inputs.models.as_stored)
-    return asked, replace(of_models, test=test, auxiliary=beside)
+    of_models = replace(questions, x=representations.models.x, as_stored=representations.models.as_stored)
+    return questions, replace(of_models, test=test, auxiliary=beside)
 
 
 def _identity(
-    study: Study, dataset: Dataset, inputs: Inputs, roles: Roles, model: Model, plan: Plan, device: torch.device
+    study: Study,
+    dataset: Dataset,
+    representations: Representations,
+    roles: Roles,
+    model: Model,
+    plan: Plan,
+    device: torch.device,
 ) -> dict[str, Any]:
     def digest(rows: NDArray[np.int64]) -> str:
         return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
@@ -243,7 +253,10 @@ def _identity(
         "data": dataset.sha256,
         "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
         "inputs": [
-            [(side.how, () if side.rows is None else side.rows.names) for side in (inputs.target, inputs.models)],
+            [
+                (side.how, () if side.rows is None else side.rows.names)
+                for side in (representations.target, representations.models)
+            ],
             [repr(value) for value in dataset.class_labels.values],
         ],
         "roles": {

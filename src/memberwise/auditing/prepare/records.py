@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.auditing.prepare.inputs import Given
-from memberwise.data import Dataset, Roles, Wants, assign_roles, check_dataset, duplicates, encode, load
+from memberwise.auditing.prepare.inputs import Inputs
+from memberwise.data import Dataset, Roles, RoleSpec, assign_roles, check_dataset, duplicates, encode, load
 from memberwise.data.canaries import by_coins, make_canaries
 from memberwise.data.chosen import choose_columns, membership_notes
 from memberwise.data.noisy import noisy_auxiliary
@@ -22,22 +22,22 @@ from memberwise.study.schema import Study
 Note = tuple[str, str]
 
 
-def records_of(study: Study, given: Given, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
+def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
     where = study.data
-    dataset = given.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
+    dataset = inputs.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
     dataset = choose_columns(dataset, where.features, where.drop)
     names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
-    wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | given.rows
-    if (study.target.file is not None or given.target is not None) and wants["train_rows"] is None:
+    wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | inputs.rows
+    if (study.target.file is not None or inputs.target is not None) and wants["train_rows"] is None:
         raise StudyError(
             "a trained target needs the rows it was trained on",
             where="target.train_rows",
             fix="--train-rows FILE with all row numbers it saw (.txt or .npy)",
         )
-    if wants["train_rows"] is not None and study.target.file is None and given.target is None:
+    if wants["train_rows"] is not None and study.target.file is None and inputs.target is None:
         raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
-    dataset, roles = assign_roles(dataset, Wants(**wants), seeds)
-    dataset, roles = for_worst_case(study, wants, dataset, roles, seeds)
+    dataset, roles = assign_roles(dataset, RoleSpec(**wants), seeds)
+    dataset, roles = apply_canaries_and_coins(study, wants, dataset, roles, seeds)
     dataset = _encoded(dataset, roles.fit_rows)
     if study.shadow.data == "noisy":
         dataset, roles = noisy_auxiliary(dataset, roles, study.shadow.noise, seeds)
@@ -81,7 +81,7 @@ def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
         return replace(dataset, x=numbers)
 
 
-def for_worst_case(
+def apply_canaries_and_coins(
     study: Study, wants: Mapping[str, Any], dataset: Dataset, roles: Roles, seeds: Seeds
 ) -> tuple[Dataset, Roles]:
     """Put canaries in place of the audited records, and draw the target's members by coins, where the study says so.

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from memberwise.auditing.prepare.inputs import Given
+from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset, Roles, check_dataset, encode
 from memberwise.data.dataset import as_float
 from memberwise.data.rows import TableRows
@@ -43,7 +43,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Input:
+class Representation:
     """Records as a model is given them.
 
     Attributes:
@@ -58,7 +58,7 @@ class Input:
     rows: TableRows | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, how: How, columns: Sequence[str] = ()) -> Input:
+    def of(cls, dataset: Dataset, how: How, columns: Sequence[str] = ()) -> Representation:
         """``columns``: those of the table that are given, in this order; empty: all."""
         if how == "numbers" or dataset.frame is None:
             return cls("numbers", dataset.x)
@@ -73,21 +73,21 @@ class Input:
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class Representations:
     """What the target and what the shadow models are given, and what the report says of it."""
 
-    target: Input
-    models: Input
+    target: Representation
+    models: Representation
     notes: list[Note]
 
 
-def fitted_target(study: Study, given: Given) -> Any | None:
+def fitted_target(study: Study, inputs: Inputs) -> Any | None:
     """The target where it is a fitted estimator: an object, or from a skops file.
 
     Raises:
         StudyError: it is no classifier.
     """
-    target = given.target
+    target = inputs.target
     if target is None and study.target.file is not None and study.target.file.lower().endswith(".skops"):
         target = load_skops(Path(study.target.file))
     if target is None or isinstance(target, nn.Module) or not hasattr(target, "predict"):
@@ -97,7 +97,9 @@ def fitted_target(study: Study, given: Given) -> Any | None:
     return None if classes is None or len(classes) == 0 else target
 
 
-def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dataset: Dataset, roles: Roles) -> Inputs:
+def representations_for(
+    study: Study, inputs: Inputs, target: Any | None, model: Model, dataset: Dataset, roles: Roles
+) -> Representations:
     """What each side is given; the records are checked for what these models do not take.
 
     A fitted estimator that knows its columns by name is given the table's rows; one fitted on arrays of as many
@@ -117,13 +119,13 @@ def inputs_for(study: Study, given: Given, target: Any | None, model: Model, dat
     of_target = None if target is None else _of_target(target, dataset)
     of_models = _of_model(trial, of_target)
     if of_target is None:
-        of_target = of_models if given.target is None and study.target.file is None else "numbers"
+        of_target = of_models if inputs.target is None and study.target.file is None else "numbers"
     if "numbers" in (of_target, of_models):
         _check_numbers(dataset, roles, trial, target, of_target, of_models)
-    target_input = Input.of(dataset, of_target, columns)
-    models_input = target_input if of_models == of_target else Input.of(dataset, of_models, columns)
-    trained_elsewhere = given.target is not None or study.target.file is not None
-    return Inputs(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
+    target_input = Representation.of(dataset, of_target, columns)
+    models_input = target_input if of_models == of_target else Representation.of(dataset, of_models, columns)
+    trained_elsewhere = inputs.target is not None or study.target.file is not None
+    return Representations(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
 
 
 def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: bool) -> list[Note]:
@@ -186,7 +188,7 @@ def _of_target(target: Any, dataset: Dataset) -> How:
 
 def _answers(target: Any, dataset: Dataset, how: How) -> bool:
     """The fitted estimator answers about the first records, given so."""
-    data = Input.of(dataset, how)
+    data = Representation.of(dataset, how)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -246,7 +248,7 @@ class _Trial:
 
     def works(self, how: How) -> bool:
         """It can be fitted on a few records given so, and answers about them."""
-        dataset, data = self.dataset, Input.of(self.dataset, how, self.columns)
+        dataset, data = self.dataset, Representation.of(self.dataset, how, self.columns)
         rows = _tried(dataset, self.roles)
         x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
         labels = dataset.class_labels

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from memberwise.auditing.prepare.inputs import Given
+from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import Note
 from memberwise.data import Dataset
 from memberwise.errors import StudyError, TargetError, TrainingError
 from memberwise.models.network import Network
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
@@ -26,9 +26,9 @@ from memberwise.training.engines.stack import StackEngine
 
 def target_of(
     study: Study,
-    given: Given,
+    inputs: Inputs,
     engine: Engine,
-    asked: Asked,
+    questions: Questions,
     dataset: Dataset,
     estimator: EstimatorModels | None = None,
 ) -> tuple[Target | None, str | None, list[Note]]:
@@ -40,7 +40,7 @@ def target_of(
     Raises:
         StudyError: the target is of no kind that answers. TargetError: it does not answer about the records.
     """
-    example = asked.records(asked.audited[:64])
+    example = questions.records(questions.audited[:64])
     if estimator is not None:
         try:
             return estimator, estimator.fingerprint(example), []
@@ -52,8 +52,8 @@ def target_of(
                 where="target",
                 fix=error.fix,
             ) from error
-    if given.target is not None:
-        target = _given_target(given.target, asked.classes, example)
+    if inputs.target is not None:
+        target = _given_target(inputs.target, questions.classes, example)
         return target, target.fingerprint(example), target.notes("the given target")
     if study.target.file is None:
         return None, None, []

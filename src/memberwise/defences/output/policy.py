@@ -16,7 +16,7 @@ from memberwise.defences.output.base import OutputDefence
 from memberwise.errors import RunFolderError
 from memberwise.store.files import write_atomically
 from memberwise.store.secret import ensure_secret
-from memberwise.study.schema import AnswerStudy
+from memberwise.study.schema import OutputDefenceConfig
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import OutputDefence
@@ -29,7 +29,7 @@ HEAD = """\
 """
 
 
-def write_policy(folder: Path, answer: Sequence[AnswerStudy]) -> None:
+def write_policy(folder: Path, answer: Sequence[OutputDefenceConfig]) -> None:
     """Write ``policy.toml`` and, where there are defences and none is there, ``secret.key``."""
     if answer:
         ensure_secret(folder)
@@ -38,7 +38,7 @@ def write_policy(folder: Path, answer: Sequence[AnswerStudy]) -> None:
     write_atomically(folder / FILE, (head + tomli_w.dumps({"answer": defences})).encode())
 
 
-def read_policy(folder: Path) -> tuple[AnswerStudy, ...]:
+def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
     """The output defences of a folder's ``policy.toml``.
 
     Raises:
@@ -48,7 +48,7 @@ def read_policy(folder: Path) -> tuple[AnswerStudy, ...]:
         values = tomllib.loads((folder / FILE).read_text("utf-8"))
         if set(values) != {"answer"}:
             raise ValueError("the keys " + (", ".join(values) or "none"))
-        return tuple(AnswerStudy.model_validate(one) for one in values["answer"])
+        return tuple(OutputDefenceConfig.model_validate(one) for one in values["answer"])
     except (OSError, ValueError, TypeError) as error:
         raise RunFolderError(
             "the policy by which the model answers cannot be read",

@@ -25,7 +25,7 @@ from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
 from memberwise.errors import StudyError
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
-from memberwise.study.schema import AnswerStudy
+from memberwise.study.schema import OutputDefenceConfig
 from memberwise.targets.base import Kind
 
 OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
@@ -46,7 +46,7 @@ OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
 }
 
 
-def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]:
+def output_defences(studies: Sequence[OutputDefenceConfig]) -> tuple[OutputDefence, ...]:
     """The output defences that a study's ``answer`` list names, in order: each asks through those before it.
 
     Raises:
@@ -58,7 +58,7 @@ def output_defences(studies: Sequence[AnswerStudy]) -> tuple[OutputDefence, ...]
     return defences
 
 
-def answered_kind(studies: Sequence[AnswerStudy]) -> Kind:
+def answered_kind(studies: Sequence[OutputDefenceConfig]) -> Kind:
     """What is answered through a study's output defences by a model that gives logits.
 
     Raises:
@@ -99,7 +99,7 @@ def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]
     )
 
 
-def _make(study: AnswerStudy) -> OutputDefence:
+def _make(study: OutputDefenceConfig) -> OutputDefence:
     defence, own = find_output_defence(study.name)
     given = own | {key: value for key, value in study.model_dump().items() if key != "name"}
     try:

@@ -73,7 +73,7 @@ class Mist:
                     rows=part,
                     seed=seed,
                     init=learned[k].params,
-                    targets=others_say(asked, k, part),
+                    targets=mean_of_other_models(asked, k, part),
                     step=CrossDifference(self.weight),
                 )
                 for k, (part, seed) in enumerate(zip(rows, second, strict=True))
@@ -112,7 +112,7 @@ def keeps_statistics(model: Trained) -> bool:
     return isinstance(model, TrainedModel) and bool(momenta(model.alone.network.module))
 
 
-def others_say(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def mean_of_other_models(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """``(n, classes)`` -1, and at each true class the mean of its probability by all models but the ``k``-th."""
     others = [softmax(model.logits(rows).astype(np.float64), -1) for j, model in enumerate(models) if j != k]
     mean, labels = np.mean(others, axis=0), models[k].labels(rows)

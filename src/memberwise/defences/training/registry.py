@@ -36,7 +36,7 @@ from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.errors import StudyError
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study, put
-from memberwise.study.schema import DefenceStudy, Study, TrainingStudy
+from memberwise.study.schema import DefenceConfig, Study, TrainingConfig
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
@@ -80,7 +80,7 @@ TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
 )
 
 
-def find_defence(study: DefenceStudy) -> tuple[TrainingDefence, Any]:
+def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, Any]:
     """The training defence a study names (built in, or the user's own ``file.py:name``), and its options.
 
     Raises:
@@ -134,7 +134,7 @@ def defended(study: Study) -> Study:
 
 
 def training_defence(
-    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...]
+    study: TrainingConfig, classes: int, rows: int, shape: tuple[int, ...]
 ) -> tuple[Step, Procedure | None]:
     """The step, and the procedure if there is one, by which a study's models are trained."""
     plain = Step(study.label_smoothing)
@@ -147,7 +147,7 @@ def training_defence(
 
 
 def defence_notes(
-    study: TrainingStudy, classes: int, rows: int, shape: tuple[int, ...], module: nn.Module
+    study: TrainingConfig, classes: int, rows: int, shape: tuple[int, ...], module: nn.Module
 ) -> list[tuple[str, str]]:
     """What the report must say about the training defence, as (code, message).
 
@@ -161,7 +161,7 @@ def defence_notes(
     return defence.check(options, fit, module) if defence.check else []
 
 
-def guaranteed(study: TrainingStudy, rows: int) -> tuple[float, float] | None:
+def guaranteed(study: TrainingConfig, rows: int) -> tuple[float, float] | None:
     """The epsilon and delta that the training defence promises for models of so many records, or None."""
     if study.defence is None:
         return None

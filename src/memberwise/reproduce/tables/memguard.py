@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.data.fetch import find_file
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, records_of, share
@@ -163,7 +163,7 @@ def _row(bench: Bench, setting: str, measure: str, value: float, target: Known) 
     return bench.row(setting, measure, share(value, len(target.member), (bench.seed,)))
 
 
-def _roles(bench: Bench, auxiliary: bool = True) -> Given:
+def _roles(bench: Bench, auxiliary: bool = True) -> Inputs:
     """Their positions; of other orders as many random records. A smoke test takes the first of each part."""
     n = records_of(bench.source).records
     order = np.arange(n) if bench.source == "location30-memguard" else np.random.default_rng(bench.seed).permutation(n)
@@ -175,7 +175,7 @@ def _roles(bench: Bench, auxiliary: bool = True) -> Given:
     rows = {"members": part(*MEMBERS), "nonmembers": part(*OTHERS), "reference": part(*REFERENCE)}
     if auxiliary:
         rows["auxiliary"] = np.concatenate([part(start, min(end, start + most // 2)) for start, end in SHADOW])
-    return Given(rows=rows)
+    return Inputs(rows=rows)
 
 
 def _memguard(bench: Bench, budget: float) -> dict[str, Any]:

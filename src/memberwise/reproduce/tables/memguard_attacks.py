@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.classwise import best_threshold
-from memberwise.attacks.in_out import lessons
+from memberwise.attacks.in_out import training_table
 from memberwise.attacks.thresholds import Signal, entropy, loss, mentr
 from memberwise.signals.read import probability_vectors, read_answers
 from memberwise.signals.table import Answers, Signals
@@ -38,7 +38,7 @@ class Known:
 
 def shadows_known(signals: Signals) -> list[Known]:
     """What each shadow model whose full answers are kept tells an attacker."""
-    answers, labels, trained_on = lessons(signals)
+    answers, labels, trained_on = training_table(signals)
     count = 0 if answers.vectors is None else len(answers.vectors)
     return [Known(answers.of_models(np.array([k])), labels, trained_on[k] == 1) for k in range(count)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for, numerical_epsilon_of
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, learnt, records_of
@@ -119,9 +119,9 @@ def _study(bench: Bench, source: str) -> dict[str, Any]:
     return common | ({"model.hidden": [200, 200]} if source == "mnist" else {"model.name": "cnn"})
 
 
-def _rows(bench: Bench, base: Mapping[str, Any]) -> Given:
+def _rows(bench: Bench, base: Mapping[str, Any]) -> Inputs:
     counts = (base["data.members"], base["data.nonmembers"], base["data.validation"])
-    return Given(rows=roles(records_of(base["data.source"]), *counts, bench.seed))
+    return Inputs(rows=roles(records_of(base["data.source"]), *counts, bench.seed))
 
 
 def _told(epsilon: int, tuned: Tuned) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
 from memberwise.reproduce.claim import Ours, Series
@@ -53,7 +53,7 @@ def attacked(
         rows.pop("auxiliary", None)
     data = "auxiliary" if "auxiliary" in rows else "halves"
     wanted = {**RECIPE, "data.source": source, "shadow.data": data}
-    return bench.audit(label, wanted | dict(settings), Given(rows=rows))
+    return bench.audit(label, wanted | dict(settings), Inputs(rows=rows))
 
 
 def disjoint(records: int, members: int, seed: int) -> dict[str, NDArray[np.int64]]:

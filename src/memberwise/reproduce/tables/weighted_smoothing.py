@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memberwise.auditing.prepare import Given
+from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, learnt, records_of
 from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series
@@ -96,8 +96,8 @@ def _audited(bench: Bench, case: Case, method: str, label: str, own: Mapping[str
     tuned = tune(bench, f"{case.name} {label}", settings, [[{"training.learning_rate": rate} for rate in rates]])
     settings |= tuned.settings
     counts = (settings["data.members"], settings["data.nonmembers"], settings["data.validation"])
-    given = Given(rows=roles(records_of(str(settings["data.source"])), *counts, bench.seed))
-    return bench.audit(f"{case.name} {label}", settings, given)
+    inputs = Inputs(rows=roles(records_of(str(settings["data.source"])), *counts, bench.seed))
+    return bench.audit(f"{case.name} {label}", settings, inputs)
 
 
 def _plot(source: str, attack: str, base: Result, runs: Mapping[str, Mapping[str, Result]]) -> Plot:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
-from memberwise.signals.questions import Asked
+from memberwise.signals.questions import Questions
 from memberwise.targets.base import Records, Target
 
 # Ranges and spreads of the features are read off this many audited records at most.
@@ -31,11 +31,11 @@ class Features:
     binary: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, asked: Asked) -> Features:
+    def of(cls, questions: Questions) -> Features:
         """Of the audited records (a sample of them, evenly spaced)."""
-        rows = asked.audited[:: max(1, -(-len(asked.audited) // SAMPLE))]
-        x = asked.records(rows)
-        if is_image(asked):
+        rows = questions.audited[:: max(1, -(-len(questions.audited) // SAMPLE))]
+        x = questions.records(rows)
+        if is_image(questions):
             low, high, spread = (np.full(x.shape[1:], value, np.float32) for value in (x.min(), x.max(), x.std()))
             return cls(low, high, spread, np.zeros(x.shape[1:], bool))
         seen = ~np.isnan(x)  # a column may have gaps, or be nothing else
@@ -45,9 +45,9 @@ class Features:
         return cls(low, high, spread, ((x == low) | (x == high) | ~seen).all(0) & (low < high))
 
 
-def is_image(asked: Asked) -> bool:
+def is_image(questions: Questions) -> bool:
     """Records are images, not rows of a table."""
-    return asked.x.ndim > 2
+    return questions.x.ndim > 2
 
 
 def labels_of(answers: NDArray[Any], kind: str) -> NDArray[np.int64]:
@@ -65,6 +65,6 @@ def ask_labels(models: Target, x: Records) -> NDArray[np.int64]:
     return labels_of(cheapest.predict(x), cheapest.kind)
 
 
-def random_numbers(asked: Asked, purpose: str, index: int = 0) -> np.random.Generator:
+def random_numbers(questions: Questions, purpose: str, index: int = 0) -> np.random.Generator:
     """A collector's random numbers: the same for every model, whatever is stacked or chunked."""
-    return Seeds(asked.rng_seed).rng(f"collector:{purpose}", index)
+    return Seeds(questions.rng_seed).rng(f"collector:{purpose}", index)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.collectors.base import SAMPLE, Features, ask_labels, random_numbers
-from memberwise.signals.questions import Access, Asked, Extra
+from memberwise.signals.questions import Access, Extra, Questions
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Target
@@ -46,23 +46,23 @@ class BoundaryDistances:
     words: ClassVar[str] = "labels of many chosen inputs (boundary search)"
     most_models: ClassVar[int] = 4
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
-        n, width = len(asked.audited), int(np.prod(asked.x.shape[1:]))
-        if np.isnan(asked.records(asked.audited)).any():
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
+        n, width = len(questions.audited), int(np.prod(questions.x.shape[1:]))
+        if np.isnan(questions.records(questions.audited)).any():
             return None  # no distance to a gap
-        drawn = np.sort(random_numbers(asked, "boundary records").permutation(n)[: self.records])
-        features, pool = Features.of(asked), asked.audited[:: max(1, -(-n // SAMPLE))]
-        starts = Starts(features.low.ravel(), features.high.ravel(), _flat(asked, pool), asked.y[pool])
+        drawn = np.sort(random_numbers(questions, "boundary records").permutation(n)[: self.records])
+        features, pool = Features.of(questions), questions.audited[:: max(1, -(-n // SAMPLE))]
+        starts = Starts(features.low.ravel(), features.high.ravel(), _flat(questions, pool), questions.y[pool])
         distances, counts = np.full((access.count, n), np.nan), np.zeros((access.count, n), np.int32)
         step = max(1, CHUNK_VALUES // (width * max(schedule(self.queries))))
         for i in range(access.count):
             model = access.served.one(i)
             for part in np.split(drawn, range(step, len(drawn), step)):
-                rows = asked.audited[part]
-                oracle = Oracle(model, asked.y[rows], asked.x.shape[1:])
-                rngs = [random_numbers(asked, "boundary", int(row)) for row in rows]
-                x = _flat(asked, rows)
-                begin = np.stack([starts.of(*each) for each in zip(x, asked.y[rows], rngs, strict=True)])
+                rows = questions.audited[part]
+                oracle = Oracle(model, questions.y[rows], questions.x.shape[1:])
+                rngs = [random_numbers(questions, "boundary", int(row)) for row in rows]
+                x = _flat(questions, rows)
+                begin = np.stack([starts.of(*each) for each in zip(x, questions.y[rows], rngs, strict=True)])
                 distances[i, part] = boundary_distances(oracle.wrong, x, begin, starts, self.queries, rngs)
                 counts[i, part] = oracle.counts
         return Extra(distances, counts)
@@ -187,5 +187,5 @@ def _distance(points: Points, x: Points) -> Points:
     return np.asarray(np.linalg.norm(points - x, axis=1), np.float32)
 
 
-def _flat(asked: Asked, rows: NDArray[np.int64]) -> Points:
-    return asked.records(rows).reshape(len(rows), -1)
+def _flat(questions: Questions, rows: NDArray[np.int64]) -> Points:
+    return questions.records(rows).reshape(len(rows), -1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.questions import Access, Asked, Extra
+from memberwise.signals.questions import Access, Extra, Questions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,15 +34,15 @@ class GradientNorms:
     words: ClassVar[str] = "weights of a network (white-box)"
     most_models: ClassVar[int] = 16
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
         models = access.models.white_box
         if models is None:
             return None
-        norms = np.stack([gradient_norms(models, i, asked) for i in range(access.count)])
+        norms = np.stack([gradient_norms(models, i, questions) for i in range(access.count)])
         return Extra(norms, np.ones(norms.shape[:2], np.int32))
 
 
-def gradient_norms(models: TorchModels, i: int, asked: Asked) -> NDArray[np.float32]:
+def gradient_norms(models: TorchModels, i: int, questions: Questions) -> NDArray[np.float32]:
     """``(n, 2)``: of the i-th model, the norms by all parameters and by the last layer's."""
     import torch
     from torch.func import grad, vmap
@@ -69,9 +69,9 @@ def gradient_norms(models: TorchModels, i: int, asked: Asked) -> NDArray[np.floa
         return [torch.stack(parts) for parts in zip(*found, strict=True)]
 
     parts = []
-    for first in range(0, len(asked.audited), step):
-        rows = asked.audited[first : first + step]
-        x, y = (torch.from_numpy(a).to(device) for a in (asked.records(rows), asked.y[rows]))
+    for first in range(0, len(questions.audited), step):
+        rows = questions.audited[first : first + step]
+        x, y = (torch.from_numpy(a).to(device) for a in (questions.records(rows), questions.y[rows]))
         try:
             gradients = together(x, y)
         except (RuntimeError, ValueError, TypeError, NotImplementedError):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from memberwise.signals.collectors.base import Features, random_numbers
-from memberwise.signals.questions import Access, Asked, Extra
+from memberwise.signals.questions import Access, Extra, Questions
 from memberwise.signals.read import probability_vectors, read_answers
 
 
@@ -27,13 +27,13 @@ class RandomInputs:
     words: ClassVar[str] = "answers to 1,000 random inputs"
     most_models: ClassVar[int] = 16
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
         if access.served.kind == "labels":
             return None
-        features = Features.of(asked)
-        u = random_numbers(asked, "random").random((self.count, *asked.x.shape[1:]), np.float32)
+        features = Features.of(questions)
+        u = random_numbers(questions, "random").random((self.count, *questions.x.shape[1:]), np.float32)
         u = np.where(features.binary, u < 0.5, u).astype(np.float32)
         raw = access.served.predict(features.low + (features.high - features.low) * u)[: access.count, :, None]
         answers = read_answers(raw, np.zeros(self.count, np.int64), access.served.kind, precision=np.float64)
-        queries = np.ones((access.count, len(asked.audited)), np.int32)
+        queries = np.ones((access.count, len(questions.audited)), np.int32)
         return Extra(np.quantile(probability_vectors(answers).max(-1), 1 - self.share, axis=1), queries)

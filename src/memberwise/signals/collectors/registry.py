@@ -12,13 +12,13 @@ from memberwise.signals.collectors.gradient import GradientNorms
 from memberwise.signals.collectors.random_inputs import RandomInputs
 from memberwise.signals.collectors.votes import Augmented, Noised
 from memberwise.signals.questions import Collector
-from memberwise.study.schema import AttacksStudy
+from memberwise.study.schema import AttacksConfig
 
 # What an attacker needs for each, in words.
 EXTRAS = {part.name: part.words for part in (Augmented, Noised, BoundaryDistances, RandomInputs, GradientNorms)}
 
 
-def collectors(names: Collection[str], study: AttacksStudy) -> tuple[Collector, ...]:
+def collectors(names: Collection[str], study: AttacksConfig) -> tuple[Collector, ...]:
     """The collectors of these names, with the study's parameters, in a fixed order."""
     every: list[Collector] = [
         Augmented(),

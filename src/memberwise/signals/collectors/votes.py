@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.collectors.base import Features, ask_labels, is_image, random_numbers
-from memberwise.signals.questions import Access, Asked, Extra
+from memberwise.signals.questions import Access, Extra, Questions
 from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
 
 CHUNK_VALUES = 8_000_000
@@ -39,11 +39,11 @@ class Augmented:
     words: ClassVar[str] = "labels of augmented copies (images, or tables with binary columns)"
     most_models: ClassVar[int] = 16
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
-        views = augmentations(asked)
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
+        views = augmentations(questions)
         if len(views) < 2:
             return None
-        bits = np.stack(list(right_labels(access, asked, views)), axis=-1)
+        bits = np.stack(list(right_labels(access, questions, views)), axis=-1)
         return Extra(bits, np.full(bits.shape[:2], len(views), np.int32))
 
 
@@ -62,34 +62,34 @@ class Noised:
     # They choose a strength of noise, at a hundred questions a record each.
     most_models: ClassVar[int] = 8
 
-    def collect(self, access: Access, asked: Asked) -> Extra | None:
-        views = noises(asked, self.copies)
-        right = right_labels(access, asked, views)
-        shares = np.zeros((access.count, len(asked.audited), len(NOISE)), np.float32)
+    def collect(self, access: Access, questions: Questions) -> Extra | None:
+        views = noises(questions, self.copies)
+        right = right_labels(access, questions, views)
+        shares = np.zeros((access.count, len(questions.audited), len(NOISE)), np.float32)
         for number, bits in enumerate(right):
             shares[:, :, number // self.copies] += bits / np.float32(self.copies)
         return Extra(shares, np.full(shares.shape[:2], len(views), np.int32))
 
 
-def right_labels(access: Access, asked: Asked, views: Sequence[View]) -> Iterator[NDArray[np.bool_]]:
+def right_labels(access: Access, questions: Questions, views: Sequence[View]) -> Iterator[NDArray[np.bool_]]:
     """For each view ``(count, n)``: the label answered about it is the record's true one."""
-    step = max(1, CHUNK_VALUES // (len(access.served) * asked.classes + int(np.prod(asked.x.shape[1:]))))
+    step = max(1, CHUNK_VALUES // (len(access.served) * questions.classes + int(np.prod(questions.x.shape[1:]))))
     for view in views:
         parts = []
-        for first in range(0, len(asked.audited), step):
-            rows = asked.audited[first : first + step]
-            labels = ask_labels(access.served, np.ascontiguousarray(view(asked.records(rows))))
-            parts.append(labels[: access.count] == asked.y[rows])
+        for first in range(0, len(questions.audited), step):
+            rows = questions.audited[first : first + step]
+            labels = ask_labels(access.served, np.ascontiguousarray(view(questions.records(rows))))
+            parts.append(labels[: access.count] == questions.y[rows])
         yield np.concatenate(parts, axis=1)
 
 
-def augmentations(asked: Asked) -> list[View]:
+def augmentations(questions: Questions) -> list[View]:
     """The record itself and its augmented copies."""
-    if is_image(asked):
+    if is_image(questions):
         views: list[View] = [itself, *(partial(shifted, down=v, right=h) for v, h in SHIFTS)]
         views += [partial(rotated, degrees=angle) for angle in DEGREES]
         return views + [mirror_of(view) for view in views]
-    features, rng = Features.of(asked), random_numbers(asked, "augmented")
+    features, rng = Features.of(questions), random_numbers(questions, "augmented")
     columns = np.flatnonzero(features.binary)
     if not columns.size:
         return [itself]
@@ -97,12 +97,12 @@ def augmentations(asked: Asked) -> list[View]:
     return [itself, *(partial(flipped, features=features, columns=rng.permutation(columns)[:k]) for k in sizes)]
 
 
-def noises(asked: Asked, copies: int) -> list[View]:
+def noises(questions: Questions, copies: int) -> list[View]:
     """``copies`` noised views for each of the strengths, weakest first."""
-    features, rng = Features.of(asked), random_numbers(asked, "noised")
-    normal = rng.standard_normal((copies, *asked.x.shape[1:]), np.float32)
-    uniform = rng.random((copies, *asked.x.shape[1:]), np.float32)
-    bounds = (features.low, features.high) if is_image(asked) else None
+    features, rng = Features.of(questions), random_numbers(questions, "noised")
+    normal = rng.standard_normal((copies, *questions.x.shape[1:]), np.float32)
+    uniform = rng.random((copies, *questions.x.shape[1:]), np.float32)
+    bounds = (features.low, features.high) if is_image(questions) else None
     views: list[View] = []
     for sigma, rate in zip(NOISE, FLIP_RATES, strict=True):
         for z, u in zip(normal, uniform, strict=True):

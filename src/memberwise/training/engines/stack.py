@@ -9,7 +9,7 @@ from functools import partial
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
 from memberwise.targets.models import TorchModels
-from memberwise.targets.users_code import users_code
+from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.engines.base import GENERAL_PATH, Arrays, Collect, _joined
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
@@ -55,8 +55,8 @@ def _training(job: Job) -> AbstractContextManager[None]:
     """Around training by a module that may be the user's own."""
     doing = f"training on {len(job.rows):,} records"
     if min(job.recipe.batch_size, len(job.rows)) > 1:
-        return users_code(doing)
-    return users_code(
+        return wrap_user_errors(doing)
+    return wrap_user_errors(
         doing + " in batches of one", "training.batch_size = 2 or more: BatchNorm, for one, needs two records"
     )
 

@@ -11,7 +11,7 @@ from memberwise.errors import MemberwiseError, TrainingError
 
 
 @contextmanager
-def users_code(doing: str, fix: str = "run again with --debug for the traceback") -> Iterator[None]:
+def wrap_user_errors(doing: str, fix: str = "run again with --debug for the traceback") -> Iterator[None]:
     """Whatever a module or a step raises becomes a TrainingError: ``doing`` fails.
 
     Raises:
