@@ -18,9 +18,9 @@ from typing import Any
 
 import memberwise
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.reuse import audited
+from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.defences.output.registry import OUTPUT_DEFENCES
-from memberwise.defences.training.registry import TRAINING_DEFENCES, defended
+from memberwise.defences.training.registry import TRAINING_DEFENCES, write_out_defence
 from memberwise.errors import MemberwiseError
 from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_attacks, met_by
 from memberwise.frontier.feasible import with_dataset
@@ -98,10 +98,10 @@ def bare(point: Point) -> str:
 def attacked(point: Point, study: Study, inputs: Inputs, folder: Path) -> tuple[dict[str, Any], Met]:
     """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
     audit = affordable(point.study(study, str(folder / point.folder)))
-    if point.place != "none" and not defended(audit).answer:
+    if point.place != "none" and not write_out_defence(audit).answer:
         use = tuple(name for name in audit.attacks.use if name not in BY_LABELS)
         audit = audit.model_copy(update={"attacks": audit.attacks.model_copy(update={"use": use})})
-    return measure(point, audited(audit, inputs), study, FPR)
+    return measure(point, audit_or_reuse(audit, inputs), study, FPR)
 
 
 def measurement(

@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.data import Dataset, load
 from memberwise.data.dataset import as_float
 from memberwise.study.schema import PlanConfig, Study
@@ -57,7 +58,7 @@ class Workload:
         return self._prepare(models, plan)
 
     def _prepare(self, models: int, plan: PlanConfig | None) -> Prepared:
-        return prepare(self.study(models), Inputs(dataset=records_of(self.data)), plan)
+        return prepare(resolve(self.study(models)), Inputs(dataset=records_of(self.data)), plan)
 
     def __str__(self) -> str:
         return f"{self.model} on {self.records:,} records of {self.data}, batch {self.batch}, {self.epochs} epochs"

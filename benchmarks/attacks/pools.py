@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Inputs, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.signals.ask import collect
 from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.table import Answers, Signals
@@ -60,7 +61,7 @@ def pool(name: str, folder: Path) -> Arrays:
 
 def train(wanted: Study) -> Arrays:
     """Train the models and ask them, each with full answers, as an audit's target and first shadow models are."""
-    ours = prepare(wanted, Inputs())
+    ours = prepare(resolve(wanted), Inputs())
     jobs = [ours.shadow_job(k) for k in range(MODELS)]
     ask = partial(collect, questions=ours.shadow_questions, vectors=True)
     parts = [ours.engine.run(jobs[k : k + ours.engine.block], ask) for k in range(0, MODELS, ours.engine.block)]

@@ -137,24 +137,24 @@ def test_help_and_import_do_not_import_torch() -> None:
 
 
 def test_an_interrupt_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import memberwise.auditing.run
+    import memberwise.auditing.shadows
 
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(memberwise.auditing.run, "gather", interrupted)
+    monkeypatch.setattr(memberwise.auditing.shadows, "gather", interrupted)
     done = call(*AUDIT, "--out", str(tmp_path / "run"))
     assert done.exit_code == 130
     assert "continues where it stopped" in done.stderr
 
 
 def test_a_failure_is_one_line_unless_debugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import memberwise.auditing.run
+    import memberwise.auditing.shadows
 
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("the machine is on fire")
 
-    monkeypatch.setattr(memberwise.auditing.run, "gather", broken)
+    monkeypatch.setattr(memberwise.auditing.shadows, "gather", broken)
     done = call(*AUDIT, "--out", str(tmp_path / "run"))
     assert done.exit_code == 4
     assert "the machine is on fire" in done.stderr

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from memberwise.cli.main import app
-from memberwise.defences.training.registry import TRAINING_DEFENCES, defended
+from memberwise.defences.training.registry import TRAINING_DEFENCES, write_out_defence
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
@@ -39,12 +39,12 @@ def study(defence: dict[str, Any] | None, **parts: Any) -> Study:
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )
 def test_settings_are_study_keys(defence: dict[str, Any], part: str, key: str, value: object) -> None:
-    made = defended(study(defence))
+    made = write_out_defence(study(defence))
     assert getattr(getattr(made, part), key) == value
     plain = study(defence)
     changed = getattr(made, part).model_copy(update={key: getattr(getattr(plain, part), key)})
     assert made.model_copy(update={part: changed}) == plain, "nothing else is touched"
-    assert defended(made) == made
+    assert write_out_defence(made) == made
 
 
 @pytest.mark.parametrize(
@@ -69,27 +69,27 @@ def test_what_the_study_sets_itself_is_not_overwritten(
 
     parameter = next(iter(defence.keys() - {"name"}))
     with pytest.raises(StudyError, match=rf"{defence['name']} sets {key} itself(.|\n)*training\.defence\.{parameter}"):
-        defended(with_own(own))
-    assert defended(with_own(same)) == with_own(same)
+        write_out_defence(with_own(own))
+    assert write_out_defence(with_own(same)) == with_own(same)
 
 
 def test_parameters_that_do_not_go_together_are_named() -> None:
     together = {"name": "weighted-smoothing", "position": "gradient", "gap_scaling": True}
     with pytest.raises(StudyError, match=r"weighted-smoothing cannot have these together(.|\n)*gap_scaling goes with"):
-        defended(study(together))
+        write_out_defence(study(together))
 
 
 @pytest.mark.parametrize("defence", [{"name": "hamp"}, {"name": "logit-clipping-in-training", "r": 1.5}])
 def test_output_defences_come_first_and_once(defence: dict[str, Any]) -> None:
-    made = defended(study(defence, answer=[{"name": "rounding", "digits": 2}]))
+    made = write_out_defence(study(defence, answer=[{"name": "rounding", "digits": 2}]))
     assert [answer.name for answer in made.answer] == [defence["name"].removesuffix("-in-training"), "rounding"]
-    assert defended(made) == made, "a run that is resumed begins from the study written out"
+    assert write_out_defence(made) == made, "a run that is resumed begins from the study written out"
 
 
 @pytest.mark.parametrize("model", ["mine.py:make", "make_model", "logistic"])
 def test_dropout_is_no_setting_of_every_model(model: str) -> None:
     with pytest.raises(StudyError, match=r"model\.name = mlp, .*cnn"):
-        defended(study({"name": "dropout"}, model={"name": model}))
+        write_out_defence(study({"name": "dropout"}, model={"name": model}))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -102,7 +102,7 @@ def test_grids_are_usable_and_described(name: str) -> None:
     assert defence.source
     assert (defence.step is None) != (defence.settings is None) or name == "weighted-smoothing"
     for options in made:
-        assert defence.settings is None or defended(study({"name": name, **options.model_dump(mode="json")}))
+        assert defence.settings is None or write_out_defence(study({"name": name, **options.model_dump(mode="json")}))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from memberwise.assess import AttackRequest
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
 from memberwise.data import Dataset
-from memberwise.defences.training.registry import defended
+from memberwise.defences.training.registry import write_out_defence
 from memberwise.report.result import Result
 from memberwise.reproduce import bench, find_reproduction, tuning
 from memberwise.reproduce.bench import Bench
@@ -49,7 +49,7 @@ class Faked(Bench):
         values: dict[str, Any] = {}
         for key, value in ({"data.source": self.source} | dict(settings)).items():
             put(values, key, value)
-        study = defended(make_study(values, label))
+        study = write_out_defence(make_study(values, label))
         AttackRequest.of(study)  # knows the attacks
         assert study.shadow.count >= (4 if "lira-online" in str(study.attacks.headline) else 2)  # a pair is left out
         rows = inputs.rows if inputs is not None else {}

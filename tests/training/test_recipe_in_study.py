@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.data.dataset import Dataset
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
@@ -25,7 +26,7 @@ def prepared(training: dict[str, Any], table: bool = False, **parts: dict[str, A
         "run": {"device": "cpu"},
         **parts,
     }
-    return prepare(make_study(values, "here"), Inputs(dataset=a_table() if table else None))
+    return prepare(resolve(make_study(values, "here")), Inputs(dataset=a_table() if table else None))
 
 
 def a_table() -> Dataset:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from memberwise.assess import AttackRequest
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.errors import StudyError
 from memberwise.signals.ask import collect, collect_extras, serve
 from memberwise.signals.codec import vector_models
@@ -71,9 +71,9 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     """
     if study.outputs.file is not None:
         raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
-    asking = AttackRequest.of(study)
-    small = _small(study)
-    prepared = prepare(small, inputs or Inputs())
+    resolved = resolve(_small(study))
+    small = resolved.study
+    prepared = prepare(resolved, inputs or Inputs())
     engine = prepared.engine
     network = engine.network if isinstance(engine, StackEngine) else None
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
@@ -85,7 +85,7 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         stack=prepared.plan.stack,
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
-        attacks=[attack.name for attack in asking.attacks],
+        attacks=[attack.name for attack in resolved.request.attacks],
         seconds=calibrate(prepared) * times,
         disk_bytes=_disk(prepared, study.shadow.count),
     )

@@ -13,10 +13,12 @@ from memberwise.assess import Assessment
 from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
 from memberwise.data import Dataset
-from memberwise.report.build import build_result
+from memberwise.report.build import build_result, target_facts
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
 from memberwise.signals.schedule import ShadowRun
+from memberwise.signals.steps import Step, lifted_loss
+from memberwise.store.blocks import Arrays
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 
@@ -57,7 +59,28 @@ def finish(
     return Result.load(folder.path)
 
 
-def _data_facts(prepared: Prepared) -> dict[str, Any]:
+def facts_of_target(prepared: Prepared, arrays: Arrays, step: Step | None) -> dict[str, Any]:
+    """The ``target`` part of the result.
+
+    Args:
+        arrays: the target's. step: of answers that come in steps: losses take no logarithm of less.
+    """
+    return target_facts(
+        "trained here" if prepared.target is None else prepared.study.target.file or "given in Python",
+        prepared.model.name,
+        _quality(arrays, "train", step),
+        _quality(arrays, "test", step),
+        float(arrays["validation_accuracy"][0]) if "validation_accuracy" in arrays else None,
+    )
+
+
+def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
+    """The target's accuracy and loss on its "train" or "test" records."""
+    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
+    return float(target[f"{part}_accuracy"][0]), loss
+
+
+def data_facts(prepared: Prepared) -> dict[str, Any]:
     dataset = prepared.dataset
     return {
         "source": dataset.source,
@@ -69,7 +92,7 @@ def _data_facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
+def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
     arrays, study = shadows.arrays, prepared.study
     seconds = shadows.seconds + shadows.earlier
     return {
@@ -86,7 +109,7 @@ def _shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
     }
 
 
-def _worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+def worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
     """Thumbnails of the most exposed records, ``(w, H, W)`` or ``(w, H, W, 3)`` uint8, where records are images."""
     if rows is None or dataset.kind != "image":
         return {}

@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
 from typing import Any
 
-from memberwise.auditing.prepare import Inputs, prepare
-from memberwise.auditing.run import INTERRUPTED, run_audit
-from memberwise.auditing.target import TARGET_BLOCK, target_key
-from memberwise.defences.training.registry import defended
+import numpy as np
+
+from memberwise import __version__
+from memberwise.attacks import ATTACKS
+from memberwise.auditing.notes import INTERRUPTED
+from memberwise.auditing.prepare import Inputs
+from memberwise.auditing.prepare.model import model_for
+from memberwise.auditing.resolve import ResolvedStudy, resolve
+from memberwise.auditing.run import audit
+from memberwise.data import load
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
+from memberwise.store.blocks import BlockStore, block_key
 from memberwise.store.files import json_values
-from memberwise.store.folder import RunFolder
+from memberwise.study.entrypoint import code_hash, entrypoint_hash, is_entrypoint
 from memberwise.study.schema import Study
 
 
-def audited(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:
+def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:
     """The result of a study that names its run folder (``run.out``); a finished run of the same study is read, where
-    its data and the code of its model and defence are unchanged.
+    its data and the code of its model, defences and attacks are unchanged.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is done stays, but the figures of part of the shadow models are no result.
         MemberwiseError: see ``run_audit``.
     """
-    out = Path(str(study.run.out))
-    if (out / "result.json").exists():
-        done = Result.load(out)
-        same = _asked(done.to_dict()["study"]) == _asked(defended(study).to_dict())
-        if same and _is_current(study, inputs or Inputs(), out):
-            return done
-    result = run_audit(study, inputs, progress=progress or Silent())
+    resolved, inputs = resolve(study), inputs or Inputs()
+    blocks, key = BlockStore(resolved.folder / "signals"), run_key(resolved, inputs)
+    if key is not None and blocks.finished == key and (resolved.folder / "result.json").exists():
+        return Result.load(resolved.folder)
+    result = audit(resolved, inputs, progress=progress or Silent())
     if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
-        (out / "result.json").unlink()
+        (resolved.folder / "result.json").unlink()
         raise KeyboardInterrupt
+    if key is not None:
+        BlockStore(resolved.folder / "signals").mark_finished(key)
     return result
 
 
-def _is_current(study: Study, inputs: Inputs, out: Path) -> bool:
-    """Data, code of model and defence, and all else its models depend on are still what they were."""
-    folder = RunFolder(out, defended(study))
-    stored = folder.blocks.manifest.get(TARGET_BLOCK)
-    return stored is not None and stored["key"] == target_key(prepare(study, inputs, folder.plan))
+def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
+    """What the result of a study depends on, had without preparing it: a hash over the study but for the plan, which is
+    how it was done, its records, and the code that is the user's. None where a trained target is involved.
+    """
+    study = resolved.study
+    if resolved.of_saved_answers or study.target.file is not None or inputs.target is not None:
+        return None
+    place = study.data
+    dataset = inputs.dataset or load(place.source, label=place.label, group=place.group, unit=place.unit)
+    names = [entry.name for entry in study.answer]
+    names += [study.training.defence.name] if study.training.defence is not None else []
+    return block_key(
+        version=__version__,
+        study=json_values({name: part for name, part in study.to_dict().items() if name != "plan"}),
+        data=dataset.sha256,
+        features=_digest(dataset.x),
+        rows={name: _digest(np.asarray(rows)) for name, rows in inputs.rows.items()},
+        model=model_for(study, inputs, dataset).code,
+        code=[entrypoint_hash(name) for name in names if is_entrypoint(name)],
+        attacks=[code_hash(attack.score) for attack in resolved.request.attacks if attack.name not in ATTACKS],
+    )
 
 
-def _asked(study: dict[str, Any]) -> Any:
-    """What a study asks for; the plan is how it was done."""
-    return json_values({key: value for key, value in study.items() if key != "plan"})
+def _digest(values: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess import AttackRequest, assess
+from memberwise.assess import assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.facts import finish
 from memberwise.auditing.prepare import Inputs
+from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.errors import StudyError
 from memberwise.report.build import target_facts
 from memberwise.report.result import Result
@@ -25,11 +26,11 @@ from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.table import Signals
 from memberwise.store.folder import RunFolder
-from memberwise.study.schema import Study
 
 
-def audit_saved(study: Study, inputs: Inputs, asking: AttackRequest, folder: RunFolder, begun: float) -> Result:
+def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begun: float) -> Result:
     """The audit of saved answers."""
+    study, request = resolved.study, resolved.request
     where, place = str(study.outputs.file), study.outputs.shadow_file
     if study.answer or study.queries != "none":
         raise StudyError(
@@ -45,8 +46,8 @@ def audit_saved(study: Study, inputs: Inputs, asking: AttackRequest, folder: Run
     signals, step = lift_zeros(signals_from_saved(target, shadows))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
-    asking.check_share(target.member)
-    assessment = assess(signals, target.member, study, asking, Seeds(study.run.seed), target.classes)
+    request.check_share(target.member)
+    assessment = assess(signals, target.member, study, request, Seeds(study.run.seed), target.classes)
     facts = _target_facts(signals, target.member)
     notes = [
         *getattr(arrays, "notes", ()),

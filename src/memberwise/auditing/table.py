@@ -11,7 +11,7 @@ from memberwise.signals.table import AuxiliaryTable, Signals
 from memberwise.store.blocks import Arrays
 
 
-def _table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
+def signals_table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
     """The table of signals from the target's and the shadow models' arrays."""
     dataset, roles = prepared.dataset, prepared.roles
     own = answers_of(target, "audited")

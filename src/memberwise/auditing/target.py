@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from memberwise.auditing.prepare import Prepared
@@ -10,7 +11,6 @@ from memberwise.defences.output.policy import pack_states, write_policy
 from memberwise.models.build import is_built_in
 from memberwise.signals.ask import collect, serve, take_seconds
 from memberwise.signals.codec import lacking
-from memberwise.signals.steps import Step, lifted_loss
 from memberwise.store.blocks import Arrays, block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
@@ -20,28 +20,30 @@ from memberwise.training.job import describe_job
 TARGET_BLOCK = block_name(0)
 
 
-def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float]:
-    """The target's accuracy and loss on its "train" or "test" records."""
-    loss = lifted_loss(float(target[f"{part}_loss"][0]), target[f"{part}_tiny"][0], step)
-    return float(target[f"{part}_accuracy"][0]), loss
-
-
 def target_key(prepared: Prepared) -> str:
     """The key of the target's block: it changes with data, split, recipe, code, plan and seed."""
     return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.identity)
 
 
-def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[tuple[str, str]]]:
-    """The target's signals: read from its block, else trained (or asked, where it is given); and what was noticed."""
+@dataclass(frozen=True)
+class TargetRun:
+    """The target's arrays (as ``signals.ask.collect`` gives them), and what was noticed, as (code, message)."""
+
+    arrays: Arrays
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+
+def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
+    """The target's signals: read from its block, else trained (or asked, where it is given)."""
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
     kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
-    lacks = "" if arrays is None else lacking(arrays, prepared.questions)
+    missing = "" if arrays is None else lacking(arrays, prepared.questions)
     lost = arrays is not None and kept and folder.target_is_lost()
-    if arrays is not None and not lacks and not lost:
-        return arrays, []
+    if arrays is not None and not missing and not lost:
+        return TargetRun(arrays)
     models: Target = prepared.target or prepared.engine.train([job])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
@@ -55,14 +57,15 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     store.save(TARGET_BLOCK, [key], [-1], arrays)
     again = "trained" if prepared.target is None else "asked"
     if lost:
-        return arrays, [("target-restored", f"the model in {folder.path}/target was gone or changed: trained again")]
-    if lacks:
-        return arrays, [("target-asked-again", f"the target's block held no {lacks}: the same target, {again} again")]
+        message = f"the model in {folder.path}/target was gone or changed: trained again"
+        return TargetRun(arrays, [("target-restored", message)])
+    if missing:
+        message = f"the target's block held no {missing}: the same target, {again} again"
+        return TargetRun(arrays, [("target-asked-again", message)])
     if problem is None:
-        return arrays, []
-    return arrays, [
-        ("target-changed", f"the target is not the one of this folder's last run: {again} again ({problem})")
-    ]
+        return TargetRun(arrays)
+    message = f"the target is not the one of this folder's last run: {again} again ({problem})"
+    return TargetRun(arrays, [("target-changed", message)])
 
 
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:

@@ -188,7 +188,8 @@ def study_of(
 def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
-    from memberwise.auditing.run import INTERRUPTED, run_audit
+    from memberwise.auditing.notes import INTERRUPTED
+    from memberwise.auditing.run import run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
     from memberwise.signals.progress import Silent

@@ -57,6 +57,11 @@ class Roles:
         return np.isin(self.audited, self.members)
 
     @property
+    def audited_units(self) -> NDArray[np.int64] | None:
+        """``(n,)`` whose each audited record is, or None where no unit is known."""
+        return None if self.units is None else self.units[self.audited]
+
+    @property
     def target_rows(self) -> Rows:
         """What the target trains on: members and background, ascending."""
         return np.sort(np.concatenate([self.members, self.background]))

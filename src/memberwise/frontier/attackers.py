@@ -13,8 +13,7 @@ from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
 from memberwise.attacks.request import FAMILY
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
-from memberwise.defences.output.registry import output_defences
-from memberwise.defences.training.registry import defended
+from memberwise.auditing.resolve import resolve
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
 from memberwise.study.schema import AttacksConfig, Study
@@ -57,7 +56,7 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
 def affordable(study: Study) -> Study:
     """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do:
     no boundary is searched for, and copies are noised only where none can be augmented."""
-    questions = int(np.prod([defence.queries for defence in output_defences(defended(study).answer)], dtype=np.int64))
+    questions = int(np.prod([defence.queries for defence in resolve(study).output_defences], dtype=np.int64))
     if questions <= DEAREST_SEARCH:
         return study
     dear = {"label-only-boundary", *(["label-only-noise"] if "label-only-augment" in study.attacks.use else [])}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from memberwise.auditing.prepare import Inputs, assemble
 from memberwise.auditing.prepare.records import records_of
+from memberwise.auditing.resolve import resolve
 from memberwise.data import load
-from memberwise.defences.training.registry import defended
 from memberwise.errors import StudyError
 from memberwise.frontier.points import Point, named_points
 from memberwise.seeds import Seeds
@@ -36,7 +36,7 @@ def usable(points: Sequence[Point], study: Study, inputs: Inputs) -> tuple[list[
     named, kept, refused = named_points(study), [], []
     for point in points:
         try:
-            assemble(defended(point.study(study, "")), inputs, dataset, roles, [], PLAN)
+            assemble(resolve(point.study(study, "")), inputs, dataset, roles, [], PLAN)
         except StudyError as error:
             if point.place == "none" or point.name in named:
                 raise

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memberwise._version import __version__
+from memberwise import __version__
 from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.reuse import audited
+from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.defences.output.policy import write_policy
 from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
 from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
@@ -74,7 +74,9 @@ def run_defend(
     for place, point in enumerate(points):
         announce(place + 1, len(points), point.label)
         try:
-            audit = audited(affordable(point.study(study, str(folder / "points" / point.folder))), inputs, progress)
+            audit = audit_or_reuse(
+                affordable(point.study(study, str(folder / "points" / point.folder))), inputs, progress
+            )
         except (StudyError, RunFolderError):
             raise
         except Exception as error:
@@ -206,7 +208,9 @@ def _confirmed(
     found = []
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
-        audit = audited(affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress)
+        audit = audit_or_reuse(
+            affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress
+        )
         found.append(measure(point, audit, again, constraint.fpr))
     rows, attacks = relative_to_undefended([row for row, _ in found]), [met for _, met in found]
     kind = comparable(rows)

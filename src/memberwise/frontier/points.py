@@ -13,7 +13,7 @@ from typing import Any, Literal
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.training.base import TrainingDefence
-from memberwise.defences.training.registry import TRAINING_DEFENCES, defended, find_defence
+from memberwise.defences.training.registry import TRAINING_DEFENCES, find_defence, write_out_defence
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
@@ -133,7 +133,7 @@ def _check(point: Point, study: Study) -> None:
             found=", ".join(tables) or "training.defence",
             where=where,
         )
-    made = defended(point.study(study, ""))
+    made = write_out_defence(point.study(study, ""))
     output_defences(made.answer)
     recipe = made.training.model_dump()
     wanted = point.study(study, "").training.model_dump()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.reuse import audited
+from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
 from memberwise.report.result import Result
@@ -92,7 +92,7 @@ class Bench:
         if inputs.dataset is None:
             inputs = replace(inputs, dataset=records_of(study.data.source))
         begun = time.perf_counter()
-        result = audited(study, inputs, self.progress)
+        result = audit_or_reuse(study, inputs, self.progress)
         self.earlier.append(max(0.0, float(result.data["seconds"]) - (time.perf_counter() - begun)))
         return result
 

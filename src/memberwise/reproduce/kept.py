@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from memberwise.auditing.prepare import Inputs, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.errors import RunFolderError
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import records_of
@@ -27,7 +28,7 @@ def kept_signals(result: Result, inputs: Inputs | None = None) -> Signals:
     if result.folder is None:
         raise RunFolderError("this audit has no run folder, so no blocks to read")
     study = make_study(result.data["study"], "the audit's study")
-    prepared = prepare(study, replace(inputs or Inputs(), dataset=records_of(study.data.source)))
+    prepared = prepare(resolve(study), replace(inputs or Inputs(), dataset=records_of(study.data.source)))
     store = BlockStore(result.folder / "signals")
     blocks = [_block(store, name) for name in sorted(store.manifest)]
     assert sorted(store.manifest)[0] == block_name(0), "the first block holds the target"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from memberwise.auditing.prepare import Inputs, prepare
+from memberwise.auditing.resolve import resolve
 from memberwise.auditing.target import target_key
 from memberwise.data import Dataset
 from memberwise.reproduce.bench import Bench, records_of
@@ -80,7 +81,7 @@ def _accuracy(bench: Bench, label: str, settings: Mapping[str, Any]) -> float:
     dataset, where = records_of(study.data.source), study.data
     members, others, validation = (int(str(count)) for count in (where.members, where.nonmembers, where.validation))
     rows = roles(dataset, members, others, validation, SEED)
-    prepared = prepare(study, Inputs(dataset=dataset, rows=rows))
+    prepared = prepare(resolve(study), Inputs(dataset=dataset, rows=rows))
     file = bench.folder.parent / "tuning" / f"{target_key(prepared)[:16]}.json"
     if file.exists():
         return float(json.loads(file.read_text("utf-8"))["accuracy"])

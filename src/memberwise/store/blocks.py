@@ -33,9 +33,11 @@ class BlockStore:
         self.folder = folder
         self.file = folder / "manifest.json"
         self.manifest: dict[str, dict[str, Any]] = {}
+        self.finished: str | None = None  # the key of the run whose result stands beside these blocks
         if self.file.exists():
             try:
-                self.manifest = dict(json.loads(self.file.read_text())["blocks"])
+                stored = json.loads(self.file.read_text())
+                self.manifest, self.finished = dict(stored["blocks"]), stored.get("finished")
                 _ = [(*entry["models"], entry["key"], entry["sha256"]) for entry in self.manifest.values()]
             except (ValueError, KeyError, TypeError):
                 raise RunFolderError(
@@ -103,8 +105,19 @@ class BlockStore:
         entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
         entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))
         self.manifest[name] = entry | {"seconds": round(seconds, 3), "asking": round(asking, 3)}
-        content = json.dumps({"version": 1, "blocks": dict(sorted(self.manifest.items()))}, indent=1)
-        write_atomically(self.file, content.encode())
+        self.finished = None
+        self._write()
+
+    def mark_finished(self, key: str) -> None:
+        """Say that the run of this key is finished, until another block is written."""
+        self.finished = key
+        self._write()
+
+    def _write(self) -> None:
+        content: dict[str, Any] = {"version": 1, "blocks": dict(sorted(self.manifest.items()))}
+        if self.finished is not None:
+            content["finished"] = self.finished
+        write_atomically(self.file, json.dumps(content, indent=1).encode())
 
 
 def block_name(number: int) -> str:

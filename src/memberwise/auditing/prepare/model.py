@@ -11,7 +11,7 @@ from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.representation import Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
-from memberwise.defences.output.registry import output_defences
+from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, build_model, model_of
@@ -69,10 +69,10 @@ def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> 
         )
 
 
-def check_defence_fits(study: Study, model: Model, roles: Roles) -> None:
+def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Model, roles: Roles) -> None:
     """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
-    for answer in output_defences(study.answer):
-        _check_roles(type(answer).__name__, answer.roles, roles)
+    for defence_of_answers in answer:
+        _check_roles(type(defence_of_answers).__name__, defence_of_answers.roles, roles)
     if study.training.defence is None:
         return
     defence, _ = find_defence(study.training.defence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,29 +9,25 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from memberwise._version import __version__
-from memberwise.assess import AttackRequest
+from memberwise.auditing.prepare.identity import identity_of
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
+from memberwise.auditing.prepare.questions import questions_of
 from memberwise.auditing.prepare.records import records_of
-from memberwise.auditing.prepare.representation import Representations, fitted_target, representations_for
+from memberwise.auditing.prepare.representation import fitted_target, representations_for
 from memberwise.auditing.prepare.target import target_of
+from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_records
 from memberwise.data.rows import TableRows
-from memberwise.defences.output.registry import output_defences
-from memberwise.defences.training.registry import defended, training_defence
-from memberwise.errors import StudyError
+from memberwise.defences.training.registry import training_defence
+from memberwise.errors import StudyError, TrainingError
 from memberwise.models.build import Model
 from memberwise.seeds import Seeds
-from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.questions import Questions
-from memberwise.signals.views import query_views
-from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
@@ -42,8 +37,6 @@ from memberwise.training.job import Job
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
 
-# Accuracy of shadow models is measured on this many test and background records at most.
-SAMPLE = 2_000
 Note = tuple[str, str]
 
 
@@ -58,7 +51,7 @@ class Prepared:
         identity: what every block depends on beside its jobs.
     """
 
-    study: Study
+    resolved: ResolvedStudy
     seeds: Seeds
     dataset: Dataset
     roles: Roles
@@ -74,20 +67,25 @@ class Prepared:
     identity: dict[str, Any]
     notes: list[Note]
 
+    @property
+    def study(self) -> Study:
+        """The study, with the plan by which it is carried out."""
+        return self.resolved.study.model_copy(update={"plan": self.plan.to_study()})
 
-def prepare(study: Study, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
+
+def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
     """Read the data, give every record its role, build the model and the jobs.
 
     Args:
         plan: the plan of the run folder that is continued; the study's own keys come first.
     """
-    study = defended(study)
+    study = resolved.study
     if study.target.file is not None:
         check_target_file(Path(study.target.file))
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
     dataset, roles, notes = records_of(study, inputs, Seeds(study.run.seed))
-    return assemble(study, inputs, dataset, roles, notes, plan)
+    return assemble(resolved, inputs, dataset, roles, notes, plan)
 
 
 def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
@@ -99,7 +97,7 @@ def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArr
         units = np.r_[units, units.max() + 1 + np.arange(len(y))]
     roles = replace(prepared.roles, auxiliary=rows, units=units)
     dataset = _appended(prepared, x, y)
-    return assemble(prepared.study, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
+    return assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
 
 
 def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
@@ -120,18 +118,36 @@ def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Data
     return replace(larger, frame=pd.concat([before.frame, made], ignore_index=True))
 
 
+def with_smaller_stack(prepared: Prepared, inputs: Inputs, error: Exception) -> Prepared:
+    """The same audit under a new plan: half as many models at once.
+
+    Raises:
+        TrainingError: one model alone does not fit.
+    """
+    stack = prepared.plan.stack
+    if stack == 1:
+        raise TrainingError("one model alone does not fit into the device's memory", found=str(error)) from error
+    plan = prepared.plan.to_study().model_copy(update={"stack": stack // 2})
+    study = prepared.resolved.study.model_copy(update={"plan": plan})
+    smaller = prepare(replace(prepared.resolved, study=study), inputs)
+    message = f"{stack} models at once do not fit into the device's memory: begun again with {stack // 2}"
+    kept = [note for note in prepared.notes if note[0] == "out-of-memory"]
+    return replace(smaller, notes=[*smaller.notes, *kept, ("out-of-memory", message)])
+
+
 def assemble(
-    study: Study, inputs: Inputs, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanConfig | None
+    resolved: ResolvedStudy, inputs: Inputs, dataset: Dataset, roles: Roles, notes: list[Note], plan: PlanConfig | None
 ) -> Prepared:
     """Model, engine, jobs and questions for records whose roles are known.
 
     Raises:
         StudyError: recipe, defence or model do not fit each other or the records.
     """
+    study = resolved.study
     seeds, model = Seeds(study.run.seed), model_for(study, inputs, dataset)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
-    check_defence_fits(study, model, roles)
+    check_defence_fits(study, resolved.output_defences, model, roles)
     fitted = fitted_target(study, inputs)
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
@@ -144,25 +160,25 @@ def assemble(
 
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
-    questions, shadow_questions = _asked(study, dataset, representations, roles, seeds)
+    questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
     target, target_hash, noticed = target_of(study, inputs, engine, questions, dataset, estimator)
     return Prepared(
-        study,
-        seeds,
-        dataset,
-        roles,
-        model,
-        engine,
-        made,
-        target_job,
-        shadow_job,
-        questions,
-        shadow_questions,
-        target,
-        target_hash,
-        _identity(study, dataset, representations, roles, model, made, device),
-        [*notes, *(note for note in [*representations.notes, *more, *noticed] if note not in notes)],
+        resolved=resolved,
+        seeds=seeds,
+        dataset=dataset,
+        roles=roles,
+        model=model,
+        engine=engine,
+        plan=made,
+        target_job=target_job,
+        shadow_job=shadow_job,
+        questions=questions,
+        shadow_questions=shadow_questions,
+        target=target,
+        target_hash=target_hash,
+        identity=identity_of(resolved, dataset, representations, roles, model, made, device),
+        notes=[*notes, *(note for note in [*representations.notes, *more, *noticed] if note not in notes)],
     )
 
 
@@ -199,76 +215,3 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
             "or --allow-size-mismatch",
         )
     return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
-
-
-def _asked(
-    study: Study, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
-) -> tuple[Questions, Questions]:
-    if study.queries != "none" and dataset.kind != "image":
-        raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
-    query_views(study.queries)
-    own = np.concatenate([roles.background, roles.auxiliary])
-    sample = np.sort(seeds.rng("background sample").permutation(own)[:SAMPLE])
-    questions = Questions(
-        representations.target.x,
-        dataset.y,
-        len(dataset.classes),
-        roles.audited,
-        roles.population,
-        roles.test,
-        sample,
-        len(own) / max(1, len(sample)),
-        study.queries,
-        output_defences(study.answer),
-        seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
-        roles.reference if len(roles.reference) else None,
-        study.run.seed,
-        collectors(
-            {attack.needs.extra for attack in AttackRequest.of(study).attacks if attack.needs.extra}, study.attacks
-        ),
-        roles.validation if len(roles.validation) else None,
-        as_stored=representations.target.as_stored,
-    )
-    test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
-    beside = roles.auxiliary if study.shadow.data != "halves" else None
-    of_models = replace(questions, x=representations.models.x, as_stored=representations.models.as_stored)
-    return questions, replace(of_models, test=test, auxiliary=beside)
-
-
-def _identity(
-    study: Study,
-    dataset: Dataset,
-    representations: Representations,
-    roles: Roles,
-    model: Model,
-    plan: Plan,
-    device: torch.device,
-) -> dict[str, Any]:
-    def digest(rows: NDArray[np.int64]) -> str:
-        return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
-
-    more = [name for name in ("validation", "auxiliary") if len(getattr(roles, name))]
-    return {
-        "version": __version__,
-        "data": dataset.sha256,
-        "features": hashlib.sha256(np.ascontiguousarray(dataset.x).tobytes()).hexdigest(),
-        "inputs": [
-            [
-                (side.how, () if side.rows is None else side.rows.names)
-                for side in (representations.target, representations.models)
-            ],
-            [repr(value) for value in dataset.class_labels.values],
-        ],
-        "roles": {
-            name: digest(getattr(roles, name)) for name in ("audited", "population", "test", "background", *more)
-        },
-        "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
-        "plan": vars(plan),
-        "queries": study.queries,
-        "answer": [
-            [answer.model_dump(mode="json"), code_hash(type(made))]
-            for answer, made in zip(study.answer, output_defences(study.answer), strict=True)
-        ],
-        "seed": study.run.seed,
-        "device": device.type,
-    }

@@ -116,7 +116,7 @@ def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, Any]:
         ) from None
 
 
-def defended(study: Study) -> Study:
+def write_out_defence(study: Study) -> Study:
     """The study with what its training defence sets (recipe, model, output defences) written out.
 
     A study that is written out already stays as it is, as a run that is resumed begins from one.

@@ -1,0 +1,71 @@
+"""Warnings about a run: what was noticed of its target, its shadow models and its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from memberwise.assess.contradiction import Accuracies, contradiction_notes
+from memberwise.assess.notes import accuracy_notes
+from memberwise.auditing.prepare import Prepared
+from memberwise.auditing.prepare.target import stored_accuracy
+from memberwise.auditing.target import TargetRun
+from memberwise.signals.remarks import remark_notes
+from memberwise.signals.schedule import ShadowRun
+from memberwise.signals.steps import Step, step_notes
+from memberwise.study.schema import Study
+
+Notes = list[tuple[str, str]]
+INTERRUPTED = "interrupted"
+
+
+def run_notes(
+    prepared: Prepared, target: TargetRun, made: Notes, shadows: ShadowRun, step: Step | None, facts: dict[str, Any]
+) -> Notes:
+    """All warnings that are not about figures, in the order in which things were noticed.
+
+    Args:
+        made: what synthetic shadow data took. step: of answers that come in steps. facts: of the target.
+    """
+    notes = [
+        *prepared.notes,
+        *target.notes,
+        *made,
+        *prepared.engine.notes,
+        *remark_notes(target.arrays, shadows.arrays),
+        *step_notes(step),
+        *shadows.notes,
+        *_interrupted(shadows, prepared.study),
+    ]
+    if shadows.count:
+        notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
+    if prepared.target is not None:
+        notes += contradiction_notes(_accuracies(prepared, facts, shadows))
+    return notes
+
+
+def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: ShadowRun) -> Accuracies:
+    """What is known of a target that was given, beside its shadow models."""
+    return Accuracies(
+        facts["train_accuracy"],
+        len(prepared.roles.members),
+        facts["test_accuracy"],
+        len(prepared.roles.test),
+        len(prepared.dataset.classes),
+        stored_accuracy(prepared.study),
+        shadows.arrays["train_accuracy"] if shadows.count else np.empty(0),
+    )
+
+
+def _interrupted(shadows: ShadowRun, study: Study) -> Notes:
+    if not shadows.interrupted:
+        return []
+    intended = study.shadow.budget or f"{study.shadow.count} models"
+    return [
+        (
+            INTERRUPTED,
+            f"interrupted after {shadows.count} shadow models (asked for: {intended}); the figures are of a weaker "
+            "attacker; the same command continues",
+        )
+    ]

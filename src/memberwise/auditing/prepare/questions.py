@@ -1,0 +1,56 @@
+"""What the target and the shadow models are asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from memberwise.auditing.prepare.representation import Representations
+from memberwise.auditing.resolve import ResolvedStudy
+from memberwise.data import Dataset, Roles
+from memberwise.errors import StudyError
+from memberwise.seeds import Seeds
+from memberwise.signals.questions import Questions
+from memberwise.signals.views import query_views
+
+# Accuracy of shadow models is measured on this many test and background records at most.
+SAMPLE = 2_000
+
+
+def questions_of(
+    resolved: ResolvedStudy, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
+) -> tuple[Questions, Questions]:
+    """What the target is asked, and what shadow models are: fewer test records, and auxiliary ones where they train.
+
+    Raises:
+        StudyError: queries that are for images, of other records.
+    """
+    study = resolved.study
+    if study.queries != "none" and dataset.kind != "image":
+        raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
+    query_views(study.queries)
+    unaudited = np.concatenate([roles.background, roles.auxiliary])
+    sample = np.sort(seeds.rng("background sample").permutation(unaudited)[:SAMPLE])
+    questions = Questions(
+        x=representations.target.x,
+        y=dataset.y,
+        classes=len(dataset.classes),
+        audited=roles.audited,
+        population=roles.population,
+        test=roles.test,
+        background=sample,
+        background_weight=len(unaudited) / max(1, len(sample)),
+        queries=study.queries,
+        defences=resolved.output_defences,
+        key=seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
+        reference=roles.reference if len(roles.reference) else None,
+        rng_seed=study.run.seed,
+        extras=resolved.collectors,
+        validation=roles.validation if len(roles.validation) else None,
+        as_stored=representations.target.as_stored,
+    )
+    test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
+    beside = roles.auxiliary if study.shadow.data != "halves" else None
+    of_models = replace(questions, x=representations.models.x, as_stored=representations.models.as_stored)
+    return questions, replace(of_models, test=test, auxiliary=beside)
