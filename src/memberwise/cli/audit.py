@@ -83,42 +83,10 @@ def audit(
 
     Without a study and flags: the demonstration on scikit-learn's digits, in runs/demo.
     """
-    flags = {
-        "data.source": data,
-        "data.label": label,
-        "data.group": group,
-        "data.unit": unit,
-        "data.features": options.names(features),
-        "data.drop": options.names(drop),
-        "data.members": count(members),
-        "data.nonmembers": count(nonmembers),
-        "data.background": count(background),
-        "data.population": count(population),
-        "data.reference": count(reference),
-        "data.validation": count(validation),
-        "data.auxiliary": count(auxiliary),
-        "data.coins": coins or None,
-        "canaries.count": canaries,
-        "canaries.kind": canary_kind,
-        "statistics.targets": targets,
-        "model.name": model,
-        "target.file": target,
-        "target.train_rows": train_rows,
-        "outputs.file": outputs,
-        "outputs.shadow_file": shadow_outputs,
-        "shadow.count": shadow_models,
-        "shadow.budget": budget,
-        "shadow.allow_size_mismatch": allow_size_mismatch or None,
-        "attacks.use": options.names(attacks),
-        "gate.rules": fail_if,
-        "report.redact": redact or None,
-        "report.redact_scores": redact_scores or None,
-        "run.device": device,
-        "run.seed": seed,
-        "run.out": out,
-    }
+    arguments = locals()
     with guarded(debug, resume_hint="the same command continues where it stopped"):
-        wanted = study_of(study, flags, fpr, settings or [], resume)
+        flags = options.flags(arguments)
+        wanted = study_of(study, flags, settings or [], resume)
         if dry_run:
             _dry_run(wanted, json)
             return
@@ -128,12 +96,15 @@ def audit(
 def study_of(
     file: str | None,
     flags: dict[str, Any],
-    fpr: str | None,
     settings: list[str],
     resume: bool = False,
     demo: dict[str, Any] = DEMO,
 ) -> Any:
-    """The study that file and flags describe; flags come last. Without either of data: the demonstration."""
+    """The study that file and flags describe; flags come last. Without either of data: the demonstration.
+
+    Args:
+        flags: study keys and their values (``options.flags``).
+    """
     import copy
     from pathlib import Path
 
@@ -141,10 +112,10 @@ def study_of(
     from memberwise.study.reading import apply_settings, choose_count, make_study, put, read_study
 
     values: dict[str, Any] = {}
-    out = flags["run.out"]
+    out = flags.get("run.out")
     models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
     beside = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]
-    if flags["outputs.file"] is not None and beside:
+    if flags.get("outputs.file") is not None and beside:
         raise StudyError(
             "saved answers are audited without data, model or target",
             found=", ".join(f"{key} = {flags[key]}" for key in beside),
@@ -155,10 +126,9 @@ def study_of(
     mine = file is not None and out is not None and (Path(out) / "study.toml").resolve() == Path(file).resolve()
     if mine and not (Path(str(out)) / "target").exists() and not (Path(str(out)) / "result.json").exists():
         raise StudyError(f"the run would write over {file}", where="--out", fix="another --out")
-    asked = {key for key, value in flags.items() if value is not None}
     if file is not None:
         values = read_study(file)
-    elif resume and out is not None and not asked & {"data.source", "outputs.file", "target.file"}:
+    elif resume and out is not None and not flags.keys() & {"data.source", "outputs.file", "target.file"}:
         if not (Path(out) / "study.toml").exists():
             raise RunFolderError(
                 f"{out} holds no run to resume",
@@ -167,18 +137,11 @@ def study_of(
                 fix="give the command by which it was begun, without --resume: nothing was trained yet",
             )
         values = read_study(Path(out) / "study.toml")
-    elif not asked & {"data.source", "outputs.file", "target.file"}:
+    elif not flags.keys() & {"data.source", "outputs.file", "target.file"}:
         values = copy.deepcopy(demo)
-    choose_count(values, flags["shadow.count"], flags["shadow.budget"])
+    choose_count(values, flags.get("shadow.count"), flags.get("shadow.budget"))
     for key, value in flags.items():
-        if value is not None:
-            put(values, key, value)
-    if fpr is not None:
-        try:
-            rates: Any = fpr if fpr == "auto" else [float(rate) for rate in fpr.split(",")]
-        except ValueError:
-            raise StudyError("--fpr is not understood", expected="auto, or numbers by comma", found=fpr) from None
-        put(values, "statistics.fpr", rates)
+        put(values, key, value)
     made = make_study(apply_settings(values, settings), file or "flags")
     if made.run.out is None and made.training_key() == make_study(DEMO, "demonstration").training_key():
         made = made.model_copy(update={"run": made.run.model_copy(update={"out": DEMO_FOLDER})})
@@ -215,8 +178,3 @@ def _dry_run(study: Any, json: bool) -> None:
     with stdout_to_stderr(json):
         cost = estimate_cost(study)
     to_stdout(json_module.dumps(cost.to_dict(), indent=2) + "\n" if json else cost.describe())
-
-
-def count(text: str | None) -> int | str | None:
-    digits = text is not None and text.isascii() and text.isdigit() and len(text) <= 18
-    return int(text) if text is not None and digits else text

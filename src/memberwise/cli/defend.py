@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from memberwise.cli import options
-from memberwise.cli.audit import count, study_of
+from memberwise.cli.audit import study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
 
@@ -62,39 +62,13 @@ def defend(
 
     The same command again continues where it stopped. Without a study and flags: a small frontier on digits.
     """
-    flags = {
-        "defend.defences": options.names(defences),
-        "defend.max_accuracy_loss": max_accuracy_loss,
-        "defend.max_tpr": max_tpr,
-        "canaries.count": canaries,
-        "data.source": data,
-        "data.label": label,
-        "data.group": group,
-        "data.unit": unit,
-        "data.features": options.names(features),
-        "data.drop": options.names(drop),
-        "data.members": count(members),
-        "data.nonmembers": count(nonmembers),
-        "data.background": count(background),
-        "data.population": count(population),
-        "data.reference": count(reference),
-        "data.validation": count(validation),
-        "model.name": model,
-        "shadow.count": shadow_models,
-        "attacks.use": options.names(attacks),
-        "report.redact": redact or None,
-        "report.redact_scores": redact_scores or None,
-        "run.device": device,
-        "run.seed": seed,
-        "run.out": out,
-        "shadow.budget": None,
-        "outputs.file": None,
-    }
+    arguments = locals()
     with guarded(debug, resume_hint="the same command continues where it stopped"):
+        flags = options.flags(arguments)
         _check_constraint(max_accuracy_loss, max_tpr)
         if study is None and shadow_models is None:
             flags["shadow.count"] = SHADOW_MODELS
-        wanted = study_of(study, flags, fpr, settings or [], demo=DEMO)
+        wanted = study_of(study, flags, settings or [], demo=DEMO)
         if dry_run:
             _dry_run(wanted, json)
             return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+
+from memberwise.study.flags import study_keys
 
 Text = str | None
 
@@ -43,6 +46,24 @@ Quiet = Annotated[bool, option("--quiet", help="No progress.", panel="Run")]
 Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
 
 
-def names(text: str | None) -> list[str] | None:
+def flags(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The study keys that a verb's flags set, from all its arguments."""
+    return study_keys(arguments, {"names": names, "count": _count, "switch": lambda on: on or None, "rates": _rates})
+
+
+def names(text: str) -> list[str]:
     """What stands between commas."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _count(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text
+
+
+def _rates(text: str) -> str | list[float]:
+    from memberwise.errors import StudyError
+
+    try:
+        return text if text == "auto" else [float(rate) for rate in text.split(",")]
+    except ValueError:
+        raise StudyError("--fpr is not understood", expected="auto, or numbers by comma", found=text) from None
