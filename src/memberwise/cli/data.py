@@ -37,7 +37,7 @@ def check(name: Name, label: Label = None, unit: Unit = None, drop: Drop = None,
         from memberwise.data import check_dataset, encode, load
         from memberwise.data.chosen import choose_columns
 
-        dataset = choose_columns(load(name, label=label, unit=unit), drop=names(drop) or ())
+        dataset = choose_columns(load(name, label=label, unit=unit), drop=names(drop or ""))
         dataset = encode(dataset, np.arange(dataset.records))
         check_dataset(dataset)
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))
