@@ -12,14 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-import memberwise
 from memberwise.errors import CheckError, MemberwiseError, MissingExtraError
 
 LONGEST = 300
 # Code under these folders is not the user's.
 NOT_THEIRS = tuple(
     folder + os.sep
-    for folder in (str(Path(memberwise.__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+    for folder in (str(Path(__file__).parents[1]), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
 )
 
 Fix = str | Callable[[Exception], str | None] | None

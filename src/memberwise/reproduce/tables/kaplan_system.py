@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, share
 from memberwise.reproduce.claim import Ours, Row, Series
+from memberwise.statistics.thresholds import KAPLAN_GRID
 
 ORIGIN = "Kaplan's slides"
 SEARCHED = "adversary, searched threshold"
@@ -18,7 +19,6 @@ MIXED = "adversary, searched threshold, 56:44"
 HONEST = "adversary, threshold from shadow models"
 # Where the slides' accuracy converges to: the share of members, if that is what it is.
 SHARE = 0.56
-GRID = np.arange(0, 15.05, 0.1)
 SYSTEM: Mapping[str, Any] = {
     "model.hidden": [200, 200],
     "training.epochs": 5,
@@ -75,7 +75,7 @@ def searched(result: Result, members: float = 0.5) -> Ours:
 
 def best_accuracy(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
     """The best accuracy of "member where the score is above the threshold" over the slides' grid."""
-    right = (inside[:, None] > GRID).sum(0) + (outside[:, None] <= GRID).sum(0)
+    right = (inside[:, None] > KAPLAN_GRID).sum(0) + (outside[:, None] <= KAPLAN_GRID).sum(0)
     return float(right.max() / (len(inside) + len(outside)))
 
 
