@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-attacks bench-others agreement install clean
+.PHONY: demo test test-fast check bench bench-attacks bench-others agreement install clean
 
 install: $(INSTALLED)
 
@@ -21,7 +21,11 @@ demo: $(INSTALLED)
 
 # One process a core, one thread each.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Under two minutes on two cores: what needs neither long training, nor the real data sets, nor a service.
+test-fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data and not services"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

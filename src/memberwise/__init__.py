@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from memberwise._version import __version__
-
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
     from memberwise.auditing.released import load_target
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
+
+__version__ = "0.1.0"
 
 _PLACES = {
     "audit": "memberwise.api",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memberwise._version import __version__
+from memberwise import __version__
 from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audited

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from memberwise._version import __version__
+from memberwise import __version__
 from memberwise.assess import AttackRequest
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
