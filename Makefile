@@ -31,6 +31,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
 bench: $(INSTALLED)

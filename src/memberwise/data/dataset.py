@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.arrays import Records
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Treatment
-from memberwise.targets.base import Records
 
 
 @dataclass(frozen=True, eq=False)

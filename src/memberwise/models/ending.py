@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memberwise.models.kinds import Kind, kind_of_answers
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.targets.base import Kind, kind_of_answers
 
 # Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
 SCALES = (1.0, 4.0, 30.0)

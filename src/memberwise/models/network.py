@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memberwise.models.kinds import Kind
 from memberwise.models.randomness import KeyedDropout, seed_torch
-from memberwise.targets.base import Kind
 
 Tensors = dict[str, Tensor]
 # The smallest float32 of full precision: what is less is taken for it before a logarithm.
