@@ -33,7 +33,7 @@ def with_ending(network: Network, x: Tensor) -> Network:
     """The network, knowing what its module answers in evaluation mode and what in training mode.
 
     Args:
-        x: some records, which the module takes.
+        x: some records ``(n, ...)``, which the module takes.
     """
     other, key = copy.copy(network), step_keys(0, 1)[0].to(x.device)
     other.kind = _ending(network.fresh(0), x, None)

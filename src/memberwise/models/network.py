@@ -72,12 +72,12 @@ class Network:
         return self.logits(answers, training=key is not None), buffers
 
     def logits(self, answers: Tensor, training: bool) -> Tensor:
-        """What the module itself answered, as logits."""
+        """What the module itself answered, ``(n, C)``, as logits."""
         kind = self.training_kind if training else self.kind
         return answers if kind == "logits" else answers.clamp_min(TINY).log()
 
     def answer(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
-        """The same with the module's own answers, of its ``kind``."""
+        """The same with the module's own answers, of its ``kind``: ``(n, C)`` for ``(n, ...)`` records."""
         self.module.train(key is not None)
         buffers = {name: value.clone() for name, value in buffers.items()} if key is not None else buffers
         half = key is not None and self.precision is torch.bfloat16
