@@ -89,6 +89,7 @@ def allowed(x: Tensor, eps: float, low: float, high: float) -> tuple[Tensor, Ten
 
 
 def step(options: AdversarialTraining, fit: Fit) -> Step:
+    """The training step that perturbs records first."""
     return AdversarialStep(options, fit.label_smoothing)
 
 

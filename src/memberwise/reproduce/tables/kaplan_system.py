@@ -90,6 +90,7 @@ def scores_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 
 def accuracy_of(result: Result) -> float:
+    """The target's test accuracy."""
     return float(result.data["target"]["test_accuracy"])
 
 

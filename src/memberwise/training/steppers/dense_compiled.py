@@ -154,6 +154,7 @@ def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Progr
 
 
 def cannot_compile(error: Exception) -> TrainingError:
+    """The error where torch cannot compile a step, and what to do."""
     return TrainingError(
         "the training step could not be compiled",
         found=str(error).strip().split("\n")[0],
@@ -192,6 +193,7 @@ def takes_compiled(job: Job, network: Network) -> bool:
 
 
 def is_plain_sgd(recipe: Recipe) -> bool:
+    """SGD without clipping, which the compiled step writes out."""
     return recipe.optimizer == "sgd" and recipe.clip_norm is None
 
 
