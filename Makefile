@@ -39,7 +39,7 @@ bench: $(INSTALLED)
 
 # Every attack on the same pools of models, stored in benchmarks/attacks.
 bench-attacks: $(INSTALLED)
-	$(BIN)/python benchmarks/attacks/run.py
+	$(BIN)/python benchmarks/attacks/measure.py
 
 # The tools we compare with, in their own environment.
 bench-others: $(INSTALLED)

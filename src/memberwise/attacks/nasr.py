@@ -53,7 +53,7 @@ def _trained(inputs: NDArray[np.float32], member: NDArray[np.float64], rng: np.r
     for _ in range(EPOCHS):
         for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
             optimiser.zero_grad()
-            binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows], weight[rows]).backward()  # type: ignore[no-untyped-call]
+            binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows], weight[rows]).backward()
             optimiser.step()
 
     def log_odds(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -132,7 +132,7 @@ class Network:
         for name, hooks in self._hooks.items():
             params[name] = params[name].view_as(params[name])
             for hook in hooks if params[name].requires_grad else ():
-                params[name].register_hook(hook)  # type: ignore[no-untyped-call]
+                params[name].register_hook(hook)
         return params
 
     def _laid_out(self, value: Tensor) -> Tensor:

@@ -177,7 +177,7 @@ def _loop(trial: Trial, place: int) -> tuple[list[Taken], frozenset[str]]:
         _with_params(module, trial.params, place)
         loss = _loss(module, trial, place, batch, keys)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         idle &= {name for name, value in trained.items() if value.grad is None}
         optimiser.step()
         changes = {name: value.detach() - trial.params[name][place] for name, value in trained.items()}

@@ -122,7 +122,7 @@ def _taught(
             for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
                 optimiser.zero_grad()
                 loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], told[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
             schedule.step()
 

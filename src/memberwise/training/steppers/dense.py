@@ -143,7 +143,7 @@ def why_not_written_out(module: nn.Module) -> str | None:
     layers = _layers(module)
     if layers is None:
         return None
-    if torch.nn.modules.module._has_any_global_hook():  # type: ignore[no-untyped-call]
+    if torch.nn.modules.module._has_any_global_hook():
         return "hooks on all modules"
     for name, part in [("the module itself", module), *module._modules.items()]:
         unusual = _unusual(part) if part is not None else "is None"
