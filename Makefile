@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-attacks bench-others agreement install clean
+.PHONY: demo test test-fast check bench bench-attacks bench-others agreement install clean
 
 install: $(INSTALLED)
 
@@ -21,12 +21,17 @@ demo: $(INSTALLED)
 
 # One process a core, one thread each.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Under two minutes on two cores: what needs neither long training, nor the real data sets, nor a service.
+test-fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data and not services"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
 bench: $(INSTALLED)
@@ -34,7 +39,7 @@ bench: $(INSTALLED)
 
 # Every attack on the same pools of models, stored in benchmarks/attacks.
 bench-attacks: $(INSTALLED)
-	$(BIN)/python benchmarks/attacks/run.py
+	$(BIN)/python benchmarks/attacks/measure.py
 
 # The tools we compare with, in their own environment.
 bench-others: $(INSTALLED)

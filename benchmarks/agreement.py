@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def probabilities(of: Answers | None) -> Floats:
     return np.exp(of.log_p[:, :, 0].astype(np.float64))
 
 
-def arrays(signals: Signals, member: NDArray[np.bool_]) -> dict[str, NDArray]:
+def arrays(signals: Signals, member: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
     """Everything the others are given."""
     assert signals.shadows is not None
     scores = ATTACKS["lira-online"].score(signals, np.random.default_rng(0))
@@ -87,9 +88,9 @@ def arrays(signals: Signals, member: NDArray[np.bool_]) -> dict[str, NDArray]:
     }
 
 
-def ask(script: str, given: dict[str, NDArray]) -> dict[str, NDArray]:
+def ask(script: str, given: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(f"{folder}/in.npz", **given)
+        np.savez(f"{folder}/in.npz", allow_pickle=False, **given)
         subprocess.run(
             [PYTHON, "-W", "ignore", HERE / "others" / script, f"{folder}/in.npz", f"{folder}/out.npz"], check=True
         )
@@ -110,7 +111,7 @@ def must_agree(what: str, ours: Floats | float, theirs: Floats | float, most: fl
         sys.exit(f"{what}: {apart:.3g} apart, at most {most:g} expected")
 
 
-def attack_rows(signals: Signals, member: NDArray[np.bool_], given: dict[str, NDArray]) -> list[str]:
+def attack_rows(signals: Signals, member: NDArray[np.bool_], given: dict[str, NDArray[Any]]) -> list[str]:
     theirs = ask("agree_privacyguard.py", given)
 
     def ours(name: str) -> Floats:
@@ -145,7 +146,7 @@ def attack_rows(signals: Signals, member: NDArray[np.bool_], given: dict[str, ND
     ]
 
 
-def statistic_rows(member: NDArray[np.bool_], given: dict[str, NDArray]) -> list[str]:
+def statistic_rows(member: NDArray[np.bool_], given: dict[str, NDArray[Any]]) -> list[str]:
     theirs = ask("agree_jax_privacy.py", given)
     scores = np.concatenate([given["inside"], given["outside"]])
     truth = np.arange(len(scores)) < len(given["inside"])

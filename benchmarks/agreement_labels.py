@@ -43,7 +43,8 @@ def digits() -> tuple[Layers, NDArray[np.float32], NDArray[np.int64]]:
             nn.functional.cross_entropy(net(torch.from_numpy(x[rows])), torch.from_numpy(y[rows])).backward()
             optimiser.step()
     right = np.flatnonzero(net(torch.from_numpy(x[600:])).argmax(1).numpy() == y[600:])[:60] + 600
-    layers = [(part.weight.detach().numpy(), part.bias.detach().numpy()) for part in (net[0], net[2])]
+    dense = [part for part in net if isinstance(part, nn.Linear)]
+    layers = [(part.weight.detach().numpy(), part.bias.detach().numpy()) for part in dense]
     return layers, x[right], y[right]
 
 
@@ -56,8 +57,10 @@ def ours(layers: Layers, x: NDArray[np.float32], y: NDArray[np.int64], queries: 
 
     none, models = np.zeros(0, np.int64), FunctionModels([answer], "logits")
     questions = Questions(x, y, len(layers[-1][1]), np.arange(len(x)), none, none, none)
-    access = Access(1, models, lambda _: models, models)
-    return BoundaryDistances(queries, len(x)).collect(access, questions).values[0]
+    access = Access(1, models, models)
+    extra = BoundaryDistances(queries, len(x)).collect(access, questions)
+    assert extra is not None
+    return np.asarray(extra.values[0], np.float64)
 
 
 def main() -> int:

@@ -56,8 +56,8 @@ def answers(rng: np.random.Generator, inside: NDArray[np.bool_], level: NDArray[
     return Answers(logs[0], logs[1], correct)
 
 
-def in_memory(of: Answers | None) -> Answers | None:
-    return None if of is None else replace(of, log_p=np.array(of.log_p), log_1mp=np.array(of.log_1mp))
+def in_memory(of: Answers) -> Answers:
+    return replace(of, log_p=np.array(of.log_p), log_1mp=np.array(of.log_1mp))
 
 
 def made_up(records: int, models: int, folder: Path) -> tuple[Signals, NDArray[np.bool_]]:
@@ -101,7 +101,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         signals, member = made_up(given.records, given.models, Path(folder))
         if not given.mapped:
-            signals = replace(signals, target=in_memory(signals.target), shadows=in_memory(signals.shadows))
+            shadows = None if signals.shadows is None else in_memory(signals.shadows)
+            signals = replace(signals, target=in_memory(signals.target), shadows=shadows)
         fprs, seeds = auto_fprs(int((~member).sum())), Seeds(0)
         watch, before, start, busy = Watch(), peak_mb(), time.perf_counter(), time.process_time()
         everywhere = np.ones(len(member), bool)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from workload import arrays_of
 
 from memberwise.auditing.prepare import Prepared
-from memberwise.targets.base import Kind, Records
+from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 
@@ -88,7 +88,7 @@ class Loop:
             yield x[ids], y[ids]
 
 
-class Modules:
+class Modules(Target):
     """Trained modules which answer, so that the same code asks them and ours."""
 
     kind: Kind = "logits"

@@ -72,17 +72,18 @@ def first_conversion(setting: Setting) -> float:
     spent = compute_rdp(
         q=BATCH / RECORDS, noise_multiplier=setting.noise, steps=setting.epochs * RECORDS // BATCH, orders=ORDERS
     )
-    return min(float(value) - math.log(DELTA) / (order - 1) for value, order in zip(spent, ORDERS, strict=True))
+    return float(min(value - math.log(DELTA) / (order - 1) for value, order in zip(spent, ORDERS, strict=True)))
 
 
 def test_accuracy(setting: Setting, epochs: int, seed: int) -> float:
     """Per cent of the test records, after training on all training records."""
     dataset, device = load("mnist"), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    x = (dataset.x.reshape(-1, 28, 28).astype(np.float32) / 255 - 0.1307) / 0.3081
+    x = ((dataset.x.reshape(-1, 28, 28).astype(np.float32) / 255 - 0.1307) / 0.3081).astype(np.float32)
     study = TrainingConfig(
         epochs=epochs, batch_size=BATCH, learning_rate=setting.rate, momentum=0.0, schedule="constant"
     )
     test = dataset.test
+    assert test is not None
     train = np.setdiff1d(np.arange(len(x)), test)
     job = Job(train, DpSgd(setting.noise, setting.clip, BATCH), Recipe.of(study), seed)
     net = Network(network, device)

@@ -57,7 +57,9 @@ class World:
         return {f"attack-{k}": Measured(common + own[k] + shift * found, member) for k, shift in enumerate(shifts)}
 
 
-def outcomes(world: World, rule: str, figures: list[float], fpr: float | None, repeats: int, seed: int) -> list[bool]:
+def outcomes(
+    world: World, rule: str, figures: list[float], fpr: float | None, repeats: int, seed: int
+) -> list[bool | None]:
     """What the gate says of attacks with these true figures, again and again."""
     shifts = [world.shift_for(figure, fpr) for figure in figures]
     rng, parsed = np.random.default_rng(seed), parse_rule(rule)

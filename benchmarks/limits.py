@@ -96,4 +96,4 @@ def usual_operations(ours: Prepared) -> float:
     x, _ = arrays_of(ours, ours.shadow_job(0).rows[:16])
     with FlopCounterMode(display=False) as counter:
         module(torch.from_numpy(x))
-    return 3.0 * counter.get_total_flops() / len(x)
+    return 3.0 * float(counter.get_total_flops()) / len(x)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 from attack_speed import peak_mb
@@ -20,7 +21,7 @@ from memberwise.targets.models import FunctionModels
 
 CLASSES, CHUNK = 10, 100_000
 GUARDED = 4_000
-VARIANTS = {
+VARIANTS: dict[str, list[dict[str, Any]]] = {
     "logit-clipping": [{}, {"mode": "rescale"}],
     "image-noise": [{}, {"draw": "pixel"}, {"draw": "pixel", "keyed": False}],
     "gaussian-noise": [{}, {"keyed": False}],

@@ -116,7 +116,7 @@ def operations(ours: Prepared) -> float:
     x, y = arrays_of(ours, ours.shadow_job(0).rows[:16])
     with FlopCounterMode(display=False) as counter:
         functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
-    return counter.get_total_flops() / len(x)
+    return float(counter.get_total_flops()) / len(x)
 
 
 def plan_in_words(ours: Prepared) -> str:

@@ -1,11 +1,19 @@
-"""Fixtures for all rooms."""
+"""Fixtures, marks and profiles for all rooms."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+# One thread a process, said before torch is imported: tests run a process a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from hypothesis import settings
+
+# No deadline: on a busy machine the time of one example says nothing about the code.
+settings.register_profile("memberwise", deadline=None)
+settings.load_profile("memberwise")
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +23,11 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs the real data sets: set MEMBERWISE_DATA to the folder with mnist.npz, adult.csv, ...")
     return Path(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for the real data, before ``-m`` chooses."""
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_data")

@@ -19,7 +19,17 @@ FOLDER = Path(__file__).parents[1] / "benchmarks" / "attacks"
 @pytest.mark.slow
 def test_a_rehearsal_on_digits_is_stored_and_shown(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", FOLDER / "run.py", "--quick", "--pools", tmp_path / "pools", "--out", tmp_path],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            FOLDER / "measure.py",
+            "--quick",
+            "--pools",
+            tmp_path / "pools",
+            "--out",
+            tmp_path,
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

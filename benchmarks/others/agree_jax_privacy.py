@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-[place] = importlib.util.find_spec("jax_privacy").submodule_search_locations
+package = importlib.util.find_spec("jax_privacy")
+assert package is not None
+assert package.submodule_search_locations is not None
+[place] = package.submodule_search_locations
 spec = importlib.util.spec_from_file_location("auditing", Path(place) / "auditing.py")
+assert spec is not None
+assert spec.loader is not None
 auditing = sys.modules["auditing"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(auditing)
 
@@ -22,7 +29,7 @@ at = auditing.Explicit(float(given["threshold"]))
 intervals = auditing.BootstrapParams(seed=0)
 
 
-def null(bound):
+def null(bound: Callable[[Any], float]) -> list[float]:
     return [
         bound(auditing.CanaryScoreAuditor(a, b))
         for a, b in zip(given["null_inside"], given["null_outside"], strict=True)

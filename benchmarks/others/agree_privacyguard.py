@@ -5,30 +5,34 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from privacy_guard.analysis.mia.aggregate_analysis_input import AggregationType
 from privacy_guard.analysis.mia.mia_results import MIAResults
 from privacy_guard.attacks.calib_attack import CalibAttack, CalibScoreType
 from privacy_guard.attacks.lira_attack import LiraAttack
 from privacy_guard.attacks.rmia_attack import RmiaAttack
 
+Floats = NDArray[np.float64]
+
 given = np.load(sys.argv[1])
 member, trained_on = given["member"], given["trained_on"]
 records = np.arange(len(member))
 
 
-def scored(attack, *frames):
+def scored(attack: Any) -> Floats:
     """Scores in our order: members are its "train", non-members its "test"."""
     with contextlib.redirect_stdout(io.StringIO()):
         found = attack.run_attack()
     both = pd.concat([found.df_train_merge, found.df_test_merge])
-    return both.set_index("user_id")["score"].loc[records].to_numpy()
+    return np.asarray(both.set_index("user_id")["score"].loc[records], np.float64)
 
 
-def lira(**options):
+def lira(**options: Any) -> Floats:
     frame = pd.DataFrame({"user_id": records, "score_orig": given["target_phi"]})
     for side, name in ((1, "in"), (0, "out")):
         of_side = pd.DataFrame(np.where(trained_on == side, given["shadow_phi"], np.nan).T)
@@ -38,9 +42,9 @@ def lira(**options):
     return scored(LiraAttack(*parts, row_aggregation=AggregationType.NONE, **options))
 
 
-def rmia(**options):
-    def frame(own, theirs, flags):
-        columns = {"user_id": np.arange(len(own)), "score_orig": own}
+def rmia(**options: Any) -> Floats:
+    def frame(own: Floats, theirs: Floats, flags: NDArray[Any]) -> pd.DataFrame:
+        columns: dict[str, NDArray[Any]] = {"user_id": np.arange(len(own)), "score_orig": own}
         columns |= {f"score_ref_{k}": row for k, row in enumerate(theirs)}
         return pd.DataFrame(columns | {f"member_ref_{k}": row.astype(bool) for k, row in enumerate(flags)})
 
@@ -51,7 +55,7 @@ def rmia(**options):
     return scored(RmiaAttack(*parts, row_aggregation=AggregationType.NONE, **options))
 
 
-def tuned_a():
+def tuned_a() -> Any:
     attack = RmiaAttack.__new__(RmiaAttack)
     attack.alpha_coefficient = 0.3
     with contextlib.redirect_stdout(io.StringIO()):
@@ -59,7 +63,7 @@ def tuned_a():
         return attack._auto_tune_alpha_coefficient(0, given["shadow_p"].T, flags, given["world_shadow_p"].T)
 
 
-def calibration():
+def calibration() -> Floats:
     frames = [
         pd.DataFrame({"user_id": records, "label": 1, "predictions": p})
         for p in (given["target_p"], given["shadow_p"][0])
@@ -74,7 +78,7 @@ def calibration():
     return scored(attack)
 
 
-def statistics(inside, outside):
+def statistics(inside: Floats, outside: Floats) -> Any:
     """Best accuracy, AUC, largest epsilon over all thresholds (Clopper-Pearson at each)."""
     return MIAResults(torch.from_numpy(inside), torch.from_numpy(outside)).compute_acc_auc_ci_epsilon(1e-5)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from sacroml.attacks.model_pytorch import PytorchModel
 from sacroml.attacks.model_sklearn import SklearnModel
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader
 from worker import Predict, Task, mlp, predictor, serve, sgd
 
 
-def train(model: nn.Module, dataloader: DataLoader, epochs: int) -> None:
+def train(model: nn.Module, dataloader: DataLoader[Any], epochs: int) -> None:
     optimiser, loss = sgd(model), nn.CrossEntropyLoss()
     for _ in range(epochs):
         for x, y in dataloader:

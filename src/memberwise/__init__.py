@@ -8,8 +8,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from memberwise._version import __version__
-
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
     from memberwise.auditing.released import load_target
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
 
+__version__ = "0.1.0"
+
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
@@ -36,7 +36,7 @@ _PLACES = {
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
-    "Study": "memberwise.study.schema.schema",
+    "Study": "memberwise.study.schema",
     "CheckError": "memberwise.errors",
     "DataError": "memberwise.errors",
     "MemberwiseError": "memberwise.errors",

@@ -15,6 +15,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     HIGHER = MORE LIKELY A MEMBER; for a non-member it is close to uniform on [0, 1], so a score above 1 - a has a false
     positive rate of about a, and of at most that where losses tie (Ye et al. 2022, "Enhanced membership inference
     attacks"). The order is that of ``loss``; a larger population only makes the false positive rate more exact.
+
+    Returns:
+        ``(n,)`` float64.
     """
     if signals.population_target is None:
         raise ValueError("there are no answers on population records")

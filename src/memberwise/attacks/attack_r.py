@@ -17,6 +17,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     HIGHER = MORE LIKELY A MEMBER. The score has one step for each OUT model, K + 1 values, and many ties at 1: more
     models make it stronger, and false-positive rates below 1 / K are out of its reach. Records without an OUT model:
     NaN.
+
+    Returns:
+        ``(n,)`` float64.
     """
     shadows, own, out = shadows_of(signals.shadows), signals.target.log_p[0], signals.is_out
     greater = np.empty(own.shape)

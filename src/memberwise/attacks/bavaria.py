@@ -33,12 +33,13 @@ class Predictive:
     scale: NDArray[np.float64]
 
     def log_density(self, phi: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log density at ``(n, q)`` scaled logits, ``(n, q)``."""
         z, v = (phi - self.location) / self.scale, self.freedom
         tail = (v + 1) / 2 * np.log1p(z * z / v)
         return np.asarray(-betaln(0.5, v / 2) - 0.5 * np.log(v) - np.log(self.scale) - tail)
 
     def log_below(self, phi: NDArray[np.float64]) -> NDArray[np.float64]:
-        """log of the probability of less than phi."""
+        """Log of the probability of less than phi, ``(n, q)`` for ``(n, q)`` scaled logits."""
         z, v = (phi - self.location) / self.scale, self.freedom
         share = stdtr(v, -np.abs(z))
         # Where it underflows: Wallace's normal deviate, finite and in the right order.
@@ -54,6 +55,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     ``pooled_prior``. HIGHER = MORE LIKELY A MEMBER. More shadow models make it stronger; made for few. Records without
     a model on both sides: NaN. Where no record has models on both sides, log of the OUT predictive's distribution
     function at phi: one-sided, as LiRA's offline form.
+
+    Returns:
+        ``(n,)`` float64.
     """
     phi, out = signals.target.phi[0], out_moments(signals)
     online = has_both_sides(signals)

@@ -15,6 +15,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 
     Watson et al. 2022, equation 1 with the negative loss as the signal. HIGHER = MORE LIKELY A MEMBER. One OUT model
     helps already; more make it stronger. Records without an OUT model: NaN.
+
+    Returns:
+        ``(n,)`` float64.
     """
     shadows, out = shadows_of(signals.shadows), signals.is_out
     typical = np.empty(shadows.log_p.shape[1:])

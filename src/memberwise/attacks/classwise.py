@@ -57,12 +57,23 @@ def class_thresholds(
 
 
 def sides(values: NDArray[np.float64], trained_on: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values of (model, record) pairs that are IN, and of those that are OUT."""
+    """The values of (model, record) pairs that are IN, and of those that are OUT.
+
+    Args:
+        values: ``(m, n)``. trained_on: ``(m, n)``, 1 IN, 0 OUT, -1 neither.
+
+    Returns:
+        ``(n_in,)`` and ``(n_out,)`` values, model by model.
+    """
     return values[trained_on == 1], values[trained_on == 0]
 
 
 def best_threshold(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
-    """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals."""
+    """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals.
+
+    Args:
+        inside, outside: ``(n_in,)`` and ``(n_out,)`` scores of members and of non-members, at least one each.
+    """
     inside, outside = np.sort(inside), np.sort(outside)
     candidates = np.unique(np.concatenate([inside, outside]))
     missed, spared = np.searchsorted(inside, candidates), np.searchsorted(outside, candidates)

@@ -14,6 +14,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 
     Its balanced accuracy is (1 + train accuracy - test accuracy) / 2: a floor below which no defence that keeps the
     labels can bring an attacker (Yeom et al. 2018, "Privacy risk in machine learning"). No parameters.
+
+    Returns:
+        ``(n,)`` float64.
     """
     return signals.target.correct[0, :, 0].astype(np.float64)
 

@@ -37,12 +37,12 @@ def out_moments(signals: Signals) -> Moments:
 
 
 def log_mean_in(signals: Signals) -> NDArray[np.float64]:
-    """``log_mean_p`` over the IN models of each record; computed once a table."""
+    """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once a table."""
     return signals.once("log mean over IN models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_in))
 
 
 def log_mean_out(signals: Signals) -> NDArray[np.float64]:
-    """``log_mean_p`` over the OUT models of each record; computed once a table."""
+    """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once a table."""
     return signals.once("log mean over OUT models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_out))
 
 
@@ -82,6 +82,12 @@ def log_mix(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[
     """Log of the weighted mean of exp(logs) over the first axis; the weights broadcast and sum to 1.
 
     Exact to relative precision both where the mean is close to 1 (log1p) and where it is 1e-300 (logsumexp).
+
+    Args:
+        logs: ``(m, ...)`` log probabilities. weights: non-negative, ``(m, ...)`` or what broadcasts to it.
+
+    Returns:
+        ``(...,)`` logs.
     """
     short = (weights * np.expm1(logs)).sum(0)
     result = np.log1p(np.maximum(short, -0.5))

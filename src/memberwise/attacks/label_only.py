@@ -21,6 +21,9 @@ def augmented(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]
     With shadow models that were asked, too: a logistic regression on the bits, trained on them (up to 20,000 answers
     a side), gives the probability of "member"; without, the share of right labels. HIGHER = MORE LIKELY A MEMBER.
     Scores are discrete, so many records tie; the regression tells more of them apart.
+
+    Returns:
+        ``(n,)`` float64 in [0, 1].
     """
     own = signals.target.extra["augmented"][0].astype(np.float64)
     if signals.shadows is None or "augmented" not in signals.shadows.extra:
@@ -39,6 +42,9 @@ def noised(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 
     HIGHER = MORE LIKELY A MEMBER. Of the strengths of noise that with the best AUC over shadow models is used, or the
     mean over all of them if that is better there, or if there are no shadow models. More shadow models choose better.
+
+    Returns:
+        ``(n,)`` float64 in [0, 1].
     """
     own = _with_mean(signals.target.extra["noised"][:1])[0]
     aucs = np.array(list(_aucs(signals)))
@@ -67,6 +73,9 @@ def boundary(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     """The distance to the decision boundary, 0 where the label is wrong (Choquette-Choo et al. 2021; Li & Zhang 2021).
 
     HIGHER = MORE LIKELY A MEMBER. More questions a record make it stronger. NaN for records that were not asked about.
+
+    Returns:
+        ``(n,)`` float64, non-negative, in the unit of the features.
     """
     return np.asarray(signals.target.extra["boundary"][0], np.float64)
 

@@ -29,6 +29,9 @@ def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
 
     The classifier reads the three largest probabilities (their logarithms, standardised); its probability of "member"
     is the score, in [0, 1]. HIGHER = MORE LIKELY A MEMBER. Only the first shadow model is used: more change nothing.
+
+    Returns:
+        ``(n,)`` float64.
     """
     shadow, labels, trained_on = training_table(signals)
     rows = balanced_rows(trained_on[:1], np.ones(len(labels), bool), MOST_ROWS, rng)[:, 1]
@@ -41,6 +44,9 @@ def other_data(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
     """Adversary 2: as adversary 1, but the shadow model is another run's target, trained on other data.
 
     HIGHER = MORE LIKELY A MEMBER. Stronger the more alike that model overfits.
+
+    Returns:
+        ``(n,)`` float64 in [0, 1].
     """
     if signals.transfer is None:
         raise ValueError("there is no other run to learn from")
@@ -57,6 +63,9 @@ def no_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]
 
     HIGHER = MORE LIKELY A MEMBER; above 0 is called a member. It ranks records as ``confidence`` does. How sure a
     model is of random inputs depends much on how they are drawn: here uniformly from each feature's range.
+
+    Returns:
+        ``(n,)`` float64.
     """
     return np.asarray(confidence(signals.target, signals.labels)[0] - signals.target.extra["random"][0])
 

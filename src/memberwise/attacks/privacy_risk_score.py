@@ -25,6 +25,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     with one row added to each bin (Song & Mittal 2021; bins of equal mass instead of equal
     width in the logarithm, so that none is empty). Assumes shadow models trained like the target, with full answers;
     more of them and more records a class give finer bins. NaN without shadow rows on both sides.
+
+    Returns:
+        ``(n,)`` float64.
     """
     values = mentr(shadows_of(signals.shadows), signals.labels)
     trained_on = signals.trained_on[: len(values)]
@@ -45,7 +48,14 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 def posterior(
     values: NDArray[np.float64], in_moments: NDArray[np.float64], out_moments: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Probability that each value comes from ``inside`` rather than ``outside``, both being equally likely."""
+    """Probability that each value comes from members rather than non-members, both being equally likely.
+
+    Args:
+        values: ``(n,)``. in_moments, out_moments: ``(n_in,)`` and ``(n_out,)`` values of members and of non-members.
+
+    Returns:
+        ``(n,)`` in (0, 1), higher = more likely a member.
+    """
     rows = np.concatenate([in_moments, out_moments])
     bins = int(np.clip(rows.size // ROWS_A_BIN, 1, MOST_BINS))
     edges = np.unique(np.quantile(rows, np.arange(1, bins) / bins))

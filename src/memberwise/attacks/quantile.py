@@ -37,6 +37,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     record's features (principal components of wide ones) and its class. HIGHER = MORE LIKELY A MEMBER; above 0 for a
     tenth of new non-members at most, by split-conformal calibration on a quarter of the population. No shadow models;
     a larger population, and features which tell how hard a record is, make it stronger. Reads the first query.
+
+    Returns:
+        ``(n,)`` float64.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -77,7 +80,14 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def describer(signals: Signals, fit: Rows, seed: int) -> Describe:
-    """What the regressors read of records: their features, projected where there are many, and the class last."""
+    """What the regressors read of records: their features, projected where there are many, and the class last.
+
+    Args:
+        fit: ``(k,)`` row numbers of the records on which a projection is fitted.
+
+    Returns:
+        A function from ``(n,)`` row numbers and labels to ``(n, width)`` float32.
+    """
     if signals.features is None:
         raise ValueError("the records themselves are not in the table")
     features = signals.features

@@ -55,12 +55,23 @@ def offline(gamma: float = 1.0, a: float | None = None) -> Score:
 
 
 def offline_ratio(log_p: NDArray[np.float64], log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
-    """Log ratio of which the score is a non-decreasing function, for any population and gamma."""
+    """Log ratio of which the score is a non-decreasing function, for any population and gamma.
+
+    Args:
+        log_p: ``(n, q)`` under the target. log_out: ``(n, q)`` means over the OUT models. a: in [0, 1].
+
+    Returns:
+        ``(n, q)``, higher = more likely a member.
+    """
     return log_p - as_if_in_too(log_out, a)
 
 
 def as_if_in_too(log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
-    """log of ((1 + a) p_out + (1 - a)) / 2 = 1 + (1 + a) / 2 (p_out - 1), which loses nothing close to 1."""
+    """log of ((1 + a) p_out + (1 - a)) / 2 = 1 + (1 + a) / 2 (p_out - 1), which loses nothing close to 1.
+
+    Args:
+        log_out: log means of any shape, ``(n, q)`` say, which the result has too. a: in [0, 1].
+    """
     return log_out if a == 1 else np.log1p((1 + a) / 2 * np.expm1(log_out))
 
 

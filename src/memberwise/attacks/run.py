@@ -49,7 +49,14 @@ def run_attacks(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> li
 
 
 def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[NDArray[np.float64] | None, str | None]:
-    """The attack's scores and None, or None and the reason for skipping it."""
+    """The attack's scores and None, or None and the reason for skipping it.
+
+    Returns:
+        Scores: ``(n,)`` float64, HIGHER = MORE LIKELY A MEMBER, NaN where a record cannot be scored.
+
+    Raises:
+        ValueError: the attack gave scores of another shape.
+    """
     if reason := attack.needs.missing(signals):
         return None, reason
     scores = np.asarray(attack.score(signals, rng), np.float64)

@@ -105,7 +105,14 @@ def balanced_rows(
 def fit_classifier(
     make: MakeClassifier, x: NDArray[np.float64], member: NDArray[np.int8], rng: np.random.Generator
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """Train a classifier; returns its probability of "member" for rows of features."""
+    """Train a classifier; returns its probability of "member" for rows of features.
+
+    Args:
+        make: makes the classifier from a seed. x: ``(n, features)``, standardised here. member: ``(n,)``, 0 or 1.
+
+    Returns:
+        A function from ``(k, features)`` rows to ``(k,)`` probabilities.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-6)

@@ -29,10 +29,12 @@ class VariancePrior:
 
     @property
     def alpha(self) -> NDArray[np.float64]:
+        """The inverse-gamma prior's shape parameter, ``(q,)``."""
         return self.degrees / 2 + 1
 
     @property
     def beta(self) -> NDArray[np.float64]:
+        """The inverse-gamma prior's scale parameter, ``(q,)``."""
         return self.variance * self.degrees / 2
 
 

@@ -17,7 +17,11 @@ Signal = Callable[[Answers, NDArray[np.int64]], NDArray[np.float64]]
 
 
 def loss(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """log p_y, minus the cross-entropy loss (Yeom et al. 2018)."""
+    """log p_y, minus the cross-entropy loss (Yeom et al. 2018).
+
+    Returns:
+        ``(m, n)`` in (-inf, 0]. HIGHER = MORE LIKELY A MEMBER.
+    """
     return answers.log_p[:, :, 0].astype(np.float64)
 
 
@@ -34,13 +38,21 @@ def model_by_model(signal: Signal) -> Signal:
 
 @model_by_model
 def confidence(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The largest probability; label-free (Salem et al. 2019, "ML-Leaks", adversary 3)."""
+    """The largest probability; label-free (Salem et al. 2019, "ML-Leaks", adversary 3).
+
+    Returns:
+        ``(m, n)`` in (0, 1]. HIGHER = MORE LIKELY A MEMBER.
+    """
     return np.asarray(probability_vectors(answers).max(-1))
 
 
 @model_by_model
 def entropy(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """sum_j p_j log p_j, minus the entropy; label-free (Salem et al. 2019, "ML-Leaks")."""
+    """sum_j p_j log p_j, minus the entropy; label-free (Salem et al. 2019, "ML-Leaks").
+
+    Returns:
+        ``(m, n)`` nats, at most 0. HIGHER = MORE LIKELY A MEMBER.
+    """
     return np.asarray((probability_vectors(answers) * log_vectors(answers)).sum(-1))
 
 
@@ -49,6 +61,9 @@ def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """(1 - p_y) log p_y + sum_{j != y} p_j log(1 - p_j), minus the modified entropy.
 
     0 where p_y = 1 and unbounded below where the model is sure of a wrong class (Song & Mittal 2021).
+
+    Returns:
+        ``(m, n)`` nats, at most 0. HIGHER = MORE LIKELY A MEMBER.
     """
     terms = probability_vectors(answers) * log_complements(answers)
     own = _of_class(log_vectors(answers), labels) * np.exp(_of_class(log_complements(answers), labels))
@@ -57,7 +72,11 @@ def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @model_by_model
 def l2(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Minus the squared error of the answered vector, the Brier score: -sum_j (p_j - [j = y])^2."""
+    """Minus the squared error of the answered vector, the Brier score: -sum_j (p_j - [j = y])^2.
+
+    Returns:
+        ``(m, n)`` in [-2, 0]. HIGHER = MORE LIKELY A MEMBER.
+    """
     p = probability_vectors(answers)
     others = np.where(_is_class(labels, p.shape[-1]), 0.0, p)
     return np.asarray(-((others**2).sum(-1) + np.exp(2.0 * _of_class(log_complements(answers), labels))))

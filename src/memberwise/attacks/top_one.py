@@ -14,6 +14,9 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
 
     Assumes that logits themselves are served, and no label (Kaplan's slides: "member where the largest logit is above
     tau"). Logits have a free additive constant: where that varies by record, the signal is lost. No parameters.
+
+    Returns:
+        ``(n,)`` float64.
     """
     if signals.target.vectors is None:
         raise ValueError("the target's full answers are not in the table")

@@ -47,7 +47,11 @@ def tuned(signals: Signals, ratio: Ratio, fallback: float, rng: np.random.Genera
 
 
 def auc(scores: NDArray[np.float64], member: NDArray[np.bool_]) -> float:
-    """Share of (member, non-member) pairs in the right order, ties half."""
+    """Share of (member, non-member) pairs in the right order, ties half.
+
+    Args:
+        scores, member: ``(n,)``, with at least one record on either side.
+    """
     others = np.sort(scores[~member])
     below = np.searchsorted(others, scores[member], "left") + np.searchsorted(others, scores[member], "right")
     return float(below.mean() / (2 * others.size))

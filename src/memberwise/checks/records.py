@@ -9,7 +9,11 @@ ROWS, FEATURES, CLASSES = 96, 8, 3
 
 
 def records(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Four times ``ROWS`` records around one centre a class, and their labels."""
+    """Four times ``ROWS`` records around one centre a class, and their labels.
+
+    Returns:
+        ``(n, features)`` and ``(n,)`` class numbers.
+    """
     rng = np.random.default_rng(seed)
     y = rng.integers(0, CLASSES, 4 * ROWS)
     centres = rng.random((CLASSES, FEATURES))

@@ -14,7 +14,7 @@ RECORDS, MODELS, CLASSES, POPULATION = 300, 12, 4, 200
 
 
 def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, NDArray[np.bool_]]:
-    """A table with everything an attack may need, and who the members are.
+    """A table with everything an attack may need, and who the ``(n,)`` members are.
 
     ``leak`` raises the true class's logit where a model trained on the record. Shadow models come in pairs.
     """
@@ -50,7 +50,7 @@ def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, NDArr
 
 
 def reordered(signals: Signals, order: NDArray[np.intp]) -> Signals:
-    """The table with its records in another order."""
+    """The table with its records in another order: ``(n,)`` positions."""
 
     def turned(answers: Answers) -> Answers:
         vectors = None if answers.vectors is None else answers.vectors[:, order]

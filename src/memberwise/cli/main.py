@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memberwise._version import __version__
+from memberwise import __version__
 from memberwise.cli import audit, data, defend, init, listing, report, reproduce
 
 app = typer.Typer(

@@ -252,7 +252,7 @@ def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.
 
 
 def as_units(values: Any, where: str) -> NDArray[Any]:
-    """Whose record each is, as texts; none may be missing."""
+    """Whose record each is, as ``(n,)`` texts; none may be missing."""
     missing = np.flatnonzero(pd.isna(np.asarray(values)))
     if len(missing):
         raise DataError("it is not said whose record this is", found=f"an empty unit in row {missing[0]}", where=where)

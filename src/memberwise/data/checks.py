@@ -44,8 +44,13 @@ def check_dataset(dataset: Dataset, missing: bool = False) -> None:
 
 
 def check_finite(x: NDArray[Any], dataset: Dataset, missing: bool = False) -> None:
-    """Raises:
-    DataError: with the place of the first value that is NaN or infinite (``missing``: infinite).
+    """Refuse records that are no numbers.
+
+    Args:
+        x: ``(n, ...)``. missing: NaN stands for a missing value and passes.
+
+    Raises:
+        DataError: with the place of the first value that is NaN or infinite.
     """
     if x.dtype.kind != "f" or np.isfinite(x).all():
         return
@@ -67,8 +72,7 @@ def duplicates(dataset: Dataset, members: NDArray[np.int64], nonmembers: NDArray
     """A warning with the count of non-members whose features equal a member's; empty where there are none.
 
     Args:
-        dataset: encoded.
-        members, nonmembers: row numbers.
+        members, nonmembers: ``(k,)`` row numbers.
     """
     seen = set(_hashes(dataset.x[members]))
     twice = sum(digest in seen for digest in _hashes(dataset.x[nonmembers]))

@@ -158,6 +158,9 @@ def finite(values: pd.Series[Any], where: str, kind: str = "number", missing: bo
 
     Raises:
         DataError: one is missing, infinite or no number.
+
+    Returns:
+        ``(n,)``.
     """
     numbers = pd.to_numeric(values, errors="coerce") if values.dtype == object else values
     try:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.data.arrays import Records
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Treatment
-from memberwise.targets.base import Records
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,5 +135,5 @@ def _plain(values: NDArray[Any] | pd.Series[Any]) -> NDArray[Any]:
 
 
 def as_float(x: NDArray[Any]) -> Records:
-    """float32 records; uint8 is scaled to [0, 1]."""
+    """float32 records ``(n, ...)``; uint8 is scaled to [0, 1]."""
     return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)

@@ -143,6 +143,9 @@ def array_of(part: Any, name: str, source: str) -> NDArray[Any]:
 
     Raises:
         DataError: it is no array, or too large once it is dense.
+
+    Returns:
+        ``(n, ...)``, as it was handed over.
     """
     if is_sparse(part):
         _check_dense(math.prod(map(int, part.shape)) * part.dtype.itemsize, tuple(part.shape), source)

@@ -77,7 +77,7 @@ def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """The one array of a .npy file."""
+    """The one array of a .npy file, ``(n, ...)``."""
     try:
         check_sizes(path)
         array = np.load(path, allow_pickle=False)

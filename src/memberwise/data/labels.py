@@ -28,7 +28,11 @@ class ClassLabels:
 
     @classmethod
     def of(cls, names: Sequence[str], values: NDArray[Any] | None = None) -> ClassLabels:
-        """Where the data's own labels are not known, they are what the names say: integers or texts."""
+        """Where the data's own labels are not known, they are what the names say: integers or texts.
+
+        Args:
+            values: ``(classes,)``, the data's own labels.
+        """
         if values is None:
             whole = all(name.removeprefix("-").isdecimal() for name in names)
             values = np.array([int(name) for name in names]) if whole else np.array(names)
@@ -132,7 +136,7 @@ def number_labels(
 
 
 def texts(values: Any) -> NDArray[Any]:
-    """Values of any kind as a NumPy array of texts; bytes are decoded."""
+    """Values of any kind as a NumPy array of texts, ``(n,)`` say; bytes are decoded."""
     array = np.asarray(values)
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8")

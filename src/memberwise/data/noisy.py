@@ -49,7 +49,11 @@ def noisy_auxiliary(dataset: Dataset, roles: Roles, share: float, seeds: Seeds) 
 
 
 def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
-    """An encoded data set with further records at its end, of no group and no unit of their own."""
+    """An encoded data set with further records at its end, of no group and no unit of their own.
+
+    Args:
+        x: ``(n, ...)``. y: ``(n,)`` class numbers.
+    """
     more = len(y)
     groups = None if dataset.groups is None else np.r_[dataset.groups, np.repeat(dataset.groups[:1], more)]
     units = None if dataset.units is None else np.r_[dataset.units, np.repeat(dataset.units[:1], more)]
@@ -67,6 +71,9 @@ def with_noise(x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArr
     """Records with a random ``share`` of each one's features changed.
 
     A feature of two values flips; any other takes the value it has in another record, drawn at random.
+
+    Args:
+        x: ``(n, ...)``, the result's shape too. share: in (0, 1].
     """
     flat = x.reshape(len(x), -1)
     features = flat.shape[1]

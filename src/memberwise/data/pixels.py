@@ -25,7 +25,11 @@ def read_mnist(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An IDX file of bytes: two zeros, 8 for unsigned bytes, the number of axes, their lengths (big-endian), bytes."""
+    """An IDX file of bytes: two zeros, 8 for unsigned bytes, the number of axes, their lengths (big-endian), bytes.
+
+    Returns:
+        ``(n,)`` labels or ``(n, H, W)`` images, as the file has it.
+    """
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content

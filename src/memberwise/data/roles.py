@@ -63,12 +63,15 @@ class Roles:
 
     @property
     def target_rows(self) -> Rows:
-        """What the target trains on: members and background, ascending."""
+        """The ``(n,)`` rows on which the target trains: members and background, ascending."""
         return np.sort(np.concatenate([self.members, self.background]))
 
     @property
     def fit_rows(self) -> Rows:
-        """Rows on which a table's encoding is fitted: the population, else the auxiliary, else all audited records."""
+        """The ``(n,)`` rows on which a table's encoding is fitted.
+
+        The population, else the auxiliary records, else all audited ones.
+        """
         return next(rows for rows in (self.population, self.auxiliary, self.audited) if len(rows))
 
     @property
@@ -85,6 +88,9 @@ class Roles:
         instead: as many as there are paired ones, drawn anew for each pair, or all where there are fewer.
         A model's rows do not depend on how many models there are. Sizes are equal, except that a unit is never cut:
         then they differ by at most ``slack``.
+
+        Returns:
+            ``(n,)`` row numbers.
         """
         rng = seeds.rng(f"shadow-{data}", k // 2)
         pool = self.paired
@@ -107,7 +113,11 @@ class Roles:
 
 
 def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """``count`` random rows and the rest, both ascending; with units as many whole ones as fit, in random order."""
+    """``count`` random rows and the rest, both ascending; with units as many whole ones as fit, in random order.
+
+    Args:
+        rows: ``(n,)`` row numbers. units: whose record each row of the data set is.
+    """
     shuffled, ends = _shuffled(rows, units, rng)
     fitting = ends[ends <= count]
     stop = int(fitting[-1]) if len(fitting) else 0
@@ -115,7 +125,11 @@ def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Gene
 
 
 def halves(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """A random half of the rows and the other half; with units the cut falls between two, nearest to the middle."""
+    """A random half of the rows and the other half; with units the cut falls between two, nearest to the middle.
+
+    Args:
+        rows: ``(n,)`` row numbers. units: whose record each row of the data set is.
+    """
     shuffled, ends = _shuffled(rows, units, rng)
     cut = int(ends[np.abs(2 * ends - len(rows)).argmin()]) if len(rows) else 0
     return np.sort(shuffled[:cut]), np.sort(shuffled[cut:])

@@ -52,7 +52,11 @@ class TableRows:
         return x
 
     def frame(self, x: NDArray[Any]) -> pd.DataFrame:
-        """The rows that these numbers are; a number between two codes, or two integers, is the nearer one."""
+        """The rows that these numbers are; a number between two codes, or two integers, is the nearer one.
+
+        Args:
+            x: ``(n, features)``.
+        """
         columns = zip(self.names, self.kinds, self.values, x.reshape(len(x), len(self.names)).T, strict=True)
         return pd.DataFrame({name: _column(kind, values, numbers) for name, kind, values, numbers in columns})
 

@@ -123,6 +123,13 @@ def drawn(
     shape: tuple[int, ...],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Random records within the features' ranges: evenly, or one of the two values."""
+    """Random records within the features' ranges: evenly, or one of the two values.
+
+    Args:
+        low, high, binary: ``(features,)``. shape: before the features' axis.
+
+    Returns:
+        ``(*shape, features)``.
+    """
     share = rng.random((*shape, len(low)), np.float32)
     return (low + (high - low) * np.where(binary, np.round(share), share)).astype(np.float32)

@@ -52,6 +52,9 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
     Raises:
         StudyError: a negative count, or neither a count nor a file nor rows.
         DataError: row numbers that are not there or are given twice, or a file that does not fit the data.
+
+    Returns:
+        The data set and a count, ``(n,)`` row numbers or None.
     """
     if isinstance(want, str) and re.fullmatch(r"-?[0-9]{1,18}", want):
         want = int(want)

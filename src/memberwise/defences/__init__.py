@@ -1,0 +1,1 @@
+"""What makes a model tell less: in training, and in its answers."""

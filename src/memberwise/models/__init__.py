@@ -1,0 +1,1 @@
+"""Architectures by name, and a module as a function of its parameters."""

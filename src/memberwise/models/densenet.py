@@ -40,6 +40,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(n, C + growth, H, W)``: new channels below those of ``(n, C, H, W)``."""
         return torch.cat([x, self.body(x)], dim=1)
 
 

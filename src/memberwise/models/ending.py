@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memberwise.models.kinds import Kind, kind_of_answers
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.targets.base import Kind, kind_of_answers
 
 # Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
 SCALES = (1.0, 4.0, 30.0)
@@ -33,7 +33,7 @@ def with_ending(network: Network, x: Tensor) -> Network:
     """The network, knowing what its module answers in evaluation mode and what in training mode.
 
     Args:
-        x: some records, which the module takes.
+        x: some records ``(n, ...)``, which the module takes.
     """
     other, key = copy.copy(network), step_keys(0, 1)[0].to(x.device)
     other.kind = _ending(network.fresh(0), x, None)

@@ -16,6 +16,7 @@ class AsImages(nn.Module):
     """Give (batch, H, W) records their channel dimension."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(n, 1, H, W)`` of ``(n, H, W)``; what has channels as it is."""
         return x.unsqueeze(1) if x.dim() == 3 else x
 
 
@@ -23,6 +24,7 @@ class MeanOverPixels(nn.Module):
     """Global average pooling: (batch, C, H, W) to (batch, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(n, C)`` of ``(n, C, H, W)``."""
         return x.mean((-2, -1))
 
 

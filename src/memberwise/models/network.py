@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memberwise.models.kinds import Kind
 from memberwise.models.randomness import KeyedDropout, seed_torch
-from memberwise.targets.base import Kind
 
 Tensors = dict[str, Tensor]
 # The smallest float32 of full precision: what is less is taken for it before a logarithm.
@@ -72,12 +72,12 @@ class Network:
         return self.logits(answers, training=key is not None), buffers
 
     def logits(self, answers: Tensor, training: bool) -> Tensor:
-        """What the module itself answered, as logits."""
+        """What the module itself answered, ``(n, C)``, as logits."""
         kind = self.training_kind if training else self.kind
         return answers if kind == "logits" else answers.clamp_min(TINY).log()
 
     def answer(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:
-        """The same with the module's own answers, of its ``kind``."""
+        """The same with the module's own answers, of its ``kind``: ``(n, C)`` for ``(n, ...)`` records."""
         self.module.train(key is not None)
         buffers = {name: value.clone() for name, value in buffers.items()} if key is not None else buffers
         half = key is not None and self.precision is torch.bfloat16
@@ -132,7 +132,7 @@ class Network:
         for name, hooks in self._hooks.items():
             params[name] = params[name].view_as(params[name])
             for hook in hooks if params[name].requires_grad else ():
-                params[name].register_hook(hook)  # type: ignore[no-untyped-call]
+                params[name].register_hook(hook)
         return params
 
     def _laid_out(self, value: Tensor) -> Tensor:

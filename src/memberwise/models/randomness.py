@@ -36,12 +36,16 @@ def seed_torch(seed: int, device: torch.device) -> None:
 
 
 def fold(key: Tensor, number: int | Tensor) -> Tensor:
-    """A new key from a key and a number: one for each use within a step."""
+    """A new key ``()`` from a key and a number: one for each use within a step."""
     return _mix((key & _LOW) + number * _GOLDEN) | (_mix((key >> 32) ^ number) << 31)
 
 
 def uniform(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """float32 uniform numbers in [0, 1) of the given shape."""
+    """float32 uniform numbers in [0, 1) of the given shape.
+
+    Args:
+        key: ``()`` int64.
+    """
     # 32-bit words, which overflow as the hash wants: a third of the time of 64-bit ones.
     position = torch.arange(prod(shape), device=key.device, dtype=torch.int32)
     bits = _mix_words(_mix_words(position + _word(key)) ^ _word(key >> 32))
@@ -52,6 +56,9 @@ def normal(key: Tensor, shape: Sequence[int]) -> Tensor:
     """float32 standard normal numbers of the given shape, none beyond 5.8 (Box-Muller).
 
     Both numbers of a pair are used, side by side: a draw does not depend on how many follow it.
+
+    Args:
+        key: ``()`` int64.
     """
     count = prod(shape)
     radius = torch.sqrt(-2.0 * torch.log(1.0 - uniform(fold(key, 1), ((count + 1) // 2,))))
@@ -110,7 +117,11 @@ class KeyedDropout(TorchFunctionMode):
 
 
 def kept(drawn: Tensor, p: float, dtype: torch.dtype) -> Tensor:
-    """Dropout's mask from uniform numbers, scaled so that the mean stays: 0 or 1 / (1 - p); all 0 where p is 1."""
+    """Dropout's mask from uniform numbers, scaled so that the mean stays: 0 or 1 / (1 - p); all 0 where p is 1.
+
+    Args:
+        drawn: uniform in [0, 1), ``(...,)`` of any shape, which the mask has too. p: the share dropped.
+    """
     return (drawn >= p).to(dtype) / (1.0 - p or 1.0)
 
 

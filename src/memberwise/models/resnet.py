@@ -34,6 +34,7 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), norm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(n, C', H', W')`` of ``(n, C, H, W)``."""
         out: Tensor = (self.body(x) + self.shortcut(x)).relu()
         return out
 

@@ -26,6 +26,7 @@ class WideBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(n, C', H', W')`` of ``(n, C, H, W)``."""
         active = self.before(x)
         around = x if self.shortcut is None else self.shortcut(active)
         out: Tensor = around + self.body(active)

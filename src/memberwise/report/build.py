@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memberwise._version import __version__
+from memberwise import __version__
 from memberwise.report.schema import SCHEMA_VERSION
 from memberwise.study.schema import Study
 

@@ -213,4 +213,5 @@ def choose_data(reproduction: Reproduction) -> tuple[str, ...]:
 
 @cache
 def records_of(source: str) -> Dataset:
+    """The data set of that name, without a progress bar."""
     return load(source, progress=False)

@@ -97,6 +97,7 @@ def _overview(claims: list[Claim]) -> str:
 
 
 def plot_file(claim: Claim, plot: str) -> str:
+    """Where a plot of a claim is stored, beside the page."""
     return f"plots/{claim.name}-{claim.size}-{plot}.svg"
 
 

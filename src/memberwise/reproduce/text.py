@@ -18,12 +18,14 @@ def cell(value: float, measure: str, digits: int = 1) -> str:
 
 
 def ours_cell(row: Row) -> str:
+    """Our figure and its interval, or a dash."""
     if row.ours is None:
         return "—"
     return cell(row.ours.value, row.measure) + _interval(row.ours, row.measure)
 
 
 def published_cell(row: Row) -> str:
+    """The published figure with as many digits as are printed, or a dash."""
     if row.published is None:
         return "—"
     digits = max(0, round(-log10(2 * row.published.rounding)) - 2)  # as many as are printed
@@ -98,6 +100,7 @@ def origins(claim: Claim) -> list[str]:
 
 
 def seeds_told(claim: Claim) -> str:
+    """The seeds in words."""
     return f"seed{'s' if len(claim.seeds) > 1 else ''} {', '.join(map(str, claim.seeds))}"
 
 

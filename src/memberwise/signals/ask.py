@@ -157,7 +157,11 @@ def _lifted(models: Target, questions: Questions) -> Target:
 
 
 def ask_about(models: Target, questions: Questions, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
-    """``Answers`` of the models about rows, in chunks of records so that memory stays bounded."""
+    """``Answers`` of the models about rows, in chunks of records so that memory stays bounded.
+
+    Args:
+        models: ``m`` of them. rows: ``(n,)`` row numbers. queries: name of the views. vectors: keep full answers.
+    """
     views = query_views(queries)
     per_record = len(models) * len(views) * questions.classes
     step = max(1, CHUNK_VALUES // max(per_record, questions.x[0].size))

@@ -17,7 +17,11 @@ from memberwise.study.schema import AttacksConfig
 
 
 def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksConfig, seeds: Seeds) -> Signals:
-    """The table with what the study reveals to the attacker; nothing more, unless it says so."""
+    """The table with what the study reveals to the attacker; nothing more, unless it says so.
+
+    Args:
+        member: ``(n,)``, of which the study's share is revealed.
+    """
     if study.reveal:
         signals = replace(signals, known=revealed(member, study.reveal, seeds.rng("revealed records")))
     if study.transfer is not None:

@@ -23,7 +23,8 @@ def with_population_rows(
         most: of either kind of records; beyond it a random sample is taken.
 
     Returns:
-        None where the answers on population records are missing, or were asked for with other queries.
+        The table and ``(n,)`` positions; None where the answers on population records are missing, or were asked for
+        with other queries.
     """
     target, shadows = signals.population_target, signals.population_shadows
     if target is None or signals.population_labels is None or (signals.shadows is not None and shadows is None):

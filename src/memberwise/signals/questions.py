@@ -103,6 +103,7 @@ class Questions:
     as_stored: bool = False
 
     def records(self, rows: NDArray[np.int64]) -> Records:
+        """The records of ``(n,)`` rows, ``(n, ...)``: as stored, else float32."""
         return self.x[rows] if self.as_stored else as_float(self.x[rows])
 
     def models_of(self, collector: Collector) -> int:

@@ -60,7 +60,7 @@ class Answers:
         return self.log_p.astype(np.float64) - self.log_1mp.astype(np.float64)
 
     def of_models(self, keep: NDArray[np.intp]) -> Answers:
-        """The answers of the models ``keep`` (ascending positions)."""
+        """The answers of the models ``keep``: ``(k,)`` positions, ascending."""
         full = keep[keep < (0 if self.vectors is None else len(self.vectors))]
         vectors = self.vectors[full] if self.vectors is not None and full.size else None
         held = {name: keep[keep < len(values)] for name, values in self.extra.items()}
@@ -75,7 +75,7 @@ class Answers:
         )
 
     def of_records(self, rows: NDArray[np.intp]) -> Answers:
-        """The answers about the records at these positions."""
+        """The answers about the records at these ``(k,)`` positions."""
         return replace(
             self,
             log_p=self.log_p[:, rows],
@@ -169,7 +169,7 @@ class Signals:
         return np.asarray(self.trained_on == 0)
 
     def of_records(self, rows: NDArray[np.intp]) -> Signals:
-        """The table of the audited records at these positions; the population stays."""
+        """The table of the audited records at these ``(k,)`` positions; the population stays."""
         return replace(
             self,
             index=self.index[rows],

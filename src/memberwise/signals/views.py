@@ -37,11 +37,12 @@ def query_views(queries: str) -> list[View]:
 
 
 def itself(x: Records) -> Records:
+    """The records as they are, ``(n, ...)``."""
     return x
 
 
 def mirrored(x: Records) -> Records:
-    """The left-right mirror image."""
+    """The left-right mirror images of ``(..., H, W)`` images."""
     return x[..., ::-1]
 
 
@@ -51,7 +52,11 @@ def mirror_of(view: View) -> View:
 
 
 def shifted(x: Records, down: int, right: int) -> Records:
-    """The window of an image that lies ``down`` and ``right`` by one pixel at most, after reflect padding."""
+    """The window of an image that lies ``down`` and ``right`` by one pixel at most, after reflect padding.
+
+    Args:
+        x: ``(..., H, W)``, the result's shape too. down, right: -1, 0 or 1.
+    """
     height, width = x.shape[-2:]
     around = [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)]
     padded: NDArray[Any] = np.pad(x, around, mode="reflect")
@@ -59,6 +64,10 @@ def shifted(x: Records, down: int, right: int) -> Records:
 
 
 def rotated(x: Records, degrees: float) -> Records:
-    """Images turned about their centre, interpolated linearly; edges are repeated outwards."""
+    """Images turned about their centre, interpolated linearly; edges are repeated outwards.
+
+    Args:
+        x: ``(..., H, W)``, the result's shape too.
+    """
     turned: Records = ndimage.rotate(x, degrees, axes=(-2, -1), reshape=False, order=1, mode="nearest")
     return turned

@@ -82,7 +82,11 @@ class Carried:
 
 
 def nonmember_scores(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Floats:
-    """The scores of all non-members of several models, given as (scores, membership); NaN are left out."""
+    """The scores of all non-members of several models, ``(k,)``; NaN are left out.
+
+    Args:
+        pairs: for each model its ``(n,)`` scores and membership.
+    """
     parts = [np.asarray(scores, dtype=np.float64)[~membership(member)] for scores, member in pairs]
     together = np.concatenate(parts) if parts else np.zeros(0)
     return together[~np.isnan(together)]

@@ -39,7 +39,14 @@ class Pairs:
 
     @classmethod
     def of(cls, scores: Floats, member: NDArray[np.bool_], rng: np.random.Generator, draws: int = DRAWS) -> Pairs:
-        """Raises DataError: no member pair or no non-member pair has a score."""
+        """Pairs of records and models, with the bootstrap's draws.
+
+        Args:
+            scores: ``(m, n)``, NaN where there is none. member: ``(m, n)``. draws: how often records are drawn anew.
+
+        Raises:
+            DataError: no member pair or no non-member pair has a score.
+        """
         scored = ~np.isnan(scores)
         if not (scored & member).any() or not (scored & ~member).any():
             raise DataError("pairs of one side only", expected="scored pairs with and without training on the record")
@@ -48,11 +55,18 @@ class Pairs:
 
     @cached_property
     def nonmembers(self) -> Floats:
-        """Scores of the non-member pairs, ascending."""
+        """``(k,)`` scores of the non-member pairs, ascending."""
         return np.sort(self.scores[~self.member & ~np.isnan(self.scores)])
 
     def share_above(self, threshold: float, of: NDArray[np.bool_]) -> tuple[int, int, Floats]:
-        """Pairs of a side above a threshold, pairs of that side, and that share in each bootstrap draw."""
+        """Pairs of a side above a threshold, pairs of that side, and that share in each bootstrap draw.
+
+        Args:
+            of: ``(m, n)``, which pairs the side has.
+
+        Returns:
+            Two counts and ``(draws,)`` shares.
+        """
         of = of & ~np.isnan(self.scores)
         above = (of & (self.scores > threshold)).sum(0)
         return int(above.sum()), int(of.sum()), (self.draws @ above) / np.maximum(self.draws @ of.sum(0), 1)
@@ -67,6 +81,7 @@ def tpr_of_pairs(pairs: Pairs, fpr: float, confidence: float = 0.95) -> TprAtFpr
 
     Args:
         fpr: in (0, 1). ``resolvable`` is "weak", too, where fewer than 10 records are behind the false positives.
+        pairs: of ``(m, n)`` scores.
     """
     n0, quarter = len(pairs.nonmembers), error_rate(confidence) / 4
     rank = int(false_positives(fpr, n0)) + 1
@@ -91,7 +106,11 @@ def tpr_of_pairs(pairs: Pairs, fpr: float, confidence: float = 0.95) -> TprAtFpr
 
 
 def tpr_at_no_false_positive(pairs: Pairs, confidence: float = 0.95) -> Estimate:
-    """The share of member pairs above every non-member pair; the interval is of that share at that threshold."""
+    """The share of member pairs above every non-member pair; the interval is of that share at that threshold.
+
+    Args:
+        pairs: of ``(m, n)`` scores.
+    """
     threshold = float(pairs.nonmembers[-1])
     value, n1 = _share(pairs, threshold)
     low, high = _bounds(pairs, threshold, error_rate(confidence) / 2)

@@ -48,6 +48,11 @@ class Steps:
 
     @classmethod
     def of(cls, members: Floats, nonmembers: Floats, fpr: float) -> Steps:
+        """The curve around the rank that ``fpr`` allows.
+
+        Args:
+            members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1].
+        """
         n1, n0 = len(members), len(nonmembers)
         reach = ceil(REACH * sqrt(n0 * fpr * (1 - fpr))) + 3
         centre = int(false_positives(fpr, n0))
@@ -62,7 +67,7 @@ class Steps:
         return sqrt(self.n0 * self.fpr * (1 - self.fpr))
 
     def at_most(self, ranks: Ints) -> Floats:
-        """P(N <= rank)."""
+        """P(N <= rank), ``(k,)`` for ``(k,)`` ranks."""
         inside = special.bdtr(np.clip(ranks, 0, self.n0), self.n0, self.fpr)
         return np.asarray(np.where(ranks < 0, 0.0, np.where(ranks >= self.n0, 1.0, inside)))
 
@@ -74,7 +79,7 @@ def tpr_interval(members: Floats, nonmembers: Floats, fpr: float, error: float) 
     jumps, of which blending takes no account.
 
     Args:
-        members, nonmembers: scores, ascending. fpr: in [0, 1]. error: of each end, in (0, 0.5).
+        members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1]. error: of each end, in (0, 0.5).
     """
     steps = Steps.of(members, nonmembers, fpr)
     if few(fpr, len(nonmembers)):
@@ -101,6 +106,9 @@ def graded(steps: Steps, error: float, where: NDArray[np.bool_]) -> tuple[float,
     z < Phi^-1(1 - error / 2) and sqrt(max(z, 0)^2 + max(w, 0)^2) <= c, for the c that :func:`_radius` finds. Rank j is
     held to w <= sqrt(c^2 - z^2), and over all ranks the bounds hold exactly. For large n they are up to
     c / Phi^-1(1 - error) times as wide as the best, 1.23 at 97.5 %.
+
+    Args:
+        error: of each end. where: ``(ranks,)``, which ranks count.
     """
     high_errors = _levels(steps.at_most(steps.ranks - 1), error)
     low_errors = _levels(1.0 - steps.at_most(steps.ranks), error)
@@ -187,7 +195,11 @@ def _quantile(counts: Floats, n: int, mass: Floats, level: float) -> float:
 
 
 def jumps(steps: Steps) -> NDArray[np.bool_]:
-    """Ranks at which the curve steps up farther than a smooth one does: ties, saturated scores."""
+    """Ranks at which the curve steps up farther than a smooth one does: ties, saturated scores.
+
+    Returns:
+        ``(ranks,)``, True at a jump.
+    """
     middle, reach = len(steps.ranks) // 2, max(1, int(2 * steps.deviation))
     slope = (steps.after[middle + reach] - steps.before[middle - reach]) / (2 * reach + 1)
     share = (steps.before[middle] + 1) / (steps.n1 + 2)

@@ -26,6 +26,12 @@ def conformal_p_values(scores: ArrayLike, calibration: ArrayLike) -> Floats:
 def named_as_members(p_values: ArrayLike, share: float) -> NDArray[np.bool_]:
     """The records that Benjamini and Hochberg (1995) name, at an expected share of false names of at most ``share``.
 
+    Args:
+        p_values: ``(n,)``, small = more likely a member. share: in (0, 1).
+
+    Returns:
+        ``(n,)``, True where a record is named.
+
     Raises:
         StudyError: the share is not in (0, 1).
     """

@@ -22,10 +22,10 @@ def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Float
     """One-sided lower bound of a share: the truth is below it with probability at most ``error``.
 
     Args:
-        k: successes, any shape. n: trials, error: in (0, 1); both broadcast against ``k``.
+        k: successes, ``(...,)`` of any shape. n: trials, error: in (0, 1); both broadcast against ``k``.
 
     Returns:
-        BetaInv(error; k, n - k + 1), 0 where ``k == 0`` (Clopper and Pearson 1934).
+        BetaInv(error; k, n - k + 1), 0 where ``k == 0`` (Clopper and Pearson 1934); ``(...,)`` as ``k``.
     """
     successes, trials = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
     bound = special.betaincinv(np.maximum(successes, 1.0), trials - successes + 1.0, np.asarray(error, np.float64))
@@ -36,6 +36,9 @@ def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Float
     """One-sided upper bound of a share: the truth is above it with probability at most ``error``.
 
     The mirror of :func:`clopper_pearson_lower`: BetaInv(1 - error; k + 1, n - k), 1 where ``k == n``.
+
+    Returns:
+        ``(...,)`` as ``k``.
     """
     return 1.0 - clopper_pearson_lower(np.asarray(n) - np.asarray(k), n, error)
 

@@ -25,6 +25,12 @@ def false_positives(fpr: ArrayLike, n_nonmembers: int) -> Ints:
     """floor(fpr * n_nonmembers), at most ``n_nonmembers``: the false positives that the rate allows.
 
     0.29 * 100 is 28.999... in binary: a product within rounding error of a whole number counts as that number.
+
+    Args:
+        fpr: rates, ``()`` or ``(...,)`` of any shape, which the counts have too.
+
+    Raises:
+        StudyError: a rate is negative or no number.
     """
     rates = np.asarray(fpr, dtype=np.float64)
     if not (rates >= 0).all():

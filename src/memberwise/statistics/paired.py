@@ -45,14 +45,14 @@ class Ranked:
 
     @cached_property
     def inside(self) -> Floats:
-        """Of each member the share of non-members below it, ties half."""
+        """Of each member the share of non-members below it, ties half: ``(n1,)`` in [0, 1]."""
         low = np.sort(self.scores[~self.member])
         mine = self.scores[self.member]
         return np.asarray((np.searchsorted(low, mine, "left") + np.searchsorted(low, mine, "right")) / (2 * len(low)))
 
     @cached_property
     def outside(self) -> Floats:
-        """Of each non-member the share of members above it, ties half."""
+        """Of each non-member the share of members above it, ties half: ``(n0,)`` in [0, 1]."""
         high = np.sort(self.scores[self.member])
         mine = self.scores[~self.member]
         below = np.searchsorted(high, mine, "left") + np.searchsorted(high, mine, "right")
@@ -160,7 +160,7 @@ def tpr_difference(
     """The first true-positive rate minus the second, from both rates and their :func:`tpr_draws` on one seed.
 
     Args:
-        values: both rates. n: numbers of members and of non-members.
+        values: both rates. draws: ``(draws,)`` rates of each. n: numbers of members and of non-members.
     """
     value = values[0] - values[1]
     spread = float(np.std(draws[0] - draws[1], ddof=1))

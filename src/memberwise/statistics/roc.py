@@ -53,7 +53,11 @@ def tpr_at(scores: ArrayLike, member: ArrayLike, fpr: float) -> float:
 
 
 def tpr_at_rank(members: Floats, nonmembers: Floats, fpr: float) -> float:
-    """:func:`tpr_at` of the two sides, ascending."""
+    """:func:`tpr_at` of the two sides, ascending.
+
+    Args:
+        members, nonmembers: ``(n1,)`` and ``(n0,)`` scores. fpr: in [0, 1].
+    """
     allowed = int(false_positives(fpr, len(nonmembers)))
     if allowed == len(nonmembers):
         return 1.0

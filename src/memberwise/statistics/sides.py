@@ -52,7 +52,11 @@ def sides(scores: ArrayLike, member: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def membership(member: ArrayLike) -> NDArray[np.bool_]:
-    """``member`` as booleans; DataError unless it holds only booleans or 0/1."""
+    """``member`` as booleans, ``(n,)`` or of any other shape.
+
+    Raises:
+        DataError: it holds something else than booleans or 0/1.
+    """
     given: NDArray[Any] = np.asarray(member)
     if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
         raise DataError("member is not 0/1", expected="0 or 1 for every record", found=f"{np.unique(given)[:5]}")
@@ -60,5 +64,9 @@ def membership(member: ArrayLike) -> NDArray[np.bool_]:
 
 
 def strictly_above(ascending: Floats, threshold: ArrayLike) -> NDArray[np.int64]:
-    """How many of the ``ascending`` scores are strictly above each threshold."""
+    """How many of the ``ascending`` scores are strictly above each threshold.
+
+    Args:
+        ascending: ``(n,)``. threshold: ``()`` or ``(...,)``, which the counts have too.
+    """
     return np.asarray(len(ascending) - np.searchsorted(ascending, threshold, side="right"), dtype=np.int64)

@@ -121,4 +121,5 @@ class BlockStore:
 
 
 def block_name(number: int) -> str:
+    """The name of a block's file, without its ending."""
     return f"block-{number:05d}"

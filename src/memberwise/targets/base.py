@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.data.arrays import Records as Records
+from memberwise.models.kinds import Kind as Kind
+from memberwise.models.kinds import kind_of_answers as kind_of_answers
+
 if TYPE_CHECKING:
     from memberwise.targets.models import TorchModels
-
-# What one answer is. "scores" are defended answers that need not sum to 1; "labels" are answered class numbers alone.
-Kind = Literal["logits", "probabilities", "scores", "labels"]
-Records = NDArray[np.float32]
 
 
 class Target(ABC):
@@ -66,17 +66,3 @@ class Target(ABC):
             name: what to call it, such as "the given target".
         """
         return []
-
-
-def kind_of_answers(values: NDArray[Any]) -> Kind:
-    """ "probabilities" where every row is non-negative and sums to 1, but for rounding, else "logits".
-
-    Half of the rows must do so to 0.001, and all to 0.1: single precision loses that much in a naive Bayes model.
-
-    Args:
-        values: ``(n, C)`` or ``(m, n, C)`` answers.
-    """
-    off = np.abs(values.sum(-1) - 1)
-    if values.min() >= -1e-6 and np.median(off) <= 1e-3 and off.max() <= 0.1:
-        return "probabilities"
-    return "logits"

@@ -87,7 +87,11 @@ def load_target(path: Path, network: Network | None, dataset: Dataset, example: 
 
 
 def module_target(module: torch.nn.Module, network: Network, example: Records) -> TorchModels:
-    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace."""
+    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace.
+
+    Args:
+        example: a few records, ``(n, ...)``.
+    """
     if not any(value.requires_grad for value in module.parameters()):
         for value in module.parameters():  # nothing trains it; frozen for its use, it has gradients all the same
             value.requires_grad_(value.is_floating_point())
@@ -110,6 +114,9 @@ def _refuse_drawn(path: Path, network: Network, example: Records, target: Target
 
 def check_answers(target: Target, name: str, example: Records, classes: int) -> None:
     """Ask a few records.
+
+    Args:
+        example: ``(n, ...)``. classes: how many answers must have.
 
     Raises:
         TargetError: the target fails at them, or does not answer as many classes as there are.

@@ -148,7 +148,11 @@ def by_column(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
 
 
 def cast(x: NDArray[Any], dtype: np.dtype[Any], shades: bool) -> NDArray[Any]:
-    """Records as another type. Integers are the nearest ones, of shades (asked as [0, 1]) those within 0..255."""
+    """Records as another type. Integers are the nearest ones, of shades (asked as [0, 1]) those within 0..255.
+
+    Args:
+        x: ``(n, ...)``, the result's shape too. shades: integers are shades of grey.
+    """
     if dtype.kind not in "iu":
         return x.astype(dtype)
     info = np.iinfo(dtype)

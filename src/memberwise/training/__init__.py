@@ -1,0 +1,1 @@
+"""How models are trained: one, or a stack of them at once."""

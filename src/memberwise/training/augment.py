@@ -23,7 +23,11 @@ _PURPOSE = 0x41554700
 
 
 def flip(x: Tensor, target: Tensor, key: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Each image is mirrored left to right with probability 1/2."""
+    """Each image is mirrored left to right with probability 1/2.
+
+    Args:
+        x: ``(n, C, H, W)`` or ``(n, H, W)``; the same shape is returned.
+    """
     mirrored = uniform(key, x.shape[:1]) < 0.5
     return torch.where(_per_record(mirrored, x), x.flip(-1), x), target
 
@@ -32,6 +36,9 @@ def crop(x: Tensor, target: Tensor, key: Tensor, mask: Tensor | None = None) -> 
     """Each image is padded with zeros by an eighth of its size (4 at 32x32) and cut out again at a random place.
 
     He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016, section 4.2.
+
+    Args:
+        x: ``(n, C, H, W)`` or ``(n, H, W)``; the same shape is returned.
     """
     height, width = x.shape[-2:]
     down, right = max(1, height // 8), max(1, width // 8)
@@ -48,6 +55,9 @@ def cutout(x: Tensor, target: Tensor, key: Tensor, mask: Tensor | None = None) -
 
     DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017
     (arXiv:1708.04552), section 3: the square may reach over the border. (8 at 32x32, as there for CIFAR-100.)
+
+    Args:
+        x: ``(n, C, H, W)`` or ``(n, H, W)``; the same shape is returned.
     """
     height, width = x.shape[-2:]
     side = max(1, min(height, width) // 4)

@@ -21,6 +21,9 @@ def fit_estimator(estimator: Any, x: Any, y: NDArray[np.int64], labels: ClassLab
 
     One that refuses the labels (XGBoost wants 0, 1, 2 ...) is fitted on their numbers, see ``Numbered``; not where a
     parameter speaks of the labels (``class_weight``).
+
+    Args:
+        x: ``(n, features)`` records or a table. y: ``(n,)`` class numbers.
     """
     estimator.set_params(**_random_states(estimator, seed), **_quiet(estimator))
     own = labels.values[y]

@@ -35,6 +35,7 @@ ROUNDING = 1e-6
 
 
 def nearness(precision: torch.dtype) -> Nearness:
+    """How near two ways of one training must be in this precision."""
     return EXACT if precision is torch.float32 else HALF
 
 

@@ -41,10 +41,12 @@ class TrainedModel:
         return {name: value[0].float().cpu().numpy() for name, value in self.alone.own.items()}
 
     def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ``(n,)`` class numbers of these rows."""
         found: NDArray[np.int64] = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
         return found
 
     def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The model's ``(n, C)`` logits of ``(n,)`` rows."""
         asked = rows if len(rows) else np.zeros(1, np.int64)  # not every module takes no records at all
         parts = []
         for first in range(0, len(asked), CHUNK):

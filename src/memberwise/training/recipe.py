@@ -66,7 +66,11 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warm) / max(1, total - warm)))
 
     def optimiser(self, params: Sequence[Tensor]) -> torch.optim.Optimizer:
-        """The optimiser over stacked parameters: its update is element-wise, so a stack is like one model."""
+        """The optimiser over stacked parameters: its update is element-wise, so a stack is like one model.
+
+        Args:
+            params: ``(m, ...)`` each.
+        """
         fused = all(p.dtype is torch.float32 for p in params)
         if self.optimizer == "sgd":
             return torch.optim.SGD(

@@ -90,11 +90,19 @@ class Step:
         self.label_smoothing = label_smoothing
 
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
-        """The step's own tensors at the start, for a model which trains on ``rows`` records."""
+        """The step's own tensors at the start, for a model which trains on ``rows`` records.
+
+        Args:
+            rows: how many. key: ``()``.
+        """
         return {}
 
     def loss(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> tuple[Tensor, State]:
-        """Mean loss of a batch and the state after it."""
+        """Mean loss of a batch, ``()``, and the state after it.
+
+        Args:
+            batch: ``(n, ...)`` records with ``(n,)`` or ``(n, C)`` targets. key: ``()``.
+        """
         logits, buffers = network(params, state.buffers, batch.x, key)
         losses = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
         if batch.mask is None:
@@ -104,7 +112,7 @@ class Step:
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
     ) -> tuple[Tensors, Tensor, State]:
-        """The gradient which the optimiser applies, the loss, and the state after the step.
+        """The gradient which the optimiser applies, the loss ``()``, and the state after the step.
 
         The optimiser itself is the engine's (it updates a whole stack in place). What replaces the gradient (per-record
         clipping and noise) or plays a second game in ``State.own`` overrides this.
@@ -127,6 +135,9 @@ class Step:
     def examine(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> None:
         """Called once before training, with one model and a few real records, outside of ``vmap``.
 
+        Args:
+            key: ``()``.
+
         Raises:
             StudyError: the step would not train this module rightly.
         """
@@ -146,6 +157,12 @@ def plain_update(
     """``Step.update``'s default by ordinary autograd, for modules which ``torch.func`` cannot differentiate.
 
     Parameters on which the loss does not depend have no gradient, as in a loop of one's own: nothing decays them.
+
+    Args:
+        key: ``()``.
+
+    Returns:
+        Gradients by name, in the parameters' shapes, the loss ``()``, and the state after the step.
     """
     leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
     loss, after = step.loss(network, leaves, state, batch, key)

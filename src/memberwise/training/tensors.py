@@ -22,6 +22,11 @@ class DataTensors:
 
     @classmethod
     def of(cls, x: NDArray[Any], y: NDArray[np.int64], classes: int, device: torch.device) -> DataTensors:
+        """The data on a device.
+
+        Args:
+            x: ``(n, ...)``. y: ``(n,)``.
+        """
         return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), classes)
 
     @property
@@ -36,7 +41,11 @@ class DataTensors:
         return DataTensors(x.div_(255.0) if self.x.dtype is torch.uint8 else x, self.y, self.classes)
 
     def records(self, rows: Tensor) -> Tensor:
-        """float32 records of the rows; ``rows`` of any shape, which comes first in the result's."""
+        """float32 records of the rows.
+
+        Args:
+            rows: ``(...,)`` of any shape, which comes first in the result's.
+        """
         taken = self.x.index_select(0, rows.reshape(-1))
         taken = taken.float().div_(255.0) if taken.dtype is torch.uint8 else taken
         return taken.reshape(*rows.shape, *self.shape)

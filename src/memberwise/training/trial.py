@@ -138,7 +138,11 @@ def _rate(trial: Trial) -> float:
 
 
 def rescaled(rate: float, params: list[Tensor] | list[nn.Parameter], changes: list[Tensor]) -> float:
-    """The rate at which changes of parameters, which this one made, are ``CHANGE`` of their size."""
+    """The rate at which changes of parameters, which this one made, are ``CHANGE`` of their size.
+
+    Args:
+        params, changes: tensors of any shape, ``(...,)``, in one order.
+    """
     size, change = (torch.stack([value.detach().norm() for value in part]).norm() for part in (params, changes))
     return rate * float(CHANGE * size / change) if float(change) > 0 else rate
 
@@ -173,7 +177,7 @@ def _loop(trial: Trial, place: int) -> tuple[list[Taken], frozenset[str]]:
         _with_params(module, trial.params, place)
         loss = _loss(module, trial, place, batch, keys)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         idle &= {name for name, value in trained.items() if value.grad is None}
         optimiser.step()
         changes = {name: value.detach() - trial.params[name][place] for name, value in trained.items()}

@@ -152,7 +152,14 @@ ATTACKS = [
 def judge(
     x: Features, member: NDArray[np.bool_], rng: np.random.Generator
 ) -> Callable[[Features], NDArray[np.float64]]:
-    """Train on rows of features; returns the log odds of "member" of rows, HIGHER = MORE LIKELY A MEMBER."""
+    """Train on rows of features; returns the log odds of "member" of rows, HIGHER = MORE LIKELY A MEMBER.
+
+    Args:
+        x: ``(n, features)``. member: ``(n,)``.
+
+    Returns:
+        A function of ``(k, features)`` rows, which gives ``(k,)`` log odds.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     trees = HistGradientBoostingClassifier(**TREES, random_state=int(rng.integers(2**31))).fit(x, member)

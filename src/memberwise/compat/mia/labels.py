@@ -34,7 +34,10 @@ def class_numbers(y: Any, where: str) -> tuple[NDArray[np.int64], int]:
 
 
 def ask(model: Any, x: Any) -> NDArray[np.float64]:
-    """What the model answers, in [0, 1], a row a record: ``predict_proba`` where it has one, else ``predict``.
+    """What the model answers, in [0, 1]: ``predict_proba`` where it has one, else ``predict``.
+
+    Returns:
+        ``(n, C)`` or ``(n,)``, a row a record.
 
     Raises:
         TargetError: not an array of numbers from 0 to 1 with a row a record.

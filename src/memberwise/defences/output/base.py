@@ -62,8 +62,8 @@ class OutputDefence(BaseModel):
 
         Args:
             target: the models, behind the defences before this one.
-            members: from a model's number in the stack to the records it was trained on.
-            reference: the defender's extra records.
+            members: from a model's number in the stack to the ``(n, ...)`` records it was trained on.
+            reference: the defender's extra records, ``(k, ...)``.
             rngs: random numbers, one generator a model.
         """
         return None
@@ -105,19 +105,31 @@ def refuse_labels(defence: OutputDefence, kind: Kind) -> None:
 
 
 def as_probabilities(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
-    """Logits through the softmax, in float64; probabilities and scores as they are."""
+    """Logits through the softmax, in float64; probabilities and scores as they are.
+
+    Args:
+        answers: ``(..., C)``, which the result has too.
+    """
     values = np.asarray(answers, np.float64)
     return np.asarray(softmax(values, axis=-1)) if kind == "logits" else values
 
 
 def as_logits(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
-    """Logits as they are, in float64; of anything else the logarithm."""
+    """Logits as they are, in float64; of anything else the logarithm.
+
+    Args:
+        answers: ``(..., C)``, which the result has too.
+    """
     values = np.asarray(answers, np.float64)
     return values if kind == "logits" else np.log(np.maximum(values, SMALLEST[kind]))
 
 
 def renormalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores as probabilities: nothing below 1e-12 (so that no row is all zero), sum 1."""
+    """Scores as probabilities: nothing below 1e-12 (so that no row is all zero), sum 1.
+
+    Args:
+        scores: ``(..., C)``, which the result has too.
+    """
     values = np.maximum(scores, SMALLEST["scores"])
     return np.asarray(values / values.sum(-1, keepdims=True))
 

@@ -38,7 +38,7 @@ class AnswerNoise(Random):
         return None
 
     def noise(self, numbers: Numbers) -> Numbers:
-        """From numbers in (0, 1)."""
+        """Noise from numbers in (0, 1): ``(n, C)`` of ``(n, C)``, or ``(n, 1)`` where all scores share a draw."""
         raise NotImplementedError
 
     def gives(self, kind: Kind) -> Kind:

@@ -23,6 +23,7 @@ class Features:
 
     @classmethod
     def of(cls, x: Records) -> Features:
+        """What is known of the features of ``(n, ...)`` records."""
         size = x[0].size
         if x.ndim > 2:
             return cls(np.zeros(size, np.float32), np.ones(size, np.float32), np.zeros(size, bool))
@@ -31,5 +32,5 @@ class Features:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Features:
-        """What ``vars`` gave."""
+        """What ``vars`` gave: three ``(features,)`` arrays."""
         return cls(arrays["low"], arrays["high"], arrays["binary"])

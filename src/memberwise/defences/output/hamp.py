@@ -36,6 +36,7 @@ class Hamp(Random):
         return kind
 
     def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+        """Each model's ranges of its members' features, ``(n, ...)`` records, and its generator."""
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def pack(self, state: Any) -> dict[str, NDArray[Any]]:
@@ -45,6 +46,7 @@ class Hamp(Random):
         return Features.of_arrays(arrays), rng
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        """The scores of random inputs, in the order of the model's own: ``(m, n, C)`` for ``(n, ...)`` records."""
         if states is None:
             raise ValueError("HAMP needs what fit gave")
         answers = target.predict(x)

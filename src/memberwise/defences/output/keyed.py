@@ -41,6 +41,7 @@ class FromDigests:
     digests: NDArray[np.uint64]
 
     def uniform(self, count: int, first: int = 0, rows: slice = slice(None)) -> Numbers:
+        """Numbers in (0, 1) made from the digests: ``(rows, count)``, the stream's from ``first`` on."""
         return uniforms(self.digests[rows], count, first)
 
 
@@ -52,6 +53,7 @@ class FromGenerator:
     records: int
 
     def uniform(self, count: int, first: int = 0, rows: slice = slice(None)) -> Numbers:
+        """Numbers in (0, 1) drawn one after another: ``(rows, count)``."""
         return self.rng.random((len(range(self.records)[rows]), count)).clip(2.0**-54)
 
 
@@ -72,7 +74,11 @@ class Random(OutputDefence):
         return None if self.keyed else list(rngs)
 
     def sources(self, target: Target, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
-        """Random numbers for each of the models whose secrets these are (or whose generators, not keyed)."""
+        """Random numbers for each of the models whose secrets these are (or whose generators, not keyed).
+
+        Args:
+            x: ``(n, ...)`` records. rngs: of models that are not keyed. keys: the models' secrets.
+        """
         if not self.keyed:
             if rngs is None:
                 raise ValueError("answers that are not keyed need what fit gave")

@@ -38,6 +38,7 @@ class LogitClipping(OutputDefence):
         return "logits"
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+        """Logits with a bounded norm, ``(m, n, C)`` for ``(n, ...)`` records."""
         return (clipped if self.mode == "clip" else rescaled)(as_logits(target.predict(x), target.kind), self.r)
 
 

@@ -42,6 +42,7 @@ class DefendedTarget(Target):
         """The models behind defences that learn from each one's own members; see ``OutputDefence.fit``.
 
         Args:
+            reference: the defender's extra records, ``(k, ...)``.
             key: the study's secret; each model gets its own, made from it and the model's seed.
         """
         keys = [hashlib.blake2b(str(seed).encode(), digest_size=32, key=key[:64]).digest() for seed in seeds]

@@ -77,11 +77,19 @@ class AdversarialStep(Step):
 
 
 def allowed(x: Tensor, eps: float, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """Smallest and largest values to which each value may move; one outside [low, high] may only move inwards."""
+    """Smallest and largest values to which each value may move; one outside [low, high] may only move inwards.
+
+    Args:
+        x: ``(n, ...)`` features. eps: in their unit, larger = stronger. low, high: bounds.
+
+    Returns:
+        Two tensors ``(n, ...)``.
+    """
     return torch.minimum(x, (x - eps).clamp(min=low)), torch.maximum(x, (x + eps).clamp(max=high))
 
 
 def step(options: AdversarialTraining, fit: Fit) -> Step:
+    """The training step that perturbs records first."""
     return AdversarialStep(options, fit.label_smoothing)
 
 

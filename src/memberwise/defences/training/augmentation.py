@@ -16,6 +16,7 @@ class Augmentation(Options):
 
 
 def settings(options: Augmentation, study: dict[str, Any]) -> dict[str, Any]:
+    """The study's own augmentations and those of the defence, each once."""
     return {"training.augment": list(dict.fromkeys([*study["training"]["augment"], *options.use]))}
 
 

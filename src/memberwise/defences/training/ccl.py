@@ -46,6 +46,7 @@ class CclStep(RecordStep):
 
 
 def step(options: Ccl, fit: Fit) -> Step:
+    """The training step with the concave term beside cross-entropy."""
     return CclStep(options.alpha, options.concave, fit.label_smoothing)
 
 

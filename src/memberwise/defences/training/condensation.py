@@ -74,7 +74,11 @@ class Matching(Step):
 
 
 def redrawn(params: Tensors, key: Tensor) -> Tensors:
-    """Parameters drawn anew: normal, with the mean and spread of each given tensor (a constant one stays)."""
+    """Parameters drawn anew: normal, with the mean and spread of each given tensor (a constant one stays).
+
+    Args:
+        params: by name, each of any shape. key: ``()``.
+    """
     own = fold(key, _NETWORK)
     return {
         name: value.mean() + value.std(correction=0) * normal(fold(own, place), value.shape)

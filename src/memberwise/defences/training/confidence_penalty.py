@@ -30,6 +30,7 @@ class ConfidencePenaltyStep(RecordStep):
 
 
 def step(options: ConfidencePenalty, fit: Fit) -> Step:
+    """The training step with the penalty on answers of low entropy."""
     return ConfidencePenaltyStep(options.strength, fit.label_smoothing)
 
 

@@ -201,6 +201,7 @@ def refuse_shared_statistics(module: nn.Module) -> None:
 
 
 def cannot_train(what: str, layer: str | None = None) -> StudyError:
+    """The error that names what DP-SGD cannot train, and what to put in its place."""
     return StudyError(
         f"dp-sgd cannot train {what}",
         expected="layers that treat each record by itself",

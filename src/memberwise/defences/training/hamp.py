@@ -78,10 +78,12 @@ def label_values(classes: int, gamma: float) -> tuple[float, float]:
 
 
 def step(options: Hamp, fit: Fit) -> Step:
+    """The training step on softened labels."""
     return HampStep(options.gamma, options.alpha, fit.classes, options.reduction, fit.label_smoothing)
 
 
 def answer(options: Hamp) -> list[dict[str, Any]]:
+    """The output defence that belongs to it, unless it is switched off."""
     return [{"name": "hamp"}] if options.answer else []
 
 

@@ -37,7 +37,11 @@ class InferenceNetwork:
         }
 
     def init(self, key: Tensor) -> Tensors:
-        """Fresh parameters; the same key gives the same."""
+        """Fresh parameters; the same key gives the same.
+
+        Args:
+            key: ``()``.
+        """
         found: Tensors = {}
         for branch, widths in self.branches.items():
             for i, (ins, outs) in enumerate(pairwise(widths)):

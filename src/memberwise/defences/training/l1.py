@@ -33,6 +33,7 @@ class L1Step(Step):
 
 
 def step(options: L1, fit: Fit) -> Step:
+    """The training step with the weights' magnitudes in the loss."""
     return L1Step(options.strength, fit.label_smoothing)
 
 

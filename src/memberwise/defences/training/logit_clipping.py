@@ -38,10 +38,12 @@ class LogitClippingStep(RecordStep):
 
 
 def step(options: LogitClipping, fit: Fit) -> Step:
+    """The training step on clipped logits."""
     return LogitClippingStep(options.r, fit.label_smoothing)
 
 
 def answer(options: LogitClipping) -> list[dict[str, Any]]:
+    """The output defence that belongs to it, unless it is switched off."""
     return [{"name": "logit-clipping", "r": options.r, "mode": "clip"}] if options.answer else []
 
 

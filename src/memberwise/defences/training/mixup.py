@@ -12,6 +12,7 @@ class Mixup(Options):
 
 
 def settings(options: Mixup, study: dict[str, Any]) -> dict[str, Any]:
+    """The study's own augmentations, and mixup."""
     return {"training.augment": list(dict.fromkeys([*study["training"]["augment"], "mixup"]))}
 
 

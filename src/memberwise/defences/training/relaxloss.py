@@ -81,6 +81,7 @@ def flattened(p: Tensor, own: Tensor, upper: float) -> Tensor:
 
 
 def step(options: RelaxLoss, fit: Fit) -> Step:
+    """The training step that holds the loss at its level."""
     return RelaxLossStep(options.alpha, options.upper, options.form, options.detach, fit.label_smoothing)
 
 

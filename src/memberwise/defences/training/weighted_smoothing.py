@@ -144,6 +144,7 @@ def weights(outputs: Tensor, target: Tensor, mask: Tensor | None, normalisation:
 
 
 def step(options: WeightedSmoothing, fit: Fit) -> Step:
+    """The training step with noise on gradients or on losses."""
     kind = NoisyGradientStep if options.position == "gradient" else WeightedSmoothingStep
     return kind(options, fit.label_smoothing)
 

@@ -74,17 +74,23 @@ def searched(result: Result, members: float = 0.5) -> Ours:
 
 
 def best_accuracy(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
-    """The best accuracy of "member where the score is above the threshold" over the slides' grid."""
+    """The best accuracy of "member where the score is above the threshold" over the slides' grid.
+
+    Args:
+        inside, outside: ``(n1,)`` scores of members and ``(n0,)`` of non-members.
+    """
     right = (inside[:, None] > KAPLAN_GRID).sum(0) + (outside[:, None] <= KAPLAN_GRID).sum(0)
     return float(right.max() / (len(inside) + len(outside)))
 
 
 def scores_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The evaluated records' ``(n,)`` scores of ``top-one`` and who is a member."""
     table = result.scores[result.scores["evaluated"] == 1]
     return table["top-one"].to_numpy(np.float64), table["member"].to_numpy() == 1
 
 
 def accuracy_of(result: Result) -> float:
+    """The target's test accuracy."""
     return float(result.data["target"]["test_accuracy"])
 
 

@@ -32,6 +32,7 @@ class Known:
     member: NDArray[np.bool_]
 
     def of(self, rows: NDArray[np.bool_]) -> Known:
+        """Those of the rows, an ``(n,)`` choice."""
         places = np.flatnonzero(rows)
         return Known(self.answers.of_records(places), self.labels[rows], self.member[rows])
 
@@ -44,7 +45,11 @@ def shadows_known(signals: Signals) -> list[Known]:
 
 
 def saved(file: Path, defended: bool, labels: NDArray[np.int64]) -> Known:
-    """The answers that were published with MemGuard's evaluation: members first, as many non-members after them."""
+    """The answers that were published with MemGuard's evaluation: members first, as many non-members after them.
+
+    Args:
+        labels: ``(n,)``.
+    """
     with np.load(file) as kept:
         values = kept["defense_output" if defended else "tc_output"].astype(np.float64)
     member = np.arange(len(values)) < len(values) // 2
@@ -75,7 +80,11 @@ def neural(learned: Known, target: Known, rng: np.random.Generator) -> NDArray[n
 
 
 def right(called: NDArray[np.bool_], member: NDArray[np.bool_]) -> float:
-    """Attack accuracy, members and others weighing alike."""
+    """Attack accuracy, members and others weighing alike.
+
+    Args:
+        called, member: ``(n,)``.
+    """
     return HALF * float(called[member].mean() + (~called[~member]).mean())
 
 
@@ -113,7 +122,7 @@ def _taught(
             for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
                 optimiser.zero_grad()
                 loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], told[rows])
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
             schedule.step()
 

@@ -30,7 +30,11 @@ def separation(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> NDArr
 
 def single_records(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> dict[str, tuple[str, int]]:
     """Name, setting and position of three records: the nearest to the overview's example by its two confidences, the
-    most separated one, and the one in the middle."""
+    most separated one, and the one in the middle.
+
+    Args:
+        phi: ``(m, n)`` scaled logits. trained_on: ``(m, n)``.
+    """
     pairs, apart = np.stack(mean_confidences(phi, trained_on)), separation(phi, trained_on)
     away = np.hypot(*(pairs - np.array(EXAMPLE)[:, None]))
     return {
@@ -45,7 +49,11 @@ def _mean(values: NDArray[np.float64], use: NDArray[np.bool_]) -> NDArray[np.flo
 
 
 def densities(name: str, title: str, inside: NDArray[np.float64], outside: NDArray[np.float64]) -> Plot:
-    """Histograms of a record's scaled logits in the models that saw it and in those that did not."""
+    """Histograms of a record's scaled logits in the models that saw it and in those that did not.
+
+    Args:
+        inside, outside: ``(m,)`` each.
+    """
     both = np.concatenate([inside, outside])
     edges = np.linspace(both.min(), both.max(), BINS + 1)
     series = [

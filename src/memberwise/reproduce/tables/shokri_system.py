@@ -151,8 +151,10 @@ def published_series(bench: Bench, label: str, settings: Mapping[Any, str], meas
 
 
 def percent(ours: Ours | None) -> str:
+    """A share in per cent, or a dash."""
     return "—" if ours is None else f"{100 * ours.value:.1f}%"
 
 
 def of_attack(result: Result, measure: str = "attack accuracy") -> Ours | None:
+    """A figure of the attack that the table is about."""
     return figure(result, measure, ATTACK)

@@ -32,7 +32,7 @@ class Features:
 
     @classmethod
     def of(cls, questions: Questions) -> Features:
-        """Of the audited records (a sample of them, evenly spaced)."""
+        """Of the audited records ``(n, ...)`` (a sample of them, evenly spaced)."""
         rows = questions.audited[:: max(1, -(-len(questions.audited) // SAMPLE))]
         x = questions.records(rows)
         if is_image(questions):

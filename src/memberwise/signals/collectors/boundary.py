@@ -76,6 +76,14 @@ class Oracle:
         self.counts = np.zeros(len(labels), np.int32)
 
     def wrong(self, points: Points, whose: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether each of ``(k, features)`` points has another label than its record; every point counts as a question.
+
+        Args:
+            whose: ``(k,)`` positions of the points' records.
+
+        Returns:
+            ``(k,)``.
+        """
         if not len(points):
             return np.zeros(0, bool)
         self.counts += np.bincount(whose, minlength=len(self.labels)).astype(np.int32)

@@ -113,7 +113,7 @@ def noises(questions: Questions, copies: int) -> list[View]:
 
 
 def flipped(x: Records, features: Features, columns: NDArray[np.intp]) -> Records:
-    """The other value in these binary columns."""
+    """``(n, features)`` records with the other value in these binary columns, ``(k,)``."""
     other = x.copy()
     other[:, columns] = features.low[columns] + features.high[columns] - x[:, columns]
     return other
@@ -126,6 +126,7 @@ def noised(
     features: Features,
     bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
 ) -> Records:
+    """``(n, ...)`` records moved by as many shifts: clipped to bounds of images, else with binary columns flipped."""
     moved = x + shift
     if bounds is not None:
         return np.asarray(np.clip(moved, *bounds), np.float32)

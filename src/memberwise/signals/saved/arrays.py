@@ -95,6 +95,11 @@ def _check_probabilities(values: NDArray[Any], where: str) -> None:
 def read_population(
     arrays: Arrays, kind: Kind, where: str, lead: bool
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """The population's answers, ``(m, n, q, C)``, and its ``(n,)`` labels; None where the file has none.
+
+    Raises:
+        DataError: they are of another kind than the audited records' answers.
+    """
     name = f"population_{kind}"
     others = [f"population_{other}" for other in KINDS if other != kind and f"population_{other}" in arrays]
     if others:
@@ -105,6 +110,11 @@ def read_population(
 
 
 def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
+    """The array of that name, ``(n, ...)``.
+
+    Raises:
+        DataError: there is none.
+    """
     if name not in arrays:
         close = difflib.get_close_matches(name, arrays, n=1)
         raise DataError(
@@ -181,6 +191,11 @@ def finite(values: NDArray[Any], name: str, where: str, impossible: float | None
 
 
 def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]:
+    """Values as int8, ``(n,)`` or of any other shape.
+
+    Raises:
+        DataError: one is neither 0 nor 1.
+    """
     values = plain(values)
     if values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
         others = values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values
@@ -190,6 +205,11 @@ def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]
 
 
 def index_of(arrays: Arrays, n: int, where: str) -> NDArray[np.int64] | None:
+    """The ``(n,)`` row numbers of the records, or None where the file has none.
+
+    Raises:
+        DataError: there are fewer or more than ``n``, or one occurs twice.
+    """
     if "index" not in arrays:
         return None
     index = numbers_or_texts(arrays["index"], "index", where, "leave the index out where it is not known")
@@ -225,6 +245,7 @@ def _row_numbers(texts: NDArray[Any], where: str) -> NDArray[np.int64]:
 
 
 def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
+    """DataError unless the values are ``(n,)``."""
     if values.ndim != 1:
         raise DataError(
             f"{name} has the wrong shape", expected="(records,)", found=str(values.shape), where=f"{where}, {name}"
@@ -239,7 +260,11 @@ def look_at(
     raw: NDArray[Any], kind: Kind, where: str, saved: NDArray[Any] | None = None
 ) -> tuple[tuple[str, str], ...]:
     """A warning where logits look like probabilities or (as ``saved``) rule classes out, or where answered labels are
-    none of the classes."""
+    none of the classes.
+
+    Args:
+        raw: ``(m, n, q, C)`` answers, or labels. saved: the logits before anything was done to them.
+    """
     if kind == "labels":
         return unknown_answers(raw, where)
     if kind == "logits" and saved is not None and (notes := ruled_out(np.asarray(saved), where)):

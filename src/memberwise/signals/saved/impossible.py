@@ -33,7 +33,11 @@ def possible_logits(values: NDArray[np.floating], where: str) -> NDArray[np.floa
 
 
 def possible_logs(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Log-probabilities with what is impossible at that of a saved probability of 0, or as low as the lowest."""
+    """Log-probabilities with what is impossible at that of a saved probability of 0, or as low as the lowest.
+
+    Args:
+        values: ``(..., C)``, which the result has too.
+    """
     out = np.isneginf(values)
     if not out.any():
         return values
@@ -42,7 +46,11 @@ def possible_logs(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def ruled_out(values: NDArray[np.floating], where: str) -> tuple[tuple[str, str], ...]:
-    """A note where logits, as they were saved, rule classes out."""
+    """A note where logits, as they were saved, rule classes out.
+
+    Args:
+        values: ``(..., C)`` logits. where: names the file and array.
+    """
     if values.dtype.kind != "f":
         return ()
     # Half precision does not hold the number to compare with.

@@ -81,7 +81,11 @@ def answered_numbers(values: NDArray[Any], classes: tuple[str, ...], where: str)
 
 
 def unknown_answers(numbers: NDArray[np.int64], where: str) -> tuple[tuple[str, str], ...]:
-    """A warning where models answered what is none of the classes."""
+    """A warning where models answered what is none of the classes.
+
+    Args:
+        numbers: ``(m, n)`` class numbers, negative where the answer is no class. where: names the file and array.
+    """
     unknown = int((numbers < 0).sum())
     if not unknown:
         return ()
@@ -130,7 +134,11 @@ def numbers_or_texts(values: NDArray[Any], name: str, where: str, fix: str = "le
 
 
 def plain(values: Any) -> NDArray[Any]:
-    """Python objects as numbers where all of them are; else the array as it is, its bytes decoded to texts."""
+    """Python objects as numbers where all of them are; else the array as it is, its bytes decoded to texts.
+
+    Args:
+        values: a sequence or an array, ``(n,)`` say; the result has its shape.
+    """
     array: NDArray[Any] = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")

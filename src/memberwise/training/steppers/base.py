@@ -62,6 +62,7 @@ class EagerStepper:
             leaf.data.copy_(params[name])
 
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        """One step of every model at this learning rate; the ``(m,)`` losses."""
         gradient, losses, self.state = self._update(self.params, self.state, batch, keys)
         if self.recipe.clip_norm is not None:
             clip_per_model(gradient, self.recipe.clip_norm)

@@ -82,6 +82,7 @@ class CompiledOneStepper:
             value.copy_(params[name][0])
 
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        """One step of the one model at this learning rate; its loss, ``(1,)``."""
         one = Batch(*(None if part is None else part[0] for part in batch))  # type: ignore[arg-type]
         at, buffers = torch.tensor(rate, device=batch.x.device), self.state.buffers
         buffers = {name: value[0] for name, value in buffers.items()}

@@ -127,7 +127,8 @@ def dropout_masks(layers: Layers, keys: Tensor, batch: int, weights: Tensors) ->
 def dense_layers(network: Network) -> Layers | None:
     """The layers of a plain fully connected network with their names, or None for any other module.
 
-    An activation may stand in several places. None as well where the network is to train by the general path.
+    An activation may stand in several places; a weight is ``(outs, ins)``. None as well where the network is to train
+    by the general path.
     """
     if network.general or why_not_written_out(network.module) is not None:
         return None
@@ -142,7 +143,7 @@ def why_not_written_out(module: nn.Module) -> str | None:
     layers = _layers(module)
     if layers is None:
         return None
-    if torch.nn.modules.module._has_any_global_hook():  # type: ignore[no-untyped-call]
+    if torch.nn.modules.module._has_any_global_hook():
         return "hooks on all modules"
     for name, part in [("the module itself", module), *module._modules.items()]:
         unusual = _unusual(part) if part is not None else "is None"

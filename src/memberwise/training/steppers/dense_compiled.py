@@ -61,6 +61,7 @@ class CompiledStepper:
 
     @torch.no_grad()
     def step(self, batch: Batch, keys: Tensor, rate: float) -> Tensor:
+        """One step of every model at this learning rate; the ``(m,)`` losses."""
         self._size = self._size or batch.x.shape[1]
         size = max(self._size, batch.x.shape[1])
         x = batch.x.flatten(2).to(self.network.precision)
@@ -134,6 +135,9 @@ def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Progr
 
     What ``torch.compile`` looks at anew in every call is known here, which is worth a tenth of a small step.
 
+    Args:
+        arguments: one for each of the function's, ``(...,)`` of any shape.
+
     Raises:
         TrainingError: it cannot be compiled.
     """
@@ -150,6 +154,7 @@ def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Progr
 
 
 def cannot_compile(error: Exception) -> TrainingError:
+    """The error where torch cannot compile a step, and what to do."""
     return TrainingError(
         "the training step could not be compiled",
         found=str(error).strip().split("\n")[0],
@@ -158,7 +163,11 @@ def cannot_compile(error: Exception) -> TrainingError:
 
 
 def descend(params: Tensors, momenta: Tensors, gradient: Tensors, recipe: Recipe, rate: Tensor) -> None:
-    """A step of SGD in place, as torch's optimiser takes it; what has no gradient stays."""
+    """A step of SGD in place, as torch's optimiser takes it; what has no gradient stays.
+
+    Args:
+        params, momenta, gradient: by name, changed in place. rate: ``()``.
+    """
     for name, grad in gradient.items():
         value, change = params[name], grad.float()
         if recipe.weight_decay:
@@ -184,6 +193,7 @@ def takes_compiled(job: Job, network: Network) -> bool:
 
 
 def is_plain_sgd(recipe: Recipe) -> bool:
+    """SGD without clipping, which the compiled step writes out."""
     return recipe.optimizer == "sgd" and recipe.clip_norm is None
 
 

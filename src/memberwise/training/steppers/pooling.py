@@ -24,6 +24,7 @@ class SlicedMaxPool(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
+        """``(..., H // k, W // l)`` of ``(..., H, W)``."""
         height, width = (n // k * k for n, k in zip(x.shape[-2:], self.size, strict=True))
         pooled: Tensor = _FirstMax.apply(x[..., :height, :width], *self.size)  # type: ignore[no-untyped-call]
         return pooled

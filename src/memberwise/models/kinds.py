@@ -1,0 +1,25 @@
+"""What one answer of a model is: logits, probabilities, scores or a label."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# "scores" are defended answers that need not sum to 1; "labels" are answered class numbers alone.
+Kind = Literal["logits", "probabilities", "scores", "labels"]
+
+
+def kind_of_answers(values: NDArray[Any]) -> Kind:
+    """ "probabilities" where every row is non-negative and sums to 1, but for rounding, else "logits".
+
+    Half of the rows must do so to 0.001, and all to 0.1: single precision loses that much in a naive Bayes model.
+
+    Args:
+        values: ``(n, C)`` or ``(m, n, C)`` answers.
+    """
+    off = np.abs(values.sum(-1) - 1)
+    if values.min() >= -1e-6 and np.median(off) <= 1e-3 and off.max() <= 0.1:
+        return "probabilities"
+    return "logits"
