@@ -79,7 +79,9 @@ def _audit_trained(
             prepared, made = _with_synthetic(prepared, inputs, folder)
             changed = [*changed, made]
         jobs, questions = _jobs(prepared, begun), prepared.shadow_questions
-        shadows = gather(prepared.engine, jobs, questions, folder.blocks, prepared.identity, progress)
+        shadows = gather(
+            prepared.trainer, jobs, questions, folder.blocks, prepared.identity, progress, study.shadow.engine
+        )
         if shadows.interrupted and not shadows.count:
             raise KeyboardInterrupt
         signals, step = lift_zeros(_table(prepared, target, shadows))
@@ -97,7 +99,7 @@ def _audit_trained(
         notes = [
             *prepared.notes,
             *changed,
-            *prepared.engine.notes,
+            *prepared.trainer.notes,
             *remark_notes(target, shadows.arrays),
             *step_notes(step),
             *shadows.notes,
@@ -147,7 +149,7 @@ def with_output_folder(study: Study) -> Study:
 
 def _jobs(prepared: Prepared, begun: float) -> Jobs:
     """The study's number of shadow models, or as many as its budget of time allows."""
-    budget, block = prepared.study.shadow.budget, prepared.engine.block
+    budget, block = prepared.study.shadow.budget, prepared.trainer.describe().block
     if budget is None:
         return FixedCount(prepared.shadow_job, prepared.study.shadow.count, block)
     count = 1 + prepared.study.shadow.count
@@ -186,7 +188,7 @@ def _with_synthetic(prepared: Prepared, inputs: Inputs, folder: RunFolder) -> tu
     """The audit with shadow data made by asking the target, and what that took."""
     study, job = prepared.study, prepared.target_job
     made = synthetic_records(
-        lambda: prepared.target or prepared.engine.train([job]),
+        lambda: prepared.target or prepared.trainer.train([job]),
         job,
         prepared.questions,
         study.shadow.synthesis,

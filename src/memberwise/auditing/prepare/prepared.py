@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memberwise._version import __version__
 from memberwise.assess import AttackRequest
 from memberwise.auditing.prepare.inputs import Inputs
-from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
+from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, model_for, trainer_for
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.prepare.representation import Representations, fitted_target, representations_for
 from memberwise.auditing.prepare.target import target_of
@@ -37,10 +37,11 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
-from memberwise.training.engines.base import Engine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
+from memberwise.training.shadow_jobs import ShadowJobs
+from memberwise.training.trainers.base import Trainer
 
 # Accuracy of shadow models is measured on this many test and background records at most.
 SAMPLE = 2_000
@@ -54,7 +55,7 @@ class Prepared:
     Attributes:
         asked: what the target is asked; the shadow models are asked ``shadow_questions`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
-        shadow_job: the job of the k-th shadow model.
+        shadow_jobs: the jobs of the shadow models.
         identity: what every block depends on beside its jobs.
     """
 
@@ -63,16 +64,20 @@ class Prepared:
     dataset: Dataset
     roles: Roles
     model: Model
-    engine: Engine
+    trainer: Trainer
     plan: Plan
     target_job: Job
-    shadow_job: Callable[[int], Job]
+    shadow_jobs: ShadowJobs
     questions: Questions
     shadow_questions: Questions
     target: Target | None
     target_hash: str | None
     identity: dict[str, Any]
     notes: list[Note]
+
+    def shadow_job(self, k: int) -> Job:
+        """The job of the k-th shadow model."""
+        return self.shadow_jobs.job(k)
 
 
 def prepare(study: Study, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
@@ -135,28 +140,25 @@ def assemble(
     fitted = fitted_target(study, inputs)
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
-    engine, made, more = engine_for(study, plan, model, dataset, device, target_job, representations.models)
+    training = trainer_for(study, plan, model, dataset, device, target_job, representations.models)
+    made, more = training.plan, training.notes
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
-
-    def shadow_job(k: int) -> Job:
-        rows = roles.shadow_rows(k, seeds, kind)
-        return replace(target_job, rows=rows, seed=seeds.integer("shadow", k))
-
+    shadow_jobs = ShadowJobs(target_job, roles, seeds, kind)
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
-        more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
+        more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
     questions, shadow_questions = _asked(study, dataset, representations, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
-    target, target_hash, noticed = target_of(study, inputs, engine, questions, dataset, estimator)
+    target, target_hash, noticed = target_of(study, inputs, training.network, questions, dataset, estimator)
     return Prepared(
         study,
         seeds,
         dataset,
         roles,
         model,
-        engine,
+        training.trainer,
         made,
         target_job,
-        shadow_job,
+        shadow_jobs,
         questions,
         shadow_questions,
         target,

@@ -20,14 +20,12 @@ from memberwise.study.schema import Study
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_answers, load_target, module_target
-from memberwise.training.engines.base import Engine
-from memberwise.training.engines.stack import StackEngine
 
 
 def target_of(
     study: Study,
     inputs: Inputs,
-    engine: Engine,
+    network: Network | None,
     questions: Questions,
     dataset: Dataset,
     estimator: EstimatorModels | None = None,
@@ -35,6 +33,7 @@ def target_of(
     """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
 
     Args:
+        network: the architecture that weights in a file belong to; None where the study names none.
         estimator: the target, where it is a fitted estimator.
 
     Raises:
@@ -58,7 +57,6 @@ def target_of(
     if study.target.file is None:
         return None, None, []
     path = Path(study.target.file)
-    network = engine.network if isinstance(engine, StackEngine) else None
     target, notes = load_target(path, network, dataset, example)
     return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *target.notes(f"the target {path}")]
 
