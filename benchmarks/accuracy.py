@@ -28,7 +28,7 @@ def accuracy(workload: Workload, models: int) -> Section:
     ours = workload.prepare(models)
     jobs = jobs_of(ours, models)
     gather = partial(collect, questions=ours.questions, vectors=False)
-    fast, fast_target = train(ours, jobs, gather), gather(ours.engine.train([ours.target_job]), [ours.target_job])
+    fast, fast_target = train(ours, jobs, gather), gather(ours.trainer.train([ours.target_job]), [ours.target_job])
     loop = Loop(ours)
     slow, slow_target = (
         {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

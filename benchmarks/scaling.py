@@ -43,7 +43,7 @@ def growth(workload: Workload, turns: int, most: int, records: Sequence[int]) ->
     """Seconds against models (from one stack on) and against records, with how straight the line is."""
     section = Section(f"Time against models and records: {workload}")
     first = workload.prepare(most)
-    plan, block = first.plan.to_study(), first.engine.block
+    plan, block = first.plan.to_study(), first.trainer.describe().block
     counts = sorted(
         {1, max(1, block // 2), *(whole_stacks(first, most * k // 4) for k in (0, 1, 2, 3, 4) if k)} | {block}
     )
@@ -77,7 +77,7 @@ def _measure(points: Sequence[tuple[Workload, int]], plan: PlanConfig, turns: in
     times: list[list[float]] = [[] for _ in points]
     for turn in range(turns + 1):
         for found, (ours, models) in zip(times, prepared, strict=True):
-            seconds = _seconds(ours, models if turn else min(models, ours.engine.block))
+            seconds = _seconds(ours, models if turn else min(models, ours.trainer.describe().block))
             if turn:
                 found.append(seconds)
     return times

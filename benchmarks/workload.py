@@ -87,8 +87,8 @@ def nothing(models: Target, jobs: Sequence[Job]) -> Arrays:
 
 def train(ours: Prepared, jobs: Sequence[Job], collect: Callable[[Target, Sequence[Job]], Arrays] = nothing) -> Arrays:
     """Train jobs as an audit does, block by block; what is collected of each model comes back."""
-    block = ours.engine.block
-    blocks = [ours.engine.run(jobs[first : first + block], collect) for first in range(0, len(jobs), block)]
+    block = ours.trainer.describe().block
+    blocks = [ours.trainer.run(jobs[first : first + block], collect) for first in range(0, len(jobs), block)]
     return {name: np.concatenate([arrays[name] for arrays in blocks]) for name in blocks[0]}
 
 
@@ -99,7 +99,7 @@ def jobs_of(ours: Prepared, count: int) -> list[Job]:
 
 def whole_stacks(ours: Prepared, least: int) -> int:
     """The smallest number of models of at least ``least`` that fills the engine's blocks."""
-    return math.ceil(least / ours.engine.block) * ours.engine.block
+    return math.ceil(least / ours.trainer.describe().block) * ours.trainer.describe().block
 
 
 def arrays_of(ours: Prepared, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -20,7 +20,7 @@ from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.signals.schedule import ShadowRun, TimeBudget
 from memberwise.study.duration import seconds_of
-from memberwise.training.engines.base import base as engines
+from memberwise.training.trainers import stack as engines
 
 SMALL: dict[str, Any] = {
     "data": "digits",
@@ -74,7 +74,7 @@ def test_the_plan_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    original: Callable[..., Any] = engines.StackEngine.run
+    original: Callable[..., Any] = engines.StackTrainer.run
     calls = []
 
     def third_time(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -83,7 +83,7 @@ def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPa
             raise KeyboardInterrupt
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(engines.StackEngine, "run", third_time)
+    monkeypatch.setattr(engines.StackTrainer, "run", third_time)
     flags = ["--data", "digits", "--members", "200", "--nonmembers", "200", "--population", "100"]
     flags += ["--attacks", "gap,loss,lira-online-fixed", "--set", "plan.stack=4", "--set", "training.epochs=5"]
     flags += ["--shadow-models", "16", "--out", str(tmp_path / "run")]

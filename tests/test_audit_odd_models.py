@@ -25,12 +25,12 @@ from memberwise.models.network import Network
 from memberwise.store.blocks import BlockStore
 from memberwise.study.entrypoint import load_entrypoint
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.stack import StackTrainer
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -45,7 +45,7 @@ def jobs(count: int = 2) -> list[Job]:
 
 def trained(make: Callable[[], nn.Module], stack: int) -> Any:
     plan = Plan(stack, "float32", 1, stacked=stack > 1)
-    return StackEngine(Network(make, CPU), DATA, plan).train(jobs(stack))
+    return StackTrainer(Network(make, CPU), DATA, plan).train(jobs(stack))
 
 
 def frozen() -> nn.Module:
@@ -125,7 +125,7 @@ class Warming(nn.Module):
 
 
 def test_what_a_module_counts_in_python_begins_anew_with_each_stack() -> None:
-    engine = StackEngine(Network(Warming, CPU), DATA, Plan(1, "float32", 1, stacked=False))
+    engine = StackTrainer(Network(Warming, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     first = engine.train(jobs(1)).params["layer.weight"]
     assert torch.equal(engine.train(jobs(1)).params["layer.weight"], first)
 
@@ -337,7 +337,7 @@ def test_no_single_record_is_left_over_when_models_are_asked() -> None:
             noting(x)
             return self.layer(x).squeeze()
 
-    engine = StackEngine(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
+    engine = StackTrainer(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     models = engine.train(jobs(1))
     sizes.clear()
     assert models.predict(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)

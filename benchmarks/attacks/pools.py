@@ -64,7 +64,10 @@ def train(wanted: Study) -> Arrays:
     ours = prepare(resolve(wanted), Inputs())
     jobs = [ours.shadow_job(k) for k in range(MODELS)]
     ask = partial(collect, questions=ours.shadow_questions, vectors=True)
-    parts = [ours.engine.run(jobs[k : k + ours.engine.block], ask) for k in range(0, MODELS, ours.engine.block)]
+    parts = [
+        ours.trainer.run(jobs[k : k + ours.trainer.describe().block], ask)
+        for k in range(0, MODELS, ours.trainer.describe().block)
+    ]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     audited = ours.roles.audited
     return arrays | {

@@ -67,7 +67,10 @@ def audit(
         data: source's name, file, ``(x, y)``, dict of arrays or DataFrame (with ``label``).
         label, group, unit: columns of a table. features: columns that alone are features; drop: columns that are none.
         members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
-        target: a trained ``nn.Module``, fitted classifier or model file; then ``train_rows`` are all rows it saw.
+        target: a trained ``nn.Module``, fitted classifier or model file; a function ``x -> (n, classes)``, which is
+            called with ``(n, ...)`` float32 records and answers logits or probabilities (which is told by its answers);
+            any object with ``predict_proba`` or ``predict``; or a ``memberwise.targets.base.Target`` of your own. Then
+            ``train_rows`` are all rows it saw.
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame); no model is
             needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.training.base import TrainingDefence
 from memberwise.errors import StudyError
 from memberwise.study.entrypoint import load_entrypoint
 
@@ -22,6 +24,13 @@ OUT = Blunt()
 HALF = TrainingDefence("half", Mine, "x", "y", step=step)
 _HIDDEN = HALF
 """
+
+
+KINDS: dict[str, tuple[tuple[type, ...], ...]] = {
+    "training.defence": ((TrainingDefence,),),
+    "answer": ((OutputDefence,), (OutputDefence,)),
+    "defend.defences (--defences)": ((TrainingDefence, OutputDefence), (OutputDefence,)),
+}
 
 
 @pytest.fixture
@@ -43,14 +52,14 @@ def file(tmp_path: Path) -> str:
 )
 def test_the_names_that_would_do_are_listed(file: str, where: str, names: str) -> None:
     with pytest.raises(StudyError, match="holds no nosuch") as caught:
-        load_entrypoint(f"{file}:nosuch", where)
+        load_entrypoint(f"{file}:nosuch", where, *KINDS.get(where, ()))
     assert caught.value.expected == f"one of {names}"
     assert caught.value.where == where
 
 
 def test_a_close_name_is_offered(file: str) -> None:
     with pytest.raises(StudyError, match=r"did you mean HALF\?"):
-        load_entrypoint(f"{file}:HALFS", "training.defence")
+        load_entrypoint(f"{file}:HALFS", "training.defence", *KINDS["training.defence"])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,7 @@ def test_a_file_with_nothing_that_would_do_says_so(tmp_path: Path, where: str, w
     path = tmp_path / "bare.py"
     path.write_text("from pathlib import Path\nX = 1\n")
     with pytest.raises(StudyError) as caught:
-        load_entrypoint(f"{path}:nosuch", where)
+        load_entrypoint(f"{path}:nosuch", where, *KINDS.get(where, ()))
     assert caught.value.found == f"the file defines no {words}"
     assert caught.value.expected == f"the name of a {words}"
 

@@ -23,13 +23,13 @@ from memberwise.defences.training.condensation import (
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.plan import Plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.stack import StackTrainer
 
 DATA = records()
 FIT = Fit(CLASSES, 50, RECIPE, shape=(12,))
@@ -94,7 +94,7 @@ def test_the_distance_falls_and_few_records_teach_much() -> None:
         assert matching.losses[0, 0] > 3
         assert matching.losses[0, -1] < 0.2
         assert matching.own["records"].shape == (1, 10 * per_class, *data.shape)
-        engine = StackEngine(network, data, Plan(2))
+        engine = StackTrainer(network, data, Plan(2))
         condensed, plain = engine.train([replace(job, procedure=made)]).predict(x)[0], engine.train([job]).predict(x)[0]
         assert (condensed.argmax(-1) == y).mean() > least
         assert np.abs(condensed - plain).mean() > 0.5

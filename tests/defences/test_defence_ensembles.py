@@ -20,14 +20,14 @@ from memberwise.defences.training.selena import DEFENCE as SELENA
 from memberwise.defences.training.selena import Selena, SelenaOptions, exclusions, held_out_answers
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job, Procedure
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
+from memberwise.training.trainers.stack import StackTrainer
 
 DATA, REFERENCE = records(200), np.arange(120, 200)
 X = DATA.x.numpy()
-ENGINE = StackEngine(mlp(), DATA, Plan(8))
+ENGINE = StackTrainer(mlp(), DATA, Plan(8))
 FIT = Fit(CLASSES, 50, RECIPE)
 PROCEDURES: dict[str, Callable[[], Procedure]] = {
     "selena": lambda: Selena(5, 2, 4),
@@ -121,7 +121,7 @@ def test_selena_takes_sub_models_that_leave_out_nothing() -> None:
 def test_selena_keeps_labels_from_what_was_memorised() -> None:
     """Labels at random: plain training learns them by heart, soft labels of models that did not see a row cannot."""
     wide = Network(lambda: nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, CLASSES)), CPU)
-    engine = StackEngine(wide, DATA, Plan(8))
+    engine = StackTrainer(wide, DATA, Plan(8))
     [plain] = [replace(job, recipe=replace(RECIPE, epochs=25, learning_rate=0.2)) for job in jobs(Step(), 1)]
     x, y = X[plain.rows], DATA.y.numpy()[plain.rows]
     by_heart, kept = (engine.train([job]).predict(x)[0] for job in (plain, replace(plain, procedure=Selena(4, 2, 25))))

@@ -22,14 +22,14 @@ from memberwise.defences.training.mist import (
 )
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
+from memberwise.training.trainers.stack import StackTrainer
 
 DATA = records(120)
 X, Y = DATA.x.numpy(), DATA.y.numpy()
-ENGINE = StackEngine(mlp(), DATA, Plan(8))
+ENGINE = StackTrainer(mlp(), DATA, Plan(8))
 
 
 class Fixed:
@@ -119,7 +119,7 @@ def test_the_stages_of_a_round() -> None:
 
 def test_the_released_model_has_the_mean_parameters() -> None:
     network = Network(lambda: nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, CLASSES)), CPU)
-    engine, kept = StackEngine(network, DATA, Plan(1, stacked=False)), []
+    engine, kept = StackTrainer(network, DATA, Plan(1, stacked=False)), []
 
     class Watched(Mist):
         def fit(self, job):  # type: ignore[no-untyped-def]

@@ -19,13 +19,13 @@ from memberwise.models.network import Network
 from memberwise.models.threads import cores
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.training import plan as plan_module
-from memberwise.training.engines.processes import ProcessEngine
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, candidates, make_plan, measured, operations, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.processes import ProcessTrainer
+from memberwise.training.trainers.stack import StackTrainer
 
 CPU = torch.device("cpu")
 RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
@@ -54,7 +54,7 @@ def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None
     with pytest.warns(UserWarning, match=r"one by one.*item"):
         plan = make_plan(PlanConfig(), network, data, jobs(1)[0])
     assert (plan.stack, plan.stacked) == (1, False)
-    models = StackEngine(network, data, plan).train(jobs(1))
+    models = StackTrainer(network, data, plan).train(jobs(1))
     assert models.predict(X[:5]).shape == (1, 5, 3)
 
 
@@ -145,7 +145,7 @@ def test_estimators_in_processes_equal_their_fits_here() -> None:
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(n_estimators=5)
-    engine = ProcessEngine(
+    engine = ProcessTrainer(
         model_of(forest, ModelConfig(), (6,), 3, "forest"), X, Y, 3, Plan(4, "float32", 2, stacked=False)
     )
     got = engine.run(jobs(3), lambda models, done: {"p": models.predict(X[50:])})["p"]
@@ -159,7 +159,7 @@ def test_a_class_no_estimator_saw_still_has_its_column() -> None:
 
     y = np.where(np.arange(60) < 30, Y % 2, Y)
     model = model_of(LogisticRegression(), ModelConfig(), (6,), 3, "regression")
-    engine = ProcessEngine(model, X, y, 3, Plan(1, "float32", 1, stacked=False))
+    engine = ProcessTrainer(model, X, y, 3, Plan(1, "float32", 1, stacked=False))
     answers = engine.train([Job(np.arange(30), Step(), RECIPE, 0)]).predict(X[:4])
     assert answers.shape == (1, 4, 3)
     assert (answers[..., 2] == 0).all()
@@ -180,7 +180,7 @@ def train_means(x: np.ndarray, y: np.ndarray, seed: int):  # type: ignore[no-unt
 def test_a_users_training_function_runs_as_it_is() -> None:
     model = model_of(train_means, ModelConfig(), (6,), 3, "train_means")
     assert model.kind == "function"
-    models = ProcessEngine(model, X, Y, 3, Plan(1, "float32", 1, stacked=False)).train(jobs(1))
+    models = ProcessTrainer(model, X, Y, 3, Plan(1, "float32", 1, stacked=False)).train(jobs(1))
     assert models.kind == "probabilities"
     np.testing.assert_allclose(models.predict(X[:5])[0], train_means(X[:30], Y[:30], 0)(X[:5]))
 
@@ -189,6 +189,6 @@ def test_a_failing_fit_says_which_model() -> None:
     def explode() -> object:
         raise ValueError("no luck")
 
-    engine = ProcessEngine(Model("mine", "estimator", explode, "x"), X, Y, 3, Plan(1, "float32", 1, stacked=False))
+    engine = ProcessTrainer(Model("mine", "estimator", explode, "x"), X, Y, 3, Plan(1, "float32", 1, stacked=False))
     with pytest.raises(TrainingError, match=r"mine fails.*\n.*no luck"):
         engine.train(jobs(1))

@@ -14,19 +14,19 @@ from torch import nn
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job, Trained
 from memberwise.training.plan import Plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step, describe
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.stack import StackTrainer
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype(np.float32)
 DATA = DataTensors.of(X, (X[:, 0] > 0).astype(np.int64), 2, CPU)
 RECIPE = Recipe.of(TrainingConfig(epochs=5, batch_size=16))
-ENGINE = StackEngine(Network(lambda: nn.Linear(6, 2), CPU), DATA, Plan(4))
+ENGINE = StackTrainer(Network(lambda: nn.Linear(6, 2), CPU), DATA, Plan(4))
 
 
 class Distil:

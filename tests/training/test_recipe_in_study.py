@@ -46,7 +46,7 @@ def test_target_and_shadows_get_the_same_recipe_and_validation_rows() -> None:
         assert not np.isin(job.validation, job.rows).any()
         assert len(job.validation) == 60
     assert len({job.seed for job in jobs}) == 5
-    answers = made.engine.train([made.shadow_job(0), made.shadow_job(1)]).predict(
+    answers = made.trainer.train([made.shadow_job(0), made.shadow_job(1)]).predict(
         made.questions.records(made.roles.test[:3])
     )
     assert answers.shape == (2, 3, 10)
@@ -75,7 +75,7 @@ def test_augmentation_of_images_is_refused_on_tables(names: list[str]) -> None:
 def test_mixup_is_for_tables_too() -> None:
     made = prepared({"augment": ["mixup"], "epochs": 1}, table=True)
     assert made.target_job.recipe.augment == ("mixup",)
-    assert made.engine.train([made.shadow_job(0), made.shadow_job(1)]).predict(
+    assert made.trainer.train([made.shadow_job(0), made.shadow_job(1)]).predict(
         made.questions.records(np.arange(4))
     ).shape == (
         2,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from memberwise.signals.table import Answers, Signals
+from memberwise.signals.table import Answers, Signals, once_a_table
 
 CHUNK_VALUES = 2_000_000
 
@@ -26,24 +26,28 @@ class Moments:
     squares: NDArray[np.float64]
 
 
+@once_a_table
 def in_moments(signals: Signals) -> Moments:
     """``Moments`` over the IN models of each record; computed once a table."""
-    return signals.once("moments over IN models", lambda: moments(shadows_of(signals.shadows), signals.is_in))
+    return moments(shadows_of(signals.shadows), signals.is_in)
 
 
+@once_a_table
 def out_moments(signals: Signals) -> Moments:
     """``Moments`` over the OUT models of each record; computed once a table."""
-    return signals.once("moments over OUT models", lambda: moments(shadows_of(signals.shadows), signals.is_out))
+    return moments(shadows_of(signals.shadows), signals.is_out)
 
 
+@once_a_table
 def log_mean_in(signals: Signals) -> NDArray[np.float64]:
     """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once a table."""
-    return signals.once("log mean over IN models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_in))
+    return log_mean_p(shadows_of(signals.shadows), signals.is_in)
 
 
+@once_a_table
 def log_mean_out(signals: Signals) -> NDArray[np.float64]:
     """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once a table."""
-    return signals.once("log mean over OUT models", lambda: log_mean_p(shadows_of(signals.shadows), signals.is_out))
+    return log_mean_p(shadows_of(signals.shadows), signals.is_out)
 
 
 def log_mean_both(signals: Signals) -> NDArray[np.float64]:

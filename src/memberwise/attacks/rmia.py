@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
-from memberwise.signals.table import Answers, Signals
+from memberwise.signals.table import Answers, Signals, once_a_table
 
 # p_in is taken to be A p_out + (1 - A) where no model trained on the record and no shadow model tells better.
 A = 0.3
@@ -75,11 +75,12 @@ def as_if_in_too(log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
     return log_out if a == 1 else np.log1p((1 + a) / 2 * np.expm1(log_out))
 
 
+@once_a_table
 def population_mean(signals: Signals) -> NDArray[np.float64]:
     """``(k, q)``: log of the mean p_y of population records over the models that did not see them; once a table."""
     shadows, seen = shadows_of(signals.population_shadows), signals.population_trained_on
     unseen = np.ones(shadows.log_p.shape[:2], bool) if seen is None else seen == 0
-    return signals.once("log mean over models on the population", lambda: log_mean_p(shadows, unseen))
+    return log_mean_p(shadows, unseen)
 
 
 def population_of(signals: Signals) -> Answers:

@@ -15,7 +15,6 @@ from memberwise.signals.codec import vector_models
 from memberwise.study.duration import duration
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import Job
 
 CALIBRATION_STEPS = 12
@@ -74,14 +73,12 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     resolved = resolve(_small(study))
     small = resolved.study
     prepared = prepare(resolved, inputs or Inputs())
-    engine = prepared.engine
-    network = engine.network if isinstance(engine, StackEngine) else None
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
     return Cost(
         models=1 + study.shadow.count,
         rows=len(prepared.target_job.rows),
         epochs=study.training.epochs,
-        parameters=None if network is None else network.parameters,
+        parameters=prepared.trainer.describe().parameters,
         stack=prepared.plan.stack,
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
@@ -105,13 +102,13 @@ def calibrate(prepared: Prepared) -> float:
     block = [prepared.shadow_job(k) for k in range(min(count, prepared.plan.stack))]
     models = count + (prepared.target is None)
     recipe = prepared.target_job.recipe
-    stacked = isinstance(prepared.engine, StackEngine)
-    rows = CALIBRATION_STEPS * recipe.batch_size if stacked else len(prepared.target_job.rows)
+    by_steps = prepared.trainer.describe().by_steps
+    rows = CALIBRATION_STEPS * recipe.batch_size if by_steps else len(prepared.target_job.rows)
     once = replace(recipe, epochs=1, patience=None)
     short = [replace(job, rows=job.rows[:rows], recipe=once, validation=None) for job in block]
-    prepared.engine.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
+    prepared.trainer.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
     begun = time.perf_counter()
-    trained = prepared.engine.train(short if stacked else short[:1])
+    trained = prepared.trainer.train(short if by_steps else short[:1])
     training = time.perf_counter() - begun
     questions = prepared.shadow_questions
     few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
@@ -120,7 +117,7 @@ def calibrate(prepared: Prepared) -> float:
     asking = time.perf_counter() - begun
     share = _records(questions) / max(1, _records(few))
     extras = _extra_seconds(prepared, trained, short)
-    if not stacked:
+    if not by_steps:
         return (training + asking * share) * models / prepared.plan.threads + extras
     steps = recipe.epochs * recipe.steps_per_epoch(len(prepared.target_job.rows))
     done = recipe.steps_per_epoch(min(rows, len(prepared.target_job.rows)))

@@ -32,7 +32,7 @@ def run_notes(
         *prepared.notes,
         *target.notes,
         *made,
-        *prepared.engine.notes,
+        *prepared.trainer.notes,
         *remark_notes(target.arrays, shadows.arrays),
         *step_notes(step),
         *shadows.notes,

@@ -22,7 +22,8 @@ def gather_shadows(prepared: Prepared, folder: RunFolder, begun: float, progress
         KeyboardInterrupt: Ctrl-C before there was any; with some, the run goes on with these and says so.
     """
     jobs, questions = _jobs(prepared, begun), prepared.shadow_questions
-    shadows = gather(prepared.engine, jobs, questions, folder.blocks, prepared.identity, progress)
+    engine = prepared.study.shadow.engine
+    shadows = gather(prepared.trainer, jobs, questions, folder.blocks, prepared.identity, progress, engine)
     if shadows.interrupted and not shadows.count:
         raise KeyboardInterrupt
     return shadows
@@ -30,7 +31,7 @@ def gather_shadows(prepared: Prepared, folder: RunFolder, begun: float, progress
 
 def _jobs(prepared: Prepared, begun: float) -> Jobs:
     """The study's number of shadow models, or as many as its budget of time allows."""
-    budget, block = prepared.study.shadow.budget, prepared.engine.block
+    budget, block = prepared.study.shadow.budget, prepared.trainer.describe().block
     if budget is None:
         return FixedCount(prepared.shadow_job, prepared.study.shadow.count, block)
     count = 1 + prepared.study.shadow.count

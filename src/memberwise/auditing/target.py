@@ -14,7 +14,6 @@ from memberwise.signals.codec import lacking
 from memberwise.store.blocks import Arrays, block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
-from memberwise.training.engines.stack import StackEngine
 from memberwise.training.job import describe_job
 
 TARGET_BLOCK = block_name(0)
@@ -37,14 +36,14 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     """The target's signals: read from its block, else trained (or asked, where it is given)."""
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
-    kept = prepared.target is None and isinstance(prepared.engine, StackEngine)
+    kept = prepared.target is None and prepared.trainer.describe().keeps_weights
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
     missing = "" if arrays is None else lacking(arrays, prepared.questions)
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not missing and not lost:
         return TargetRun(arrays)
-    models: Target = prepared.target or prepared.engine.train([job])
+    models: Target = prepared.target or prepared.trainer.train([job])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
     networks = models.white_box

@@ -140,9 +140,9 @@ def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -
     import torch
 
     from memberwise.models.network import Network
-    from memberwise.training.engines.stack import StackEngine
     from memberwise.training.plan import Plan
     from memberwise.training.tensors import DataTensors
+    from memberwise.training.trainers.stack import StackTrainer
 
     x, y = records(seed)
     reference = np.arange(3 * ROWS, 4 * ROWS)
@@ -158,5 +158,5 @@ def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -
         for k in which
     ]
     cpu = torch.device("cpu")
-    engine = StackEngine(Network(_module, cpu), DataTensors.of(x, y, CLASSES, cpu), Plan(MODELS))
+    engine = StackTrainer(Network(_module, cpu), DataTensors.of(x, y, CLASSES, cpu), Plan(MODELS))
     return np.asarray(engine.train(jobs).predict(x), np.float64)

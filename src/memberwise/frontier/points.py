@@ -192,7 +192,7 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     if name in TRAINING_DEFENCES:
         return "training", name
     if is_entrypoint(name) and not name.startswith(ANSWER):
-        own = load_entrypoint(name, "defend.defences (--defences)")
+        own = load_entrypoint(name, "defend.defences (--defences)", (TrainingDefence, OutputDefence), (OutputDefence,))
         return ("answer" if is_output_defence(own) else "training"), name
     known: Sequence[str] = [*_all(), *GROUPS]
     close = difflib.get_close_matches(name, known, n=3)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from memberwise.models.kinds import Kind
+from memberwise.models.layer_kinds import CONVOLUTIONS, DROPOUTS
 from memberwise.models.randomness import KeyedDropout, seed_torch
 
 Tensors = dict[str, Tensor]
@@ -53,8 +54,8 @@ class Network:
         self._hooks = _hooks_of(self.module)
         named = self.module.named_parameters()
         self.constant = frozenset(name for name, value in named if not value.requires_grad)
-        self.drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in self.module.modules())
-        self.convolves = any(isinstance(part, nn.modules.conv._ConvNd) for part in self.module.modules())
+        self.drops = any(isinstance(part, DROPOUTS) for part in self.module.modules())
+        self.convolves = any(isinstance(part, CONVOLUTIONS) for part in self.module.modules())
 
     def init(self, seed: int) -> tuple[Tensors, Tensors]:
         """Fresh parameters and buffers of one model, by the module's own initialisation from this seed.
@@ -146,5 +147,7 @@ class Network:
 
 def _hooks_of(module: nn.Module) -> dict[str, list[Callable[[Tensor], Tensor | None]]]:
     """Hooks on the gradients of trainable parameters, by name."""
-    named = {name: value._backward_hooks for name, value in module.named_parameters() if value.requires_grad}
+    # Where torch keeps them elsewhere, the trial against the module itself sees that they are missing.
+    trained = ((name, value) for name, value in module.named_parameters() if value.requires_grad)
+    named = {name: getattr(value, "_backward_hooks", None) for name, value in trained}
     return {name: list(hooks.values()) for name, hooks in named.items() if hooks}

@@ -17,9 +17,9 @@ from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
+from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.targets.models import Lifted
-from memberwise.training.engines.base import Arrays
 from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.

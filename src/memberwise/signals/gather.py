@@ -1,116 +1,185 @@
-"""Train block after block, keep each block's signals on disk, and join them: killed at any moment, resumed the same."""
+"""Have block after block trained, keep their signals on disk, and join them: killed at any moment, resumed the same."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from memberwise.signals.ask import collect, take_seconds
+from memberwise.signals.ask import take_seconds
 from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
+from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
 from memberwise.store.blocks import Arrays, BlockStore, block_key, block_name
-from memberwise.training.engines.base import Engine
-from memberwise.training.engines.processes import ProcessEngine
-from memberwise.training.job import Job, describe_job
+from memberwise.training.engines.base import Block, Done, Engine
+from memberwise.training.engines.registry import LOCAL, find_engine
+from memberwise.training.job import describe_job
+from memberwise.training.trainers.base import Trainer
 
 
 def gather(
-    engine: Engine,
+    trainer: Trainer,
     jobs: Jobs,
     questions: Questions,
     store: BlockStore,
     identity: dict[str, Any],
     progress: Progress,
+    engine: str = LOCAL,
 ) -> ShadowRun:
     """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
 
-    Interrupted (Ctrl-C), it gives what is there and says so in ``interrupted``.
+    Interrupted (Ctrl-C), it gives the models up to the first that is missing and says so in ``interrupted``; blocks
+    behind that one stay on disk, too.
 
     Args:
         jobs: which block of jobs comes next.
         identity: everything a block depends on beside its jobs (data, code, plan, queries ...).
+        engine: name of the engine that has the blocks trained.
+
+    Raises:
+        StudyError: there is no such engine. MemberwiseError: a block failed; the others that are done stay on disk.
     """
-    result = ShadowRun()
-    parts: list[Arrays] = []
-    first = number = 0
-    progress.start(jobs.expected(0, 0.0), 0)
+    run = _Run(jobs, questions, store, identity, progress, trainer.describe().workers)
+    running = find_engine(engine)(trainer, SignalCollection(questions), run.tell)
     try:
-        while True:
-            number += 1
-            work = _Block(block_name(number), first, questions, identity, jobs.job)
-            stored = store.matching(work.name, first, work.key)
-            size = jobs.next_size(first, result, stored)
-            if not size:
-                break
-            parts.append(_one_block(engine, work, size, stored, store, progress, result))
-            first += size
-            progress.start(jobs.expected(result.trained, result.seconds), first)
-            progress.update(first)
+        run.carry_out(running)
     except KeyboardInterrupt:
-        result.interrupted = True
+        run.result.interrupted = True
+    finally:
+        run.keep(running.close())
     progress.stop()
-    if parts:
-        result.arrays = join(parts, vector_models(len(questions.audited), questions.classes, first))
-    return result
+    return run.joined()
 
 
 @dataclass(frozen=True)
-class _Block:
-    """A block that begins with model ``first``."""
+class _Part:
+    """A finished block: arrays of ``size`` models, which were ``resumed`` (read) or trained."""
 
-    name: str
-    first: int
+    arrays: Arrays
+    size: int
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    """A block that is begun: the keys of its models, and when it was submitted."""
+
+    keys: list[str]
+    begun: float
+
+
+@dataclass
+class _Run:
+    """The blocks of one run, by number: under way, how far, and done."""
+
+    jobs: Jobs
     questions: Questions
+    store: BlockStore
     identity: dict[str, Any]
-    job: Callable[[int], Job]
+    progress: Progress
+    workers: int
+    result: ShadowRun = field(default_factory=ShadowRun)
+    parts: dict[int, _Part] = field(default_factory=dict)
+    under_way: dict[int, _UnderWay] = field(default_factory=dict)
+    shares: dict[int, float] = field(default_factory=dict)
+    last: float = 0.0  # when a block came back last
 
-    @property
-    def vectors(self) -> bool:
-        """Full answers are kept."""
-        most = vector_models(len(self.questions.audited), self.questions.classes, VECTOR_MODELS)
-        return self.first < min(VECTOR_MODELS, most)
+    def carry_out(self, engine: Engine) -> None:
+        """Every block that there is to be, read or trained."""
+        first, number = 0, 1
+        self.progress.start(self.jobs.expected(0, 0.0), 0)
+        while True:
+            stored = self.store.matching(block_name(number), first, partial(self._key, first))
+            size = self.jobs.next_size(first, self.result, stored)
+            if not size and not self.under_way:
+                return
+            if not size:  # once these are done, there may turn out to be time for more
+                self.keep(engine.drain())
+                continue
+            arrays = self._read(number, first, size, stored)
+            if arrays is not None:
+                self._put(number, _Part(arrays, size, resumed=True))
+            else:
+                jobs = tuple(self.jobs.job(k) for k in range(first, first + size))
+                self._submit(engine, Block(number, first, jobs, self._keeps_vectors(first)))
+            first, number = first + size, number + 1
 
-    def key(self, number: int) -> str:
-        """Of one model: everything that its arrays depend on."""
-        return block_key(job=describe_job(self.job(number)), vectors=self.vectors, **self.identity)
+    def keep(self, finished: Iterable[Done]) -> None:
+        """Write finished blocks to disk, whichever order they come in, and count them."""
+        for block, arrays in finished:
+            begun, now = self.under_way[block.number], time.perf_counter()
+            # Of blocks that are under way together, each counts for the time since the one before came back.
+            took, self.last = now - max(begun.begun, self.last), now
+            asking = min(took, take_seconds(arrays) / self.workers)
+            self.store.save(block_name(block.number), begun.keys, block.models, arrays, took, asking)
+            self.result.seconds += took
+            self.result.asking += asking
+            self.result.under_way -= len(block)
+            del self.under_way[block.number]
+            self._put(block.number, _Part(arrays, len(block), resumed=False))
 
+    def tell(self, block: Block, share: float) -> None:
+        """A block under way is done to this share."""
+        self.shares[block.number] = share * len(block)
+        self.progress.update(self.result.count + sum(list(self.shares.values())))
 
-def _one_block(
-    engine: Engine, work: _Block, size: int, stored: int, store: BlockStore, progress: Progress, result: ShadowRun
-) -> Arrays:
-    """The arrays of ``size`` models, read where all of them are ``stored``, else trained."""
-    arrays, problem = None, store.stale(work.name) if work.name in store.manifest and not stored else None
-    if stored >= size:
-        arrays, problem = store.load_first(work.name, size)
-    if arrays is not None and (lacks := lacking(arrays, work.questions, work.first)):
-        arrays, problem = None, f"{store.folder / work.name}.npz holds no {lacks}, which an attack needs"
-    if problem is not None:
-        result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
-    if arrays is not None:
-        result.resumed += size
-        result.earlier += store.seconds(work.name, size)
-        result.asking += store.seconds(work.name, size, "asking")
+    def joined(self) -> ShadowRun:
+        """The models up to the first that is missing, as one table."""
+        whole = 0
+        while whole + 1 in self.parts:
+            whole += 1
+        for number, part in self.parts.items():
+            if number > whole:  # kept for a later run
+                self.result.trained -= 0 if part.resumed else part.size
+                self.result.resumed -= part.size if part.resumed else 0
+        if whole:
+            most = vector_models(len(self.questions.audited), self.questions.classes, self.result.count)
+            self.result.arrays = join([self.parts[number].arrays for number in range(1, whole + 1)], most)
+        return self.result
+
+    def _submit(self, engine: Engine, block: Block) -> None:
+        keys = [self._key(block.first, k) for k in block.models]
+        self.under_way[block.number] = _UnderWay(keys, time.perf_counter())
+        self.result.under_way += len(block)
+        self.keep(engine.submit(block))
+
+    def _put(self, number: int, part: _Part) -> None:
+        self.parts[number] = part
+        self.shares.pop(number, None)
+        if part.resumed:
+            self.result.resumed += part.size
+        else:
+            self.result.trained += part.size
+        done = self.result.count
+        self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), done)
+        self.progress.update(done)
+
+    def _read(self, number: int, first: int, size: int, stored: int) -> Arrays | None:
+        """The arrays of ``size`` models, where all of them are ``stored`` and hold what is asked now."""
+        name, arrays, problem = block_name(number), None, None
+        if name in self.store.manifest and not stored:
+            problem = self.store.stale(name)
+        if stored >= size:
+            arrays, problem = self.store.load_first(name, size)
+        if arrays is not None and (lacks := lacking(arrays, self.questions, first)):
+            arrays, problem = None, f"{self.store.folder / name}.npz holds no {lacks}, which an attack needs"
+        if problem is not None:
+            self.result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
+        if arrays is not None:
+            self.result.earlier += self.store.seconds(name, size)
+            self.result.asking += self.store.seconds(name, size, "asking")
         return arrays
-    begun = time.perf_counter()
-    numbers = range(work.first, work.first + size)
-    jobs = [work.job(k) for k in numbers]
-    by_seed = {job.seed: k for job, k in zip(jobs, numbers, strict=True)}
-    asking = partial(collect, questions=work.questions, vectors=work.vectors, numbers=by_seed)
-    arrays = engine.run(jobs, asking, partial(_tell, progress, work.first, size))
-    took = time.perf_counter() - begun
-    workers = engine.plan.threads if isinstance(engine, ProcessEngine) else 1
-    extra = min(took, take_seconds(arrays) / workers)
-    store.save(work.name, [work.key(k) for k in numbers], numbers, arrays, took, extra)
-    result.seconds += took
-    result.asking += extra
-    result.trained += size
-    return arrays
 
+    def _keeps_vectors(self, first: int) -> bool:
+        """Full answers are kept of the block that begins with this model."""
+        most = vector_models(len(self.questions.audited), self.questions.classes, VECTOR_MODELS)
+        return first < min(VECTOR_MODELS, most)
 
-def _tell(progress: Progress, first: int, size: int, share: float) -> None:
-    progress.update(first + share * size)
+    def _key(self, first: int, number: int) -> str:
+        """Of one model, in the block that begins with model ``first``: everything that its arrays depend on."""
+        job = describe_job(self.jobs.job(number))
+        return block_key(job=job, vectors=self._keeps_vectors(first), **self.identity)

@@ -20,6 +20,7 @@ class ShadowRun:
         seconds: spent on training and asking, in this process; ``earlier``: for the models read from blocks.
         asking: of all these seconds, those that collectors asked for label-only and other attacks of theirs.
         trained: models trained in this process; ``resumed``: models read from blocks.
+        under_way: models of blocks that are begun and not finished.
         notes: what was wrong with blocks, as (code, message).
         interrupted: Ctrl-C ended it early.
     """
@@ -30,6 +31,7 @@ class ShadowRun:
     asking: float = 0.0
     trained: int = 0
     resumed: int = 0
+    under_way: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)
     interrupted: bool = False
 
@@ -93,7 +95,7 @@ class TimeBudget:
         if stored:
             return stored  # read in no time
         each = so_far.seconds / so_far.trained if so_far.trained else self.guess
-        fit = int((self.ends - time.perf_counter()) / each) // 2 * 2
+        fit = (int((self.ends - time.perf_counter()) / each) - so_far.under_way) // 2 * 2
         if first == 0:
             fit = max(fit, 2)
         # A last block that is nearly full takes about as long as a full one; a stub of one takes longer a model.

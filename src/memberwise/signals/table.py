@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +113,7 @@ class Transfer:
     member: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signals:
     """All an attacker has: answers, and which shadow model trained on which record.
 
@@ -152,7 +154,6 @@ class Signals:
     beside: AuxiliaryTable | None = None
     features: NDArray[Any] | None = None
     population_index: NDArray[np.int64] | None = None
-    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def records(self) -> int:
@@ -181,12 +182,18 @@ class Signals:
             known=None if self.known is None else self.known[rows],
         )
 
-    def once(self, name: str, compute: Callable[[], T]) -> T:
-        """What ``compute`` gives, computed when first asked for: statistics of this table that attacks share.
 
-        The name must stand for all that it depends on; a table made from this one starts anew.
-        """
-        if name not in self._found:
-            self._found[name] = compute()
-        found: T = self._found[name]
-        return found
+def once_a_table(compute: Callable[[Signals], T]) -> Callable[[Signals], T]:
+    """A statistic of a table that attacks share: computed when first asked for, and kept as long as the table.
+
+    A table made from another starts anew.
+    """
+    values: WeakKeyDictionary[Signals, T] = WeakKeyDictionary()
+
+    @wraps(compute)
+    def shared(signals: Signals) -> T:
+        if signals not in values:
+            values[signals] = compute(signals)
+        return values[signals]
+
+    return shared

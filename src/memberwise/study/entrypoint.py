@@ -17,14 +17,8 @@ from memberwise.errors import MemberwiseError, StudyError
 
 # What the modules are called that were loaded from a user's file.
 USER_FILE = "_memberwise_"
-# What a key wants, by class name (this room imports none of theirs) and in words; any other key wants a callable.
-TRAINED, ANSWERED = "TrainingDefence", "OutputDefence"
-WANTED = {
-    "training.defence": ((TRAINED,), "TrainingDefence"),
-    "answer": ((ANSWERED,), "OutputDefence"),
-    "defend.defences": ((TRAINED, ANSWERED), "TrainingDefence or OutputDefence"),
-}
 SUGGESTED = 20
+Kinds = tuple[type, ...]
 
 
 def is_entrypoint(name: str) -> bool:
@@ -33,8 +27,13 @@ def is_entrypoint(name: str) -> bool:
     return bool(colon) and bool(place) and attribute.isidentifier()
 
 
-def load_entrypoint(name: str, where: str) -> Any:
+def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = ()) -> Any:
     """The object which ``file.py:function`` or ``package.module:Class`` names.
+
+    Args:
+        kinds: what such an object may be an instance of, which the caller checks; here they tell which other names
+            would do. None: anything that can be called.
+        classes: those of the kinds of which a class does, too.
 
     Raises:
         StudyError: the file or module does not exist, fails to import, or holds no such name.
@@ -42,7 +41,7 @@ def load_entrypoint(name: str, where: str) -> Any:
     place, _, attribute = name.rpartition(":")
     module = _load(place, where)
     if not hasattr(module, attribute):
-        raise _no_such_name(module, place, attribute, where)
+        raise _no_such_name(module, place, attribute, where, kinds, classes)
     return getattr(module, attribute)
 
 
@@ -71,11 +70,14 @@ def _is_installed(file: str) -> bool:
     return bool({"site-packages", "dist-packages"} & {*Path(file).parts}) or file.startswith(sys.base_prefix)
 
 
-def _no_such_name(module: ModuleType, place: str, attribute: str, where: str) -> StudyError:
+def _no_such_name(
+    module: ModuleType, place: str, attribute: str, where: str, kinds: Kinds, classes: Kinds
+) -> StudyError:
     """The error for a name that a file or module has not, with the names in it that would do."""
-    classes, words = WANTED.get(where.partition(" ")[0], ((), "function or class"))
-    names = sorted(key for key, value in vars(module).items() if not key.startswith("_") and _fits(value, classes))
-    if not classes:
+    words = " or ".join(kind.__name__ for kind in kinds) or "function or class"
+    public = ((key, value) for key, value in vars(module).items() if not key.startswith("_"))
+    names = sorted(key for key, value in public if _fits(value, kinds, classes))
+    if not kinds:
         names = [key for key in names if _is_own(vars(module)[key], module)]
     close = difflib.get_close_matches(attribute, names, n=3)
     what = "file" if place.endswith(".py") else "module"
@@ -88,14 +90,14 @@ def _no_such_name(module: ModuleType, place: str, attribute: str, where: str) ->
     )
 
 
-def _fits(value: Any, classes: tuple[str, ...]) -> bool:
-    """An instance of one of the named classes; any callable where none is named."""
-    if not classes:
+def _fits(value: object, kinds: Kinds, classes: Kinds) -> bool:
+    """An instance of one of the kinds, or a class below one of the classes; any callable where there are no kinds."""
+    if not kinds:
         return callable(value)
     if not isinstance(value, type):
-        return any(base.__name__ in classes for base in type(value).__mro__)
-    # An output defence may be named by its class; the base class, which such a file imports, is none yet.
-    return ANSWERED in classes and any(base.__name__ == ANSWERED for base in value.__mro__[1:])
+        return isinstance(value, kinds)
+    # The base class itself, which such a file imports, is none yet.
+    return issubclass(value, classes) and value not in classes
 
 
 def _is_own(value: Any, module: ModuleType) -> bool:

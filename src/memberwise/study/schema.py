@@ -183,7 +183,7 @@ class ShadowConfig(_Part):
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
     data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
-    engine: Literal["local"] = "local"
+    engine: str = "local"
     noise: Share = 0.1
     synthesis: SynthesisConfig = SynthesisConfig()
     budget: str | None = None

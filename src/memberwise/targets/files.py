@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
-from memberwise.models.ending import with_ending
-from memberwise.models.network import Network
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
-from memberwise.targets.models import TorchModels
+from memberwise.targets.kinds import FileKind, Note, TargetContext
 from memberwise.targets.onnx import OnnxModel
-from memberwise.targets.state_dicts import CHANGE, Note, load_weights
+from memberwise.targets.state_dicts import CHANGE
+from memberwise.targets.weights import SAFETENSORS, TORCH
 
 REFUSED = {
     ".pkl": "a pickle runs code when it is opened",
@@ -27,12 +23,27 @@ REFUSED = {
     ".h5": "Keras files are not read",
     ".keras": "Keras files are not read",
 }
-# What torch.save writes, by its usual endings (model.pth.tar, too).
-TORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
 
 
-def check_target_file(path: Path) -> None:
-    """Refuse, before any work, what is never opened.
+def _load_onnx(path: Path, context: TargetContext) -> tuple[Target, list[Note]]:
+    model = OnnxModel(path, context.example, context.dataset)
+    return model, model.input_notes
+
+
+def _load_estimator(path: Path, context: TargetContext) -> tuple[Target, list[Note]]:
+    return EstimatorModels([load_skops(path)], context.dataset.class_labels), []
+
+
+FILE_KINDS: tuple[FileKind, ...] = (
+    SAFETENSORS,
+    FileKind((".onnx",), ".onnx", _load_onnx),
+    FileKind((".skops",), ".skops", _load_estimator),
+    TORCH,
+)
+
+
+def check_target_file(path: Path) -> FileKind:
+    """The kind of a target's file; what is never opened is refused before any work.
 
     Raises:
         TargetError: the file does not exist, is a pickle, joblib, ``.pt2`` or TorchScript file, or of unknown kind.
@@ -43,73 +54,31 @@ def check_target_file(path: Path) -> None:
         raise TargetError(f"{path} is refused: {REFUSED[suffix]}", where="target.file", fix=fix)
     if not path.is_file():
         raise TargetError(f"the target {path} does not exist", where="target.file")
-    if suffix not in (".safetensors", ".onnx", ".skops", *TORCH):
+    kind = next((kind for kind in FILE_KINDS if suffix in kind.endings), None)
+    if kind is None:
+        *words, last = (kind.words for kind in FILE_KINDS)
         raise TargetError(
             f"{path} is no kind of model file that is read",
-            expected=".safetensors, .onnx, .skops, or .pt/.pth holding a state dict",
+            expected=f"{', '.join(words)}, or {last}",
             where="target.file",
             fix=CHANGE,
         )
-    if suffix in TORCH and _is_torchscript(path):
-        raise TargetError(
-            f"{path} is refused: TorchScript runs code when it is opened", where="target.file", fix=CHANGE
-        )
+    kind.check(path)
+    return kind
 
 
-def load_target(path: Path, network: Network | None, dataset: Dataset, example: Records) -> tuple[Target, list[Note]]:
+def load_target(path: Path, context: TargetContext) -> tuple[Target, list[Note]]:
     """The target as something that answers, and what was noticed.
 
     Args:
-        path: .safetensors or .pt/.pth (weights of ``network``), .onnx or .skops (complete models).
-        network: the architecture the weights belong to; None where the study names none.
-        dataset: the data: the target must answer about its classes.
-        example: a few records to ask once, so that a target which does not fit is found now.
+        path: a file of one of ``FILE_KINDS``: weights of the context's network, or a complete model.
+
+    Raises:
+        TargetError: it cannot be read, or does not answer about the data's records and classes.
     """
-    check_target_file(path)
-    suffix = path.suffix.lower()
-    notes: list[Note] = []
-    if suffix == ".onnx":
-        target: Target = (model := OnnxModel(path, example, dataset))
-        notes = model.input_notes
-    elif suffix == ".skops":
-        target = EstimatorModels([load_skops(path)], dataset.class_labels)
-    else:
-        if network is None:
-            raise TargetError(
-                f"the weights in {path} need their architecture", where="model.name", fix="--model file.py:function"
-            )
-        module, notes = load_weights(path, network)
-        target = module_target(module, network, example)
-        if {name for name, _ in module.named_buffers()} - {*module.state_dict()}:
-            _refuse_drawn(path, network, example, target)
-    check_answers(target, f"the target {path}", example, len(dataset.classes))
+    target, notes = check_target_file(path).load(path, context)
+    check_answers(target, f"the target {path}", context.example, context.classes)
     return target, notes
-
-
-def module_target(module: torch.nn.Module, network: Network, example: Records) -> TorchModels:
-    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace.
-
-    Args:
-        example: a few records, ``(n, ...)``.
-    """
-    if not any(value.requires_grad for value in module.parameters()):
-        for value in module.parameters():  # nothing trains it; frozen for its use, it has gradients all the same
-            value.requires_grad_(value.is_floating_point())
-    around = with_ending(network.around(module), torch.from_numpy(example.copy()).to(network.device))
-    params, buffers = around.init(0)
-    return TorchModels(around, {k: v[None] for k, v in params.items()}, {k: v[None] for k, v in buffers.items()}, False)
-
-
-def _refuse_drawn(path: Path, network: Network, example: Records, target: Target) -> None:
-    """Refuse a target whose answers depend on a buffer that its file does not hold and the architecture draws."""
-    other = module_target(load_weights(path, network, seed=1)[0], network, example)
-    if not np.allclose(target.predict(example), other.predict(example), equal_nan=True):
-        raise TargetError(
-            f"the weights in {path} are not all that the target's answers depend on",
-            found="a buffer of the architecture that is drawn at random and not saved (persistent=False)",
-            where="model.name",
-            fix="register that buffer with persistent=True and save the target again",
-        )
 
 
 def check_answers(target: Target, name: str, example: Records, classes: int) -> None:
@@ -137,13 +106,6 @@ def check_answers(target: Target, name: str, example: Records, classes: int) -> 
             expected=f"{classes} classes",
             found=f"answers of shape {shape[1:]}",
         )
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def load_skops(path: Path) -> Any:

@@ -167,8 +167,9 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """The processor has instructions for bfloat16 products."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    checks = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return any(check() for check in checks)
+    # Private names; without them float32 is kept, which every processor has.
+    checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(check() for check in checks if check is not None)
 
 
 def measured(options: list[Plan], network: Network, data: DataTensors, job: Job) -> Plan:

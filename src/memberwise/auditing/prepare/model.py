@@ -1,9 +1,10 @@
-"""The model of a study, what is refused for it, and the engine that trains it."""
+"""The model of a study, what is refused for it, and what trains it."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -20,13 +21,14 @@ from memberwise.models.network import Network
 from memberwise.models.threads import cores
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
-from memberwise.training.engines.base import GENERAL_PATH, Engine
-from memberwise.training.engines.processes import ProcessEngine
-from memberwise.training.engines.stack import StackEngine
+from memberwise.training.engines.registry import find_engine
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.base import GENERAL_PATH, Trainer
+from memberwise.training.trainers.processes import ProcessTrainer
+from memberwise.training.trainers.stack import StackTrainer
 
 # Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
 ESTIMATORS_PER_PROCESS = 4
@@ -96,7 +98,21 @@ def _check_roles(name: str, needed: Sequence[str], roles: Roles) -> None:
             )
 
 
-def engine_for(
+@dataclass(frozen=True)
+class Training:
+    """What trains the models, by which plan, and what was noticed.
+
+    Attributes:
+        network: as the models compute, for weights that are read from a file; None where they are no modules.
+    """
+
+    trainer: Trainer
+    plan: Plan
+    notes: list[Note]
+    network: Network | None = None
+
+
+def trainer_for(
     study: Study,
     plan: PlanConfig | None,
     model: Model,
@@ -104,7 +120,8 @@ def engine_for(
     device: torch.device,
     job: Job,
     data: Representation,
-) -> tuple[Engine, Plan, list[Note]]:
+) -> Training:
+    find_engine(study.shadow.engine)
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanConfig.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":
@@ -112,7 +129,7 @@ def engine_for(
         made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         x = data.x if data.as_stored else as_float(data.x)
         labels = dataset.class_labels
-        return ProcessEngine(model, x, dataset.y, len(labels), made, labels, data.rows), made, []
+        return Training(ProcessTrainer(model, x, dataset.y, len(labels), made, labels, data.rows), made, [])
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
@@ -123,11 +140,11 @@ def engine_for(
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(wanted, network, tensors, job, work)
     notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
-    engine = StackEngine(network, tensors, made)
-    examined(engine.network, job, tensors, made.stacked, made.compile)
-    general = why_general(engine.network, job, tensors, made.stacked, made.compile)
+    trainer = StackTrainer(network, tensors, made)
+    examined(trainer.network, job, tensors, made.stacked, made.compile)
+    general = why_general(trainer.network, job, tensors, made.stacked, made.compile)
     notes += [] if general is None else [(GENERAL_PATH, general)]
-    return engine, made, [*said, *notes, *ending_notes(model.name, network)]
+    return Training(trainer, made, [*said, *notes, *ending_notes(model.name, network)], trainer.network)
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from memberwise.auditing.prepare.identity import identity_of
 from memberwise.auditing.prepare.inputs import Inputs
-from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, engine_for, model_for
+from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, model_for, trainer_for
 from memberwise.auditing.prepare.questions import questions_of
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.prepare.representation import fitted_target, representations_for
@@ -32,10 +32,11 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
-from memberwise.training.engines.base import Engine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
+from memberwise.training.shadow_jobs import ShadowJobs
+from memberwise.training.trainers.base import Trainer
 
 Note = tuple[str, str]
 
@@ -47,7 +48,7 @@ class Prepared:
     Attributes:
         asked: what the target is asked; the shadow models are asked ``shadow_questions`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
-        shadow_job: the job of the k-th shadow model.
+        shadow_jobs: the jobs of the shadow models.
         identity: what every block depends on beside its jobs.
     """
 
@@ -56,10 +57,10 @@ class Prepared:
     dataset: Dataset
     roles: Roles
     model: Model
-    engine: Engine
+    trainer: Trainer
     plan: Plan
     target_job: Job
-    shadow_job: Callable[[int], Job]
+    shadow_jobs: ShadowJobs
     questions: Questions
     shadow_questions: Questions
     target: Target | None
@@ -71,6 +72,10 @@ class Prepared:
     def study(self) -> Study:
         """The study, with the plan by which it is carried out."""
         return self.resolved.study.model_copy(update={"plan": self.plan.to_study()})
+
+    def shadow_job(self, k: int) -> Job:
+        """The job of the k-th shadow model."""
+        return self.shadow_jobs.job(k)
 
 
 def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
@@ -151,28 +156,25 @@ def assemble(
     fitted = fitted_target(study, inputs)
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
-    engine, made, more = engine_for(study, plan, model, dataset, device, target_job, representations.models)
+    training = trainer_for(study, plan, model, dataset, device, target_job, representations.models)
+    made, more = training.plan, training.notes
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
-
-    def shadow_job(k: int) -> Job:
-        rows = roles.shadow_rows(k, seeds, kind)
-        return replace(target_job, rows=rows, seed=seeds.integer("shadow", k))
-
+    shadow_jobs = ShadowJobs(target_job, roles, seeds, kind)
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
-        more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
+        more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
     questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
-    target, target_hash, noticed = target_of(study, inputs, engine, questions, dataset, estimator)
+    target, target_hash, noticed = target_of(study, inputs, training.network, questions, dataset, estimator)
     return Prepared(
         resolved=resolved,
         seeds=seeds,
         dataset=dataset,
         roles=roles,
         model=model,
-        engine=engine,
+        trainer=training.trainer,
         plan=made,
         target_job=target_job,
-        shadow_job=shadow_job,
+        shadow_jobs=shadow_jobs,
         questions=questions,
         shadow_questions=shadow_questions,
         target=target,

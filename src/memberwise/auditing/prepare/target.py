@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import Note
 from memberwise.data import Dataset
-from memberwise.errors import StudyError, TargetError, TrainingError
+from memberwise.errors import TargetError, TrainingError
 from memberwise.models.network import Network
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study
-from memberwise.targets.base import Records, Target
+from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
-from memberwise.targets.files import check_answers, load_target, module_target
-from memberwise.training.engines.base import Engine
-from memberwise.training.engines.stack import StackEngine
+from memberwise.targets.files import load_target
+from memberwise.targets.kinds import TargetContext
+from memberwise.targets.objects import object_target
 
 
 def target_of(
     study: Study,
     inputs: Inputs,
-    engine: Engine,
+    network: Network | None,
     questions: Questions,
     dataset: Dataset,
     estimator: EstimatorModels | None = None,
@@ -35,6 +31,7 @@ def target_of(
     """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
 
     Args:
+        network: the architecture that weights in a file belong to; None where the study names none.
         estimator: the target, where it is a fitted estimator.
 
     Raises:
@@ -52,14 +49,14 @@ def target_of(
                 where="target",
                 fix=error.fix,
             ) from error
+    context = TargetContext(dataset, example, network)
     if inputs.target is not None:
-        target = _given_target(inputs.target, questions.classes, example)
+        target = object_target(inputs.target, context)
         return target, target.fingerprint(example), target.notes("the given target")
     if study.target.file is None:
         return None, None, []
     path = Path(study.target.file)
-    network = engine.network if isinstance(engine, StackEngine) else None
-    target, notes = load_target(path, network, dataset, example)
+    target, notes = load_target(path, context)
     return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *target.notes(f"the target {path}")]
 
 
@@ -74,19 +71,3 @@ def stored_accuracy(study: Study) -> float | None:
         return float(facts["train_accuracy"]) if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _given_target(target: Any, classes: int, example: Records) -> Target:
-    """A trained module as something that answers."""
-    if isinstance(target, torch.nn.Module):
-        device = next((p.device for p in target.parameters()), torch.device("cpu"))
-        module = copy.deepcopy(target)
-        models = module_target(module, Network(lambda: module, device), example)
-        check_answers(models, "the given target", example, classes)
-        return models
-    raise StudyError(
-        "this is no trained target",
-        expected="a trained nn.Module or a fitted scikit-learn classifier",
-        found=type(target).__name__,
-        fix="an unfitted model goes to model=",
-    )

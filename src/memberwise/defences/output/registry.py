@@ -85,7 +85,9 @@ def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]
     Raises:
         StudyError: there is none.
     """
-    found = OUTPUT_DEFENCES.get(name) or (load_entrypoint(name, "answer") if is_entrypoint(name) else None)
+    found = OUTPUT_DEFENCES.get(name) or (
+        load_entrypoint(name, "answer", (OutputDefence,), (OutputDefence,)) if is_entrypoint(name) else None
+    )
     if isinstance(found, OutputDefence):
         return type(found), found.model_dump()
     if isinstance(found, type) and issubclass(found, OutputDefence):

@@ -20,6 +20,7 @@ from memberwise.defences.training.dp_accounting import (
     numerical_epsilon_of,
 )
 from memberwise.errors import StudyError
+from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold, normal
 from memberwise.training.step import Batch, State, Step, plain_update
@@ -192,8 +193,8 @@ def refuse_shared_statistics(module: nn.Module) -> None:
         StudyError: the module has such a layer.
     """
     for name, layer in module.named_modules():
-        shared = isinstance(layer, nn.modules.batchnorm._BatchNorm)
-        kept = isinstance(layer, nn.modules.instancenorm._InstanceNorm) and layer.track_running_stats
+        shared = isinstance(layer, BATCH_NORMS)
+        kept = isinstance(layer, INSTANCE_NORMS) and layer.track_running_stats
         if shared or kept:
             raise cannot_train(
                 "a network with BatchNorm, or statistics kept over batches", f"{type(layer).__name__} ({name})"

@@ -88,7 +88,7 @@ def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, Any]:
     """
     defence = TRAINING_DEFENCES.get(study.name)
     if defence is None and is_entrypoint(study.name):
-        defence = load_entrypoint(study.name, "training.defence")
+        defence = load_entrypoint(study.name, "training.defence", (TrainingDefence,))
     if not isinstance(defence, TrainingDefence):
         close = difflib.get_close_matches(study.name, TRAINING_DEFENCES, n=3)
         raise StudyError(

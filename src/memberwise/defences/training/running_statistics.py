@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memberwise.defences.training.losses import mean_of_records
+from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.step import Batch, State, Step
@@ -46,9 +47,9 @@ class RunningStatistics(Step):
 
 def momenta(module: nn.Module) -> dict[str, float]:
     """The momentum of each buffer that is a moving average over batches, by the buffer's name."""
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    kinds = (*BATCH_NORMS, *INSTANCE_NORMS)
     return {
-        f"{name}.{kept}" if name else kept: part.momentum
+        f"{name}.{kept}" if name else kept: float(part.momentum)  # type: ignore[arg-type]
         for name, part in module.named_modules()
         if isinstance(part, kinds) and part.track_running_stats and part.momentum
         for kept in ("running_mean", "running_var")

@@ -1,1 +1,1 @@
-"""How a block of jobs becomes answers."""
+"""Where blocks of models are trained and asked."""

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.func import vmap
-from torch.utils._pytree import tree_map
 
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import seed_torch, step_keys
@@ -134,6 +133,16 @@ def make_update(job: Job, network: Network, stacked: bool) -> Update:
         return stack_models([gradient]), loss[None], State(stack_models([after.buffers]), stack_models([after.own]))
 
     return alone
+
+
+def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
+    """The same tree of dictionaries and tuples (named ones, too) with every leaf changed."""
+    if isinstance(value, dict):
+        return type(value)((name, tree_map(change, part)) for name, part in value.items())
+    if isinstance(value, (tuple, list)):
+        parts = [tree_map(change, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return change(value)
 
 
 def mapped(value: Any) -> Any:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from memberwise.models.layer_kinds import BATCH_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.recipe import Recipe
@@ -24,8 +25,14 @@ from memberwise.training.steppers.dense_compiled import (
 )
 from memberwise.training.steppers.pooling import is_sliceable, with_sliced_pools
 
-# What the compiler raises, for want of a C++ compiler or for what it cannot express.
-_REFUSALS = (RuntimeError, torch._dynamo.exc.FailOnRecompileLimitHit)
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What the compiler raises, for want of a C++ compiler or for what it cannot express.
+
+    One of them has a private name; where that is gone, it is a RuntimeError, as the others are, or comes through.
+    """
+    own = getattr(getattr(getattr(torch, "_dynamo", None), "exc", None), "FailOnRecompileLimitHit", RuntimeError)
+    return RuntimeError, own
 
 
 class Compiled:
@@ -46,11 +53,11 @@ class Compiled:
             warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
             try:
                 return self._compiled(*arguments)
-            except _REFUSALS:
+            except refusals():
                 torch.compiler.reset()  # what was compiled before for other recipes may have to make room
             try:
                 return self._compiled(*arguments)
-            except _REFUSALS as error:
+            except refusals() as error:
                 raise cannot_compile(error) from error
 
 
@@ -151,5 +158,5 @@ def takes_compiled_one(job: Job, network: Network) -> bool:
 def gains_compiled(job: Job, network: Network) -> bool:
     """The compiled step can be faster: there is pooling, and no batch normalisation, at which torch is as fast."""
     parts = list(network.module.modules())
-    normalises = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in parts)
+    normalises = any(isinstance(part, BATCH_NORMS) for part in parts)
     return takes_compiled_one(job, network) and any(map(is_sliceable, parts)) and not normalises

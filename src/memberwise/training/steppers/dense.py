@@ -143,7 +143,7 @@ def why_not_written_out(module: nn.Module) -> str | None:
     layers = _layers(module)
     if layers is None:
         return None
-    if torch.nn.modules.module._has_any_global_hook():
+    if _hooks_on_all():
         return "hooks on all modules"
     for name, part in [("the module itself", module), *module._modules.items()]:
         unusual = _unusual(part) if part is not None else "is None"
@@ -158,6 +158,11 @@ def why_not_written_out(module: nn.Module) -> str | None:
         missing = ", ".join(sorted(set(expected) ^ set(trained)))
         return f"{missing} frozen, or one tensor in two places"
     return None
+
+
+def _hooks_on_all() -> bool:
+    """Some module hooks are for all modules; they may be, where this torch does not say."""
+    return bool(getattr(torch.nn.modules.module, "_has_any_global_hook", lambda: True)())
 
 
 def _unusual(part: nn.Module) -> str | None:
@@ -177,7 +182,7 @@ def _unusual(part: nn.Module) -> str | None:
             continue
         if type(value) is not nn.Parameter or value.dtype is not torch.float32 or tuple(value.shape) != shape:
             return "has a parameter of another shape or type than its own"
-        if value._backward_hooks or value._post_accumulate_grad_hooks:
+        if any(getattr(value, kind, True) for kind in ("_backward_hooks", "_post_accumulate_grad_hooks")):
             return "has hooks on its parameters"
     return None
 
@@ -185,7 +190,8 @@ def _unusual(part: nn.Module) -> str | None:
 def is_changed(part: nn.Module) -> bool:
     """An object that does something else, or more, than its class says: it has hooks, or methods of its own."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(part, kind) for kind in hooks) or any(
+    # Where torch names them otherwise there may be some.
+    return any(getattr(part, kind, True) for kind in hooks) or any(
         callable(getattr(type(part), name, None)) for name in vars(part)
     )
 

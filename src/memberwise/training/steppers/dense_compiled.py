@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 
 from memberwise.errors import TrainingError
@@ -141,8 +140,11 @@ def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Progr
     Raises:
         TrainingError: it cannot be compiled.
     """
-    from torch._inductor import compile as compile_graph
-
+    try:  # private or experimental names; without them a study trains uncompiled
+        from torch._inductor import compile as compile_graph
+        from torch.fx.experimental.proxy_tensor import make_fx
+    except ImportError as error:
+        raise cannot_compile(error) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, about parts of torch
         try:
@@ -201,9 +203,9 @@ def can_compile(device: Any) -> bool:
     """A compiler is there."""
     if device.type == "cuda":
         return True
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
     try:
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
         return bool(get_cpp_compiler())
     except Exception:
         return False

@@ -14,15 +14,16 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model
+from memberwise.store.blocks import Arrays
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
 from memberwise.targets.models import FunctionModels
-from memberwise.training.engines.base import Arrays, Collect, _joined
 from memberwise.training.estimators import fit_estimator
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
 from memberwise.training.plan import Plan
+from memberwise.training.trainers.base import ALONE, Collect, TrainerFacts, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Records:
     rows: TableRows | None = None
 
 
-class ProcessEngine:
+class ProcessTrainer:
     """Scikit-learn classifiers and users' training functions, one by one in worker processes."""
 
     def __init__(
@@ -56,8 +57,10 @@ class ProcessEngine:
         """``labels``: the data's own, where they are not 0 to ``classes`` - 1. ``rows``: see ``Records``."""
         self.model, self.plan = model, plan
         self.records = Records(x, y, labels or ClassLabels.numbered(classes), rows)
-        self.block = plan.stack
         self.notes: list[tuple[str, str]] = []
+
+    def describe(self) -> TrainerFacts:
+        return TrainerFacts(self.plan.stack, self.plan.threads, by_steps=False, keeps_weights=False)
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         fitted = [fit_one(self.model, self.records, job) for job in jobs]
@@ -70,22 +73,22 @@ class ProcessEngine:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         _ship_user_files()
-        work = Parallel(n_jobs=self.plan.threads, return_as="generator")(
-            delayed(_fit_and_collect)(self.model, self.records, job, collect) for job in jobs
-        )
+        pool = Parallel(n_jobs=self.plan.threads, return_as="generator")
+        work = (delayed(_fit_and_collect)(self.model, self.records, job, collect) for job in jobs)
         collected: list[Arrays] = []
         try:
-            for arrays in work:
-                collected.append(arrays)
-                if tick is not None:
-                    tick(len(collected) / len(jobs))
+            with ALONE:
+                for arrays in pool(work):
+                    collected.append(arrays)
+                    if tick is not None:
+                        tick(len(collected) / len(jobs))
         except TerminatedWorkerError as error:
             raise TrainingError(
                 "a worker process died while it trained a shadow model",
                 found=str(error).split("\n")[0],
                 fix="most often memory ran out: fewer processes (--set plan.threads=1) or a smaller model",
             ) from error
-        return _joined(collected)
+        return joined(collected)
 
 
 def _ship_user_files() -> None:

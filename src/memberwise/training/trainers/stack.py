@@ -8,31 +8,36 @@ from functools import partial
 
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
+from memberwise.store.blocks import Arrays
 from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
-from memberwise.training.engines.base import GENERAL_PATH, Arrays, Collect, _joined
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
 from memberwise.training.plan import Plan
 from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.base import ALONE, GENERAL_PATH, Collect, TrainerFacts, joined
 
 
-class StackEngine:
+class StackTrainer:
     """Modules of one architecture, ``plan.stack`` at once; a block holds whole pairs of shadow models."""
 
     def __init__(self, network: Network, data: DataTensors, plan: Plan) -> None:
         self.network, self.data, self.plan = plan.network(network), data, plan
-        self.block = plan.stack + plan.stack % 2
 
     @property
     def notes(self) -> list[tuple[str, str]]:
         return [(GENERAL_PATH, message) for message in self.network.notes]
 
+    def describe(self) -> TrainerFacts:
+        block = self.plan.stack + self.plan.stack % 2
+        return TrainerFacts(block, 1, by_steps=True, keeps_weights=True, parameters=self.network.parameters)
+
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
-        if jobs[0].procedure is not None:
-            return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
-        return self._train_stack(jobs, tick)
+        with ALONE:
+            if jobs[0].procedure is not None:
+                return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
+            return self._train_stack(jobs, tick)
 
     def _train_stack(self, jobs: Sequence[Job], tick: Tick | None) -> TorchModels:
         # What a module keeps in Python (a counter, a cache) must not pass from one stack to the next.
@@ -45,10 +50,12 @@ class StackEngine:
         collected = []
         for first in range(0, len(jobs), self.plan.stack):
             stack = jobs[first : first + self.plan.stack]
-            models = self.train(stack, None if tick is None else partial(_share, tick, first, len(stack), len(jobs)))
-            with threads_of(self.plan.threads):
-                collected.append(collect(models, stack))
-        return _joined(collected)
+            share = None if tick is None else partial(_share, tick, first, len(stack), len(jobs))
+            with ALONE:
+                models = self.train(stack, share)
+                with threads_of(self.plan.threads):
+                    collected.append(collect(models, stack))
+        return joined(collected)
 
 
 def _training(job: Job) -> AbstractContextManager[None]:

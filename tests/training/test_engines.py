@@ -1,0 +1,214 @@
+"""Engines: whichever has the blocks trained, the run is the same, bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pytest
+import torch
+from thread_engine import BackwardEngine, ThreadEngine
+from torch import nn
+
+import memberwise as mw
+from memberwise.errors import StudyError, TrainingError
+from memberwise.models.build import model_of
+from memberwise.models.network import Network
+from memberwise.signals.collection import SignalCollection
+from memberwise.signals.gather import gather
+from memberwise.signals.progress import Silent
+from memberwise.signals.questions import Questions
+from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
+from memberwise.store.blocks import Arrays, BlockStore
+from memberwise.study.schema import ModelConfig, TrainingConfig
+from memberwise.training.engines.base import Block, Done, run_block
+from memberwise.training.engines.registry import ENGINES
+from memberwise.training.job import Job
+from memberwise.training.plan import Plan
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+from memberwise.training.trainers.base import Trainer
+from memberwise.training.trainers.processes import ProcessTrainer
+from memberwise.training.trainers.stack import StackTrainer
+
+CPU = torch.device("cpu")
+RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
+NOBODY = np.arange(0)
+QUESTIONS = Questions(X, Y, 3, np.arange(40), NOBODY, np.arange(40, 60), NOBODY)
+COUNT, BLOCK = 10, 2
+
+
+def job(k: int) -> Job:
+    return Job(np.arange(k, k + 30), Step(), RECIPE, 100 + k)
+
+
+def stacks() -> StackTrainer:
+    network = Network(lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.2), nn.Linear(5, 3)), CPU)
+    return StackTrainer(network, DataTensors.of(X, Y, 3, CPU), Plan(BLOCK, "float32", 1))
+
+
+def trees() -> ProcessTrainer:
+    from sklearn.tree import DecisionTreeClassifier
+
+    model = model_of(DecisionTreeClassifier(max_depth=3), ModelConfig(), (6,), 3, "tree")
+    return ProcessTrainer(model, X, Y, 3, Plan(BLOCK, "float32", 1, stacked=False))
+
+
+def run(folder: Path, engine: str = "local", trainer: Trainer | None = None) -> ShadowRun:
+    jobs = FixedCount(job, COUNT, BLOCK)
+    return gather(trainer or stacks(), jobs, QUESTIONS, BlockStore(folder), {}, Silent(), engine)
+
+
+def is_same(one: Arrays, other: Arrays) -> bool:
+    return one.keys() == other.keys() and all(
+        one[name].dtype == other[name].dtype and one[name].tobytes() == other[name].tobytes() for name in one
+    )
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setitem(ENGINES, "threads", ThreadEngine)
+    monkeypatch.setitem(ENGINES, "backward", BackwardEngine)
+    return ENGINES
+
+
+@pytest.mark.parametrize("make", [stacks, trees])
+@pytest.mark.parametrize("engine", ["threads", "backward"])
+def test_any_order_gives_the_same_bits(
+    make: Callable[[], Trainer], engine: str, engines: dict[str, Any], tmp_path: Path
+) -> None:
+    here, there = run(tmp_path / "here", trainer=make()), run(tmp_path / "there", engine, make())
+    assert is_same(here.arrays, there.arrays)
+    assert (there.trained, there.under_way, there.interrupted) == (COUNT, 0, False)
+    stores = [BlockStore(tmp_path / name).manifest for name in ("here", "there")]
+    assert [entry["keys"] for entry in stores[0].values()] == [entry["keys"] for entry in stores[1].values()]
+    again = run(tmp_path / "there", trainer=make())
+    assert (again.trained, again.resumed) == (0, COUNT)
+    assert is_same(here.arrays, again.arrays)
+
+
+def test_blocks_come_back_out_of_order(
+    engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[BackwardEngine] = []
+
+    def maker(*parts: Any) -> BackwardEngine:
+        made.append(BackwardEngine(*parts))
+        return made[0]
+
+    monkeypatch.setitem(ENGINES, "watched", maker)
+    run(tmp_path, "watched")
+    assert made[0].order == [3, 2, 1, 5, 4]
+
+
+class Failing(ThreadEngine):
+    """Block 2 fails once 1 and 3 are done."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.done = {1: Event(), 3: Event()}
+
+    def work(self, block: Block) -> Arrays:
+        if block.number == 2:
+            for done in self.done.values():
+                done.wait(60)
+            time.sleep(0.2)
+            raise TrainingError("no luck")
+        arrays = super().work(block)
+        self.done.get(block.number, Event()).set()
+        return arrays
+
+
+def test_a_block_that_fails_leaves_the_others_on_disk(
+    engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ENGINES, "failing", Failing)
+    with pytest.raises(TrainingError, match="no luck"):
+        run(tmp_path / "run", "failing")
+    assert {"block-00001", "block-00003"} <= {*BlockStore(tmp_path / "run").manifest}
+    again = run(tmp_path / "run", "threads")
+    assert again.resumed >= 4
+    assert is_same(again.arrays, run(tmp_path / "whole").arrays)
+
+
+class Interrupted(ThreadEngine):
+    """Ctrl-C while block 2 is under way and block 3 is done."""
+
+    held = Event()
+
+    def work(self, block: Block) -> Arrays:
+        if block.number == 2:
+            self.held.wait(30)
+        return super().work(block)
+
+    def submit(self, block: Block) -> Iterator[Done]:
+        yield from super().submit(block)
+        if block.number == 3:
+            while sum(not future.done() for future in self.under_way) > 1:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_what_is_done(engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(ENGINES, "interrupted", Interrupted)
+    part = run(tmp_path / "run", "interrupted")
+    Interrupted.held.set()
+    assert part.interrupted
+    assert (part.count, part.trained) == (2, 2), "models up to the first that is missing"
+    assert len(part.arrays["train_accuracy"]) == 2
+    assert {*BlockStore(tmp_path / "run").manifest} == {"block-00001", "block-00003"}
+    whole = run(tmp_path / "run", "threads")
+    assert (whole.resumed, whole.trained) == (4, 6)
+    assert is_same(whole.arrays, run(tmp_path / "whole").arrays)
+
+
+def test_a_budget_counts_the_models_under_way(engines: dict[str, Any], tmp_path: Path) -> None:
+    jobs = TimeBudget(job, 16, ends=time.perf_counter() + 101, guess=10.0)
+    assert jobs.next_size(2, ShadowRun(trained=2, seconds=20.0), 0) == 8, "a last block, not quite full"
+    assert jobs.next_size(8, ShadowRun(trained=2, seconds=20.0, under_way=6), 0) == 2
+    assert jobs.next_size(12, ShadowRun(trained=2, seconds=20.0, under_way=10), 0) == 0
+    begun = time.perf_counter()
+    budget = TimeBudget(lambda k: job(k % 30), BLOCK, ends=begun + 1.0, guess=0.3)
+    done = gather(stacks(), budget, QUESTIONS, BlockStore(tmp_path), {}, Silent(), "threads")
+    assert done.count >= 2
+    assert done.count % 2 == 0
+    assert done.seconds <= time.perf_counter() - begun
+    assert len(done.arrays["train_accuracy"]) == done.count
+
+
+@pytest.mark.parametrize("make", [stacks, trees])
+def test_a_worker_is_sent_trainer_and_questions_once(make: Callable[[], Trainer]) -> None:
+    trainer, collection = make(), SignalCollection(QUESTIONS)
+    sent_trainer, sent_collection = cloudpickle.loads(cloudpickle.dumps((trainer, collection)))
+    for number in (1, 2):
+        block = Block(number, 2 * number, (job(2 * number), job(2 * number + 1)), vectors=True)
+        sent_block = cloudpickle.loads(cloudpickle.dumps(block))
+        there = run_block(sent_trainer, sent_collection, sent_block)
+        assert is_same(run_block(trainer, collection, block), there)
+
+
+def test_an_audit_under_threads_has_the_same_scores(engines: dict[str, Any]) -> None:
+    common: dict[str, Any] = {
+        "data": "digits",
+        "members": 60,
+        "nonmembers": 60,
+        "shadow_models": 6,
+        "attacks": ["default"],
+    }
+    plan = {"training.epochs": 2, "model.hidden": [8], "plan.stack": 2, "plan.threads": 1}
+    results = [mw.audit(**common, settings=plan | {"shadow.engine": name}) for name in ("local", "threads")]
+    assert results[0].scores.equals(results[1].scores)
+    assert results[1].to_dict()["shadow"]["engine"] == "threads"
+
+
+def test_an_unknown_engine_is_refused_before_training() -> None:
+    with pytest.raises(StudyError, match=r"there is no engine locl(.|\n)*one of local(.|\n)*did you mean local\?"):
+        mw.audit(data="digits", members=60, nonmembers=60, shadow_models=2, settings={"shadow.engine": "locl"})
