@@ -36,7 +36,7 @@ _PLACES = {
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
-    "Study": "memberwise.study.schema.schema",
+    "Study": "memberwise.study.schema",
     "CheckError": "memberwise.errors",
     "DataError": "memberwise.errors",
     "MemberwiseError": "memberwise.errors",
