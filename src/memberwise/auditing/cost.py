@@ -71,9 +71,10 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     """
     if study.outputs.file is not None:
         raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
-    asking = AttackRequest.of(study)
+    inputs = inputs or Inputs()
+    asking = AttackRequest.of(study, inputs.attacks)
     small = _small(study)
-    prepared = prepare(small, inputs or Inputs())
+    prepared = prepare(small, inputs)
     engine = prepared.engine
     network = engine.network if isinstance(engine, StackEngine) else None
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from memberwise.attacks.request import AttackRequest
 from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.run import INTERRUPTED, run_audit
 from memberwise.auditing.target import TARGET_BLOCK, target_key
@@ -28,7 +29,9 @@ def audited(study: Study, inputs: Inputs | None = None, progress: Progress | Non
     if (out / "result.json").exists():
         done = Result.load(out)
         same = _asked(done.to_dict()["study"]) == _asked(defended(study).to_dict())
-        if same and _is_current(study, inputs or Inputs(), out):
+        # The code of the user's own attacks may have changed: they run again, on the models that are kept.
+        own = same and AttackRequest.of(defended(study), (inputs or Inputs()).attacks).own
+        if same and not own and _is_current(study, inputs or Inputs(), out):
             return done
     result = run_audit(study, inputs, progress=progress or Silent())
     if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:

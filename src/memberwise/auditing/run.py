@@ -53,9 +53,9 @@ def run_audit(
     """
     begun = time.perf_counter()
     study = with_output_folder(defended(study))
-    asking = AttackRequest.of(study)
-    folder = RunFolder(Path(str(study.run.out)), study, resume)
     inputs = inputs or Inputs()
+    asking = AttackRequest.of(study, inputs.attacks)
+    folder = RunFolder(Path(str(study.run.out)), study, resume)
     if study.outputs.file is not None:
         return audit_saved(study, inputs, asking, folder, begun)
     prepared = prepare(study, inputs, folder.plan)

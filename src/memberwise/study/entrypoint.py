@@ -19,6 +19,7 @@ USER_FILE = "_memberwise_"
 # What a key wants, by class name (this room imports none of theirs) and in words; any other key wants a callable.
 TRAINED, ANSWERED = "TrainingDefence", "OutputDefence"
 WANTED = {
+    "attacks.use": (("Attack",), "Attack"),
     "training.defence": ((TRAINED,), "TrainingDefence"),
     "answer": ((ANSWERED,), "OutputDefence"),
     "defend.defences": ((TRAINED, ANSWERED), "TrainingDefence or OutputDefence"),

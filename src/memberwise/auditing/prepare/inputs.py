@@ -7,12 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from memberwise.attacks.base import Attack
 from memberwise.data import Dataset
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers."""
+    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers,
+    attacks."""
 
     dataset: Dataset | None = None
     rows: dict[str, Any] = field(default_factory=dict)
@@ -20,3 +22,4 @@ class Inputs:
     target: Any = None
     outputs: dict[str, NDArray[Any]] | None = None
     shadow_outputs: dict[str, NDArray[Any]] | None = None
+    attacks: tuple[Attack, ...] = ()

@@ -28,7 +28,6 @@ from memberwise.defences.training.registry import defended, training_defence
 from memberwise.errors import StudyError
 from memberwise.models.build import Model
 from memberwise.seeds import Seeds
-from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.questions import Questions
 from memberwise.signals.views import query_views
@@ -144,7 +143,7 @@ def assemble(
 
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_job(k) for k in (0, 1)])
-    questions, shadow_questions = _asked(study, dataset, representations, roles, seeds)
+    questions, shadow_questions = _asked(study, inputs, dataset, representations, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
     target, target_hash, noticed = target_of(study, inputs, engine, questions, dataset, estimator)
     return Prepared(
@@ -202,7 +201,7 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
 
 
 def _asked(
-    study: Study, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
+    study: Study, inputs: Inputs, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
 ) -> tuple[Questions, Questions]:
     if study.queries != "none" and dataset.kind != "image":
         raise StudyError("queries are for images", found=f"records of shape {dataset.shape}", where="queries")
@@ -223,9 +222,7 @@ def _asked(
         seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
         roles.reference if len(roles.reference) else None,
         study.run.seed,
-        collectors(
-            {attack.needs.extra for attack in AttackRequest.of(study).attacks if attack.needs.extra}, study.attacks
-        ),
+        AttackRequest.of(study, inputs.attacks).collectors(study),
         roles.validation if len(roles.validation) else None,
         as_stored=representations.target.as_stored,
     )
