@@ -196,7 +196,8 @@ def _named_attacks(attacks: Iterable[object]) -> tuple[list[object], tuple[Attac
         elif isinstance(attack, Attack) and is_built_in(attack):
             names.append(attack.name)
         else:
-            objects.append(check_own(attack, f"{attack!r:.60}", {*ATTACKS, *GROUPS}))
+            place = f"the object {attack.name}" if isinstance(attack, Attack) else repr(attack)
+            objects.append(check_own(attack, place, {*ATTACKS, *GROUPS}))
             names.append(study_name(objects[-1]))
     return names, tuple(objects)
 

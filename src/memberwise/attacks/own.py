@@ -65,7 +65,9 @@ def check_own(attack: object, place: str, taken: Collection[str]) -> Attack:
     """
     where = f"attacks.use ({place})"
     if not isinstance(attack, Attack):
-        what = f"the class {attack.__name__}" if isinstance(attack, type) else f"a {type(attack).__name__}"
+        what = (
+            f"the class {attack.__name__}" if isinstance(attack, type) else f"an object of type {type(attack).__name__}"
+        )
         raise StudyError(
             f"{place} is no attack",
             expected="an Attack (memberwise.attacks.Attack)",

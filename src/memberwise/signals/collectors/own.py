@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import Field, asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import get_type_hints
 
 import numpy as np
@@ -61,10 +61,7 @@ def _check_parameters(collector: object, name: str, where: str) -> None:
     key = ""
     try:
         hints = get_type_hints(type(collector), include_extras=True)
-        names = (
-            type(collector).model_fields if isinstance(collector, BaseModel) else [f.name for f in _fields(collector)]
-        )
-        for key in names:
+        for key in _names(collector):
             TypeAdapter(hints[key]).validate_python(getattr(collector, key), strict=True)
         json.dumps(parameters_of(collector))
     except ValidationError as error:
@@ -84,8 +81,11 @@ def _check_parameters(collector: object, name: str, where: str) -> None:
         ) from None
 
 
-def _fields(collector: object) -> tuple[Field[object], ...]:
-    return fields(collector) if is_dataclass(collector) else ()
+def _names(collector: object) -> list[str]:
+    """The names of its parameters."""
+    if isinstance(collector, BaseModel):
+        return list(type(collector).model_fields)
+    return [field.name for field in fields(collector)] if is_dataclass(collector) else []
 
 
 def check_extra(extra: object, name: str, models: int, records: int) -> None:
