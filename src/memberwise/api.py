@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from memberwise.attacks.base import Attack
 from memberwise.attacks.own import check_own, study_name
 from memberwise.attacks.registry import ATTACKS, GROUPS, is_built_in
 from memberwise.auditing.prepare import Inputs
+from memberwise.auditing.prepare.inputs import rows_name
 from memberwise.auditing.run import run_audit
 from memberwise.data import Dataset, from_object
 from memberwise.errors import StudyError
@@ -228,7 +228,7 @@ def _translated(
             continue
         if not isinstance(want, (int, str, Path)):
             inputs = replace(inputs, rows={**inputs.rows, name: np.asarray(want)})
-            want = f"rows-{hashlib.sha256(np.ascontiguousarray(want).tobytes()).hexdigest()[:12]}"
+            want = rows_name(inputs.rows[name])
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):

@@ -106,9 +106,14 @@ class Registry(Mapping[str, T], Generic[T]):
                 problems.append(f"{_described(point)} has the name of the built-in {self.what} {point.name}: not used")
                 continue
             try:
-                things[point.name] = self._load(point.name)
+                thing = self._load(point.name)
             except StudyError as error:
                 problems.append(error.problem + (f": {error.found}" if error.found else ""))
+                continue
+            if self.fits is None or self.fits(thing):
+                things[point.name] = thing
+            else:
+                problems.append(f"{_described(point)} is no {self.what}")
         return things, list(dict.fromkeys(problems))
 
     def _points(self) -> list[EntryPoint]:

@@ -65,9 +65,8 @@ def check_own(attack: object, place: str, taken: Collection[str]) -> Attack:
     """
     where = f"attacks.use ({place})"
     if not isinstance(attack, Attack):
-        what = (
-            f"the class {attack.__name__}" if isinstance(attack, type) else f"an object of type {type(attack).__name__}"
-        )
+        kind = type(attack).__name__
+        what = f"the class {attack.__name__}" if isinstance(attack, type) else f"an object of type {kind}"
         raise StudyError(
             f"{place} is no attack",
             expected="an Attack (memberwise.attacks.Attack)",

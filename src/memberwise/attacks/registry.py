@@ -110,4 +110,7 @@ def _own_attack(name: str, objects: Sequence[Attack]) -> Attack:
             where=WHERE,
             fix="memberwise list attacks shows all of them",
         )
-    return check_own(attack, name, {*ATTACKS, *GROUPS})
+    checked = check_own(attack, name, {*ATTACKS, *GROUPS})
+    if ATTACKS.has_plugin(name) and checked.name != name:
+        raise StudyError(f"the plug-in {name} holds an attack of another name", found=checked.name, where=WHERE)
+    return checked

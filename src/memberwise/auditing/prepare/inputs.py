@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack
@@ -23,3 +25,8 @@ class Inputs:
     outputs: dict[str, NDArray[Any]] | None = None
     shadow_outputs: dict[str, NDArray[Any]] | None = None
     attacks: tuple[Attack, ...] = ()
+
+
+def rows_name(rows: NDArray[Any]) -> str:
+    """What a study calls rows that Python code gave as an array."""
+    return f"rows-{hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:12]}"
