@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
+    from memberwise.auditing.load import load_signals
     from memberwise.auditing.released import load_target
     from memberwise.checks import check_attack, check_defence
     from memberwise.errors import (
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
+    "load_signals": "memberwise.auditing.load",
     "load_target": "memberwise.auditing.released",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
@@ -64,6 +66,7 @@ __all__ = [
     "check_attack",
     "check_defence",
     "defend",
+    "load_signals",
     "load_target",
 ]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from memberwise.attacks.base import Attack
+from memberwise.attacks.own import check_own, study_name
+from memberwise.attacks.registry import ATTACKS, GROUPS, is_built_in
 from memberwise.auditing.prepare import Inputs
+from memberwise.auditing.prepare.inputs import rows_name
 from memberwise.auditing.run import run_audit
 from memberwise.data import Dataset, from_object
 from memberwise.errors import StudyError
@@ -50,7 +53,7 @@ def audit(
     shadow_outputs: str | Path | Mapping[str, Any] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
-    attacks: Sequence[str] | None = None,
+    attacks: str | Attack | Sequence[str | Attack] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
     seed: int | None = None,
@@ -74,7 +77,8 @@ def audit(
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame); no model is
             needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
-        attacks: names, or "default", or "all". fpr: false-positive rates. fail_if: gate rules.
+        attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
+        fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
         settings: any other study keys, dotted: ``{"training.epochs": 40}``.
 
@@ -88,6 +92,7 @@ def audit(
         study,
         model=model,
         data=data,
+        attacks=attacks,
         columns={"label": label, "group": group, "unit": unit},
         roles=dict(
             zip(
@@ -102,7 +107,6 @@ def audit(
             **_chosen(features, drop),
             "shadow.count": shadow_models,
             "shadow.budget": budget,
-            "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
             "statistics.fpr": fpr,
             "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             "run.seed": seed,
@@ -133,7 +137,7 @@ def defend(
     features: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     shadow_models: int | None = None,
-    attacks: Sequence[str] | None = None,
+    attacks: str | Attack | Sequence[str | Attack] | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     **roles: Any,
@@ -159,12 +163,12 @@ def defend(
         study,
         model=model,
         data=data,
+        attacks=attacks,
         columns={"label": label, "group": group, "unit": unit},
         roles=roles,
         plain={
             **_chosen(features, drop),
             "shadow.count": shadow_models,
-            "attacks.use": [attacks] if isinstance(attacks, str) else attacks,
             "defend.defences": tuple(defences),
             "defend.points": [dict(point) for point in points],
             "defend.max_accuracy_loss": max_accuracy_loss,
@@ -185,6 +189,22 @@ def _chosen(features: Sequence[str] | None, drop: Sequence[str] | None) -> dict[
     }
 
 
+def _named_attacks(attacks: Iterable[object]) -> tuple[list[object], tuple[Attack, ...]]:
+    """What a study calls these attacks, and those of them that are objects of the user's own."""
+    names: list[object] = []
+    objects: list[Attack] = []
+    for attack in attacks:
+        if isinstance(attack, str):
+            names.append(attack)
+        elif isinstance(attack, Attack) and is_built_in(attack):
+            names.append(attack.name)
+        else:
+            place = f"the object {attack.name}" if isinstance(attack, Attack) else repr(attack)
+            objects.append(check_own(attack, place, {*ATTACKS, *GROUPS}))
+            names.append(study_name(objects[-1]))
+    return names, tuple(objects)
+
+
 def _translated(
     study: str | Path | Mapping[str, Any] | None,
     *,
@@ -193,6 +213,7 @@ def _translated(
     columns: Mapping[str, str | None],
     roles: Mapping[str, Any],
     plain: Mapping[str, Any],
+    attacks: str | Attack | Sequence[str | Attack] | None = None,
     target: Any = None,
     saved: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], Inputs]:
@@ -210,7 +231,7 @@ def _translated(
             continue
         if not isinstance(want, (int, str, Path)):
             inputs = replace(inputs, rows={**inputs.rows, name: np.asarray(want)})
-            want = f"rows-{hashlib.sha256(np.ascontiguousarray(want).tobytes()).hexdigest()[:12]}"
+            want = rows_name(inputs.rows[name])
         key = f"target.{name}" if name == "train_rows" else f"data.{name}"
         put(values, key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
@@ -237,6 +258,10 @@ def _translated(
         elif answers is not None:
             inputs = replace(inputs, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
             put(values, key, name)
+    if attacks is not None:
+        names, objects = _named_attacks([attacks] if isinstance(attacks, str | Attack) else attacks)
+        inputs = replace(inputs, attacks=objects)
+        put(values, "attacks.use", names)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
     for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
         if value is not None:

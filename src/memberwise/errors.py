@@ -14,6 +14,9 @@ A message says what is wrong, then what was expected, what was found, where, and
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class MemberwiseError(Exception):
     """The root of the tree. ``exit_code`` is what the command line returns for it."""
@@ -80,3 +83,9 @@ class TrainingError(MemberwiseError, RuntimeError):
 
 class CheckError(MemberwiseError, AssertionError):
     """An attack or a defence does not keep to its contract."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str | None:
+    """The question whether one of the names that come nearest was meant; None where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=most)
+    return f"did you mean {' or '.join(close)}?" if close else None

@@ -10,8 +10,8 @@ from attack_tables import full_table, of_records
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS, Attack, Needs, choose, run_attacks, shadow_scores
-from memberwise.attacks.registry import by_name
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, TrainingError
+from memberwise.registry import Registry
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.read import read_answers
@@ -239,11 +239,11 @@ def test_choose_refuses_unknown_names_with_the_close_ones():
 
 def test_a_name_used_twice_is_refused():
     with pytest.raises(ValueError, match="two attacks are called gap"):
-        by_name([ATTACKS["gap"], ATTACKS["gap"]])
+        Registry("attack", [("gap", ATTACKS["gap"]), ("gap", ATTACKS["gap"])])
 
 
 def test_scores_of_a_wrong_shape_are_refused():
     signals, _ = full_table(np.random.default_rng(9), 20)
     wrong = Attack("wrong", lambda signals, rng: np.zeros((20, 1)), Needs(), "none", "Wrong.")
-    with pytest.raises(ValueError, match=r"wrong gave scores of shape \(20, 1\) for 20 records"):
+    with pytest.raises(TrainingError, match=r"wrong gave scores of shape \(20, 1\) for 20 records"):
         run_attacks(signals, [wrong], SEEDS)

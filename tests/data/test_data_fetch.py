@@ -59,7 +59,7 @@ def mnist_files(folder: Path, seed: int = 0) -> None:
 
 def served(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str) -> None:
     remotes = [Remote(address + name, hashlib.sha256((folder / name).read_bytes()).hexdigest()) for name in IDX]
-    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], remotes=tuple(remotes)))
+    monkeypatch.setitem(SOURCES.built_in, "mnist", replace(SOURCES["mnist"], remotes=tuple(remotes)))
 
 
 def test_a_download_is_checked_converted_and_kept(
@@ -107,7 +107,7 @@ def test_offline_is_one_error_that_says_what_to_do(cache: Path, monkeypatch: pyt
         replace(remote, url="http://127.0.0.1:9/" + name)
         for remote, name in zip(SOURCES["mnist"].remotes, IDX, strict=True)
     )
-    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], remotes=dead))
+    monkeypatch.setitem(SOURCES.built_in, "mnist", replace(SOURCES["mnist"], remotes=dead))
     with pytest.raises(DataError) as caught:
         load("mnist")
     text = str(caught.value)

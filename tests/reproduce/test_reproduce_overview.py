@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
+from memberwise.auditing.load import signals_of_run
 from memberwise.errors import RunFolderError
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench
-from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.registry import find_reproduction
 from memberwise.reproduce.tables import overview
 from memberwise.reproduce.tables.overview_records import (
@@ -81,7 +81,7 @@ def test_scores_read_from_the_folder_are_those_the_audit_drew(tmp_path: Path) ->
         "attacks.headline": "loss",
     }
     result = bench.audit("small", settings)
-    kept = kept_signals(result)
+    kept, _ = signals_of_run(result)
     assert kept.shadows is not None
     phi, trained_on = kept.shadows.phi[..., 0], kept.is_in
     audited = result.scores["index"].to_numpy()
@@ -98,7 +98,7 @@ def test_scores_read_from_the_folder_are_those_the_audit_drew(tmp_path: Path) ->
 
 def test_an_audit_without_a_folder_is_refused() -> None:
     with pytest.raises(RunFolderError, match="no run folder"):
-        kept_signals(Result({}, None))  # type: ignore[arg-type]
+        signals_of_run(Result({}, None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", ["smoke", "quick", "full"])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.collectors.registry import EXTRAS
+from memberwise.signals.questions import Collector
 from memberwise.signals.table import Signals
 
 Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]
@@ -31,8 +32,8 @@ class Needs:
         training_table: it learns from any records that shadow models saw and did not see: audited ones, else auxiliary.
         population: it needs answers on population records.
         features: it reads the records themselves, audited ones and the population's.
-        extra: the collector whose answers it reads (see memberwise.signals.collectors), of shadow models too where
-            there are some.
+        extra: the collector whose answers it reads, of shadow models too where there are some: the name of a built-in
+            one (see memberwise.signals.collectors), or one of your own.
         known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
 
@@ -44,9 +45,19 @@ class Needs:
     training_table: bool = False
     population: bool = False
     features: bool = False
-    extra: str | None = None
+    extra: str | Collector | None = None
     known: bool = False
     transfer: bool = False
+
+    @property
+    def extra_name(self) -> str | None:
+        """The name of the collector it needs, under which its answers stand in ``Answers.extra``."""
+        return self.extra if self.extra is None or isinstance(self.extra, str) else self.extra.name
+
+    @property
+    def extra_words(self) -> str | None:
+        """What the collector it needs asks for, in words."""
+        return EXTRAS[self.extra] if isinstance(self.extra, str) else None if self.extra is None else self.extra.words
 
     def words(self) -> list[str]:
         """The needs in words, as ``result.json`` and ``memberwise list attacks`` state them."""
@@ -56,7 +67,7 @@ class Needs:
         words += {"none": [], "out": ["shadow models (OUT)"], "in+out": ["shadow models (IN and OUT)"]}[self.shadows]
         words += ["population"] if self.population else []
         words += ["the records themselves"] if self.features else []
-        words += [EXTRAS[self.extra]] if self.extra else []
+        words += [self.extra_words] if self.extra_words else []
         words += ["revealed members and non-members"] if self.known else []
         return words + (["a model on other data"] if self.transfer else [])
 
@@ -84,8 +95,8 @@ class Needs:
             return "needs answers on population records, and there are none"
         if self.population and self.shadows != "none" and signals.population_shadows is None:
             return "needs the shadow models' answers on population records, and there are none"
-        if self.extra and self.extra not in signals.target.extra:
-            return f"needs {EXTRAS[self.extra]}, and they were not or cannot be had of this target"
+        if self.extra is not None and self.extra_name not in signals.target.extra:
+            return f"needs {self.extra_words}, and they were not or cannot be had of this target"
         if self.known and (signals.known is None or not {0.0, 1.0} <= set(signals.known)):
             return "needs audited records whose membership is revealed to the attacker: --set attacks.reveal=0.5"
         if self.transfer and signals.transfer is None:

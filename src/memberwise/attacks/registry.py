@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from memberwise.attacks import (
@@ -30,64 +30,88 @@ from memberwise.attacks import (
 )
 from memberwise.attacks.base import Attack
 from memberwise.attacks.learned import attack as learned
+from memberwise.attacks.own import check_own, given_object, is_study_name
 from memberwise.errors import StudyError
+from memberwise.registry import Registry, instance_of
+from memberwise.study.entrypoint import is_entrypoint
 
-
-def by_name(attacks: Iterable[Attack]) -> dict[str, Attack]:
-    """A registry, in the order given; a name used twice is refused."""
-    registry: dict[str, Attack] = {}
-    for attack in attacks:
-        if attack.name in registry:
-            raise ValueError(f"two attacks are called {attack.name}")
-        registry[attack.name] = attack
-    return registry
-
-
-ATTACKS = by_name(
-    [
-        gap.ATTACK,
-        *thresholds.ATTACKS,
-        *classwise.ATTACKS,
-        top_one.ATTACK,
-        top_one.SEARCH,
-        privacy_risk_score.ATTACK,
-        *shokri.ATTACKS,
-        *ml_leaks.ATTACKS,
-        *lira.ATTACKS,
-        *rmia.ATTACKS,
-        attack_p.ATTACK,
-        attack_r.ATTACK,
-        calibration.ATTACK,
-        base.ATTACK,
-        bavaria.ATTACK,
-        informia.ATTACK,
-        quantile.ATTACK,
-        nasr.ATTACK,
-        *label_only.ATTACKS,
-        *gradient_norm.ATTACKS,
-        *learned.ATTACKS,
-    ]
+_BUILT_IN = [
+    gap.ATTACK,
+    *thresholds.ATTACKS,
+    *classwise.ATTACKS,
+    top_one.ATTACK,
+    top_one.SEARCH,
+    privacy_risk_score.ATTACK,
+    *shokri.ATTACKS,
+    *ml_leaks.ATTACKS,
+    *lira.ATTACKS,
+    *rmia.ATTACKS,
+    attack_p.ATTACK,
+    attack_r.ATTACK,
+    calibration.ATTACK,
+    base.ATTACK,
+    bavaria.ATTACK,
+    informia.ATTACK,
+    quantile.ATTACK,
+    nasr.ATTACK,
+    *label_only.ATTACKS,
+    *gradient_norm.ATTACKS,
+    *learned.ATTACKS,
+]
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    ((attack.name, attack) for attack in _BUILT_IN),
+    fits=instance_of(Attack),
+    kinds=(Attack,),
+    form="file.py:ATTACK",
+    group="memberwise.attacks",
+    otherwise="memberwise list attacks shows them",
 )
+GROUPS = {"all": frozenset(ATTACKS), "default": frozenset(name for name, attack in ATTACKS.items() if attack.default)}
+WHERE = "attacks.use (--attacks)"
 
 
-def choose(names: Sequence[str]) -> list[Attack]:
-    """The attacks of these names, in the registry's order; "default" and "all" stand for many.
+def is_built_in(attack: Attack) -> bool:
+    """One of the attacks above, and none of the user's own."""
+    return ATTACKS.get(attack.name) is attack
+
+
+def choose(names: Sequence[str], objects: Sequence[Attack] = ()) -> list[Attack]:
+    """The attacks of these names, in the registry's order, then the user's own; "default" and "all" stand for many.
+
+    Args:
+        names: of built-in attacks or installed plug-ins; ``file.py:ATTACK`` and ``module:ATTACK``.
+        objects: what Python code gave as objects; a study calls them by ``study_name``.
 
     Raises:
-        StudyError: a name is unknown, or there is none.
+        StudyError: a name is unknown, or there is none; an attack of the user's own is none, or has another's name.
     """
-    groups = {"all": set(ATTACKS), "default": {name for name, attack in ATTACKS.items() if attack.default}}
     chosen: set[str] = set()
-    for name in names:
-        if name not in groups and name not in ATTACKS:
-            close = get_close_matches(name, [*ATTACKS, *groups], cutoff=0.5)
-            raise StudyError(
-                f"there is no attack called {name!r}",
-                expected=f"perhaps {' or '.join(close)}" if close else '"default", "all" or attacks by name',
-                where="attacks.use (--attacks)",
-                fix="memberwise list attacks shows all of them",
-            )
-        chosen |= groups.get(name, {name})
-    if not chosen:
-        raise StudyError("no attack is chosen", expected='"default", "all" or names', where="attacks.use (--attacks)")
-    return [attack for name, attack in ATTACKS.items() if name in chosen]
+    own: dict[str, Attack] = {}
+    for name in dict.fromkeys(names):
+        if name in GROUPS or name in ATTACKS:
+            chosen |= GROUPS.get(name, {name})
+            continue
+        attack = _own_attack(name, objects)
+        if own.setdefault(attack.name, attack) is not attack:
+            raise StudyError(f"two attacks are called {attack.name}", found=", ".join(names), where=WHERE)
+    if not chosen and not own:
+        raise StudyError("no attack is chosen", expected='"default", "all" or names', where=WHERE)
+    return [*(attack for name, attack in ATTACKS.items() if name in chosen), *own.values()]
+
+
+def _own_attack(name: str, objects: Sequence[Attack]) -> Attack:
+    """The user's own attack of this name in a study: an object, in a file, or of an installed package."""
+    attack = given_object(name, objects) if is_study_name(name) else ATTACKS.look_up(name, WHERE)
+    if attack is None and not is_entrypoint(name):
+        close = get_close_matches(name, [*ATTACKS, *GROUPS], cutoff=0.5)
+        raise StudyError(
+            f"there is no attack called {name!r}",
+            expected=f"perhaps {' or '.join(close)}" if close else '"default", "all" or attacks by name',
+            where=WHERE,
+            fix="memberwise list attacks shows all of them",
+        )
+    checked = check_own(attack, name, {*ATTACKS, *GROUPS})
+    if ATTACKS.has_plugin(name) and checked.name != name:
+        raise StudyError(f"the plug-in {name} holds an attack of another name", found=checked.name, where=WHERE)
+    return checked

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.attacks import ATTACKS, Attack, choose
+from memberwise.attacks.base import Attack
+from memberwise.attacks.registry import ATTACKS, choose, is_built_in
 from memberwise.defences.output.registry import answered_kind
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, did_you_mean
+from memberwise.signals.collectors.registry import collectors
+from memberwise.signals.questions import Collector
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
 from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
@@ -30,9 +32,12 @@ class AttackRequest:
     rules: list[GateRule]
 
     @classmethod
-    def of(cls, study: Study) -> AttackRequest:
+    def of(cls, study: Study, objects: Sequence[Attack] = ()) -> AttackRequest:
         """Attacks and gate rules of a study, plus those which rules and headline name, and the label-only ones where a
         rule is about the family and an output defence leaves labels alone.
+
+        Args:
+            objects: attacks that Python code gave as objects, which the study calls by ``study_name``.
 
         Raises:
             StudyError: an unknown attack, a malformed rule, one on an epsilon that only describes, more targets than
@@ -42,20 +47,30 @@ class AttackRequest:
         _check_epsilon(rules, study)
         _check_targets(study)
         _check_canaries(study)
-        named = [rule.attack for rule in rules if rule.attack is not None]
-        named += [study.attacks.headline] if study.attacks.headline else []
-        for name in named:
-            if name not in ATTACKS:
-                close = difflib.get_close_matches(name, ATTACKS, n=3)
+        attacks = choose(study.attacks.use, objects)
+        headline = [study.attacks.headline] if study.attacks.headline else []
+        named = [rule.attack for rule in rules if rule.attack is not None] + headline
+        more = [name for name in named if name not in {attack.name for attack in attacks}]
+        for name in more:
+            if name not in ATTACKS and not ATTACKS.has_plugin(name):
+                known = [*ATTACKS, *(attack.name for attack in attacks if attack.name not in ATTACKS)]
                 raise StudyError(
                     f"there is no attack {name}",
                     where="attacks.headline or gate.rules",
-                    fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list attacks shows them",
+                    fix=did_you_mean(name, known) or "memberwise list attacks shows them",
                 )
-        wanted = {attack.name for attack in choose(study.attacks.use)} | set(named)
         if "default" in study.attacks.use and any(rule.attack is None for rule in rules):
-            wanted |= set(LABEL_ONLY) if study.answer and answered_kind(study.answer) == "labels" else set()
-        return cls([attack for name, attack in ATTACKS.items() if name in wanted], rules)
+            more += LABEL_ONLY if study.answer and answered_kind(study.answer) == "labels" else ()
+        return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules)
+
+    @property
+    def own(self) -> list[Attack]:
+        """The user's own among the attacks: their code may change while the study stays the same."""
+        return [attack for attack in self.attacks if not is_built_in(attack)]
+
+    def collectors(self, study: Study) -> tuple[Collector, ...]:
+        """The collectors whose answers the attacks read."""
+        return collectors([attack.needs.extra for attack in self.attacks if attack.needs.extra], study.attacks)
 
     def check_share(self, member: NDArray[np.bool_]) -> None:
         """Refuse limits on precision that guessing reaches, once it is known who is audited.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack
+from memberwise.attacks.registry import is_built_in
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
+from memberwise.targets.user_errors import wrap_user_errors
 
 STAND_IN_RECORDS = 10_000
+AGAIN = "repair it and run again into the same folder: the models are kept; --debug shows the traceback"
 
 ScoresAndTruth = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -49,19 +53,17 @@ def run_attacks(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> li
 
 
 def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[NDArray[np.float64] | None, str | None]:
-    """The attack's scores and None, or None and the reason for skipping it.
-
-    Returns:
-        Scores: ``(n,)`` float64, HIGHER = MORE LIKELY A MEMBER, NaN where a record cannot be scored.
+    """The attack's scores ``(n,)`` (HIGHER = MORE LIKELY A MEMBER) and None, or None and the reason for skipping it.
 
     Raises:
-        ValueError: the attack gave scores of another shape.
+        TrainingError: an attack of the user's own fails, or its scores have another shape.
     """
     if reason := attack.needs.missing(signals):
         return None, reason
-    scores = np.asarray(attack.score(signals, rng), np.float64)
-    if scores.shape != (signals.records,):
-        raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
+    with nullcontext() if is_built_in(attack) else wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use"):
+        scores = np.asarray(attack.score(signals, rng), np.float64)
+        if scores.shape != (signals.records,):
+            raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
     if np.isnan(scores).all():
         return None, "could score no record: too few shadow models, or rows of them, on a side it needs"
     return scores, None
@@ -69,7 +71,7 @@ def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[N
 
 def queries_of(attack: Attack, signals: Signals) -> int:
     """How many questions about one record the attack asks the target; where they differ, about the dearest record."""
-    extra = attack.needs.extra
+    extra = attack.needs.extra_name
     return signals.target.queries if extra is None else int(signals.target.extra[f"{extra}.queries"].max())
 
 

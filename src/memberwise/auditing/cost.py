@@ -70,9 +70,10 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     """
     if study.outputs.file is not None:
         raise StudyError("saved answers cost no training: there is nothing to estimate", where="--dry-run")
-    resolved = resolve(_small(study))
+    inputs = inputs or Inputs()
+    resolved = resolve(_small(study), inputs.attacks)
     small = resolved.study
-    prepared = prepare(resolved, inputs or Inputs())
+    prepared = prepare(resolved, inputs)
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
     return Cost(
         models=1 + study.shadow.count,

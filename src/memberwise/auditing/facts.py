@@ -81,6 +81,7 @@ def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float
 
 
 def data_facts(prepared: Prepared) -> dict[str, Any]:
+    """The ``data`` part of the result."""
     dataset = prepared.dataset
     return {
         "source": dataset.source,
@@ -93,6 +94,7 @@ def data_facts(prepared: Prepared) -> dict[str, Any]:
 
 
 def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
+    """The ``shadow`` part of the result."""
     arrays, study = shadows.arrays, prepared.study
     seconds = shadows.seconds + shadows.earlier
     return {

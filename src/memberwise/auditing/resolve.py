@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from memberwise.attacks.base import Attack
 from memberwise.attacks.request import AttackRequest
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.training.registry import write_out_defence
-from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
 from memberwise.study.schema import Study
@@ -43,16 +44,18 @@ class ResolvedStudy:
         return self.study.outputs.file is not None
 
 
-def resolve(study: Study) -> ResolvedStudy:
+def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
     """What a study asks for, with every name looked up.
+
+    Args:
+        attacks: those that Python code gave as objects.
 
     Raises:
         StudyError: an unknown attack, defence or parameter, or rules that cannot be judged.
     """
     study = with_output_folder(write_out_defence(study))
-    request = AttackRequest.of(study)
-    needed = {attack.needs.extra for attack in request.attacks if attack.needs.extra}
-    return ResolvedStudy(study, request, collectors(needed, study.attacks), output_defences(study.answer))
+    request = AttackRequest.of(study, attacks)
+    return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
 
 
 def with_output_folder(study: Study) -> Study:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from memberwise import __version__
-from memberwise.attacks import ATTACKS
 from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.model import model_for
@@ -31,7 +30,8 @@ def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progres
         KeyboardInterrupt: Ctrl-C; what is done stays, but the figures of part of the shadow models are no result.
         MemberwiseError: see ``run_audit``.
     """
-    resolved, inputs = resolve(study), inputs or Inputs()
+    inputs = inputs or Inputs()
+    resolved = resolve(study, inputs.attacks)
     blocks, key = BlockStore(resolved.folder / "signals"), run_key(resolved, inputs)
     if key is not None and blocks.finished == key and (resolved.folder / "result.json").exists():
         return Result.load(resolved.folder)
@@ -63,7 +63,7 @@ def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
         rows={name: _digest(np.asarray(rows)) for name, rows in inputs.rows.items()},
         model=model_for(study, inputs, dataset).code,
         code=[entrypoint_hash(name) for name in names if is_entrypoint(name)],
-        attacks=[code_hash(attack.score) for attack in resolved.request.attacks if attack.name not in ATTACKS],
+        attacks=[code_hash(attack.score) for attack in resolved.request.own],
     )
 
 

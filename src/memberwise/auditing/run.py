@@ -31,7 +31,8 @@ def run_audit(
     Raises:
         MemberwiseError: see memberwise.errors; bad input is found before anything is trained or written.
     """
-    return audit(resolve(study), inputs or Inputs(), resume=resume, progress=progress or Silent())
+    inputs = inputs or Inputs()
+    return audit(resolve(study, inputs.attacks), inputs, resume=resume, progress=progress or Silent())
 
 
 def audit(resolved: ResolvedStudy, inputs: Inputs, *, resume: bool = False, progress: Progress) -> Result:

@@ -78,7 +78,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             begun,
             data={
                 "source": where,
-                "sha256": _digest(arrays, shadow_arrays or {}),
+                "sha256": digest(arrays, shadow_arrays or {}),
                 "records": len(target.member),
                 "classes": len(target.classes),
                 "class_names": list(target.classes),
@@ -99,7 +99,7 @@ def _target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]
     return target_facts(f"saved {signals.target.kind}", None, own, others)
 
 
-def _digest(*files: Mapping[str, NDArray[Any]]) -> str:
+def digest(*files: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 over the content of arrays, by name."""
     digest = hashlib.sha256()
     for arrays in files:

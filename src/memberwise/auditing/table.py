@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Prepared
+from memberwise.data import Dataset, Roles
 from memberwise.signals.codec import answers_of
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.table import AuxiliaryTable, Signals
@@ -13,22 +17,41 @@ from memberwise.store.blocks import Arrays
 
 def signals_table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
     """The table of signals from the target's and the shadow models' arrays."""
-    dataset, roles = prepared.dataset, prepared.roles
+    dataset = prepared.dataset
+    rows = [prepared.shadow_job(k).rows for k in range(shadows.count)]
+    return make_table(dataset, prepared.roles, target, shadows.arrays, rows)
+
+
+def make_table(
+    dataset: Dataset,
+    roles: Roles,
+    target: Arrays,
+    shadows: Arrays,
+    rows: Sequence[NDArray[np.int64]],
+) -> Signals:
+    """The table of signals of models whose answers are at hand.
+
+    Args:
+        target, shadows: arrays of blocks (``signals.codec``); empty where there are no shadow models.
+        rows: those on which each shadow model trained.
+
+    Raises:
+        ValueError: the target was not asked about the audited records.
+    """
     own = answers_of(target, "audited")
     if own is None:
         raise ValueError("the target was asked about the audited records")
-    jobs = [prepared.shadow_job(k) for k in range(shadows.count)]
-    trained_on = np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8)
-    answers = answers_of(shadows.arrays, "auxiliary")
-    seen = np.array([np.isin(roles.auxiliary, job.rows) for job in jobs], np.int8)
+    trained_on = np.array([np.isin(roles.audited, of_model) for of_model in rows], np.int8)
+    answers = answers_of(shadows, "auxiliary")
+    seen = np.array([np.isin(roles.auxiliary, of_model) for of_model in rows], np.int8)
     return Signals(
         index=roles.audited,
         labels=dataset.y[roles.audited],
         target=own,
-        shadows=answers_of(shadows.arrays, "audited"),
-        trained_on=trained_on.reshape(len(jobs), len(roles.audited)),
+        shadows=answers_of(shadows, "audited"),
+        trained_on=trained_on.reshape(len(rows), len(roles.audited)),
         population_target=answers_of(target, "population"),
-        population_shadows=answers_of(shadows.arrays, "population"),
+        population_shadows=answers_of(shadows, "population"),
         beside=None if answers is None else AuxiliaryTable(answers, dataset.y[roles.auxiliary], seen),
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
         groups=None if dataset.groups is None else dataset.groups[roles.audited],

@@ -82,7 +82,7 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
     if not callable(score):
         findings.add("score is a function", shown(score), TAKES)
     stated = [("needs.answers", needs.answers, LEVELS), ("needs.shadows", needs.shadows, SHADOWS)]
-    if needs.extra is not None:
+    if isinstance(needs.extra, str):
         stated.append(("needs.extra", needs.extra, tuple(EXTRAS)))
     stated.append(("threshold_from", attack.threshold_from, get_args(get_type_hints(Attack)["threshold_from"])))
     if isinstance(attack.threshold, bool) or not isinstance(attack.threshold, int | float):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,12 +29,16 @@ def listing(
         from rich.table import Table
 
         headings, rows = {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
+        more, problems = _plugins(kind, len(headings))
+        rows += more
         table = Table(box=None, pad_edge=False)
         for heading in headings:
             table.add_column(heading, overflow="fold")
         for row in rows:
             table.add_row(*row)
         Console().print(table)
+        for problem in problems:
+            typer.echo(f"memberwise: {problem}", err=True)
 
 
 Rows = tuple[list[str], list[list[str]]]
@@ -89,3 +93,31 @@ def _models() -> Rows:
     rows.append(["file.py:function", "yours", "a function that makes an nn.Module or a scikit-learn classifier"])
     rows.append(["module:Class", "yours", "a class, such as sklearn.ensemble:RandomForestClassifier"])
     return ["model", "records", "what it is"], rows
+
+
+def _plugins(kind: Kind, columns: int) -> tuple[list[list[str]], list[str]]:
+    """Rows of what installed packages bring, and of what of it cannot be had, why."""
+    from memberwise.attacks import ATTACKS, Attack
+    from memberwise.data import SOURCES
+    from memberwise.defences.output.registry import OUTPUT_DEFENCES
+    from memberwise.defences.training.registry import TRAINING_DEFENCES
+    from memberwise.models.modules import ARCHITECTURES
+    from memberwise.registry import Registry
+
+    registries: dict[Kind, list[Registry[Any]]] = {
+        Kind.attacks: [ATTACKS],
+        Kind.defences: [TRAINING_DEFENCES, OUTPUT_DEFENCES],
+        Kind.data: [SOURCES],
+        Kind.models: [ARCHITECTURES],
+    }
+    rows: list[list[str]] = []
+    problems: list[str] = []
+    for registry in registries[kind]:
+        things, failures = registry.plugins()
+        problems += failures
+        for name, thing in things.items():
+            blank = ["-"] * (columns - 2)
+            needs = [", ".join(thing.needs.words())] if isinstance(thing, Attack) else blank
+            summary = str(getattr(thing, "summary", "") or (getattr(thing, "__doc__", None) or "").split("\n")[0])
+            rows.append([name, *needs, f"{summary} (an installed plug-in)".strip()])
+    return rows, problems

@@ -10,6 +10,7 @@ from memberwise.data.archives import read_adult, read_in_order, read_labelled_li
 from memberwise.data.files import Content
 from memberwise.data.medmnist import DIAGNOSES
 from memberwise.data.pixels import read_cifar10, read_cifar100, read_mnist
+from memberwise.registry import Registry
 
 DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -281,4 +282,4 @@ _ALL = (
     ),
     *(_dermamnist(size) for size in (28, 64, 128, 224)),
 )
-SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
+SOURCES: Registry[Source] = Registry("data source", ((source.name, source) for source in _ALL), group="memberwise.data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
-from memberwise.errors import DataError, StudyError
+from memberwise.errors import DataError, StudyError, did_you_mean
 
 # How a column without a name is called once it is read (pandas, readr, parquet); nobody calls a feature so.
 NAMELESS = re.compile(r"|nan|none|unnamed: \d+.*|\.\.\.\d+|__index_level_\d+__|level_\d+", re.IGNORECASE)
@@ -90,12 +89,11 @@ def _check_names(names: Sequence[str], flag: str, columns: list[str], source: st
     for name in names:
         if name in columns:
             continue
-        close = difflib.get_close_matches(name, columns, n=3)
         raise DataError(
             f"there is no feature column {name!r}",
             expected="one of " + ", ".join(columns),
             where=f"{source}, data.{flag}",
-            fix=f"did you mean {' or '.join(close)}?" if close else f"name columns by comma: --{flag} a,b",
+            fix=did_you_mean(name, columns) or f"name columns by comma: --{flag} a,b",
         )
 
 

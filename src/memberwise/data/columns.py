@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.errors import DataError
+from memberwise.errors import DataError, did_you_mean
 
 Floats = NDArray[np.float32]
 
@@ -107,13 +106,12 @@ class Encoding:
         frame = frame.rename(columns=str)
         absent = [name for name in self.columns if name not in frame]
         if absent:
-            close = difflib.get_close_matches(absent[0], [str(name) for name in frame], n=3)
             raise DataError(
                 "columns are missing" if len(absent) > 1 else "a column is missing",
                 expected=", ".join(self.columns),
                 found="no " + ", ".join(absent),
                 where=where,
-                fix=f"did you mean {' or '.join(close)}?" if close else None,
+                fix=did_you_mean(absent[0], [str(name) for name in frame]),
             )
         if not frame.columns.is_unique:
             twice = ", ".join(sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}))

@@ -67,6 +67,22 @@ def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> D
     )
 
 
+def append_made(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64], as_stored: bool) -> Dataset:
+    """A data set with records that were made by asking a model at its end.
+
+    Args:
+        x: ``(k, ...)`` as the model was asked: float32, or with ``as_stored`` the numbers of the table's rows.
+        y: ``(k,)`` class numbers.
+    """
+    if not as_stored or dataset.frame is None:
+        stored = np.round(255 * x) if dataset.x.dtype == np.uint8 else x
+        return append_records(dataset, stored.reshape(len(x), *dataset.shape), y)
+    made = TableRows.of(dataset.frame).frame(x)
+    # Only the rows are trained on; the encoded numbers of these are nobody's.
+    larger = append_records(dataset, np.zeros((len(x), *dataset.shape), dataset.x.dtype), y)
+    return replace(larger, frame=pd.concat([dataset.frame, made], ignore_index=True))
+
+
 def with_noise(x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[Any]:
     """Records with a random ``share`` of each one's features changed.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from memberwise.data.fetch import fetch, find_folder
 from memberwise.data.files import PICKLED, READERS, read_dataset
 from memberwise.data.folders import read_folder
 from memberwise.data.images import ImageOptions
-from memberwise.errors import DataError, MemberwiseError, StudyError
-from memberwise.study.entrypoint import is_entrypoint, load_entrypoint, raised_at
+from memberwise.errors import DataError, MemberwiseError, StudyError, did_you_mean
+from memberwise.study.entrypoint import is_entrypoint, raised_at
 
 
 def load(
@@ -71,6 +70,8 @@ def _by_name(source: str, columns: dict[str, str | None], progress: bool) -> Dat
         return from_object(_called(source), source=source, **columns)
     if Path(source).suffix.lower() in (*READERS, *PICKLED) or Path(source).exists():
         return read_dataset(source, **columns)
+    if SOURCES.has_plugin(source):
+        return from_object(_called(source), source=source, **columns)
     raise _unknown(source)
 
 
@@ -99,7 +100,7 @@ def _digits() -> dict[str, Any]:
 
 
 def _called(source: str) -> Any:
-    function = load_entrypoint(source, "data.source")
+    function = SOURCES.look_up(source, "data.source")
     if not callable(function):
         raise StudyError(f"{source} is not a function", found=type(function).__name__, where="data.source")
     try:
@@ -113,10 +114,9 @@ def _called(source: str) -> Any:
 
 
 def _unknown(source: str) -> StudyError:
-    close = difflib.get_close_matches(source, SOURCES, n=3)
     return StudyError(
         f"there is no data source {source!r}",
         expected=f"one of {', '.join(SOURCES)}; a file ({', '.join(READERS)}); a folder of images; or module:function",
         where="data.source",
-        fix=f"did you mean {' or '.join(close)}?" if close else None,
+        fix=did_you_mean(source, SOURCES),
     )

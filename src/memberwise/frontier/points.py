@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.defences.training.registry import TRAINING_DEFENCES, find_defence, write_out_defence
-from memberwise.errors import MissingExtraError, StudyError
+from memberwise.errors import MissingExtraError, StudyError, did_you_mean
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
 from memberwise.study.schema import DefenceConfig, Study
@@ -194,13 +193,16 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     if is_entrypoint(name) and not name.startswith(ANSWER):
         own = load_entrypoint(name, "defend.defences (--defences)", (TrainingDefence, OutputDefence), (OutputDefence,))
         return ("answer" if is_output_defence(own) else "training"), name
+    if TRAINING_DEFENCES.has_plugin(name):
+        return "training", name
+    if OUTPUT_DEFENCES.has_plugin(bare):
+        return "answer", bare
     known: Sequence[str] = [*_all(), *GROUPS]
-    close = difflib.get_close_matches(name, known, n=3)
     raise StudyError(
         f"there is no defence {name}",
         expected="default, all, or names by comma; file.py:name for your own",
         where="defend.defences (--defences)",
-        fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list defences shows them",
+        fix=did_you_mean(name, known) or "memberwise list defences shows them",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from memberwise.errors import MemberwiseError, StudyError
 from memberwise.models import layers
 from memberwise.models.layers import Shape
 from memberwise.models.modules import ARCHITECTURES, Architecture
-from memberwise.study.entrypoint import code_hash, is_entrypoint, load_entrypoint, raised_at
+from memberwise.study.entrypoint import code_hash, is_entrypoint, raised_at
 from memberwise.study.schema import ModelConfig
 
 
@@ -47,17 +46,12 @@ def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:
         StudyError: unknown name, an architecture for images on a table, a key or option which the architecture does
             not heed, an entry point that is no model.
     """
-    if is_entrypoint(study.name):
-        return model_of(load_entrypoint(study.name, "model.name"), study, shape, classes, study.name)
     architecture = ARCHITECTURES.get(study.name)
     if architecture is None:
-        close = difflib.get_close_matches(study.name, ARCHITECTURES, n=3)
-        raise StudyError(
-            f"there is no architecture {study.name}",
-            expected="one of " + ", ".join(ARCHITECTURES) + ", or file.py:function, or module:Class",
-            where="model.name",
-            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list models shows them",
-        )
+        thing = ARCHITECTURES.look_up(study.name, "model.name")
+        if thing is None and not is_entrypoint(study.name):
+            raise ARCHITECTURES.unknown(study.name, "model.name")
+        return model_of(thing, study, shape, classes, study.name)
     if architecture.records == "images" and len(shape) not in (2, 3):
         raise StudyError(
             f"the architecture {study.name} is for images", found=f"records of shape {shape}", where="model.name"

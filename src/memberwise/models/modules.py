@@ -16,6 +16,7 @@ from memberwise.models.nasr import alexnet, nasr_mlp
 from memberwise.models.resnet import resnet9, resnet18, resnet20_group
 from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
+from memberwise.registry import Registry
 from memberwise.study.schema import ModelConfig
 
 
@@ -33,7 +34,7 @@ class Architecture:
     takes: tuple[str, ...] = ()
 
 
-ARCHITECTURES: dict[str, Architecture] = {
+_BUILT_IN = {
     "mlp": Architecture(
         mlp, "any", "fully connected ReLU network (model.hidden, model.dropout)", ("hidden", "dropout")
     ),
@@ -60,3 +61,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "resnet20-group": Architecture(resnet20_group, "images", "ResNet-20 with group normalisation (He 2016)"),
 }
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "architecture",
+    _BUILT_IN.items(),
+    form="file.py:function, or module:Class",
+    group="memberwise.models",
+    otherwise="memberwise list models shows them",
+)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from memberwise.errors import StudyError
+from memberwise.registry import Registry
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables import (
     kaplan,
@@ -35,9 +33,11 @@ TABLES = (
     lira,
     memguard,
 )
-REPRODUCTIONS: dict[str, Reproduction] = {
-    reproduction.name: reproduction for table in TABLES for reproduction in table.REPRODUCTIONS
-}
+REPRODUCTIONS: Registry[Reproduction] = Registry(
+    "reproduction",
+    ((reproduction.name, reproduction) for table in TABLES for reproduction in table.REPRODUCTIONS),
+    otherwise="memberwise reproduce --list",
+)
 
 
 def find_reproduction(name: str) -> Reproduction:
@@ -46,11 +46,6 @@ def find_reproduction(name: str) -> Reproduction:
     Raises:
         StudyError: there is none of that name.
     """
-    if name in REPRODUCTIONS:
-        return REPRODUCTIONS[name]
-    close = difflib.get_close_matches(name, REPRODUCTIONS, n=3)
-    raise StudyError(
-        f"there is no reproduction {name}",
-        expected="one of " + ", ".join(REPRODUCTIONS),
-        fix=f"did you mean {' or '.join(close)}?" if close else "memberwise reproduce --list",
-    )
+    if name not in REPRODUCTIONS:
+        raise REPRODUCTIONS.unknown(name, None)
+    return REPRODUCTIONS[name]

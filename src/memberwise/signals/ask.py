@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
 from memberwise.signals.codec import _fields
-from memberwise.signals.collectors.registry import collector_key
+from memberwise.signals.collectors.own import check_extra
+from memberwise.signals.collectors.registry import collector_key, is_built_in
 from memberwise.signals.questions import Access, Questions
 from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
@@ -20,6 +22,7 @@ from memberwise.signals.views import query_views
 from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.targets.models import Lifted
+from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
 
 # Values of answers, and of the records that are asked about, held at once while asking.
@@ -105,6 +108,9 @@ def collect_extras(
 
     A model that fails on a collector's altered records (an index out of its range, say) cannot be asked so, which the
     attack is skipped for.
+
+    Raises:
+        TrainingError: a collector of the user's own fails.
     """
     arrays: Arrays = {}
     for collector in questions.extras:
@@ -113,10 +119,15 @@ def collect_extras(
             continue
         arrays[f"extra.{collector.name}"] = np.full(count, collector_key(collector))
         access = Access(count, served, models)
-        try:
-            extra = collector.collect(access, questions)
-        except TrainingError:
-            continue
+        name = collector.name
+        with (
+            nullcontext() if is_built_in(collector) else wrap_user_errors(f"the collector {name}", where="attacks.use")
+        ):
+            try:
+                extra = collector.collect(access, questions)
+            except TrainingError:
+                continue
+            check_extra(extra, name, count, len(questions.audited))
         if extra is not None:
             arrays[f"audited.extra.{collector.name}"] = extra.values
             arrays[f"audited.extra.{collector.name}.queries"] = extra.queries

@@ -47,7 +47,8 @@ class Extra:
 
 
 class Collector(Protocol):
-    """A frozen dataclass: its fields are its parameters, and part of the key under which its answers are kept.
+    """An object of a frozen dataclass or pydantic model: its fields are its parameters, and part of the key under which
+    its answers are kept.
 
     Attributes:
         name: as attacks need it (``Needs.extra``).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from memberwise.errors import MemberwiseError, StudyError
+from memberwise.errors import MemberwiseError, StudyError, did_you_mean
 
 # What the modules are called that were loaded from a user's file.
 USER_FILE = "_memberwise_"
@@ -79,14 +78,13 @@ def _no_such_name(
     names = sorted(key for key, value in public if _fits(value, kinds, classes))
     if not kinds:
         names = [key for key in names if _is_own(vars(module)[key], module)]
-    close = difflib.get_close_matches(attribute, names, n=3)
     what = "file" if place.endswith(".py") else "module"
     return StudyError(
         f"{place} holds no {attribute}",
         expected="one of " + ", ".join(names[:SUGGESTED]) if names else f"the name of a {words}",
         found=None if names else f"the {what} defines no {words}",
         where=where,
-        fix=f"did you mean {' or '.join(close)}?" if close else None,
+        fix=did_you_mean(attribute, names),
     )
 
 

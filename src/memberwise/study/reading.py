@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, did_you_mean
 from memberwise.study.schema import Study
 
 # No key has more tables and lists around it.
@@ -115,12 +114,11 @@ def _study_error(error: ValidationError, where: str) -> StudyError:
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _keys_beside(path[:-1])
-        close = difflib.get_close_matches(path[-1], known, n=3)
         return StudyError(
             f"unknown study key {key}",
             expected="one of " + ", ".join(known),
             where=where,
-            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise init writes a study with every key",
+            fix=did_you_mean(path[-1], known) or "memberwise init writes a study with every key",
         )
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "tuple_type":

@@ -8,11 +8,17 @@ from contextlib import contextmanager
 import torch
 
 from memberwise.errors import MemberwiseError, TrainingError
+from memberwise.study.entrypoint import raised_at
 
 
 @contextmanager
-def wrap_user_errors(doing: str, fix: str = "run again with --debug for the traceback") -> Iterator[None]:
+def wrap_user_errors(
+    doing: str, fix: str = "run again with --debug for the traceback", where: str | None = None
+) -> Iterator[None]:
     """Whatever a module or a step raises becomes a TrainingError: ``doing`` fails.
+
+    Args:
+        where: the key that names the code; the line that raised stands beside it.
 
     Raises:
         TrainingError: something was raised inside, other than our own errors and want of memory.
@@ -23,4 +29,9 @@ def wrap_user_errors(doing: str, fix: str = "run again with --debug for the trac
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        raise TrainingError(f"{doing} fails", found=f"{type(error).__name__}: {first}", fix=fix) from error
+        raise TrainingError(
+            f"{doing} fails",
+            found=f"{type(error).__name__}: {first}",
+            where=None if where is None else raised_at(error, where),
+            fix=fix,
+        ) from error

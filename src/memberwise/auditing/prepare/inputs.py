@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.attacks.base import Attack
 from memberwise.data import Dataset
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers."""
+    """Objects that Python code hands over in place of names: data, roles' rows, a model, a target, saved answers,
+    attacks."""
 
     dataset: Dataset | None = None
     rows: dict[str, Any] = field(default_factory=dict)
@@ -20,3 +24,9 @@ class Inputs:
     target: Any = None
     outputs: dict[str, NDArray[Any]] | None = None
     shadow_outputs: dict[str, NDArray[Any]] | None = None
+    attacks: tuple[Attack, ...] = ()
+
+
+def rows_name(rows: NDArray[Any]) -> str:
+    """What a study calls rows that Python code gave as an array."""
+    return f"rows-{hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:12]}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.auditing.prepare.identity import identity_of
@@ -20,8 +19,7 @@ from memberwise.auditing.prepare.representation import fitted_target, representa
 from memberwise.auditing.prepare.target import target_of
 from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
-from memberwise.data.noisy import append_records
-from memberwise.data.rows import TableRows
+from memberwise.data.noisy import append_made
 from memberwise.defences.training.registry import training_defence
 from memberwise.errors import StudyError, TrainingError
 from memberwise.models.build import Model
@@ -107,20 +105,15 @@ def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArr
 
 def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
     before, questions = prepared.dataset, prepared.questions
-    if not questions.as_stored:
-        stored = np.round(255 * x) if before.x.dtype == np.uint8 else x
-        return append_records(before, stored.reshape(len(x), *before.shape), y)
-    width = None if before.frame is None else before.frame.shape[1]
-    if before.frame is None or width != questions.x.shape[1] or not prepared.shadow_questions.as_stored:
-        raise StudyError(
-            "records made for a target that takes the table's own rows are none for a model that takes others",
-            where="shadow.data",
-            fix="a model of the target's own kind, and a table of the columns that it knows",
-        )
-    made = TableRows.of(before.frame).frame(x)
-    # Only the rows are trained on; the encoded numbers of these are nobody's.
-    larger = append_records(before, np.zeros((len(x), *before.shape), before.x.dtype), y)
-    return replace(larger, frame=pd.concat([before.frame, made], ignore_index=True))
+    if questions.as_stored:
+        width = None if before.frame is None else before.frame.shape[1]
+        if before.frame is None or width != questions.x.shape[1] or not prepared.shadow_questions.as_stored:
+            raise StudyError(
+                "records made for a target that takes the table's own rows are none for a model that takes others",
+                where="shadow.data",
+                fix="a model of the target's own kind, and a table of the columns that it knows",
+            )
+    return append_made(before, x, y, questions.as_stored)
 
 
 def with_smaller_stack(prepared: Prepared, inputs: Inputs, error: Exception) -> Prepared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +23,11 @@ from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
 from memberwise.errors import StudyError
-from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.registry import Registry
 from memberwise.study.schema import OutputDefenceConfig
 from memberwise.targets.base import Kind
 
-OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
+_BUILT_IN: dict[str, type[OutputDefence]] = {
     "rounding": Rounding,
     "temperature": Temperature,
     "top-k": TopK,
@@ -44,6 +43,14 @@ OUTPUT_DEFENCES: dict[str, type[OutputDefence]] = {
     "ldl": Ldl,
     "dynanoise": DynaNoise,
 }
+OUTPUT_DEFENCES: Registry[type[OutputDefence]] = Registry(
+    "output defence",
+    _BUILT_IN.items(),
+    kinds=(OutputDefence,),
+    classes=(OutputDefence,),
+    form="file.py:name of an OutputDefence",
+    group="memberwise.output_defences",
+)
 
 
 def output_defences(studies: Sequence[OutputDefenceConfig]) -> tuple[OutputDefence, ...]:
@@ -85,20 +92,12 @@ def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]
     Raises:
         StudyError: there is none.
     """
-    found = OUTPUT_DEFENCES.get(name) or (
-        load_entrypoint(name, "answer", (OutputDefence,), (OutputDefence,)) if is_entrypoint(name) else None
-    )
-    if isinstance(found, OutputDefence):
-        return type(found), found.model_dump()
-    if isinstance(found, type) and issubclass(found, OutputDefence):
-        return found, {}
-    close = difflib.get_close_matches(name, OUTPUT_DEFENCES, n=3)
-    raise StudyError(
-        f"there is no output defence {name}",
-        expected="one of " + ", ".join(OUTPUT_DEFENCES) + ", or file.py:name of an OutputDefence",
-        where="answer",
-        fix=f"did you mean {' or '.join(close)}?" if close else None,
-    )
+    defence = OUTPUT_DEFENCES.look_up(name, "answer")
+    if isinstance(defence, OutputDefence):
+        return type(defence), defence.model_dump()
+    if isinstance(defence, type) and issubclass(defence, OutputDefence):
+        return defence, {}
+    raise OUTPUT_DEFENCES.unknown(name, "answer")
 
 
 def _make(study: OutputDefenceConfig) -> OutputDefence:

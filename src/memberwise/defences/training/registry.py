@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,49 +32,45 @@ from memberwise.defences.training import (
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
 from memberwise.errors import StudyError
-from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.registry import Registry, instance_of
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import DefenceConfig, Study, TrainingConfig
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 
-
-def by_name(defences: Iterable[TrainingDefence]) -> dict[str, TrainingDefence]:
-    """A registry, in the order given; a name used twice is refused."""
-    registry: dict[str, TrainingDefence] = {}
-    for defence in defences:
-        if defence.name in registry:
-            raise ValueError(f"two training defences are called {defence.name}")
-        registry[defence.name] = defence
-    return registry
-
-
-TRAINING_DEFENCES: dict[str, TrainingDefence] = by_name(
-    [
-        l2.DEFENCE,
-        l1.DEFENCE,
-        dropout.DEFENCE,
-        early_stopping.DEFENCE,
-        confidence_penalty.DEFENCE,
-        augmentation.DEFENCE,
-        mixup.DEFENCE,
-        logit_clipping.DEFENCE,
-        weighted_smoothing.DEFENCE,
-        relaxloss.DEFENCE,
-        hamp.DEFENCE,
-        ccl.DEFENCE,
-        dp_sgd.DEFENCE,
-        adversarial_regularisation.DEFENCE,
-        selena.DEFENCE,
-        distillation.DEFENCE,
-        distillation.DMP,
-        condensation.DEFENCE,
-        mixup_mmd.DEFENCE,
-        mist.DEFENCE,
-        label_smoothing.DEFENCE,
-        adversarial_training.DEFENCE,
-    ]
+_BUILT_IN = [
+    l2.DEFENCE,
+    l1.DEFENCE,
+    dropout.DEFENCE,
+    early_stopping.DEFENCE,
+    confidence_penalty.DEFENCE,
+    augmentation.DEFENCE,
+    mixup.DEFENCE,
+    logit_clipping.DEFENCE,
+    weighted_smoothing.DEFENCE,
+    relaxloss.DEFENCE,
+    hamp.DEFENCE,
+    ccl.DEFENCE,
+    dp_sgd.DEFENCE,
+    adversarial_regularisation.DEFENCE,
+    selena.DEFENCE,
+    distillation.DEFENCE,
+    distillation.DMP,
+    condensation.DEFENCE,
+    mixup_mmd.DEFENCE,
+    mist.DEFENCE,
+    label_smoothing.DEFENCE,
+    adversarial_training.DEFENCE,
+]
+TRAINING_DEFENCES: Registry[TrainingDefence] = Registry(
+    "training defence",
+    ((defence.name, defence) for defence in _BUILT_IN),
+    fits=instance_of(TrainingDefence),
+    kinds=(TrainingDefence,),
+    form="file.py:name of a TrainingDefence",
+    group="memberwise.training_defences",
+    otherwise="memberwise list defences shows them",
 )
 
 
@@ -86,17 +80,7 @@ def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, Any]:
     Raises:
         StudyError: an unknown name or parameter.
     """
-    defence = TRAINING_DEFENCES.get(study.name)
-    if defence is None and is_entrypoint(study.name):
-        defence = load_entrypoint(study.name, "training.defence", (TrainingDefence,))
-    if not isinstance(defence, TrainingDefence):
-        close = difflib.get_close_matches(study.name, TRAINING_DEFENCES, n=3)
-        raise StudyError(
-            f"there is no training defence {study.name}",
-            expected="one of " + ", ".join(TRAINING_DEFENCES) + ", or file.py:name of a TrainingDefence",
-            where="training.defence",
-            fix=f"did you mean {' or '.join(close)}?" if close else "memberwise list defences shows them",
-        )
+    defence = TRAINING_DEFENCES.find(study.name, "training.defence")
     given = {key: value for key, value in study.model_dump().items() if key != "name"}
     try:
         return defence, defence.options.model_validate(given)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.auditing.load import signals_of_run
 from memberwise.auditing.prepare import Inputs
 from memberwise.data.fetch import find_file
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, records_of, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
-from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.memguard_attacks import (
     METRICS,
@@ -124,11 +124,11 @@ def _half_known(signal: Any, target: Known, rng: np.random.Generator) -> float:
 
 def _attacked(bench: Bench, setting: str, plain: Result, run: Result) -> tuple[list[Row], Ours]:
     """All attacks on a run on their split; thresholds are of shadow models with the run's own defence."""
-    signals = kept_signals(run, _roles(bench))
+    signals = signals_of_run(run, _roles(bench))[0]
     member = _member(run, signals)
     target, shadows = Known(signals.target, signals.labels, member), shadows_known(signals)
     rows = _metrics(bench, setting, shadows, target)
-    blind = shadows_known(kept_signals(plain, _roles(bench)))[0]
+    blind = shadows_known(signals_of_run(plain, _roles(bench))[0])[0]
     rng = np.random.default_rng(bench.seed)
     unaware = _row(bench, setting, NEURAL, right(neural(blind, target, rng), member), target)
     assert unaware.ours is not None
@@ -140,7 +140,7 @@ def _attacked(bench: Bench, setting: str, plain: Result, run: Result) -> tuple[l
 
 def _larger(bench: Bench, setting: str, run: Result) -> list[Row]:
     """Metric attacks with thresholds of shadow models on 1,000 of the audited records each, complementary ones."""
-    signals = kept_signals(run, _roles(bench, False))
+    signals = signals_of_run(run, _roles(bench, False))[0]
     member = _member(run, signals)
     return _metrics(bench, setting, shadows_known(signals), Known(signals.target, signals.labels, member))
 

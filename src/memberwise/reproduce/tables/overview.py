@@ -10,9 +10,9 @@ from scipy import stats
 from scipy.special import expit
 
 from memberwise.attacks.in_out import shadows_of
+from memberwise.auditing.load import signals_of_run
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
 from memberwise.reproduce.claim import Findings, Ours, Row
-from memberwise.reproduce.kept import kept_signals
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.overview_records import (
     EXAMPLE,
@@ -51,7 +51,7 @@ def lira(bench: Bench) -> Findings:
         for measure in ("AUC", "TPR at 1%", "attack accuracy"):
             rows.append(bench.row(attack, measure, figure(result, measure, attack)))
     rows += bench.rows("target", result, ["train accuracy", "test accuracy"])
-    kept = kept_signals(result)
+    kept = signals_of_run(result)[0]
     phi, trained_on = shadows_of(kept.shadows).phi[..., 0], kept.is_in
     plots = []
     for name, (setting, record) in single_records(phi, trained_on).items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import DataError
+from memberwise.errors import DataError, did_you_mean
 from memberwise.signals.read import RULED_OUT
 from memberwise.signals.saved.impossible import possible_logits, possible_logs, ruled_out
 from memberwise.signals.saved.labels import numbers_or_texts, plain, unknown_answers
@@ -116,13 +115,13 @@ def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
         DataError: there is none.
     """
     if name not in arrays:
-        close = difflib.get_close_matches(name, arrays, n=1)
+        near = did_you_mean(name, arrays, most=1)
         raise DataError(
             f"there is no {name}",
             expected=f"an array {name}",
             found=", ".join(sorted(arrays)),
             where=where,
-            fix=f"did you mean {close[0]}? Call it {name}" if close else None,
+            fix=f"{near} Call it {name}" if near else None,
         )
     return np.asarray(arrays[name])
 
