@@ -29,10 +29,9 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[dict
     """
     result, confidence = audit.to_dict(), study.statistics.confidence
     target, data, shadow = result["target"], result["data"], result.get("shadow") or {}
-    optimistic = [
-        one["name"] for one in result["attacks"] if (one.get("threshold") or {}).get("chosen_on") == OPTIMISTIC
-    ]
-    names = considered(study, result["headline"], [attack["name"] for attack in result["attacks"]], optimistic)
+    chosen_on = {one["name"]: (one.get("threshold") or {}).get("chosen_on") for one in result["attacks"]}
+    optimistic = [name for name, where in chosen_on.items() if where == OPTIMISTIC]
+    names = considered(study, result["headline"], list(chosen_on), optimistic)
     meeting = met(audit, names, fpr, confidence)
     questions = {attack["name"]: attack["queries"] for attack in result["attacks"]}
     figures = {kind: meeting.figure(kind) for kind in ("tpr", "auc")}
