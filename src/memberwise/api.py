@@ -259,7 +259,9 @@ def _translated(
             inputs = replace(inputs, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
             put(values, key, name)
     if attacks is not None:
-        names, objects = _named_attacks([attacks] if isinstance(attacks, str | Attack) else attacks)
+        names, objects = _named_attacks(
+            attacks if isinstance(attacks, Iterable) and not isinstance(attacks, str) else [attacks]
+        )
         inputs = replace(inputs, attacks=objects)
         put(values, "attacks.use", names)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))

@@ -36,6 +36,8 @@ FAST = {"training.epochs": 20, "model.hidden": [16]}
 FLAGS = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--shadow-models", "4", "--seed", "1"]
 FLAGS += ["--set", "training.epochs=20", "--set", "model.hidden=[16]", "--quiet"]
 LOSS = ATTACKS["loss"]
+# Where figures do not matter.
+TINY = {"training.epochs": 2, "model.hidden": [8]}
 
 
 def call(*args: str) -> Result:
@@ -61,7 +63,7 @@ def test_a_files_attack_is_in_result_report_and_scores(mine: Path) -> None:
     result = mw.Result.load(mine / "run")
     assert [attack["name"] for attack in result.data["attacks"]] == ["loss", "median"]
     assert result.data["study"]["attacks"]["use"] == ["loss", f"{mine}/mine.py:ATTACK"]
-    assert result.data["gate"]["rules"][0]["rule"].startswith("median:auc")
+    assert result.data["verdict"]["rules"][0]["rule"].startswith("median:auc")
     assert list(result.scores.columns[-2:]) == ["loss", "median"]
     assert "median" in (mine / "run" / "report.html").read_text()
 
@@ -102,7 +104,7 @@ def test_the_pages_attack_from_a_loaded_table_runs(mine: Path) -> None:
 def test_the_pages_collector_gathers_for_its_attack(mine: Path, tmp_path: Path, model: str) -> None:
     from sklearn.tree import DecisionTreeClassifier
 
-    settings = {"model": DecisionTreeClassifier(), "settings": {}} if model == "estimator" else {"settings": FAST}
+    settings = {"model": DecisionTreeClassifier(), "settings": {}} if model == "estimator" else {"settings": TINY}
     attack = f"{mine}/negatives.py:ATTACK"
     result = mw.audit(**SMALL, **settings, attacks=[attack], out=tmp_path / "run")  # type: ignore[arg-type]
     [entry] = result.data["attacks"]
@@ -119,7 +121,7 @@ def test_other_parameters_of_a_collector_ask_again(mine: Path, tmp_path: Path) -
     other = replace(first, needs=replace(first.needs, extra=replace(first.needs.extra, factor=1.0)))
     codes = []
     for attack in (first, first, other):
-        result = mw.audit(**SMALL, settings=FAST, attacks=[attack, "gap"], out=tmp_path / "run")
+        result = mw.audit(**SMALL, settings=TINY, attacks=[attack, "gap"], out=tmp_path / "run")
         codes.append({warning["code"] for warning in result.data["warnings"]})
     assert "block-trained-again" not in codes[0] | codes[1]
     assert "block-trained-again" in codes[2]
@@ -128,7 +130,7 @@ def test_other_parameters_of_a_collector_ask_again(mine: Path, tmp_path: Path) -
 
 def refused(*attacks: Any) -> mw.StudyError:
     with pytest.raises(mw.StudyError) as caught:
-        mw.audit(**SMALL, settings=FAST, attacks=list(attacks))
+        mw.audit(**SMALL, settings=TINY, attacks=list(attacks))
     return caught.value
 
 
@@ -166,7 +168,7 @@ def test_an_unknown_place_or_name_is_told(mine: Path) -> None:
 
 
 def test_a_built_in_object_goes_by_its_name() -> None:
-    study = mw.audit(**SMALL, settings=FAST, attacks=[LOSS, "gap"]).data["study"]
+    study = mw.audit(**SMALL, settings=TINY, attacks=[LOSS, "gap"]).data["study"]
     assert study["attacks"]["use"] == ["loss", "gap"]
 
 
@@ -183,10 +185,10 @@ def test_an_attack_that_raises_ends_in_one_error(tmp_path: Path) -> None:
     assert f"{tmp_path}/bad.py, line {line}" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(mw.TrainingError, match="the attack own fails") as caught:
-        mw.audit(**SMALL, settings=FAST, attacks=[replace(LOSS, name="own", score=failing)])
+        mw.audit(**SMALL, settings=TINY, attacks=[replace(LOSS, name="own", score=failing)])
     assert caught.value.found == "KeyError: 'nothing there'"
     with pytest.raises(mw.TrainingError, match="own gave scores of shape"):
-        mw.audit(**SMALL, settings=FAST, attacks=[replace(LOSS, name="own", score=lambda signals, rng: np.zeros(3))])
+        mw.audit(**SMALL, settings=TINY, attacks=[replace(LOSS, name="own", score=lambda signals, rng: np.zeros(3))])
 
 
 def test_a_finished_run_with_an_own_attack_runs_it_again(mine: Path, tmp_path: Path) -> None:
@@ -282,10 +284,10 @@ def test_collectors_that_cannot_be_used_are_refused(collector: Any, problem: str
 
 @pytest.mark.parametrize("kind", [Counted, Modelled])
 def test_dataclasses_and_models_are_collectors(kind: Any) -> None:
-    result = mw.audit(**SMALL, settings=FAST, attacks=[with_collector(kind())])
+    result = mw.audit(**SMALL, settings=TINY, attacks=[with_collector(kind())])
     assert [attack["name"] for attack in result.data["attacks"]] == ["own"]
     with pytest.raises(mw.TrainingError, match="gathers something of another form"):
-        mw.audit(**SMALL, settings=FAST, attacks=[with_collector(kind(many=3))])
+        mw.audit(**SMALL, settings=TINY, attacks=[with_collector(kind(many=3))])
 
 
 def test_a_key_changes_with_parameters_and_names_clash() -> None:

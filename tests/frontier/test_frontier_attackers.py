@@ -64,3 +64,8 @@ def test_one_label_only_attack_must_do_where_each_answer_is_a_vote() -> None:
     assert set(bare.attacks.use) == {"gap", "label-only-noise"}, "one of them meets every point"
     for answer in ([], [{"name": "rounding"}], [{"name": "ldl", "copies": 2}]):
         assert "label-only-boundary" in affordable(study(answer=answer, **use)).attacks.use
+
+
+def test_own_attacks_are_compared_unless_they_look() -> None:
+    asked = Study.model_validate({"attacks": {"use": ["mine.py:ATTACK", "mine@0123456789ab"]}})
+    assert considered(asked, "gap", ["gap", "loss", "mine", "searching"], ["searching"]) == ["gap", "mine"]

@@ -64,8 +64,14 @@ def affordable(study: Study) -> Study:
     return study.model_copy(update={"attacks": study.attacks.model_copy(update={"use": use})})
 
 
-def considered(study: Study, headline: str, ran: Sequence[str]) -> list[str]:
+def considered(study: Study, headline: str, ran: Sequence[str], optimistic: Sequence[str] = ()) -> list[str]:
     """Of the attacks that ran those by which points are compared: the family, the label-only ones, the headline, and
-    what the study asks for by name; all of them known before the run, none that looks at the truth."""
+    what the study asks for by name; all of them known before the run, none that looks at the truth.
+
+    Args:
+        optimistic: of those that ran, which chose their threshold on the records they are evaluated on.
+    """
     named = {*FAMILY, *BY_LABELS, *study.attacks.use, headline} - OPTIMISTIC
-    return [name for name in ran if name in named]
+    # The user's own run only where the study asks for them, which it does by the place of their code.
+    own = {name for name in ran if name not in ATTACKS} - {*optimistic}
+    return [name for name in ran if name in named | own]

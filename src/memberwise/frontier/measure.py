@@ -12,6 +12,7 @@ from memberwise.frontier.strength import Met, accuracy_of_strongest, met
 from memberwise.report.result import Result
 from memberwise.report.sentence import attack_named
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
+from memberwise.statistics.thresholds import OPTIMISTIC
 from memberwise.study.schema import Study
 
 Json = Mapping[str, Any]
@@ -28,7 +29,9 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[dict
     """
     result, confidence = audit.to_dict(), study.statistics.confidence
     target, data, shadow = result["target"], result["data"], result.get("shadow") or {}
-    names = considered(study, result["headline"], [attack["name"] for attack in result["attacks"]])
+    chosen_on = {one["name"]: (one.get("threshold") or {}).get("chosen_on") for one in result["attacks"]}
+    optimistic = [name for name, where in chosen_on.items() if where == OPTIMISTIC]
+    names = considered(study, result["headline"], list(chosen_on), optimistic)
     meeting = met(audit, names, fpr, confidence)
     questions = {attack["name"]: attack["queries"] for attack in result["attacks"]}
     figures = {kind: meeting.figure(kind) for kind in ("tpr", "auc")}
