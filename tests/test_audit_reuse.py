@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 import memberwise.auditing.run
+from memberwise.attacks import Attack, Needs
+from memberwise.attacks.own import study_name
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.resolve import resolve
 from memberwise.auditing.reuse import audit_or_reuse, run_key
 from memberwise.data import from_object
 from memberwise.data.dataset import Dataset
+from memberwise.signals import Signals
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
 
@@ -24,6 +27,12 @@ DEFENCE = (
     "class Mine(OutputDefence):\n"
     "    def answer(self, target, x, states, keys):\n"
     "        return {factor} * target.predict(x)\n"
+)
+TRAINING = (
+    "from memberwise.defences.training.base import Options, TrainingDefence\n\n\n"
+    "def settings(options, study):\n"
+    "    return {{'training.learning_rate': 0.0{rate}}}\n\n\n"
+    "DEFENCE = TrainingDefence('slow', Options, settings=settings, source='none', summary='Slowly.')\n"
 )
 
 
@@ -89,8 +98,9 @@ def test_key_changes_with_data_and_rows(tmp_path: Path) -> None:
     [
         (lambda file: {"model": {"name": f"{file}:small"}}, MODEL, {"width": 5}),
         (lambda file: {"answer": [{"name": f"{file}:Mine"}]}, DEFENCE, {"factor": 2}),
+        (lambda file: {"training": {"defence": f"{file}:DEFENCE"}}, TRAINING, {"rate": 2}),
     ],
-    ids=["model", "output defence"],
+    ids=["model", "output defence", "training defence"],
 )
 def test_key_changes_with_users_code(
     part: Callable[[Path], dict[str, Any]], text: str, change: dict[str, int], tmp_path: Path
@@ -102,6 +112,15 @@ def test_key_changes_with_users_code(
     assert first == run_key(resolve(study(tmp_path / "run", **part(file))), inputs)
     file.write_text("# changed\n" + text.format(**change))
     assert first != run_key(resolve(study(tmp_path / "run", **part(file))), inputs)
+
+
+def test_own_attack_is_run_again(tmp_path: Path) -> None:
+    def score(signals: Signals, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return signals.target.log_p[0, :, 0].astype(np.float64)
+
+    attack = Attack("own", score, Needs(), "none", "The log of p_y.")
+    resolved = resolve(study(tmp_path, attacks={"use": [study_name(attack)]}), [attack])
+    assert run_key(resolved, Inputs(dataset=records())) is None
 
 
 def test_trained_target_is_never_taken_as_known(tmp_path: Path) -> None:

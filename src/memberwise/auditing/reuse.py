@@ -14,17 +14,18 @@ from memberwise.auditing.prepare.model import model_for
 from memberwise.auditing.resolve import ResolvedStudy, resolve
 from memberwise.auditing.run import audit
 from memberwise.data import load
+from memberwise.defences.training.registry import find_defence
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
 from memberwise.store.blocks import BlockStore, block_key
 from memberwise.store.files import json_values
-from memberwise.study.entrypoint import code_hash, entrypoint_hash, is_entrypoint
+from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import Study
 
 
 def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:
     """The result of a study that names its run folder (``run.out``); a finished run of the same study is read, where
-    its data and the code of its model, defences and attacks are unchanged.
+    its data and the code of its model and defences are unchanged.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is done stays, but the figures of part of the shadow models are no result.
@@ -46,15 +47,15 @@ def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progres
 
 def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
     """What the result of a study depends on, had without preparing it: a hash over the study but for the plan, which is
-    how it was done, its records, and the code that is the user's. None where a trained target is involved.
+    how it was done, its records, and the code of its model and defences. None where a trained target or an attack of
+    the user's own is involved: nothing tells whether these are what they were.
     """
     study = resolved.study
-    if resolved.of_saved_answers or study.target.file is not None or inputs.target is not None:
+    unknown = resolved.request.own or study.target.file is not None or inputs.target is not None
+    if unknown or resolved.of_saved_answers:
         return None
     place = study.data
     dataset = inputs.dataset or load(place.source, label=place.label, group=place.group, unit=place.unit)
-    names = [entry.name for entry in study.answer]
-    names += [study.training.defence.name] if study.training.defence is not None else []
     return block_key(
         version=__version__,
         study=json_values({name: part for name, part in study.to_dict().items() if name != "plan"}),
@@ -62,9 +63,18 @@ def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
         features=_digest(dataset.x),
         rows={name: _digest(np.asarray(rows)) for name, rows in inputs.rows.items()},
         model=model_for(study, inputs, dataset).code,
-        code=[entrypoint_hash(name) for name in names if is_entrypoint(name)],
-        attacks=[code_hash(attack.score) for attack in resolved.request.own],
+        defences=_code_of_defences(resolved),
     )
+
+
+def _code_of_defences(resolved: ResolvedStudy) -> list[str]:
+    """Hashes of the code of output defences and of the training defence."""
+    code = [code_hash(type(defence)) for defence in resolved.output_defences]
+    if resolved.study.training.defence is not None:
+        defence, _ = find_defence(resolved.study.training.defence)
+        parts = (defence.step, defence.procedure, defence.settings, defence.answer)
+        code += [code_hash(part) for part in parts if part is not None]
+    return code
 
 
 def _digest(values: np.ndarray[Any, Any]) -> str:

@@ -104,32 +104,22 @@ def _is_own(value: Any, module: ModuleType) -> bool:
 
 
 def code_hash(thing: Any) -> str:
-    """SHA-256 of a module's source file, or that of a class or function (of its name where there is no file).
+    """SHA-256 of the source file in which a class or function is written (of its name where there is no file).
 
     Of an object, its class's. Modules that a user's file imported from beside it count, too.
     """
-    thing = thing if inspect.isroutine(thing) or isinstance(thing, (type, ModuleType)) else type(thing)
+    thing = thing if inspect.isroutine(thing) or isinstance(thing, type) else type(thing)
     try:
         file = Path(inspect.getfile(thing))
         sources = [file.read_bytes(), *(other.read_bytes() for other in _beside(thing, file))]
     except (TypeError, OSError):
-        sources = [repr(getattr(thing, "__qualname__", thing.__name__)).encode()]
+        sources = [repr(thing.__qualname__).encode()]
     return hashlib.sha256(b"".join(sources)).hexdigest()
-
-
-def entrypoint_hash(name: str) -> str:
-    """SHA-256 of the source of the file or module that ``file.py:function`` or ``module:Class`` names.
-
-    Raises:
-        StudyError: it does not exist, or fails to import.
-    """
-    return code_hash(_load(name.rpartition(":")[0], name))
 
 
 def _beside(thing: Any, file: Path) -> list[Path]:
     """Files of loaded modules in the folder of a user's file, or below; none for what is installed."""
-    module = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", "")
-    if not str(module).startswith(USER_FILE):
+    if not str(getattr(thing, "__module__", "")).startswith(USER_FILE):
         return []
     files = {
         Path(str(other.__file__)).resolve() for other in list(sys.modules.values()) if getattr(other, "__file__", None)
