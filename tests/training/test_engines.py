@@ -212,3 +212,11 @@ def test_an_audit_under_threads_has_the_same_scores(engines: dict[str, Any]) -> 
 def test_an_unknown_engine_is_refused_before_training() -> None:
     with pytest.raises(StudyError, match=r"there is no engine locl(.|\n)*one of local(.|\n)*did you mean local\?"):
         mw.audit(data="digits", members=60, nonmembers=60, shadow_models=2, settings={"shadow.engine": "locl"})
+
+
+def test_the_engine_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "adding-an-engine.md").read_text()
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    monkeypatch.setitem(ENGINES, "page", names["ThreadEngine"])
+    assert is_same(run(tmp_path / "there", "page").arrays, run(tmp_path / "here").arrays)
