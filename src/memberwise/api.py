@@ -24,9 +24,9 @@ from memberwise.errors import StudyError
 from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
 from memberwise.signals.saved.files import saved_object
+from memberwise.study.flags import FLAGS, ROLES, study_keys
 from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
 
-ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 WHERE = "memberwise.audit(...)"
 
 
@@ -103,15 +103,16 @@ def audit(
         ),
         target=target,
         saved={"outputs": outputs, "shadow_outputs": shadow_outputs},
-        plain={
-            **_chosen(features, drop),
-            "shadow.count": shadow_models,
-            "shadow.budget": budget,
-            "statistics.fpr": fpr,
-            "gate.rules": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
-            "run.seed": seed,
-            **(settings or {}),
-        },
+        plain=_study_keys(
+            features=features,
+            drop=drop,
+            shadow_models=shadow_models,
+            budget=budget,
+            fpr=fpr,
+            fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
+            seed=seed,
+        )
+        | dict(settings or {}),
     )
     if out is not None:
         put(values, "run.out", str(out))
@@ -166,27 +167,25 @@ def defend(
         attacks=attacks,
         columns={"label": label, "group": group, "unit": unit},
         roles=roles,
-        plain={
-            **_chosen(features, drop),
-            "shadow.count": shadow_models,
-            "defend.defences": tuple(defences),
-            "defend.points": [dict(point) for point in points],
-            "defend.max_accuracy_loss": max_accuracy_loss,
-            "defend.max_tpr": max_tpr,
-            "run.seed": seed,
-            "run.out": str(out),
-            **(settings or {}),
-        },
+        plain=_study_keys(
+            features=features,
+            drop=drop,
+            shadow_models=shadow_models,
+            defences=tuple(defences),
+            points=[dict(point) for point in points],
+            max_accuracy_loss=max_accuracy_loss,
+            max_tpr=max_tpr,
+            seed=seed,
+            out=str(out),
+        )
+        | dict(settings or {}),
     )
     return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
 
 
-def _chosen(features: Sequence[str] | None, drop: Sequence[str] | None) -> dict[str, list[str] | None]:
-    """The study keys of columns that are features or not; one name may stand for a list."""
-    return {
-        f"data.{key}": None if names is None else [names] if isinstance(names, str) else [str(name) for name in names]
-        for key, names in (("features", features), ("drop", drop))
-    }
+def _study_keys(**arguments: Any) -> dict[str, Any]:
+    """The study keys that these arguments set; one name may stand for a list."""
+    return study_keys(arguments, {"names": lambda names: [names] if isinstance(names, str) else list(map(str, names))})
 
 
 def _named_attacks(attacks: Iterable[object]) -> tuple[list[object], tuple[Attack, ...]]:
@@ -232,8 +231,7 @@ def _translated(
         if not isinstance(want, (int, str, Path)):
             inputs = replace(inputs, rows={**inputs.rows, name: np.asarray(want)})
             want = rows_name(inputs.rows[name])
-        key = f"target.{name}" if name == "train_rows" else f"data.{name}"
-        put(values, key, want if isinstance(want, int) else str(want))
+        put(values, FLAGS[name].key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
         in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
         named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
@@ -252,7 +250,7 @@ def _translated(
     elif target is not None:
         inputs = replace(inputs, target=target)
     for name, answers in saved.items():
-        key = "outputs.file" if name == "outputs" else "outputs.shadow_file"
+        key = FLAGS[name].key
         if isinstance(answers, (str, Path)):
             put(values, key, str(answers))
         elif answers is not None:

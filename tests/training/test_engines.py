@@ -75,8 +75,8 @@ def is_same(one: Arrays, other: Arrays) -> bool:
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setitem(ENGINES, "threads", ThreadEngine)
-    monkeypatch.setitem(ENGINES, "backward", BackwardEngine)
+    monkeypatch.setitem(ENGINES.built_in, "threads", ThreadEngine)
+    monkeypatch.setitem(ENGINES.built_in, "backward", BackwardEngine)
     return ENGINES
 
 
@@ -104,7 +104,7 @@ def test_blocks_come_back_out_of_order(
         made.append(BackwardEngine(*parts))
         return made[0]
 
-    monkeypatch.setitem(ENGINES, "watched", maker)
+    monkeypatch.setitem(ENGINES.built_in, "watched", maker)
     run(tmp_path, "watched")
     assert made[0].order == [3, 2, 1, 5, 4]
 
@@ -130,7 +130,7 @@ class Failing(ThreadEngine):
 def test_a_block_that_fails_leaves_the_others_on_disk(
     engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(ENGINES, "failing", Failing)
+    monkeypatch.setitem(ENGINES.built_in, "failing", Failing)
     with pytest.raises(TrainingError, match="no luck"):
         run(tmp_path / "run", "failing")
     assert {"block-00001", "block-00003"} <= {*BlockStore(tmp_path / "run").manifest}
@@ -158,7 +158,7 @@ class Interrupted(ThreadEngine):
 
 
 def test_ctrl_c_keeps_what_is_done(engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(ENGINES, "interrupted", Interrupted)
+    monkeypatch.setitem(ENGINES.built_in, "interrupted", Interrupted)
     part = run(tmp_path / "run", "interrupted")
     Interrupted.held.set()
     assert part.interrupted
@@ -218,5 +218,5 @@ def test_the_engine_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     page = (Path(__file__).resolve().parents[2] / "docs" / "adding-an-engine.md").read_text()
     names: dict[str, Any] = {}
     exec(page.split("```python\n")[1].split("```")[0], names)
-    monkeypatch.setitem(ENGINES, "page", names["ThreadEngine"])
+    monkeypatch.setitem(ENGINES.built_in, "page", names["ThreadEngine"])
     assert is_same(run(tmp_path / "there", "page").arrays, run(tmp_path / "here").arrays)

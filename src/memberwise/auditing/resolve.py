@@ -14,6 +14,7 @@ from memberwise.defences.training.registry import write_out_defence
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
 from memberwise.study.schema import Study
+from memberwise.training.engines.registry import find_engine
 
 SAVED_ANSWERS = "saved answers"
 
@@ -51,9 +52,10 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
         attacks: those that Python code gave as objects.
 
     Raises:
-        StudyError: an unknown attack, defence or parameter, or rules that cannot be judged.
+        StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
     study = with_output_folder(write_out_defence(study))
+    find_engine(study.shadow.engine)
     request = AttackRequest.of(study, attacks)
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
 

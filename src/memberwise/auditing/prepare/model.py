@@ -21,7 +21,6 @@ from memberwise.models.network import Network
 from memberwise.models.threads import cores
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
-from memberwise.training.engines.registry import find_engine
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
@@ -121,7 +120,6 @@ def trainer_for(
     job: Job,
     data: Representation,
 ) -> Training:
-    find_engine(study.shadow.engine)
     asked = study.plan.model_dump(exclude_none=True)
     wanted = PlanConfig.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
     if model.kind != "module":

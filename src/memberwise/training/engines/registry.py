@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-
-from memberwise.errors import StudyError
+from memberwise.registry import Registry
 from memberwise.training.engines.base import EngineMaker
 from memberwise.training.engines.local import LocalEngine
 
 LOCAL = "local"
-ENGINES: dict[str, EngineMaker] = {LOCAL: LocalEngine}
+ENGINES: Registry[EngineMaker] = Registry("engine", {LOCAL: LocalEngine}.items())
 
 
 def find_engine(name: str) -> EngineMaker:
@@ -18,13 +16,6 @@ def find_engine(name: str) -> EngineMaker:
     Raises:
         StudyError: there is none.
     """
-    maker = ENGINES.get(name)
-    if maker is None:
-        close = difflib.get_close_matches(name, ENGINES, n=3)
-        raise StudyError(
-            f"there is no engine {name}",
-            expected="one of " + ", ".join(ENGINES),
-            where="shadow.engine",
-            fix=f"did you mean {' or '.join(close)}?" if close else None,
-        )
-    return maker
+    if name not in ENGINES:
+        raise ENGINES.unknown(name, "shadow.engine")
+    return ENGINES[name]
