@@ -73,6 +73,7 @@ def test_the_plan_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(size % 2 == 0 for size in trained(1.3))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     original: Callable[..., Any] = engines.StackTrainer.run
     calls = []
@@ -153,6 +154,7 @@ def test_a_number_of_shadow_models_or_a_budget(tmp_path: Path) -> None:
     assert mw.audit(study, **SMALL, shadow_models=4).to_dict()["shadow"]["count"] == 4, "the later wish counts"
 
 
+@pytest.mark.slow
 def test_fewer_and_more_shadow_models_train_each_model_once(tmp_path: Path) -> None:
     def with_models(count: int, folder: str) -> Any:
         return mw.audit(**SMALL, shadow_models=count, out=tmp_path / folder)
@@ -165,6 +167,7 @@ def test_fewer_and_more_shadow_models_train_each_model_once(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 def test_a_target_that_was_deleted_or_changed_is_restored(tmp_path: Path) -> None:
     first = mw.audit(**SMALL, shadow_models=4, out=tmp_path)
     weights = tmp_path / "target" / "model.safetensors"
@@ -180,6 +183,7 @@ def test_a_target_that_was_deleted_or_changed_is_restored(tmp_path: Path) -> Non
     assert "target-restored" not in {warning["code"] for warning in calm["warnings"]}
 
 
+@pytest.mark.slow
 def test_what_user_code_prints_stays_off_standard_output(tmp_path: Path) -> None:
     """From the main process, from worker processes and from below Python."""
     (tmp_path / "mine.py").write_text(

@@ -160,6 +160,7 @@ def elsewhere(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> tuple[Pa
     return tmp_path / "target.safetensors", tmp_path / "rows.txt", model, rows
 
 
+@pytest.mark.slow
 def test_a_target_trained_elsewhere(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
     file, rows_file, model, rows = elsewhere
     common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 8, "settings": FAST}
@@ -245,6 +246,7 @@ def test_a_state_dict_and_an_onnx_and_a_skops_target(
     np.testing.assert_allclose(fitted.scores["loss"], own, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_surplus_records_on_either_side() -> None:
     more_members = mw.audit(data="digits", settings=FAST, **SMALL | {"members": 400, "nonmembers": 250})
     facts = more_members.to_dict()["data"]
@@ -267,6 +269,7 @@ def test_shadows_from_auxiliary_records_are_offline() -> None:
     assert result.auc("lira-offline").value > 0.5
 
 
+@pytest.mark.slow
 def test_queries_and_output_defences_reach_target_and_shadows_alike() -> None:
     plain = mw.audit(data="digits", settings=FAST, **SMALL)
     mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **SMALL)
@@ -371,6 +374,7 @@ def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) ->
     assert json.loads((tmp_path / "again" / "result.json").read_text())["headline"] == "learned"
 
 
+@pytest.mark.slow
 def test_one_record_of_each_unit_is_evaluated_and_the_interval_covers() -> None:
     """A model that never trained leaks nothing, whatever each person's 20 near-identical rows look like."""
     covered = 0

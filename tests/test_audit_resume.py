@@ -44,6 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_gives_the_same_files(whole: Path, tmp_path: Path) -> None:
     run(tmp_path / "again")
     assert figures(whole) == figures(tmp_path / "again")
@@ -73,6 +74,7 @@ def test_killed_five_times_and_resumed_it_ends_the_same(whole: Path, tmp_path: P
     assert json.loads((folder / "result.json").read_text())["shadow"]["resumed"] >= 2
 
 
+@pytest.mark.slow
 def test_a_corrupted_block_is_noticed_and_trained_again(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
@@ -87,6 +89,7 @@ def test_a_corrupted_block_is_noticed_and_trained_again(whole: Path, tmp_path: P
     assert figures(folder)["attacks"] == figures(whole)["attacks"]
 
 
+@pytest.mark.slow
 def test_more_shadow_models_later_keep_the_first(whole: Path, tmp_path: Path) -> None:
     folder = tmp_path / "more"
     subprocess.run(["cp", "-r", str(whole), str(folder)], check=True)
@@ -94,6 +97,7 @@ def test_more_shadow_models_later_keep_the_first(whole: Path, tmp_path: Path) ->
     assert json.loads((folder / "result.json").read_text())["shadow"]["resumed"] == 12
 
 
+@pytest.mark.slow
 def test_another_study_in_the_folder_is_refused(whole: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "--out", str(whole), "--seed", "4"], capture_output=True, text=True, timeout=300, check=False

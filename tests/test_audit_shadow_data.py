@@ -35,6 +35,7 @@ def audit(bits: tuple[np.ndarray, np.ndarray], out: Path, data: str, **more: obj
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["auxiliary", "noisy", "synthetic"])
 def test_attack_models_learn_from_shadow_data(bits: tuple[np.ndarray, np.ndarray], tmp_path: Path, data: str) -> None:
     result = audit(bits, tmp_path / "run", data).to_dict()
@@ -51,6 +52,7 @@ def test_attack_models_learn_from_shadow_data(bits: tuple[np.ndarray, np.ndarray
         assert again["shadow"]["resumed"] == 6
 
 
+@pytest.mark.slow
 def test_the_share_of_noise_counts(bits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     """Nine bits of ten flipped: what shadow models learn then has little to do with the target."""
     little = audit(bits, tmp_path / "little", "noisy", **{"shadow.noise": 0.05}).to_dict()

@@ -69,6 +69,7 @@ def _timeless(part: Any) -> Any:
     return {k: v for k, v in part.items() if k != "seconds"} if isinstance(part, dict) else part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["out-of-distribution", "near-duplicate"])
 def test_other_kinds_of_canaries(kind: str) -> None:
     result = mw.audit(settings=FAST | {"canaries.count": 40, "canaries.kind": kind}, **COMMON | {"shadow_models": 4})

@@ -113,6 +113,7 @@ def facts(folder: Path) -> dict[str, Any]:
     return defend(folder / "out", points, max_accuracy_loss=0.5)
 
 
+@pytest.mark.slow
 def test_every_point_is_measured_under_its_own_attack(facts: dict[str, Any], folder: Path) -> None:
     rows = {row["defence"].rpartition(":")[2]: row for row in facts["points"]}
     assert list(rows) == ["undefended", "l2", "hamp", "label-only", "HALF"]
@@ -138,6 +139,7 @@ def test_every_point_is_measured_under_its_own_attack(facts: dict[str, Any], fol
     assert [answer["name"] for answer in served["study"]["answer"]] == ["hamp"]
 
 
+@pytest.mark.slow
 def test_the_recommended_point_is_audited_again_and_exported(facts: dict[str, Any], folder: Path) -> None:
     best = facts["recommended"]
     assert best is not None
@@ -159,6 +161,7 @@ def test_the_recommended_point_is_audited_again_and_exported(facts: dict[str, An
     assert all(row["label"].split()[0].split("/")[-1] in page for row in facts["points"])
 
 
+@pytest.mark.slow
 def test_labels_in_disguise_are_worth_what_labels_are(tmp_path: Path) -> None:
     """Neither the shape of an answer nor what a defence says of itself hides what its labels tell."""
     (tmp_path / "mine.py").write_text(DISGUISE)
@@ -175,6 +178,7 @@ def test_labels_in_disguise_are_worth_what_labels_are(tmp_path: Path) -> None:
         assert facts["points"][facts["recommended"]]["beside_undefended"]["finding"] == "lower"
 
 
+@pytest.mark.slow
 def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) -> None:
     points = [{"name": "dp-sgd", "epsilon": 20.0, "delta": 1e-4}, {"name": "dp-sgd", "noise_multiplier": 0.0}]
     facts = defend(tmp_path / "out", points, max_accuracy_loss=1.0)
@@ -192,6 +196,7 @@ def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) ->
     assert "largely chance" in shown, "150 non-members resolve no rate of 1 %"
 
 
+@pytest.mark.slow
 def test_canaries_are_on_the_page_and_in_the_figures(tmp_path: Path) -> None:
     points = [{"name": "l2", "strength": 0.3}]
     facts = defend(tmp_path / "out", points, max_accuracy_loss=0.5, settings={**SETTINGS, "canaries.count": 40})
@@ -204,6 +209,7 @@ def test_canaries_are_on_the_page_and_in_the_figures(tmp_path: Path) -> None:
     assert facts["points"][1]["beside_undefended"]["canaries"] in ("lower", "higher", "not told apart")
 
 
+@pytest.mark.slow
 def test_the_same_call_again_trains_nothing(facts: dict[str, Any], folder: Path) -> None:
     points = facts["study"]["defend"]["points"]
     written = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.npz")}
@@ -213,6 +219,7 @@ def test_the_same_call_again_trains_nothing(facts: dict[str, Any], folder: Path)
     assert {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("*.npz")} == written
 
 
+@pytest.mark.slow
 def test_a_recommendation_that_no_longer_holds_is_not_left_there(facts: dict[str, Any], folder: Path) -> None:
     points = facts["study"]["defend"]["points"]
     strict = defend(folder / "out", points, max_tpr="0.0001@0.01")
@@ -225,6 +232,7 @@ def test_a_recommendation_that_no_longer_holds_is_not_left_there(facts: dict[str
     assert [row["cost"] for row in again["points"]] == [row["cost"] for row in facts["points"]], "read from the blocks"
 
 
+@pytest.mark.slow
 def test_a_defence_whose_code_changed_is_trained_again(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     points = [{"name": f"{tmp_path / 'mine.py'}:HALF"}]
@@ -236,6 +244,7 @@ def test_a_defence_whose_code_changed_is_trained_again(tmp_path: Path) -> None:
     assert accuracies[1][1] < accuracies[0][1] - 0.2, "a thousandth of the learning rate learns little"
 
 
+@pytest.mark.slow
 def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MY_ANSWER)
     points = [{"name": f"{tmp_path / 'mine.py'}:Coarse", "steps": 8}, {"name": f"{tmp_path / 'mine.py'}:COARSE"}]
@@ -248,6 +257,7 @@ def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path)
     assert [row["auc"]["value"] for row in again["points"][1:]] == [0.5, 0.5], "changed code is audited again"
 
 
+@pytest.mark.slow
 def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE.replace("return loss / 2, state", "return {}['nope']"))
     facts = defend(tmp_path / "out", [{"name": f"{tmp_path / 'mine.py'}:HALF"}, {"name": "rounding"}])
@@ -257,6 +267,7 @@ def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_pat
     assert [row["defence"] for row in facts["points"]] == ["undefended", "rounding"]
 
 
+@pytest.mark.slow
 def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp_path: Path) -> None:
     study = make_study(
         {
@@ -281,6 +292,7 @@ def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp
         usable(choose_points(named), named, inputs)
 
 
+@pytest.mark.slow
 def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:
     audited = next((folder / "out" / "points").iterdir())
     with pytest.raises(RunFolderError, match="audit's run"):
@@ -294,6 +306,7 @@ def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     flags = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--validation", "100"]
     flags += ["--defences", "rounding", "--shadow-models", "4", "--attacks", "gap,loss", "--out", str(tmp_path / "f")]

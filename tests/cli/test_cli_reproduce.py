@@ -45,6 +45,7 @@ def test_missing_data_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_smoke_run_is_kept_and_read_again(real_data: Path, tmp_path: Path) -> None:
     out, kept = tmp_path / "run", tmp_path / "kept"
     command = ["reproduce", "kaplan-confidence", "--smoke", "--out", str(out), "--keep", str(kept), "--json", "--quiet"]

@@ -80,6 +80,7 @@ def digits(rows: int = 400) -> tuple[DataTensors, np.ndarray, np.ndarray]:
     return DataTensors.of(dataset.x, dataset.y, 10, CPU), order[:rows], order[rows:]
 
 
+@pytest.mark.slow
 def test_the_distance_falls_and_few_records_teach_much() -> None:
     data, rows, test = digits()
     network = Network(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), CPU)

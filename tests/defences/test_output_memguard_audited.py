@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
 import memberwise as mw
@@ -12,6 +13,7 @@ import memberwise as mw
 NOT_STOPPED = ("gap", "loss", "mentr", "mentr-classwise", "loss-classwise")
 
 
+@pytest.mark.slow
 def test_metric_attacks_stand_at_the_gap(tmp_path: Path) -> None:
     """A network that learnt every second label by heart; chance would be 0.5 under any of the attacks."""
     x, y = load_digits(return_X_y=True)

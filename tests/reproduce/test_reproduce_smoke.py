@@ -19,6 +19,7 @@ SMOKE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SMOKE))
 def test_a_reproduction_runs(name: str, real_data: Path, tmp_path: Path) -> None:
     claim, folder = run_reproduction(find_reproduction(name), "smoke", out=tmp_path, device="cpu")

@@ -72,6 +72,7 @@ def test_models_of_unlike_sizes_are_compiled_too() -> None:
         np.testing.assert_allclose(together.losses[k], alone.losses[0], rtol=5e-3)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_each_recipe_is_a_program_of_its_own() -> None:
     """A frontier trains many recipes in one process: each is a program of its own."""

@@ -37,6 +37,7 @@ def job(seed: int, step: Step | None = None, **settings: object) -> Job:
     return Job(np.arange(seed, seed + 100), step or Step(0.1), recipe, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile(CPU), reason="there is no C++ compiler here")
 @pytest.mark.parametrize(
     ("precision", "layout", "weights", "losses"),

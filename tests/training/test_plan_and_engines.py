@@ -66,6 +66,7 @@ def plan_of(module: nn.Module, shape: tuple[int, ...], work: float = 0.0, **want
         return make_plan(study, Network(lambda: module, CPU), data, jobs(1)[0], work)
 
 
+@pytest.mark.slow
 def test_small_work_takes_the_safest_plan_unmeasured() -> None:
     assert plan_of(nn.Linear(6, 3), (6,)) == Plan(16, "float32", cores())
     large = nn.Sequential(nn.Linear(6, 5_000_000), nn.Linear(5_000_000, 3))
