@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,8 @@ from memberwise.auditing.table import _table
 from memberwise.auditing.target import _quality, _target_arrays
 from memberwise.defences.training.registry import defended
 from memberwise.errors import TrainingError
-from memberwise.report.build import target_facts
 from memberwise.report.result import Result
+from memberwise.report.schema import TargetFacts
 from memberwise.signals.gather import gather
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.remarks import remark_notes
@@ -87,11 +86,12 @@ def _audit_trained(
         units = None if roles.units is None else roles.units[roles.audited]
         assessment = assess(signals, roles.member, study, asking, prepared.seeds, dataset.classes, units)
         assessment.curves.update(_worst_images(dataset, assessment.curves.get("worst.index")))
-        facts = target_facts(
+        train, test = _quality(target, "train", step), _quality(target, "test", step)
+        facts = TargetFacts.of(
             "trained here" if prepared.target is None else study.target.file or "given in Python",
             prepared.model.name,
-            _quality(target, "train", step),
-            _quality(target, "test", step),
+            train,
+            test,
             float(target["validation_accuracy"][0]) if "validation_accuracy" in target else None,
         )
         notes = [
@@ -104,9 +104,11 @@ def _audit_trained(
             *_interrupted(shadows, study),
         ]
         if shadows.count:
-            notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
+            notes += accuracy_notes(
+                (train[0], test[0]), shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"]
+            )
         if prepared.target is not None:
-            notes += contradiction_notes(_accuracies(prepared, facts, shadows))
+            notes += contradiction_notes(_accuracies(prepared, (train[0], test[0]), shadows))
         return finish(
             study,
             folder,
@@ -116,7 +118,7 @@ def _audit_trained(
             target=facts,
             shadow=_shadow_facts(prepared, shadows) if shadows.count else None,
             notes=notes,
-            encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored).to_dict(),
+            encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
         )
 
 
@@ -156,12 +158,12 @@ def _jobs(prepared: Prepared, begun: float) -> Jobs:
     return TimeBudget(prepared.shadow_job, block, ends, calibrate(prepared) / count)
 
 
-def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: ShadowRun) -> Accuracies:
+def _accuracies(prepared: Prepared, target: tuple[float, float], shadows: ShadowRun) -> Accuracies:
     """What is known of a target that was given, beside its shadow models."""
     return Accuracies(
-        facts["train_accuracy"],
+        target[0],
         len(prepared.roles.members),
-        facts["test_accuracy"],
+        target[1],
         len(prepared.roles.test),
         len(prepared.dataset.classes),
         stored_accuracy(prepared.study),

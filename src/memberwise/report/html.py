@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,13 +16,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from memberwise.assess.records import GroupFigures, WorstRecord
+from memberwise.parts import to_plain
 from memberwise.report import encoding, figures, formats, lead, sentence
+from memberwise.report.schema import AuditResult, DataFacts
 from memberwise.report.sections import beyond, turn_figures
 
 Curves = Mapping[str, NDArray[Any]]
 
 
-def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> str:
+def render(result: AuditResult, scores: pd.DataFrame, curves: Curves) -> str:
     """The whole report as text; the same input gives the same bytes."""
     environment = Environment(
         loader=PackageLoader("memberwise.report"),
@@ -37,31 +41,31 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         further=beyond,
         records=encoding,
     )
-    headline = result["headline"]
-    names = [attack["name"] for attack in result["attacks"]]
+    headline = result.headline
+    names = [attack.name for attack in result.attacks]
     return environment.get_template("report.html.j2").render(
         result=result,
         title=title(result),
         rates=rates(result),
         legend=legend(result),
-        roc=_markup(figures.roc(curves, headline, names, result["data"].get("nonmembers") or 0)),
+        roc=_markup(figures.roc(curves, headline, names, result.data.nonmembers or 0)),
         **_histogram(scores, headline),
         canaries_plot=_markup(turn_figures.canaries(curves)),
-        targets_plot=_markup(turn_figures.targets(result.get("targets"))),
+        targets_plot=_markup(turn_figures.targets(result.targets)),
         worst=worst_records(result, curves),
         tables=breakdowns(result),
-        study=study_text(result.get("study") or {}),
-        facts=facts(result["data"]),
+        study=study_text(result.study),
+        facts=facts(result.data),
         personal=personal(result, curves),
     )
 
 
-def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
+def personal(result: AuditResult, curves: Curves) -> list[str]:
     """What the page holds about single records, in words; empty where it holds nothing."""
-    worst = result["records"].get("worst") or []
+    worst = result.records.worst
     pictures = " and thumbnails" if worst and "worst.image" in curves else ""
-    listed = len((((result.get("canaries") or {}).get("per_canary")) or {}).get("most_exposed") or [])
-    always = len(((result.get("targets") or {}).get("stability") or {}).get("always_exposed") or [])
+    listed = len(result.canaries.per_canary.most_exposed) if result.canaries else 0
+    always = len(result.targets.stability.always_exposed) if result.targets else 0
     return [
         *([f"row numbers, labels, membership, scores{pictures} of {len(worst)} records"] if worst else []),
         *([f"the row numbers of the canaries found most often ({listed})"] if listed else []),
@@ -69,38 +73,38 @@ def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
     ]
 
 
-def title(result: Mapping[str, Any]) -> str:
+def title(result: AuditResult) -> str:
     """What was audited, in a few words."""
-    parts = [result["data"].get("source"), result["target"].get("architecture") or result["target"].get("kind")]
+    parts = [result.data.source, result.target.architecture or result.target.kind]
     named = ", ".join(str(part) for part in parts if part) or "a classifier"
     canaries = lead.canaries_of(result)
     return f"{named}: the worst case, {formats.count(canaries)} canaries" if canaries else named
 
 
-def rates(result: Mapping[str, Any]) -> list[float]:
+def rates(result: AuditResult) -> list[float]:
     """Every false-positive rate some attack states, largest first."""
-    return sorted({row["fpr"] for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []}, reverse=True)
+    return sorted({row.fpr for attack in result.attacks for row in attack.tpr_at_fpr}, reverse=True)
 
 
-def legend(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def legend(result: AuditResult) -> list[tuple[str, str]]:
     """The marks that stand in the tables, each with its meaning."""
     meanings = {
         "weak": "fewer than ten wrong accusations are expected at this rate, so the figure is rough",
         "no": "there are too few non-members for any valid interval",
         "optimistic": "the threshold was chosen on the very records it is judged by",
     }
-    parts = [row["tpr"] for table in breakdowns(result) for row in table["rows"] if row.get("tpr")]
-    rows = [row for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []]
-    rows += (result.get("canaries") or {}).get("tpr_at_fpr") or []
-    used = {row.get("resolvable") for row in [*rows, *parts]}
-    used |= {"optimistic" for attack in result["attacks"] if "optimistic" in sentence.threshold_words(attack)}
+    rows = [row.tpr for table in breakdowns(result) for row in table.rows if row.tpr is not None]
+    rows += [row for attack in result.attacks for row in attack.tpr_at_fpr]
+    rows += result.canaries.tpr_at_fpr if result.canaries else ()
+    used = {str(row.resolvable) for row in rows}
+    used |= {"optimistic" for attack in result.attacks if "optimistic" in sentence.threshold_words(attack)}
     return [("too few" if mark == "no" else mark, text) for mark, text in meanings.items() if mark in used]
 
 
-def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(data: DataFacts) -> list[tuple[str, str]]:
     """What is known of the data, name and value, in the order of the result."""
-    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in data.items()}
-    return [(name.replace("_", " "), formats.count(value)) for name, value in shown.items() if value is not None]
+    known = to_plain(data) | {"class_names": ", ".join(data.class_names) or None}
+    return [(name.replace("_", " "), formats.count(value)) for name, value in known.items() if value is not None]
 
 
 def study_text(study: Mapping[str, Any]) -> str:
@@ -123,34 +127,50 @@ def _one_line(array: re.Match[str]) -> str:
     return joined if len(joined) < 90 else array[0]
 
 
-def breakdowns(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Breakdown:
+    """The headline attack by class or by group; ``fpr`` is the rate of its TPR, None without one."""
+
+    word: str
+    rows: tuple[GroupFigures, ...]
+    fpr: float | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the most exposed records with what is drawn of it."""
+
+    record: WorstRecord
+    name: str
+    image: str | None
+    plot: Markup | None
+
+
+def breakdowns(result: AuditResult) -> list[Breakdown]:
     """The tables by class and by group, without those that are empty."""
-    records = result["records"]
-    found = []
-    for word, key in (("class", "per_class"), ("group", "per_group")):
-        rows = records.get(key) or []
-        tpr = next((row["tpr"] for row in rows if row.get("tpr")), None)
+    tables = []
+    for word, rows in (("class", result.records.per_class), ("group", result.records.per_group)):
+        tpr = next((row.tpr for row in rows if row.tpr is not None), None)
         if rows:
-            found.append({"word": word, "rows": rows, "fpr": None if tpr is None else tpr["fpr"]})
-    return found
+            tables.append(Breakdown(word, rows, None if tpr is None else tpr.fpr))
+    return tables
 
 
-def worst_records(result: Mapping[str, Any], curves: Curves) -> list[dict[str, Any]]:
+def worst_records(result: AuditResult, curves: Curves) -> list[Card]:
     """The most exposed records, each with its thumbnail and its IN/OUT plot where there are any."""
     places = {int(index): place for place, index in enumerate(curves.get("worst.index", ()))}
-    found = []
-    for number, record in enumerate(result["records"].get("worst") or []):
-        place, name = places.get(record["index"]), f"Record {record['index']}, labelled {record.get('label')}"
-        card: dict[str, Any] = {**record, "name": name, "image": None, "plot": None}
+    cards = []
+    for number, record in enumerate(result.records.worst):
+        place, name = places.get(record.index), f"Record {record.index}, labelled {record.label}"
+        image, plot = None, None
         if place is not None and "worst.image" in curves:
-            card["image"] = png(curves["worst.image"][place])
+            image = png(curves["worst.image"][place])
         if place is not None and "worst.phi" in curves:
             phi, trained = curves["worst.phi"][place], curves["worst.trained_on"][place]
             target = float(curves["worst.phi_target"][place])
-            plot = figures.in_out(f"record{number}", phi[trained == 1], phi[trained == 0], target, name)
-            card["plot"] = _markup(plot)
-        found.append(card)
-    return found
+            plot = _markup(figures.in_out(f"record{number}", phi[trained == 1], phi[trained == 0], target, name))
+        cards.append(Card(record, name, image, plot))
+    return cards
 
 
 def png(image: NDArray[np.uint8]) -> str:

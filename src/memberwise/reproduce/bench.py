@@ -16,11 +16,11 @@ from memberwise.auditing.reuse import audited
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
 from memberwise.report.result import Result
-from memberwise.report.sentence import attack_named
 from memberwise.reproduce.claim import Condition, Ours, Row
 from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.progress import Progress, Silent
+from memberwise.statistics import Estimate
 from memberwise.statistics.intervals import clopper_pearson
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import Study
@@ -152,17 +152,16 @@ def figure(result: Result, measure: str, attack: str | None = None) -> Ours | No
         value = result.data["target"][OF_TARGET[measure]]
         n = result.data["data"]["test" if measure == "test accuracy" else "members"]
         return None if value is None else share(value, n, seeds)
-    found = attack_named(result.data, attack) or {}
+    figures = result.parts.attack(attack)
     if measure.startswith("TPR at "):
         rate = float(measure.removeprefix("TPR at ").removesuffix("%")) / 100
-        rows = found.get("tpr_at_fpr") or []
-        part = next((row for row in rows if np.isclose(row["fpr"], rate)), None)
+        rows = figures.tpr_at_fpr if figures else ()
+        part: Estimate | None = next((row for row in rows if np.isclose(row.fpr, rate)), None)
     else:
-        part = found.get(OF_ATTACK[measure])
-    if part is None or part["value"] is None:
+        part = getattr(figures, OF_ATTACK[measure], None)
+    if part is None:
         return None
-    n = part["n_members"] + part["n_nonmembers"]
-    return Ours(part["value"], part["low"], part["high"], n, part["method"], seeds)
+    return Ours(part.value, part.low, part.high, part.n_members + part.n_nonmembers, part.method, seeds)
 
 
 def learnt(name: str, run: Result, rows: Sequence[str]) -> Condition:

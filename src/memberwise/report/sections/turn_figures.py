@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
+from memberwise.assess.variation import TargetsPart
 from memberwise.report.figures import INK, MEMBER, MUTED, OTHER, Curves, drawable, drawing, log_axes, to_svg
 from memberwise.report.formats import rate
 
@@ -35,17 +33,18 @@ def canaries(curves: Curves) -> str | None:
         return to_svg(figure, "canaries", label)
 
 
-def targets(part: Mapping[str, Any] | None) -> str | None:
+def targets(part: TargetsPart | None) -> str | None:
     """Each model's TPR at the rate at which records are called exposed; the mean with its interval."""
-    if not part:
+    if part is None:
         return None
-    at = part["stability"]["fpr"]
-    row = next(row for row in part["tpr_at_fpr"] if row["fpr"] == at)
-    values, mean = 100 * np.array(row["values"]), row["mean"]
+    at = part.stability.fpr
+    row = next(row for row in part.tpr_at_fpr if row.fpr == at)
+    values, mean = 100 * np.array(row.values), row.mean
     with drawing("targets", 5.6, 2.4) as figure:
         axes = figure.add_subplot()
-        axes.axhspan(100 * mean["low"], 100 * mean["high"], color=MEMBER, alpha=0.14, linewidth=0)
-        axes.axhline(100 * mean["value"], color=MEMBER, linewidth=1.2, label="mean")
+        if mean.low is not None and mean.high is not None:
+            axes.axhspan(100 * mean.low, 100 * mean.high, color=MEMBER, alpha=0.14, linewidth=0)
+        axes.axhline(100 * mean.value, color=MEMBER, linewidth=1.2, label="mean")
         axes.axhline(100 * at, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="guessing")
         number = np.arange(1, len(values))
         axes.plot(number, values[1:], "o", markersize=5, color=OTHER, label="shadow models")
