@@ -17,7 +17,9 @@ Part = TypeVar("Part")
 
 
 # Metadata of a field: its key is left out where it is None; its key comes before those of the base class.
-LEFT_OUT, FIRST = {"left_out": True}, {"first": True}
+LEFT_OUT, FIRST = {"left_out": True, "optional": True}, {"first": True}
+# The part that holds the field decides whether its key is there.
+OPTIONAL = {"optional": True}
 
 
 def to_plain(part: object) -> Plain:
@@ -105,7 +107,7 @@ def _object(kind: type[object], defined: dict[str, Plain]) -> Plain:
         "description": str(kind.__doc__).split("\n\n")[0].replace("\n    ", " "),
         "type": "object",
         "properties": {one.name: _schema(hints[one.name], defined) for one in ordered},
-        "required": [one.name for one in ordered if not one.metadata.get("left_out")],
+        "required": [one.name for one in ordered if not one.metadata.get("optional")],
         "additionalProperties": False,
     }
 

@@ -81,7 +81,16 @@ def made_up(study: dict[str, Any], number: int) -> Result:
     target = {"train_accuracy": 1.0, "test_accuracy": 0.9 - number / 1000}
     data = {"test": n, "members": n, "nonmembers": n}
     headline = study["attacks"]["headline"]
-    content = {"study": study, "target": target, "data": data, "attacks": attacks, "headline": headline}
+    verdict = {"gate": None, "passed": None, "reason": ""}
+    content = {
+        "records": {},
+        "verdict": verdict,
+        "study": study,
+        "target": target,
+        "data": data,
+        "attacks": attacks,
+        "headline": headline,
+    }
     return Result(content, scores(study["attacks"]["use"], number))
 
 

@@ -26,12 +26,13 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
     target, data, shadow = result.target, result.data, result.shadow
     attacks = {attack.name: attack for attack in result.attacks}
     names = considered(study, result.headline, list(attacks))
+    queries = {name: attack.queries for name, attack in attacks.items()}
     meeting = met(audit, names, fpr, confidence)
     strongest = accuracy_of_strongest([attacks[name] for name in names], confidence)
     epsilon, delta = _guarantee(point, study, data)
     headline, gap = result.attack(), result.attack("gap")
     trained = None if shadow is None else shadow.seconds
-    questions = 0.0 if shadow is None else shadow.extra_seconds or 0.0
+    asking = 0.0 if shadow is None else shadow.extra_seconds or 0.0
     return MeasuredPoint(
         label=point.label,
         defence=point.name,
@@ -43,8 +44,8 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
         validation_accuracy=share(target.validation_accuracy, data.validation, confidence),
         headline=result.headline,
         headline_accuracy=headline.balanced_accuracy if headline else None,
-        tpr=meeting.strongest_rate(attacks),
-        auc=meeting.strongest_auc(attacks),
+        tpr=meeting.strongest_rate(queries),
+        auc=meeting.strongest_auc(queries),
         rate=meeting.rate(),
         attack_accuracy=strongest,
         strongest=strongest,
@@ -54,8 +55,8 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
         canaries=result.canaries,
         epsilon=epsilon,
         delta=delta,
-        seconds=None if trained is None else round(trained - questions, 2),
-        attack_seconds=round(questions, 2),
+        seconds=None if trained is None else round(trained - asking, 2),
+        attack_seconds=round(asking, 2),
         warnings=tuple(warning.code for warning in result.warnings),
     ), meeting
 

@@ -114,18 +114,18 @@ class Met:
         weaker = _auc_difference(self, best, self, top, self.confidence)
         return "ties" if best != top and float(weaker.high or 0) < 0 else "yes"
 
-    def strongest_auc(self, attacks: Mapping[str, AttackFigures]) -> Strongest:
+    def strongest_auc(self, queries: Mapping[str, int | None]) -> Strongest:
         """The highest AUC; no attack's true one is above ``high``, and some attack's is above ``low``, at the stated
         confidence (Bonferroni over the attacks)."""
         best = self.strongest("auc")
         known = vars(self.auc[best]) | self._ends("auc")
-        return Strongest(**known, name=best, attacks=len(self.auc), queries=attacks[best].queries)
+        return Strongest(**known, name=best, attacks=len(self.auc), queries=queries.get(best))
 
-    def strongest_rate(self, attacks: Mapping[str, AttackFigures]) -> StrongestRate:
+    def strongest_rate(self, queries: Mapping[str, int | None]) -> StrongestRate:
         """The highest true-positive rate, with an interval as that of ``strongest_auc``."""
         best = self.strongest("tpr")
         known = vars(self.tpr[best]) | self._ends("tpr")
-        return StrongestRate(**known, name=best, attacks=len(self.tpr), queries=attacks[best].queries)
+        return StrongestRate(**known, name=best, attacks=len(self.tpr), queries=queries.get(best))
 
     def _ends(self, measure: Measure) -> dict[str, float]:
         figures = self.figures(measure).values()

@@ -17,7 +17,7 @@ from memberwise.assess.records import RecordsPart
 from memberwise.assess.variation import TargetsPart
 from memberwise.assess.verdict import Family
 from memberwise.data.treatment import Treatment
-from memberwise.parts import LEFT_OUT, Plain, from_plain, json_schema, to_plain
+from memberwise.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
 from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
 
@@ -131,7 +131,7 @@ class AuditResult:
     attacks: tuple[AttackFigures, ...]
     epsilon: EpsilonBound | None = None
     canaries: CanariesPart | None = field(default=None, metadata=LEFT_OUT)
-    targets: TargetsPart | None = None
+    targets: TargetsPart | None = field(default=None, metadata=OPTIONAL)
     discoveries: Discoveries | None = None
     mismatch: Mismatch | None = None
     skipped: tuple[Skipped, ...] = ()
