@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memberwise.auditing.prepare import Prepared
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.policy import pack_states, write_policy
@@ -65,7 +63,7 @@ def _target_arrays(prepared: Prepared, folder: RunFolder) -> tuple[Arrays, list[
     ]
 
 
-def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
+def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, object]:
     return {
         "format": TARGET_FORMAT,
         "architecture": prepared.model.name,

@@ -15,6 +15,7 @@ from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_def
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.defences.training.registry import TRAINING_DEFENCES, defended, find_defence
 from memberwise.errors import MissingExtraError, StudyError
+from memberwise.parts import Plain
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
 from memberwise.study.schema import DefenceConfig, Study
@@ -31,9 +32,9 @@ class Point:
     """One way to defend a model; ``place`` is where the defence acts, ``training`` what is its own in the recipe."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Plain = field(default_factory=dict)
     place: Literal["none", "training", "answer"] = "training"
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Plain = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -108,7 +109,7 @@ def _refuse_lacking(name: str, study: Study) -> None:
         raise MissingExtraError.of(*extra, name)
 
 
-def _point(name: str, options: dict[str, Any]) -> Point:
+def _point(name: str, options: Plain) -> Point:
     """The point of a defence's options, among which ``training`` is a table of recipe keys of its own."""
     place, bare = _place(name)
     own, training = {key: value for key, value in options.items() if key != "training"}, options.get("training", {})
