@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from memberwise.report import html, terminal
-from memberwise.report.sections import beyond
+from memberwise.report.sections.accusations import accusations
+from memberwise.report.sections.registry import terminal_lines
 
 
 def estimate(value, low, high, n=500, **more):
@@ -90,7 +91,7 @@ def test_a_run_without_them_says_nothing_of_them(audit, bare):
     for run in (audit, bare):
         text, _ = _page(run)
         assert not {"canaries", "targets", "accusations"} & set(re.findall(r'id="(\w+)"', text))
-        assert beyond.lines(run.parts) == []
+        assert terminal_lines(run.parts) == []
 
 
 def test_the_terminal_has_a_line_for_each(turns):
@@ -104,7 +105,7 @@ def test_the_terminal_has_a_line_for_each(turns):
 
 def test_an_epsilon_that_describes_has_no_line(turns):
     turns.result["epsilon"]["basis"] = "records of one run (descriptive)"
-    assert not any("Epsilon" in line for line in beyond.lines(turns.parts))
+    assert not any("Epsilon" in line for line in terminal_lines(turns.parts))
 
 
 def test_nobody_named_and_nobody_called_a_member(turns):
@@ -121,8 +122,8 @@ def test_an_attack_without_shadow_thresholds_is_spoken_for_by_the_one_that_took_
     for attack in turns.result["attacks"]:
         if attack["name"] == "loss":
             attack["at_shadow_threshold"] = attack["ppv"] = []
-    assert beyond.accusations(turns.parts).attack == "lira-online-fixed"
+    assert accusations(turns.parts).attack == "lira-online-fixed"
     for attack in turns.result["attacks"]:
         attack["at_shadow_threshold"] = []
-    assert beyond.accusations(turns.parts) is None
+    assert accusations(turns.parts) is None
     assert "What an accusation is worth" in _page(turns)[1]

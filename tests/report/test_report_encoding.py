@@ -8,8 +8,8 @@ import pytest
 from sklearn.naive_bayes import GaussianNB
 
 import memberwise as mw
-from memberwise.report.encoding import lines
 from memberwise.report.html import render
+from memberwise.report.sections.encoding import lines
 
 
 @pytest.fixture(scope="module")

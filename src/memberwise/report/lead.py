@@ -12,7 +12,7 @@ from memberwise.report import placed, sentence
 from memberwise.report.formats import count, number, plain, rate, spoken
 from memberwise.report.placed import Placed
 from memberwise.report.schema import AuditResult
-from memberwise.report.sections import beyond
+from memberwise.report.sections.canaries import KINDS
 from memberwise.statistics.gate import BrokenBy
 
 # So many figures, and attacks above a limit, are named; the page has the rest.
@@ -91,7 +91,7 @@ def _canaries(result: AuditResult) -> str | None:
     figures = placed.of_canaries(result)
     rates = [one for one in figures if one.fpr is not None]
     best = min(rates, key=lambda one: (not one.above, not one.resolved, one.fpr or 0))
-    kind = beyond.KINDS.get(part.kind, part.kind)
+    kind = KINDS.get(part.kind, part.kind)
     words = sentence.interval_words(result)
     return (
         f"Of {count(part.count)} canaries, records {kind} that are made to be remembered, "

@@ -16,9 +16,10 @@ from memberwise.errors import StudyError
 from memberwise.parts import Plain
 from memberwise.report import files, lead, sentence
 from memberwise.report.formats import DASH, number, rate, shown
-from memberwise.report.html import rates, render
+from memberwise.report.html import render
 from memberwise.report.redact import holds_records
 from memberwise.report.schema import AuditResult
+from memberwise.report.sections.attacks import rates
 from memberwise.statistics.estimate import Estimate
 from memberwise.store.files import json_values, to_json, write_text
 

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from memberwise.report import lead, sentence
 from memberwise.report.formats import DASH, Unit, rate, shown
-from memberwise.report.html import rates
 from memberwise.report.schema import AuditResult
-from memberwise.report.sections import beyond
+from memberwise.report.sections.attacks import rates
+from memberwise.report.sections.registry import terminal_lines
 from memberwise.statistics import Estimate, TprAtFpr
 
 MARKS = {"yes": "", "weak": "~", "no": "?"}
@@ -32,7 +32,7 @@ def print_result(result: AuditResult, console: Console) -> None:
     skipped = [entry.name for entry in result.skipped]
     if skipped:
         console.print(Text(f"skipped (the report says why): {', '.join(skipped)}", style="dim"), width=width)
-    for line in beyond.lines(result):
+    for line in terminal_lines(result):
         console.print(Text(f"\n{line}"), width=width)
     warnings = result.warnings
     if warnings:

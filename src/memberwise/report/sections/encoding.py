@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from memberwise.data.treatment import OneHot, Treatment
 from memberwise.report.formats import count
 from memberwise.report.schema import AuditResult
+from memberwise.report.sections.base import Section, Source
 
 # So many names are listed; more are counted.
 LISTED = 12
+
+
+class Encoding(Section):
+    """What was done to the records."""
+
+    id, link = "encoding", "Records"
+
+    def context(self, source: Source) -> Mapping[str, object] | None:
+        done = lines(source.result)
+        return {"done": done} if done else None
 
 
 def lines(result: AuditResult) -> list[tuple[str, str]]:

@@ -1,85 +1,38 @@
-"""In words: canaries, several targets, thresholds carried over, records named. None where a run has none."""
+"""What an accusation is worth: thresholds carried over, records named, whether shadow models are like the target."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from memberwise.assess.canaries import CanariesPart
 from memberwise.assess.discoveries import Discoveries
-from memberwise.assess.variation import Stability
 from memberwise.report import sentence
-from memberwise.report.formats import count, number, percent, plain, rate, spoken
+from memberwise.report.formats import count, percent, plain, rate, spoken
 from memberwise.report.schema import AuditResult
-from memberwise.statistics import Estimate, TprAtFpr
+from memberwise.report.sections.base import Section, Source
+from memberwise.statistics import Estimate
 from memberwise.statistics.carried import CarriedThreshold
 
 PPV_METHOD = "Clopper-Pearson distributions of both rates, convolved"
-KINDS = {
-    "mislabelled": "with a wrong label",
-    "out-of-distribution": "from outside the data",
-    "near-duplicate": "with a wrong label and a near copy that every model trained on",
-}
 
 
-def canaries_sentence(result: AuditResult) -> str | None:
-    """How well the worst records are found."""
-    part = result.canaries
-    if part is None:
-        return None
-    words, kind = sentence.interval_words(result), KINDS.get(part.kind, part.kind)
-    row = worst_rate(part)
-    return (
-        f"{count(part.count)} canaries {kind} under {count(part.models)} models in turn, by {part.attack}: "
-        f"{spoken(row, 'share', words)} recognised at {rate(row.fpr)} FPR{_marked(row)}, "
-        f"{spoken(part.tpr_at_zero, 'share', words)} without any wrong accusation."
-    )
+class Accused(Section):
+    """Thresholds from shadow models and what they give on the target."""
 
+    id, link = "accusations", "Accusations"
 
-def worst_rate(part: CanariesPart) -> TprAtFpr:
-    """The row at the smallest false-positive rate: the one by which canary audits are known."""
-    return min(part.tpr_at_fpr, key=lambda row: row.fpr)
-
-
-def _marked(row: TprAtFpr) -> str:
-    marks = {"weak": " (few pairs to judge this by)", "no": " (too few pairs to judge this by)"}
-    return marks.get(row.resolvable, "")
-
-
-def targets_sentence(result: AuditResult) -> str | None:
-    """How the figures differ from one training to the next."""
-    part = result.targets
-    if part is None:
-        return None
-    words, at = sentence.interval_words(result), part.stability.fpr
-    row = next(row for row in part.tpr_at_fpr if row.fpr == at)
-    return (
-        f"{count(part.count)} models in the target's place, by {part.attack}: mean TPR at {rate(at)} FPR "
-        f"{spoken(row.mean, 'share', words)}, standard deviation {percent(row.std)}; mean AUC "
-        f"{spoken(part.auc.mean, 'number', words)}."
-    )
-
-
-def stability_sentence(result: AuditResult) -> str | None:
-    """Who is exposed whatever model is trained."""
-    stable = None if result.targets is None else result.targets.stability
-    if stable is None or stable.always is None:
-        return None
-    return (
-        f"Of {count(stable.records)} records which two of these models or more trained on, "
-        f"{spoken(stable.always, 'share', sentence.interval_words(result))} are recognised at "
-        f"{rate(stable.fpr)} FPR in every model that trained on them ({percent(stable.by_chance)} would be, if "
-        f"each model exposed others), {percent(stable.sometimes)} in some and {percent(stable.never)} in none."
-        f"{_exposed(stable, sentence.interval_words(result))}"
-    )
-
-
-def _exposed(stable: Stability, words: str) -> str:
-    """Records that are recognised where they were trained on and only there; version 1 did not say how many."""
-    if stable.exposed is None:
-        return ""
-    share = spoken(stable.exposed, "share", words)
-    return f" {share} are, and in no model that did not train on them: their score tells membership, not oddity."
+    def context(self, source: Source) -> Mapping[str, object] | None:
+        result = source.result
+        accused, named = accusations(result), discoveries_sentence(result)
+        if accused is None and named is None:
+            return None
+        words = sentence.interval_words(result)
+        return {
+            "accused": accused,
+            "carried": None if accused is None else carried_sentence(accused.thresholds, words),
+            "discoveries": named,
+            "mismatch": mismatch_sentence(result),
+        }
 
 
 def discoveries_sentence(result: AuditResult) -> str | None:
@@ -191,13 +144,3 @@ def accusations(result: AuditResult) -> Accusations | None:
 
     rows = [Accusation(row, tuple(worth(row.fpr, prior) for prior in priors)) for row in attack.at_shadow_threshold]
     return Accusations(attack.name, priors, tuple(rows))
-
-
-def lines(result: AuditResult) -> list[str]:
-    """What a terminal says of all this, one line each."""
-    epsilon = result.epsilon
-    said = [canaries_sentence(result), targets_sentence(result), stability_sentence(result)]
-    if epsilon is not None and number(epsilon.value) is not None and "descriptive" not in epsilon.basis:
-        held = percent(epsilon.confidence, 0)
-        said.append(f"Epsilon is at least {plain(epsilon.value)} at {held} confidence ({epsilon.basis}).")
-    return [line for line in said if line]
