@@ -39,7 +39,7 @@ def test_published_schema_equals_generated(name: str) -> None:
         {"settings": FAST | {"canaries.count": 20, "statistics.targets": 3}},
         {"settings": FAST | {"data.coins": True}, "fail_if": "epsilon>0.1"},
         {"settings": FAST | {"report.redact": True}, "population": 250},
-        {"settings": FAST | {"answer": [{"name": "label-only"}]}, "attacks": ["gap"], "shadow_models": 0},
+        {"settings": FAST | {"answer": [{"name": "label-only"}]}, "attacks": ["gap"]},
     ],
     ids=["gate", "canaries", "coins", "redacted", "labels"],
 )
