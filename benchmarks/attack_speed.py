@@ -108,9 +108,10 @@ def main() -> None:
         everywhere = np.ones(len(member), bool)
         found, skipped = attack_figures(signals, member, everywhere, attacks, fprs, 0.95, seeds)
         whole, busy = time.perf_counter() - start, time.process_time() - busy
-        for name, figures in found.items():
-            auc = figures.entry["auc"]["value"]
-            print(f"{name:20} {figures.entry['seconds']:7.2f} s on the target   AUC {auc:.4f}")
+        for name, evaluated in found.items():
+            figures = evaluated.figures
+            auc = float("nan") if figures.auc is None else figures.auc.value
+            print(f"{name:20} {figures.seconds:7.2f} s on the target   AUC {auc:.4f}")
         start = time.perf_counter()
         run_attacks(replace(signals), attacks, seeds)
         on_target = time.perf_counter() - start

@@ -26,6 +26,7 @@ from memberwise.frontier.attackers import BY_LABELS, affordable, label_only_atta
 from memberwise.frontier.feasible import with_dataset
 from memberwise.frontier.measure import measure
 from memberwise.frontier.points import UNDEFENDED, Point
+from memberwise.frontier.schema import MeasuredPoint
 from memberwise.frontier.strength import Met, compared
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
@@ -95,7 +96,7 @@ def bare(point: Point) -> str:
     return Point(point.name, {}, point.place).label
 
 
-def attacked(point: Point, study: Study, inputs: Inputs, folder: Path) -> tuple[dict[str, Any], Met]:
+def attacked(point: Point, study: Study, inputs: Inputs, folder: Path) -> tuple[MeasuredPoint, Met]:
     """Label-only attacks meet the undefended model and what changes answers: where they could be the strongest."""
     audit = affordable(point.study(study, str(folder / point.folder)))
     if point.place != "none" and not write_out_defence(audit).answer:
@@ -104,30 +105,37 @@ def attacked(point: Point, study: Study, inputs: Inputs, folder: Path) -> tuple[
     return measure(point, audit_or_reuse(audit, inputs), study, FPR)
 
 
+def _accuracy(figures: MeasuredPoint) -> float:
+    if figures.test_accuracy is None:
+        raise ValueError("the data have records on which the test accuracy is measured")
+    return round(figures.test_accuracy.value, 4)
+
+
 def measurement(
-    point: Point, study: Study, data: str, row: tuple[dict[str, Any], Met], plain: tuple[dict[str, Any], Met]
+    point: Point, study: Study, data: str, row: tuple[MeasuredPoint, Met], plain: tuple[MeasuredPoint, Met]
 ) -> dict[str, Any]:
     """One line of the file: the strongest attack's AUC, the undefended model's, and their difference."""
     figures, without = row[0], plain[0]
 
-    def rounded(part: dict[str, Any], *names: str) -> dict[str, Any]:
-        return {name: round(part[name], 4) for name in ("value", "low", "high")} | {name: part[name] for name in names}
+    def rounded(part: object, *names: str) -> dict[str, Any]:
+        interval = {name: round(getattr(part, name), 4) for name in ("value", "low", "high")}
+        return interval | {name: getattr(part, name) for name in names}
 
     return {
         "defence": bare(point),
         "options": point.options,
         "data": data,
-        "members": figures["auc"]["n_members"],
-        "nonmembers": figures["auc"]["n_nonmembers"],
+        "members": figures.auc.n_members,
+        "nonmembers": figures.auc.n_nonmembers,
         "shadow_models": study.shadow.count,
         "epochs": study.training.epochs,
         "seed": study.run.seed,
-        "test_accuracy": round(figures["test_accuracy"]["value"], 4),
-        "undefended_test_accuracy": round(without["test_accuracy"]["value"], 4),
-        "auc": rounded(figures["auc"], "name"),
-        "undefended_auc": rounded(without["auc"], "name"),
+        "test_accuracy": _accuracy(figures),
+        "undefended_test_accuracy": _accuracy(without),
+        "auc": rounded(figures.auc, "name"),
+        "undefended_auc": rounded(without.auc, "name"),
         "difference": rounded(compared(row[1], plain[1], "auc"), "finding"),
-        "attacks": {one["name"]: round(one["auc"]["value"], 3) for one in figures["attacks"]},
+        "attacks": {one.name: round(one.auc.value, 3) for one in figures.attacks if one.auc is not None},
         "memberwise": memberwise.__version__,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
     }

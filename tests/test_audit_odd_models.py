@@ -279,12 +279,11 @@ def test_a_manifest_of_another_shape_is_refused(content: str, tmp_path: Path) ->
 
 def test_a_few_shadow_models_that_failed_are_told() -> None:
     shadows = np.array([1.0] * 12 + [0.08, 0.09, 0.10, 0.11])
-    target = {"train_accuracy": 1.0, "test_accuracy": 1.0}
-    notes = accuracy_notes(target, shadows, shadows)
+    notes = accuracy_notes((1.0, 1.0), shadows, shadows)
     assert [code for code, _ in notes] == ["shadow-apart"] * 2
     assert "4 of 16" in notes[0][1]
     alike = 0.9 + 0.01 * np.random.default_rng(0).normal(size=16)
-    assert not accuracy_notes({"train_accuracy": 0.9, "test_accuracy": 0.9}, alike, alike)
+    assert not accuracy_notes((0.9, 0.9), alike, alike)
 
 
 def raising(x: Any, y: Any, seed: int) -> Any:

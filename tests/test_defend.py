@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from rich.console import Console
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
@@ -20,6 +21,7 @@ from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
 from memberwise.frontier.feasible import usable, with_dataset
 from memberwise.frontier.points import choose_points
+from memberwise.frontier.schema import FrontierResult, frontier_schema
 from memberwise.frontier.terminal import print_frontier
 from memberwise.report.formats import plain as plain_number
 from memberwise.study.reading import make_study
@@ -93,6 +95,7 @@ def defend(out: Path, points: list[dict[str, Any]], **more: Any) -> dict[str, An
         **{"settings": SETTINGS} | ROLES | more,
     )
     assert json.loads((out / "frontier.json").read_text()) == found.facts
+    assert list(Draft202012Validator(frontier_schema()).iter_errors(found.facts)) == []
     return found.facts
 
 
@@ -188,7 +191,7 @@ def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) ->
     told = f"epsilon {plain_number(facts['points'][1]['epsilon'])}, delta 0.0001"
     assert told in (tmp_path / "out" / "frontier.html").read_text()
     console = Console(file=io.StringIO(), width=240)
-    print_frontier(facts, console)
+    print_frontier(FrontierResult.from_dict(facts), console)
     shown = console.file.getvalue()
     assert "epsilon," in shown
     assert plain_number(facts["points"][1]["epsilon"]) + "," in shown

@@ -62,8 +62,8 @@ def test_a_model_like_the_others_is_not_spoken_of(population):
     fired = 0
     for seed in range(30):
         found = assessed(*table(np.random.default_rng(seed), population=population), use=["loss"])
-        part = found.beyond["mismatch"]
-        assert part["tested_on"] == ("population" if population else "audited")
+        part = found.mismatch
+        assert part.tested_on == ("population" if population else "audited")
         fired += bool({"mismatch", "mismatch-strong"} & codes(found))
     assert fired <= 3
 
@@ -72,34 +72,34 @@ def test_a_model_like_the_others_is_not_spoken_of(population):
 def test_another_spread_is_told_and_a_far_one_strongly(population):
     far = assessed(*table(np.random.default_rng(1), stretch=2.0, population=population))
     assert "mismatch-strong" in codes(far)
-    part = far.beyond["mismatch"]
-    assert part["statistic"] == pytest.approx(np.log(2), abs=0.15)
-    assert part["p"] < 0.01
+    part = far.mismatch
+    assert part.statistic == pytest.approx(np.log(2), abs=0.15)
+    assert part.p < 0.01
     near = assessed(*table(np.random.default_rng(2), stretch=1.17, records=2000, population=population and 2000))
     assert codes(near) & {"mismatch", "mismatch-strong"} == {"mismatch"}
 
 
 def test_carried_rates_are_checked_and_corrected_on_the_population():
     found = assessed(*table(np.random.default_rng(3), stretch=2.0, population=1000))
-    by_name = {attack["name"]: attack["at_shadow_threshold"][0] for attack in found.attacks}
+    by_name = {attack.name: attack.at_shadow_threshold[0] for attack in found.attacks}
     offline, online = by_name["lira-offline-fixed"], by_name["lira-online-fixed"]
-    assert not offline["holds"]
-    assert offline["population_fpr"]["value"] > 0.15
-    low, high = offline["corrected"]["realised_fpr"]["low"], offline["corrected"]["realised_fpr"]["high"]
+    assert not offline.holds
+    assert offline.population_fpr.value > 0.15
+    low, high = offline.corrected.realised_fpr.low, offline.corrected.realised_fpr.high
     assert low <= 0.1 <= high
-    assert online["population_fpr"] is None
-    assert online["corrected"] is None
-    known = found.beyond["mismatch"]["carried_fpr"]
-    assert known["attack"] == "lira-offline-fixed"
-    assert known["value"] == offline["population_fpr"]["value"]
+    assert online.population_fpr is None
+    assert online.corrected is None
+    known = found.mismatch.carried_fpr
+    assert known.attack == "lira-offline-fixed"
+    assert known.value == offline.population_fpr.value
 
 
 def test_where_models_are_alike_the_carried_rate_holds():
     held = [
-        row["holds"]
+        row.holds
         for seed in range(8)
         for attack in assessed(*table(np.random.default_rng(seed))).attacks
-        for row in attack["at_shadow_threshold"]
+        for row in attack.at_shadow_threshold
     ]
     assert np.mean(held) > 0.85
 
@@ -107,13 +107,11 @@ def test_where_models_are_alike_the_carried_rate_holds():
 def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_models_mislead():
     ours, theirs = [], []
     for seed in range(25):
-        names = assessed(*table(np.random.default_rng(100 + seed), stretch=1.6, population=2000, gap=3.0)).beyond[
-            "discoveries"
-        ]
-        assert names["calibration"] == "population"
-        assert names["by_shadows"]["calibration"] == "shadows"
-        ours.append(names["wrong"] / max(1, names["named"]))
-        theirs.append(names["by_shadows"]["wrong"] / max(1, names["by_shadows"]["named"]))
+        names = assessed(*table(np.random.default_rng(100 + seed), stretch=1.6, population=2000, gap=3.0)).discoveries
+        assert names.calibration == "population"
+        assert names.by_shadows.calibration == "shadows"
+        ours.append(names.wrong / max(1, names.named))
+        theirs.append(names.by_shadows.wrong / max(1, names.by_shadows.named))
     assert np.mean(ours) <= 0.1 + 3 * np.std(ours) / 5
     assert np.mean(theirs) > 0.13
 
@@ -145,23 +143,23 @@ def test_population_scores_are_those_of_non_members():
 
 def test_without_grounds_nothing_is_tested():
     signals, member = table(np.random.default_rng(6), population=0)
-    part = assessed(signals, np.arange(len(member)) < 100, use=["loss"]).beyond["mismatch"]
-    assert part["p"] is None
-    assert part["tested_on"] is None
+    part = assessed(signals, np.arange(len(member)) < 100, use=["loss"]).mismatch
+    assert part.p is None
+    assert part.tested_on is None
     alone = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
-    assert assessed(alone, member, use=["loss"]).beyond["mismatch"] is None
+    assert assessed(alone, member, use=["loss"]).mismatch is None
     two, member = table(np.random.default_rng(7), models=2)
-    part = assessed(two, member, use=["loss"]).beyond["mismatch"]
-    assert part["p"] is None
-    assert "fewer than two pairs" in part["reason"]
+    part = assessed(two, member, use=["loss"]).mismatch
+    assert part.p is None
+    assert "fewer than two pairs" in part.reason
 
 
 def test_learned_has_carried_thresholds_and_values_of_an_accusation():
     signals, member = table(np.random.default_rng(8), records=600, models=8, gap=2.0)
     found = assessed(signals, member, use=["learned"])
     [attack] = found.attacks
-    [row] = attack["at_shadow_threshold"]
-    assert 0.03 <= row["realised_fpr"]["value"] <= 0.2
-    assert row["tpr"]["value"] > 2 * row["realised_fpr"]["value"]
-    assert [value["prior"] for value in attack["ppv"]] == [0.01, 0.1, 0.5]
-    assert found.beyond["discoveries"]["attack"] == "learned"
+    [row] = attack.at_shadow_threshold
+    assert 0.03 <= row.realised_fpr.value <= 0.2
+    assert row.tpr.value > 2 * row.realised_fpr.value
+    assert [value.prior for value in attack.ppv] == [0.01, 0.1, 0.5]
+    assert found.discoveries.attack == "learned"

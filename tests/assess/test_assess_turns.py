@@ -60,21 +60,18 @@ def stand_ins(signals, member):
 def test_canaries_are_counted_over_all_pairs():
     signals, member = table(np.random.default_rng(1), records=60, models=8, gap=2.5)
     found = assessed(signals, member, canaries={"count": 60})
-    part = found.beyond["canaries"]
+    part = found.canaries
     scores, truth = (np.array(list(values)) for values in zip(*stand_ins(signals, member), strict=True))
-    assert (part["models"], part["count"]) == (9, 60)
-    assert part["tpr_at_zero"]["value"] == pytest.approx((scores[truth] > scores[~truth].max()).mean())
+    assert (part.models, part.count) == (9, 60)
+    assert part.tpr_at_zero.value == pytest.approx((scores[truth] > scores[~truth].max()).mean())
     out = np.sort(scores[~truth])[::-1]
-    [row] = [row for row in part["tpr_at_fpr"] if row["fpr"] == 0.1]
-    assert row["value"] == pytest.approx((scores[truth] > out[int(0.1 * len(out))]).mean())
-    assert row["n_members"] == truth.sum()
+    [row] = [row for row in part.tpr_at_fpr if row.fpr == 0.1]
+    assert row.value == pytest.approx((scores[truth] > out[int(0.1 * len(out))]).mean())
+    assert row.n_members == truth.sum()
     cut = out[int(0.001 * len(out))]
     times, hits = truth.sum(0), (truth & (scores > cut)).sum(0)
-    assert part["per_canary"]["always"] == pytest.approx((hits == times).mean())
-    assert (
-        part["per_canary"]["most_exposed"][0]["found"] / part["per_canary"]["most_exposed"][0]["models"]
-        == (hits / times).max()
-    )
+    assert part.per_canary.always == pytest.approx((hits == times).mean())
+    assert part.per_canary.most_exposed[0].found / part.per_canary.most_exposed[0].models == (hits / times).max()
     np.testing.assert_allclose(found.curves["canaries.found"], hits / times)
 
 
@@ -82,52 +79,52 @@ def test_on_canaries_that_nobody_remembers_intervals_cover():
     covered, zero = 0, []
     for seed in range(60):
         signals, member = table(np.random.default_rng(seed), records=80)
-        part = assessed(signals, member, seed, canaries={"count": 80}).beyond["canaries"]
-        row = part["tpr_at_fpr"][0]
-        covered += row["low"] <= 0.1 <= row["high"]
-        zero.append(part["tpr_at_zero"]["value"])
+        part = assessed(signals, member, seed, canaries={"count": 80}).canaries
+        row = part.tpr_at_fpr[0]
+        covered += row.low <= 0.1 <= row.high
+        zero.append(part.tpr_at_zero.value)
     assert covered >= 57
     assert np.mean(zero) < 0.01
 
 
 def test_targets_in_turn_by_slow_loops():
     signals, member = table(np.random.default_rng(2), records=200, models=12, gap=1.5, hard=1.0)
-    part = assessed(signals, member, statistics={"fpr": [0.1, 0.02], "targets": 7}).beyond["targets"]
+    part = assessed(signals, member, statistics={"fpr": [0.1, 0.02], "targets": 7}).targets
     every = list(stand_ins(signals, member))
     chosen = [every[0], *(every[1 + k] for k in (0, 2, 4, 6, 8, 10))]
     areas = []
     for scores, truth in chosen:
         above = scores[truth][:, None] - scores[~truth]
         areas.append(((above > 0) + 0.5 * (above == 0)).mean())
-    np.testing.assert_allclose(part["auc"]["values"], areas)
-    assert part["auc"]["mean"]["value"] == pytest.approx(np.mean(areas))
-    assert part["auc"]["std"] == pytest.approx(np.std(areas, ddof=1))
-    stable = part["stability"]
-    assert stable["fpr"] == 0.1
+    np.testing.assert_allclose(part.auc.values, areas)
+    assert part.auc.mean.value == pytest.approx(np.mean(areas))
+    assert part.auc.std == pytest.approx(np.std(areas, ddof=1))
+    stable = part.stability
+    assert stable.fpr == 0.1
     found = [set(np.flatnonzero(t & (s > np.sort(s[~t])[::-1][10]))) for s, t in chosen]
     inside = [set(np.flatnonzero(t)) for _, t in chosen]
     often = [i for i in range(200) if sum(i in side for side in inside) >= 2]
     always = [i for i in often if all(i in f for f, side in zip(found, inside, strict=True) if i in side)]
     never = [i for i in often if not any(i in f for f in found)]
-    assert stable["records"] == len(often)
-    assert stable["always"]["value"] == pytest.approx(len(always) / len(often))
-    assert stable["never"] == pytest.approx(len(never) / len(often))
-    assert stable["sometimes"] == pytest.approx(1 - (len(never) + len(always)) / len(often))
-    assert set(stable["always_exposed"]) <= {1000 + i for i in always}
+    assert stable.records == len(often)
+    assert stable.always.value == pytest.approx(len(always) / len(often))
+    assert stable.never == pytest.approx(len(never) / len(often))
+    assert stable.sometimes == pytest.approx(1 - (len(never) + len(always)) / len(often))
+    assert set(stable.always_exposed) <= {1000 + i for i in always}
     overlaps = [
         len(found[a] & found[b]) / len(((found[a] | found[b]) & inside[a]) & inside[b])
         for a, b in combinations(range(7), 2)
     ]
-    assert stable["overlap"] == pytest.approx(np.mean(overlaps))
-    assert stable["always"]["value"] > 1.4 * stable["by_chance"], "some records are remembered by every model"
+    assert stable.overlap == pytest.approx(np.mean(overlaps))
+    assert stable.always.value > 1.4 * stable.by_chance, "some records are remembered by every model"
 
 
 def test_targets_on_nothing_are_at_guessing():
     areas = []
     for seed in range(30):
         signals, member = table(np.random.default_rng(seed), records=100)
-        part = assessed(signals, member, seed, statistics={"fpr": [0.1], "targets": 6}).beyond["targets"]
-        areas.append(part["auc"]["mean"]["value"])
+        part = assessed(signals, member, seed, statistics={"fpr": [0.1], "targets": 6}).targets
+        areas.append(part.auc.mean.value)
     assert np.mean(areas) == pytest.approx(0.5, abs=0.01)
 
 
@@ -135,7 +132,7 @@ def test_fewer_models_than_targets_is_said():
     signals, member = table(np.random.default_rng(3), models=6)
     values = {"fpr": [0.1], "targets": 9}
     found = assessed(signals, member, statistics=values, shadow={"budget": "1m"})
-    assert found.beyond["targets"]["count"] == 7
+    assert found.targets.count == 7
     assert "fewer-targets" in [code for code, _ in found.notes]
 
 
@@ -152,29 +149,29 @@ def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak():
     for seed in range(60):
         signals, member = table(np.random.default_rng(seed), coins=True)
         epsilon = assessed(signals, member, seed, **values).epsilon
-        assert epsilon["basis"] == "one-run coins"
-        positive += epsilon["value"] > 0
+        assert epsilon.basis == "one-run coins"
+        positive += epsilon.value > 0
     assert positive <= 6  # 3 are expected at most; more than 6 have probability 0.03
     signals, member = table(np.random.default_rng(4), records=600, gap=6.0, coins=True)
     found = assessed(signals, member, **values, gate={"rules": ["epsilon>2"]})
-    assert found.epsilon["value"] > 3
+    assert found.epsilon.value > 3
     assert found.gate.judge(found.notes)[0].passed is False
     without = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     alone = assess(without, member, study_of(**values, attacks={"use": ["loss"]}),
                    AttackRequest.of(study_of(**values, attacks={"use": ["loss"]})), Seeds(0), ["0"])  # fmt: skip
-    assert "best of 3" in alone.epsilon["method"]
-    assert alone.epsilon["value"] > 1
+    assert "best of 3" in alone.epsilon.method
+    assert alone.epsilon.value > 1
 
 
 def test_epsilon_from_one_canary_in_many_runs():
     signals, member = table(np.random.default_rng(5), records=40, models=64, gap=8.0)
     epsilon = assessed(signals, member, canaries={"count": 40}).epsilon
     low = 0.025 ** (1 / 24)
-    assert epsilon["basis"] == "many runs"
-    assert epsilon["value"] == pytest.approx(np.log((low - 1e-5) / (1 - low)))
-    assert 1000 <= epsilon["record"] < 1040
+    assert epsilon.basis == "many runs"
+    assert epsilon.value == pytest.approx(np.log((low - 1e-5) / (1 - low)))
+    assert 1000 <= epsilon.record < 1040
     null = [assessed(*table(np.random.default_rng(seed), 40, 64), canaries={"count": 40}) for seed in range(40)]
-    assert sum(found.epsilon["value"] > 0 for found in null) <= 5
+    assert sum(found.epsilon.value > 0 for found in null) <= 5
 
 
 def test_epsilon_is_gated_on_only_where_it_bounds():
@@ -218,20 +215,20 @@ def test_thresholds_and_names_by_hand():
     [entry] = found.attacks
     pairs = list(stand_ins(signals, member))[1:9]
     others = np.sort(np.concatenate([s[~t] for s, t in pairs]))[::-1]
-    [row] = entry["at_shadow_threshold"]
-    assert row["threshold"] == pytest.approx(others[int(0.1 * len(others))])
+    [row] = entry.at_shadow_threshold
+    assert row.threshold == pytest.approx(others[int(0.1 * len(others))])
     scores = pairs and ATTACKS["lira-online-fixed"].score(signals, np.random.default_rng(0))
-    assert row["realised_fpr"]["value"] == pytest.approx((scores[~member] > row["threshold"]).mean())
-    assert row["tpr"]["value"] == pytest.approx((scores[member] > row["threshold"]).mean())
-    assert [value["prior"] for value in entry["ppv"]] == [0.01, 0.1, 0.5]
-    names = found.beyond["discoveries"]
+    assert row.realised_fpr.value == pytest.approx((scores[~member] > row.threshold).mean())
+    assert row.tpr.value == pytest.approx((scores[member] > row.threshold).mean())
+    assert [value.prior for value in entry.ppv] == [0.01, 0.1, 0.5]
+    names = found.discoveries
     p = np.array([(1 + (others >= s).sum()) / (1 + len(others)) for s in scores])
     order = np.sort(p)
     kept = max((k for k in range(1, 401) if order[k - 1] <= k * 0.1 / 400), default=0)
     named = p <= order[kept - 1] if kept else np.zeros(400, bool)
-    assert (names["named"], names["wrong"]) == (named.sum(), (named & ~member).sum())
-    assert names["calibration"] == "shadows"
-    assert names["named"] > 50
+    assert (names.named, names.wrong) == (named.sum(), (named & ~member).sum())
+    assert names.calibration == "shadows"
+    assert names.named > 50
 
 
 def test_without_shadow_models_half_of_the_non_members_calibrate():
@@ -239,9 +236,9 @@ def test_without_shadow_models_half_of_the_non_members_calibrate():
     alone = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     study = study_of(attacks={"use": ["loss"]})
     found = assess(alone, member, study, AttackRequest.of(study), Seeds(0), ["0"])
-    names = found.beyond["discoveries"]
-    assert (names["calibration"], names["n_calibration"], names["tested"]) == ("half", 100, 300)
-    assert found.attacks[0]["at_shadow_threshold"] == found.attacks[0]["ppv"] == []
+    names = found.discoveries
+    assert (names.calibration, names.n_calibration, names.tested) == ("half", 100, 300)
+    assert found.attacks[0].at_shadow_threshold == found.attacks[0].ppv == ()
 
 
 def codes(found):

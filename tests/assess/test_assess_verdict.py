@@ -64,11 +64,11 @@ def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family():
     verdict, family = found.gate.judge(found.notes)
     assert found.headline == "loss"
     assert (verdict.passed, verdict.exit_code) == (False, 1)
-    assert family["decision"] == "failed"
-    assert set(family["names"]) == {"loss", "lira-online-shrunk", "gap"}
-    assert [one["attack"] for one in verdict.rules[0]["broken_by"]] == ["lira-online-shrunk"]
-    assert [one["attack"] for one in family["stronger"]] == ["lira-online-shrunk"]
-    assert [row["attack"] for row in family["adjusted"]] == family["names"]
+    assert family.decision == "failed"
+    assert set(family.names) == {"loss", "lira-online-shrunk", "gap"}
+    assert [one.attack for one in verdict.rules[0].broken_by] == ["lira-online-shrunk"]
+    assert [one.attack for one in family.stronger] == ["lira-online-shrunk"]
+    assert [row.attack for row in family.adjusted] == list(family.names)
     alone = assessed(signals, member, "loss:auc>0.9", headline="loss")
     assert alone.gate.judge(alone.notes)[0].passed is True
 
@@ -82,11 +82,11 @@ def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure():
     verdict, family = kept.judge([VOID])
     assert (verdict.passed, verdict.exit_code, verdict.withheld) == (None, 3, ("target-contradicts",))
     assert "the target contradicts itself" in verdict.reason
-    assert family["decision"] == "inconclusive"
-    assert verdict.rules[0]["passed"] is None, "so that no test case of a CI server passes"
+    assert family.decision == "inconclusive"
+    assert verdict.rules[0].passed is None, "so that no test case of a CI server passes"
     assert assessed(signals, member, "auc>0.7").gate.judge([VOID])[0].exit_code == 1
     mixed = assessed(signals, member, "auc>0.7", "auc>0.95").gate.judge([VOID])[0]
-    assert [rule["passed"] for rule in mixed.rules] == [False, None]
+    assert [rule.passed for rule in mixed.rules] == [False, None]
     nothing = assessed(signals, member).gate.judge([VOID])[0]
     assert (nothing.gate, nothing.exit_code) == (None, 0)
 
@@ -104,7 +104,7 @@ def test_stronger_attacks_are_rare_where_nothing_leaks():
     said = 0
     for seed in range(20):
         found = assessed(*table(seed, records=200, models=8), use=("loss", "lira-online-fixed", "lira-offline", "gap"))
-        said += bool(found.gate.judge([])[1]["stronger"])
+        said += bool(found.gate.judge([])[1].stronger)
     assert said <= 3
 
 
@@ -165,7 +165,7 @@ def exposed(scores, member, monkeypatch):
     signals, _ = table(records=turns.scores.shape[1])
     main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))
     part = targets_part(signals, main, turns.member[0], turns.member[0], len(scores), [0.1], 0.95, Seeds(0))
-    return part["stability"]
+    return part.stability
 
 
 def test_records_that_look_like_members_either_way_are_not_called_exposed(monkeypatch):
@@ -180,8 +180,8 @@ def test_records_that_look_like_members_either_way_are_not_called_exposed(monkey
     scores[:, 2] = np.where(member[:, 2], [9, 9, -1, 9], -1)
     scores[:, 3] = 9
     stable = exposed(scores, member, monkeypatch)
-    assert stable["always_exposed"] == [1]
-    assert stable["exposed"]["value"] == pytest.approx(1 / 40)
+    assert stable.always_exposed == (1,)
+    assert stable.exposed.value == pytest.approx(1 / 40)
     low, _ = clopper_pearson(1, 40, 0.95)
-    assert stable["exposed"]["low"] == pytest.approx(float(low))
-    assert stable["always"]["value"] >= 3 / 40, "found whenever they were trained on, whatever else"
+    assert stable.exposed.low == pytest.approx(float(low))
+    assert stable.always.value >= 3 / 40, "found whenever they were trained on, whatever else"

@@ -2,58 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from memberwise.assess.canaries import CanariesPart, PerCanary
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.frontier.choose import Choice, Constraint, canaries_found, choose, comparable, keeps, unbeaten
 from memberwise.frontier.measure import relative_to_undefended, share
 from memberwise.frontier.notes import doubts, notes_of, notes_of_confirmation, resolution
 from memberwise.frontier.points import UNDEFENDED, choose_points, lacks, left_out
+from memberwise.frontier.schema import (
+    Accuracy,
+    BesideUndefended,
+    ComparedPoint,
+    Comparison,
+    Confirmation,
+    Finding,
+    FrontierResult,
+    Measure,
+    Strongest,
+    StrongestRate,
+)
 from memberwise.frontier.words import lead
+from memberwise.statistics import Estimate, TprAtFpr
+from memberwise.statistics.tpr import Resolvable
 from memberwise.study.schema import DefendConfig, Study
 
 
-def figure(value: float, high: float | None = None, name: str = "learned") -> dict[str, Any]:
+def figure(value: float, high: float | None = None) -> dict[str, Any]:
     top = value + 0.02 if high is None else high
-    return {"value": value, "low": value - 0.02, "high": top, "name": name, "n_members": 500, "n_nonmembers": 500}
+    return {"value": value, "low": value - 0.02, "high": top, "n_members": 500, "n_nonmembers": 500, "method": "m"}
 
 
-def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> dict[str, Any]:
-    part = {"value": accuracy, "low": accuracy - 0.02, "high": accuracy + 0.02, "n": 500}
-    return {
-        "label": "point",
-        "test_accuracy": part,
-        "validation_accuracy": None,
-        "tpr": figure(tpr, high),
-        "auc": figure(0.5 + tpr / 2),
-        "rate": "yes",
-        "headline": "loss",
-        "headline_accuracy": None,
-        "place": "training",
-        "gap": None,
-        "by_labels": ["label-only-noise"],
-        "canaries": None,
-        "cost": 1.0,
-        **more,
-    }
+STRONGEST = {"name": "learned", "attacks": 3, "queries": 1}
+
+
+def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> ComparedPoint:
+    values: dict[str, Any] = {
+        "label": "point", "defence": "d", "options": {}, "place": "training", "training": {}, "train_accuracy": 1.0,
+        "test_accuracy": Accuracy(accuracy, accuracy - 0.02, accuracy + 0.02, 500, "m"), "validation_accuracy": None,
+        "headline": "loss", "headline_accuracy": None,
+        "tpr": StrongestRate(**figure(tpr, high), **STRONGEST, fpr=0.01, resolvable="yes"),
+        "auc": Strongest(**figure(0.5 + tpr / 2), **STRONGEST),
+        "rate": "yes", "attack_accuracy": None, "strongest": None, "gap": None, "attacks": (),
+        "by_labels": ("label-only-noise",), "canaries": None, "epsilon": None, "delta": None, "seconds": None,
+        "attack_seconds": 0.0, "warnings": (), "cost": 1.0, "beside_undefended": None,
+    }  # fmt: skip
+    return ComparedPoint(**values | more)
 
 
 ROWS = [row(0.90, 0.40), row(0.895, 0.30), row(0.88, 0.05), row(0.70, 0.02), row(0.60, 0.03)]
 
 
-def resolved(rows: list[dict[str, Any]], least: float = 0.0) -> Any:
+def resolved(rows: list[ComparedPoint], least: float = 0.0) -> Any:
     """Differences in TPR above ``least`` are told apart."""
 
     def finding(one: int, other: int) -> str:
-        apart = rows[one]["tpr"]["value"] - rows[other]["tpr"]["value"]
+        apart = rows[one].tpr.value - rows[other].tpr.value
         return "lower" if apart < -least else "higher" if apart > least else "not told apart"
 
     return finding
 
 
-def best(rows: list[dict[str, Any]], constraint: Constraint, least: float = 0.0) -> int | None:
+def best(rows: list[ComparedPoint], constraint: Constraint, least: float = 0.0) -> int | None:
     return choose(rows, constraint, resolved(rows, least), "tpr").best
 
 
@@ -85,9 +98,8 @@ def test_the_most_accurate_point_below_the_tpr(tpr: float, place: int | None) ->
 
 
 def test_validation_records_decide_where_there_are_any() -> None:
-    flattered = [row(0.90, 0.4), row(0.91, 0.1)]
-    flattered[0]["validation_accuracy"] = flattered[0]["test_accuracy"]
-    flattered[1]["validation_accuracy"] = {"value": 0.80, "low": 0.7, "high": 0.9}
+    validated = [Accuracy(value, value - 0.1, value + 0.1, 500, "m") for value in (0.90, 0.80)]
+    flattered = [row(0.90, 0.4, validation_accuracy=validated[0]), row(0.91, 0.1, validation_accuracy=validated[1])]
     assert best(flattered, Constraint(0.01, None, 0.01)) == 0
 
 
@@ -109,9 +121,10 @@ def test_no_choice_rests_on_a_rate_that_is_marked(rate: str) -> None:
     assert note[0] == ("tied-rate" if rate == "ties" else "unresolvable-rate")
 
 
-def canaries(low: float, high: float, resolvable: str = "yes") -> dict[str, Any]:
-    rates = [{"fpr": fpr, "value": low, "low": low, "high": high, "resolvable": resolvable} for fpr in (0.01, 0.1)]
-    return {"tpr_at_fpr": rates, "tpr_at_zero": rates[0]}
+def canaries(low: float, high: float, resolvable: Resolvable = "yes") -> CanariesPart:
+    rates = tuple(TprAtFpr(low, low, high, 500, 500, "m", fpr=fpr, resolvable=resolvable) for fpr in (0.01, 0.1))
+    zero = Estimate(low, low, high, 500, 500, "m")
+    return CanariesPart(60, "mislabelled", None, "loss", 9, rates, zero, PerCanary(0.001, 0.1, 0.2, 0.5, ()))
 
 
 def test_canaries_are_part_of_the_choice() -> None:
@@ -145,30 +158,31 @@ def test_share_is_clopper_pearsons() -> None:
 
     part, exact = share(0.7, 50, 0.95), binomtest(35, 50).proportion_ci(0.95, "exact")
     assert part is not None
-    assert (part["low"], part["high"]) == pytest.approx((exact.low, exact.high))
+    assert (part.low, part.high) == pytest.approx((exact.low, exact.high))
     assert share(None, 50, 0.95) is None
     assert share(0.7, 0, 0.95) is None
 
 
 def test_cost_is_relative_to_the_undefended_model() -> None:
-    rows = [{"seconds": seconds, "headline": "loss"} for seconds in (4.0, 10.0, None)]
-    assert [r["cost"] for r in relative_to_undefended(rows)] == [1.0, 2.5, None]
+    rows = [row(0.9, 0.1, seconds=seconds) for seconds in (4.0, 10.0, None)]
+    assert [r.cost for r in relative_to_undefended(rows)] == [1.0, 2.5, None]
 
 
 def test_an_attack_that_broke_is_told() -> None:
-    fine = row(0.9, 0.1) | {"label": "a", "gap": {"value": 0.6}, "headline_accuracy": {"value": 0.7, "high": 0.72}}
-    broke = fine | {"label": "b", "headline_accuracy": {"value": 0.5, "high": 0.53}}
+    gap, above, below = (Estimate(value, None, value + 0.02, 500, 500, "m") for value in (0.6, 0.7, 0.5))
+    fine = row(0.9, 0.1, label="a", gap=gap, headline_accuracy=above)
+    broke = replace(fine, label="b", headline_accuracy=below)
     assert [note[1].split(":")[0] for note in doubts([fine, broke])] == ["b"]
-    assert not doubts([broke | {"place": "none"}]), "the undefended model broke nothing"
+    assert not doubts([replace(broke, place="none")]), "the undefended model broke nothing"
 
 
 def test_a_point_that_no_label_only_attack_met_is_told() -> None:
-    assert [code for code, _ in doubts([row(0.9, 0.1, by_labels=[])])] == ["no-label-only-attack"]
+    assert [code for code, _ in doubts([row(0.9, 0.1, by_labels=())])] == ["no-label-only-attack"]
 
 
 def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
     open_ended = row(0.9, 0.0)
-    open_ended["tpr"]["high"] = None
+    open_ended = replace(open_ended, tpr=replace(open_ended.tpr, high=None))
     assert not keeps(open_ended, open_ended, Constraint(None, 0.5, 0.01))
 
 
@@ -181,38 +195,37 @@ def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
         (row(0.90, 0.3), "not told apart", "not shown to give away less"),
     ],
 )
-def test_the_confirmation_is_judged(again: dict[str, Any], finding: str, told: str) -> None:
-    plain = row(0.9, 0.4) | {"label": "undefended", "place": "none"}
-    confirmation = {"undefended": plain, "recommended": again, "comparison": {"finding": finding}}
-    notes = notes_of_confirmation(confirmation, Constraint(0.01, None, 0.01))
+def test_the_confirmation_is_judged(again: ComparedPoint, finding: Finding, told: str) -> None:
+    plain = row(0.9, 0.4, label="undefended", place="none")
+    comparison = Comparison(0.0, 0.0, 0.0, finding, "m", "tpr", {})
+    notes = notes_of_confirmation(Confirmation(1, "tpr", plain, again, comparison), Constraint(0.01, None, 0.01))
     assert [code for code, _ in notes] == (["not-confirmed"] if told else [])
     assert all(told in message for _, message in notes)
 
 
-FINDINGS = {"lower": (-0.2, -0.3, -0.1), "higher": (0.2, 0.1, 0.3), "not told apart": (-0.1, -0.3, 0.1)}
+FINDINGS: dict[Finding, tuple[float, float, float]] = {
+    "lower": (-0.2, -0.3, -0.1),
+    "higher": (0.2, 0.1, 0.3),
+    "not told apart": (-0.1, -0.3, 0.1),
+}
 
 
 @pytest.mark.parametrize("measure", ["auc", "tpr"])
 @pytest.mark.parametrize("finding", FINDINGS)
 @pytest.mark.parametrize("again", FINDINGS)
-def test_no_sentence_says_less_where_the_difference_is_not_resolved(measure: str, finding: str, again: str) -> None:
-    parts = {
-        name: {"finding": name, "measure": measure, **dict(zip(("value", "low", "high"), ends, strict=True))}
-        for name, ends in FINDINGS.items()
-    }
-    plain, defended = row(0.9, 0.4, label="undefended"), row(0.9, 0.2, label="d", beside_undefended=parts[finding])
-    facts = {
-        "recommended": 1,
-        "points": [plain, defended],
-        "measure": measure,
-        "fpr": 0.01,
-        "constraint": "any",
-        "alike": [],
-        "confirmation": {"undefended": plain, "recommended": defended, "comparison": parts[again], "measure": measure},
-        "study": {"statistics": {"confidence": 0.95}, "defend": {"max_tpr": "1@0.01"}},
-    }
-    first, second = lead(facts).split(" On a fresh seed: ")
-    for sentence, told in ((first, finding), (second, again)):
+def test_no_sentence_says_less_where_the_difference_is_not_resolved(
+    measure: Measure, finding: Finding, again: Finding
+) -> None:
+    first, second = (Comparison(*FINDINGS[name], name, "m", measure, {}) for name in (finding, again))
+    plain = row(0.9, 0.4, label="undefended")
+    defended = row(0.9, 0.2, label="d", beside_undefended=BesideUndefended(**vars(first), canaries="not told apart"))
+    facts = FrontierResult(
+        study={"statistics": {"confidence": 0.95}, "defend": {"max_tpr": "1@0.01"}}, seed=1, seconds=1.0, fpr=0.01,
+        constraint="any", measure=measure, points=(plain, defended), unbeaten=(), recommended=1, alike=(),
+        confirmation=Confirmation(1, measure, plain, defended, second), left_out=(), failed=(), warnings=(),
+    )  # fmt: skip
+    said, confirmed = lead(facts).split(" On a fresh seed: ")
+    for sentence, told in ((said, finding), (confirmed, again)):
         assert ("lower by" in sentence) == (told == "lower")
         assert ("higher by" in sentence) == (told == "higher")
         assert ("not told apart" in sentence) == (told == "not told apart")

@@ -28,19 +28,20 @@ def test_the_strongest_counts_whatever_the_others_say():
         ("auc", auc(point.scores["label-only-noise"], MEMBER).value),
         ("tpr", tpr_at(point.scores["label-only-noise"], MEMBER, 0.05)),
     ):
-        figure = point.figure(measure)
-        assert (figure["name"], figure["value"], figure["attacks"]) == ("label-only-noise", value, 3)
-        alone = attacks(label_only_noise=1.5).figure(measure)
-        assert figure["low"] < figure["value"] < figure["high"]
-        assert figure["high"] - figure["low"] > 0.9 * (alone["high"] - alone["low"])
+        figure = point.strongest_auc({}) if measure == "auc" else point.strongest_rate({})
+        assert (figure.name, figure.value, figure.attacks) == ("label-only-noise", value, 3)
+        only = attacks(label_only_noise=1.5)
+        alone = only.strongest_auc({}) if measure == "auc" else only.strongest_rate({})
+        assert figure.low < figure.value < figure.high
+        assert figure.high - figure.low > 0.9 * (alone.high - alone.low)
 
 
 def test_with_more_attacks_that_tell_nothing_the_interval_still_covers_the_largest():
     """All attacks guess: the largest of eight estimates lies above one half, its interval reaches down to it."""
     missed = 0
     for seed in range(150):
-        figure = attacks(seed, **{f"a{k}": 0.0 for k in range(8)}).figure("auc")
-        missed += not figure["low"] <= 0.5 <= figure["high"]
+        figure = attacks(seed, **{f"a{k}": 0.0 for k in range(8)}).strongest_auc({})
+        missed += not figure.low <= 0.5 <= figure.high
     assert missed <= 0.05 * 150 + 3 * np.sqrt(150 * 0.05 * 0.95)
 
 
@@ -48,20 +49,20 @@ def test_a_difference_is_told_only_where_it_is_resolved():
     plain = attacks(1, loss=1.5, gap=0.4)
     same, less = attacks(2, loss=1.5, gap=0.4), attacks(3, loss=0.4, gap=0.2)
     for measure in ("auc", "tpr"):
-        assert compared(less, plain, measure)["finding"] == "lower"
-        assert compared(plain, less, measure)["finding"] == "higher"
-        assert compared(same, plain, measure)["finding"] == "not told apart"
+        assert compared(less, plain, measure).finding == "lower"
+        assert compared(plain, less, measure).finding == "higher"
+        assert compared(same, plain, measure).finding == "not told apart"
         one, other = compared(less, plain, measure), compared(plain, less, measure)
-        assert (one["low"], one["high"]) == pytest.approx((-other["high"], -other["low"]))
-        assert one["low"] < one["value"] < one["high"]
+        assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+        assert one.low < one.value < one.high
 
 
 def test_hiding_from_one_attack_is_no_difference_while_another_sees_as_much():
     plain = attacks(1, loss=1.2, label_only_noise=1.1)
     hidden = Met({**plain.scores, "loss": np.zeros(1200)}, MEMBER, INDEX, 0.05, 0.95)
     found = compared(hidden, plain, "auc")
-    assert found["finding"] == "not told apart"
-    assert hidden.figure("auc")["name"] == "label-only-noise"
+    assert found.finding == "not told apart"
+    assert hidden.strongest_auc({}).name == "label-only-noise"
 
 
 def test_two_points_alike_are_rarely_told_apart():
@@ -69,7 +70,7 @@ def test_two_points_alike_are_rarely_told_apart():
     wrong = 0
     for seed in range(120):
         points = [attacks(1000 * k + seed, **{f"a{j}": 0.7 for j in range(6)}) for k in (1, 2)]
-        wrong += compared(*points, "auc")["finding"] != "not told apart"
+        wrong += compared(*points, "auc").finding != "not told apart"
     assert wrong <= 0.05 * 120 + 3 * np.sqrt(120 * 0.05 * 0.95)
 
 
@@ -87,10 +88,10 @@ def test_a_rate_that_ties_decide_is_marked():
 def test_an_attack_on_a_few_records_is_compared_by_auc_alone():
     part = np.where(INDEX % 4 == 0, 2.0 * MEMBER + np.random.default_rng(0).normal(size=1200), np.nan)
     point = attacks(1, noise={"label-only-boundary": part}, loss=0.5)
-    assert point.figure("auc")["name"] == "label-only-boundary"
-    assert point.figure("auc")["n_members"] == 150
-    assert point.figure("tpr")["name"] == "loss"
-    assert compared(point, attacks(2, loss=0.5), "auc")["finding"] == "higher"
+    assert point.strongest_auc({}).name == "label-only-boundary"
+    assert point.strongest_auc({}).n_members == 150
+    assert point.strongest_rate({}).name == "loss"
+    assert compared(point, attacks(2, loss=0.5), "auc").finding == "higher"
 
 
 def test_points_of_other_records_are_no_pair():
@@ -107,9 +108,9 @@ def test_the_area_may_tell_where_the_rate_does_not_and_neither_may_contradict_th
         Met({"loss": scores}, MEMBER, INDEX, 0.05, 0.95) for scores in (few, many, np.where(MEMBER, few.clip(1.0), few))
     )
     difference = compared(one, other, "tpr")
-    assert difference["finding"] == "mixed"
-    assert [part["finding"] for part in difference["each"].values()] == ["higher", "lower"]
-    assert compared(one, other, "auc")["finding"] == "lower"
+    assert difference.finding == "mixed"
+    assert [part.finding for part in difference.each.values()] == ["higher", "lower"]
+    assert compared(one, other, "auc").finding == "lower"
     difference = compared(lifted, one, "tpr")
-    assert (difference["finding"], difference["measure"]) == ("higher", "auc")
-    assert difference["each"]["tpr"]["finding"] == "not told apart", "the rate is the same"
+    assert (difference.finding, difference.measure) == ("higher", "auc")
+    assert difference.each["tpr"].finding == "not told apart", "the rate is the same"

@@ -39,14 +39,14 @@ def test_intervals_cover_chance(paired):
     for seed in range(SEEDS):
         found, member = assessment(seed, paired)
         for attack in found.attacks:
-            name, auc, accuracy, rate = attack["name"], attack["auc"], attack["balanced_accuracy"], attack["tpr_at_fpr"]
-            covered[name, "AUC"] += auc["low"] <= 0.5 <= auc["high"]
-            widths[name] += (auc["high"] - auc["low"]) / SEEDS
-            if accuracy["low"] is not None:
+            name, auc, accuracy, rate = attack.name, attack.auc, attack.balanced_accuracy, attack.tpr_at_fpr
+            covered[name, "AUC"] += auc.low <= 0.5 <= auc.high
+            widths[name] += (auc.high - auc.low) / SEEDS
+            if accuracy.low is not None:
                 decided[name] += 1
-                covered[name, "balanced accuracy"] += accuracy["low"] <= 0.5 <= accuracy["high"]
+                covered[name, "balanced accuracy"] += accuracy.low <= 0.5 <= accuracy.high
             if name not in ("gap", "attack-r"):  # few values: at 10 % nobody is strictly above the largest
-                covered[name, "TPR"] += rate[0]["low"] <= 0.1 <= rate[0]["high"]
+                covered[name, "TPR"] += rate[0].low <= 0.1 <= rate[0].high
     assert set(decided) == set(NAMES) - {"top-one-search"}  # searched on the audited records: no interval
     assert set(decided.values()) == {SEEDS}
     assert {key: count for key, count in covered.items() if count < FEWEST} == {}

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from memberwise.report.schema import AuditResult
+
 HOSTILE = "<script>alert('x')</script> & \"quoted\" https://example.org/?a=1"
 RATES = (0.1, 0.01, 0.001)
 # name, distance between members and non-members in standard deviations, needs, where the threshold was chosen
@@ -28,11 +30,15 @@ ATTACKS = [
 
 @dataclass
 class Audit:
-    """The three inputs of the report room."""
+    """The three inputs of the report room; the result as plain values, which tests change."""
 
     result: dict[str, Any]
     scores: pd.DataFrame
     curves: dict[str, np.ndarray]
+
+    @property
+    def parts(self) -> AuditResult:
+        return AuditResult.from_dict(self.result)
 
 
 def estimate(value: float, width: float, n: int, method: str = "Clopper-Pearson") -> dict[str, Any]:
@@ -94,6 +100,8 @@ def _attack(name: str, raw: Any, member: Any, needs: list[str], chosen_on: str, 
         "recall": estimate(0.58, 0.03, n),
         "tpr_at_fpr": rows,
         "threshold": {"value": 0.31, "chosen_on": chosen_on},
+        "at_shadow_threshold": [],
+        "ppv": [],
         "seconds": 0.123,
     }
 
@@ -132,17 +140,20 @@ def _result(top: pd.DataFrame, attacks: list[dict[str, Any]], n: int, models: in
         "created": "2026-03-04T05:06:07Z",
         "seconds": 61.25,
         "data": {
-            "source": "mnist", "sha256": "ab" * 32, "records": 70000, "classes": 10, "members": n, "nonmembers": n,
+            "source": "mnist", "sha256": "ab" * 32, "records": 70000, "classes": 10,
+            "class_names": [str(c) for c in range(10)], "members": n, "nonmembers": n,
             "background": 0, "population": 3000, "test": 10000,
         },
+        "encoding": None,
         "target": {
             "kind": "torch", "architecture": "mlp 784-200-200-10", "train_accuracy": 1.0, "test_accuracy": 0.9473,
             "train_loss": 0.0021, "test_loss": 0.2134, "gap": 0.0527,
+            "validation_accuracy": None,
         },
         "shadow": {
             "count": models, "data": "halves", "engine": "local", "plan": {"stack": 32, "precision": "float32"},
             "seconds": 41.5, "models_per_second": 1.54, "train_accuracy": 1.0, "test_accuracy": 0.9461,
-            "resumed": False,
+            "resumed": 0,
         },
         "headline": "lira-online-fixed",
         "attacks": attacks,
@@ -150,10 +161,12 @@ def _result(top: pd.DataFrame, attacks: list[dict[str, Any]], n: int, models: in
             "value": 1.37, "confidence": 0.95, "delta": 1e-5, "method": "Clopper-Pearson at one threshold",
             "basis": "records of one run (descriptive)",
         },
+        "discoveries": None,
+        "mismatch": None,
         "skipped": [{"name": "top-one", "reason": "needs logits; the target answers probabilities"}],
         "records": {
             "worst": [
-                {"index": int(row["index"]), "label": str(int(row["label"])), "member": int(row["member"]),
+                {"index": int(row["index"]), "label": str(int(row["label"])), "member": bool(row["member"]),
                  "score": float(row["lira-online-fixed"]), "attack": "lira-online-fixed"}
                 for _, row in top.iterrows()
             ],
@@ -162,11 +175,12 @@ def _result(top: pd.DataFrame, attacks: list[dict[str, Any]], n: int, models: in
         },
         "family": {"names": ["gap", "rmia-online"], "decision": "inconclusive", "adjusted": [], "stronger": []},
         "verdict": {
-            "gate": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds the limit", "withheld": [],
+            "gate": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds the limit",
             "rules": [{"rule": "tpr@0.01>0.05", "passed": None, "reason": "the interval holds it", "broken_by": []}],
+            "withheld": [],
         },
-        "redacted": [],
         "warnings": [{"code": "accuracy-gap", "message": "the target beats its shadow models: 94.7% to 94.6%"}],
+        "redacted": [],
     }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from memberwise.report import html, terminal
-from memberwise.report.sections import beyond
+from memberwise.report.sections.accusations import accusations
+from memberwise.report.sections.registry import terminal_lines
 
 
 def estimate(value, low, high, n=500, **more):
@@ -22,7 +23,7 @@ def turns(audit):
     result, rng = audit.result, np.random.default_rng(0)
     result["discoveries"] = {
         "attack": "lira-online-fixed", "false_share": 0.1, "calibration": "shadows", "n_calibration": 6000,
-        "tested": 3000, "named": 210, "wrong": 15, "wrong_share": estimate(15 / 210, 0.04, 0.12),
+        "assumption": None, "tested": 3000, "named": 210, "wrong": 15, "wrong_share": estimate(15 / 210, 0.04, 0.12),
         "found": estimate(0.13, 0.11, 0.15),
     }  # fmt: skip
     result["canaries"] = {
@@ -63,7 +64,7 @@ def turns(audit):
 
 
 def _page(audit):
-    text = html.render(audit.result, audit.scores, audit.curves)
+    text = html.render(audit.parts, audit.scores, audit.curves)
     return text, " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
@@ -83,19 +84,19 @@ def test_the_report_has_a_section_for_each(turns):
     ):  # fmt: skip
         assert said in words, said
     assert "nan" not in words.lower()
-    assert html.render(turns.result, turns.scores, turns.curves) == text
+    assert html.render(turns.parts, turns.scores, turns.curves) == text
 
 
 def test_a_run_without_them_says_nothing_of_them(audit, bare):
     for run in (audit, bare):
         text, _ = _page(run)
         assert not {"canaries", "targets", "accusations"} & set(re.findall(r'id="(\w+)"', text))
-        assert beyond.lines(run.result) == []
+        assert terminal_lines(run.parts) == []
 
 
 def test_the_terminal_has_a_line_for_each(turns):
     file = io.StringIO()
-    terminal.print_result(turns.result, Console(file=file, width=100))
+    terminal.print_result(turns.parts, Console(file=file, width=100))
     words = " ".join(file.getvalue().split())
     assert "500 canaries with a wrong label under 65 models in turn" in words
     assert "8 models in the target's place" in words
@@ -104,7 +105,7 @@ def test_the_terminal_has_a_line_for_each(turns):
 
 def test_an_epsilon_that_describes_has_no_line(turns):
     turns.result["epsilon"]["basis"] = "records of one run (descriptive)"
-    assert not any("Epsilon" in line for line in beyond.lines(turns.result))
+    assert not any("Epsilon" in line for line in terminal_lines(turns.parts))
 
 
 def test_nobody_named_and_nobody_called_a_member(turns):
@@ -121,8 +122,8 @@ def test_an_attack_without_shadow_thresholds_is_spoken_for_by_the_one_that_took_
     for attack in turns.result["attacks"]:
         if attack["name"] == "loss":
             attack["at_shadow_threshold"] = attack["ppv"] = []
-    assert beyond.accusations(turns.result)["attack"] == "lira-online-fixed"
+    assert accusations(turns.parts).attack == "lira-online-fixed"
     for attack in turns.result["attacks"]:
         attack["at_shadow_threshold"] = []
-    assert beyond.accusations(turns.result) is None
+    assert accusations(turns.parts) is None
     assert "What an accusation is worth" in _page(turns)[1]

@@ -2,13 +2,14 @@ import copy
 import io
 
 import pytest
+from plain_results import typed
 from rich.console import Console
 
 from memberwise.report import compare
 
 
 def _rows(first, second):
-    return {(row.attack, row.figure): row for row in compare.compared(first, second)}
+    return {(row.attack, row.figure): row for row in compare.compared(typed(first), typed(second))}
 
 
 @pytest.fixture
@@ -17,11 +18,11 @@ def pair(audit):
 
 
 def test_a_run_cannot_be_told_from_itself(pair):
-    rows = [row for row in compare.compared(*pair) if row.attack != "(target)"]
+    rows = [row for row in compare.compared(*map(typed, pair)) if row.attack != "(target)"]
     assert len(rows) == 9 * 4
     assert {row.finding for row in rows} == {"cannot tell apart", "no interval"}
     assert all((row.finding == "no interval") == (row.figure == "TPR@0.1%") for row in rows)
-    assert compare.notes(*pair) == []
+    assert compare.notes(*map(typed, pair)) == []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_accuracies_and_what_is_in_one_run_only(pair):
     assert rows["loss", "AUC"].finding == "not in both"
     assert ("confidence", "TPR@10%") not in rows
     assert ("confidence", "TPR@1%") in rows
-    assert compare.notes(first, second) == [
+    assert compare.notes(typed(first), typed(second)) == [
         "the runs audit different data",
         "the headline attacks differ: lira-online-fixed and loss",
         "in one run only: top-one-search",
@@ -61,7 +62,7 @@ def test_the_table_fits_and_prints_markup_as_it_is(pair):
     pair[0]["data"]["sha256"] = "cd"
     pair[0]["attacks"][0]["name"] = pair[1]["attacks"][0]["name"] = "[red]gap"
     file = io.StringIO()
-    Console(file=file, width=100).print(compare.compare(*pair, ("runs/a", "runs/b")))
+    Console(file=file, width=100).print(compare.compare(*map(typed, pair), ("runs/a", "runs/b")))
     text = file.getvalue()
     assert text.startswith("Note: the runs audit different data\n")
     assert "[red]gap" in text
@@ -72,11 +73,16 @@ def test_the_table_fits_and_prints_markup_as_it_is(pair):
 
 def test_canaries_of_both_runs_are_compared(pair):
     def part(value, width):
-        return {"value": value, "low": value - width, "high": value + width, "n_members": 90, "n_nonmembers": 90}
+        return {"value": value, "low": value - width, "high": value + width, "n_members": 90, "n_nonmembers": 90,
+                "method": "m"}  # fmt: skip
 
     for run, value in zip(pair, (0.7, 0.2), strict=True):
         run["canaries"] = {
             "kind": "mislabelled",
+            "count": 90,
+            "attack": "loss",
+            "models": 9,
+            "per_canary": {"fpr": 0.001, "always": 0.1, "never": 0.2, "median": 0.5, "most_exposed": []},
             "tpr_at_fpr": [{"fpr": 0.001, "resolvable": "yes", **part(value, 0.1)}],
             "tpr_at_zero": part(value / 2, 0.2),
         }
@@ -84,4 +90,4 @@ def test_canaries_of_both_runs_are_compared(pair):
     assert rows["(canaries)", "TPR@0.1%"].finding == "B leaks less"
     assert rows["(canaries)", "TPR@0"].finding == "cannot tell apart"
     pair[1]["canaries"] = None
-    assert "the canaries differ: mislabelled and none" in compare.notes(*pair)
+    assert "the canaries differ: mislabelled and none" in compare.notes(*map(typed, pair))

@@ -8,8 +8,8 @@ import pytest
 from sklearn.naive_bayes import GaussianNB
 
 import memberwise as mw
-from memberwise.report.encoding import lines
 from memberwise.report.html import render
+from memberwise.report.sections.encoding import lines
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +39,13 @@ def test_the_result_says_what_was_done_to_the_records(audited: mw.Result) -> Non
 
 
 def test_the_report_says_it_in_words(audited: mw.Result) -> None:
-    page = render(audited.to_dict(), audited.scores, audited.curves)
+    page = render(audited.parts, audited.scores, audited.curves)
     assert "What was done to the records" in page
     assert "visit (data.drop)" in page
     assert "sex (2 levels)" in page
-    said = dict(lines(audited.to_dict()))
+    said = dict(lines(audited.parts))
     assert said["brought to mean 0 and standard deviation 1"] == "age"
 
 
-@pytest.mark.parametrize("result", [{}, {"encoding": None}])
-def test_nothing_is_said_where_nothing_is_known(result: dict[str, Any]) -> None:
-    assert lines(result) == []
+def test_nothing_is_said_where_nothing_is_known(audit: Any) -> None:
+    assert lines(audit.parts) == []

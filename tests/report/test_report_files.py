@@ -5,19 +5,20 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
+from plain_results import attack_of
 
 from memberwise.errors import RunFolderError
 from memberwise.report import compare, files, lead
 from memberwise.report.html import render
 from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
-from memberwise.report.sentence import attack_named
+from memberwise.store.files import json_values, to_json, write_text
 
 WRITTEN = {"result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"}
 
 
 def _write(audit, folder):
-    files.write_all(folder, audit.result, audit.scores, audit.curves)
+    files.write_all(folder, audit.parts, audit.scores, audit.curves)
     return folder
 
 
@@ -27,7 +28,7 @@ def test_what_is_written_reads_back(which, request, tmp_path):
     folder = _write(audit, tmp_path / "runs" / "one")
     assert {path.name for path in folder.iterdir()} == WRITTEN
     result, scores, curves = files.read_all(folder)
-    assert result == files.json_values(audit.result)
+    assert json_values(result.to_dict()) == json_values(audit.result)
     expected = audit.scores.sort_values("index", ignore_index=True)
     pd.testing.assert_frame_equal(scores, expected, check_dtype=False, rtol=0, atol=0)
     assert curves.keys() == audit.curves.keys()
@@ -47,7 +48,7 @@ def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit):
     audit.result["target"]["train_loss"] = float("inf")
     audit.result["data"]["records"] = np.int64(70000)
     audit.result["study"]["fprs"] = np.array([0.5, np.nan])
-    text = files.to_json(audit.result)
+    text = to_json(audit.result)
 
     def refuse(name):
         raise AssertionError(name)
@@ -77,14 +78,14 @@ def test_a_label_that_reads_like_a_missing_value_stays(audit, tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
-    files.write_text(path, "old")
+    write_text(path, "old")
 
     def full(_):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        files.write_text(path, "new")
+        write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -97,7 +98,8 @@ def test_the_result_is_written_last(audit, tmp_path, monkeypatch):
         order.append(path.name)
         write(path, content, private=private)
 
-    monkeypatch.setattr(files, "write_atomically", noted)
+    for where in ("memberwise.store.files", "memberwise.report.files"):
+        monkeypatch.setattr(f"{where}.write_atomically", noted)
     _write(audit, tmp_path)
     assert order[-1] == "result.json"
     assert set(order) == WRITTEN
@@ -126,11 +128,11 @@ def test_a_result_of_the_first_version_is_still_read(audit, tmp_path):
     del old["family"], old["redacted"], old["verdict"]["rules"], old["verdict"]["withheld"]
     (folder / "result.json").write_text(json.dumps(old))
     result, scores, curves = files.read_all(folder)
-    assert (result["schema_version"], result["family"], result["verdict"]["rules"]) == (1, None, [])
+    assert (result.schema_version, result.family, result.verdict.rules) == (1, None, ())
     assert lead.verdict_sentence(result)
     assert render(result, scores, curves)
     assert {case.get("name") for case in ET.fromstring(junit(result)).iter("testcase")} == {"tpr@0.01>0.05"}
-    compared = compare.compared(result, audit.result)
+    compared = compare.compared(result, audit.parts)
     assert {row.finding for row in compared if row.figure == "AUC"} == {"cannot tell apart"}
 
 
@@ -140,9 +142,9 @@ def _gate(audit, *outcomes):
         for k, passed in enumerate(outcomes, 6)
     ]
     gate = "; ".join(rule["rule"] for rule in rules) or None
-    attack_named(audit.result)["auc"] |= {"low": 0.6, "high": 0.7}
+    attack_of(audit.result)["auc"] |= {"low": 0.6, "high": 0.7}
     audit.result["verdict"] = {"gate": gate, "passed": None, "reason": "several", "rules": rules, "withheld": []}
-    root = ET.fromstring(junit(audit.result).encode())
+    root = ET.fromstring(junit(audit.parts).encode())
     return root.find("testsuite")
 
 
@@ -171,13 +173,13 @@ def test_the_properties_hold_the_figures_with_their_intervals(audit):
 
 
 def test_hostile_text_is_still_xml(hostile):
-    root = ET.fromstring(junit(hostile.result).encode())
+    root = ET.fromstring(junit(hostile.parts).encode())
     assert "<script>" in root.find("testsuite/system-out").text
     assert "\N{REPLACEMENT CHARACTER}" in root.find("testsuite/system-out").text
 
 
 def test_the_model_card_says_what_how_much_and_how_sure(audit):
-    card = model_card(audit.result)
+    card = model_card(audit.parts)
     assert card.startswith("## Privacy: membership inference\n")
     assert "1,500 of its training records (members) and 1,500 other records" in card
     assert "with 64 shadow models" in card
@@ -188,8 +190,8 @@ def test_the_model_card_says_what_how_much_and_how_sure(audit):
 
 
 def test_the_model_card_bears_gaps(bare):
-    assert "without shadow models" in model_card(bare.result)
+    assert "without shadow models" in model_card(bare.parts)
 
 
 def test_the_model_card_bears_malice(hostile):
-    assert "<script>" not in model_card(hostile.result).replace("\\<script\\>", "")
+    assert "<script>" not in model_card(hostile.parts).replace("\\<script\\>", "")

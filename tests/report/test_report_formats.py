@@ -1,6 +1,7 @@
 import pytest
 
 from memberwise.report import formats
+from memberwise.statistics import Estimate
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_a_rate_is_spoken_without_idle_zeros(fpr, text):
 
 
 def _estimate(value, low, high):
-    return {"value": value, "low": low, "high": high, "n_members": 1500, "n_nonmembers": 20, "method": "DeLong"}
+    return Estimate(value, low, high, 1500, 20, "DeLong")
 
 
 def test_an_estimate_shows_interval_numbers_and_method():
@@ -42,7 +43,7 @@ def test_half_an_interval_is_none(low, high):
     assert str(formats.shown(_estimate(0.2, low, high))) == "20.0% (no interval)"
 
 
-@pytest.mark.parametrize("estimate", [None, {}, _estimate(None, 0.1, 0.2), _estimate(float("inf"), 0.1, 0.2)])
+@pytest.mark.parametrize("estimate", [None, _estimate(None, 0.1, 0.2), _estimate(float("inf"), 0.1, 0.2)])
 def test_no_figure_is_none(estimate):
     assert formats.shown(estimate) is None
     assert formats.spoken(estimate) == "not available"

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from memberwise.report import html
+from memberwise.report.sections.attacks import legend
+from memberwise.report.sections.records import png, worst_records
+from memberwise.report.sections.study import study_text
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -46,7 +49,7 @@ class Page(HTMLParser):
 
 
 def _render(audit):
-    return html.render(audit.result, audit.scores, audit.curves)
+    return html.render(audit.parts, audit.scores, audit.curves)
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_nothing_that_may_be_missing_is_needed(bare):
 
 
 def test_marks_that_are_not_used_are_not_explained(bare):
-    assert [mark for mark, _ in html.legend(bare.result)] == ["too few"]
+    assert [mark for mark, _ in legend(bare.parts)] == ["too few"]
     assert "optimistic" not in Page(_render(bare)).words
 
 
@@ -155,7 +158,7 @@ def test_marks_of_resolution_are_shown(audit):
     rows[1]["resolvable"] = "weak"
     cells = Page(_render(audit)).cells
     assert cells.count("weak") == 1
-    assert [mark for mark, _ in html.legend(audit.result)] == ["weak", "too few", "optimistic"]
+    assert [mark for mark, _ in legend(audit.parts)] == ["weak", "too few", "optimistic"]
     assert cells.count("too few") == len(audit.result["attacks"])
 
 
@@ -177,7 +180,7 @@ def test_a_thumbnail_holds_the_pixels(shape):
     from matplotlib.image import imread
 
     image = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
-    address = html.png(image)
+    address = png(image)
     read = imread(__import__("io").BytesIO(base64.b64decode(address.split(",")[1])))
     expected = image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
     np.testing.assert_array_equal(np.round(read[..., :3] * 255), expected)
@@ -194,17 +197,17 @@ def test_records_without_shadow_models_become_a_table(audit):
 
 def test_the_plot_of_a_record_is_found_by_its_index(audit):
     order = np.arange(12)[::-1]
-    expected = [card["plot"] for card in html.worst_records(audit.result, audit.curves)]
+    expected = [card.plot for card in worst_records(audit.parts, audit.curves)]
     for key in [key for key in audit.curves if key.startswith("worst.")]:
         audit.curves[key] = audit.curves[key][order]
-    assert [card["plot"] for card in html.worst_records(audit.result, audit.curves)] == expected
+    assert [card.plot for card in worst_records(audit.parts, audit.curves)] == expected
 
 
 def test_models_left_out_for_a_record_are_not_drawn(audit):
     trained = audit.curves["worst.trained_on"][0]
-    card = html.worst_records(audit.result, audit.curves)[0]
-    assert f"IN ({(trained == 1).sum()})" in card["plot"]
-    assert f"OUT ({(trained == 0).sum()})" in card["plot"]
+    card = worst_records(audit.parts, audit.curves)[0]
+    assert f"IN ({(trained == 1).sum()})" in card.plot
+    assert f"OUT ({(trained == 0).sum()})" in card.plot
     assert (trained == -1).sum() == 2
 
 
@@ -225,7 +228,7 @@ def test_the_study_is_toml_that_reads_back(audit, hostile):
     import tomllib
 
     study = audit.result["study"] | {"answer": [{"name": "round", "digits": 2}], "long": ["a, b]" * 9, "c" * 60]}
-    back = tomllib.loads(html.study_text(study | {"plan": {"stack": None}, "nothing": None}))
+    back = tomllib.loads(study_text(study | {"plan": {"stack": None}, "nothing": None}))
     assert back == {**study, "data": {key: value for key, value in study["data"].items() if value is not None}}
-    assert "hidden = [200, 200]" in html.study_text(study)
-    assert tomllib.loads(html.study_text(hostile.result["study"]))
+    assert "hidden = [200, 200]" in study_text(study)
+    assert tomllib.loads(study_text(hostile.parts.study))

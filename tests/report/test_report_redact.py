@@ -64,44 +64,44 @@ def wanted(audit, **report):
 
 def test_what_is_redacted_names_nobody_and_keeps_every_figure(full, tmp_path):
     audit, secrets = full
-    files.write_all(tmp_path, wanted(audit, redact=True).result, audit.scores, audit.curves)
+    files.write_all(tmp_path, wanted(audit, redact=True).parts, audit.scores, audit.curves)
     result, _, curves = files.read_all(tmp_path)
     for name in ("result.json", "report.html", "junit.xml", "model_card.md"):
         text = (tmp_path / name).read_text()
         assert not [secret for secret in secrets if secret in text], name
         assert "data:image/png" not in text
-    assert not holds_records(result)
-    assert result["records"]["worst"] == []
-    assert result["redacted"] == ["records"]
+    assert not holds_records(result.to_dict())
+    assert result.records.worst == ()
+    assert result.redacted == ("records",)
     assert not [name for name in curves if name.startswith("worst.") or name == "canaries.index"]
     np.testing.assert_array_equal(curves["canaries.found"], np.sort(audit.curves["canaries.found"]))
     for part in ("attacks", "verdict", "data", "target", "headline", "family"):
-        assert result[part] == files.json_values(audit.result[part])
-    assert result["epsilon"]["value"] == audit.result["epsilon"]["value"]
-    assert len(result["records"]["per_class"]) == 10
+        assert result.to_dict()[part] == files.json_values(audit.result[part])
+    assert result.epsilon.value == audit.result["epsilon"]["value"]
+    assert len(result.records.per_class) == 10
     assert "left out of this page" in (tmp_path / "report.html").read_text()
 
 
 def test_a_redacted_run_is_reported_and_compared_as_any(full, tmp_path):
     audit, secrets = full
-    files.write_all(tmp_path / "open", wanted(audit).result, audit.scores, audit.curves)
-    files.write_all(tmp_path / "shut", wanted(audit, redact_scores=True).result, audit.scores, audit.curves)
+    files.write_all(tmp_path / "open", wanted(audit).parts, audit.scores, audit.curves)
+    files.write_all(tmp_path / "shut", wanted(audit, redact_scores=True).parts, audit.scores, audit.curves)
     shut, plain = Result.load(tmp_path / "shut"), Result.load(tmp_path / "open")
     again = shut.to_html(tmp_path / "again.html").read_text()
     assert again == (tmp_path / "shut" / "report.html").read_text()
     assert not [secret for secret in secrets if secret in again]
-    for row in compare.compared(plain.to_dict(), shut.to_dict()):
+    for row in compare.compared(plain.parts, shut.parts):
         assert row.first == row.second
     assert shut.auc() == plain.auc()
 
 
 def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full, tmp_path):
     audit, _ = full
-    files.write_all(tmp_path / "records", wanted(audit, redact=True).result, audit.scores, audit.curves)
+    files.write_all(tmp_path / "records", wanted(audit, redact=True).parts, audit.scores, audit.curves)
     assert list(files.read_all(tmp_path / "records")[1])[:4] == ["index", "label", "member", "evaluated"]
-    files.write_all(tmp_path / "scores", wanted(audit, redact_scores=True).result, audit.scores, audit.curves)
+    files.write_all(tmp_path / "scores", wanted(audit, redact_scores=True).parts, audit.scores, audit.curves)
     result, scores, _ = files.read_all(tmp_path / "scores")
-    assert result["redacted"] == ["records", "scores"]
+    assert result.redacted == ("records", "scores")
     assert list(scores)[:2] == ["member", "evaluated"]
     names = [attack["name"] for attack in audit.result["attacks"]]
     pd.testing.assert_frame_equal(
@@ -122,12 +122,12 @@ def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full, tmp_path):
 
 def test_the_page_says_which_personal_data_it_holds(full):
     audit, secrets = full
-    page = html.render(audit.result, audit.scores, audit.curves)
+    page = html.render(audit.parts, audit.scores, audit.curves)
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "This page is personal data. It holds row numbers, labels, membership, scores and thumbnails of 12" in words
     assert "the row numbers of the canaries found most often (1)" in words
     assert all(secret in page for secret in secrets)
-    bare = redacted(audit.result, audit.scores, audit.curves, and_scores=False)
+    bare = redacted(audit.parts, audit.scores, audit.curves, and_scores=False)
     assert "This page is personal data" not in html.render(*bare)
 
 
@@ -135,8 +135,8 @@ def test_the_page_says_which_personal_data_it_holds(full):
 def test_files_with_single_records_are_their_owners_alone(full, tmp_path, mask):
     audit, _ = full
     with umask(mask):
-        files.write_all(tmp_path / "open", wanted(audit).result, audit.scores, audit.curves)
-        files.write_all(tmp_path / "shut", wanted(audit, redact=True).result, audit.scores, audit.curves)
+        files.write_all(tmp_path / "open", wanted(audit).parts, audit.scores, audit.curves)
+        files.write_all(tmp_path / "shut", wanted(audit, redact=True).parts, audit.scores, audit.curves)
         BlockStore(tmp_path / "open" / "signals").save("block-00000", ["key"], [-1], {"a": np.zeros(3)})
         Result.load(tmp_path / "open").to_html(tmp_path / "again.html")
     found, public = modes(tmp_path / "open"), 0o666 & ~mask

@@ -50,7 +50,7 @@ def test_the_exit_code_is_the_verdict(result, gate, passed, expected, code):
 
 
 def test_it_is_read_back_from_its_folder(result, tmp_path):
-    files.write_all(tmp_path, result.data, result.scores, result.curves)
+    files.write_all(tmp_path, result.parts, result.scores, result.curves)
     back = Result.load(tmp_path)
     assert back.folder == tmp_path
     assert back.to_json() == result.to_json() == (tmp_path / "result.json").read_text()

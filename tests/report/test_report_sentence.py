@@ -1,4 +1,5 @@
 import pytest
+from plain_results import attack_of
 
 from memberwise.report import lead, sentence
 
@@ -8,15 +9,15 @@ from memberwise.report import lead, sentence
     [("yes yes yes", 0.001), ("yes yes weak", 0.01), ("weak weak no", 0.01), ("no no no", 0.1), ("yes weak no", 0.1)],
 )
 def test_the_smallest_rate_that_is_resolved_is_spoken_of(audit, marks, fpr):
-    rows = sentence.attack_named(audit.result)["tpr_at_fpr"]
+    rows = attack_of(audit.result)["tpr_at_fpr"]
     for row, mark in zip(rows, marks.split(), strict=True):
         row["resolvable"] = mark
-    assert sentence.leading_rate(sentence.attack_named(audit.result))["fpr"] == fpr
+    assert sentence.leading_rate(audit.parts.attack()).fpr == fpr
 
 
 def test_without_a_decision_there_are_fewer_key_figures(bare):
     bare.result["headline"] = "gap"
-    assert [key.label for key in sentence.key_figures(bare.result)] == ["Balanced accuracy", "Precision"]
+    assert [key.label for key in sentence.key_figures(bare.parts)] == ["Balanced accuracy", "Precision"]
 
 
 @pytest.mark.parametrize(
@@ -30,15 +31,15 @@ def test_without_a_decision_there_are_fewer_key_figures(bare):
 )
 def test_every_verdict_has_its_sentence(audit, gate, passed, outcome, words):
     audit.result["verdict"] = {"gate": gate, "passed": passed, "reason": "because."}
-    assert sentence.outcome(audit.result) == outcome
-    assert words in sentence.gate_sentence(audit.result)
-    assert lead.verdict_sentence(audit.result).endswith(sentence.gate_sentence(audit.result))
+    assert sentence.outcome(audit.parts) == outcome
+    assert words in sentence.gate_sentence(audit.parts)
+    assert lead.verdict_sentence(audit.parts).endswith(sentence.gate_sentence(audit.parts))
 
 
 def test_a_verdict_that_is_withheld_is_no_matter_of_more_records(audit):
     verdict = {"gate": "auc>0.6", "passed": None, "reason": "it contradicts itself", "withheld": ["target-contradicts"]}
     audit.result["verdict"] = verdict
-    said = sentence.gate_sentence(audit.result)
+    said = sentence.gate_sentence(audit.parts)
     assert said.startswith("No verdict is given on the stated limit (auc>0.6): it contradicts itself")
 
 
@@ -46,16 +47,16 @@ def test_intervals_rest_on_the_records_that_were_evaluated(audit):
     audit.result["study"]["data"]["unit"] = "patient"
     for attack in audit.result["attacks"]:
         attack["auc"] |= {"n_members": 700, "n_nonmembers": 400}
-    told = sentence.limits(audit.result)[1]
+    told = sentence.limits(audit.parts)[1]
     assert told.startswith("They rest on 700 members and 400 non-members: one row of each patient")
     assert "1,500 members and 1,500 non-members audited" in told
-    assert sentence.member_share(audit.result) == "63.6%"
+    assert sentence.member_share(audit.parts) == "63.6%"
     del audit.result["study"]["data"]["unit"]
-    assert "that the headline attack could score" in sentence.limits(audit.result)[1]
+    assert "that the headline attack could score" in sentence.limits(audit.parts)[1]
 
 
 def test_key_figures_carry_their_interval_and_meaning(audit):
-    keys = sentence.key_figures(audit.result)
+    keys = sentence.key_figures(audit.parts)
     assert [key.label for key in keys] == ["TPR at 1% FPR", "AUC", "Balanced accuracy", "Precision"]
     assert all(key.figure.interval != "no interval" and key.meaning for key in keys)
     assert "50.0% of those asked about are" in keys[3].meaning
@@ -68,7 +69,7 @@ def test_every_word_of_need_is_explained(audit):
         "shadow models (OUT)",
         "a crystal ball",
     ]
-    assert sentence.assumptions(audit.result) == [
+    assert sentence.assumptions(audit.parts) == [
         "sees the model's logits for a record, for every class",
         "knows the true label of a record",
         "can train 64 models like the target, without the record in question",
@@ -76,21 +77,22 @@ def test_every_word_of_need_is_explained(audit):
     ]
 
 
-def test_every_need_an_attack_can_state_is_known():
+def test_every_need_an_attack_can_state_is_known(audit):
     from memberwise.attacks.base import LEVELS, Needs
 
     for level in LEVELS:
         for shadows in ("none", "out", "in+out"):
             words = Needs(answers=level, shadows=shadows, population=True, vectors=True).words()
-            result = {"headline": "a", "attacks": [{"name": "a", "needs": words}], "shadow": {"count": 8}}
-            assert not set(sentence.assumptions(result)) & set(words)
+            audit.result["headline"], audit.result["attacks"][0] = "a", audit.result["attacks"][0] | {"name": "a"}
+            audit.result["attacks"][0]["needs"] = words
+            assert not set(sentence.assumptions(audit.parts)) & set(words)
 
 
 def test_limits_and_epsilon_speak_of_what_is_not_shown(audit):
-    assert any("do not speak about retraining" in limit for limit in sentence.limits(audit.result))
-    assert "no statement about the training algorithm" in sentence.epsilon_sentence(audit.result)
+    assert any("do not speak about retraining" in limit for limit in sentence.limits(audit.parts))
+    assert "no statement about the training algorithm" in sentence.epsilon_sentence(audit.parts)
     audit.result["epsilon"] = None
-    assert sentence.epsilon_sentence(audit.result).startswith("No bound")
+    assert sentence.epsilon_sentence(audit.parts).startswith("No bound")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_limits_and_epsilon_speak_of_what_is_not_shown(audit):
 )
 def test_epsilon_never_stands_without_its_basis(audit, basis, words):
     audit.result["epsilon"]["basis"] = basis
-    said = sentence.epsilon_sentence(audit.result)
+    said = sentence.epsilon_sentence(audit.parts)
     assert "1.37 at 95% confidence" in said
     assert basis in said
     assert words in said

@@ -13,7 +13,7 @@ def _print(result, width=100, **options):
 
 
 def test_every_attack_has_a_row_and_the_headline_is_marked(audit):
-    lines = _print(audit.result).splitlines()
+    lines = _print(audit.parts).splitlines()
     for attack in audit.result["attacks"]:
         starts = [line for line in lines if line.lstrip("* ").startswith(attack["name"] + " ")]
         assert len(starts) == 1
@@ -26,7 +26,7 @@ def test_a_cell_holds_value_mark_and_interval(audit):
     rows[0] |= {"value": 0.281, "low": 0.25, "high": 0.31}
     rows[1] |= {"value": 0.123, "low": 0.091, "high": 0.142, "resolvable": "weak"}
     del rows[2]
-    text = _print(audit.result)
+    text = _print(audit.parts)
     assert "28.1 25.0\u201331.0" in text
     assert "12.3~ 9.1\u201314.2" in text
     assert "fewer than ten false positives" in text
@@ -34,26 +34,26 @@ def test_a_cell_holds_value_mark_and_interval(audit):
 
 
 def test_a_rate_without_an_interval_says_so(audit):
-    text = _print(audit.result)
+    text = _print(audit.parts)
     assert "no int." in text
     assert "? too few non-members for a valid interval" in text
 
 
 @pytest.mark.parametrize("width", [100, 140, 80])
 def test_it_fits_the_width_and_cuts_no_name(audit, width):
-    text = _print(audit.result, width)
+    text = _print(audit.parts, width)
     assert max(map(len, text.splitlines())) <= min(width, 100)
     assert "top-one-search" in text
     assert "…" not in text
 
 
 def test_it_is_plain_where_it_is_not_a_terminal(audit):
-    assert "\x1b" not in _print(audit.result)
-    assert "\x1b" in _print(audit.result, force_terminal=True, color_system="standard")
+    assert "\x1b" not in _print(audit.parts)
+    assert "\x1b" in _print(audit.parts, force_terminal=True, color_system="standard")
 
 
 def test_warnings_come_before_the_verdict(audit):
-    text = " ".join(_print(audit.result).split())
+    text = " ".join(_print(audit.parts).split())
     assert text.index("1 warning accuracy-gap: the target beats") < text.index("INCONCLUSIVE. If 1% of outsiders")
     assert text.endswith("(tpr@0.01>0.05): the interval holds the limit.")
     assert "accuracy optimistic (threshold chosen on the audited records): top-one-search" in text
@@ -61,11 +61,11 @@ def test_warnings_come_before_the_verdict(audit):
 
 def test_markup_in_the_result_is_printed_as_it_is(audit):
     audit.result["warnings"] = [{"code": "[bold]", "message": "[red]x[/red]"}]
-    assert "[bold]: [red]x[/red]" in _print(audit.result)
+    assert "[bold]: [red]x[/red]" in _print(audit.parts)
 
 
 def test_a_result_with_gaps_prints(bare):
-    text = _print(bare.result)
+    text = _print(bare.parts)
     assert "NO LIMIT SET" in text
     assert "nan" not in text
     assert "warning" not in text

@@ -71,8 +71,10 @@ def numbered(source: str) -> Dataset:
 def made_up(study: dict[str, Any], number: int) -> Result:
     """Figures by place: the k-th attack of the study has an accuracy of 0.5 + k / 100."""
     n = study["data"]["members"] or 1000
-    attacks = [
-        {"name": name} | dict.fromkeys(("balanced_accuracy", "auc", "precision", "recall"), estimate(0.5 + k / 100, n))
+    measured, unmeasured = ("balanced_accuracy", "auc", "precision", "recall"), ("queries", "advantage", "threshold")
+    blank = dict.fromkeys((*unmeasured, "seconds"))
+    attacks: list[dict[str, Any]] = [
+        blank | {"name": name} | dict.fromkeys(measured, estimate(0.5 + k / 100, n))
         for k, name in enumerate(study["attacks"]["use"])
     ]
     for attack in attacks:
@@ -81,7 +83,15 @@ def made_up(study: dict[str, Any], number: int) -> Result:
     target = {"train_accuracy": 1.0, "test_accuracy": 0.9 - number / 1000}
     data = {"test": n, "members": n, "nonmembers": n}
     headline = study["attacks"]["headline"]
-    content = {"study": study, "target": target, "data": data, "attacks": attacks, "headline": headline}
+    content = {
+        "records": {},
+        "verdict": {"gate": None, "passed": None, "reason": "no gate was set"},
+        "study": study,
+        "target": target,
+        "data": data,
+        "attacks": attacks,
+        "headline": headline,
+    }
     return Result(content, scores(study["attacks"]["use"], number))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sparse_results import ATTACK, result_of
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
@@ -38,7 +39,7 @@ NAMES = (
 
 def table(labels: np.ndarray, member: np.ndarray, score: np.ndarray) -> Result:
     columns = {"index": np.arange(len(labels)), "label": labels, "member": member, "evaluated": 1, "shokri": score}
-    return Result({"study": {"run": {"seed": 3}}}, pd.DataFrame(columns))
+    return result_of({}, pd.DataFrame(columns))
 
 
 def random_table(seed: int = 0, n: int = 600, classes: int = 7) -> Result:
@@ -109,10 +110,10 @@ class Canned(Bench):
             "data": {"members": 300, "test": 300},
             "shadow": {"test_accuracy": 0.6},
             "headline": settings["attacks.headline"],
-            "attacks": [{"name": name, **measures} for name in settings["attacks.use"]],
+            "attacks": [dict.fromkeys(ATTACK) | {"name": name, **measures} for name in settings["attacks.use"]],
             "warnings": [],
         }
-        return Result(data, random_table().scores)
+        return result_of(data, random_table().scores)
 
 
 def canned(name: str, size: Any = "full") -> Bench:
@@ -167,7 +168,7 @@ def test_the_run_nearest_in_both_accuracies_is_compared() -> None:
     # Published for the neural network: 0.830 in training and 0.670 in the test.
     accuracies = {10: (0.6, 0.5), 20: (0.85, 0.6), 40: (0.97, 0.66)}
     runs = {
-        key: Result({"target": {"train_accuracy": train, "test_accuracy": test}}, pd.DataFrame())
+        key: result_of({"target": {"train_accuracy": train, "test_accuracy": test}}, pd.DataFrame())
         for key, (train, test) in accuracies.items()
     }
     assert nearest(canned("shokri-platforms"), "neural network", runs) == 20

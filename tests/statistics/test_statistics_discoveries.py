@@ -16,6 +16,7 @@ from memberwise.statistics import (
     ppv,
     threshold_at_fpr,
 )
+from memberwise.statistics.carried import NameValue
 
 
 def test_p_values_by_hand():
@@ -93,11 +94,11 @@ def test_what_a_carried_threshold_gives():
     assert found.tpr.n_members == 199
     assert found.to_dict()["fpr"] == 0.05
     values = found.values_of_a_name()
-    assert [row["prior"] for row in values] == [0.01, 0.1, 0.5]
-    assert values[1]["value"] == ppv(found.counts, 0.1).value
-    assert values[0]["value"] < values[1]["value"] < values[2]["value"]
+    assert [row.prior for row in values] == [0.01, 0.1, 0.5]
+    assert values[1].value == ppv(found.counts, 0.1).value
+    assert values[0].value < values[1].value < values[2].value
     nobody = carry_over(scores, member, np.full(10, 99.0), 0.05)
-    assert nobody.values_of_a_name()[0] == {"prior": 0.01, "fpr": 0.05, "value": None, "low": None, "high": None}
+    assert nobody.values_of_a_name()[0] == NameValue(0.01, 0.05, None, None, None)
 
 
 def test_realised_rate_is_covered():

@@ -19,7 +19,7 @@ from memberwise.statistics import (
     tpr_at_fpr,
     verdict_of,
 )
-from memberwise.statistics.epsilon import DESCRIPTIVE
+from memberwise.statistics.epsilon import DESCRIPTIVE, EpsilonBound
 
 MEMBER = np.arange(900) < 500
 
@@ -153,9 +153,9 @@ def test_a_family_shares_the_level_for_failing_and_none_for_passing():
     assert judged(f"auc>{most + 1e-6:.9f}", attacks).passed is None
     assert judged(f"auc>{max(highs) + 1e-6:.9f}", attacks).passed is True
     assert judged(f"auc>{max(highs) - 1e-6:.9f}", attacks).passed is None
-    [broken] = judged(f"auc>{most - 1e-6:.9f}", attacks).to_dict()["broken_by"]
-    assert (broken["attack"], broken["metric"]) == (max(lows, key=lambda name: lows[name]), "auc")
-    assert broken["low"] == pytest.approx(most)
+    [broken] = judged(f"auc>{most - 1e-6:.9f}", attacks).summary().broken_by
+    assert (broken.attack, broken.metric) == (max(lows, key=lambda name: lows[name]), "auc")
+    assert broken.low == pytest.approx(most)
 
 
 def test_a_rule_is_about_the_family_unless_it_names_an_attack():
@@ -167,9 +167,9 @@ def test_a_rule_is_about_the_family_unless_it_names_an_attack():
     assert judged("loss:auc>0.9", attacks, family).passed is False
     assert judged("auc>0.92", attacks, family).passed is True, "loss is not of the family"
     alone = judged("learned:auc>0.55", attacks, family)
-    assert [figure["attack"] for figure in alone.figures] == ["learned"]
-    assert alone.figures[0]["low_error"] == pytest.approx(0.05)
-    assert judged("auc>0.55", attacks, family).figures[0]["low_error"] == pytest.approx(0.025)
+    assert [figure.attack for figure in alone.figures] == ["learned"]
+    assert alone.figures[0].low_error == pytest.approx(0.05)
+    assert judged("auc>0.55", attacks, family).figures[0].low_error == pytest.approx(0.025)
 
 
 @pytest.mark.parametrize(("nonmembers", "passed"), [(1000, False), (900, None), (100, None)])
@@ -183,7 +183,7 @@ def test_a_rate_that_the_records_cannot_resolve_is_inconclusive(nonmembers, pass
 def test_a_rate_that_was_not_reported_is_judged_all_the_same():
     one = attack(1.0)
     figure = judged("tpr@0.03>0.9", {"loss": one}).figures[0]
-    assert figure["value"] == tpr_at_fpr(one.scores, MEMBER, 0.03).value
+    assert figure.value == tpr_at_fpr(one.scores, MEMBER, 0.03).value
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_scores_that_are_missing_are_left_out():
     holes.scores[::7] = np.nan
     kept = ~np.isnan(holes.scores)
     figure = judged("auc>0.9", {"loss": holes}).figures[0]
-    assert figure["value"] == auc(holes.scores[kept], MEMBER[kept]).value
+    assert figure.value == auc(holes.scores[kept], MEMBER[kept]).value
     half = kept & holes.threshold.evaluated
     figure = judged("recall>0.99", {"loss": holes}).figures[0]
-    assert figure["value"] == pytest.approx((holes.scores[half & MEMBER] > 0).mean())
+    assert figure.value == pytest.approx((holes.scores[half & MEMBER] > 0).mean())
 
 
 def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
@@ -225,11 +225,11 @@ def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
     assert verdict_of(judge([kept, open_], attacks, ["loss"])).passed is None
     verdict = verdict_of(judge([kept, kept], attacks, ["loss"]))
     assert (verdict.gate, verdict.passed) == ("auc>0.9; auc>0.9", True)
-    assert [rule["passed"] for rule in verdict.to_dict()["rules"]] == [True, True]
+    assert [rule.passed for rule in verdict.rules] == [True, True]
 
 
 def bound(value, basis="one-run coins"):
-    return {"value": value, "confidence": 0.95, "delta": 1e-5, "method": "m", "basis": basis}
+    return EpsilonBound(value, 0.95, 1e-5, "m", basis)
 
 
 @pytest.mark.parametrize(

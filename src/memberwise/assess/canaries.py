@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,54 @@ from memberwise.assess.figures import AttackEvaluation, Mask
 from memberwise.assess.stand_ins import take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
-from memberwise.statistics import Pairs, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
+from memberwise.statistics import Estimate, Pairs, TprAtFpr, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
 from memberwise.statistics.carried import threshold_at_fpr
 from memberwise.study.schema import CanariesConfig
 
 # The published figure of canary audits (Aerni, Zhang and Tramer 2024).
 WORST_CASE_FPR = 0.001
 LISTED = 12
+
+
+@dataclass(frozen=True)
+class ExposedCanary:
+    """A canary that is found often.
+
+    Attributes:
+        index: its row number. found: in how many of the ``models`` that trained on it it is found.
+        wrongly: in how many models that did not train on it it is found, too.
+    """
+
+    index: int
+    found: int
+    models: int
+    wrongly: int | None = None
+
+
+@dataclass(frozen=True)
+class PerCanary:
+    """How the canaries differ: shares of them that are always and never found, the median canary's share of models,
+    and those that are found most often."""
+
+    fpr: float
+    always: float
+    never: float
+    median: float
+    most_exposed: tuple[ExposedCanary, ...]
+
+
+@dataclass(frozen=True)
+class CanariesPart:
+    """The ``canaries`` of ``result.json``: over all pairs of a canary and a model in the target's place."""
+
+    count: int
+    kind: str
+    source: str | None
+    attack: str
+    models: int
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+    tpr_at_zero: Estimate
+    per_canary: PerCanary
 
 
 def canaries_part(
@@ -29,7 +71,7 @@ def canaries_part(
     study: CanariesConfig,
     confidence: float,
     seeds: Seeds,
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+) -> tuple[CanariesPart, dict[str, NDArray[Any]]] | None:
     """The ``canaries`` of ``result.json`` and its arrays for ``curves.npz``: over all (canary, model) pairs.
 
     Each model's complement stands aside with it, else the number of models that trained on a canary would tell
@@ -44,16 +86,16 @@ def canaries_part(
     scores, inside = turns.scores[models], turns.member[models]
     pairs = Pairs.of(scores, inside, seeds.rng("bootstrap of canaries"))
     rates = sorted({*auto_fprs(len(pairs.nonmembers)), WORST_CASE_FPR}, reverse=True)
-    part = {
-        "count": scores.shape[1],
-        "kind": study.kind,
-        "source": study.source,
-        "attack": main.attack.name,
-        "models": len(models),
-        "tpr_at_fpr": [tpr_of_pairs(pairs, fpr, confidence).to_dict() for fpr in rates],
-        "tpr_at_zero": tpr_at_no_false_positive(pairs, confidence).to_dict(),
-        "per_canary": _per_canary(pairs, signals.index),
-    }
+    part = CanariesPart(
+        count=scores.shape[1],
+        kind=study.kind,
+        source=study.source,
+        attack=main.attack.name,
+        models=len(models),
+        tpr_at_fpr=tuple(tpr_of_pairs(pairs, fpr, confidence) for fpr in rates),
+        tpr_at_zero=tpr_at_no_false_positive(pairs, confidence),
+        per_canary=_per_canary(pairs, signals.index),
+    )
     return part, thinned_roc("canaries", scores, inside) | {
         "canaries.found": _found(pairs)[0],
         "canaries.index": signals.index,
@@ -73,21 +115,14 @@ def _accused(pairs: Pairs) -> NDArray[np.bool_]:
     return np.asarray(pairs.scores > threshold_at_fpr(pairs.nonmembers, WORST_CASE_FPR))
 
 
-def _per_canary(pairs: Pairs, index: NDArray[np.int64]) -> dict[str, Any]:
-    """How the canaries differ: shares of them that are always and never found, and those that are found most often.
-
-    ``wrongly``: in how many models that did not train on it a canary is found, too.
-    """
+def _per_canary(pairs: Pairs, index: NDArray[np.int64]) -> PerCanary:
     share, hits, times = _found(pairs)
     wrongly = (_accused(pairs) & ~pairs.member).sum(0)
     order = np.lexsort((wrongly, -share))[:LISTED]
-    return {
-        "fpr": WORST_CASE_FPR,
-        "always": float((share == 1).mean()),
-        "never": float((share == 0).mean()),
-        "median": float(np.median(share)),
-        "most_exposed": [
-            {"index": int(index[i]), "found": int(hits[i]), "models": int(times[i]), "wrongly": int(wrongly[i])}
-            for i in order
-        ],
-    }
+    return PerCanary(
+        fpr=WORST_CASE_FPR,
+        always=float((share == 1).mean()),
+        never=float((share == 0).mean()),
+        median=float(np.median(share)),
+        most_exposed=tuple(ExposedCanary(int(index[i]), int(hits[i]), int(times[i]), int(wrongly[i])) for i in order),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,43 @@ ASSUMPTIONS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """Whom an attacker names by one attack.
+
+    Attributes:
+        false_share: the share of wrong names aimed at, in the mean.
+        calibration: on what the p-values rest; n_calibration: how many scores. assumption: what that takes for granted.
+        tested, named, wrong: numbers of records.
+        wrong_share: of the names; None where nobody is named. found: the share of the members among the named.
+    """
+
+    attack: str
+    false_share: float
+    calibration: str
+    n_calibration: int
+    assumption: str | None
+    tested: int
+    named: int
+    wrong: int
+    wrong_share: Estimate | None
+    found: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discoveries(Naming):
+    """The ``discoveries`` of ``result.json``; ``by_shadows``: what shadow models' non-members would have calibrated."""
+
+    by_shadows: Naming | None
+
+
 def discoveries(
     found: Mapping[str, AttackEvaluation],
     standing: AttackEvaluation,
     member: NDArray[np.bool_],
     confidence: float,
     rng: np.random.Generator,
-) -> dict[str, Any]:
+) -> Discoveries:
     """The ``discoveries`` of ``result.json``: Benjamini and Hochberg's rule on an attack's conformal p-values.
 
     They are calibrated on population records, known non-members of this very target, by the standing attack if it can
@@ -57,16 +87,17 @@ def discoveries(
         known = found[name].population if name in found else None
         if known is not None and len(known.population) >= ENOUGH_POPULATION:
             part = _part(found[name], known.audited, known.population, "population", member, confidence)
-            return part | {"by_shadows": _by_shadows(standing, member, confidence)}
-    if part := _by_shadows(standing, member, confidence) or {}:
-        return part | {"by_shadows": None}
+            return Discoveries(**vars(part), by_shadows=_by_shadows(standing, member, confidence))
+    if by_shadows := _by_shadows(standing, member, confidence):
+        return Discoveries(**vars(by_shadows), by_shadows=None)
     others = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
     half, rest = others[: len(others) // 2], standing.scores.copy()
     rest[half] = np.nan
-    return _part(standing, rest, standing.scores[half], "half", member, confidence) | {"by_shadows": None}
+    part = _part(standing, rest, standing.scores[half], "half", member, confidence)
+    return Discoveries(**vars(part), by_shadows=None)
 
 
-def _by_shadows(standing: AttackEvaluation, member: NDArray[np.bool_], confidence: float) -> dict[str, Any] | None:
+def _by_shadows(standing: AttackEvaluation, member: NDArray[np.bool_], confidence: float) -> Naming | None:
     if not len(standing.nonmembers):
         return None
     return _part(standing, standing.scores, standing.nonmembers, "shadows", member, confidence)
@@ -79,26 +110,26 @@ def _part(
     source: str,
     member: NDArray[np.bool_],
     confidence: float,
-) -> dict[str, Any]:
+) -> Naming:
     tested = ~np.isnan(scores)
     named = named_as_members(conformal_p_values(scores[tested], calibration), FALSE_SHARE)
     truth = member[tested]
     wrong, right = int((named & ~truth).sum()), int((named & truth).sum())
-    return {
-        "attack": main.attack.name,
-        "false_share": FALSE_SHARE,
-        "calibration": source,
-        "n_calibration": len(calibration),
-        "assumption": ASSUMPTIONS[source],
-        "tested": int(tested.sum()),
-        "named": wrong + right,
-        "wrong": wrong,
-        "wrong_share": _share(wrong, wrong + right, truth, confidence) if wrong + right else None,
-        "found": _share(right, int(truth.sum()), truth, confidence),
-    }
+    return Naming(
+        attack=main.attack.name,
+        false_share=FALSE_SHARE,
+        calibration=source,
+        n_calibration=len(calibration),
+        assumption=ASSUMPTIONS[source],
+        tested=int(tested.sum()),
+        named=wrong + right,
+        wrong=wrong,
+        wrong_share=_share(wrong, wrong + right, truth, confidence) if wrong + right else None,
+        found=_share(right, int(truth.sum()), truth, confidence),
+    )
 
 
-def _share(k: int, n: int, truth: NDArray[np.bool_], confidence: float) -> dict[str, Any]:
+def _share(k: int, n: int, truth: NDArray[np.bool_], confidence: float) -> Estimate:
     low, high = clopper_pearson(k, n, confidence)
     n1 = int(truth.sum())
-    return Estimate(k / n, float(low), float(high), n1, len(truth) - n1, f"Clopper-Pearson over {n} records").to_dict()
+    return Estimate(k / n, float(low), float(high), n1, len(truth) - n1, f"Clopper-Pearson over {n} records")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from memberwise.assess.figures import AttackEvaluation, Mask, Pairs
 from memberwise.assess.notes import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
+    EpsilonBound,
     choose_guesses,
     epsilon_of_records,
     fixed_guesses,
@@ -41,7 +42,7 @@ def coin_notes(study: Study, member: Mask) -> list[Note]:
 
 def epsilon_part(
     signals: Signals, main: AttackEvaluation, pairs: Pairs, member: Mask, evaluated: Mask, study: Study
-) -> dict[str, Any] | None:
+) -> EpsilonBound | None:
     """The ``epsilon`` of ``result.json``: one run by coins, else one canary in many runs, else descriptive.
 
     Args:
@@ -56,7 +57,7 @@ def epsilon_part(
             least = min(len(scores) for scores, _ in pairs)
             top, bottom = choose_guesses(pairs, confidence=confidence, delta=delta)
             choices = [(round(top * coins / least), round(bottom * coins / least))]
-        return one_run_bound(main.scores, member, choices, confidence=confidence, delta=delta).to_dict()
+        return one_run_bound(main.scores, member, choices, confidence=confidence, delta=delta)
     shadows = signals.shadows
     if bounds_epsilon(study) and shadows is not None and shadows.models >= FEWEST_RUNS:
         answered = shadows.correct.mean(2) if np.isnan(shadows.log_p).any() else shadows.phi.mean(2)
@@ -66,7 +67,7 @@ def epsilon_part(
             confidence=confidence,
             delta=delta,
         )
-        return bound.to_dict() | {"record": int(signals.index[evaluated][record])}
+        return replace(bound, record=int(signals.index[evaluated][record]))
     if main.threshold.chosen_on == OPTIMISTIC:
         return None
-    return epsilon_of_records(main.scores, member, main.threshold, confidence=confidence, delta=delta).to_dict()
+    return epsilon_of_records(main.scores, member, main.threshold, confidence=confidence, delta=delta)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,19 @@ from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores,
 from memberwise.attacks.run import STAND_IN_RECORDS
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
-from memberwise.statistics import Threshold, best_threshold, carry_over, evaluate, nonmember_scores, search_threshold
+from memberwise.statistics import (
+    Estimate,
+    Evaluation,
+    Threshold,
+    TprAtFpr,
+    best_threshold,
+    carry_over,
+    evaluate,
+    nonmember_scores,
+    search_threshold,
+)
+from memberwise.statistics.carried import Carried, CarriedThreshold, NameValue
+from memberwise.statistics.evaluate import ChosenThreshold
 
 # Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
 # many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
@@ -27,6 +38,41 @@ Pairs = Sequence[tuple[Scores, Mask]]
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """An attack that did not run, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackFigures:
+    """One attack that ran, as ``result.json`` holds it.
+
+    Attributes:
+        needs: what its owner must have, in words. queries: questions a record asked of the target.
+        balanced_accuracy, advantage, precision, recall: at ``threshold``; None without one, or where nobody is called a
+            member.
+        at_shadow_threshold, ppv: thresholds from shadow models, and how often a record called a member is one.
+        seconds: how long its scores took.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    queries: int | None
+    auc: Estimate | None
+    balanced_accuracy: Estimate | None
+    advantage: Estimate | None
+    precision: Estimate | None
+    recall: Estimate | None
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+    threshold: ChosenThreshold | None
+    at_shadow_threshold: tuple[CarriedThreshold, ...]
+    ppv: tuple[NameValue, ...]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class AttackEvaluation:
     """One attack that ran.
 
@@ -37,7 +83,7 @@ class AttackEvaluation:
         nonmembers: scores of such models' non-members, of attacks that learn on shadow models too; may be empty.
         population: scores of population records, known non-members of this target, beside the audited ones; None
             where the attack cannot score both alike.
-        entry: the attack as ``result.json`` holds it.
+        figures: the attack as ``result.json`` holds it.
     """
 
     attack: Attack
@@ -46,7 +92,7 @@ class AttackEvaluation:
     pairs: Pairs
     nonmembers: Scores
     population: OnPopulation | None
-    entry: dict[str, Any]
+    figures: AttackFigures
 
 
 def attack_figures(
@@ -57,14 +103,14 @@ def attack_figures(
     fprs: Sequence[float],
     confidence: float,
     seeds: Seeds,
-) -> tuple[dict[str, AttackEvaluation], list[dict[str, str]]]:
+) -> tuple[dict[str, AttackEvaluation], list[Skipped]]:
     """The figures of every attack that ran, by name, and the others with the reason.
 
     Args:
         member, evaluated: ``(n,)`` the truth, and which records the figures are about.
     """
-    found: dict[str, AttackEvaluation] = {}
-    skipped: list[dict[str, str]] = []
+    evaluations: dict[str, AttackEvaluation] = {}
+    skipped: list[Skipped] = []
     halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
     outcomes = run_attacks(signals, attacks, seeds)
     choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
@@ -76,20 +122,20 @@ def attack_figures(
     for outcome in outcomes:
         name = outcome.attack.name
         if outcome.scores is None:
-            skipped.append({"name": name, "reason": str(outcome.skipped)})
+            skipped.append(Skipped(name, str(outcome.skipped)))
             continue
         scores = masked[name][1]
         scored = ~np.isnan(scores)
         if not (member & scored).any() or not (~member & scored).any():
-            skipped.append({"name": name, "reason": "scored records of one side only"})
+            skipped.append(Skipped(name, "scored records of one side only"))
             continue
         threshold, pairs = choose_threshold(outcome.attack, signals, scores, member, halves, on_shadows.get(name, []))
-        figures = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold).to_dict()
+        evaluation = evaluate(scores, member, fprs=fprs, confidence=confidence, threshold=threshold)
         nonmembers, population = nonmember_scores(pairs or anew.get(name, [])), populations.get(name)
-        figures |= carried(scores, member, nonmembers, population, fprs, confidence)
-        entry = _entry(outcome, figures, signals)
-        found[name] = AttackEvaluation(outcome.attack, scores, threshold, pairs, nonmembers, population, entry)
-    return found, skipped
+        thresholds = carried(scores, member, nonmembers, population, fprs, confidence)
+        figures = _figures(outcome, evaluation, thresholds, signals, confidence)
+        evaluations[name] = AttackEvaluation(outcome.attack, scores, threshold, pairs, nonmembers, population, figures)
+    return evaluations, skipped
 
 
 def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
@@ -128,22 +174,22 @@ def carried(
     population: OnPopulation | None,
     fprs: Sequence[float],
     confidence: float,
-) -> dict[str, Any]:
+) -> list[Carried]:
     """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
     rates = fprs if len(nonmembers) else []
     beside = None if population is None else (population.audited, population.population)
-    found = [carry_over(scores, member, nonmembers, fpr, confidence, beside) for fpr in rates]
-    return {
-        "at_shadow_threshold": [one.to_dict(confidence) for one in found],
-        "ppv": [value for one in found for value in one.values_of_a_name(confidence)],
-    }
+    return [carry_over(scores, member, nonmembers, fpr, confidence, beside) for fpr in rates]
 
 
-def _entry(outcome: Outcome, figures: dict[str, Any], signals: Signals) -> dict[str, Any]:
-    return {
-        "name": outcome.attack.name,
-        "needs": outcome.attack.needs.words(),
-        "queries": queries_of(outcome.attack, signals),
-        **figures,
-        "seconds": round(outcome.seconds, 3),
-    }
+def _figures(
+    outcome: Outcome, evaluation: Evaluation, thresholds: Sequence[Carried], signals: Signals, confidence: float
+) -> AttackFigures:
+    return AttackFigures(
+        name=outcome.attack.name,
+        needs=tuple(outcome.attack.needs.words()),
+        queries=queries_of(outcome.attack, signals),
+        **vars(evaluation.figures()),
+        at_shadow_threshold=tuple(one.figures(confidence) for one in thresholds),
+        ppv=tuple(value for one in thresholds for value in one.values_of_a_name(confidence)),
+        seconds=round(outcome.seconds, 3),
+    )

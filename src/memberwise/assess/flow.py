@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.assess.canaries import canaries_part
+from memberwise.assess.canaries import CanariesPart, canaries_part
 from memberwise.assess.curves import exposed_curves, roc_curves
-from memberwise.assess.discoveries import ON_POPULATION, discoveries
+from memberwise.assess.discoveries import ON_POPULATION, Discoveries, discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
-from memberwise.assess.figures import AttackEvaluation, attack_figures
-from memberwise.assess.mismatch import mismatch_part
+from memberwise.assess.figures import AttackEvaluation, AttackFigures, Skipped, attack_figures
+from memberwise.assess.mismatch import Mismatch, mismatch_part
 from memberwise.assess.notes import Note, notes
-from memberwise.assess.records import one_of_each, records_part, score_table, worst_records
+from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
-from memberwise.assess.variation import targets_part
+from memberwise.assess.variation import TargetsPart, targets_part
 from memberwise.assess.verdict import Gate
 from memberwise.attacks.request import AttackRequest, family_of
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
+from memberwise.statistics import EpsilonBound
 from memberwise.study.schema import Study
 
 
@@ -37,18 +38,20 @@ class Assessment:
         attacks, skipped, epsilon, records: as ``result.json`` holds them.
         headline: the attack that is spoken of first.
         gate: what judges the study's rules once all warnings are known.
-        beyond: ``discoveries``, ``mismatch``, and ``canaries`` and ``targets`` where the study asks for them, as in
-            ``result.json``.
+        canaries, targets: where the study asks for them and they can be had. mismatch: None without shadow models.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """
 
-    attacks: list[dict[str, Any]]
-    skipped: list[dict[str, str]]
+    attacks: tuple[AttackFigures, ...]
+    skipped: tuple[Skipped, ...]
     headline: str
-    epsilon: dict[str, Any] | None
-    beyond: dict[str, Any]
-    records: dict[str, Any]
+    epsilon: EpsilonBound | None
+    canaries: CanariesPart | None
+    targets: TargetsPart | None
+    discoveries: Discoveries
+    mismatch: Mismatch | None
+    records: RecordsPart
     gate: Gate
     scores: pd.DataFrame
     curves: dict[str, NDArray[Any]]
@@ -77,30 +80,34 @@ def assess(
         evaluated &= one_of_each(units, seeds.rng("one record of each unit"))
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
     confidence = study.statistics.confidence
-    found, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds)
-    headline = choose_headline(study, list(found))
-    main, attacks = found[headline], [figures.entry for figures in found.values()]
-    standing = attack_in_turn(found, headline)
+    evaluations, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds)
+    headline = choose_headline(study, list(evaluations))
+    main, attacks = evaluations[headline], tuple(one.figures for one in evaluations.values())
+    standing = attack_in_turn(evaluations, headline)
     epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
-    beyond, more_curves, more_notes = _beyond(signals, standing, member, evaluated, fprs, study, seeds)
+    canaries, targets, more_curves, more_notes = _in_turn(signals, standing, member, evaluated, fprs, study, seeds)
     naming = main if len(main.nonmembers) else standing
-    beyond["discoveries"] = discoveries(found, naming, member, confidence, seeds.rng("calibration half"))
-    names = (headline, beyond["discoveries"]["attack"], *ON_POPULATION)
-    beyond["mismatch"], mismatch_notes = mismatch_part(signals, member, found, names, fprs)
-    scores = {name: figures.scores for name, figures in found.items()}
+    named = discoveries(evaluations, naming, member, confidence, seeds.rng("calibration half"))
+    mismatch, mismatch_notes = mismatch_part(
+        signals, member, evaluations, (headline, named.attack, *ON_POPULATION), fprs
+    )
+    scores = {name: one.scores for name, one in evaluations.items()}
     worst = worst_records(main.scores)
     return Assessment(
         attacks=attacks,
-        skipped=skipped,
+        skipped=tuple(skipped),
         headline=headline,
         epsilon=epsilon,
-        beyond=beyond,
+        canaries=canaries,
+        targets=targets,
+        discoveries=named,
+        mismatch=mismatch,
         records=records_part(signals, member, main.scores, worst, headline, class_names, fprs[0], confidence),
         gate=Gate(
             asking.rules,
-            family_of(list(found), headline, signals.target.kind),
+            family_of(list(evaluations), headline, signals.target.kind),
             headline,
-            found,
+            evaluations,
             member,
             epsilon,
             confidence,
@@ -116,7 +123,7 @@ def assess(
     )
 
 
-def _beyond(
+def _in_turn(
     signals: Signals,
     standing: AttackEvaluation,
     member: NDArray[np.bool_],
@@ -124,24 +131,26 @@ def _beyond(
     fprs: Sequence[float],
     study: Study,
     seeds: Seeds,
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]], list[Note]]:
+) -> tuple[CanariesPart | None, TargetsPart | None, dict[str, NDArray[Any]], list[Note]]:
     """What only some audits have: canaries and targets in turn; with curves, and warnings where it cannot be had."""
-    confidence, found = study.statistics.confidence, []
+    confidence, warnings = study.statistics.confidence, []
     curves: dict[str, NDArray[Any]] = {}
-    parts: dict[str, Any] = {}
+    canaries: CanariesPart | None = None
+    targets: TargetsPart | None = None
     if study.canaries.count:
-        canaries = canaries_part(signals, standing, member, evaluated, study.canaries, confidence, seeds)
-        if canaries is None:
-            found.append(("no-turns", "no shadow model can take the target's place: no figures over canaries' pairs"))
+        in_turn = canaries_part(signals, standing, member, evaluated, study.canaries, confidence, seeds)
+        if in_turn is None:
+            warnings.append(
+                ("no-turns", "no shadow model can take the target's place: no figures over canaries' pairs")
+            )
         else:
-            parts["canaries"], curves = canaries
-    if study.statistics.targets:
-        wanted = study.statistics.targets
-        parts["targets"] = targets_part(signals, standing, member, evaluated, wanted, fprs, confidence, seeds)
-        had = (parts["targets"] or {}).get("count", 1)
-        if had < wanted:
-            found.append(("fewer-targets", f"{had} models took the target's place, not {wanted}: there are no more"))
-    return parts, curves, found
+            canaries, curves = in_turn
+    if models := study.statistics.targets:
+        targets = targets_part(signals, standing, member, evaluated, models, fprs, confidence, seeds)
+        had = 1 if targets is None else targets.count
+        if had < models:
+            warnings.append(("fewer-targets", f"{had} models took the target's place, not {models}: there are no more"))
+    return canaries, targets, curves, warnings
 
 
 # The headline, unless the study names one: the first of these that runs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import stands_out
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
+from memberwise.types.parts import LEFT_OUT
 
 # False alarms are at most this frequent where models are trained alike. The three figures share it.
 LEVEL = 0.05
@@ -28,9 +29,53 @@ SAME_SHARE = 0.02
 Halves = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One figure of the target's answers beside the shadow models' mean; ``p`` is None where it was not tested."""
+
+    target: float
+    shadows: float
+    difference: float
+    p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedRate:
+    """The rate of wrong accusations on population records at ``attack``'s threshold from shadow models for ``fpr``."""
+
+    attack: str
+    fpr: float
+    value: float
+    low: float | None
+    high: float | None
+    n_members: int
+    n_nonmembers: int
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """The ``mismatch`` of ``result.json``.
+
+    Attributes:
+        statistic: how far the target is from its shadow models by the first figure. p: of all figures together.
+        tested_on: "population" or "audited"; None where nothing could be tested, for ``reason``.
+        records, figures: what was tested; strong: so far that nothing may be concluded from the shadow models.
+    """
+
+    statistic: float | None
+    p: float | None
+    carried_fpr: CarriedRate | None
+    tested_on: str | None
+    records: int | None = field(default=None, metadata=LEFT_OUT)
+    figures: dict[str, Compared] | None = field(default=None, metadata=LEFT_OUT)
+    strong: bool | None = field(default=None, metadata=LEFT_OUT)
+    reason: str | None
+
+
 def mismatch_part(
     signals: Signals, member: Mask, found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
-) -> tuple[dict[str, Any] | None, list[Note]]:
+) -> tuple[Mismatch | None, list[Note]]:
     """The ``mismatch`` of ``result.json`` and the warnings ``mismatch`` or ``mismatch-strong``; None without shadows.
 
     Three figures of each model's answers (the spread of phi, its mean, the accuracy) over records on which the target
@@ -47,23 +92,23 @@ def mismatch_part(
     tested = _records(signals, member)
     if tested is None:
         why = "no population records, and the shadow models trained on another share of the audited ones: not tested"
-        return {"statistic": None, "p": None, "carried_fpr": carried, "tested_on": None, "reason": why}, []
+        return Mismatch(statistic=None, p=None, carried_fpr=carried, tested_on=None, reason=why), []
     target, shadows, where = tested
     halves = _halves(signals.trained_on)
     figures = {name: _compare(name, *values, halves) for name, values in _figures(target, shadows).items()}
-    p_values = [figure["p"] for figure in figures.values() if figure["p"] is not None]
+    p_values = [figure.p for figure in figures.values() if figure.p is not None]
     p = min(1.0, len(p_values) * min(p_values)) if p_values else None
-    part = {
-        "statistic": figures["spread"]["difference"] if "spread" in figures else figures["accuracy"]["difference"],
-        "p": p,
-        "carried_fpr": carried,
-        "tested_on": where,
-        "records": target.records,
-        "figures": figures,
-        "strong": _beyond(figures, VERY_FAR, len(p_values)),
-        "reason": None if p is not None else "fewer than two pairs of shadow models: not tested",
-    }
-    return part, _notes(part, len(p_values))
+    part = Mismatch(
+        statistic=figures["spread" if "spread" in figures else "accuracy"].difference,
+        p=p,
+        carried_fpr=carried,
+        tested_on=where,
+        records=target.records,
+        figures=figures,
+        strong=_beyond(figures, VERY_FAR, len(p_values)),
+        reason=None if p is not None else "fewer than two pairs of shadow models: not tested",
+    )
+    return part, _notes(part, figures, len(p_values))
 
 
 def _records(signals: Signals, member: Mask) -> tuple[Answers, Answers, str] | None:
@@ -114,56 +159,50 @@ def _moments(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]
         return mean, np.log(np.maximum(squares / answers.records - mean**2, 0.0)) / 2
 
 
-def _compare(name: str, target: float, shadows: NDArray[np.float64], halves: Halves) -> dict[str, Any]:
+def _compare(name: str, target: float, shadows: NDArray[np.float64], halves: Halves) -> Compared:
     first, second = (shadows[half] for half in halves)
-    return {
-        "target": target,
-        "shadows": float(shadows.mean()),
-        "difference": target - float(shadows.mean()),
-        "p": stands_out(target, first, second),
-    }
+    mean = float(shadows.mean())
+    return Compared(target, mean, target - mean, stands_out(target, first, second))
 
 
-def _beyond(figures: Mapping[str, dict[str, Any]], far: Mapping[str, float], tests: int) -> bool:
+def _beyond(figures: Mapping[str, Compared], far: Mapping[str, float], tests: int) -> bool:
     return any(
-        figure["p"] is not None and tests * figure["p"] <= LEVEL and abs(figure["difference"]) >= far[name]
+        figure.p is not None and tests * figure.p <= LEVEL and abs(figure.difference) >= far[name]
         for name, figure in figures.items()
     )
 
 
-def _carried(
-    found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
-) -> dict[str, Any] | None:
+def _carried(found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]) -> CarriedRate | None:
     """What a carried threshold's rate is on population records: at the smallest rate that these resolve."""
     for name in names:
-        rows = found[name].entry["at_shadow_threshold"] if name in found else []
-        known = {row["fpr"]: row["population_fpr"] for row in rows if row["population_fpr"] is not None}
+        rows = found[name].figures.at_shadow_threshold if name in found else ()
+        known = {row.fpr: row.population_fpr for row in rows if row.population_fpr is not None}
         if known:
-            resolved = [fpr for fpr in known if fpr * known[fpr]["n_nonmembers"] >= ENOUGH_FALSE_POSITIVES]
+            resolved = [fpr for fpr in known if fpr * known[fpr].n_nonmembers >= ENOUGH_FALSE_POSITIVES]
             fpr = min(resolved) if resolved else max(known)
-            return {"attack": name, "fpr": fpr, **known[fpr]}
+            return CarriedRate(attack=name, fpr=fpr, **vars(known[fpr]))
     return None
 
 
-def _notes(part: dict[str, Any], tests: int) -> list[Note]:
-    if not _beyond(part["figures"], FAR, tests):
+def _notes(part: Mismatch, figures: Mapping[str, Compared], tests: int) -> list[Note]:
+    if not _beyond(figures, FAR, tests):
         return []
-    said = [f"p = {part['p']:.2g}", f"accuracy {part['figures']['accuracy']['target']:.1%} against "
-            f"{part['figures']['accuracy']['shadows']:.1%}"]  # fmt: skip
-    if "spread" in part["figures"]:
-        ratio = float(np.exp(part["figures"]["spread"]["difference"]))
+    said = [f"p = {part.p:.2g}", f"accuracy {figures['accuracy'].target:.1%} against "
+            f"{figures['accuracy'].shadows:.1%}"]  # fmt: skip
+    if "spread" in figures:
+        ratio = float(np.exp(figures["spread"].difference))
         said.insert(1, f"the log odds of the true class spread {ratio:.2f} times as far")
-    where = "population records" if part["tested_on"] == "population" else "the audited records"
-    known = part["carried_fpr"]
+    where = "population records" if part.tested_on == "population" else "the audited records"
+    known = part.carried_fpr
     rate = (
-        f" {known['attack']}'s threshold for {known['fpr']:.1%} false accusations gives {known['value']:.1%} "
-        f"[{known['low']:.1%}, {known['high']:.1%}] on population records."
+        f" {known.attack}'s threshold for {known.fpr:.1%} false accusations gives {known.value:.1%} "
+        f"[{known.low:.1%}, {known.high:.1%}] on population records."
         if known
         else ""
     )
     return [
         (
-            "mismatch-strong" if part["strong"] else "mismatch",
+            "mismatch-strong" if part.strong else "mismatch",
             f"the shadow models were not trained as the target was (on {where}: {', '.join(said)}): thresholds carried "
             f"over from them, and shares of wrong names, do not hold, and attacks that learn on them are weaker than "
             f"they could be.{rate} Give shadow models the target's own recipe and architecture",

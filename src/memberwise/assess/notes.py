@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.assess.figures import AttackFigures
 from memberwise.signals.table import Signals
-from memberwise.statistics import CLEAR_AUC, auc, clear_rate
+from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
 
 Note = tuple[str, str]
 
@@ -30,11 +30,11 @@ def notes(
     signals: Signals,
     member: NDArray[np.bool_],
     evaluated: NDArray[np.bool_],
-    attacks: list[dict[str, Any]],
+    attacks: Sequence[AttackFigures],
     headline: str,
 ) -> list[Note]:
     """All warnings that the table of signals and the figures give cause for."""
-    main = next(attack for attack in attacks if attack["name"] == headline)
+    main = next(attack for attack in attacks if attack.name == headline)
     nonmembers = int((~member & evaluated).sum())
     return [
         *_headline(attacks, main),
@@ -47,12 +47,11 @@ def notes(
     ]
 
 
-def stronger_note(family: Mapping[str, Any], headline: str) -> list[Note]:
-    """A warning where other attacks are clearly stronger than the headline (``family`` of ``result.json``)."""
-    names = [one["attack"] for one in family["stronger"]]
+def stronger_note(names: Sequence[str], family: Sequence[str], headline: str) -> list[Note]:
+    """A warning where other attacks (``names``) are clearly stronger than the headline."""
     if not names:
         return []
-    judged = ", ".join(family["names"])
+    judged = ", ".join(family)
     return [
         (
             "stronger-attack",
@@ -62,13 +61,13 @@ def stronger_note(family: Mapping[str, Any], headline: str) -> list[Note]:
     ]
 
 
-def upside_down(attacks: list[dict[str, Any]]) -> list[str]:
+def upside_down(attacks: Sequence[AttackFigures]) -> list[str]:
     """Attacks whose AUC lies below one half with its whole interval."""
-    return [a["name"] for a in attacks if a["auc"]["high"] is not None and a["auc"]["high"] < 0.5]
+    return [a.name for a in attacks if a.auc is not None and a.auc.high is not None and a.auc.high < 0.5]
 
 
-def _headline(attacks: list[dict[str, Any]], main: dict[str, Any]) -> list[Note]:
-    found, name = [], main["name"]
+def _headline(attacks: Sequence[AttackFigures], main: AttackFigures) -> list[Note]:
+    found, name = [], main.name
     if name in upside_down(attacks):
         found.append(
             (
@@ -79,8 +78,8 @@ def _headline(attacks: list[dict[str, Any]], main: dict[str, Any]) -> list[Note]
     return found
 
 
-def _coarse(main: dict[str, Any], nonmembers: int) -> list[Note]:
-    coarse = [f"{e['fpr']:g}" for e in main["tpr_at_fpr"] if e["resolvable"] != "yes"]
+def _coarse(main: AttackFigures, nonmembers: int) -> list[Note]:
+    coarse = [f"{row.fpr:g}" for row in main.tpr_at_fpr if row.resolvable != "yes"]
     if not coarse:
         return []
     return [
@@ -92,16 +91,20 @@ def _coarse(main: dict[str, Any], nonmembers: int) -> list[Note]:
     ]
 
 
-def _undecided(main: dict[str, Any]) -> list[Note]:
+def _undecided(main: AttackFigures) -> list[Note]:
     """Intervals that reach from guessing to a clear leak."""
-    area = main["auc"]
-    wide = [("AUC", area)] if (area["low"] or 0) <= 0.5 and (area["high"] or 1) >= CLEAR_AUC else []
-    for row in main["tpr_at_fpr"]:
-        if row["resolvable"] == "yes" and row["low"] <= row["fpr"] and row["high"] >= clear_rate(row["fpr"]):
-            wide.append((f"TPR at a false-positive rate of {row['fpr']:g}", row))
+    area = main.auc
+    wide: list[tuple[str, Estimate]] = []
+    if area is not None and (area.low or 0) <= 0.5 and (area.high or 1) >= CLEAR_AUC:
+        wide.append(("AUC", area))
+    for row in main.tpr_at_fpr:
+        if row.low is None or row.high is None or row.resolvable != "yes":
+            continue
+        if row.low <= row.fpr and row.high >= clear_rate(row.fpr):
+            wide.append((f"TPR at a false-positive rate of {row.fpr:g}", row))
     if not wide:
         return []
-    figures = "; ".join(f"{what} {row['low']:.3g} to {row['high']:.3g}" for what, row in wide)
+    figures = "; ".join(f"{what} {row.low:.3g} to {row.high:.3g}" for what, row in wide)
     return [
         (
             "undecided",
@@ -111,12 +114,12 @@ def _undecided(main: dict[str, Any]) -> list[Note]:
     ]
 
 
-def _not_scored(attacks: list[dict[str, Any]], total: int) -> list[Note]:
+def _not_scored(attacks: Sequence[AttackFigures], total: int) -> list[Note]:
     """A warning for every number of records without a score, with the attacks that share it."""
     without: dict[int, list[str]] = {}
     for attack in attacks:
-        scored = attack["auc"]["n_members"] + attack["auc"]["n_nonmembers"]
-        without.setdefault(total - scored, []).append(attack["name"])
+        scored = 0 if attack.auc is None else attack.auc.n_members + attack.auc.n_nonmembers
+        without.setdefault(total - scored, []).append(attack.name)
     return [
         (
             "records-not-scored",
@@ -188,14 +191,14 @@ ACCURACY_GAP = 0.03
 FAR_APART, FEWEST_ROBUST = 0.1, 8
 
 
-def accuracy_notes(target: dict[str, Any], train: np.ndarray, test: np.ndarray) -> list[Note]:
+def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndarray) -> list[Note]:
     """A warning, with both figures, where shadow models are not like the target.
 
     Args:
-        train, test: ``(m,)`` accuracies of the shadow models.
+        target: its accuracies on training and other records. train, test: ``(m,)`` those of the shadow models.
     """
     notes = []
-    for what, own, shadows in (("train", target["train_accuracy"], train), ("test", target["test_accuracy"], test)):
+    for what, own, shadows in (("train", target[0], train), ("test", target[1], test)):
         middle = float(np.median(shadows))
         # A few that failed would widen an ordinary deviation until nothing looks unusual.
         robust = 1.4826 * float(np.median(np.abs(shadows - middle)))

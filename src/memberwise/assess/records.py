@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,42 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.signals.table import Signals
-from memberwise.statistics import auc, tpr_at_fpr
+from memberwise.statistics import Estimate, TprAtFpr, auc, tpr_at_fpr
 
 WORST_RECORDS = 12
 Scores = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class WorstRecord:
+    """A record with one of the highest scores; ``index`` is its row number, ``score`` that of ``attack``."""
+
+    index: int
+    label: str
+    member: bool
+    score: float
+    attack: str
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """The headline attack within one class or group; without figures where it has records of one side only."""
+
+    name: str
+    n_members: int
+    n_nonmembers: int
+    auc: Estimate | None
+    tpr: TprAtFpr | None
+
+
+@dataclass(frozen=True)
+class RecordsPart:
+    """The ``records`` of ``result.json``: the most exposed, and the headline attack within each class and group."""
+
+    worst: tuple[WorstRecord, ...]
+    per_class: tuple[GroupFigures, ...]
+    per_group: tuple[GroupFigures, ...]
 
 
 def one_of_each(units: NDArray[np.int64], rng: np.random.Generator) -> Mask:
@@ -41,28 +73,22 @@ def records_part(
     class_names: Sequence[str],
     fpr: float,
     confidence: float,
-) -> dict[str, Any]:
+) -> RecordsPart:
     """The ``records`` of ``result.json``: the worst, and the headline attack within each class and group."""
     names = np.asarray(class_names)[signals.labels]
-    return {
-        "worst": [
-            {
-                "index": int(signals.index[i]),
-                "label": str(names[i]),
-                "member": bool(member[i]),
-                "score": float(scores[i]),
-                "attack": headline,
-            }
+    return RecordsPart(
+        worst=tuple(
+            WorstRecord(int(signals.index[i]), str(names[i]), bool(member[i]), float(scores[i]), headline)
             for i in worst
-        ],
-        "per_class": _by_group(scores, member, names, fpr, confidence),
-        "per_group": [] if signals.groups is None else _by_group(scores, member, signals.groups, fpr, confidence),
-    }
+        ),
+        per_class=_by_group(scores, member, names, fpr, confidence),
+        per_group=() if signals.groups is None else _by_group(scores, member, signals.groups, fpr, confidence),
+    )
 
 
 def score_table(signals: Signals, member: Mask, evaluated: Mask, scores: Mapping[str, Scores]) -> pd.DataFrame:
     """``scores.csv``."""
-    columns: dict[str, Any] = {
+    columns: dict[str, NDArray[Any]] = {
         "index": signals.index,
         "label": signals.labels,
         "member": member.astype(np.int8),
@@ -71,18 +97,19 @@ def score_table(signals: Signals, member: Mask, evaluated: Mask, scores: Mapping
     return pd.DataFrame(columns | dict(scores)).sort_values("index", kind="stable", ignore_index=True)
 
 
-def _by_group(scores: Scores, member: Mask, names: NDArray[Any], fpr: float, confidence: float) -> list[dict[str, Any]]:
+def _by_group(
+    scores: Scores, member: Mask, names: NDArray[Any], fpr: float, confidence: float
+) -> tuple[GroupFigures, ...]:
     """The headline's AUC and TPR within each group of records that has both members and non-members."""
     rows = []
     for name in sorted(set(names.tolist()), key=_natural):
         here = (names == name) & ~np.isnan(scores)
         inside = member[here]
-        row: dict[str, Any] = {"name": str(name), "n_members": int(inside.sum()), "n_nonmembers": int((~inside).sum())}
         both = bool(inside.any() and not inside.all())
-        row["auc"] = auc(scores[here], inside, confidence).to_dict() if both else None
-        row["tpr"] = tpr_at_fpr(scores[here], inside, fpr, confidence).to_dict() if both else None
-        rows.append(row)
-    return rows
+        area = auc(scores[here], inside, confidence) if both else None
+        tpr = tpr_at_fpr(scores[here], inside, fpr, confidence) if both else None
+        rows.append(GroupFigures(str(name), int(inside.sum()), int((~inside).sum()), area, tpr))
+    return tuple(rows)
 
 
 def _natural(name: Any) -> tuple[int, float, str]:

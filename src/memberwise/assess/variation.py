@@ -4,9 +4,9 @@ whatever model is trained."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import log
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,62 @@ from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, auc, clopper_pearson, mean_over_models, tpr_at
 from memberwise.statistics.carried import threshold_at_fpr
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
+from memberwise.types.parts import FIRST
 
 # The false-positive rate at which a record is called exposed is the one nearest to this.
 EXPOSED_AT = 0.01
 LISTED = 12
+
+
+@dataclass(frozen=True)
+class OverModels:
+    """A figure of several models: its mean with an interval, the standard deviation, and each model's."""
+
+    mean: Estimate
+    std: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RateOverModels(OverModels):
+    """The true-positive rate at a false-positive rate, of several models."""
+
+    fpr: float = field(metadata=FIRST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """Which members are found at a false-positive rate by the attack on every model that trained on them.
+
+    Attributes:
+        records: how many two models or more trained on; all shares are of these, None without any.
+        always, sometimes, never: found in every such model, in some, in none.
+        by_chance: the share that would be found always if each model exposed as many members as it does, drawn anew.
+        overlap: the mean of |both| / |either| over pairs of models, among the members of both.
+        exposed: found always, and above no threshold of a model that did not train on them.
+        always_exposed: their row numbers, those in most models first.
+    """
+
+    fpr: float
+    records: int
+    always: Estimate | None
+    sometimes: float | None
+    never: float | None
+    by_chance: float | None
+    overlap: float | None
+    exposed: Estimate | None
+    always_exposed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TargetsPart:
+    """The ``targets`` of ``result.json``: one attack on several models in the target's place."""
+
+    count: int
+    attack: str
+    auc: OverModels
+    tpr_at_fpr: tuple[RateOverModels, ...]
+    stability: Stability
 
 
 def targets_part(
@@ -32,7 +84,7 @@ def targets_part(
     fprs: Sequence[float],
     confidence: float,
     seeds: Seeds,
-) -> dict[str, Any] | None:
+) -> TargetsPart | None:
     """The ``targets`` of ``result.json``: the target and ``wanted - 1`` shadow models, one of each pair first.
 
     None where fewer than two models can be attacked.
@@ -46,15 +98,14 @@ def targets_part(
     parts = [(turns.scores[k][scored[k]], turns.member[k][scored[k]]) for k in models]
     n1, n0 = (int(np.mean([(m == side).sum() for _, m in parts])) for side in (True, False))
     at = exposed_at(fprs, n0)
-    return {
-        "count": len(models),
-        "attack": main.attack.name,
-        "auc": _over([auc(s, m, confidence).value for s, m in parts], n1, n0, confidence),
-        "tpr_at_fpr": [
-            {"fpr": fpr, **_over([tpr_at(s, m, fpr) for s, m in parts], n1, n0, confidence)} for fpr in fprs
-        ],
-        "stability": _stability(turns.scores[models], turns.member[models], signals.index, at, confidence),
-    }
+    rates = [(fpr, _over([tpr_at(s, m, fpr) for s, m in parts], n1, n0, confidence)) for fpr in fprs]
+    return TargetsPart(
+        count=len(models),
+        attack=main.attack.name,
+        auc=_over([auc(s, m, confidence).value for s, m in parts], n1, n0, confidence),
+        tpr_at_fpr=tuple(RateOverModels(fpr=fpr, **vars(figure)) for fpr, figure in rates),
+        stability=_stability(turns.scores[models], turns.member[models], signals.index, at, confidence),
+    )
 
 
 def exposed_at(fprs: Sequence[float], n_nonmembers: int) -> float:
@@ -63,21 +114,16 @@ def exposed_at(fprs: Sequence[float], n_nonmembers: int) -> float:
     return min(resolved, key=lambda fpr: abs(log(fpr / EXPOSED_AT)))
 
 
-def _over(values: list[float], n1: int, n0: int, confidence: float) -> dict[str, Any]:
+def _over(values: list[float], n1: int, n0: int, confidence: float) -> OverModels:
     mean, deviation = mean_over_models(values, n1, n0, confidence)
-    return {"mean": mean.to_dict(), "std": deviation, "values": values}
+    return OverModels(mean, deviation, tuple(values))
 
 
-def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, confidence: float) -> dict[str, Any]:
-    """Which members are found at a false-positive rate by the attack on every model that trained on them.
-
-    About the records that two models or more trained on. ``by_chance`` is the share that would be found always if
-    each model exposed as many members as it does, but drawn anew; ``overlap`` the mean of |both| / |either| over pairs
-    of models, among the members of both.
+def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, confidence: float) -> Stability:
+    """Who is found in every model that trained on them.
 
     A record is *exposed* whose score is above every such model's threshold and above no threshold of a model that did
-    not train on it, at least one: a score that is high either way tells nothing about membership. ``exposed`` is
-    their share, ``always_exposed`` their row numbers, those in most models first.
+    not train on it, at least one: a score that is high either way tells nothing about membership.
     """
     inside = member & ~np.isnan(scores)
     cuts = [threshold_at_fpr(s[~m & ~np.isnan(s)], fpr) for s, m in zip(scores, member, strict=True)]
@@ -98,21 +144,21 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
     exposed = (hits == times) & only_inside
     rows = np.flatnonzero(known)[exposed]
     order = np.argsort(-times[exposed], kind="stable")
-    return {
-        "fpr": fpr,
-        "records": int(known.sum()),
-        "always": _share(always, int(known.sum()), confidence),
-        "sometimes": float(((hits > 0) & (hits < times)).mean()) if known.any() else None,
-        "never": float((hits == 0).mean()) if known.any() else None,
-        "by_chance": float(chance.mean()) if known.any() else None,
-        "overlap": float(np.mean(overlaps)) if overlaps else None,
-        "exposed": _share(int(exposed.sum()), int(known.sum()), confidence),
-        "always_exposed": [int(i) for i in index[rows[order]][:LISTED]],
-    }
+    return Stability(
+        fpr=fpr,
+        records=int(known.sum()),
+        always=_share(always, int(known.sum()), confidence),
+        sometimes=float(((hits > 0) & (hits < times)).mean()) if known.any() else None,
+        never=float((hits == 0).mean()) if known.any() else None,
+        by_chance=float(chance.mean()) if known.any() else None,
+        overlap=float(np.mean(overlaps)) if overlaps else None,
+        exposed=_share(int(exposed.sum()), int(known.sum()), confidence),
+        always_exposed=tuple(int(i) for i in index[rows[order]][:LISTED]),
+    )
 
 
-def _share(k: int, n: int, confidence: float) -> dict[str, Any] | None:
+def _share(k: int, n: int, confidence: float) -> Estimate | None:
     if not n:
         return None
     low, high = clopper_pearson(k, n, confidence)
-    return Estimate(k / n, float(low), float(high), n, 0, "Clopper-Pearson over the records").to_dict()
+    return Estimate(k / n, float(low), float(high), n, 0, "Clopper-Pearson over the records")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,54 @@ from numpy.typing import NDArray
 from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.notes import WITHHOLDING, Note, upside_down
 from memberwise.errors import DataError
-from memberwise.statistics import GateRule, Judged, Measured, Verdict, auc_difference, judge, ranked_both, verdict_of
+from memberwise.statistics import (
+    EpsilonBound,
+    Estimate,
+    GateRule,
+    Judged,
+    Measured,
+    Verdict,
+    auc_difference,
+    judge,
+    ranked_both,
+    verdict_of,
+)
+from memberwise.statistics.judging import JudgedFigure
+from memberwise.types.parts import FIRST
 
+Decision = Literal["passed", "failed", "inconclusive"]
 # An attack whose AUC is surely this much higher than the headline's is clearly stronger.
 CLEARLY = 0.01
+
+
+@dataclass(frozen=True)
+class Stronger:
+    """An attack that is clearly stronger than the headline: how much higher its AUC is."""
+
+    attack: str
+    difference: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdjustedFigure(JudgedFigure):
+    """A figure under a rule about the whole family."""
+
+    rule: str = field(metadata=FIRST)
+
+
+@dataclass(frozen=True)
+class Family:
+    """The ``family`` of ``result.json``: the attacks that a rule without an attack's name is about.
+
+    Attributes:
+        decision: on all such rules; None without any. adjusted: the bounds on which it rests.
+        stronger: attacks that are clearly stronger than the headline, the strongest first.
+    """
+
+    names: tuple[str, ...]
+    decision: Decision | None
+    adjusted: tuple[AdjustedFigure, ...]
+    stronger: tuple[Stronger, ...]
 
 
 @dataclass(frozen=True)
@@ -25,7 +69,7 @@ class Gate:
     Attributes:
         rules: of the study. family, headline: names of attacks.
         found: every attack that ran. member: ``(n,)`` the truth.
-        epsilon: as ``result.json`` holds it. confidence: of the study.
+        epsilon: the bound of the audit, if any. confidence: of the study.
     """
 
     rules: Sequence[GateRule]
@@ -33,10 +77,10 @@ class Gate:
     headline: str
     found: Mapping[str, AttackEvaluation]
     member: NDArray[np.bool_]
-    epsilon: Mapping[str, Any] | None
+    epsilon: EpsilonBound | None
     confidence: float
 
-    def judge(self, warnings: Sequence[Note]) -> tuple[Verdict, dict[str, Any]]:
+    def judge(self, warnings: Sequence[Note]) -> tuple[Verdict, Family]:
         """The verdict and the ``family`` of ``result.json``.
 
         A failure is a failure whatever the warnings say: what was shown to leak does leak. Nothing passes under a
@@ -45,7 +89,7 @@ class Gate:
         measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.found.items()}
         judged = judge(self.rules, measured, self.family, self.confidence, self.epsilon)
         voided = {code: message for code, message in warnings if code in WITHHOLDING}
-        swapped = upside_down([one.entry for one in self.found.values()])
+        swapped = upside_down([one.figures for one in self.found.values()])
         outcomes, withheld = [], set()
         for one in judged:
             why = voided or self._worse_than_guessing(one.rule, swapped)
@@ -69,19 +113,20 @@ class Gate:
             "non-members"
         }
 
-    def _family(self, judged: Sequence[Judged]) -> dict[str, Any]:
-        """``decision`` is about the rules without an attack's name; None without any. ``adjusted``: its bounds."""
+    def _family(self, judged: Sequence[Judged]) -> Family:
         about = [one for one in judged if one.rule.attack is None and one.rule.metric != "epsilon"]
         outcomes = [one.passed for one in about]
-        decision = None if not about else "failed" if False in outcomes else "passed" if all(outcomes) else None
-        return {
-            "names": list(self.family),
-            "decision": "inconclusive" if about and decision is None else decision,
-            "adjusted": [{"rule": one.rule.text, **figure} for one in about for figure in one.figures],
-            "stronger": self._stronger(),
-        }
+        decided: Decision = "failed" if False in outcomes else "passed" if all(outcomes) else "inconclusive"
+        return Family(
+            names=tuple(self.family),
+            decision=decided if about else None,
+            adjusted=tuple(
+                AdjustedFigure(rule=one.rule.text, **asdict(figure)) for one in about for figure in one.figures
+            ),
+            stronger=self._stronger(),
+        )
 
-    def _stronger(self) -> list[dict[str, Any]]:
+    def _stronger(self) -> tuple[Stronger, ...]:
         """Attacks with an AUC clearly above the headline's, the strongest first: paired differences, with intervals
         that hold for all of them together."""
         others = [name for name in self.found if name != self.headline]
@@ -94,5 +139,5 @@ class Gate:
                 continue
             difference = auc_difference(*pair, confidence)
             if difference.low is not None and difference.low > CLEARLY:
-                clearly.append({"attack": name, "difference": difference.to_dict()})
-        return sorted(clearly, key=lambda one: -one["difference"]["value"])
+                clearly.append(Stronger(name, difference))
+        return tuple(sorted(clearly, key=lambda one: -one.difference.value))

@@ -45,7 +45,7 @@ class Cost:
     seconds: float
     disk_bytes: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         return asdict(self)
 
     def describe(self) -> str:

@@ -13,9 +13,10 @@ from memberwise.assess import Assessment
 from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
 from memberwise.data import Dataset
-from memberwise.report.build import build_result, target_facts
+from memberwise.data.treatment import Treatment
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
+from memberwise.report.schema import AuditResult, DataFacts, ShadowFacts, TargetFacts
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, lifted_loss
 from memberwise.store.blocks import Arrays
@@ -29,43 +30,39 @@ def finish(
     assessment: Assessment,
     begun: float,
     *,
-    data: dict[str, Any],
-    target: dict[str, Any],
-    shadow: dict[str, Any] | None,
+    data: DataFacts,
+    target: TargetFacts,
+    shadow: ShadowFacts | None,
     notes: Sequence[tuple[str, str]],
-    encoding: dict[str, Any] | None = None,
+    encoding: Treatment | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back."""
     known = [*notes, *assessment.notes]
     verdict, family = assessment.gate.judge(known)
-    result = build_result(
+    stronger = [one.attack for one in family.stronger]
+    result = AuditResult.of(
         study,
+        assessment,
         seconds=time.perf_counter() - begun,
         data=data,
         target=target,
         shadow=shadow,
-        headline=assessment.headline,
-        attacks=assessment.attacks,
-        epsilon=assessment.epsilon,
-        beyond=assessment.beyond,
-        skipped=assessment.skipped,
-        records=assessment.records,
-        family=family,
-        verdict=verdict.to_dict(),
-        notes=[*known, *stronger_note(family, assessment.headline)],
         encoding=encoding,
+        verdict=verdict,
+        family=family,
+        notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],
     )
     write_all(folder.path, result, assessment.scores, assessment.curves)
     return Result.load(folder.path)
 
 
-def facts_of_target(prepared: Prepared, arrays: Arrays, step: Step | None) -> dict[str, Any]:
+def target_facts(prepared: Prepared, arrays: Arrays, step: Step | None) -> TargetFacts:
     """The ``target`` part of the result.
 
     Args:
         arrays: the target's. step: of answers that come in steps: losses take no logarithm of less.
     """
-    return target_facts(
+    return TargetFacts.of(
         "trained here" if prepared.target is None else prepared.study.target.file or "given in Python",
         prepared.model.name,
         _quality(arrays, "train", step),
@@ -80,35 +77,35 @@ def _quality(target: Arrays, part: str, step: Step | None) -> tuple[float, float
     return float(target[f"{part}_accuracy"][0]), loss
 
 
-def data_facts(prepared: Prepared) -> dict[str, Any]:
+def data_facts(prepared: Prepared) -> DataFacts:
     """The ``data`` part of the result."""
     dataset = prepared.dataset
-    return {
-        "source": dataset.source,
-        "sha256": dataset.sha256,
-        "records": dataset.records,
-        "classes": len(dataset.classes),
-        "class_names": list(dataset.classes),
+    return DataFacts(
+        source=dataset.source,
+        sha256=dataset.sha256,
+        records=dataset.records,
+        classes=len(dataset.classes),
+        class_names=tuple(dataset.classes),
         **prepared.roles.counts,
-    }
+    )
 
 
-def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> dict[str, Any]:
+def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
     """The ``shadow`` part of the result."""
     arrays, study = shadows.arrays, prepared.study
     seconds = shadows.seconds + shadows.earlier
-    return {
-        "count": shadows.count,
-        "data": study.shadow.data,
-        "engine": study.shadow.engine,
-        "plan": vars(prepared.plan),
-        "seconds": round(seconds, 2),
-        "extra_seconds": round(shadows.asking, 3),
-        "models_per_second": round(shadows.count / seconds, 3) if seconds else None,
-        "train_accuracy": float(arrays["train_accuracy"].mean()),
-        "test_accuracy": float(arrays["test_accuracy"].mean()),
-        "resumed": shadows.resumed,
-    }
+    return ShadowFacts(
+        count=shadows.count,
+        data=study.shadow.data,
+        engine=study.shadow.engine,
+        plan=dict(vars(prepared.plan)),
+        seconds=round(seconds, 2),
+        extra_seconds=round(shadows.asking, 3),
+        models_per_second=round(shadows.count / seconds, 3) if seconds else None,
+        train_accuracy=float(arrays["train_accuracy"].mean()),
+        test_accuracy=float(arrays["test_accuracy"].mean()),
+        resumed=shadows.resumed,
+    )
 
 
 def worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
@@ -20,13 +18,11 @@ Notes = list[tuple[str, str]]
 INTERRUPTED = "interrupted"
 
 
-def run_notes(
-    prepared: Prepared, target: TargetRun, made: Notes, shadows: ShadowRun, step: Step | None, facts: dict[str, Any]
-) -> Notes:
+def run_notes(prepared: Prepared, target: TargetRun, made: Notes, shadows: ShadowRun, step: Step | None) -> Notes:
     """All warnings that are not about figures, in the order in which things were noticed.
 
     Args:
-        made: what synthetic shadow data took. step: of answers that come in steps. facts: of the target.
+        made: what synthetic shadow data took. step: of answers that come in steps.
     """
     notes = [
         *prepared.notes,
@@ -38,19 +34,20 @@ def run_notes(
         *shadows.notes,
         *_interrupted(shadows, prepared.study),
     ]
+    accuracies = (float(target.arrays["train_accuracy"][0]), float(target.arrays["test_accuracy"][0]))
     if shadows.count:
-        notes += accuracy_notes(facts, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
+        notes += accuracy_notes(accuracies, shadows.arrays["train_accuracy"], shadows.arrays["test_accuracy"])
     if prepared.target is not None:
-        notes += contradiction_notes(_accuracies(prepared, facts, shadows))
+        notes += contradiction_notes(_accuracies(prepared, accuracies, shadows))
     return notes
 
 
-def _accuracies(prepared: Prepared, facts: dict[str, Any], shadows: ShadowRun) -> Accuracies:
+def _accuracies(prepared: Prepared, target: tuple[float, float], shadows: ShadowRun) -> Accuracies:
     """What is known of a target that was given, beside its shadow models."""
     return Accuracies(
-        facts["train_accuracy"],
+        target[0],
         len(prepared.roles.members),
-        facts["test_accuracy"],
+        target[1],
         len(prepared.roles.test),
         len(prepared.dataset.classes),
         stored_accuracy(prepared.study),

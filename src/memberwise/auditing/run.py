@@ -7,7 +7,7 @@ import time
 import torch
 
 from memberwise.assess import assess
-from memberwise.auditing.facts import data_facts, facts_of_target, finish, shadow_facts, worst_images
+from memberwise.auditing.facts import data_facts, finish, shadow_facts, target_facts, worst_images
 from memberwise.auditing.notes import run_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_smaller_stack
 from memberwise.auditing.resolve import ResolvedStudy, resolve
@@ -63,7 +63,7 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         signals, roles.member, study, prepared.resolved.request, prepared.seeds, dataset.classes, roles.audited_units
     )
     assessment.curves.update(worst_images(dataset, assessment.curves.get("worst.index")))
-    facts = facts_of_target(prepared, target.arrays, step)
+    facts = target_facts(prepared, target.arrays, step)
     return finish(
         prepared.study,
         folder,
@@ -72,6 +72,6 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         data=data_facts(prepared),
         target=facts,
         shadow=shadow_facts(prepared, shadows) if shadows.count else None,
-        notes=run_notes(prepared, target, made, shadows, step, facts),
-        encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored).to_dict(),
+        notes=run_notes(prepared, target, made, shadows, step),
+        encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
     )

@@ -16,8 +16,8 @@ from memberwise.auditing.facts import finish
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.errors import StudyError
-from memberwise.report.build import target_facts
 from memberwise.report.result import Result
+from memberwise.report.schema import DataFacts, ShadowFacts, TargetFacts
 from memberwise.seeds import Seeds
 from memberwise.signals.saved.answers import read_shadows, read_target
 from memberwise.signals.saved.files import read_saved_file
@@ -48,7 +48,8 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
         raise ValueError("a target's file tells who is a member")
     request.check_share(target.member)
     assessment = assess(signals, target.member, study, request, Seeds(study.run.seed), target.classes)
-    facts = _target_facts(signals, target.member)
+    own_quality, other_quality = _quality(signals, target.member)
+    facts = TargetFacts.of(f"saved {signals.target.kind}", None, own_quality, other_quality)
     notes = [
         *getattr(arrays, "notes", ()),
         *target.notes,
@@ -63,11 +64,11 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             train, test = (
                 (correct & side).sum(1)[usable] / side.sum(1)[usable] for side in (signals.is_in, signals.is_out)
             )
-            notes += accuracy_notes(facts, train, test)
+            notes += accuracy_notes((own_quality[0], other_quality[0]), train, test)
             shadow_accuracies = train
     members, classes = int(target.member.sum()), len(target.classes)
     others = len(target.member) - members
-    own = Accuracies(facts["train_accuracy"], members, facts["test_accuracy"], others, classes, None, shadow_accuracies)
+    own = Accuracies(own_quality[0], members, other_quality[0], others, classes, None, shadow_accuracies)
     notes += contradiction_notes(own)
     with folder:
         folder.write_study(study)
@@ -76,27 +77,28 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             folder,
             assessment,
             begun,
-            data={
-                "source": where,
-                "sha256": digest(arrays, shadow_arrays or {}),
-                "records": len(target.member),
-                "classes": len(target.classes),
-                "class_names": list(target.classes),
-                "members": int(target.member.sum()),
-                "nonmembers": int((~target.member).sum()),
-                "background": 0,
-                "population": 0 if signals.population_target is None else signals.population_target.records,
-            },
+            data=DataFacts(
+                source=where,
+                sha256=digest(arrays, shadow_arrays or {}),
+                records=len(target.member),
+                classes=classes,
+                class_names=tuple(target.classes),
+                members=members,
+                nonmembers=others,
+                background=0,
+                population=0 if signals.population_target is None else signals.population_target.records,
+            ),
             target=facts,
             shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),
             notes=notes,
         )
 
 
-def _target_facts(signals: Signals, member: NDArray[np.bool_]) -> dict[str, Any]:
+def _quality(signals: Signals, member: NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The target's (accuracy, loss) on members and on non-members."""
     correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
     own, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
-    return target_facts(f"saved {signals.target.kind}", None, own, others)
+    return own, others
 
 
 def digest(*files: Mapping[str, NDArray[Any]]) -> str:
@@ -110,7 +112,7 @@ def digest(*files: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
+def _shadow_facts(signals: Signals, logs_alone: bool) -> ShadowFacts | None:
     if signals.shadows is None:
         return None
     correct = signals.shadows.correct[:, :, 0]
@@ -118,14 +120,9 @@ def _shadow_facts(signals: Signals, logs_alone: bool) -> dict[str, Any] | None:
     def share(side: NDArray[np.bool_]) -> float | None:
         return float(correct[side].mean()) if side.any() and not logs_alone else None
 
-    return {
-        "count": signals.shadows.models,
-        "data": "saved",
-        "engine": None,
-        "plan": None,
-        "seconds": None,
-        "models_per_second": None,
-        "train_accuracy": share(signals.is_in),
-        "test_accuracy": share(signals.is_out),
-        "resumed": None,
-    }
+    return ShadowFacts(
+        count=signals.shadows.models,
+        data="saved",
+        train_accuracy=share(signals.is_in),
+        test_accuracy=share(signals.is_out),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.data.preprocessing import Preprocessing
@@ -67,7 +66,7 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     return TargetRun(arrays, [("target-changed", message)])
 
 
-def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, Any]:
+def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, object]:
     return {
         "format": TARGET_FORMAT,
         "architecture": prepared.model.name,

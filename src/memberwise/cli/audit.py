@@ -163,9 +163,9 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
         to_stdout(result.to_json())
     else:
         console = Console()
-        print_result(result.to_dict(), console)
+        print_result(result.parts, console)
         console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
-    if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
+    if INTERRUPTED in {warning.code for warning in result.parts.warnings}:
         raise KeyboardInterrupt
     raise typer.Exit(result.exit_code)
 

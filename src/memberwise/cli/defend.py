@@ -104,7 +104,7 @@ def _run(study: Any, json: bool, quiet: bool) -> None:
         to_stdout(found.to_json())
         return
     console = Console()
-    print_frontier(found.facts, console)
+    print_frontier(found.parts, console)
     console.print(f"Report: {found.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
 
 

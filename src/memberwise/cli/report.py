@@ -25,8 +25,8 @@ def report(
 
         result, console = Result.load(folder), Console()
         if other is not None:
-            console.print(compare(result.to_dict(), Result.load(other).to_dict()))
+            console.print(compare(result.parts, Result.load(other).parts))
             return
         result.to_html(folder / "report.html")
-        print_result(result.to_dict(), console)
+        print_result(result.parts, console)
         console.print(f"Report: {folder}/report.html", highlight=False, soft_wrap=True, markup=False)

@@ -129,7 +129,7 @@ class Encoding:
         # Of its own type: a missing level stays None.
         return pd.DataFrame({name: pd.Series(values[name], dtype=values[name].dtype) for name in self.columns})
 
-    def to_list(self) -> list[dict[str, Any]]:
+    def to_list(self) -> list[dict[str, object]]:
         """Plain values, for JSON."""
         kept = {"number": ("mean", "scale", "whole"), "flag": (), "category": ("levels",)}
         return [

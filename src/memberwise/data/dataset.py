@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memberwise.data.arrays import Records
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
-from memberwise.data.treatment import Treatment
+from memberwise.data.treatment import Dropped, Treatment
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,8 @@ class Dataset:
         """
         if self.frame is not None and (own_rows or self.treatment is None):
             steps = (*self.steps, "the model takes the rows of the table as they are")
-            return Treatment("table", self.records, len(self.frame.columns), steps=steps, dropped=self.dropped)
+            dropped = tuple(Dropped(column, reason) for column, reason in self.dropped)
+            return Treatment("table", self.records, len(self.frame.columns), steps=steps, dropped=dropped)
         if self.treatment is not None:
             return self.treatment
         kind: Literal["images", "arrays"] = "images" if self.kind == "image" else "arrays"

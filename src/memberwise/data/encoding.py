@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from memberwise.data.columns import Column, Encoding, as_texts, finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import LARGEST, too_large
-from memberwise.data.treatment import OneHot, Treatment
+from memberwise.data.treatment import Dropped, OneHot, Treatment
 from memberwise.errors import DataError
 
 # More distinct texts than this in one column are names or free text, not categories.
@@ -76,7 +76,7 @@ def _treatment(dataset: Dataset, encoding: Encoding, fit_rows: NDArray[np.int64]
         standardised=tuple(column.name for column in encoding.parts if column.kind == "number"),
         flags=tuple(column.name for column in encoding.parts if column.kind == "flag"),
         one_hot=tuple(one_hot),
-        dropped=dataset.dropped,
+        dropped=tuple(Dropped(column, reason) for column, reason in dataset.dropped),
     )
 
 

@@ -45,9 +45,9 @@ class Preprocessing:
             tuple(name for name in left_out if name is not None and name.isprintable()),
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "format": FORMAT,
             "records": "array" if self.encoding is None else "table",
             "shape": list(self.shape),

@@ -92,7 +92,7 @@ def _named(source: Source, columns: dict[str, str | None], progress: bool) -> Da
     return replace(dataset, source=source.name, notes=())  # what it holds is known
 
 
-def _digits() -> dict[str, Any]:
+def _digits() -> dict[str, object]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()

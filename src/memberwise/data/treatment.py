@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from memberwise.types.parts import Plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,14 @@ class OneHot:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A column that is no feature, and why."""
+
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Treatment:
     """What was done to the records.
 
@@ -32,7 +42,7 @@ class Treatment:
         fitted_on: rows from which means, deviations and categories were taken; None where nothing was fitted.
         standardised: columns of numbers, brought to mean 0 and deviation 1. flags: booleans, 0 or 1.
         one_hot: columns of categories.
-        dropped: columns that are no features, each with the reason.
+        dropped: columns that are no features.
     """
 
     kind: Literal["images", "arrays", "table"]
@@ -43,9 +53,8 @@ class Treatment:
     standardised: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     one_hot: tuple[OneHot, ...] = ()
-    dropped: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[Dropped, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """As ``result.json`` holds it: a dropped column becomes ``{column, reason}``."""
-        dropped = [{"column": column, "reason": reason} for column, reason in self.dropped]
-        return asdict(self) | {"dropped": dropped}
+    def to_dict(self) -> Plain:
+        """As ``result.json`` holds it."""
+        return to_plain(self)

@@ -47,7 +47,7 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
     """
     named = [study.attacks.headline] if study.attacks.headline else []
     use = dict.fromkeys([*study.attacks.use, *named, *FAMILY, *by_labels])
-    changed: dict[str, Any] = {"use": tuple(use), "headline": None}
+    changed: dict[str, object] = {"use": tuple(use), "headline": None}
     if study.attacks.boundary_queries == AttacksConfig().boundary_queries:
         changed["boundary_queries"] = SEARCH_QUESTIONS
     return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})

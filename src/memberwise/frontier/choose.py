@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
-from memberwise.frontier.strength import Measure
+from memberwise.frontier.schema import Finding as Outcome
+from memberwise.frontier.schema import Measure, MeasuredPoint
+from memberwise.statistics import TprAtFpr
 from memberwise.study.schema import DefendConfig
 
-Row = Mapping[str, Any]
 # Of two rows, by their places: "lower" (the first surely tells less), "higher" or "not told apart".
-Finding = Callable[[int, int], str]
+Finding = Callable[[int, int], Outcome]
 # A defence of answers leaves the model as it is, one of training makes another.
 SIMPLEST = ("none", "answer", "training")
 
@@ -70,67 +70,67 @@ class Choice:
     alike: tuple[int, ...] = ()
 
 
-def utility(row: Row) -> float:
+def utility(row: MeasuredPoint) -> float:
     """The accuracy by which points are chosen: on validation records, else (flattering the choice) on test records."""
-    part = row["validation_accuracy"] or row["test_accuracy"]
-    return float(part["value"]) if part else 0.0
+    part = row.validation_accuracy or row.test_accuracy
+    return part.value if part else 0.0
 
 
-def leakage(row: Row, measure: str) -> float:
+def leakage(row: MeasuredPoint, measure: Measure) -> float:
     """What the strongest attack achieves, by the figure that points are compared by."""
-    return float(row[measure]["value"])
+    return (row.tpr if measure == "tpr" else row.auc).value
 
 
-def comparable(rows: Sequence[Row]) -> Measure:
+def comparable(rows: Sequence[MeasuredPoint]) -> Measure:
     """By what the points are compared: the TPR where it is worth something at all of them, else the AUC."""
-    return "tpr" if all(row["rate"] == "yes" for row in rows) else "auc"
+    return "tpr" if all(row.rate == "yes" for row in rows) else "auc"
 
 
-def keeps(row: Row, undefended: Row, constraint: Constraint) -> bool:
+def keeps(row: MeasuredPoint, undefended: MeasuredPoint, constraint: Constraint) -> bool:
     """The row meets the constraint: a TPR with its interval's upper end, a loss of accuracy as it was measured.
 
     A TPR that so few non-members cannot resolve, or that ties decide, keeps to no limit; canaries must keep to it too.
     """
     if constraint.tpr is None:
         return utility(row) >= utility(undefended) - float(constraint.accuracy_loss or 0.0)
-    high = row["tpr"]["high"]
+    high = row.tpr.high
     canaries = canary_rate(row, constraint.fpr)
-    exposed = canaries is not None and (canaries["high"] is None or canaries["high"] > constraint.tpr)
-    return row["rate"] == "yes" and high is not None and high <= constraint.tpr and not exposed
+    exposed = canaries is not None and (canaries.high is None or canaries.high > constraint.tpr)
+    return row.rate == "yes" and high is not None and high <= constraint.tpr and not exposed
 
 
-def canary_rate(row: Row, fpr: float) -> Row | None:
+def canary_rate(row: MeasuredPoint, fpr: float) -> TprAtFpr | None:
     """The canaries' TPR at a rate, over all models in the target's place, where it is resolved."""
-    listed = (row.get("canaries") or {}).get("tpr_at_fpr") or []
-    return next((one for one in listed if one["fpr"] == fpr and one["resolvable"] == "yes"), None)
+    listed = row.canaries.tpr_at_fpr if row.canaries else ()
+    return next((one for one in listed if one.fpr == fpr and one.resolvable == "yes"), None)
 
 
-def canary_rates(rows: Sequence[Row]) -> list[float]:
+def canary_rates(rows: Sequence[MeasuredPoint]) -> list[float]:
     """False-positive rates at which every row's canaries resolve a TPR."""
     rates = [
-        {one["fpr"] for one in (row.get("canaries") or {}).get("tpr_at_fpr") or [] if one["resolvable"] == "yes"}
+        {one.fpr for one in (row.canaries.tpr_at_fpr if row.canaries else ()) if one.resolvable == "yes"}
         for row in rows
     ]
     return sorted(set.intersection(*rates)) if rates else []
 
 
-def canaries_found(rows: Sequence[Row], one: int, other: int) -> str:
+def canaries_found(rows: Sequence[MeasuredPoint], one: int, other: int) -> Outcome:
     """The same of the canaries' TPR at the smallest rate that all rows resolve, where intervals lie apart."""
     for fpr in canary_rates(rows)[:1]:
         mine, theirs = canary_rate(rows[one], fpr), canary_rate(rows[other], fpr)
-        if mine and theirs and mine["high"] < theirs["low"]:
+        if mine and theirs and (mine.high or 0.0) < (theirs.low or 0.0):
             return "lower"
-        if mine and theirs and mine["low"] > theirs["high"]:
+        if mine and theirs and (mine.low or 0.0) > (theirs.high or 0.0):
             return "higher"
     return "not told apart"
 
 
-def better(rows: Sequence[Row], finding: Finding, one: int, other: int) -> bool:
+def better(rows: Sequence[MeasuredPoint], finding: Finding, one: int, other: int) -> bool:
     """The first surely tells less than the second, and its canaries are not surely found more often."""
     return finding(one, other) == "lower" and canaries_found(rows, one, other) != "higher"
 
 
-def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measure: str) -> Choice:
+def choose(rows: Sequence[MeasuredPoint], constraint: Constraint, finding: Finding, measure: Measure) -> Choice:
     """The recommendation; the first row is the undefended model.
 
     Under a loss of accuracy: of the rows that keep to it and surely tell less than the undefended model those that no
@@ -149,12 +149,12 @@ def choose(rows: Sequence[Row], constraint: Constraint, finding: Finding, measur
     return Choice(min(alike, key=lambda i: _merit(rows[i], measure)), alike)
 
 
-def _merit(row: Row, measure: str) -> tuple[float, int, float]:
+def _merit(row: MeasuredPoint, measure: Measure) -> tuple[float, int, float]:
     """The most accurate first, of these the simplest, of these what tells least; no seconds: they differ every time."""
-    return -utility(row), SIMPLEST.index(row["place"]), leakage(row, measure)
+    return -utility(row), SIMPLEST.index(row.place), leakage(row, measure)
 
 
-def unbeaten(rows: Sequence[Row], finding: Finding) -> list[int]:
+def unbeaten(rows: Sequence[MeasuredPoint], finding: Finding) -> list[int]:
     """Places of the rows that no row of at least their accuracy surely beats."""
 
     def beats(one: int, other: int) -> bool:

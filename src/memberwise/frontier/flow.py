@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from memberwise import __version__
 from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
@@ -22,8 +20,21 @@ from memberwise.frontier.measure import measure, relative_to_undefended
 from memberwise.frontier.notes import notes_of, notes_of_confirmation
 from memberwise.frontier.page import render
 from memberwise.frontier.points import Point, choose_points, left_out
+from memberwise.frontier.schema import (
+    BesideUndefended,
+    ComparedPoint,
+    Comparison,
+    Confirmation,
+    FailedPoint,
+    FrontierResult,
+    LeftOut,
+    Measure,
+    MeasuredPoint,
+)
+from memberwise.frontier.schema import Finding as Outcome
 from memberwise.frontier.strength import Met, compared
 from memberwise.report.redact import holds_records
+from memberwise.report.schema import AuditWarning
 from memberwise.seeds import Seeds
 from memberwise.signals.progress import Progress
 from memberwise.store.files import json_values, to_json, write_text
@@ -31,7 +42,10 @@ from memberwise.store.folder import short_name
 from memberwise.study.entrypoint import is_entrypoint
 from memberwise.study.reading import make_study, read_study
 from memberwise.study.schema import Study
+from memberwise.types.parts import Plain
 
+# Of each point (a row) from each other; None from itself.
+Differences = Sequence[Sequence[Comparison | None]]
 # Called before each point: its number, how many there are (0 and 0 for the confirmation), its name.
 Announce = Callable[[int, int, str], None]
 
@@ -40,8 +54,13 @@ Announce = Callable[[int, int, str], None]
 class Frontier:
     """What ``memberwise defend`` found; ``facts`` is ``frontier.json``."""
 
-    facts: dict[str, Any]
+    facts: Plain
     folder: Path
+
+    @property
+    def parts(self) -> FrontierResult:
+        """``facts`` as objects."""
+        return FrontierResult.from_dict(self.facts)
 
     def to_json(self) -> str:
         return to_json(self.facts)
@@ -83,10 +102,12 @@ def run_defend(
             # A user's own defence may raise anything; what else is no error of ours is a defect, and not hidden.
             if place == 0 or not (isinstance(error, MemberwiseError) or is_entrypoint(point.name)):
                 raise
-            failed.append({"label": point.label, "reason": _reason(error)})
+            failed.append(FailedPoint(point.label, _reason(error)))
             continue
         rows.append((point, *measure(point, audit, study, constraint.fpr)))
-    table, kind, choice = _compared([row for _, row, _ in rows], [attacks for _, _, attacks in rows], constraint)
+    table, differences, kind, choice = _compared(
+        [row for _, row, _ in rows], [attacks for _, _, attacks in rows], constraint
+    )
     best = choice.best
     notes = notes_of(table, choice, constraint)
     confirmation = None
@@ -98,60 +119,62 @@ def run_defend(
             notes.append(("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}"))
         else:
             notes += notes_of_confirmation(confirmation, constraint)
-    facts = json_values(
-        {
-            "schema_version": 1,
-            "memberwise_version": __version__,
-            "study": study.to_dict(),
-            "seed": study.run.seed,
-            "seconds": round(time.perf_counter() - begun, 1),
-            "fpr": constraint.fpr,
-            "constraint": constraint.words(),
-            "measure": kind,
-            "points": [{key: value for key, value in row.items() if key != "beside"} for row in table],
-            "unbeaten": unbeaten(table, _findings(table)),
-            "recommended": best,
-            "alike": [table[i]["label"] for i in choice.alike if i != best],
-            "confirmation": confirmation,
-            "left_out": [
-                *(
-                    {"name": name, "needs": needs, "reason": f"needs {' and '.join(needs)}"}
-                    for name, needs in left_out(study)
-                ),
-                *({"name": point.label, "needs": [], "reason": reason} for point, reason in refused),
-            ],
-            "failed": failed,
-            "warnings": [{"code": code, "message": message} for code, message in notes],
-        }
+    result = FrontierResult(
+        study=study.to_dict(),
+        seed=study.run.seed,
+        seconds=round(time.perf_counter() - begun, 1),
+        fpr=constraint.fpr,
+        constraint=constraint.words(),
+        measure=kind,
+        points=tuple(table),
+        unbeaten=tuple(unbeaten(table, _findings(differences))),
+        recommended=best,
+        alike=tuple(table[i].label for i in choice.alike if i != best),
+        confirmation=confirmation,
+        left_out=(
+            *(LeftOut(name, tuple(needs), f"needs {' and '.join(needs)}") for name, needs in left_out(study)),
+            *(LeftOut(point.label, (), reason) for point, reason in refused),
+        ),
+        failed=tuple(failed),
+        warnings=tuple(AuditWarning(code, message) for code, message in notes),
     )
     _export(folder, None if best is None else rows[best][0])
-    private = holds_records(facts["points"])
-    write_text(folder / "frontier.html", render(facts), private=private)
-    write_text(folder / "frontier.json", to_json(facts), private=private)
-    return Frontier(facts, folder)
+    return _written(result, folder)
+
+
+def _written(result: FrontierResult, folder: Path) -> Frontier:
+    """Page and facts in the folder; the facts come last."""
+    frontier = Frontier(json_values(result.to_dict()), folder)
+    private = holds_records(frontier.facts["points"])
+    write_text(folder / "frontier.html", render(frontier.parts), private=private)
+    write_text(folder / "frontier.json", frontier.to_json(), private=private)
+    return frontier
 
 
 def _compared(
-    rows: list[dict[str, Any]], attacks: Sequence[Met], constraint: Constraint
-) -> tuple[list[dict[str, Any]], str, Choice]:
-    """The rows beside each other, by what they are compared, and the choice among them.
-
-    ``beside`` of a row: its difference from every other; ``beside_undefended``: from the first, with what is found of
-    the canaries of both.
-    """
-    table, kind = relative_to_undefended(rows), comparable(rows)
+    rows: Sequence[MeasuredPoint], attacks: Sequence[Met], constraint: Constraint
+) -> tuple[list[ComparedPoint], Differences, Measure, Choice]:
+    """The rows beside the undefended one, their differences from each other, by what they are compared, and the choice
+    among them."""
+    measured, kind = relative_to_undefended(rows), comparable(rows)
     differences = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
-    table = [
-        row
-        | {"beside": each}
-        | {"beside_undefended": each[0] and each[0] | {"canaries": canaries_found(table, place, 0)}}
-        for place, (row, each) in enumerate(zip(table, differences, strict=True))
-    ]
-    return table, kind, choose(table, constraint, _findings(table), kind)
+    table = []
+    for place, (row, others) in enumerate(zip(measured, differences, strict=True)):
+        first = others[0]
+        canaries = canaries_found(measured, place, 0)
+        beside = None if first is None else BesideUndefended(**vars(first), canaries=canaries)
+        table.append(ComparedPoint(**vars(row), beside_undefended=beside))
+    return table, differences, kind, choose(table, constraint, _findings(differences), kind)
 
 
-def _findings(table: Sequence[dict[str, Any]]) -> Finding:
-    return lambda one, other: str(table[one]["beside"][other]["finding"])
+def _findings(differences: Differences) -> Finding:
+    """Of two points by their places."""
+
+    def finding(one: int, other: int) -> Outcome:
+        difference = differences[one][other]
+        return "not told apart" if difference is None else difference.finding
+
+    return finding
 
 
 def expected_points(study: Study) -> tuple[list[str], float]:
@@ -201,26 +224,21 @@ def _confirmed(
     inputs: Inputs | None,
     progress: Progress | None,
     announce: Announce,
-) -> dict[str, Any]:
+) -> Confirmation:
     """The undefended and the recommended point, split, trained and audited anew: the best of many looks better."""
     seed = Seeds(study.run.seed).integer("frontier confirmation") % 2**31
     again = study.model_copy(update={"run": study.run.model_copy(update={"seed": seed})})
-    found = []
+    measured = []
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
         audit = audit_or_reuse(
             affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress
         )
-        found.append(measure(point, audit, again, constraint.fpr))
-    rows, attacks = relative_to_undefended([row for row, _ in found]), [met for _, met in found]
+        measured.append(measure(point, audit, again, constraint.fpr))
+    rows, attacks = relative_to_undefended([row for row, _ in measured]), [met for _, met in measured]
     kind = comparable(rows)
-    return {
-        "seed": seed,
-        "measure": kind,
-        "undefended": rows[0],
-        "recommended": rows[-1],
-        "comparison": compared(attacks[-1], attacks[0], kind) if len(rows) > 1 else None,
-    }
+    comparison = compared(attacks[-1], attacks[0], kind) if len(rows) > 1 else None
+    return Confirmation(seed, kind, rows[0], rows[-1], comparison)
 
 
 def _export(folder: Path, point: Point | None) -> None:

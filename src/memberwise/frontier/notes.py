@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from memberwise.frontier.choose import Choice, Constraint, canary_rates, keeps
+from memberwise.frontier.schema import Confirmation, MeasuredPoint
 from memberwise.frontier.words import MARKS_EXPLAINED, listed
 from memberwise.report.formats import rate
 
-Row = Mapping[str, Any]
 Note = tuple[str, str]
 RESOLUTION = "unresolvable-rate"
 
 
-def notes_of(table: Sequence[Row], choice: Choice, constraint: Constraint) -> list[Note]:
+def notes_of(table: Sequence[MeasuredPoint], choice: Choice, constraint: Constraint) -> list[Note]:
     """Warnings about the points, the choice among them, and what it rests on."""
     notes = [*resolution(table, constraint), *doubts(table), *_canaries(table)]
-    if table and table[0]["validation_accuracy"] is None:
+    if table and table[0].validation_accuracy is None:
         notes.append(
             (
                 "chosen-on-test",
@@ -30,7 +29,7 @@ def notes_of(table: Sequence[Row], choice: Choice, constraint: Constraint) -> li
     elif choice.best == 0 and constraint.tpr is None:
         notes.append(("undefended", "no defence is shown to give less away than none within the constraint"))
     if choice.alike[1:]:
-        names = [table[i]["label"] for i in choice.alike]
+        names = [table[i].label for i in choice.alike]
         notes.append(("not-told-apart", f"what their strongest attacks achieve is not told apart: {listed(names)}"))
     return notes
 
@@ -41,80 +40,79 @@ def _guessing(constraint: Constraint) -> str:
     return f"; guessing alone has a TPR of {rate(constraint.fpr)} there, so no model can be shown to keep to it"
 
 
-def notes_of_confirmation(confirmation: dict[str, Any], constraint: Constraint) -> list[Note]:
+def notes_of_confirmation(confirmation: Confirmation, constraint: Constraint) -> list[Note]:
     """Warnings where the choice does not hold on a fresh seed."""
-    plain, again, comparison = (confirmation[key] for key in ("undefended", "recommended", "comparison"))
-    if again["label"] == plain["label"]:
+    plain, again, comparison = confirmation.undefended, confirmation.recommended, confirmation.comparison
+    if again.label == plain.label or comparison is None:
         return []
     notes = [(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again])]
-    found = []
+    failings = []
     if not keeps(again, plain, constraint):
-        found.append(f"it does not keep to the constraint ({constraint.words()})")
-    if comparison["finding"] == "higher":
-        found.append("it gives away more than the undefended model")
-    elif comparison["finding"] != "lower" and constraint.tpr is None:
-        found.append("it is not shown to give away less than the undefended model")
-    if found:
+        failings.append(f"it does not keep to the constraint ({constraint.words()})")
+    if comparison.finding == "higher":
+        failings.append("it gives away more than the undefended model")
+    elif comparison.finding != "lower" and constraint.tpr is None:
+        failings.append("it is not shown to give away less than the undefended model")
+    if failings:
         notes.append(
-            ("not-confirmed", f"on a fresh seed {again['label']} is not what it seemed: {' and '.join(found)}")
+            ("not-confirmed", f"on a fresh seed {again.label} is not what it seemed: {' and '.join(failings)}")
         )
     return notes
 
 
-def resolution(rows: Sequence[Row], constraint: Constraint) -> list[Note]:
+def resolution(rows: Sequence[MeasuredPoint], constraint: Constraint) -> list[Note]:
     """Why points are compared by AUC, and not by the TPR at the constraint's rate."""
     notes = []
     for marks, code in ((("no", "weak"), RESOLUTION), (("ties",), "tied-rate")):
-        marked = [row for row in rows if row["rate"] in marks]
+        marked = [row for row in rows if row.rate in marks]
         if not marked:
             continue
-        why = MARKS_EXPLAINED[marked[0]["rate"]]
+        why = MARKS_EXPLAINED[marked[0].rate]
         limit = "" if constraint.tpr is None else "; such a TPR keeps to no limit"
         more = "; more --nonmembers resolve it, or --max-tpr at a larger rate" if code == RESOLUTION else ""
         notes.append(
             (
                 code,
                 f"the TPR at a false-positive rate of {rate(constraint.fpr)} is {_largely(marked)} at "
-                f"{'every point' if len(marked) == len(rows) else listed([row['label'] for row in marked])} ({why}): "
+                f"{'every point' if len(marked) == len(rows) else listed([row.label for row in marked])} ({why}): "
                 f"points are compared by AUC instead{limit}{more}",
             )
         )
     return notes
 
 
-def _largely(rows: Sequence[Row]) -> str:
-    return {"ties": "decided by ties", "no": "largely chance"}.get(rows[0]["rate"], "weak")
+def _largely(rows: Sequence[MeasuredPoint]) -> str:
+    return {"ties": "decided by ties", "no": "largely chance"}.get(rows[0].rate, "weak")
 
 
-def doubts(rows: Sequence[Row]) -> list[Note]:
+def doubts(rows: Sequence[MeasuredPoint]) -> list[Note]:
     """Warnings of rows whose attack may have failed where the model still leaks, or was not made."""
     notes = []
     for row in rows:
-        headline, gap = row["headline_accuracy"] or {}, row.get("gap") or {}
-        known = headline.get("high") is not None and gap.get("value") is not None
-        if known and row["place"] != "none" and headline["high"] < gap["value"]:
+        headline, gap = row.headline_accuracy, row.gap
+        if headline and gap and row.place != "none" and headline.high is not None and headline.high < gap.value:
             notes.append(
                 (
                     "attack-below-gap",
-                    f"{row['label']}: the headline attack's accuracy ({headline['value']:.3f}) lies below the gap "
-                    f"attack's ({gap['value']:.3f}), which needs nothing but labels: this defence broke the attack, "
+                    f"{row.label}: the headline attack's accuracy ({headline.value:.3f}) lies below the gap "
+                    f"attack's ({gap.value:.3f}), which needs nothing but labels: this defence broke the attack, "
                     "not the leak",
                 )
             )
-        if not row["by_labels"]:
+        if not row.by_labels:
             notes.append(
                 (
                     "no-label-only-attack",
-                    f"{row['label']}: no label-only attack could be made (the model fails on altered records, say): "
+                    f"{row.label}: no label-only attack could be made (the model fails on altered records, say): "
                     "what its labels give away beyond the gap is unknown",
                 )
             )
     return notes
 
 
-def _canaries(rows: Sequence[Row]) -> list[Note]:
+def _canaries(rows: Sequence[MeasuredPoint]) -> list[Note]:
     """Where canaries are audited but their figures cannot be part of the choice."""
-    if not any(row.get("canaries") for row in rows) or canary_rates(rows):
+    if not any(row.canaries for row in rows) or canary_rates(rows):
         return []
     return [
         (

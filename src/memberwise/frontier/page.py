@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from memberwise.frontier.choose import canary_rates
 from memberwise.frontier.figure import frontier
+from memberwise.frontier.schema import FrontierResult, Measure
 from memberwise.frontier.words import (
     MARKS,
     MARKS_EXPLAINED,
@@ -23,7 +21,7 @@ from memberwise.frontier.words import (
 from memberwise.report.formats import percent, plain, rate, shown
 
 
-def render(facts: Mapping[str, Any]) -> str:
+def render(facts: FrontierResult) -> str:
     """``frontier.html`` from ``frontier.json``'s facts; the same facts give the same bytes."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader("memberwise.frontier"), PackageLoader("memberwise.report")]),
@@ -44,16 +42,17 @@ def render(facts: Mapping[str, Any]) -> str:
         "measures_words": measures_words,
     }
     environment.globals.update(words)
-    plots = [Markup(frontier(facts, against)) for against in ("tpr", "auc")]  # noqa: S704 (our own SVG)
-    points = facts["points"]
+    measures: tuple[Measure, ...] = ("tpr", "auc")
+    plots = [Markup(frontier(facts, against)) for against in measures]  # noqa: S704 (our own SVG)
+    points = facts.points
     return environment.get_template("frontier.html.j2").render(
         facts=facts,
         plots=plots,
         lead=lead(facts),
         marks=MARKS,
         explained=MARKS_EXPLAINED,
-        marked=[mark for mark in MARKS_EXPLAINED if any(row["rate"] == mark for row in points)],
-        canaries=any(row["canaries"] for row in points),
+        marked=[mark for mark in MARKS_EXPLAINED if any(row.rate == mark for row in points)],
+        canaries=any(row.canaries for row in points),
         canary_rates=canary_rates(points),
-        title=f"{facts['study']['data']['source']}, {facts['study']['model']['name']}",
+        title=f"{facts.study['data']['source']}, {facts.study['model']['name']}",
     )

@@ -17,6 +17,7 @@ from memberwise.errors import MissingExtraError, StudyError, did_you_mean
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
 from memberwise.study.schema import DefenceConfig, Study
+from memberwise.types.parts import Plain
 
 UNDEFENDED = "undefended"
 # Before the name of an output defence where a training defence has the same.
@@ -30,9 +31,9 @@ class Point:
     """One way to defend a model; ``place`` is where the defence acts, ``training`` what is its own in the recipe."""
 
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Plain = field(default_factory=dict)
     place: Literal["none", "training", "answer"] = "training"
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Plain = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -107,7 +108,7 @@ def _refuse_lacking(name: str, study: Study) -> None:
         raise MissingExtraError.of(*extra, name)
 
 
-def _point(name: str, options: dict[str, Any]) -> Point:
+def _point(name: str, options: Plain) -> Point:
     """The point of a defence's options, among which ``training`` is a table of recipe keys of its own."""
     place, bare = _place(name)
     own, training = {key: value for key, value in options.items() if key != "training"}, options.get("training", {})

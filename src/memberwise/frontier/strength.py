@@ -6,21 +6,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.report.sentence import attack_named
-from memberwise.statistics import auc, tpr_at_fpr
+from memberwise.assess.figures import AttackFigures
+from memberwise.frontier.schema import (
+    Comparison,
+    Difference,
+    Finding,
+    Measure,
+    Strongest,
+    StrongestAccuracy,
+    StrongestRate,
+)
+from memberwise.report.result import Result
+from memberwise.statistics import TprAtFpr, auc, tpr_at_fpr
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import newcombe_difference
 from memberwise.statistics.order import false_positives
 from memberwise.statistics.paired import Ranked, auc_difference, ranked_both, tpr_difference, tpr_draws
 
-Json = Mapping[str, Any]
-Measure = Literal["tpr", "auc"]
-Finding = Literal["lower", "higher", "mixed", "not told apart"]
 Floats = NDArray[np.float64]
 # Bootstrap draws of all points' records are the same.
 DRAWS_SEED = 20170522
@@ -54,7 +60,7 @@ class Met:
         return {name: auc(self._scored(s), self.member[~np.isnan(s)], self.each) for name, s in self.scores.items()}
 
     @cached_property
-    def tpr(self) -> dict[str, Estimate]:
+    def tpr(self) -> dict[str, TprAtFpr]:
         """Of the attacks that score enough non-members for the rate."""
         return {
             name: tpr_at_fpr(self._scored(s), self.member[~np.isnan(s)], self.fpr, self.each)
@@ -78,8 +84,12 @@ class Met:
         """Of the attacks that score every record."""
         return {name: Ranked(scores, self.member) for name, scores in self.scores.items() if not np.isnan(scores).any()}
 
+    def figures(self, measure: Measure) -> Mapping[str, Estimate]:
+        """Every attack's figure by a measure."""
+        return self.tpr if measure == "tpr" else self.auc
+
     def strongest(self, measure: Measure) -> str:
-        figures: dict[str, Estimate] = getattr(self, measure)
+        figures = self.figures(measure)
         return max(figures, key=lambda name: figures[name].value)
 
     def tied(self, name: str) -> bool:
@@ -93,7 +103,7 @@ class Met:
     def rate(self) -> str:
         """What the true-positive rate at the compared rate is worth here: "yes"; "weak" or "no" where non-members are
         too few; "ties" where the strongest attack's scores tie there and no equal attack's do not."""
-        resolvable = str(getattr(self.tpr[self.resolving[0]], "resolvable"))  # noqa: B009 (of TprAtFpr)
+        resolvable = str(self.tpr[self.resolving[0]].resolvable)
         if resolvable != "yes":
             return resolvable
         clear = [name for name in self.resolving if not self.tied(name)]
@@ -104,59 +114,60 @@ class Met:
         weaker = _auc_difference(self, best, self, top, self.confidence)
         return "ties" if best != top and float(weaker.high or 0) < 0 else "yes"
 
-    def figure(self, measure: Measure) -> dict[str, Any]:
-        """The strongest attack's figure; no attack's true one is above ``high``, and some attack's is above ``low``, at
-        the stated confidence (Bonferroni over the attacks)."""
-        figures, best = getattr(self, measure), self.strongest(measure)
-        ends = {end: [getattr(one, end) for one in figures.values()] for end in ("low", "high")}
-        return {
-            **figures[best].to_dict(),
-            "name": best,
-            "low": max(ends["low"]),
-            "high": max(ends["high"]),
-            "attacks": len(figures),
-        }
+    def strongest_auc(self, queries: Mapping[str, int | None]) -> Strongest:
+        """The highest AUC; no attack's true one is above ``high``, and some attack's is above ``low``, at the stated
+        confidence (Bonferroni over the attacks)."""
+        best = self.strongest("auc")
+        known = vars(self.auc[best]) | self._ends("auc")
+        return Strongest(**known, name=best, attacks=len(self.auc), queries=queries.get(best))
+
+    def strongest_rate(self, queries: Mapping[str, int | None]) -> StrongestRate:
+        """The highest true-positive rate, with an interval as that of ``strongest_auc``."""
+        best = self.strongest("tpr")
+        known = vars(self.tpr[best]) | self._ends("tpr")
+        return StrongestRate(**known, name=best, attacks=len(self.tpr), queries=queries.get(best))
+
+    def _ends(self, measure: Measure) -> dict[str, float]:
+        figures = self.figures(measure).values()
+        return {"low": max(one.low or 0.0 for one in figures), "high": max(one.high or 0.0 for one in figures)}
 
     def _scored(self, scores: Floats) -> Floats:
         return scores[~np.isnan(scores)]
 
 
-def met(result: Any, names: Sequence[str], fpr: float, confidence: float) -> Met:
+def met(result: Result, names: Sequence[str], fpr: float, confidence: float) -> Met:
     """What met a point, from its audit's scores of the evaluated records."""
     table = result.scores[result.scores["evaluated"] == 1]
     scores = {name: table[name].to_numpy(np.float64) for name in names}
     return Met(scores, table["member"].to_numpy() == 1, table["index"].to_numpy(np.int64), fpr, confidence)
 
 
-def accuracy_of_strongest(result: Json, names: Sequence[str], confidence: float) -> dict[str, Any] | None:
-    """The highest balanced accuracy with a threshold that was not chosen on the evaluated records, as
-    :meth:`Met.figure` gives it, with the questions a record that attack asks."""
-    attacks = [attack_named(result, name) for name in names]
-    decided = [a for a in attacks if a and (a.get("balanced_accuracy") or {}).get("low") is not None]
+def accuracy_of_strongest(attacks: Sequence[AttackFigures], confidence: float) -> StrongestAccuracy | None:
+    """The highest balanced accuracy with a threshold that was not chosen on the evaluated records, with an interval as
+    that of :meth:`Met.strongest_auc`."""
+    decided = {
+        a.name: (a, a.balanced_accuracy) for a in attacks if a.balanced_accuracy and a.balanced_accuracy.low is not None
+    }
     if not decided:
         return None
-    best = max(decided, key=lambda a: float(a["balanced_accuracy"]["value"]))
-    spans = [_accuracy_interval(attack, 1 - (1 - confidence) / len(decided)) for attack in decided]
-    return {
-        **best["balanced_accuracy"],
-        "name": best["name"],
-        "queries": best["queries"],
-        "low": max(low for low, _ in spans),
-        "high": max(high for _, high in spans),
-        "attacks": len(decided),
-    }
+    best, accuracy = max(decided.values(), key=lambda pair: pair[1].value)
+    spans = [_accuracy_interval(attack, 1 - (1 - confidence) / len(decided)) for attack, _ in decided.values()]
+    known = vars(accuracy) | {"low": max(low for low, _ in spans), "high": max(high for _, high in spans)}
+    return StrongestAccuracy(**known, name=best.name, queries=best.queries, attacks=len(decided))
 
 
-def _accuracy_interval(attack: Json, confidence: float) -> tuple[float, float]:
+def _accuracy_interval(attack: AttackFigures, confidence: float) -> tuple[float, float]:
     """A balanced accuracy's interval at another confidence; its counts are in the recall and the advantage."""
-    part, recall, advantage = (attack[name] for name in ("balanced_accuracy", "recall", "advantage"))
-    n1, n0 = part["n_members"], part["n_nonmembers"]
-    true, false = round(recall["value"] * n1), round((recall["value"] - advantage["value"]) * n0)
+    part, recall, advantage = attack.balanced_accuracy, attack.recall, attack.advantage
+    if part is None or recall is None or advantage is None:
+        raise ValueError("an attack with a balanced accuracy has a recall and an advantage")
+    n1, n0 = part.n_members, part.n_nonmembers
+    true, false = round(recall.value * n1), round((recall.value - advantage.value) * n0)
     low, high = newcombe_difference(true, n1, false, n0, confidence)
     return (1 + low) / 2, (1 + high) / 2
 
 
-def compared(one: Met, other: Met, primary: Measure) -> dict[str, Any]:
+def compared(one: Met, other: Met, primary: Measure) -> Comparison:
     """Whether ``one`` gives away less than ``other``: by AUC, and by TPR, too, where that is what points go by.
 
     It does where one of the two says so and the other does not say the opposite; both hold at once at the stated
@@ -167,34 +178,34 @@ def compared(one: Met, other: Met, primary: Measure) -> dict[str, Any]:
         ``finding`` is "mixed" where they contradict each other.
     """
     measures: Sequence[Measure] = ("tpr", "auc") if primary == "tpr" else ("auc",)
-    each = {measure: difference(one, other, measure, 1 - (1 - one.confidence) / len(measures)) for measure in measures}
-    sure = {part["finding"] for part in each.values()} - {"not told apart"}
-    finding = "mixed" if len(sure) > 1 else next(iter(sure), "not told apart")
-    shown = next((measure for measure in measures if each[measure]["finding"] == finding), measures[0])
-    return {**each[shown], "finding": finding, "measure": shown, "each": each}
+    confidence = 1 - (1 - one.confidence) / len(measures)
+    each: dict[Measure, Difference] = {measure: difference(one, other, measure, confidence) for measure in measures}
+    sure = [part.finding for part in each.values() if part.finding != "not told apart"]
+    finding: Finding = "mixed" if len(set(sure)) > 1 else next(iter(sure), "not told apart")
+    shown = next((measure for measure in measures if each[measure].finding == finding), measures[0])
+    return Comparison(**vars(each[shown]) | {"finding": finding}, measure=shown, each=dict(each.items()))
 
 
-def difference(one: Met, other: Met, measure: Measure, confidence: float) -> dict[str, Any]:
+def difference(one: Met, other: Met, measure: Measure, confidence: float) -> Difference:
     """How much more the strongest attack on ``one`` achieves than the strongest on ``other``, on the same records.
 
     The strongest of many is not the one named beforehand, so the interval holds for the largest of all: max_a A(a) -
     max_b B(b) is at most the largest of A(a) - B(b') for whichever b', and that b' was picked among all b costs a
     Bonferroni factor of their number; the lower end likewise. Both ends together hold at the stated confidence.
 
-    Returns:
-        ``{value, low, high, finding, method}``; ``finding`` is "lower" or "higher" where the whole interval is.
+    ``finding`` is "lower" or "higher" where the whole interval is.
     """
     if not np.array_equal(one.index, other.index) or not np.array_equal(one.member, other.member):
         raise ValueError("two points of a frontier were audited on different records")
     mine, theirs = one.strongest(measure), other.strongest(measure)
-    names = {"mine": list(getattr(one, measure)), "theirs": list(getattr(other, measure))}
+    names = {"mine": list(one.figures(measure)), "theirs": list(other.figures(measure))}
     apart, error = _DIFFERENCES[measure], 1 - confidence
     highs = [apart(one, a, other, theirs, 1 - error / len(names["theirs"])) for a in names["mine"]]
     lows = [apart(one, mine, other, b, 1 - error / len(names["mine"])) for b in names["theirs"]]
     low, high = min(float(d.low or 0) for d in lows), max(float(d.high or 0) for d in highs)
     finding: Finding = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
-    value = getattr(one, measure)[mine].value - getattr(other, measure)[theirs].value
-    return {"value": value, "low": low, "high": high, "finding": finding, "method": highs[0].method}
+    value = one.figures(measure)[mine].value - other.figures(measure)[theirs].value
+    return Difference(value, low, high, finding, highs[0].method)
 
 
 def _auc_difference(one: Met, a: str, other: Met, b: str, confidence: float) -> Estimate:
@@ -209,7 +220,7 @@ def _tpr_difference(one: Met, a: str, other: Met, b: str, confidence: float) -> 
     return tpr_difference(rates, draws, (n1, len(one.member) - n1), confidence)
 
 
-_DIFFERENCES: dict[str, Callable[[Met, str, Met, str, float], Estimate]] = {
+_DIFFERENCES: dict[Measure, Callable[[Met, str, Met, str, float], Estimate]] = {
     "auc": _auc_difference,
     "tpr": _tpr_difference,
 }

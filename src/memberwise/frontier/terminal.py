@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memberwise.frontier.figure import strongest
+from memberwise.frontier.schema import FrontierResult
 from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
-from memberwise.report.formats import DASH, number, percent, plain, rate
+from memberwise.report.formats import DASH, Interval, number, percent, plain, rate
 
 BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed": "mixed"}
 
 
-def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
+def print_frontier(facts: FrontierResult, console: Console) -> None:
     """All points, the recommendation, the warnings."""
-    rows = facts["points"]
-    promises = any(row["epsilon"] is not None for row in rows)
-    canaries = any(row["canaries"] for row in rows)
+    rows = facts.points
+    promises = any(row.epsilon is not None for row in rows)
+    canaries = any(row.canaries for row in rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("point, by", overflow="fold", min_width=14)
-    names = ["test acc.", "AUC", f"TPR@{rate(facts['fpr'])}", "att. acc.", "tells", "gap", "cost"]
+    names = ["test acc.", "AUC", f"TPR@{rate(facts.fpr)}", "att. acc.", "tells", "gap", "cost"]
     names += ["canaries@0"] * canaries + ["epsilon,\ndelta"] * promises
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
     for place, row in enumerate(rows):
-        mark = " *" if place == facts["recommended"] else ""
+        mark = " *" if place == facts.recommended else ""
         cells = [
-            _interval(row["test_accuracy"]),
-            _interval(row["auc"], number_only=True),
-            "\n".join([_interval(row["tpr"]), *([MARKS[row["rate"]]] if MARKS[row["rate"]] else [])]),
-            _interval(row["attack_accuracy"]),
-            BESIDE[row["beside_undefended"]["finding"]] if place else DASH,
-            percent(_value(row["gap"])),
-            DASH if row["cost"] is None else f"{plain(row['cost'])}x",
+            _interval(row.test_accuracy),
+            _interval(row.auc, number_only=True),
+            "\n".join([_interval(row.tpr), *([MARKS[row.rate]] if MARKS[row.rate] else [])]),
+            _interval(row.attack_accuracy),
+            BESIDE[row.beside_undefended.finding] if row.beside_undefended else DASH,
+            percent(row.gap.value if row.gap else None),
+            DASH if row.cost is None else f"{plain(row.cost)}x",
         ]
-        cells += [_interval((row["canaries"] or {}).get("tpr_at_zero"))] * canaries
+        cells += [_interval(row.canaries.tpr_at_zero if row.canaries else None)] * canaries
         if promises:
-            none = row["epsilon"] is None
-            cells.append(DASH if none else f"{plain(row['epsilon'])},\n{plain(row['delta'])}")
-        table.add_row(Text(f"{row['label']}{mark}\n{row[facts['measure']]['name']}"), *(Text(cell) for cell in cells))
+            none = row.epsilon is None
+            cells.append(DASH if none else f"{plain(row.epsilon)},\n{plain(row.delta)}")
+        table.add_row(Text(f"{row.label}{mark}\n{strongest(row, facts.measure).name}"), *(Text(cell) for cell in cells))
     console.print(table)
     console.print(
         Text(
@@ -51,26 +50,22 @@ def print_frontier(facts: Mapping[str, Any], console: Console) -> None:
             "can be told; * recommended."
         )
     )
-    for mark in dict.fromkeys(row["rate"] for row in rows if MARKS[row["rate"]]):
+    for mark in dict.fromkeys(row.rate for row in rows if MARKS[row.rate]):
         console.print(Text(f"{MARKS[mark]}: {MARKS_EXPLAINED[mark]}; no choice rests on that TPR."))
     console.print(Text(lead(facts)))
-    for warning in facts["warnings"]:
-        console.print(Text(f"Warning: {warning['message']}"))
-    for defence in facts["left_out"]:
-        console.print(Text(f"Left out: {defence['name']}: {defence['reason']}"))
-    for point in facts["failed"]:
-        console.print(Text(f"Failed: {point['label']}: {point['reason']}"))
+    for warning in facts.warnings:
+        console.print(Text(f"Warning: {warning.message}"))
+    for defence in facts.left_out:
+        console.print(Text(f"Left out: {defence.name}: {defence.reason}"))
+    for point in facts.failed:
+        console.print(Text(f"Failed: {point.label}: {point.reason}"))
 
 
-def _value(part: Mapping[str, Any] | None) -> float | None:
-    return number(part["value"]) if part else None
-
-
-def _interval(part: Mapping[str, Any] | None, *, number_only: bool = False) -> str:
+def _interval(part: Interval | None, *, number_only: bool = False) -> str:
     """The value and, on a line below, its interval, as percentages or as bare numbers."""
-    if not part:
+    if part is None:
         return DASH
-    value, low, high = (number(part[key]) for key in ("value", "low", "high"))
+    value, low, high = (number(end) for end in (part.value, part.low, part.high))
     if number_only and value is not None:
         return f"{value:.3f}" + ("" if low is None or high is None else f"\n{low:.3f}-{high:.3f}")
     inside = "" if low is None or high is None else f"\n{100 * low:.1f}-{100 * high:.1f}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from memberwise.frontier.choose import utility
-from memberwise.report.formats import number, percent, plain, rate
+from memberwise.frontier.schema import Comparison, FrontierResult, Measure, MeasuredPoint
+from memberwise.report.formats import Interval, number, percent, plain, rate
 
-Row = Mapping[str, Any]
 # What a true-positive rate is marked as, and why.
 MARKS = {"yes": "", "weak": "weak", "no": "largely chance", "ties": "ties"}
 MARKS_EXPLAINED = {
@@ -18,29 +17,29 @@ MARKS_EXPLAINED = {
 }
 
 
-def measures_words(facts: Row) -> str:
+def measures_words(facts: FrontierResult) -> str:
     """What points are compared by."""
-    return "AUC" if facts["measure"] == "auc" else f"{_measure_words('tpr', facts)} and the AUC"
+    return "AUC" if facts.measure == "auc" else f"{_measure_words('tpr', facts)} and the AUC"
 
 
-def _measure_words(measure: str, facts: Row) -> str:
-    return "AUC" if measure == "auc" else f"TPR at {rate(facts['fpr'])} FPR"
+def _measure_words(measure: Measure, facts: FrontierResult) -> str:
+    return "AUC" if measure == "auc" else f"TPR at {rate(facts.fpr)} FPR"
 
 
-def figure_words(part: Row | None, measure: str) -> str:
+def figure_words(part: Interval | None, measure: str) -> str:
     """A figure alone: "0.842", or "12.3%"."""
-    value = number(part["value"]) if part else None
+    value = number(part.value) if part else None
     return percent(value) if measure != "auc" or value is None else f"{value:.3f}"
 
 
-def finding_words(comparison: Row, confidence: float) -> str:
+def finding_words(comparison: Comparison, confidence: float) -> str:
     """ "lower by 0.089 (95% interval 0.061 to 0.117)", or "not told apart (difference ...)"."""
-    measure = comparison["measure"]
-    if comparison["finding"] == "mixed":
-        each = ", ".join(f"{part['finding']} by {name.upper()}" for name, part in comparison["each"].items())
+    measure = comparison.measure
+    if comparison.finding == "mixed":
+        each = ", ".join(f"{part.finding} by {name.upper()}" for name, part in comparison.each.items())
         return f"neither more nor less ({each})"
-    value, low, high = (float(comparison[key]) for key in ("value", "low", "high"))
-    finding = comparison["finding"]
+    value, low, high = comparison.value, comparison.low, comparison.high
+    finding = comparison.finding
     if finding == "lower":
         value, low, high = -value, -high, -low
     shown = [_apart(each, measure, signed=finding == "not told apart") for each in (value, low, high)]
@@ -57,45 +56,48 @@ def _apart(value: float, measure: str, *, signed: bool) -> str:
     return f"{value:{sign}.3f}" if measure == "auc" else f"{100 * value:{sign}.1f} points"
 
 
-def guarantee_words(row: Row) -> str:
+def guarantee_words(row: MeasuredPoint) -> str:
     """ "epsilon 9.98, delta 1e-05", or nothing."""
-    epsilon = number(row.get("epsilon"))
-    return "" if epsilon is None else f"epsilon {plain(epsilon)}, delta {plain(row['delta'])}"
+    epsilon = number(row.epsilon)
+    return "" if epsilon is None else f"epsilon {plain(epsilon)}, delta {plain(row.delta)}"
 
 
-def lead(facts: Row) -> str:
+def lead(facts: FrontierResult) -> str:
     """The recommendation in a few sentences."""
-    best, points = facts["recommended"], facts["points"]
+    best, points = facts.recommended, facts.points
     if best is None:
-        return f"No point keeps to the constraint ({facts['constraint']})."
-    if best == 0 and facts["study"]["defend"]["max_tpr"] is not None:
-        return f"The undefended model keeps to the constraint ({facts['constraint']}): no defence is needed for it."
+        return f"No point keeps to the constraint ({facts.constraint})."
+    if best == 0 and facts.study["defend"]["max_tpr"] is not None:
+        return f"The undefended model keeps to the constraint ({facts.constraint}): no defence is needed for it."
     if best == 0:
         return (
-            f"No defence within the constraint ({facts['constraint']}) is shown to tell less than the undefended "
+            f"No defence within the constraint ({facts.constraint}) is shown to tell less than the undefended "
             "model, so none is recommended."
         )
     row = points[best]
-    text = f"{row['label']}: {beside(row, points[0], row['beside_undefended'], facts)}."
+    if row.beside_undefended is None:
+        raise ValueError("a recommended defence is compared with the undefended model")
+    text = f"{row.label}: {beside(row, points[0], row.beside_undefended, facts)}."
     if promised := guarantee_words(row):
         text += f" It promises {promised}."
-    if facts["alike"]:
+    if facts.alike:
         text += (
-            f" It is not told apart from {listed(facts['alike'])}; "
-            f"it is recommended among them as the {_why(row, points, facts['alike'])}."
+            f" It is not told apart from {listed(facts.alike)}; "
+            f"it is recommended among them as the {_why(row, points, facts.alike)}."
         )
-    again = facts["confirmation"]
-    if again is None or again["comparison"] is None:
+    again = facts.confirmation
+    if again is None or again.comparison is None:
         return text
-    return f"{text} On a fresh seed: {beside(again['recommended'], again['undefended'], again['comparison'], facts)}."
+    return f"{text} On a fresh seed: {beside(again.recommended, again.undefended, again.comparison, facts)}."
 
 
-def beside(row: Row, plain_row: Row, comparison: Row, facts: Row) -> str:
+def beside(row: MeasuredPoint, plain_row: MeasuredPoint, comparison: Comparison, facts: FrontierResult) -> str:
     """What the strongest attacks achieve on a row and on the undefended model, and both accuracies."""
-    measure = comparison["measure"]
-    figures = [f"{figure_words(one[measure], measure)} ({one[measure]['name']})" for one in (row, plain_row)]
-    confidence = facts["study"]["statistics"]["confidence"]
-    accuracies = [figure_words(one["test_accuracy"], "share") for one in (row, plain_row)]
+    measure = comparison.measure
+    strongest = [one.tpr if measure == "tpr" else one.auc for one in (row, plain_row)]
+    figures = [f"{figure_words(one, measure)} ({one.name})" for one in strongest]
+    confidence = facts.study["statistics"]["confidence"]
+    accuracies = [figure_words(one.test_accuracy, "share") for one in (row, plain_row)]
     return (
         f"{_measure_words(measure, facts)} of the strongest attack {figures[0]}, undefended {figures[1]}: "
         f"{finding_words(comparison, confidence)}; test accuracy {accuracies[0]}, undefended {accuracies[1]}"
@@ -108,9 +110,9 @@ def listed(labels: Sequence[str]) -> str:
     return ", ".join(labels[:6]) + more
 
 
-def _why(row: Row, points: Sequence[Row], alike: Sequence[str]) -> str:
-    accuracies = [utility(point) for point in points if point["label"] in alike]
-    records = f"on {'validation' if row['validation_accuracy'] else 'test'} records"
+def _why(row: MeasuredPoint, points: Sequence[MeasuredPoint], alike: Sequence[str]) -> str:
+    accuracies = [utility(point) for point in points if point.label in alike]
+    records = f"on {'validation' if row.validation_accuracy else 'test'} records"
     if all(utility(row) > accuracy for accuracy in accuracies):
         return f"most accurate {records}"
     return f"simplest of the most accurate {records}"

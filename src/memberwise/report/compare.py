@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report import sentence
-from memberwise.report.formats import DASH, Json, Unit, number, percent, points, rate, shown
-
-Result = Mapping[str, Any]
+from memberwise.report.formats import DASH, Interval, Unit, number, percent, points, rate, shown
+from memberwise.report.schema import AuditResult
+from memberwise.statistics import TprAtFpr
 
 
 @dataclass(frozen=True)
@@ -28,52 +26,47 @@ class Row:
     finding: str
 
 
-def compare(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> Group:
+def compare(first: AuditResult, second: AuditResult, names: tuple[str, str] = ("A", "B")) -> Group:
     """Both runs for a terminal: what stands in the way of comparing them, then the table."""
     lines = [Text(f"Note: {note}") for note in notes(first, second)]
     return Group(*lines, table(compared(first, second, names), names))
 
 
-def compared(first: Result, second: Result, names: tuple[str, str] = ("A", "B")) -> list[Row]:
+def compared(first: AuditResult, second: AuditResult, names: tuple[str, str] = ("A", "B")) -> list[Row]:
     """The accuracies, then every attack both runs have (AUC, TPR at every FPR both state), then canaries."""
     rows = []
     for part in ("train", "test"):
-        a, b = (run["target"].get(f"{part}_accuracy") for run in (first, second))
+        a, b = (getattr(run.target, f"{part}_accuracy") for run in (first, second))
         rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), f"by {points(b, a)}"))
-    for attack in first["attacks"]:
-        other = sentence.attack_named(second, attack["name"])
+    for attack in first.attacks:
+        other = second.attack(attack.name)
         if other is None:
             continue
-        rows.append(_row(attack["name"], "AUC", attack.get("auc"), other.get("auc"), names, "number"))
-        rows += _rates(attack["name"], attack, other, names)
-    canaries = [run.get("canaries") for run in (first, second)]
-    if canaries[0] and canaries[1]:
-        rows += _rates("(canaries)", canaries[0], canaries[1], names)
-        rows.append(_row("(canaries)", "TPR@0", canaries[0]["tpr_at_zero"], canaries[1]["tpr_at_zero"], names))
+        rows.append(_row(attack.name, "AUC", attack.auc, other.auc, names, "number"))
+        rows += _rates(attack.name, attack.tpr_at_fpr, other.tpr_at_fpr, names)
+    if first.canaries and second.canaries:
+        rows += _rates("(canaries)", first.canaries.tpr_at_fpr, second.canaries.tpr_at_fpr, names)
+        rows.append(_row("(canaries)", "TPR@0", first.canaries.tpr_at_zero, second.canaries.tpr_at_zero, names))
     return rows
 
 
-def _rates(name: str, first: Json, second: Json, names: tuple[str, str]) -> list[Row]:
+def _rates(name: str, first: Iterable[TprAtFpr], second: Iterable[TprAtFpr], names: tuple[str, str]) -> list[Row]:
     """The TPR at every FPR both state."""
-    theirs = {row["fpr"]: row for row in second.get("tpr_at_fpr") or []}
-    return [
-        _row(name, f"TPR@{rate(row['fpr'])}", row, theirs[row["fpr"]], names)
-        for row in first.get("tpr_at_fpr") or []
-        if row["fpr"] in theirs
-    ]
+    theirs = {row.fpr: row for row in second}
+    return [_row(name, f"TPR@{rate(row.fpr)}", row, theirs[row.fpr], names) for row in first if row.fpr in theirs]
 
 
-def notes(first: Result, second: Result) -> list[str]:
+def notes(first: AuditResult, second: AuditResult) -> list[str]:
     """What stands in the way of comparing the two runs."""
     found = []
-    if first["data"].get("sha256") != second["data"].get("sha256"):
+    if first.data.sha256 != second.data.sha256:
         found.append("the runs audit different data")
-    if first["headline"] != second["headline"]:
-        found.append(f"the headline attacks differ: {first['headline']} and {second['headline']}")
-    kinds = [(run.get("canaries") or {}).get("kind") for run in (first, second)]
+    if first.headline != second.headline:
+        found.append(f"the headline attacks differ: {first.headline} and {second.headline}")
+    kinds = [run.canaries and run.canaries.kind for run in (first, second)]
     if kinds[0] != kinds[1]:
         found.append(f"the canaries differ: {kinds[0] or 'none'} and {kinds[1] or 'none'}")
-    names = [{attack["name"] for attack in run["attacks"]} for run in (first, second)]
+    names = [{attack.name for attack in run.attacks} for run in (first, second)]
     if only := sorted(names[0] ^ names[1]):
         found.append(f"in one run only: {', '.join(only)}")
     return found
@@ -94,11 +87,18 @@ def table(rows: list[Row], names: tuple[str, str] = ("A", "B")) -> Table:
 
 
 def _row(
-    attack: str, figure: str, first: Json | None, second: Json | None, names: tuple[str, str], unit: Unit = "share"
+    attack: str,
+    figure: str,
+    first: Interval | None,
+    second: Interval | None,
+    names: tuple[str, str],
+    unit: Unit = "share",
 ) -> Row:
     """Intervals that overlap cannot be told apart; a higher figure means that more leaks."""
     a, b = shown(first, unit), shown(second, unit)
-    low_a, high_a, low_b, high_b = (number((run or {}).get(end)) for run in (first, second) for end in ("low", "high"))
+    low_a, high_a, low_b, high_b = (
+        number(getattr(run, end, None)) for run in (first, second) for end in ("low", "high")
+    )
     if a is None or b is None:
         finding = "not in both"
     elif low_a is None or high_a is None or low_b is None or high_b is None:

@@ -18,7 +18,7 @@ from memberwise.report.html import render
 from memberwise.report.junit import junit
 from memberwise.report.modelcard import model_card
 from memberwise.report.redact import holds_records, redacted
-from memberwise.report.schema import READABLE, as_current
+from memberwise.report.schema import READABLE, AuditResult
 from memberwise.store.files import json_values, to_json, write_atomically, write_text
 
 Curves = Mapping[str, NDArray[Any]]
@@ -30,28 +30,29 @@ def to_csv(scores: pd.DataFrame) -> str:
     return str(ordered.to_csv(index=False, na_rep="", lineterminator="\n"))
 
 
-def write_all(folder: Path, result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> None:
+def write_all(folder: Path, result: AuditResult, scores: pd.DataFrame, curves: Curves) -> None:
     """Write every file of the run; ``result.json`` comes last, so where it is, all are.
 
     What the study wants redacted is left out; files that hold single records are their owner's alone (mode 600).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = (result.get("study") or {}).get("report") or {}
-    if wanted.get("redact") or wanted.get("redact_scores"):
-        result, scores, curves = redacted(result, scores, curves, and_scores=bool(wanted.get("redact_scores")))
-    clean = json_values(result)
-    private = holds_records(clean)
+    wishes = result.study.get("report") or {}
+    if wishes.get("redact") or wishes.get("redact_scores"):
+        result, scores, curves = redacted(result, scores, curves, and_scores=bool(wishes.get("redact_scores")))
+    values = json_values(result.to_dict())
+    result = AuditResult.from_dict(values)  # as it will be read: what is no finite number is None
+    private = holds_records(values)
     packed = io.BytesIO()
     np.savez_compressed(packed, **dict(curves))  # type: ignore[arg-type]
     write_text(folder / "scores.csv", to_csv(scores), private=True)
     write_atomically(folder / "curves.npz", packed.getvalue(), private=private)
-    write_text(folder / "report.html", render(clean, scores, curves), private=private)
-    write_text(folder / "junit.xml", junit(clean))
-    write_text(folder / "model_card.md", model_card(clean))
-    write_text(folder / "result.json", to_json(clean), private=private)
+    write_text(folder / "report.html", render(result, scores, curves), private=private)
+    write_text(folder / "junit.xml", junit(result))
+    write_text(folder / "model_card.md", model_card(result))
+    write_text(folder / "result.json", to_json(values), private=private)
 
 
-def read_all(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray[Any]]]:
+def read_all(folder: Path) -> tuple[AuditResult, pd.DataFrame, dict[str, NDArray[Any]]]:
     """Read back what ``write_all`` wrote: result, scores, curves.
 
     Raises:
@@ -79,4 +80,4 @@ def read_all(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDAr
             where=str(folder / "result.json"),
             fix="use the version of memberwise that wrote it",
         )
-    return as_current(result), scores, curves
+    return AuditResult.from_dict(result), scores, curves

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 Unit = Literal["share", "number"]
-Json = Mapping[str, Any]
 DASH = "\N{EN DASH}"
+
+
+class Interval(Protocol):
+    """A figure with the ends of its interval, None where there are none."""
+
+    @property
+    def value(self) -> float | None: ...
+
+    @property
+    def low(self) -> float | None: ...
+
+    @property
+    def high(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Shown:
         return f"{self.value} ({self.interval})"
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A finite float, or None where there is no figure (null, NaN, infinity)."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
@@ -35,7 +46,7 @@ def places(share: float) -> int:
     return 1 if distance >= 0.01 or distance == 0 else 2 if distance >= 0.001 else 3
 
 
-def percent(value: Any, decimals: int | None = None) -> str:
+def percent(value: object, decimals: int | None = None) -> str:
     """0.1234 -> "12.3%"; a dash where there is no figure."""
     share = number(value)
     return DASH if share is None else f"{100 * share:.{places(share) if decimals is None else decimals}f}%"
@@ -46,27 +57,25 @@ def rate(fpr: float) -> str:
     return f"{100 * fpr:.6g}%"
 
 
-def count(value: Any) -> str:
+def count(value: object) -> str:
     """3000 -> "3,000"."""
     return f"{value:,}" if isinstance(value, int) else DASH if value is None else str(value)
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A figure that has no interval by nature (a loss, an epsilon, a score): four significant digits."""
     figure = number(value)
     return DASH if figure is None else f"{figure:.4g}".replace("e-0", "e-")
 
 
-def shown(estimate: Json | None, unit: Unit = "share") -> Shown | None:
+def shown(estimate: Interval | None, unit: Unit = "share") -> Shown | None:
     """An estimate of ``result.json`` in words; None where there is none."""
-    value = number(estimate.get("value")) if estimate else None
+    value = None if estimate is None else number(estimate.value)
     if estimate is None or value is None:
         return None
-    low, high = number(estimate.get("low")), number(estimate.get("high"))
-    basis = (
-        f"{count(estimate.get('n_members'))} members, {count(estimate.get('n_nonmembers'))} non-members; "
-        f"{estimate.get('method') or 'method not stated'}"
-    )
+    low, high = number(estimate.low), number(estimate.high)
+    members, others, method = (getattr(estimate, name, None) for name in ("n_members", "n_nonmembers", "method"))
+    basis = f"{count(members)} members, {count(others)} non-members; {method or 'method not stated'}"
     decimals = places(value or high or 0.0)
     text = f"{100 * value:.{decimals}f}%" if unit == "share" else f"{value:.3f}"
     if low is None or high is None:
@@ -77,7 +86,7 @@ def shown(estimate: Json | None, unit: Unit = "share") -> Shown | None:
     return Shown(text, f"{100 * low:.{decimals}f}{dash}{100 * high:.{decimals}f}%", basis)
 
 
-def spoken(estimate: Json | None, unit: Unit = "share", interval: str = "interval") -> str:
+def spoken(estimate: Interval | None, unit: Unit = "share", interval: str = "interval") -> str:
     """An estimate inside a sentence: "12.3% (95% interval 9.1 to 14.2%)"."""
     figure = shown(estimate, unit)
     if figure is None:
@@ -87,13 +96,13 @@ def spoken(estimate: Json | None, unit: Unit = "share", interval: str = "interva
     )
 
 
-def seconds(value: Any) -> str:
+def seconds(value: object) -> str:
     """12.345 -> "12.3"; a dash where the time is not known."""
     figure = number(value)
     return DASH if figure is None else "<0.1" if figure < 0.1 else f"{figure:,.1f}"
 
 
-def points(train: Any, test: Any) -> str:
+def points(train: object, test: object) -> str:
     """The gap between two accuracies in percentage points."""
     first, second = number(train), number(test)
     return DASH if first is None or second is None else f"{100 * (first - second):.1f} points"

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import re
-from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
 
-from memberwise.report import encoding, figures, formats, lead, sentence
-from memberwise.report.sections import beyond, turn_figures
+from memberwise.report import formats, lead, sentence
+from memberwise.report.schema import AuditResult
+from memberwise.report.sections.base import Curves, Section, Source
+from memberwise.report.sections.registry import SECTIONS
 
-Curves = Mapping[str, NDArray[Any]]
+WORDS = ("shown", "percent", "rate", "count", "plain", "seconds", "points")
+MARKS = {"yes": "", "weak": "weak", "no": "too few"}
+# After these the contents begin a new line of the page's text.
+LINE_ENDS = ("scores", "attacker")
 
 
-def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> str:
+@dataclass(frozen=True)
+class Drawn:
+    """A section of this page."""
+
+    id: str
+    link: str
+    html: Markup
+    ends_line: bool
+
+
+def render(result: AuditResult, scores: pd.DataFrame, curves: Curves) -> str:
     """The whole report as text; the same input gives the same bytes."""
     environment = Environment(
         loader=PackageLoader("memberwise.report"),
@@ -31,37 +39,32 @@ def render(result: Mapping[str, Any], scores: pd.DataFrame, curves: Curves) -> s
         lstrip_blocks=True,
     )
     environment.globals.update(
-        {name: getattr(formats, name) for name in ("shown", "percent", "rate", "count", "plain", "seconds", "points")},
-        sentence=sentence,
-        opening=lead,
-        further=beyond,
-        records=encoding,
+        {name: getattr(formats, name) for name in WORDS}, marks=MARKS, sentence=sentence, opening=lead
     )
-    headline = result["headline"]
-    names = [attack["name"] for attack in result["attacks"]]
+    source = Source(result, scores, curves)
+    drawn = [one for section in SECTIONS if (one := _drawn(section, source, environment)) is not None]
     return environment.get_template("report.html.j2").render(
-        result=result,
-        title=title(result),
-        rates=rates(result),
-        legend=legend(result),
-        roc=_markup(figures.roc(curves, headline, names, result["data"].get("nonmembers") or 0)),
-        **_histogram(scores, headline),
-        canaries_plot=_markup(turn_figures.canaries(curves)),
-        targets_plot=_markup(turn_figures.targets(result.get("targets"))),
-        worst=worst_records(result, curves),
-        tables=breakdowns(result),
-        study=study_text(result.get("study") or {}),
-        facts=facts(result["data"]),
-        personal=personal(result, curves),
+        result=result, title=title(result), personal=personal(result, curves), sections=drawn
     )
 
 
-def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
+def _drawn(section: Section, source: Source, environment: Environment) -> Drawn | None:
+    """A section by its template; None where this page has no such section."""
+    context = section.context(source)
+    if context is None:
+        return None
+    template = environment.get_template(f"sections/{section.id}.html.j2")
+    interval = sentence.interval_words(source.result)
+    html = template.render(result=source.result, interval=interval, **context)
+    return Drawn(section.id, section.link, Markup(html), section.id in LINE_ENDS)  # noqa: S704 (escaped by its template)
+
+
+def personal(result: AuditResult, curves: Curves) -> list[str]:
     """What the page holds about single records, in words; empty where it holds nothing."""
-    worst = result["records"].get("worst") or []
+    worst = result.records.worst
     pictures = " and thumbnails" if worst and "worst.image" in curves else ""
-    listed = len((((result.get("canaries") or {}).get("per_canary")) or {}).get("most_exposed") or [])
-    always = len(((result.get("targets") or {}).get("stability") or {}).get("always_exposed") or [])
+    listed = len(result.canaries.per_canary.most_exposed) if result.canaries else 0
+    always = len(result.targets.stability.always_exposed) if result.targets else 0
     return [
         *([f"row numbers, labels, membership, scores{pictures} of {len(worst)} records"] if worst else []),
         *([f"the row numbers of the canaries found most often ({listed})"] if listed else []),
@@ -69,110 +72,9 @@ def personal(result: Mapping[str, Any], curves: Curves) -> list[str]:
     ]
 
 
-def title(result: Mapping[str, Any]) -> str:
+def title(result: AuditResult) -> str:
     """What was audited, in a few words."""
-    parts = [result["data"].get("source"), result["target"].get("architecture") or result["target"].get("kind")]
+    parts = [result.data.source, result.target.architecture or result.target.kind]
     named = ", ".join(str(part) for part in parts if part) or "a classifier"
     canaries = lead.canaries_of(result)
     return f"{named}: the worst case, {formats.count(canaries)} canaries" if canaries else named
-
-
-def rates(result: Mapping[str, Any]) -> list[float]:
-    """Every false-positive rate some attack states, largest first."""
-    return sorted({row["fpr"] for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []}, reverse=True)
-
-
-def legend(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The marks that stand in the tables, each with its meaning."""
-    meanings = {
-        "weak": "fewer than ten wrong accusations are expected at this rate, so the figure is rough",
-        "no": "there are too few non-members for any valid interval",
-        "optimistic": "the threshold was chosen on the very records it is judged by",
-    }
-    parts = [row["tpr"] for table in breakdowns(result) for row in table["rows"] if row.get("tpr")]
-    rows = [row for attack in result["attacks"] for row in attack.get("tpr_at_fpr") or []]
-    rows += (result.get("canaries") or {}).get("tpr_at_fpr") or []
-    used = {row.get("resolvable") for row in [*rows, *parts]}
-    used |= {"optimistic" for attack in result["attacks"] if "optimistic" in sentence.threshold_words(attack)}
-    return [("too few" if mark == "no" else mark, text) for mark, text in meanings.items() if mark in used]
-
-
-def facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is known of the data, name and value, in the order of the result."""
-    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in data.items()}
-    return [(name.replace("_", " "), formats.count(value)) for name, value in shown.items() if value is not None]
-
-
-def study_text(study: Mapping[str, Any]) -> str:
-    """The study as TOML; keys without a value, and empty tables, are left out."""
-
-    def written(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            inside = {str(key): written(inner) for key, inner in value.items() if inner is not None}
-            return {key: inner for key, inner in inside.items() if inner != {}}
-        if isinstance(value, (list, tuple)):
-            return [written(inner) for inner in value if inner is not None]
-        return value if isinstance(value, (bool, int, float, str)) else str(value)
-
-    # Short arrays on one line: the writer gives every item a line of its own.
-    return re.sub(r"= \[\n((?: {4}[^\n]*,\n)+)\]", _one_line, tomli_w.dumps(written(study)))
-
-
-def _one_line(array: re.Match[str]) -> str:
-    joined = "= [" + " ".join(line.strip() for line in array[1].splitlines()).removesuffix(",") + "]"
-    return joined if len(joined) < 90 else array[0]
-
-
-def breakdowns(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tables by class and by group, without those that are empty."""
-    records = result["records"]
-    found = []
-    for word, key in (("class", "per_class"), ("group", "per_group")):
-        rows = records.get(key) or []
-        tpr = next((row["tpr"] for row in rows if row.get("tpr")), None)
-        if rows:
-            found.append({"word": word, "rows": rows, "fpr": None if tpr is None else tpr["fpr"]})
-    return found
-
-
-def worst_records(result: Mapping[str, Any], curves: Curves) -> list[dict[str, Any]]:
-    """The most exposed records, each with its thumbnail and its IN/OUT plot where there are any."""
-    places = {int(index): place for place, index in enumerate(curves.get("worst.index", ()))}
-    found = []
-    for number, record in enumerate(result["records"].get("worst") or []):
-        place, name = places.get(record["index"]), f"Record {record['index']}, labelled {record.get('label')}"
-        card: dict[str, Any] = {**record, "name": name, "image": None, "plot": None}
-        if place is not None and "worst.image" in curves:
-            card["image"] = png(curves["worst.image"][place])
-        if place is not None and "worst.phi" in curves:
-            phi, trained = curves["worst.phi"][place], curves["worst.trained_on"][place]
-            target = float(curves["worst.phi_target"][place])
-            plot = figures.in_out(f"record{number}", phi[trained == 1], phi[trained == 0], target, name)
-            card["plot"] = _markup(plot)
-        found.append(card)
-    return found
-
-
-def png(image: NDArray[np.uint8]) -> str:
-    """A grey ``(H, W)`` or RGB ``(H, W, 3)`` image as a data address."""
-    from matplotlib.image import imsave
-
-    colour = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
-    buffer, nothing = io.BytesIO(), {"Software": cast(str, None)}  # None leaves the entry out
-    imsave(buffer, np.ascontiguousarray(colour), format="png", metadata=nothing)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _histogram(scores: pd.DataFrame, headline: str) -> dict[str, Any]:
-    """The score histogram of the headline attack, and how many scores its end bars gather."""
-    if headline not in scores:
-        return {"histogram": None, "beyond": 0}
-    kept = scores[scores["evaluated"] == 1]
-    values, member = kept[headline].to_numpy(np.float64), kept["member"].to_numpy() == 1
-    drawn = figures.histogram(values[member], values[~member], headline)
-    return {"histogram": _markup(drawn), "beyond": figures.beyond(values)}
-
-
-def _markup(svg: str | None) -> Markup | None:
-    """Our own SVG, in which every text is escaped already."""
-    return None if svg is None else Markup(svg)  # noqa: S704

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from typing import Any
 
 from memberwise.report import lead, sentence
 from memberwise.report.formats import number
+from memberwise.report.schema import AuditResult
+from memberwise.statistics.gate import RuleOutcome
 
 # XML 1.0 has no way to write these at all, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(result: Mapping[str, Any]) -> str:
+def junit(result: AuditResult) -> str:
     """The XML: broken rules are failures, undecided ones are skipped; without a gate one passed case, "audit"."""
     cases = _cases(result)
     outcomes = [passed for _, passed, _ in cases]
     suite = ET.Element("testsuite", name="memberwise", tests=str(len(cases)), errors="0")
     suite.set("failures", str(outcomes.count(False)))
     suite.set("skipped", str(outcomes.count(None)))
-    suite.set("time", f"{number(result.get('seconds')) or 0:.3f}")
-    suite.set("timestamp", _clean(result.get("created") or ""))
+    suite.set("time", f"{number(result.seconds) or 0:.3f}")
+    suite.set("timestamp", _clean(result.created or ""))
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(result):
         ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
@@ -38,28 +38,28 @@ def junit(result: Mapping[str, Any]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _cases(result: Mapping[str, Any]) -> list[tuple[str, bool | None, str]]:
+def _cases(result: AuditResult) -> list[tuple[str, bool | None, str]]:
     """Name, outcome and reason of each rule; one for all of them where the result (of version 1) does not tell."""
-    verdict = result["verdict"]
-    if not verdict["gate"]:
+    verdict = result.verdict
+    if not verdict.gate:
         return [("audit", True, "")]
-    rules = verdict.get("rules") or [verdict | {"rule": verdict["gate"]}]
-    return [(rule["rule"], rule["passed"], rule["reason"]) for rule in rules]
+    rules = verdict.rules or (RuleOutcome(verdict.gate, verdict.passed, verdict.reason),)
+    return [(rule.rule, rule.passed, rule.reason) for rule in rules]
 
 
-def _properties(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = [
-        ("memberwise_version", str(result["memberwise_version"])),
-        ("seed", str(result["seed"])),
-        ("data", str(result["data"].get("source"))),
-        ("sha256", str(result["data"].get("sha256"))),
-        ("headline", str(result["headline"])),
-        ("family", ", ".join((result.get("family") or {}).get("names") or [])),
+def _properties(result: AuditResult) -> list[tuple[str, str]]:
+    properties = [
+        ("memberwise_version", result.memberwise_version),
+        ("seed", str(result.seed)),
+        ("data", str(result.data.source)),
+        ("sha256", str(result.data.sha256)),
+        ("headline", result.headline),
+        ("family", ", ".join(result.family.names if result.family else ())),
         ("canaries", str(lead.canaries_of(result) or 0)),
     ]
-    found += [(key.label, str(key.figure)) for key in sentence.key_figures(result)]
-    return found + [(f"warning {warning['code']}", warning["message"]) for warning in result.get("warnings") or []]
+    properties += [(key.label, str(key.figure)) for key in sentence.key_figures(result)]
+    return properties + [(f"warning {warning.code}", warning.message) for warning in result.warnings]
 
 
-def _clean(text: Any) -> str:
+def _clean(text: object) -> str:
     return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text))

@@ -5,23 +5,26 @@ They look at every figure before they say that anything cannot be told apart fro
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+from memberwise.assess.figures import AttackFigures
 from memberwise.report import placed, sentence
-from memberwise.report.formats import Json, count, number, plain, rate, spoken
+from memberwise.report.formats import count, number, plain, rate, spoken
 from memberwise.report.placed import Placed
-from memberwise.report.sections import beyond
+from memberwise.report.schema import AuditResult
+from memberwise.report.sections.canaries import KINDS
+from memberwise.statistics.gate import BrokenBy
 
 # So many figures, and attacks above a limit, are named; the page has the rest.
 NAMED = 3
 
 
-def verdict_sentence(result: Json) -> str:
+def verdict_sentence(result: AuditResult) -> str:
     """The whole verdict: what was found, and what the limit says about it."""
     return f"{lead(result)} {sentence.gate_sentence(result)}"
 
 
-def lead(result: Json) -> str:
+def lead(result: AuditResult) -> str:
     """What was found, in a few sentences for a reader who has never heard of a ROC curve.
 
     First the canaries, where there are any, and the headline attack, with an attack that is clearly stronger in the
@@ -32,13 +35,15 @@ def lead(result: Json) -> str:
     return " ".join(f"{text}." for text in [*sentences, *_broken(result), *_above(result)])
 
 
-def canaries_of(result: Json) -> int | None:
+def canaries_of(result: AuditResult) -> int | None:
     """How many canaries were audited in place of other records; None in other audits."""
-    part = result.get("canaries") or ((result.get("study") or {}).get("canaries") or {})
-    return part.get("count")
+    if result.canaries is not None:
+        return result.canaries.count
+    count_asked: int | None = (result.study.get("canaries") or {}).get("count")
+    return count_asked
 
 
-def lead_figure(attack: Json) -> Placed | None:
+def lead_figure(attack: AttackFigures) -> Placed | None:
     """The figure to speak of: the TPR at the smallest rate that is resolved, unless another shows more than guessing
     and that does not (an attack with one decision has no TPR at small rates)."""
     figures = placed.of_attack(attack)
@@ -50,16 +55,16 @@ def lead_figure(attack: Json) -> Placed | None:
     above = [one for one in plain_ones if one.above]
     if above:
         return min(above, key=lambda one: (not one.resolved, one.fpr is None, one.fpr or 0))
-    if first is not None and first.estimate.get("resolvable") != "no" and first.estimate["value"] > 0:
+    if first is not None and first.mark != "no" and first.estimate.value > 0:
         return first
-    whole = sorted((one for one in plain_ones if one.fpr is None), key=lambda one: number(one.estimate["low"]) is None)
+    whole = sorted((one for one in plain_ones if one.fpr is None), key=lambda one: number(one.estimate.low) is None)
     return next(iter([*whole, *plain_ones]), None)
 
 
-def _headline(result: Json) -> str:
-    attack, name = sentence.attack_named(result), result["headline"]
+def _headline(result: AuditResult) -> str:
+    attack, name = result.attack(), result.headline
     if attack is None:
-        reasons = [skip["reason"] for skip in result.get("skipped") or [] if skip["name"] == name]
+        reasons = [skip.reason for skip in result.skipped if skip.name == name]
         return f"The headline attack, {name}, was not run{': ' + reasons[0] if reasons else ''}"
     figure = lead_figure(attack)
     if figure is None:
@@ -79,29 +84,29 @@ def _headline(result: Json) -> str:
     return f"{told}; {_beside_guessing(figure, result)}"
 
 
-def _canaries(result: Json) -> str | None:
-    part = result.get("canaries")
-    if not part:
+def _canaries(result: AuditResult) -> str | None:
+    part = result.canaries
+    if part is None:
         return None
     figures = placed.of_canaries(result)
     rates = [one for one in figures if one.fpr is not None]
     best = min(rates, key=lambda one: (not one.above, not one.resolved, one.fpr or 0))
-    kind = beyond.KINDS.get(part["kind"], part["kind"])
+    kind = KINDS.get(part.kind, part.kind)
     words = sentence.interval_words(result)
     return (
-        f"Of {count(part['count'])} canaries, records {kind} that are made to be remembered, "
+        f"Of {count(part.count)} canaries, records {kind} that are made to be remembered, "
         f"{spoken(best.estimate, 'share', words)} are recognised where {rate(best.guess)} of the models that never saw "
-        f"one are wrongly accused of it, under {count(part['models'])} models in turn; {_beside_guessing(best, result)}"
+        f"one are wrongly accused of it, under {count(part.models)} models in turn; {_beside_guessing(best, result)}"
     )
 
 
-def _beside_guessing(figure: Placed, result: Json) -> str:
+def _beside_guessing(figure: Placed, result: AuditResult) -> str:
     """What the figure says against guessing, heeding all others."""
     level = rate(figure.guess)
     would = f"guessing would reach {level}"
     if figure.above:
         return would
-    if number(figure.estimate.get("low")) is None or figure.estimate.get("resolvable") == "no":
+    if number(figure.estimate.low) is None or figure.mark == "no":
         return f"{would}, and these records are too few to state how sure this figure is"
     if figure.below:
         return f"that is less than guessing would reach, {level}"
@@ -115,48 +120,49 @@ def _beside_guessing(figure: Placed, result: Json) -> str:
     return f"that cannot be told apart from guessing, which reaches {level}"
 
 
-def _stronger(result: Json) -> str:
+def _stronger(result: AuditResult) -> str:
     """The clause about an attack that is clearly stronger than the headline, or nothing."""
-    main = sentence.attack_named(result)
+    main = result.attack()
     if main is None:
         return ""
     words = sentence.interval_words(result)
     for name in stronger_attacks(result):
-        other = sentence.attack_named(result, name) or {}
-        area = spoken(main.get("auc"), "number", words)
-        return f"; {name} is clearly stronger than the headline {result['headline']} here: AUC " + (
-            f"{spoken(other.get('auc'), 'number', words)} against {area}"
+        other = result.attack(name)
+        area = spoken(main.auc, "number", words)
+        return f"; {name} is clearly stronger than the headline {result.headline} here: AUC " + (
+            f"{spoken(other.auc if other else None, 'number', words)} against {area}"
         )
     figure = lead_figure(main)
-    high = None if figure is None or figure.fpr is None else number(figure.estimate.get("high"))
+    high = None if figure is None or figure.fpr is None else number(figure.estimate.high)
     if figure is None or high is None:
         return ""
     rows = [
         one
-        for attack in result["attacks"]
+        for attack in result.attacks
         for one in placed.of_attack(attack)
-        if one.fpr == figure.fpr and one.resolved and one.estimate["low"] > high
+        if one.fpr == figure.fpr and one.resolved and (one.estimate.low or 0.0) > high
     ]
     if not rows:
         return ""
-    best = max(rows, key=lambda one: float(one.estimate["low"]))
+    best = max(rows, key=lambda one: one.estimate.low or 0.0)
     return f"; {best.of} is clearly stronger at that rate: {spoken(best.estimate, 'share', words)}"
 
 
-def stronger_attacks(result: Json) -> list[str]:
+def stronger_attacks(result: AuditResult) -> list[str]:
     """Attacks that are clearly stronger than the headline, the strongest first; of results of version 1 those with
     an interval of the AUC above the headline's."""
-    if result.get("family"):
-        return [one["attack"] for one in result["family"].get("stronger") or []]
-    high = number(((sentence.attack_named(result) or {}).get("auc") or {}).get("high"))
-    areas = {attack["name"]: number((attack.get("auc") or {}).get("low")) for attack in result["attacks"]}
-    found = {name: low for name, low in areas.items() if low is not None and high is not None and low > high}
-    return sorted(found, key=lambda name: -found[name])
+    if result.family is not None:
+        return [one.attack for one in result.family.stronger]
+    main = result.attack()
+    high = number(main.auc.high) if main and main.auc else None
+    lows = {attack.name: number(attack.auc.low) for attack in result.attacks if attack.auc}
+    above = {name: low for name, low in lows.items() if low is not None and high is not None and low > high}
+    return sorted(above, key=lambda name: -above[name])
 
 
-def _broken(result: Json) -> list[str]:
+def _broken(result: AuditResult) -> list[str]:
     """What exceeded the limit, a sentence a rule."""
-    broken = [rule["broken_by"] for rule in result["verdict"].get("rules") or [] if rule["passed"] is False]
+    broken = [rule.broken_by for rule in result.verdict.rules if rule.passed is False]
     return [
         f"The limit is exceeded by {'; '.join(map(_broken_figure, figures[:NAMED]))}{_more(figures)}"
         for figures in broken
@@ -164,20 +170,18 @@ def _broken(result: Json) -> list[str]:
     ]
 
 
-def _broken_figure(figure: Json) -> str:
-    if figure["metric"] == "epsilon":
-        return f"epsilon, at least {plain(figure['value'])} where {plain(figure['limit'])} is allowed"
-    at = f" at {rate(figure['fpr'])} FPR" if figure.get("fpr") is not None else ""
-    name = {"tpr": "TPR", "auc": "AUC"}.get(figure["metric"], figure["metric"].replace("_", " "))
-    least = f"at least {plain(figure['low'])}"
-    return (
-        f"{figure['attack']}: {name}{at} {plain(figure['value'])}, {least}, where {plain(figure['limit'])} is allowed"
-    )
+def _broken_figure(figure: BrokenBy) -> str:
+    if figure.metric == "epsilon":
+        return f"epsilon, at least {plain(figure.value)} where {plain(figure.limit)} is allowed"
+    at = f" at {rate(figure.fpr)} FPR" if figure.fpr is not None else ""
+    name = {"tpr": "TPR", "auc": "AUC"}.get(figure.metric, figure.metric.replace("_", " "))
+    least = f"at least {plain(figure.low)}"
+    return f"{figure.attack}: {name}{at} {plain(figure.value)}, {least}, where {plain(figure.limit)} is allowed"
 
 
-def _above(result: Json) -> list[str]:
+def _above(result: AuditResult) -> list[str]:
     """Figures above guessing, where neither the headline's nor the canaries' first one is."""
-    attack = sentence.attack_named(result)
+    attack = result.attack()
     figure = None if attack is None else lead_figure(attack)
     if figure is not None and figure.above:
         return []
@@ -191,5 +195,5 @@ def _above(result: Json) -> list[str]:
     return [f"{len(above)} of {len(everything)} figures here {verb} above guessing ({named}{_more(above)}){chance}"]
 
 
-def _more(items: list[Any]) -> str:
+def _more(items: Sequence[object]) -> str:
     return f", and {len(items) - NAMED} more" if len(items) > NAMED else ""

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from memberwise.report import lead, sentence
 from memberwise.report.formats import count, percent
+from memberwise.report.schema import AuditResult
 
 # Characters which Markdown (or HTML within it) gives a meaning.
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>&~])")
 
 
-def escaped(value: Any) -> str:
+def escaped(value: object) -> str:
     """Text that Markdown shows as it is, on one line."""
     return SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
 
 
-def model_card(result: Mapping[str, Any]) -> str:
+def model_card(result: AuditResult) -> str:
     """The section as Markdown."""
-    data, target, shadow = result["data"], result["target"], result.get("shadow")
-    name = target.get("architecture") or target.get("kind") or "classifier"
+    data, target, shadow = result.data, result.target, result.shadow
+    name = target.architecture or target.kind or "classifier"
     audited = (
-        f"{escaped(name)}, trained on {escaped(data.get('source') or 'unnamed data')}: {count(data.get('members'))} "
-        f"of its training records (members) and {count(data.get('nonmembers'))} other records (non-members)"
+        f"{escaped(name)}, trained on {escaped(data.source or 'unnamed data')}: {count(data.members)} "
+        f"of its training records (members) and {count(data.nonmembers)} other records (non-members)"
     )
     canaries = lead.canaries_of(result)
     worst = f", the worst case ({count(canaries)} canaries)" if canaries else ""
-    models = f", with {count(shadow.get('count'))} shadow models" if shadow else ", without shadow models"
+    models = f", with {count(shadow.count)} shadow models" if shadow else ", without shadow models"
     lines = [
         f"## Privacy: membership inference{worst}",
         "",
@@ -36,12 +35,12 @@ def model_card(result: Mapping[str, Any]) -> str:
         "",
         f"**Audited**: {audited}{models}.",
         "",
-        f"| {escaped(result['headline'])} | value | {sentence.interval_words(result)} |",
+        f"| {escaped(result.headline)} | value | {sentence.interval_words(result)} |",
         "|---|---:|---:|",
         *(f"| {key.label} | {key.figure.value} | {key.figure.interval} |" for key in sentence.key_figures(result)),
         "",
-        f"Accuracy of the model: {percent(target.get('train_accuracy'))} on training records, "
-        f"{percent(target.get('test_accuracy'))} on others.",
+        f"Accuracy of the model: {percent(target.train_accuracy)} on training records, "
+        f"{percent(target.test_accuracy)} on others.",
         "",
         "**The attacker is assumed to be somebody who**",
         "",
@@ -51,9 +50,9 @@ def model_card(result: Mapping[str, Any]) -> str:
         "",
         *(f"- {escaped(limit)}" for limit in sentence.limits(result)),
         f"- {escaped(sentence.epsilon_sentence(result))}",
-        *(f"- Warning: {escaped(warning['message'])}" for warning in result.get("warnings") or []),
+        *(f"- Warning: {escaped(warning.message)}" for warning in result.warnings),
         "",
-        f"Measured with memberwise {escaped(result['memberwise_version'])}, seed {escaped(result['seed'])}, "
-        f"{escaped(result['created'])}; data sha256 {escaped(data.get('sha256') or 'not stated')}.",
+        f"Measured with memberwise {escaped(result.memberwise_version)}, seed {escaped(result.seed)}, "
+        f"{escaped(result.created)}; data sha256 {escaped(data.sha256 or 'not stated')}.",
     ]
     return "\n".join(lines) + "\n"

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.report.schema import AuditResult
+
 # Lists with an entry a record, and single row numbers, wherever in a result they stand.
 LISTS = frozenset({"worst", "most_exposed", "always_exposed"})
 ROWS = frozenset({"index", "record"})
@@ -19,20 +21,21 @@ OF_RECORDS = ("worst.", "canaries.index")
 
 
 def redacted(
-    result: Mapping[str, Any], scores: pd.DataFrame, curves: Mapping[str, NDArray[Any]], *, and_scores: bool
-) -> tuple[dict[str, Any], pd.DataFrame, dict[str, NDArray[Any]]]:
+    result: AuditResult, scores: pd.DataFrame, curves: Mapping[str, NDArray[Any]], *, and_scores: bool
+) -> tuple[AuditResult, pd.DataFrame, dict[str, NDArray[Any]]]:
     """The same run without anything about single records; every figure over several records stays.
 
     Args:
-        result, scores, curves: as ``result.json``, ``scores.csv`` and ``curves.npz`` hold them.
+        scores, curves: as ``scores.csv`` and ``curves.npz`` hold them.
         and_scores: also take row numbers and labels out of ``scores``, whose rows are then in the order of the scores.
     """
     kept = {name: values for name, values in curves.items() if not name.startswith(OF_RECORDS)}
     if "canaries.found" in kept:
         kept["canaries.found"] = np.sort(kept["canaries.found"])
     what = ["records", "scores"] if and_scores else ["records"]
-    clean = {name: part if name == "study" else _without(part) for name, part in result.items()}
-    return {**clean, "redacted": what}, _anonymous(scores) if and_scores else scores, kept
+    # By the names of keys, wherever they stand: a part that is added later is redacted, too.
+    clean = {name: part if name == "study" else _without(part) for name, part in result.to_dict().items()}
+    return AuditResult.from_dict({**clean, "redacted": what}), _anonymous(scores) if and_scores else scores, kept
 
 
 def holds_records(facts: Any) -> bool:

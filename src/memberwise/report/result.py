@@ -11,13 +11,17 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from memberwise.assess.figures import AttackFigures
 from memberwise.errors import StudyError
 from memberwise.report import files, lead, sentence
-from memberwise.report.formats import DASH, rate, shown
-from memberwise.report.html import rates, render
+from memberwise.report.formats import DASH, number, rate, shown
+from memberwise.report.html import render
 from memberwise.report.redact import holds_records
+from memberwise.report.schema import AuditResult
+from memberwise.report.sections.attacks import rates
 from memberwise.statistics.estimate import Estimate
 from memberwise.store.files import json_values, to_json, write_text
+from memberwise.types.parts import Plain
 
 EXIT_CODES: dict[sentence.Outcome, int] = {"passed": 0, "no limit set": 0, "failed": 1, "inconclusive": 3}
 
@@ -34,7 +38,7 @@ class Result:
         folder: the run folder, or None where nothing was written.
     """
 
-    data: dict[str, Any]
+    data: Plain
     scores: pd.DataFrame
     curves: dict[str, NDArray[Any]] = field(default_factory=dict)
     folder: Path | None = None
@@ -46,7 +50,13 @@ class Result:
         Raises:
             RunFolderError: the folder does not hold one.
         """
-        return cls(*files.read_all(Path(folder)), Path(folder))
+        parts, scores, curves = files.read_all(Path(folder))
+        return cls(json_values(parts.to_dict()), scores, curves, Path(folder))
+
+    @property
+    def parts(self) -> AuditResult:
+        """``data`` as objects: ``result.parts.attacks[0].auc.value``."""
+        return AuditResult.from_dict(self.data)
 
     def tpr(self, at_fpr: float, attack: str | None = None) -> Estimate:
         """The share of members recognised at a false-positive rate, with its interval; 0 to 1, higher leaks more.
@@ -58,15 +68,15 @@ class Result:
         Raises:
             StudyError: the attack was not run, or states no TPR at this rate.
         """
-        rows = self._attack(attack).get("tpr_at_fpr") or []
-        row = next((row for row in rows if math.isclose(row["fpr"], at_fpr, rel_tol=1e-9)), None)
-        if row is None or row.get("value") is None:
+        rows = self._attack(attack).tpr_at_fpr
+        row = next((row for row in rows if math.isclose(row.fpr, at_fpr, rel_tol=1e-9)), None)
+        if row is None or number(row.value) is None:
             raise StudyError(
                 f"there is no TPR of {attack or self.data['headline']} at a false-positive rate of {at_fpr}",
-                expected=", ".join(f"{row['fpr']:g}" for row in rows if row.get("value") is not None) or "none at all",
+                expected=", ".join(f"{row.fpr:g}" for row in rows if number(row.value) is not None) or "none at all",
                 fix="ask for one of these, or audit again with --fpr",
             )
-        return _estimate(row)
+        return Estimate(**{name: getattr(row, name) for name in Estimate.__dataclass_fields__})
 
     def auc(self, attack: str | None = None) -> Estimate:
         """The chance that a member is ranked above a non-member, with its interval; 0.5 is guessing.
@@ -74,31 +84,32 @@ class Result:
         Raises:
             StudyError: the attack was not run, or has no AUC.
         """
-        found = self._attack(attack).get("auc")
-        if found is None:
+        area = self._attack(attack).auc
+        if area is None:
             raise StudyError(f"{attack or self.data['headline']} has no AUC")
-        return _estimate(found)
+        return area
 
-    def _attack(self, name: str | None) -> dict[str, Any]:
-        found = sentence.attack_named(self.data, name)
-        if found is None:
+    def _attack(self, name: str | None) -> AttackFigures:
+        parts = self.parts
+        figures = parts.attack(name)
+        if figures is None:
             raise StudyError(
                 f"the attack {name or self.data['headline']} was not run",
-                expected=", ".join(attack["name"] for attack in self.data["attacks"]) or "none ran",
+                expected=", ".join(attack.name for attack in parts.attacks) or "none ran",
             )
-        return found
+        return figures
 
     @property
     def passed(self) -> bool | None:
         """Whether the gate passed; None where it could not be decided, or there is none."""
-        return {"passed": True, "failed": False}.get(sentence.outcome(self.data))
+        return {"passed": True, "failed": False}.get(sentence.outcome(self.parts))
 
     @property
     def exit_code(self) -> int:
         """What the command line returns: 0 gate passed or none set, 1 failed, 3 inconclusive."""
-        return EXIT_CODES[sentence.outcome(self.data)]
+        return EXIT_CODES[sentence.outcome(self.parts)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """What ``result.json`` holds, as plain values; a copy."""
         return dict(json_values(self.data))
 
@@ -108,32 +119,27 @@ class Result:
 
     def to_html(self, path: str | Path) -> Path:
         """Write the report, one file that needs nothing else; returns its path."""
-        clean = json_values(self.data)
-        write_text(Path(path), render(clean, self.scores, self.curves), private=holds_records(clean))
+        write_text(Path(path), render(self.parts, self.scores, self.curves), private=holds_records(self.data))
         return Path(path)
 
     def __repr__(self) -> str:
-        return f"<Result {sentence.outcome(self.data)}: {lead.lead(self.data)}>"
+        return f"<Result {sentence.outcome(self.parts)}: {lead.lead(self.parts)}>"
 
     def _repr_html_(self) -> str:
         """A compact table for notebooks."""
-        columns = rates(self.data)
+        parts = self.parts
+        columns = rates(parts)
         heads = ["attack", "AUC", *(f"TPR at {rate(fpr)} FPR" for fpr in columns), "balanced accuracy"]
         lines = []
-        for attack in self.data["attacks"]:
-            rows = {row["fpr"]: row for row in attack.get("tpr_at_fpr") or []}
-            figures = [shown(attack.get("auc"), "number"), *(shown(rows.get(fpr)) for fpr in columns)]
-            figures.append(shown(attack.get("balanced_accuracy")))
-            name = attack["name"] + (" (headline)" if attack["name"] == self.data["headline"] else "")
+        for attack in parts.attacks:
+            rows = {row.fpr: row for row in attack.tpr_at_fpr}
+            figures = [shown(attack.auc, "number"), *(shown(rows.get(fpr)) for fpr in columns)]
+            figures.append(shown(attack.balanced_accuracy))
+            name = attack.name + (" (headline)" if attack.name == parts.headline else "")
             lines.append("".join(f"<td>{escape(str(cell or DASH))}</td>" for cell in [name, *figures]))
         head = "".join(f"<th>{escape(text)}</th>" for text in heads)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         return (
-            f"<p>{escape(lead.verdict_sentence(self.data))}</p>"
+            f"<p>{escape(lead.verdict_sentence(parts))}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
-
-
-def _estimate(found: dict[str, Any]) -> Estimate:
-    fields: dict[str, Any] = {name: found.get(name) for name in Estimate.__dataclass_fields__}
-    return Estimate(**fields)

@@ -1,17 +1,207 @@
-"""The version of ``result.json``, and how results of earlier versions are read."""
+"""``AuditResult``: all that is in ``result.json``, and the schema's version."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from memberwise import __version__
+from memberwise.assess.canaries import CanariesPart
+from memberwise.assess.discoveries import Discoveries
+from memberwise.assess.figures import AttackFigures, Skipped
+from memberwise.assess.flow import Assessment
+from memberwise.assess.mismatch import Mismatch
+from memberwise.assess.records import RecordsPart
+from memberwise.assess.variation import TargetsPart
+from memberwise.assess.verdict import Family
+from memberwise.data.treatment import Treatment
+from memberwise.statistics import EpsilonBound, Verdict
+from memberwise.study.schema import Study
+from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
 
 SCHEMA_VERSION = 2
 READABLE = (1, SCHEMA_VERSION)
 
 
-def as_current(result: dict[str, Any]) -> dict[str, Any]:
-    """A result of any readable version with every part that this version has; what version 1 lacks is empty.
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """The data and how many records have which role; roles that saved answers do not have are left out."""
 
-    Version 1 judged rules without an attack's name on the headline alone: its ``family`` is None, and stays so.
+    source: str | None = None
+    sha256: str | None = None
+    records: int | None = None
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    members: int | None = None
+    nonmembers: int | None = None
+    background: int | None = None
+    population: int | None = None
+    reference: int | None = field(default=None, metadata=LEFT_OUT)
+    validation: int | None = field(default=None, metadata=LEFT_OUT)
+    auxiliary: int | None = field(default=None, metadata=LEFT_OUT)
+    test: int | None = field(default=None, metadata=LEFT_OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFacts:
+    """The target: what it is, and how often it is right on its own training records and on others."""
+
+    kind: str | None = None
+    architecture: str | None = None
+    train_accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_loss: float | None = None
+    test_loss: float | None = None
+    gap: float | None = None
+    validation_accuracy: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        architecture: str | None,
+        train: tuple[float, float],
+        test: tuple[float, float],
+        validation: float | None = None,
+    ) -> Self:
+        """``train`` and ``test`` are (accuracy, loss), ``validation`` an accuracy."""
+        return cls(
+            kind=kind,
+            architecture=architecture,
+            train_accuracy=train[0],
+            test_accuracy=test[0],
+            train_loss=train[1],
+            test_loss=test[1],
+            gap=train[0] - test[0],
+            validation_accuracy=validation,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowFacts:
+    """The shadow models: how they were made, how long that took, and their mean accuracies."""
+
+    count: int | None = None
+    data: str | None = None
+    engine: str | None = None
+    plan: dict[str, int | str | bool] | None = None
+    seconds: float | None = None
+    extra_seconds: float | None = field(default=None, metadata=LEFT_OUT)
+    models_per_second: float | None = None
+    train_accuracy: float | None = None
+    test_accuracy: float | None = None
+    resumed: int | None = None
+
+
+@dataclass(frozen=True)
+class AuditWarning:
+    """How far the figures carry: a code for machines, a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """All that an audit states: what was audited, every attack's figures, the verdict and the warnings.
+
+    Attributes:
+        study: the study as it was carried out, as in ``study.toml``.
+        encoding: what was done to the records; None for saved answers.
+        shadow: None without shadow models; so is mismatch.
+        headline: the attack that is spoken of first.
+        canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
+        family: None in results of version 1, which judged rules without an attack's name on the headline alone.
+        redacted: what was left out: "records", "scores".
     """
-    verdict = result["verdict"] | {name: result["verdict"].get(name) or [] for name in ("rules", "withheld")}
-    return result | {"family": result.get("family"), "redacted": result.get("redacted") or [], "verdict": verdict}
+
+    schema_version: int = SCHEMA_VERSION
+    memberwise_version: str = __version__
+    study: Plain
+    seed: int | None = None
+    created: str | None = None
+    seconds: float | None = None
+    data: DataFacts
+    encoding: Treatment | None = None
+    target: TargetFacts
+    shadow: ShadowFacts | None = None
+    headline: str
+    attacks: tuple[AttackFigures, ...]
+    epsilon: EpsilonBound | None = None
+    canaries: CanariesPart | None = field(default=None, metadata=LEFT_OUT)
+    targets: TargetsPart | None = field(default=None, metadata=OPTIONAL)
+    discoveries: Discoveries | None = None
+    mismatch: Mismatch | None = None
+    skipped: tuple[Skipped, ...] = ()
+    records: RecordsPart
+    family: Family | None = None
+    verdict: Verdict
+    warnings: tuple[AuditWarning, ...] = ()
+    redacted: tuple[str, ...] | None = field(default=None, metadata=LEFT_OUT)
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        assessment: Assessment,
+        *,
+        seconds: float,
+        data: DataFacts,
+        target: TargetFacts,
+        shadow: ShadowFacts | None,
+        encoding: Treatment | None,
+        verdict: Verdict,
+        family: Family,
+        notes: Sequence[tuple[str, str]],
+    ) -> Self:
+        """From the facts of a run and its assessment."""
+        return cls(
+            study=study.to_dict(),
+            seed=study.run.seed,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 2),
+            data=data,
+            encoding=encoding,
+            target=target,
+            shadow=shadow,
+            headline=assessment.headline,
+            attacks=assessment.attacks,
+            epsilon=assessment.epsilon,
+            canaries=assessment.canaries,
+            targets=assessment.targets,
+            discoveries=assessment.discoveries,
+            mismatch=assessment.mismatch,
+            skipped=assessment.skipped,
+            records=assessment.records,
+            family=family,
+            verdict=verdict,
+            warnings=tuple(AuditWarning(code, message) for code, message in notes),
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """A result as ``to_dict`` or ``result.json`` has it, of any readable version.
+
+        Raises:
+            RunFolderError: it lacks a part that every version has.
+        """
+        return from_plain(cls, {**values, "redacted": values.get("redacted") or []})
+
+    def to_dict(self) -> Plain:
+        """What ``result.json`` holds."""
+        values = to_plain(self)
+        if self.targets is None and not (self.study.get("statistics") or {}).get("targets"):
+            del values["targets"]
+        return values
+
+    def attack(self, name: str | None = None) -> AttackFigures | None:
+        """The attack called ``name`` (the headline by default), or None where it was not run."""
+        wanted = self.headline if name is None else name
+        return next((attack for attack in self.attacks if attack.name == wanted), None)
+
+
+def result_schema() -> Plain:
+    """The JSON Schema of ``result.json``."""
+    return json_schema(AuditResult, "result.json of a memberwise audit")

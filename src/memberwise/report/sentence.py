@@ -3,50 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from memberwise.report.formats import DASH, Json, Shown, count, number, percent, plain, rate, shown
+from memberwise.assess.figures import AttackFigures
+from memberwise.report.formats import DASH, Shown, count, number, percent, plain, rate, shown
+from memberwise.report.schema import AuditResult
+from memberwise.statistics import TprAtFpr
 
 MARKS = {"weak": "; few outsiders to judge this by", "no": "; too few outsiders to judge this by"}
 Outcome = Literal["passed", "failed", "inconclusive", "no limit set"]
 
 
-def attack_named(result: Json, name: str | None = None) -> dict[str, Any] | None:
-    """The attack called ``name`` (the headline by default), or None where it was not run."""
-    wanted = result["headline"] if name is None else name
-    attacks: list[dict[str, Any]] = result["attacks"]
-    return next((attack for attack in attacks if attack["name"] == wanted), None)
-
-
-def leading_rate(attack: Json | None) -> dict[str, Any] | None:
+def leading_rate(attack: AttackFigures | None) -> TprAtFpr | None:
     """The row of ``tpr_at_fpr`` to speak of: the smallest FPR the records resolve, else the best there is."""
-    stated: list[dict[str, Any]] = (attack or {}).get("tpr_at_fpr") or []
-    rows = [row for row in stated if number(row.get("value")) is not None]
+    rows = [row for row in (attack.tpr_at_fpr if attack else ()) if number(row.value) is not None]
     for mark in ("yes", "weak"):
-        if found := [row for row in rows if row["resolvable"] == mark]:
-            return min(found, key=lambda row: row["fpr"])
+        if marked := [row for row in rows if row.resolvable == mark]:
+            return min(marked, key=lambda row: row.fpr)
     # Where the records resolve nothing, the largest FPR is the least wrong.
-    return max(rows, key=lambda row: row["fpr"], default=None)
+    return max(rows, key=lambda row: row.fpr, default=None)
 
 
-def interval_words(result: Json) -> str:
+def interval_words(result: AuditResult) -> str:
     """ "95% interval", or "interval" where the study does not state its confidence."""
-    confidence = number(((result.get("study") or {}).get("statistics") or {}).get("confidence"))
+    confidence = number((result.study.get("statistics") or {}).get("confidence"))
     return "interval" if confidence is None else f"{rate(confidence)} interval"
 
 
-def outcome(result: Json) -> Outcome:
+def outcome(result: AuditResult) -> Outcome:
     """What the gate says; without a rule there is nothing to pass or fail."""
-    verdict = result["verdict"]
-    if not verdict.get("gate"):
+    passed = result.verdict.passed
+    if not result.verdict.gate:
         return "no limit set"
-    passed = verdict.get("passed")
     return "inconclusive" if passed is None else "passed" if passed else "failed"
 
 
-def gate_sentence(result: Json) -> str:
+def gate_sentence(result: AuditResult) -> str:
     """What the stated limit says about it."""
-    verdict, state = result["verdict"], outcome(result)
+    verdict, state = result.verdict, outcome(result)
     if state == "no limit set":
         return "No limit was set for this audit, so there is nothing to pass or fail."
     lead = {
@@ -54,23 +48,22 @@ def gate_sentence(result: Json) -> str:
         "failed": "The stated limit is exceeded",
         "inconclusive": "These records cannot decide whether the stated limit is kept",
     }[state]
-    if state == "inconclusive" and verdict.get("withheld"):
+    if state == "inconclusive" and verdict.withheld:
         lead = "No verdict is given on the stated limit"
-    reason = str(verdict.get("reason") or "").strip().rstrip(".")
-    return f"{lead} ({verdict['gate']}){': ' + reason if reason else ''}."
+    reason = str(verdict.reason or "").strip().rstrip(".")
+    return f"{lead} ({verdict.gate}){': ' + reason if reason else ''}."
 
 
-def evaluated(result: Json) -> tuple[int, int] | None:
+def evaluated(result: AuditResult) -> tuple[int, int] | None:
     """Members and non-members on which the headline's figures rest; None where it gave none."""
-    area = (attack_named(result) or {}).get("auc") or {}
-    members, others = number(area.get("n_members")), number(area.get("n_nonmembers"))
-    return (int(members), int(others)) if members and others else None
+    attack = result.attack()
+    area = attack.auc if attack else None
+    return (area.n_members, area.n_nonmembers) if area and area.n_members and area.n_nonmembers else None
 
 
-def member_share(result: Json) -> str:
+def member_share(result: AuditResult) -> str:
     """The share of members among the records on which the headline's figures rest, or among the audited ones."""
-    data = result["data"]
-    members, others = evaluated(result) or (number(data.get("members")), number(data.get("nonmembers")))
+    members, others = evaluated(result) or (result.data.members, result.data.nonmembers)
     return percent(members / (members + others)) if members and others else "an unstated share"
 
 
@@ -83,54 +76,53 @@ class KeyFigure:
     meaning: str
 
 
-def key_figures(result: Json) -> list[KeyFigure]:
+def key_figures(result: AuditResult) -> list[KeyFigure]:
     """The canaries' figure, then the headline attack's; those it does not have are left out."""
-    attack = attack_named(result) or {}
+    attack = result.attack()
     row = leading_rate(attack)
-    found: list[tuple[str, Shown | None, str]] = []
-    if canaries := result.get("canaries"):
-        worst = min(canaries["tpr_at_fpr"], key=lambda at: float(at["fpr"]))
-        under = f"over {count(canaries['models'])} models, {rate(worst['fpr'])} of outsiders wrongly accused"
-        found.append(("Canaries recognised", shown(worst), under + MARKS.get(worst["resolvable"], "")))
+    figures: list[tuple[str, Shown | None, str]] = []
+    if canaries := result.canaries:
+        worst = min(canaries.tpr_at_fpr, key=lambda at: at.fpr)
+        under = f"over {count(canaries.models)} models, {rate(worst.fpr)} of outsiders wrongly accused"
+        figures.append(("Canaries recognised", shown(worst), under + MARKS.get(worst.resolvable, "")))
     rated = []
     if row is not None:
-        meaning = f"of training records recognised when {rate(row['fpr'])} of outsiders are wrongly accused"
-        rated = [(f"TPR at {rate(row['fpr'])} FPR", shown(row), meaning + MARKS.get(row["resolvable"], ""))]
+        meaning = f"of training records recognised when {rate(row.fpr)} of outsiders are wrongly accused"
+        rated = [(f"TPR at {rate(row.fpr)} FPR", shown(row), meaning + MARKS.get(row.resolvable, ""))]
     # An attack that recognises nobody at so low a rate (it may make one decision only) is described by its AUC.
-    described = row is not None and row["value"] > 0
-    found += [
+    described = row is not None and row.value > 0
+    figures += [
         *(rated if described else []),
         (
             "AUC",
-            shown(attack.get("auc"), "number"),
+            shown(attack.auc if attack else None, "number"),
             "chance that a training record is ranked above another record; 0.5 is guessing, 1 is certain",
         ),
         *([] if described else rated),
         (
             "Balanced accuracy",
-            shown(attack.get("balanced_accuracy")),
+            shown(attack.balanced_accuracy if attack else None),
             "of yes-or-no answers right with one fixed threshold; 50% is guessing",
         ),
         (
             "Precision",
-            shown(attack.get("precision")),
+            shown(attack.precision if attack else None),
             f"of the records called members are members; {member_share(result)} of those asked about are",
         ),
     ]
-    return [KeyFigure(label, figure, meaning) for label, figure, meaning in found if figure is not None]
+    return [KeyFigure(label, figure, meaning) for label, figure, meaning in figures if figure is not None]
 
 
-def threshold_words(attack: Json) -> str:
+def threshold_words(attack: AttackFigures) -> str:
     """Where the attack's threshold was chosen; a dash where it has none."""
-    threshold = attack.get("threshold") or {}
     names = {"shadows": "shadow models", "population": "population", "half": "a random half", "fixed": "fixed"}
-    chosen = threshold.get("chosen_on")
+    chosen = attack.threshold and attack.threshold.chosen_on
     return names.get(chosen, str(chosen)) if chosen else DASH
 
 
-def assumptions(result: Json) -> list[str]:
+def assumptions(result: AuditResult) -> list[str]:
     """What the headline attack's owner must have, one sentence a need."""
-    attack, models = attack_named(result) or {}, (result.get("shadow") or {}).get("count")
+    attack, models = result.attack(), result.shadow and result.shadow.count
     how_many = f"{count(models)} models" if models else "models"
     words = {
         "answered label": "sees which class the model answers for a record, and nothing more",
@@ -145,43 +137,35 @@ def assumptions(result: Json) -> list[str]:
         "a model on other data": "has a model of other data of which the members are known",
         "population": "has other records of the same kind which no model was trained on",
     }
-    found = []
-    for need in attack.get("needs") or []:
+    assumed = []
+    for need in attack.needs if attack else ():
         bare = need.removesuffix(" (full vector)")
-        found.append(words.get(bare, need) + (", for every class" if bare != need else ""))
-    return found
+        assumed.append(words.get(bare, need) + (", for every class" if bare != need else ""))
+    return assumed
 
 
-def limits(result: Json) -> list[str]:
+def limits(result: AuditResult) -> list[str]:
     """What the intervals speak about, and what they do not."""
-    found = []
-    found.append(
+    return [
         "The intervals speak about records: how far the figures could be off had other records been audited on this "
-        "one model. They do not speak about retraining: the same recipe trained again may leak more or less."
-    )
-    found.append(
+        "one model. They do not speak about retraining: the same recipe trained again may leak more or less.",
         f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is "
-        "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid."
-    )
-    found.append(
+        "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid.",
         "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "
-        "more records; a low figure is no proof of privacy."
-    )
-    found.append(
+        "more records; a low figure is no proof of privacy.",
         f"Precision depends on how common members are among the records asked about: here {member_share(result)}. "
-        "Where they are rarer, more of the accused are innocent than it says."
-    )
-    return found
+        "Where they are rarer, more of the accused are innocent than it says.",
+    ]
 
 
-def _rest_on(result: Json) -> str:
+def _rest_on(result: AuditResult) -> str:
     """How many records the intervals rest on, and why these are fewer than the audited ones."""
-    data, rested = result["data"], evaluated(result)
-    audited = f"{count(data.get('members'))} members and {count(data.get('nonmembers'))} non-members"
-    if rested is None or rested == (data.get("members"), data.get("nonmembers")):
+    data, rested = result.data, evaluated(result)
+    audited = f"{count(data.members)} members and {count(data.nonmembers)} non-members"
+    if rested is None or rested == (data.members, data.nonmembers):
         return f"They rest on {audited}."
     words = f"They rest on {count(rested[0])} members and {count(rested[1])} non-members"
-    unit = ((result.get("study") or {}).get("data") or {}).get("unit")
+    unit = (result.study.get("data") or {}).get("unit")
     if unit:
         return (
             f"{words}: one row of each {unit}, drawn at random from those of the {audited} audited, because rows of "
@@ -190,17 +174,17 @@ def _rest_on(result: Json) -> str:
     return f"{words} of the {audited} audited: those that the headline attack could score, or was not told about."
 
 
-def epsilon_sentence(result: Json) -> str:
+def epsilon_sentence(result: AuditResult) -> str:
     """The epsilon figure with its basis, or why there is none."""
-    epsilon = result.get("epsilon")
-    value = number((epsilon or {}).get("value"))
+    epsilon = result.epsilon
+    value = None if epsilon is None else number(epsilon.value)
     if epsilon is None or value is None:
         return "No bound on epsilon is stated for this audit."
     head = (
-        f"Lower bound on epsilon: {plain(value)} at {percent(epsilon.get('confidence'), 0)} confidence, "
-        f"delta {plain(epsilon.get('delta'))} ({epsilon.get('method')}; basis: {epsilon.get('basis')})."
+        f"Lower bound on epsilon: {plain(value)} at {percent(epsilon.confidence, 0)} confidence, "
+        f"delta {plain(epsilon.delta)} ({epsilon.method}; basis: {epsilon.basis})."
     )
-    if "descriptive" in str(epsilon.get("basis")):
+    if "descriptive" in epsilon.basis:
         return head + (
             " It describes the records of this one run, which are not independent trainings: it is no statement about "
             "the training algorithm, and no limit may be set on it."

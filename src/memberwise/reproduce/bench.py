@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -16,11 +16,11 @@ from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.data import SOURCES, Dataset, at_hand, load
 from memberwise.errors import DataError
 from memberwise.report.result import Result
-from memberwise.report.sentence import attack_named
 from memberwise.reproduce.claim import Condition, Ours, Row
 from memberwise.reproduce.published import Figure, published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.progress import Progress, Silent
+from memberwise.statistics import Estimate
 from memberwise.statistics.intervals import clopper_pearson
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import Study
@@ -93,12 +93,12 @@ class Bench:
             inputs = replace(inputs, dataset=records_of(study.data.source))
         begun = time.perf_counter()
         result = audit_or_reuse(study, inputs, self.progress)
-        self.earlier.append(max(0.0, float(result.data["seconds"]) - (time.perf_counter() - begun)))
+        self.earlier.append(max(0.0, (result.parts.seconds or 0.0) - (time.perf_counter() - begun)))
         return result
 
     def study(self, label: str, settings: Mapping[str, Any]) -> Study:
         """The study of an audit."""
-        values: dict[str, Any] = {}
+        values: dict[str, object] = {}
         named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)
         for key, value in named.items():
             put(values, key, value)
@@ -144,34 +144,47 @@ class Bench:
         return next((f for f in found if (f.setting, f.measure) == (setting, measure)), None)
 
 
+def accuracy_of(run: Result, part: Literal["train", "test"] = "test") -> float:
+    """How often the target is right on its own training records, or on others."""
+    target = run.parts.target
+    share_right = target.train_accuracy if part == "train" else target.test_accuracy
+    if share_right is None:
+        raise ValueError("an audit measures its target's accuracy")
+    return share_right
+
+
+def seed_of(run: Result) -> int:
+    """The seed of an audit."""
+    return int(run.data["study"]["run"]["seed"])
+
+
 def figure(result: Result, measure: str, attack: str | None = None) -> Ours | None:
     """A figure of an audit: "test accuracy", "train accuracy", "attack accuracy", "attack precision", "attack recall",
     "AUC" or "TPR at 1%" of an attack, the headline by default. None where it was not measured."""
-    seeds = (int(result.data["study"]["run"]["seed"]),)
+    seeds, parts = (seed_of(result),), result.parts
     if measure in OF_TARGET:
-        value = result.data["target"][OF_TARGET[measure]]
-        n = result.data["data"]["test" if measure == "test accuracy" else "members"]
-        return None if value is None else share(value, n, seeds)
-    found = attack_named(result.data, attack) or {}
+        value = getattr(parts.target, OF_TARGET[measure])
+        n = parts.data.test if measure == "test accuracy" else parts.data.members
+        return None if value is None or n is None else share(value, n, seeds)
+    figures = parts.attack(attack)
     if measure.startswith("TPR at "):
         rate = float(measure.removeprefix("TPR at ").removesuffix("%")) / 100
-        rows = found.get("tpr_at_fpr") or []
-        part = next((row for row in rows if np.isclose(row["fpr"], rate)), None)
+        rows = figures.tpr_at_fpr if figures else ()
+        part: Estimate | None = next((row for row in rows if np.isclose(row.fpr, rate)), None)
     else:
-        part = found.get(OF_ATTACK[measure])
-    if part is None or part["value"] is None:
+        part = getattr(figures, OF_ATTACK[measure], None)
+    if part is None:
         return None
-    n = part["n_members"] + part["n_nonmembers"]
-    return Ours(part["value"], part["low"], part["high"], n, part["method"], seeds)
+    return Ours(part.value, part.low, part.high, part.n_members + part.n_nonmembers, part.method, seeds)
 
 
 def learnt(name: str, run: Result, rows: Sequence[str]) -> Condition:
     """Whether a target is better than always answering the commonest class; else ``rows`` mean nothing."""
-    labels = records_of(run.data["study"]["data"]["source"]).y
+    labels = records_of(run.parts.study["data"]["source"]).y
     chance = float(np.bincount(labels).max() / len(labels))
     found = figure(run, "test accuracy")
     holds = found is not None and found.low is not None and found.low > chance
-    told = f"test accuracy {100 * run.data['target']['test_accuracy']:.1f}%, the commonest class {100 * chance:.1f}%"
+    told = f"test accuracy {100 * accuracy_of(run):.1f}%, the commonest class {100 * chance:.1f}%"
     return Condition(name, holds, told, tuple(rows))
 
 

@@ -236,7 +236,7 @@ class Claim:
     def failed(self) -> list[Row]:
         return [row for row in self.findings.rows if row.failed]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         values = asdict(self)
         for row, plain in zip(self.findings.rows, values["findings"]["rows"], strict=True):
             plain["verdict"] = row.verdict

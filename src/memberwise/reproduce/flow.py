@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged
@@ -117,7 +116,7 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def _machine(device: str) -> dict[str, Any]:
+def _machine(device: str) -> dict[str, object]:
     import torch
 
     name = platform.processor() or platform.machine()

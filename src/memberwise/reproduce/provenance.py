@@ -5,10 +5,10 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from memberwise.reproduce.claim import Setting
 from memberwise.reproduce.reproduction import Size
+from memberwise.types.parts import Plain
 
 FILE = "provenance.toml"
 
@@ -23,6 +23,6 @@ def settings_of(name: str, size: Size) -> tuple[Setting, ...]:
 
 
 @cache
-def _all() -> tuple[dict[str, Any], ...]:
+def _all() -> tuple[Plain, ...]:
     text = files("memberwise.reproduce").joinpath(FILE).read_text("utf-8")
     return tuple(tomllib.loads(text)["setting"])

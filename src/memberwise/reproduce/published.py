@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+
+from memberwise.types.parts import Plain
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _all() -> tuple[Figure, ...]:
     return tuple(found)
 
 
-def _read(content: dict[str, Any]) -> list[Figure]:
+def _read(content: Plain) -> list[Figure]:
     """Figures of one file: ``[[table]]`` with ``name``, ``source``, ``measures`` and rows ``[setting, figure, ...]``.
 
     A row's figures are in the order of ``measures``; "" is one the source does not print.

@@ -16,6 +16,7 @@ from memberwise.data import Dataset
 from memberwise.reproduce.bench import Bench, records_of
 from memberwise.signals.ask import ask_about
 from memberwise.store.files import to_json, write_text
+from memberwise.types.parts import Plain
 
 # Fixes which records are for validation, and who the members of a tuning run are; seeds of audits begin at 1.
 SEED = 0
@@ -25,12 +26,12 @@ SEED = 0
 class Tuned:
     """What came out: the settings, their accuracy on validation records, and everything that was tried."""
 
-    settings: dict[str, Any]
+    settings: Plain
     accuracy: float
     tried: dict[str, float]
 
 
-def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed: int) -> dict[str, Any]:
+def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed: int) -> Plain:
     """Random rows by role, none of them of the source's test part; validation rows are the same for every seed."""
     own = np.setdiff1d(np.arange(dataset.records), np.empty(0, int) if dataset.test is None else dataset.test)
     order = np.random.default_rng(SEED).permutation(own)
@@ -48,7 +49,7 @@ def tune(
         settings: dotted keys of the study, ``data.members``, ``data.nonmembers`` and ``data.validation`` among them.
         coordinates: for each what is tried, as dotted keys to be merged into the settings; of equals the first.
     """
-    found: dict[str, Any] = {}
+    found: Plain = {}
     for options in coordinates:
         found = merged(found, options[0])
     tried: dict[str, float] = {}
@@ -66,7 +67,7 @@ def tune(
     return Tuned(found, best, tried)
 
 
-def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> Plain:
     """Both; options of a training defence are merged key by key."""
     out = dict(settings)
     for key, value in more.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +15,51 @@ from memberwise.statistics.order import false_positives
 from memberwise.statistics.prior import ppv
 from memberwise.statistics.sides import Floats, membership, strictly_above
 from memberwise.statistics.thresholds import Counts, Threshold, decide
+from memberwise.types.parts import Plain, to_plain
 
 PRIORS = (0.01, 0.1, 0.5)
 # A rate whose whole interval is off by less than this factor still holds: models trained alike differ, too.
 TOLERATED = 1.5
+
+
+@dataclass(frozen=True)
+class NameValue:
+    """How often a record that is called a member is one.
+
+    Attributes:
+        prior: the share of members among those asked about. fpr: the rate that the threshold aims at.
+        value, low, high: the share with its interval; None where nobody is called a member.
+    """
+
+    prior: float
+    fpr: float
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class CorrectedThreshold:
+    """The threshold that gives the rate on population records of the target, and what it gives on the target."""
+
+    threshold: float
+    chosen_on: str
+    realised_fpr: Estimate
+    tpr: Estimate
+    ppv: tuple[NameValue, ...]
+
+
+@dataclass(frozen=True)
+class CarriedThreshold:
+    """A threshold from shadow models and what it gives on the target, as ``result.json`` holds it (see ``Carried``)."""
+
+    fpr: float
+    threshold: float
+    realised_fpr: Estimate
+    tpr: Estimate
+    holds: bool = True
+    population_fpr: Estimate | None = None
+    corrected: CorrectedThreshold | None = None
 
 
 @dataclass(frozen=True)
@@ -47,38 +87,36 @@ class Carried:
         """Whether the rate aimed at is the target's: False where an interval lies off it, by more than 1.5 times."""
         return not any(_off(rate, self.fpr) for rate in (self.population_fpr, self.realised_fpr) if rate is not None)
 
-    def to_dict(self, confidence: float = 0.95) -> dict[str, Any]:
+    def figures(self, confidence: float = 0.95) -> CarriedThreshold:
         """As ``result.json`` holds it; ``confidence`` is of the PPV's intervals."""
-        return {
-            "fpr": self.fpr,
-            "threshold": self.threshold,
-            "realised_fpr": self.realised_fpr.to_dict(),
-            "tpr": self.tpr.to_dict(),
-            "holds": self.holds,
-            "population_fpr": self.population_fpr and self.population_fpr.to_dict(),
-            "corrected": self.corrected
-            and {
-                "threshold": self.corrected.threshold,
-                "chosen_on": "population",
-                "realised_fpr": self.corrected.realised_fpr.to_dict(),
-                "tpr": self.corrected.tpr.to_dict(),
-                "ppv": self.corrected.values_of_a_name(confidence),
-            },
-        }
+        better = self.corrected
+        return CarriedThreshold(
+            fpr=self.fpr,
+            threshold=self.threshold,
+            realised_fpr=self.realised_fpr,
+            tpr=self.tpr,
+            holds=self.holds,
+            population_fpr=self.population_fpr,
+            corrected=None
+            if better is None
+            else CorrectedThreshold(
+                better.threshold, "population", better.realised_fpr, better.tpr, better.values_of_a_name(confidence)
+            ),
+        )
 
-    def values_of_a_name(self, confidence: float = 0.95) -> list[dict[str, Any]]:
-        """For each prior how often a record that is called a member is one; null where nobody is called one."""
-        found = [(prior, ppv(self.counts, prior, confidence)) for prior in PRIORS]
-        return [
-            {
-                "prior": prior,
-                "fpr": self.fpr,
-                "value": value and value.value,
-                "low": value and value.low,
-                "high": value and value.high,
-            }
-            for prior, value in found
-        ]
+    def to_dict(self, confidence: float = 0.95) -> Plain:
+        """``figures`` as plain values."""
+        return to_plain(self.figures(confidence))
+
+    def values_of_a_name(self, confidence: float = 0.95) -> tuple[NameValue, ...]:
+        """For each prior how often a record that is called a member is one; None where nobody is called one."""
+        values = [(prior, ppv(self.counts, prior, confidence)) for prior in PRIORS]
+        return tuple(
+            NameValue(prior, self.fpr, None, None, None)
+            if value is None
+            else NameValue(prior, self.fpr, value.value, value.low, value.high)
+            for prior, value in values
+        )
 
 
 def nonmember_scores(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> Floats:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from math import log
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from memberwise.errors import StudyError
 from memberwise.statistics.intervals import clopper_pearson_lower, error_rate
 from memberwise.statistics.sides import membership
 from memberwise.statistics.thresholds import OPTIMISTIC, Counts, Threshold, count_evaluated
+from memberwise.types.parts import LEFT_OUT, Plain, to_plain
 
 Basis = Literal["one-run coins", "many runs", "records of one run (descriptive)"]
 DESCRIPTIVE: Basis = "records of one run (descriptive)"
@@ -31,6 +32,7 @@ class EpsilonBound:
             may not be gated on.
         if_gaussian: the larger bound that holds if the training tells no more than a Gaussian mechanism of some size
             (a Gaussian release; DP-SGD closely): an assumption, not a finding. None where it was not computed.
+        record: row number of the one record that "many runs" are about; None otherwise.
     """
 
     value: float
@@ -38,10 +40,11 @@ class EpsilonBound:
     delta: float
     method: str
     basis: Basis
-    if_gaussian: float | None = None
+    if_gaussian: float | None = field(default=None, metadata=LEFT_OUT)
+    record: int | None = field(default=None, metadata=LEFT_OUT)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value is not None}
+    def to_dict(self) -> Plain:
+        return to_plain(self)
 
 
 def epsilon_bound(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from memberwise.types.parts import Plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Estimate:
     n_nonmembers: int
     method: str
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_dict(self) -> Plain:
+        return to_plain(self)
 
     def __str__(self) -> str:
         interval = "no interval" if self.low is None or self.high is None else f"{self.low:.4f} to {self.high:.4f}"

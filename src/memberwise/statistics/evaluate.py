@@ -1,10 +1,9 @@
-"""All figures of one attack, as ``result.json`` holds them."""
+"""All figures of one attack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +13,28 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.sides import membership
 from memberwise.statistics.thresholds import Decision, Threshold, decide
 from memberwise.statistics.tpr import TprAtFpr, tpr_at_fpr
+from memberwise.types.parts import Plain, to_plain
+
+
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """Where records are called members, and on what that was chosen."""
+
+    value: float
+    chosen_on: str
+
+
+@dataclass(frozen=True)
+class EvaluationFigures:
+    """An evaluation as ``result.json`` holds it; what belongs to the threshold is None without one."""
+
+    auc: Estimate
+    balanced_accuracy: Estimate | None
+    advantage: Estimate | None
+    precision: Estimate | None
+    recall: Estimate | None
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+    threshold: ChosenThreshold | None
 
 
 @dataclass(frozen=True)
@@ -32,17 +53,22 @@ class Evaluation:
     threshold: Threshold | None
     decision: Decision | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The keys of an attack in ``result.json``; those that belong to the threshold are None without one."""
-        chosen = self.threshold
-        names = ("balanced_accuracy", "advantage", "precision", "recall")
-        estimates: dict[str, Estimate | None] = {name: getattr(self.decision, name, None) for name in names}
-        return {
-            "auc": self.auc.to_dict(),
-            **{name: estimate and estimate.to_dict() for name, estimate in estimates.items()},
-            "tpr_at_fpr": [estimate.to_dict() for estimate in self.tpr_at_fpr],
-            "threshold": chosen and {"value": chosen.value, "chosen_on": chosen.chosen_on},
-        }
+    def figures(self) -> EvaluationFigures:
+        """The same, flat."""
+        chosen, decision = self.threshold, self.decision
+        return EvaluationFigures(
+            auc=self.auc,
+            balanced_accuracy=None if decision is None else decision.balanced_accuracy,
+            advantage=None if decision is None else decision.advantage,
+            precision=None if decision is None else decision.precision,
+            recall=None if decision is None else decision.recall,
+            tpr_at_fpr=self.tpr_at_fpr,
+            threshold=None if chosen is None else ChosenThreshold(chosen.value, chosen.chosen_on),
+        )
+
+    def to_dict(self) -> Plain:
+        """``figures`` as plain values."""
+        return to_plain(self.figures())
 
 
 def evaluate(

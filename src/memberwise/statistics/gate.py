@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from math import inf
-from typing import Any
 
 from memberwise.errors import StudyError
 from memberwise.statistics.guessing import guessing_level
+from memberwise.types.parts import LEFT_OUT, Plain, to_plain
 
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
@@ -69,6 +69,40 @@ class GateRule:
         return ("at or " if at else "") + ("above" if above else "below")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BrokenBy:
+    """A figure above a rule's limit.
+
+    Attributes:
+        metric, fpr, limit: of the rule. attack: whose figure; None for epsilon, which has a lower bound alone.
+        low, high: one-sided bounds at ``low_error`` and ``high_error``.
+        outcome: False, the rule is broken.
+    """
+
+    metric: str
+    fpr: float | None
+    limit: float
+    attack: str | None
+    value: float
+    low: float | None
+    high: float | None
+    low_error: float | None = field(default=None, metadata=LEFT_OUT)
+    high_error: float | None = field(default=None, metadata=LEFT_OUT)
+    n_members: int | None = field(default=None, metadata=LEFT_OUT)
+    n_nonmembers: int | None = field(default=None, metadata=LEFT_OUT)
+    outcome: bool = False
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """One rule, whether it is kept (None: undecided), why, and the figures that broke it."""
+
+    rule: str
+    passed: bool | None
+    reason: str
+    broken_by: tuple[BrokenBy, ...] = ()
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the gate says.
@@ -77,14 +111,14 @@ class Verdict:
         gate: the rules as written, or None without any.
         passed: False: the data show that a rule is broken; True: they show that all are kept; None: they cannot tell.
         reason: in sentences, with the figures.
-        rules: one a rule: ``{rule, passed, reason, broken_by}``, the last the figures that broke it.
+        rules: one a rule.
         withheld: codes of the warnings for whose sake nothing passes here.
     """
 
     gate: str | None
     passed: bool | None
     reason: str
-    rules: tuple[dict[str, Any], ...] = ()
+    rules: tuple[RuleOutcome, ...] = ()
     withheld: tuple[str, ...] = ()
 
     @property
@@ -94,9 +128,8 @@ class Verdict:
             return 0
         return 1 if self.passed is False else 3
 
-    def to_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        return values | {"rules": list(values["rules"]), "withheld": list(values["withheld"])}
+    def to_dict(self) -> Plain:
+        return to_plain(self)
 
 
 def parse_rule(text: str) -> GateRule:

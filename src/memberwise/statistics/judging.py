@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from math import ceil
-from typing import Any
 
 from memberwise.statistics.bounds import Bounds, Measured, bounds_of
-from memberwise.statistics.epsilon import DESCRIPTIVE
-from memberwise.statistics.gate import GateRule, Verdict
+from memberwise.statistics.epsilon import DESCRIPTIVE, EpsilonBound
+from memberwise.statistics.gate import BrokenBy, GateRule, RuleOutcome, Verdict
 
 # From so many expected false positives on a rate is resolved (tpr.py).
 _FALSE_POSITIVES = 10
+
+
+@dataclass(frozen=True)
+class JudgedFigure:
+    """One attack's figure under a rule; None where there is none.
+
+    Attributes:
+        attack: None for epsilon.
+        low, high: one-sided bounds at ``low_error`` and ``high_error``.
+        outcome: True: kept; False: broken; None: undecided.
+    """
+
+    attack: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    low_error: float | None = None
+    high_error: float | None = None
+    n_members: int | None = None
+    n_nonmembers: int | None = None
+    outcome: bool | None = None
+
+    @classmethod
+    def of(cls, attack: str, bounds: Bounds | None, outcome: bool | None) -> JudgedFigure:
+        """An attack's bounds."""
+        if bounds is None:
+            return cls(attack, None, None, None, outcome=outcome)
+        errors, counts = (bounds.low_error, bounds.high_error), (bounds.n_members, bounds.n_nonmembers)
+        return cls(attack, bounds.value, bounds.low, bounds.high, *errors, *counts, outcome)
 
 
 @dataclass(frozen=True)
@@ -22,19 +50,23 @@ class Judged:
     Attributes:
         passed: as in ``Verdict``.
         reason: with the figures that decide.
-        figures: ``{attack, value, low, high, low_error, high_error, outcome}`` of each attack the rule is about.
+        figures: of each attack the rule is about.
     """
 
     rule: GateRule
     passed: bool | None
     reason: str
-    figures: list[dict[str, Any]] = field(default_factory=list)
+    figures: tuple[JudgedFigure, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """``{rule, passed, reason, broken_by}``; ``broken_by`` lists the figures above the limit."""
-        named = {"metric": self.rule.metric, "fpr": self.rule.fpr, "limit": self.rule.limit}
-        broken = [{**named, **figure} for figure in self.figures if figure["outcome"] is False]
-        return {"rule": self.rule.text, "passed": self.passed, "reason": self.reason, "broken_by": broken}
+    def summary(self) -> RuleOutcome:
+        """As ``result.json`` holds it, with the figures above the limit."""
+        rule = self.rule
+        broken = tuple(
+            BrokenBy(metric=rule.metric, fpr=rule.fpr, limit=rule.limit, **asdict(figure))
+            for figure in self.figures
+            if figure.outcome is False
+        )
+        return RuleOutcome(rule.text, self.passed, self.reason, broken)
 
 
 def judge(
@@ -42,7 +74,7 @@ def judge(
     attacks: Mapping[str, Measured],
     family: Sequence[str],
     confidence: float = 0.95,
-    epsilon: Mapping[str, Any] | None = None,
+    epsilon: EpsilonBound | None = None,
 ) -> list[Judged]:
     """Judge each rule.
 
@@ -57,7 +89,7 @@ def judge(
         rules: from :func:`parse_rule`.
         attacks: those that ran, by name.
         family: names of attacks, chosen before the run; those that did not run are left out.
-        epsilon: as ``result.json`` holds it. A lower bound above the limit fails; one below it decides nothing.
+        epsilon: of the audit. A lower bound above the limit fails; one below it decides nothing.
 
     Returns:
         The outcome of each rule, in their order.
@@ -83,7 +115,7 @@ def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdic
     outcomes = [one.passed for one in judged]
     passed = False if False in outcomes else None if None in outcomes else True
     gate, reason = "; ".join(one.rule.text for one in judged), " ".join(one.reason for one in judged)
-    return Verdict(gate, passed, reason, tuple(one.to_dict() for one in judged), tuple(withheld))
+    return Verdict(gate, passed, reason, tuple(one.summary() for one in judged), tuple(withheld))
 
 
 def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
@@ -94,7 +126,7 @@ def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured]
         if name in attacks
     }
     outcomes = {name: _outcome(rule, found.get(name)) for name in names}
-    figures = [{"attack": name, **_numbers(found.get(name)), "outcome": outcomes[name]} for name in names]
+    figures = tuple(JudgedFigure.of(name, found.get(name), outcomes[name]) for name in names)
     limit = f"the limit of {rule.limit:g}"
     if False in outcomes.values():
         broken = {name: one for name, one in found.items() if one and outcomes[name] is False}
@@ -157,23 +189,17 @@ def _records(bounds: Mapping[str, Bounds]) -> str:
     return f"on {members} members and {others} non-members"
 
 
-def _numbers(bounds: Bounds | None) -> dict[str, Any]:
-    names = ("value", "low", "high", "low_error", "high_error", "n_members", "n_nonmembers")
-    return {name: None if bounds is None else getattr(bounds, name) for name in names}
-
-
-def _judge_epsilon(rule: GateRule, epsilon: Mapping[str, Any] | None) -> Judged:
-    if epsilon is None or epsilon["basis"] == DESCRIPTIVE:
+def _judge_epsilon(rule: GateRule, epsilon: EpsilonBound | None) -> Judged:
+    if epsilon is None or epsilon.basis == DESCRIPTIVE:
         return Judged(rule, None, f'Rule "{rule.text}" is undecided: this run gave no bound on epsilon that holds.')
-    value = float(epsilon["value"])
-    said = f"The lower bound on epsilon is {value:.4g} ({epsilon['basis']})"
-    figure = {"attack": None, "value": value, "low": value, "high": None}
+    value = epsilon.value
+    said = f"The lower bound on epsilon is {value:.4g} ({epsilon.basis})"
     if rule.broken_by(value):
         reason = f"{said}: {rule.side(above=True)} the limit of {rule.limit:g}, so the gate fails."
-        return Judged(rule, False, reason, [figure | {"outcome": False}])
+        return Judged(rule, False, reason, (JudgedFigure(None, value, value, None, outcome=False),))
     no_proof = "no audit can show that epsilon is smaller"
     reason = f"{said}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
-    return Judged(rule, None, reason, [figure | {"outcome": None}])
+    return Judged(rule, None, reason, (JudgedFigure(None, value, value, None),))
 
 
 def _capital(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives, sure_ranks
 from memberwise.statistics.roc import roc_band, tpr_at
 from memberwise.statistics.sides import membership
+from memberwise.types.parts import FIRST
 
 Resolvable = Literal["yes", "weak", "no"]
 
@@ -31,13 +32,8 @@ class TprAtFpr(Estimate):
             are expected; "yes" otherwise.
     """
 
-    fpr: float
+    fpr: float = field(metadata=FIRST)
     resolvable: Resolvable
-
-    def to_dict(self) -> dict[str, Any]:
-        """``{fpr, value, low, high, n_members, n_nonmembers, method, resolvable}``."""
-        fields = super().to_dict()
-        return {"fpr": fields.pop("fpr"), **fields}
 
     def __str__(self) -> str:
         return f"TPR at FPR {self.fpr:g}: {super().__str__()}, resolvable: {self.resolvable}"

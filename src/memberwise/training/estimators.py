@@ -61,7 +61,7 @@ def _random_states(estimator: Any, seed: int) -> dict[str, int]:
     return ({"random_seed": seed} if "random_seed" in _arguments(estimator) else {}) | inner
 
 
-def _quiet(estimator: Any) -> dict[str, Any]:
+def _quiet(estimator: Any) -> dict[str, object]:
     """CatBoost writes files into the working folder unless it is told not to."""
     unsaid = "allow_writing_files" in _arguments(estimator) and "allow_writing_files" not in estimator.get_params()
     return {"allow_writing_files": False} if unsaid else {}

@@ -6,7 +6,7 @@ and what it must remember between steps is in ``State.own``.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -175,7 +175,7 @@ def plain_update(
     )
 
 
-def describe(step: object) -> dict[str, Any]:
+def describe(step: object) -> dict[str, object]:
     """What identifies a step (or a procedure) in a block's key: its class, the code of that, its parameters."""
     name = f"{type(step).__module__}.{type(step).__qualname__}"
     return {"step": name, "code": code_hash(type(step)), **vars(step)}

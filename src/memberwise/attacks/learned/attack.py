@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from memberwise.signals.table import Answers, Signals
 
 Features = NDArray[np.float32]
 # Small steps, small trees, half the features at each split: within noise of the best of a dozen settings tried.
-TREES: dict[str, Any] = {
+TREES: dict[str, object] = {
     "max_iter": 200,
     "learning_rate": 0.04,
     "max_leaf_nodes": 12,

@@ -35,7 +35,7 @@ class OutputDefence(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    grid: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    grid: ClassVar[tuple[dict[str, object], ...]] = ({},)
     roles: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -315,7 +315,7 @@ def _numerical(noise: float, how: Sampling, delta: float) -> str:
     return f"numerically composed, PRV: {epsilon:.2f}" if isfinite(epsilon) else "PRV: not computed above 50"
 
 
-def _recipe(learning_rate: float) -> dict[str, Any]:
+def _recipe(learning_rate: float) -> dict[str, object]:
     return {"optimizer": "sgd", "momentum": 0.9, "learning_rate": learning_rate}
 
 

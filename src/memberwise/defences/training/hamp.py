@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import log
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -82,7 +82,7 @@ def step(options: Hamp, fit: Fit) -> Step:
     return HampStep(options.gamma, options.alpha, fit.classes, options.reduction, fit.label_smoothing)
 
 
-def answer(options: Hamp) -> list[dict[str, Any]]:
+def answer(options: Hamp) -> list[dict[str, object]]:
     """The output defence that belongs to it, unless it is switched off."""
     return [{"name": "hamp"}] if options.answer else []
 

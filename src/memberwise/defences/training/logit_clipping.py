@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
@@ -42,7 +42,7 @@ def step(options: LogitClipping, fit: Fit) -> Step:
     return LogitClippingStep(options.r, fit.label_smoothing)
 
 
-def answer(options: LogitClipping) -> list[dict[str, Any]]:
+def answer(options: LogitClipping) -> list[dict[str, object]]:
     """The output defence that belongs to it, unless it is switched off."""
     return [{"name": "logit-clipping", "r": options.r, "mode": "clip"}] if options.answer else []
 

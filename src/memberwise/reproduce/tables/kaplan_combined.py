@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure
+from memberwise.reproduce.bench import Bench, accuracy_of, figure
 from memberwise.reproduce.claim import Findings
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.kaplan_system import (
@@ -18,11 +16,11 @@ from memberwise.reproduce.tables.kaplan_system import (
     SEARCHED,
     SHARE,
     UNSTATED,
-    accuracy_of,
     searched,
     system,
     three,
 )
+from memberwise.types.parts import Plain
 
 
 def combined(bench: Bench) -> Findings:
@@ -49,7 +47,7 @@ def combined(bench: Bench) -> Findings:
     return Findings(tuple(rows), (), tuple(notes))
 
 
-def _readings() -> dict[str, list[dict[str, Any]]]:
+def _readings() -> dict[str, list[Plain]]:
     """The combination as the slides may mean it: which unit the image's range has, and who shares a draw.
 
     One draw a score makes labels random unless the label is taken before, or kept.
@@ -59,11 +57,11 @@ def _readings() -> dict[str, list[dict[str, Any]]]:
         for unit, scale in (("[0, 1]", 1.0), ("a standard deviation", DEVIATION))
         for draw in ("shared", "pixel")
     }
-    noises: dict[str, dict[str, Any]] = {
+    noises: dict[str, Plain] = {
         "confidence shared": {"name": NOISE, "r": 15.0, "draw": "shared"},
         "confidence a score, label kept": {"name": NOISE, "r": 15.0, "draw": "each", "keep_label": True},
     }
-    rescaled: dict[str, Any] = {"name": CLIP, "r": 1.0, "mode": "rescale"}
+    rescaled: Plain = {"name": CLIP, "r": 1.0, "mode": "rescale"}
     found = {f"{i}, {n}": [image, rescaled, noise] for n, noise in noises.items() for i, image in images.items()}
     first = next(iter(images.values()))
     found["confidence a score, label not kept"] = [first, rescaled, {"name": NOISE, "r": 15.0, "draw": "each"}]
@@ -81,14 +79,14 @@ def _distance(bench: Bench, setting: str, run: Result) -> float:
 
 def cifar10(bench: Bench) -> Findings:
     """The slides' future work: the same on CIFAR-10, with mixup and with a regularising loss term."""
-    shape: dict[str, Any] = {
+    shape: Plain = {
         "model.name": "cnn",
         "data.members": bench.pick(600, 2500, 15000),
         "data.nonmembers": bench.pick(600, 2500, 15000),
         "training.epochs": bench.pick(3, 15, 50),
         "training.learning_rate": 0.02,
     }
-    answers: dict[str, list[dict[str, Any]]] = {
+    answers: dict[str, list[Plain]] = {
         "regularisation 1": [{"name": CLIP, "r": 1.0, "mode": "rescale"}],
         "image 0.1": [{"name": IMAGE, "r": 0.1}],
         "confidence 15": [{"name": NOISE, "r": 15.0, "draw": "shared"}],
@@ -111,7 +109,7 @@ def cifar10(bench: Bench) -> Findings:
         f"{label} {100 * searched(runs[label]).value:.1f}% for {100 * lost[label]:.1f} points" for label in lost
     )
     notes = [
-        f"Undefended the model has {100 * plain.data['target']['train_accuracy']:.1f}% on its training records and "
+        f"Undefended the model has {100 * accuracy_of(plain, 'train'):.1f}% on its training records and "
         f"{100 * accuracy_of(plain):.1f}% on others, and the adversary (searched, as many members as non-members) "
         f"{100 * searched(plain).value:.1f}%. Defended, and for how much test accuracy: {told}."
     ]

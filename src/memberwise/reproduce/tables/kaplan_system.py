@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure, share
+from memberwise.reproduce.bench import Bench, figure, seed_of, share
 from memberwise.reproduce.claim import Ours, Row, Series
 from memberwise.statistics.thresholds import KAPLAN_GRID
 
@@ -69,7 +69,7 @@ def searched(result: Result, members: float = 0.5) -> Ours:
     inside, outside = scores[own], scores[~own]
     outside = outside[: round(len(inside) * (1 - members) / members)]
     value, n = best_accuracy(inside, outside), len(inside) + len(outside)
-    found = share(value, n, (int(result.data["study"]["run"]["seed"]),))
+    found = share(value, n, (seed_of(result),))
     return Ours(value, found.low, found.high, n, "Clopper-Pearson at a searched threshold: optimistic", found.seeds)
 
 
@@ -87,11 +87,6 @@ def scores_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The evaluated records' ``(n,)`` scores of ``top-one`` and who is a member."""
     table = result.scores[result.scores["evaluated"] == 1]
     return table["top-one"].to_numpy(np.float64), table["member"].to_numpy() == 1
-
-
-def accuracy_of(result: Result) -> float:
-    """The target's test accuracy."""
-    return float(result.data["target"]["test_accuracy"])
 
 
 def series_of(form: str, x: Sequence[float], runs: Sequence[Result]) -> list[Series]:

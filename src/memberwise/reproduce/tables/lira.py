@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
@@ -69,11 +67,11 @@ def rmia(bench: Bench) -> Findings:
     return Findings(tuple(rows), (plot,), notes)
 
 
-def _study(bench: Bench, shadows: int, attacks: tuple[str, ...], population: int | None = None) -> dict[str, Any]:
+def _study(bench: Bench, shadows: int, attacks: tuple[str, ...], population: int | None = None) -> dict[str, object]:
     """A recipe of the publications at full size on a GPU; on two cores, or smaller, a small network."""
     large = _published_network(bench)
     n = bench.pick(300, 2500, 25_000 - (population or 0) // 2)
-    plain: dict[str, Any] = {
+    plain: dict[str, object] = {
         "data.members": n,
         "data.nonmembers": n,
         "data.population": population,
@@ -103,7 +101,7 @@ def _published_network(bench: Bench) -> bool:
 def _why(result: Result, attack: str, ours: Ours | None, full: bool) -> str:
     """Why there is no figure, or why it is compared with the publication at its own size alone."""
     if ours is None:
-        return next((skipped["reason"] for skipped in result.data["skipped"] if skipped["name"] == attack), RARE)
+        return next((skipped.reason for skipped in result.parts.skipped if skipped.name == attack), RARE)
     return "" if full else SMALLER
 
 

@@ -18,7 +18,7 @@ from memberwise.auditing.load import signals_of_run
 from memberwise.auditing.prepare import Inputs
 from memberwise.data.fetch import find_file
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, records_of, share
+from memberwise.reproduce.bench import Bench, accuracy_of, records_of, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.memguard_attacks import (
@@ -49,7 +49,7 @@ def location(bench: Bench) -> Findings:
     """The saved answers; budgets from 0 to 1 on their split; and shadow models of the target's size."""
     rows = _of_saved(bench)
     budgets = bench.pick([1.0], [0.1, 0.3, 0.5, 0.7, 1.0], [0.1, 0.3, 0.5, 0.7, 1.0])
-    answers: dict[str, dict[str, Any]] = {"undefended": {}} | {
+    answers: dict[str, dict[str, object]] = {"undefended": {}} | {
         f"budget {b:g}": {"answer": [_memguard(bench, b)]} for b in budgets
     }
     runs, neurals, strongest = {}, {}, {}
@@ -63,8 +63,8 @@ def location(bench: Bench) -> Findings:
         halves = {"shadow.data": "halves", "shadow.count": bench.pick(2, 4, 8)}
         run = bench.audit(f"{setting}, {LARGER}", _study(bench) | answers[setting] | halves, _roles(bench, False))
         rows += _larger(bench, f"{setting}, {LARGER}", run)
-    plain = runs["undefended"].data["target"]["test_accuracy"]
-    kept = all(run.data["target"]["test_accuracy"] == plain for run in runs.values())
+    plain = accuracy_of(runs["undefended"])
+    kept = all(accuracy_of(run) == plain for run in runs.values())
     last = f"budget {budgets[-1]:g}"
     floor = next(row.ours.value for row in rows if (row.setting, row.measure) == (last, GAP) and row.ours)
     notes = (
@@ -178,11 +178,11 @@ def _roles(bench: Bench, auxiliary: bool = True) -> Inputs:
     return Inputs(rows=rows)
 
 
-def _memguard(bench: Bench, budget: float) -> dict[str, Any]:
+def _memguard(bench: Bench, budget: float) -> dict[str, object]:
     return {"name": "memguard", "budget": budget, "epochs": bench.pick(40, 400, 400)}
 
 
-def _study(bench: Bench) -> dict[str, Any]:
+def _study(bench: Bench) -> dict[str, object]:
     """The authors' network and recipe; the shadow models' records are nobody else's."""
     return {
         "data.population": 0,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure
+from memberwise.reproduce.bench import Bench, accuracy_of, figure
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.training.plan import choose_device
@@ -24,7 +23,7 @@ NO_GPU = "CIFAR-100 rows run with --full on a GPU"
 SMALL, LARGE = (150, 300, 600, 1350), (1000, 5000, 10_000, 20_000, 30_000)
 # Recipes of the authors' code, which counts 52 batches of the attacker to 2 of the classifier (Texas-100 50 to 2).
 RELEASED = {"name": "advreg", "form": "released"}
-DEFENCES: dict[str, dict[str, Any]] = {
+DEFENCES: dict[str, dict[str, object]] = {
     "purchase100": RELEASED | {"weight": 3.0, "attack_steps": 26, "attack_rate": 1e-4, "attack_network": "purchase"},
     "texas100": RELEASED | {"weight": 1.0, "attack_steps": 25, "attack_rate": 1e-3},
     "cifar100": {
@@ -51,10 +50,10 @@ def table_4(bench: Bench) -> Findings:
     return Findings((*rows, *_not_run(bench, rows)), (), tuple(notes))
 
 
-def _pair(bench: Bench, source: str, label: str, study: dict[str, Any], notes: list[str]) -> list[Row]:
+def _pair(bench: Bench, source: str, label: str, study: dict[str, object], notes: list[str]) -> list[Row]:
     before = bench.audit(f"{label} undefended", study)
     after = bench.audit(f"{label} adversarial regularisation", study | {"training.defence": DEFENCES[source]})
-    accuracy = [100 * run.data["target"]["test_accuracy"] for run in (before, after)]
+    accuracy = [100 * accuracy_of(run) for run in (before, after)]
     told = ", ".join(f"{a} {_percent(before, a)} to {_percent(after, a)}" for a in (OWN, *BESIDE))
     notes.append(
         f"{label}: test accuracy {accuracy[0]:.1f}% to {accuracy[1]:.1f}%; attack accuracy: {told}. The first is the "
@@ -75,7 +74,7 @@ def table_6(bench: Bench) -> Findings:
         own = {"training.defence": {"name": "l2", "strength": 2 * factor}} if factor else {}
         run = bench.audit(f"L2 {factor:g}", _study(bench, bench.source) | own)
         rows += _lines(bench, bench.source, f"L2 {factor:g}", run)
-        told.append(f"{factor:g}: {100 * run.data['target']['test_accuracy']:.1f}% and {_percent(run, OWN)}")
+        told.append(f"{factor:g}: {100 * accuracy_of(run):.1f}% and {_percent(run, OWN)}")
     note = (
         f"Test accuracy and attack accuracy by L2 factor: {'; '.join(told)}. (The slides do not say whether a half is "
         "in the factor; here it is not.)"
@@ -102,7 +101,7 @@ def table_7(bench: Bench) -> Findings:
     series = tuple(_series(name, sizes, found) for name, found in lines.items())
     plot = Plot("reference", "Size of the reference set", "reference records", "accuracy", series)
     told = ", ".join(f"{a} {_percent(runs[0], a)} to {_percent(runs[-1], a)}" for a in (OWN, *BESIDE))
-    accuracy = [100 * run.data["target"]["test_accuracy"] for run in (runs[0], runs[-1])]
+    accuracy = [100 * accuracy_of(run) for run in (runs[0], runs[-1])]
     note = (
         f"From {sizes[0]:,} to {sizes[-1]:,} reference records test accuracy goes from {accuracy[0]:.1f}% to "
         f"{accuracy[1]:.1f}%, attack accuracy: {told}."
@@ -124,9 +123,9 @@ def _lines(bench: Bench, source: str, setting: str, run: Result) -> list[Row]:
     return rows + [bench.row(setting, f"{ATTACK}, {a}", figure(run, ATTACK, a)) for a in BESIDE]
 
 
-def _study(bench: Bench, source: str) -> dict[str, Any]:
+def _study(bench: Bench, source: str) -> dict[str, object]:
     """The publication's sizes and networks on its data; Location-30 with a network of its size."""
-    common: dict[str, Any] = {"data.source": source, "shadow.count": bench.pick(4, 8, 16), **_attacks()}
+    common: dict[str, object] = {"data.source": source, "shadow.count": bench.pick(4, 8, 16), **_attacks()}
     if source == "location30":
         n = bench.pick(300, 1350, 1350)
         return common | _roles(n) | {"model.hidden": [256, 128], "training.epochs": bench.pick(15, 30, 50)}
@@ -142,7 +141,7 @@ def _study(bench: Bench, source: str) -> dict[str, Any]:
     return common | _roles(bench.pick(300, 2000, n)) | recipe
 
 
-def _cifar(model: str) -> dict[str, Any]:
+def _cifar(model: str) -> dict[str, object]:
     return {
         "data.source": "cifar100",
         "data.members": 40_000,
@@ -160,11 +159,11 @@ def _cifar(model: str) -> dict[str, Any]:
     }
 
 
-def _roles(n: int) -> dict[str, Any]:
+def _roles(n: int) -> dict[str, object]:
     return {"data.members": n, "data.nonmembers": n, "data.reference": n}
 
 
-def _attacks() -> dict[str, Any]:
+def _attacks() -> dict[str, object]:
     return {"attacks.use": [OWN, "loss", *BESIDE], "attacks.headline": OWN, "attacks.reveal": 0.5}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -11,7 +9,7 @@ from scipy.special import expit
 
 from memberwise.attacks.in_out import shadows_of
 from memberwise.auditing.load import signals_of_run
-from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
+from memberwise.reproduce.bench import CONFIDENCE, Bench, accuracy_of, figure
 from memberwise.reproduce.claim import Findings, Ours, Row
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.overview_records import (
@@ -86,7 +84,7 @@ def mitigations(bench: Bench) -> Findings:
                 rows.append(bench.row(f"{source}, {name}", measure, figure(run, "attack accuracy", attack)))
             rows.append(bench.row(f"{source}, {name}", "AUC, LiRA", figure(run, "AUC", "lira-online-fixed")))
         auc = {name: run.auc("lira-online-fixed").value for name, run in runs.items()}
-        accuracy = {name: run.data["target"]["test_accuracy"] for name, run in runs.items()}
+        accuracy = {name: accuracy_of(run) for name, run in runs.items()}
         told = "; ".join(f"{name} {auc[name]:.3f} at test accuracy {100 * accuracy[name]:.1f}%" for name in runs)
         notes.append(f"AUC of LiRA on {source}: {told}.")
     if any("adversarial training" in row.setting for row in rows):
@@ -97,7 +95,7 @@ def mitigations(bench: Bench) -> Findings:
     return Findings(tuple(rows), (), tuple(notes))
 
 
-def _defences(source: str) -> list[tuple[str, dict[str, Any]]]:
+def _defences(source: str) -> list[tuple[str, dict[str, object]]]:
     """Settings of each mitigation."""
     eps = 0.1 if source == "mnist" else 0.05
     return [
@@ -109,7 +107,7 @@ def _defences(source: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _study(bench: Bench, source: str, own: dict[str, Any]) -> dict[str, Any]:
+def _study(bench: Bench, source: str, own: dict[str, object]) -> dict[str, object]:
     n = bench.pick(300, 1000, 1350) if source == "location30" else bench.pick(300, 1000, 3000)
     return {
         "data.source": source,

@@ -17,6 +17,7 @@ from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Ser
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.shokri_system import NAMES, SLIDES
 from memberwise.reproduce.tuning import Tuned, merged, roles, tune
+from memberwise.types.parts import Plain
 
 MEASURES = ["train accuracy", "test accuracy"]
 EPSILONS = (1, 2, 4, 8)
@@ -77,15 +78,15 @@ def _accounted(bench: Bench, setting: str, epsilon: int, wanted: Mapping[str, An
     return [bench.row(setting, name, Ours(v, None, None, members, method, (bench.seed,))) for name, v in values.items()]
 
 
-def _private(bench: Bench, source: str) -> list[list[dict[str, Any]]]:
+def _private(bench: Bench, source: str) -> list[list[Plain]]:
     """What is tried for each epsilon, one coordinate after the other."""
 
-    def defence(key: str, *values: Any) -> list[dict[str, Any]]:
+    def defence(key: str, *values: Any) -> list[Plain]:
         return [{"training.defence": {key: value}} for value in values]
 
-    rates: list[dict[str, Any]]
+    rates: list[Plain]
     rates = [{"training.learning_rate": rate} for rate in bench.pick([0.5], [0.5, 1.0, 2.0, 4.0], [0.5, 1.0, 2.0, 4.0])]
-    batches: list[dict[str, Any]]
+    batches: list[Plain]
     batches = [{"training.batch_size": size} for size in bench.pick([256], [512, 2048], [512, 1024, 2048, 4096])]
     clips = defence("clip", *bench.pick([1.0], [1.0, 0.3], [1.0, 0.3, 0.1]))
     averages = defence("average", *bench.pick([0.0], [0.0, 0.98], [0.0, 0.98, 0.999]))
@@ -96,15 +97,15 @@ def _private(bench: Bench, source: str) -> list[list[dict[str, Any]]]:
     return wanted
 
 
-def _plain(bench: Bench) -> list[list[dict[str, Any]]]:
+def _plain(bench: Bench) -> list[list[Plain]]:
     rates = bench.pick([0.05], [0.05, 0.1, 0.02], [0.05, 0.1, 0.02])
     return [[{"training.learning_rate": rate, "training.momentum": 0.9, "training.batch_size": 64} for rate in rates]]
 
 
-def _study(bench: Bench, source: str) -> dict[str, Any]:
+def _study(bench: Bench, source: str) -> Plain:
     """Plain descent; what is not tuned."""
     n = bench.pick(600, 10_000, 25_000 if source == "mnist" else 20_000)
-    common: dict[str, Any] = {
+    common: Plain = {
         "data.source": source,
         "data.members": n,
         "data.nonmembers": n,

@@ -15,11 +15,11 @@ PLAIN = "no mitigation"
 LABEL = "top 1, label"
 
 
-def _answer(name: str, **options: Any) -> dict[str, Any]:
+def _answer(name: str, **options: Any) -> dict[str, object]:
     return {"answer": [{"name": name, **options}]}
 
 
-def _l2(strength: float) -> dict[str, Any]:
+def _l2(strength: float) -> dict[str, object]:
     """The paper's lambda multiplies the sum of squares itself, ours half of it."""
     return {"training.defence": {"name": "l2", "strength": 2 * strength}}
 
@@ -53,7 +53,7 @@ def kind_of(setting: str) -> str:
 def mitigations(bench: Bench) -> Findings:
     """The eleven rows."""
     members = members_of(bench, bench.source)
-    more: dict[str, Any] = {"shadow.count": bench.pick(2, 10, 20), "training.epochs": bench.pick(10, 60, 200)}
+    more: dict[str, object] = {"shadow.count": bench.pick(2, 10, 20), "training.epochs": bench.pick(10, 60, 200)}
     more |= {"attacks.use": [ATTACK, "gap", "lira-offline-fixed"]}
     runs = {s: attacked(bench, s, bench.source, members, more | dict(own)) for s, own in ROWS.items()}
     rows = []

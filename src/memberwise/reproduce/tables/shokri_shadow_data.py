@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure
 from memberwise.reproduce.claim import Findings, Plot
@@ -35,8 +33,8 @@ def synthesis(bench: Bench) -> Findings:
     rows += bench.rows("target", real, ["train accuracy", "test accuracy"])
     why = "an attacker's records from marginals need the data's marginals; shadow.data has no such way"
     rows.append(bench.row("records drawn from marginals", "attack precision", None, why))
-    told = [w["message"] for w in made.data["warnings"] if w["code"] == "synthetic-shadow-data"]
-    theirs = [run.data["shadow"]["test_accuracy"] for run in (real, made)]
+    told = [w.message for w in made.parts.warnings if w.code == "synthetic-shadow-data"]
+    theirs = [run.parts.shadow.test_accuracy or 0.0 for run in (real, made) if run.parts.shadow]
     gap = figure(real, "attack accuracy", "gap")
     notes = (
         *(f"{message[0].upper()}{message[1:]}." for message in told),
@@ -79,7 +77,7 @@ def noisy(bench: Bench) -> Findings:
     return Findings(tuple(rows), (plot,), notes)
 
 
-def _run(bench: Bench, label: str, settings: dict[str, Any] | None = None, auxiliary: bool = True) -> Result:
+def _run(bench: Bench, label: str, settings: dict[str, object] | None = None, auxiliary: bool = True) -> Result:
     more = {
         "shadow.count": bench.pick(2, 16, 60),
         "training.epochs": 60,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import CONFIDENCE, Bench, figure
+from memberwise.reproduce.bench import CONFIDENCE, Bench, figure, seed_of
 from memberwise.reproduce.claim import Ours, Series
 
 SLIDES = "Shokri's slides"
@@ -79,7 +79,7 @@ def median_precision(result: Result, draws: int = 1000) -> Ours | None:
     Its interval is a bootstrap over the records of each class, members and non-members apart.
     """
     named, size = named_by_class(result)
-    seed = int(result.data["study"]["run"]["seed"])
+    seed = seed_of(result)
     value = _median(named[None])[0]
     if np.isnan(value):
         return None
@@ -126,8 +126,10 @@ def nearest(bench: Bench, setting: str, runs: Mapping[int, Result]) -> int:
     wanted = {measure: bench.published(setting, measure) for measure in ("train accuracy", "test accuracy")}
 
     def distance(key: int) -> float:
-        target = runs[key].data["target"]
-        return float(sum(abs(target[m.replace(" ", "_")] - found.value) for m, found in wanted.items() if found))
+        target = runs[key].parts.target
+        return float(
+            sum(abs(getattr(target, m.replace(" ", "_")) - found.value) for m, found in wanted.items() if found)
+        )
 
     return min(runs, key=distance)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure
+from memberwise.reproduce.bench import Bench, accuracy_of, figure
 from memberwise.reproduce.claim import Findings, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.shokri_system import (
@@ -80,8 +79,8 @@ def _by_class(runs: Mapping[int, Result]) -> Plot:
 
 def _size_note(name: str, runs: Mapping[int, Result]) -> str:
     told = [
-        f"{n:,} records {percent(median_precision(run))} (train {100 * run.data['target']['train_accuracy']:.0f}%, "
-        f"test {100 * run.data['target']['test_accuracy']:.0f}%, recall {percent(of_attack(run, 'attack recall'))})"
+        f"{n:,} records {percent(median_precision(run))} (train {100 * accuracy_of(run, 'train'):.0f}%, "
+        f"test {100 * accuracy_of(run):.0f}%, recall {percent(of_attack(run, 'attack recall'))})"
         for n, run in runs.items()
     ]
     return f"Median precision on {name}: {', '.join(told)}."
@@ -168,7 +167,7 @@ def platforms(bench: Bench) -> Findings:
 
 
 def _over_epochs(bench: Bench, source: str, several: Sequence[int], shadows: int) -> dict[int, Result]:
-    more: dict[str, Any] = {"shadow.count": shadows}
+    more: dict[str, object] = {"shadow.count": shadows}
     members = members_of(bench, source)
     return {e: attacked(bench, f"{source} {e}", source, members, more | {"training.epochs": e}) for e in several}
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
-from memberwise.reproduce.bench import Bench, figure, learnt, records_of
+from memberwise.reproduce.bench import Bench, accuracy_of, figure, learnt, records_of
 from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tuning import merged, roles, tune
+from memberwise.types.parts import Plain
 
 ORIGIN = "Tan et al. 2023"
 ACCURACY = "attack accuracy"
@@ -85,7 +86,7 @@ def _mildest(name: str, base: Result, runs: Mapping[str, Mapping[str, Result]]) 
     for found in runs.values():
         label, run = next(iter(found.items()))
         told.append(f"{label} {100 * _lost(base, run):+.1f}")
-    accuracy = 100 * base.data["target"]["test_accuracy"]
+    accuracy = 100 * accuracy_of(base)
     return f"{name}, undefended test accuracy {accuracy:.1f}%; points of it lost where grids begin: {', '.join(told)}."
 
 
@@ -132,7 +133,7 @@ def _cheapest(source: str, base: Result, runs: Mapping[str, Mapping[str, Result]
     )
 
 
-def _points(bench: Bench, case: Case) -> dict[str, dict[str, dict[str, Any]]]:
+def _points(bench: Bench, case: Case) -> dict[str, dict[str, Plain]]:
     """Strengths of each method from where nothing is lost; noise near 1 / classes lets nothing be learnt."""
     many = [1e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.2]
     sigmas = bench.pick([1e-3], [1e-3, 0.01, 0.03, 0.1], many)
@@ -162,7 +163,7 @@ def _cases(bench: Bench) -> list[Case]:
 
 
 # Settings of each variant and the strengths it is run at: every position of the noise has a scale of its own.
-VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+VARIANTS: dict[str, tuple[Plain, tuple[float, ...]]] = {
     "on the prediction, by class": ({}, (0.05, 0.1)),
     "on the logits": ({"position": "logits"}, (5.0, 20.0)),
     "on the gradient": ({"position": "gradient"}, (0.03, 0.1)),
@@ -205,10 +206,10 @@ def ablation(bench: Bench) -> Findings:
     return Findings(tuple(rows), (_plot(bench.source, LIRA, base, runs),), notes, tuple(conditions))
 
 
-def _study(bench: Bench, source: str) -> dict[str, Any]:
+def _study(bench: Bench, source: str) -> Plain:
     """Dense networks; images have convolutional ones at full size."""
     full = bench.size == "full"
-    common: dict[str, Any] = {
+    common: Plain = {
         "data.source": f"{source}?size=64" if source == "ham10000" else source,
         "shadow.count": bench.pick(4, 8, 16),
         "attacks.use": ["gap", "loss", *ATTACKS],
@@ -239,7 +240,7 @@ def _lines(bench: Bench, setting: str, run: Result) -> list[Row]:
 
 
 def _lost(base: Result, run: Result) -> float:
-    return float(base.data["target"]["test_accuracy"] - run.data["target"]["test_accuracy"])
+    return accuracy_of(base) - accuracy_of(run)
 
 
 def _series(name: str, x: Sequence[float], found: Sequence[Ours | None]) -> Series:

@@ -1,0 +1,16 @@
+"""How accurate the models are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from memberwise.report.sections.base import Section, Source
+
+
+class Accuracy(Section):
+    """The target and its shadow models, on training records and on others."""
+
+    id, link = "accuracy", "Accuracy"
+
+    def context(self, source: Source) -> Mapping[str, object]:
+        return {"losses": source.result.target.train_loss is not None}

@@ -1,0 +1,133 @@
+"""Frozen dataclasses as plain values, and back: one way for every part of a result, from which its JSON Schema is
+written too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from memberwise.errors import RunFolderError
+
+# Plain values by name, as JSON has them: what is handed to a user, or read from a file.
+Plain = dict[str, Any]
+Part = TypeVar("Part")
+
+
+# Metadata of a field: its key is left out where it is None; its key comes before those of the base class.
+LEFT_OUT, FIRST = {"left_out": True, "optional": True}, {"first": True}
+# The part that holds the field decides whether its key is there.
+OPTIONAL = {"optional": True}
+
+
+def to_plain(part: object) -> Plain:
+    """A part by the names of its fields; parts in it likewise, tuples as lists."""
+    return {
+        one.name: _plain(value)
+        for one in _ordered(type(part))
+        if (value := getattr(part, one.name)) is not None or not one.metadata.get("left_out")
+    }
+
+
+def from_plain(kind: type[Part], values: Mapping[str, Any], where: str = "") -> Part:
+    """The part that ``to_plain`` gave; what earlier versions did not write is empty, and what they alone wrote is gone.
+
+    Raises:
+        RunFolderError: a figure that cannot be missing is.
+    """
+    hints, found = _hints(kind), {}
+    for one in _ordered(kind):
+        place = f"{where}.{one.name}".lstrip(".")
+        if one.name in values:
+            found[one.name] = _read(hints[one.name], values[one.name], place)
+        elif one.default is MISSING and one.default_factory is MISSING:
+            found[one.name] = _nothing(hints[one.name], place)
+    return kind(**found)
+
+
+def json_schema(kind: type[object], title: str) -> Plain:
+    """The JSON Schema (draft 2020-12) of what ``to_plain`` gives of a part."""
+    defined: dict[str, Plain] = {}
+    whole = _object(kind, defined)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
+    return {**head, **whole, "$defs": dict(sorted(defined.items()))}
+
+
+def _ordered(kind: Any) -> list[Field[Any]]:
+    return sorted(fields(kind), key=lambda one: not one.metadata.get("first"))
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    return _hints_of(kind)
+
+
+@cache
+def _hints_of(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value):
+        return to_plain(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _read(hint: Any, value: Any, where: str) -> Any:
+    if value is None:
+        return None
+    inner = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return _read(next(one for one in inner if one is not type(None)), value, where)
+    if get_origin(hint) is tuple:
+        return tuple(_read(inner[0], one, f"{where}[{place}]") for place, one in enumerate(value))
+    if get_origin(hint) is dict:
+        return {key: _read(inner[1], one, f"{where}.{key}") for key, one in value.items()}
+    return from_plain(cast(type[object], hint), value, where) if is_dataclass(hint) else value
+
+
+def _nothing(hint: Any, where: str) -> Any:
+    """What stands for a key that is not there."""
+    if get_origin(hint) is tuple:
+        return ()
+    if type(None) in get_args(hint):
+        return None
+    raise RunFolderError("a result lacks a part", expected=where, found="nothing")
+
+
+_SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def _object(kind: type[object], defined: dict[str, Plain]) -> Plain:
+    hints, ordered = _hints(kind), _ordered(kind)
+    return {
+        "description": str(kind.__doc__).split("\n\n")[0].replace("\n    ", " "),
+        "type": "object",
+        "properties": {one.name: _schema(hints[one.name], defined) for one in ordered},
+        "required": [one.name for one in ordered if not one.metadata.get("optional")],
+        "additionalProperties": False,
+    }
+
+
+def _schema(hint: Any, defined: dict[str, Plain]) -> Plain:
+    inner = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return {"anyOf": [_schema(one, defined) for one in inner]}
+    if get_origin(hint) is tuple:
+        return {"type": "array", "items": _schema(inner[0], defined)}
+    if get_origin(hint) is Literal:
+        return {"enum": list(inner)}
+    if get_origin(hint) is dict:
+        return {"type": "object", "additionalProperties": True if inner[1] is Any else _schema(inner[1], defined)}
+    if hint is type(None):
+        return {"type": "null"}
+    if is_dataclass(hint):
+        kind = cast(type[object], hint)
+        if kind.__name__ not in defined:
+            defined[kind.__name__] = {}  # it may hold itself
+            defined[kind.__name__] = _object(kind, defined)
+        return {"$ref": f"#/$defs/{kind.__name__}"}
+    return {"type": _SCALARS[hint]} if hint in _SCALARS else {}
