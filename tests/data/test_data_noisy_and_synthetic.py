@@ -10,8 +10,8 @@ from scipy.special import softmax
 
 from memberwise.data import Dataset, assign_roles
 from memberwise.data.noisy import append_records, noisy_auxiliary, with_noise
+from memberwise.data.role_spec import RoleSpec
 from memberwise.data.synthesis import Climb, drawn, synthesise
-from memberwise.data.wants import RoleSpec
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 

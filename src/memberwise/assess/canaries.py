@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess.curves import thinned_roc
-from memberwise.assess.figures import AttackEvaluation, Mask
+from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.stand_ins import take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, Pairs, TprAtFpr, auto_fprs, tpr_at_no_false_positive, tpr_of_pairs
 from memberwise.statistics.carried import threshold_at_fpr
 from memberwise.study.schema import CanariesConfig
+from memberwise.types.arrays import Arrays, Floats, Ints, Mask
 
 # The published figure of canary audits (Aerni, Zhang and Tramer 2024).
 WORST_CASE_FPR = 0.001
@@ -71,7 +70,7 @@ def canaries_part(
     study: CanariesConfig,
     confidence: float,
     seeds: Seeds,
-) -> tuple[CanariesPart, dict[str, NDArray[Any]]] | None:
+) -> tuple[CanariesPart, Arrays] | None:
     """The ``canaries`` of ``result.json`` and its arrays for ``curves.npz``: over all (canary, model) pairs.
 
     Each model's complement stands aside with it, else the number of models that trained on a canary would tell
@@ -102,7 +101,7 @@ def canaries_part(
     }
 
 
-def _found(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+def _found(pairs: Pairs) -> tuple[Floats, Ints, Ints]:
     """For each canary the share of its models that are found out at 0.1 % FPR, how many, and how many there are."""
     inside = pairs.member & ~np.isnan(pairs.scores)
     hits = (inside & _accused(pairs)).sum(0)
@@ -110,12 +109,12 @@ def _found(pairs: Pairs) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArra
     return hits / np.maximum(times, 1), hits, times
 
 
-def _accused(pairs: Pairs) -> NDArray[np.bool_]:
+def _accused(pairs: Pairs) -> Mask:
     """``(m, n)``: the score is above the threshold for 0.1 % of the non-member pairs."""
     return np.asarray(pairs.scores > threshold_at_fpr(pairs.nonmembers, WORST_CASE_FPR))
 
 
-def _per_canary(pairs: Pairs, index: NDArray[np.int64]) -> PerCanary:
+def _per_canary(pairs: Pairs, index: Ints) -> PerCanary:
     share, hits, times = _found(pairs)
     wrongly = (_accused(pairs) & ~pairs.member).sum(0)
     order = np.lexsort((wrongly, -share))[:LISTED]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess.notes import Note
 from memberwise.statistics import clopper_pearson
+from memberwise.types.arrays import Floats
 
 # So sure are the intervals that must lie apart before a target is said to contradict itself.
 SURE = 0.999
@@ -35,7 +35,7 @@ class Accuracies:
     n_test: int
     classes: int
     stored: float | None
-    shadows: NDArray[np.float64]
+    shadows: Floats
 
 
 def contradiction_notes(target: Accuracies) -> list[Note]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.table import Signals
 from memberwise.statistics import roc, roc_band
+from memberwise.types.arrays import Arrays, Floats, Mask
 
 CURVE_POINTS = 400
 BAND_POINTS = 120
 
 
-def roc_curves(
-    scores: Mapping[str, NDArray[np.float64]], member: NDArray[np.bool_], confidence: float
-) -> dict[str, NDArray[Any]]:
+def roc_curves(scores: Mapping[str, Floats], member: Mask, confidence: float) -> Arrays:
     """ROC points of every attack, thinned where they are dense, and a pointwise band on a logarithmic grid.
 
     Args:
         scores: ``(n,)`` by attack, NaN where a record is not scored. member: ``(n,)``.
     """
-    curves: dict[str, NDArray[Any]] = {}
+    curves: Arrays = {}
     for name, values in scores.items():
         use = ~np.isnan(values)
         nonmembers = int((use & ~member).sum())
@@ -34,7 +32,7 @@ def roc_curves(
     return curves
 
 
-def thinned_roc(name: str, scores: NDArray[np.float64], member: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+def thinned_roc(name: str, scores: Floats, member: Mask) -> Arrays:
     """ROC points of scores of any shape, NaN left out, thinned where they are dense."""
     use = ~np.isnan(scores)
     curve = roc(scores[use], member[use])
@@ -42,11 +40,11 @@ def thinned_roc(name: str, scores: NDArray[np.float64], member: NDArray[np.bool_
     return {f"{name}.fpr": curve.fpr[keep], f"{name}.tpr": curve.tpr[keep]}
 
 
-def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> Arrays:
     """Phi of the target and of each shadow model on the records at positions ``worst``."""
     if not len(worst) or np.isnan(signals.target.log_p).all():
         return {}
-    drawn: dict[str, NDArray[Any]] = {
+    drawn: Arrays = {
         "worst.index": signals.index[worst],
         "worst.phi_target": signals.target.phi[0, worst, 0],
     }
@@ -56,7 +54,7 @@ def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> dict[str, NDArr
     return drawn
 
 
-def _thin(fpr: NDArray[np.float64], nonmembers: int) -> NDArray[np.intp]:
+def _thin(fpr: Floats, nonmembers: int) -> NDArray[np.intp]:
     """Positions of at most ``CURVE_POINTS`` points, evenly spread over the logarithm of the false-positive rate."""
     if len(fpr) <= CURVE_POINTS:
         return np.arange(len(fpr))

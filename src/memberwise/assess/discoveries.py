@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess.figures import AttackEvaluation, Scores
 from memberwise.statistics import (
@@ -15,6 +14,7 @@ from memberwise.statistics import (
     conformal_p_values,
     named_as_members,
 )
+from memberwise.types.arrays import Mask
 
 # The share of the named that may be wrong in the mean.
 FALSE_SHARE = 0.1
@@ -71,7 +71,7 @@ class Discoveries(Naming):
 def discoveries(
     found: Mapping[str, AttackEvaluation],
     standing: AttackEvaluation,
-    member: NDArray[np.bool_],
+    member: Mask,
     confidence: float,
     rng: np.random.Generator,
 ) -> Discoveries:
@@ -97,7 +97,7 @@ def discoveries(
     return Discoveries(**vars(part), by_shadows=None)
 
 
-def _by_shadows(standing: AttackEvaluation, member: NDArray[np.bool_], confidence: float) -> Naming | None:
+def _by_shadows(standing: AttackEvaluation, member: Mask, confidence: float) -> Naming | None:
     if not len(standing.nonmembers):
         return None
     return _part(standing, standing.scores, standing.nonmembers, "shadows", member, confidence)
@@ -108,7 +108,7 @@ def _part(
     scores: Scores,
     calibration: Scores,
     source: str,
-    member: NDArray[np.bool_],
+    member: Mask,
     confidence: float,
 ) -> Naming:
     tested = ~np.isnan(scores)
@@ -129,7 +129,7 @@ def _part(
     )
 
 
-def _share(k: int, n: int, truth: NDArray[np.bool_], confidence: float) -> Estimate:
+def _share(k: int, n: int, truth: Mask, confidence: float) -> Estimate:
     low, high = clopper_pearson(k, n, confidence)
     n1 = int(truth.sum())
     return Estimate(k / n, float(low), float(high), n1, len(truth) - n1, f"Clopper-Pearson over {n} records")

@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from memberwise.assess.figures import AttackEvaluation, Mask, Pairs
+from memberwise.assess.figures import AttackEvaluation, StandInScores
 from memberwise.assess.notes import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
@@ -21,6 +21,7 @@ from memberwise.statistics import (
 from memberwise.statistics.thresholds import OPTIMISTIC
 from memberwise.study.rules import FEWEST_RUNS, bounds_epsilon
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Mask
 
 # Standard deviations from a half beyond which fair coins are not believed.
 UNLIKELY = 4.5
@@ -41,7 +42,7 @@ def coin_notes(study: Study, member: Mask) -> list[Note]:
 
 
 def epsilon_part(
-    signals: Signals, main: AttackEvaluation, pairs: Pairs, member: Mask, evaluated: Mask, study: Study
+    signals: Signals, main: AttackEvaluation, pairs: StandInScores, member: Mask, evaluated: Mask, study: Study
 ) -> EpsilonBound | None:
     """The ``epsilon`` of ``result.json``: one run by coins, else one canary in many runs, else descriptive.
 

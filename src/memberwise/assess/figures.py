@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores, queries_of, run_attacks, shadow_scores
 from memberwise.attacks.run import STAND_IN_RECORDS
@@ -25,6 +24,7 @@ from memberwise.statistics import (
 )
 from memberwise.statistics.carried import Carried, CarriedThreshold, NameValue
 from memberwise.statistics.evaluate import ChosenThreshold
+from memberwise.types.arrays import Floats, Mask
 
 # Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
 # many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
@@ -32,9 +32,8 @@ from memberwise.statistics.evaluate import ChosenThreshold
 LEARNING = ("learned", "learned-offline")
 ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
 
-Scores = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Pairs = Sequence[tuple[Scores, Mask]]
+Scores = Floats
+StandInScores = Sequence[tuple[Scores, Mask]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class AttackEvaluation:
     attack: Attack
     scores: Scores
     threshold: Threshold
-    pairs: Pairs
+    pairs: StandInScores
     nonmembers: Scores
     population: OnPopulation | None
     figures: AttackFigures
@@ -147,8 +146,8 @@ def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> 
 
 
 def choose_threshold(
-    attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, on_shadows: Pairs
-) -> tuple[Threshold, Pairs]:
+    attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, on_shadows: StandInScores
+) -> tuple[Threshold, StandInScores]:
     """Where records are called members, and the shadow models' scores if that was chosen on them."""
     if isinstance(attack.threshold, float):
         # On shadow models, too, a threshold that needs no data would be the one between its two scores.

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.assess.canaries import CanariesPart, canaries_part
 from memberwise.assess.curves import exposed_curves, roc_curves
@@ -28,6 +26,7 @@ from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
 from memberwise.statistics import EpsilonBound
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Arrays, Ints, Mask
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,18 @@ class Assessment:
     records: RecordsPart
     gate: Gate
     scores: pd.DataFrame
-    curves: dict[str, NDArray[Any]]
+    curves: Arrays
     notes: list[Note]
 
 
 def assess(
     signals: Signals,
-    member: NDArray[np.bool_],
+    member: Mask,
     study: Study,
     asking: AttackRequest,
     seeds: Seeds,
     class_names: Sequence[str],
-    units: NDArray[np.int64] | None = None,
+    units: Ints | None = None,
 ) -> Assessment:
     """Run the attacks and evaluate each against the truth.
 
@@ -126,15 +125,15 @@ def assess(
 def _in_turn(
     signals: Signals,
     standing: AttackEvaluation,
-    member: NDArray[np.bool_],
-    evaluated: NDArray[np.bool_],
+    member: Mask,
+    evaluated: Mask,
     fprs: Sequence[float],
     study: Study,
     seeds: Seeds,
-) -> tuple[CanariesPart | None, TargetsPart | None, dict[str, NDArray[Any]], list[Note]]:
+) -> tuple[CanariesPart | None, TargetsPart | None, Arrays, list[Note]]:
     """What only some audits have: canaries and targets in turn; with curves, and warnings where it cannot be had."""
     confidence, warnings = study.statistics.confidence, []
-    curves: dict[str, NDArray[Any]] = {}
+    curves: Arrays = {}
     canaries: CanariesPart | None = None
     targets: TargetsPart | None = None
     if study.canaries.count:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import AttackEvaluation, Mask
+from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.notes import Note
 from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import stands_out
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
+from memberwise.types.arrays import Floats, Mask
 from memberwise.types.parts import LEFT_OUT
 
 # False alarms are at most this frequent where models are trained alike. The three figures share it.
@@ -136,7 +137,7 @@ def _halves(trained_on: NDArray[np.int8]) -> Halves:
     return np.arange(len(trained_on)), np.arange(0)
 
 
-def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, NDArray[np.float64]]]:
+def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, Floats]]:
     """Of the target and of each shadow model; the spread as its logarithm, without phi the accuracy alone."""
     accuracy = {"accuracy": (float(target.correct[..., 0].mean()), shadows.correct[..., 0].mean(1, dtype=np.float64))}
     (mean,), (log_spread,) = _moments(target)
@@ -147,7 +148,7 @@ def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, NDArra
     return {"spread": (log_spread, log_spreads), "location": (mean / unit, means / unit)} | accuracy
 
 
-def _moments(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(answers: Answers) -> tuple[Floats, Floats]:
     """Mean of phi and logarithm of its standard deviation, of each model; in bounded memory."""
     total, squares = np.zeros(answers.models), np.zeros(answers.models)
     for part in record_blocks(answers):
@@ -159,7 +160,7 @@ def _moments(answers: Answers) -> tuple[NDArray[np.float64], NDArray[np.float64]
         return mean, np.log(np.maximum(squares / answers.records - mean**2, 0.0)) / 2
 
 
-def _compare(name: str, target: float, shadows: NDArray[np.float64], halves: Halves) -> Compared:
+def _compare(name: str, target: float, shadows: Floats, halves: Halves) -> Compared:
     first, second = (shadows[half] for half in halves)
     mean = float(shadows.mean())
     return Compared(target, mean, target - mean, stands_out(target, first, second))

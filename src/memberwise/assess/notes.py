@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.signals.table import Signals
 from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
+from memberwise.types.arrays import Mask
 
 Note = tuple[str, str]
 
@@ -28,8 +28,8 @@ SURE = 0.999
 
 def notes(
     signals: Signals,
-    member: NDArray[np.bool_],
-    evaluated: NDArray[np.bool_],
+    member: Mask,
+    evaluated: Mask,
     attacks: Sequence[AttackFigures],
     headline: str,
 ) -> list[Note]:
@@ -138,7 +138,7 @@ def _shadow_models(signals: Signals) -> list[Note]:
     return [("few-shadow-models", f"{signals.shadows.models} shadow models make a weak attacker: 16 to 64 are usual")]
 
 
-def _sides(signals: Signals, member: NDArray[np.bool_], evaluated: NDArray[np.bool_]) -> list[Note]:
+def _sides(signals: Signals, member: Mask, evaluated: Mask) -> list[Note]:
     """Numbers of models with and without each record that are too small, or that give the answer away."""
     if signals.shadows is None:
         return []

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, TprAtFpr, auc, tpr_at_fpr
+from memberwise.types.arrays import Array, Arrays, Floats, Ints, Mask
 
 WORST_RECORDS = 12
-Scores = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Scores = Floats
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RecordsPart:
     per_group: tuple[GroupFigures, ...]
 
 
-def one_of_each(units: NDArray[np.int64], rng: np.random.Generator) -> Mask:
+def one_of_each(units: Ints, rng: np.random.Generator) -> Mask:
     """``(n,)`` mask of one random record of each unit."""
     order = rng.permutation(len(units))
     _, first = np.unique(units[order], return_index=True)
@@ -88,7 +88,7 @@ def records_part(
 
 def score_table(signals: Signals, member: Mask, evaluated: Mask, scores: Mapping[str, Scores]) -> pd.DataFrame:
     """``scores.csv``."""
-    columns: dict[str, NDArray[Any]] = {
+    columns: Arrays = {
         "index": signals.index,
         "label": signals.labels,
         "member": member.astype(np.int8),
@@ -97,9 +97,7 @@ def score_table(signals: Signals, member: Mask, evaluated: Mask, scores: Mapping
     return pd.DataFrame(columns | dict(scores)).sort_values("index", kind="stable", ignore_index=True)
 
 
-def _by_group(
-    scores: Scores, member: Mask, names: NDArray[Any], fpr: float, confidence: float
-) -> tuple[GroupFigures, ...]:
+def _by_group(scores: Scores, member: Mask, names: Array, fpr: float, confidence: float) -> tuple[GroupFigures, ...]:
     """The headline's AUC and TPR within each group of records that has both members and non-members."""
     rows = []
     for name in sorted(set(names.tolist()), key=_natural):

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from memberwise.assess.figures import AttackEvaluation, Mask, Scores
+from memberwise.assess.figures import AttackEvaluation, Scores
 from memberwise.attacks import Attack
 from memberwise.attacks.run import score
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Mask
 
 # Attacks that go through the turns where the headline does not, the first that can.
 IN_TURN = ("lira-online-fixed", "lira-offline-fixed", "loss")
@@ -64,7 +64,7 @@ def take_turns(
     return StandIns(np.stack(scores), np.stack(truth))
 
 
-def _scores(signals: Signals, attack: Attack, seeds: Seeds, k: int) -> NDArray[np.float64]:
+def _scores(signals: Signals, attack: Attack, seeds: Seeds, k: int) -> Floats:
     scores, _ = score(signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
     return np.full(signals.records, np.nan) if scores is None else scores
 

@@ -10,13 +10,14 @@ from math import log
 
 import numpy as np
 
-from memberwise.assess.figures import AttackEvaluation, Mask
+from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.stand_ins import one_of_each_pair_first, take_turns, usable
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, auc, clopper_pearson, mean_over_models, tpr_at
 from memberwise.statistics.carried import threshold_at_fpr
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
+from memberwise.types.arrays import Mask
 from memberwise.types.parts import FIRST
 
 # The false-positive rate at which a record is called exposed is the one nearest to this.

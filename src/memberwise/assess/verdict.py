@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from memberwise.assess.figures import AttackEvaluation
 from memberwise.assess.notes import WITHHOLDING, Note, upside_down
 from memberwise.errors import DataError
@@ -25,6 +22,7 @@ from memberwise.statistics import (
     verdict_of,
 )
 from memberwise.statistics.judging import JudgedFigure
+from memberwise.types.arrays import Mask
 from memberwise.types.parts import FIRST
 
 Decision = Literal["passed", "failed", "inconclusive"]
@@ -76,7 +74,7 @@ class Gate:
     family: Sequence[str]
     headline: str
     found: Mapping[str, AttackEvaluation]
-    member: NDArray[np.bool_]
+    member: Mask
     epsilon: EpsilonBound | None
     confidence: float
 

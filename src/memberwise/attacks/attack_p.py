@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """Share of population records with a loss strictly greater than the record's, averaged over queries.
 
     HIGHER = MORE LIKELY A MEMBER; for a non-member it is close to uniform on [0, 1], so a score above 1 - a has a false

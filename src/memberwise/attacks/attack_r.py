@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import record_blocks, shadows_of
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """Share of OUT models with a loss strictly greater than the target's, averaged over queries.
 
     Ye et al. 2022, attack R: "member" at level a where the loss lies below the a-quantile of the reference models'.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.questions import Collector
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
-Score = Callable[[Signals, np.random.Generator], NDArray[np.float64]]
+Score = Callable[[Signals, np.random.Generator], Floats]
 
 # What one answer must at least be, from least to most.
 LEVELS = ("labels", "scores", "probabilities", "logits")

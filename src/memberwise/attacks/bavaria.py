@@ -5,40 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betaln, log_ndtr, stdtr
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import Moments, has_both_sides, in_moments, out_moments
 from memberwise.attacks.shrinkage import variance_prior
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
 @dataclass(frozen=True)
 class Prior:
     """Normal-inverse-gamma: sigma^2 ~ inverse-gamma(alpha, beta), mu ~ N(mean, sigma^2 / weight); each ``(q,)``."""
 
-    mean: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    alpha: NDArray[np.float64]
-    beta: NDArray[np.float64]
+    mean: Floats
+    weight: Floats
+    alpha: Floats
+    beta: Floats
 
 
 @dataclass(frozen=True)
 class Predictive:
     """Student's t for the next answer about each record: degrees of freedom, location, scale; each ``(n, q)``."""
 
-    freedom: NDArray[np.float64]
-    location: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    freedom: Floats
+    location: Floats
+    scale: Floats
 
-    def log_density(self, phi: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_density(self, phi: Floats) -> Floats:
         """Log density at ``(n, q)`` scaled logits, ``(n, q)``."""
         z, v = (phi - self.location) / self.scale, self.freedom
         tail = (v + 1) / 2 * np.log1p(z * z / v)
         return np.asarray(-betaln(0.5, v / 2) - 0.5 * np.log(v) - np.log(self.scale) - tail)
 
-    def log_below(self, phi: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_below(self, phi: Floats) -> Floats:
         """Log of the probability of less than phi, ``(n, q)`` for ``(n, q)`` scaled logits."""
         z, v = (phi - self.location) / self.scale, self.freedom
         share = stdtr(v, -np.abs(z))
@@ -48,7 +48,7 @@ class Predictive:
         return np.asarray(np.where(z > 0, np.log1p(-share), low))
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """log t_in(phi) - log t_out(phi), averaged over queries, with t the predictive densities of ``predictive``.
 
     BaVarIA, variant t (arXiv:2603.11799); the conjugate formulas are the textbook's, the prior is fitted as in

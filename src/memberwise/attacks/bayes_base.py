@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import has_both_sides, log_mean_both, log_mean_out
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 # How far OUT models alone are trusted where there are no IN models.
 C = 0.3
@@ -27,7 +27,7 @@ def base(c: float = C) -> Score:
             stronger where the model memorises less.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         own = signals.target.log_p[0].astype(np.float64)
         typical = log_mean_both(signals) if has_both_sides(signals) else c * log_mean_out(signals)
         return np.asarray((own - typical).mean(-1))

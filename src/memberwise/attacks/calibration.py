@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import record_blocks, shadows_of
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """log p_y under the target, minus its mean over the record's OUT models, averaged over queries.
 
     Watson et al. 2022, equation 1 with the negative loss as the signal. HIGHER = MORE LIKELY A MEMBER. One OUT model

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memberwise.attacks.base import Attack, Score
 from memberwise.attacks.thresholds import SIGNALS, Signal
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Ints
 
 # A class with fewer shadow rows than this, IN and OUT together, takes the threshold of all classes together.
 FEWEST = 10
@@ -26,7 +27,7 @@ def above_class_threshold(signal: Signal) -> Score:
     like the target; more of them, and more records a class, place the thresholds better.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         if signals.shadows is None:
             raise ValueError("there are no shadow models to choose thresholds on")
         values = signal(signals.shadows, signals.labels)
@@ -36,9 +37,7 @@ def above_class_threshold(signal: Signal) -> Score:
     return score
 
 
-def class_thresholds(
-    values: NDArray[np.float64], trained_on: NDArray[np.int8], labels: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def class_thresholds(values: Floats, trained_on: NDArray[np.int8], labels: Ints) -> Floats:
     """``(n,)``: the threshold of each record's class; ``values`` and ``trained_on`` are ``(j, n)``.
 
     NaN where neither the class nor all classes together have shadow rows on both sides.
@@ -56,7 +55,7 @@ def class_thresholds(
     return tau
 
 
-def sides(values: NDArray[np.float64], trained_on: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sides(values: Floats, trained_on: NDArray[np.int8]) -> tuple[Floats, Floats]:
     """The values of (model, record) pairs that are IN, and of those that are OUT.
 
     Args:
@@ -68,7 +67,7 @@ def sides(values: NDArray[np.float64], trained_on: NDArray[np.int8]) -> tuple[ND
     return values[trained_on == 1], values[trained_on == 0]
 
 
-def best_threshold(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
+def best_threshold(inside: Floats, outside: Floats) -> float:
     """The value t among all that maximises TPR + TNR of "member where s >= t"; the smallest of equals.
 
     Args:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """1.0 where the target's answer is the true label, else 0.0. HIGHER = MORE LIKELY A MEMBER.
 
     Its balanced accuracy is (1 + train accuracy - test accuracy) / 2: a floor below which no defence that keeps the

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
 def norm(column: int) -> Score:
@@ -19,7 +19,7 @@ def norm(column: int) -> Score:
         column: 0 for all parameters, 1 for those of the last layer.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         return -np.asarray(signals.target.extra["gradient"][0, :, column], np.float64)
 
     return score

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from memberwise.signals.table import Answers, Signals, once_a_table
+from memberwise.types.arrays import Floats, Ints, Mask
 
 CHUNK_VALUES = 2_000_000
 
@@ -21,9 +22,9 @@ class Moments:
     ``count`` is ``(n, 1)``, ``mean`` (NaN without a model) and ``squares`` are ``(n, q)``.
     """
 
-    count: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    count: Floats
+    mean: Floats
+    squares: Floats
 
 
 @once_a_table
@@ -39,18 +40,18 @@ def out_moments(signals: Signals) -> Moments:
 
 
 @once_a_table
-def log_mean_in(signals: Signals) -> NDArray[np.float64]:
+def log_mean_in(signals: Signals) -> Floats:
     """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once a table."""
     return log_mean_p(shadows_of(signals.shadows), signals.is_in)
 
 
 @once_a_table
-def log_mean_out(signals: Signals) -> NDArray[np.float64]:
+def log_mean_out(signals: Signals) -> Floats:
     """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once a table."""
     return log_mean_p(shadows_of(signals.shadows), signals.is_out)
 
 
-def log_mean_both(signals: Signals) -> NDArray[np.float64]:
+def log_mean_both(signals: Signals) -> Floats:
     """``(n, q)``: log of the mean of the IN models' and of the OUT models' mean p_y; NaN without a model of a side."""
     return log_mix(np.stack([log_mean_in(signals), log_mean_out(signals)]), np.full((2, 1, 1), 0.5))
 
@@ -60,7 +61,7 @@ def has_both_sides(signals: Signals) -> bool:
     return bool((signals.is_in.any(0) & signals.is_out.any(0)).any())
 
 
-def moments(shadows: Answers, side: NDArray[np.bool_]) -> Moments:
+def moments(shadows: Answers, side: Mask) -> Moments:
     """``Moments`` over the models of one side, ``(m, n)``; float64, two passes."""
     count = side.sum(0)[:, None].astype(np.float64)
     mean, squares = np.full(shadows.log_p.shape[1:], np.nan), np.zeros(shadows.log_p.shape[1:])
@@ -72,7 +73,7 @@ def moments(shadows: Answers, side: NDArray[np.bool_]) -> Moments:
     return Moments(count, mean, squares)
 
 
-def log_mean_p(shadows: Answers, side: NDArray[np.bool_]) -> NDArray[np.float64]:
+def log_mean_p(shadows: Answers, side: Mask) -> Floats:
     """``(n, q)``: log of the mean p_y over the models of one side, ``(m, n)``; NaN without a model."""
     count = side.sum(0)
     weights = side / np.where(count > 0, count, np.nan)
@@ -82,7 +83,7 @@ def log_mean_p(shadows: Answers, side: NDArray[np.bool_]) -> NDArray[np.float64]
     return result
 
 
-def log_mix(logs: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_mix(logs: Floats, weights: Floats) -> Floats:
     """Log of the weighted mean of exp(logs) over the first axis; the weights broadcast and sum to 1.
 
     Exact to relative precision both where the mean is close to 1 (log1p) and where it is 1e-300 (logsumexp).
@@ -114,7 +115,7 @@ def shadows_of(answers: Answers | None) -> Answers:
     return answers
 
 
-def training_table(signals: Signals) -> tuple[Answers, NDArray[np.int64], NDArray[np.int8]]:
+def training_table(signals: Signals) -> tuple[Answers, Ints, NDArray[np.int8]]:
     """Answers ``(m, r, q)``, labels ``(r,)`` and ``trained_on`` ``(m, r)`` to learn from.
 
     The audited records, where shadow models trained on some of them; else the auxiliary records they trained on.

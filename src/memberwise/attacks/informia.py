@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import has_both_sides, log_mean_both, log_mean_out
 from memberwise.attacks.rmia import A, as_if_in_too, population_mean, population_of
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
 def informia(a: float = A) -> Score:
@@ -25,7 +25,7 @@ def informia(a: float = A) -> Score:
             the model memorises more.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         online = has_both_sides(signals)
         of_x, of_z = log_mean_both(signals) if online else log_mean_out(signals), population_mean(signals)
         if not online:

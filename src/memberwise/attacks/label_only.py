@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.shokri import balanced_rows, fit_classifier, logistic
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Floats32
 
 MOST_ROWS = 40_000
 
 
-def augmented(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def augmented(signals: Signals, rng: np.random.Generator) -> Floats:
     """On which augmented copies the label is right (Choquette-Choo et al. 2021, section 4.2).
 
     With shadow models that were asked, too: a logistic regression on the bits, trained on them (up to 20,000 answers
@@ -37,7 +37,7 @@ def augmented(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]
     return fit_classifier(logistic, bits[at].astype(np.float64), trained_on[at], rng)(own)
 
 
-def noised(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def noised(signals: Signals, rng: np.random.Generator) -> Floats:
     """The share of noised copies with the right label (Choquette-Choo et al. 2021, section 4.3; Li & Zhang 2021).
 
     HIGHER = MORE LIKELY A MEMBER. Of the strengths of noise that with the best AUC over shadow models is used, or the
@@ -51,13 +51,13 @@ def noised(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(own[:, aucs.mean(0).argmax() if aucs.size else -1])
 
 
-def _with_mean(shares: NDArray[np.float32]) -> NDArray[np.float64]:
+def _with_mean(shares: Floats32) -> Floats:
     """``(m, n, s + 1)``: the shares at each strength, then their mean."""
     wide = shares.astype(np.float64)
     return np.concatenate([wide, wide.mean(-1, keepdims=True)], axis=-1)
 
 
-def _aucs(signals: Signals) -> Iterator[NDArray[np.float64]]:
+def _aucs(signals: Signals) -> Iterator[Floats]:
     """``(s + 1,)``: of each shadow model, the AUC at each strength."""
     extra = {} if signals.shadows is None else signals.shadows.extra
     shares = extra.get("noised", np.zeros((0, 0, 0)))
@@ -69,7 +69,7 @@ def _aucs(signals: Signals) -> Iterator[NDArray[np.float64]]:
             yield (ranks / inside.sum() - (inside.sum() + 1) / 2) / outside.sum()
 
 
-def boundary(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def boundary(signals: Signals, rng: np.random.Generator) -> Floats:
     """The distance to the decision boundary, 0 where the label is wrong (Choquette-Choo et al. 2021; Li & Zhang 2021).
 
     HIGHER = MORE LIKELY A MEMBER. More questions a record make it stronger. NaN for records that were not asked about.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import Moments, in_moments, out_moments
 from memberwise.attacks.shrinkage import shrunk_variance, variance_prior
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 # A record's own spread is used from so many models on a side, and is never below this share of the pooled one.
 FEWEST_FOR_OWN_SPREAD = 4
@@ -35,7 +35,7 @@ def online(kind: Spread) -> Score:
             "shrunk" weighs the two as the data have it and comes close to the better one, or passes it, throughout.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         phi = signals.target.phi[0]
         return np.asarray(
             (log_density(phi, in_moments(signals), kind) - log_density(phi, out_moments(signals), kind)).mean(-1)
@@ -51,20 +51,20 @@ def offline(kind: Spread) -> Score:
     train on the record. ``kind`` as for ``online``. Records without an OUT model: NaN.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         side = out_moments(signals)
         return np.asarray(log_ndtr((signals.target.phi[0] - side.mean) / spread(side, kind)).mean(-1))
 
     return score
 
 
-def log_density(phi: NDArray[np.float64], side: Moments, kind: Spread) -> NDArray[np.float64]:
+def log_density(phi: Floats, side: Moments, kind: Spread) -> Floats:
     """``(n, q)``: log density of the side's Gaussian at phi, less log(2 pi) / 2."""
     sigma = spread(side, kind)
     return np.asarray(-0.5 * ((phi - side.mean) / sigma) ** 2 - np.log(sigma))
 
 
-def spread(side: Moments, kind: Spread) -> NDArray[np.float64]:
+def spread(side: Moments, kind: Spread) -> Floats:
     """``(n, q)`` standard deviations with ddof 1; NaN where no record has two models on this side.
 
     Pooled: square root of all squared residuals over the sum of (count - 1), per query. Shrunk: posterior mean of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import training_table
@@ -11,11 +10,12 @@ from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_clas
 from memberwise.attacks.thresholds import confidence
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats
 
 TOP = 3
 
 
-def top_features(answers: Answers, most: int = TOP) -> NDArray[np.float64]:
+def top_features(answers: Answers, most: int = TOP) -> Floats:
     """``(n, most)``: log of the first model's largest probabilities, largest first; fewer where there are two classes.
 
     Sorted, they mean the same whatever the classes are.
@@ -24,7 +24,7 @@ def top_features(answers: Answers, most: int = TOP) -> NDArray[np.float64]:
     return np.sort(logs, axis=1)[:, ::-1][:, :most]
 
 
-def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def one_shadow(signals: Signals, rng: np.random.Generator) -> Floats:
     """Salem et al. 2019, "ML-Leaks", adversary 1: one shadow model, one classifier for all classes.
 
     The classifier reads the three largest probabilities (their logarithms, standardised); its probability of "member"
@@ -40,7 +40,7 @@ def one_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
     return fit_classifier(mlp, top_features(shadow)[rows], trained_on[0, rows], rng)(top_features(signals.target))
 
 
-def other_data(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def other_data(signals: Signals, rng: np.random.Generator) -> Floats:
     """Adversary 2: as adversary 1, but the shadow model is another run's target, trained on other data.
 
     HIGHER = MORE LIKELY A MEMBER. Stronger the more alike that model overfits.
@@ -58,7 +58,7 @@ def other_data(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64
     return judge(own[:, : theirs.shape[1]])
 
 
-def no_shadow(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def no_shadow(signals: Signals, rng: np.random.Generator) -> Floats:
     """Adversary 3: the largest probability, less that of the surest tenth of random inputs. No training at all.
 
     HIGHER = MORE LIKELY A MEMBER; above 0 is called a member. It ranks records as ``confidence`` does. How sure a

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.read import probability_vectors
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Floats32
 
 EPOCHS, BATCH, RATE = 50, 32, 1e-3
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """Nasr, Shokri and Houmansadr 2018, "Machine learning with membership privacy using adversarial regularization".
 
     The attack which adversarial regularisation defends against: h(answer, one-hot label), trained on the target's own
@@ -38,7 +38,7 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     return result
 
 
-def _trained(inputs: NDArray[np.float32], member: NDArray[np.float64], rng: np.random.Generator) -> Any:
+def _trained(inputs: Floats32, member: Floats, rng: np.random.Generator) -> Any:
     """Train on ``(r, 2, C)`` inputs; returns a function from inputs to ``(n,)`` log-odds."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -56,7 +56,7 @@ def _trained(inputs: NDArray[np.float32], member: NDArray[np.float64], rng: np.r
             binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows], weight[rows]).backward()
             optimiser.step()
 
-    def log_odds(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def log_odds(values: Floats32) -> Floats:
         with torch.no_grad():
             parts = [network(part)[:, 0].double().numpy() for part in torch.split(torch.from_numpy(values), 4096)]
         return np.concatenate(parts)

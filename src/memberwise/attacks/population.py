@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from memberwise.attacks.base import Attack
@@ -14,6 +13,7 @@ from memberwise.attacks.run import STAND_IN_RECORDS, score
 from memberwise.seeds import Seeds
 from memberwise.signals.population_rows import with_population_rows
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 # Rank correlation, at least, of the audited records' scores with and without the population in the table.
 ALIKE = 0.99
@@ -28,12 +28,12 @@ class OnPopulation:
         population: ``(k,)`` of population records, no NaN.
     """
 
-    audited: NDArray[np.float64]
-    population: NDArray[np.float64]
+    audited: Floats
+    population: Floats
 
 
 def population_scores(
-    signals: Signals, scored: Mapping[str, tuple[Attack, NDArray[np.float64]]], seeds: Seeds
+    signals: Signals, scored: Mapping[str, tuple[Attack, Floats]], seeds: Seeds
 ) -> dict[str, OnPopulation]:
     """The scores of population records by every attack that scores them as it does audited ones.
 
@@ -68,7 +68,7 @@ def _without_in_models(attack: Attack) -> bool:
     return not other and needs.shadows != "in+out" and attack.threshold != "search"
 
 
-def _alike(after: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+def _alike(after: Floats, before: Floats) -> bool:
     both = ~np.isnan(after) & ~np.isnan(before)
     ranks = [rankdata(scores[both]) for scores in (after, before)]
     if not both.any() or any(np.ptp(rank) == 0 for rank in ranks):

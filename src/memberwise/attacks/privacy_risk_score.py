@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.classwise import sides
 from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.thresholds import mentr
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 # A class with fewer shadow rows than this, IN or OUT, takes the histogram of all classes together.
 FEWEST = 100
@@ -18,7 +18,7 @@ MOST_BINS = 30
 ROWS_A_BIN = 40
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """P(member | modified entropy, class) at even odds, in [0, 1]. HIGHER = MORE LIKELY A MEMBER.
 
     p(s|in, y) / (p(s|in, y) + p(s|out, y)), the densities by a histogram over the shadow models' answers of class y
@@ -45,9 +45,7 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     return result
 
 
-def posterior(
-    values: NDArray[np.float64], in_moments: NDArray[np.float64], out_moments: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def posterior(values: Floats, in_moments: Floats, out_moments: Floats) -> Floats:
     """Probability that each value comes from members rather than non-members, both being equally likely.
 
     Args:
@@ -64,7 +62,7 @@ def posterior(
     return np.asarray(share[np.searchsorted(edges, values, side="right")])
 
 
-def _density(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def _density(values: Floats, edges: Floats) -> Floats:
     """Share of the values in each bin, one row added to each (Laplace)."""
     bins = edges.size + 1
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=bins)

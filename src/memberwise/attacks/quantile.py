@@ -6,11 +6,11 @@ from collections.abc import Callable
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.rmia import population_of
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Floats32, Ints, Rows
 
 # The regressors: at most so many population rows; wide records are projected on their principal components.
 MOST_ROWS = 10_000
@@ -25,11 +25,10 @@ HELD_OUT = 0.25
 SMALLEST_SHARE = 0.05
 CHUNK_VALUES = 8_000_000
 
-Rows = NDArray[np.int64]
-Describe = Callable[[Rows, NDArray[np.int64]], NDArray[np.float32]]
+Describe = Callable[[Rows, Ints], Floats32]
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """(phi - q50(x, y)) / (q90(x, y) - q50(x, y)), less what a tenth of held-out non-members exceed.
 
     Bertran et al. 2023, "Scalable membership inference attacks via quantile regression": the target's scaled logit is
@@ -69,7 +68,7 @@ def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
     )
     least = max(SMALLEST_SHARE * float(np.median(upper.predict(x) - middle.predict(x))), 1e-6)
 
-    def standardised(answers: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def standardised(answers: Floats, x: Floats32) -> Floats:
         centre = middle.predict(x)
         return np.asarray((answers - centre) / np.maximum(upper.predict(x) - centre, least))
 
@@ -92,7 +91,7 @@ def describer(signals: Signals, fit: Rows, seed: int) -> Describe:
         raise ValueError("the records themselves are not in the table")
     features = signals.features
 
-    def flat(rows: Rows) -> NDArray[np.float32]:
+    def flat(rows: Rows) -> Floats32:
         return features[rows].reshape(len(rows), -1).astype(np.float32)
 
     project = flat
@@ -101,7 +100,7 @@ def describer(signals: Signals, fit: Rows, seed: int) -> Describe:
 
         axes = PCA(min(COMPONENTS, len(fit)), svd_solver="randomized", random_state=seed).fit(np.nan_to_num(flat(fit)))
 
-        def project(rows: Rows) -> NDArray[np.float32]:
+        def project(rows: Rows) -> Floats32:
             step = max(1, CHUNK_VALUES // int(np.prod(features.shape[1:])))
             parts = [
                 axes.transform(np.nan_to_num(flat(rows[start : start + step]))) for start in range(0, len(rows), step)

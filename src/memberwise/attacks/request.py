@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from memberwise.attacks.base import Attack
 from memberwise.attacks.registry import ATTACKS, choose, is_built_in
 from memberwise.defences.output.registry import answered_kind
@@ -17,6 +14,7 @@ from memberwise.signals.questions import Collector
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
 from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Mask
 
 # The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
 FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
@@ -72,7 +70,7 @@ class AttackRequest:
         """The collectors whose answers the attacks read."""
         return collectors([attack.needs.extra for attack in self.attacks if attack.needs.extra], study.attacks)
 
-    def check_share(self, member: NDArray[np.bool_]) -> None:
+    def check_share(self, member: Mask) -> None:
         """Refuse limits on precision that guessing reaches, once it is known who is audited.
 
         Args:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
 from memberwise.signals.table import Answers, Signals, once_a_table
+from memberwise.types.arrays import Floats
 
 # p_in is taken to be A p_out + (1 - A) where no model trained on the record and no shadow model tells better.
 A = 0.3
@@ -28,7 +28,7 @@ def online(gamma: float = 1.0) -> Score:
             records and population answer alike.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         return dominated(signals, log_mean_both(signals), population_mean(signals), gamma)
 
     return score
@@ -46,7 +46,7 @@ def offline(gamma: float = 1.0, a: float | None = None) -> Score:
             target's place, 0.3 where there are no two of which the members are known.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         fitting = tuned(signals, offline_ratio, A, rng) if a is None else a
         world = as_if_in_too(population_mean(signals), fitting)
         return dominated(signals, as_if_in_too(log_mean_out(signals), fitting), world, gamma)
@@ -54,7 +54,7 @@ def offline(gamma: float = 1.0, a: float | None = None) -> Score:
     return score
 
 
-def offline_ratio(log_p: NDArray[np.float64], log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+def offline_ratio(log_p: Floats, log_out: Floats, a: float) -> Floats:
     """Log ratio of which the score is a non-decreasing function, for any population and gamma.
 
     Args:
@@ -66,7 +66,7 @@ def offline_ratio(log_p: NDArray[np.float64], log_out: NDArray[np.float64], a: f
     return log_p - as_if_in_too(log_out, a)
 
 
-def as_if_in_too(log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+def as_if_in_too(log_out: Floats, a: float) -> Floats:
     """log of ((1 + a) p_out + (1 - a)) / 2 = 1 + (1 + a) / 2 (p_out - 1), which loses nothing close to 1.
 
     Args:
@@ -76,7 +76,7 @@ def as_if_in_too(log_out: NDArray[np.float64], a: float) -> NDArray[np.float64]:
 
 
 @once_a_table
-def population_mean(signals: Signals) -> NDArray[np.float64]:
+def population_mean(signals: Signals) -> Floats:
     """``(k, q)``: log of the mean p_y of population records over the models that did not see them; once a table."""
     shadows, seen = shadows_of(signals.population_shadows), signals.population_trained_on
     unseen = np.ones(shadows.log_p.shape[:2], bool) if seen is None else seen == 0
@@ -90,9 +90,7 @@ def population_of(signals: Signals) -> Answers:
     return signals.population_target
 
 
-def dominated(
-    signals: Signals, log_p_x: NDArray[np.float64], log_p_z: NDArray[np.float64], gamma: float
-) -> NDArray[np.float64]:
+def dominated(signals: Signals, log_p_x: Floats, log_p_z: Floats, gamma: float) -> Floats:
     """``(n,)``: share of population records whose ratio times gamma is at most the record's, averaged over queries."""
     x = signals.target.log_p[0].astype(np.float64) - log_p_x - np.log(gamma)
     z = population_of(signals).log_p[0].astype(np.float64) - log_p_z
@@ -101,7 +99,7 @@ def dominated(
     return np.asarray(np.mean(shares, axis=0))
 
 
-def _share_at_most(x: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.float64]:
+def _share_at_most(x: Floats, z: Floats) -> Floats:
     """Share of z (leaving NaN out) at most each x; NaN where x is, or where nothing of z is left."""
     z = np.sort(z[~np.isnan(z)])
     if not z.size:

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack
 from memberwise.attacks.registry import is_built_in
@@ -16,11 +15,12 @@ from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
 from memberwise.targets.user_errors import wrap_user_errors
+from memberwise.types.arrays import Floats, Mask
 
 STAND_IN_RECORDS = 10_000
 AGAIN = "repair it and run again into the same folder: the models are kept; --debug shows the traceback"
 
-ScoresAndTruth = tuple[NDArray[np.float64], NDArray[np.bool_]]
+ScoresAndTruth = tuple[Floats, Mask]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Outcome:
     """
 
     attack: Attack
-    scores: NDArray[np.float64] | None
+    scores: Floats | None
     skipped: str | None
     seconds: float
 
@@ -52,7 +52,7 @@ def run_attacks(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> li
     return outcomes
 
 
-def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[NDArray[np.float64] | None, str | None]:
+def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[Floats | None, str | None]:
     """The attack's scores ``(n,)`` (HIGHER = MORE LIKELY A MEMBER) and None, or None and the reason for skipping it.
 
     Raises:

@@ -13,6 +13,7 @@ from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import training_table
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Mask
 
 # At most so many rows (half IN, half OUT) train one class's classifier.
 MOST_ROWS = 5_000
@@ -62,7 +63,7 @@ def with_classifier(make: MakeClassifier) -> Score:
         make: ``make(seed)`` returns an unfitted scikit-learn-like classifier with ``predict_proba``.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         answers, labels, trained_on = training_table(signals)
         x = features(answers)
         own = features(signals.target)[0]
@@ -87,15 +88,13 @@ def with_classifier(make: MakeClassifier) -> Score:
     return score
 
 
-def features(answers: Answers) -> NDArray[np.float64]:
+def features(answers: Answers) -> Floats:
     """``(j, n, 2 C)`` log-probabilities, then probabilities."""
     logs = log_vectors(answers)
     return np.concatenate([np.maximum(logs, LOWEST), np.exp(logs)], axis=-1)
 
 
-def balanced_rows(
-    trained_on: NDArray[np.int8], records: NDArray[np.bool_], most: int, rng: np.random.Generator
-) -> NDArray[np.intp]:
+def balanced_rows(trained_on: NDArray[np.int8], records: Mask, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """``(r, 2)`` pairs (model, record), as many IN as OUT, at most ``most``, at random from ``records`` (a mask)."""
     sides = [np.argwhere((trained_on == side) & records) for side in (1, 0)]
     each = min(len(sides[0]), len(sides[1]), most // 2)
@@ -103,8 +102,8 @@ def balanced_rows(
 
 
 def fit_classifier(
-    make: MakeClassifier, x: NDArray[np.float64], member: NDArray[np.int8], rng: np.random.Generator
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    make: MakeClassifier, x: Floats, member: NDArray[np.int8], rng: np.random.Generator
+) -> Callable[[Floats], Floats]:
     """Train a classifier; returns its probability of "member" for rows of features.
 
     Args:

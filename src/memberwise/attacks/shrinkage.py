@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.in_out import Moments
+from memberwise.types.arrays import Floats
 
 # Stands in for a pooled variance of zero (all shadow models agree on every record).
 SMALLEST_VARIANCE = 1e-24
@@ -24,16 +24,16 @@ class VariancePrior:
         degrees: ``(q,)`` how many degrees of freedom it is worth, 2 (alpha - 1).
     """
 
-    variance: NDArray[np.float64]
-    degrees: NDArray[np.float64]
+    variance: Floats
+    degrees: Floats
 
     @property
-    def alpha(self) -> NDArray[np.float64]:
+    def alpha(self) -> Floats:
         """The inverse-gamma prior's shape parameter, ``(q,)``."""
         return self.degrees / 2 + 1
 
     @property
-    def beta(self) -> NDArray[np.float64]:
+    def beta(self) -> Floats:
         """The inverse-gamma prior's scale parameter, ``(q,)``."""
         return self.variance * self.degrees / 2
 
@@ -57,7 +57,7 @@ def variance_prior(side: Moments) -> VariancePrior | None:
     return VariancePrior(pooled, 2.0 + 2.0 / np.maximum(beyond, 2.0 / MOST_DEGREES))
 
 
-def shrunk_variance(side: Moments, prior: VariancePrior) -> NDArray[np.float64]:
+def shrunk_variance(side: Moments, prior: VariancePrior) -> Floats:
     """``(n, q)``: posterior mean of each record's variance, (degrees variance + squares) / (degrees + count - 1)."""
     own = np.maximum(side.count - 1.0, 0.0)
     return np.asarray((prior.degrees * prior.variance + side.squares) / (prior.degrees + own))

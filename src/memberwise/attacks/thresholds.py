@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import wraps
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.signals.read import log_complements, log_vectors, probability_vectors
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # signal(answers, labels) -> (j, n), of the first query, for the j models whose answers it can read.
-Signal = Callable[[Answers, NDArray[np.int64]], NDArray[np.float64]]
+Signal = Callable[[Answers, Ints], Floats]
 
 
-def loss(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def loss(answers: Answers, labels: Ints) -> Floats:
     """log p_y, minus the cross-entropy loss (Yeom et al. 2018).
 
     Returns:
@@ -29,7 +29,7 @@ def model_by_model(signal: Signal) -> Signal:
     """The signal, read off the full answers of one model at a time: memory holds one model's vectors."""
 
     @wraps(signal)
-    def whole(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def whole(answers: Answers, labels: Ints) -> Floats:
         models = 1 if answers.vectors is None else len(answers.vectors)
         return np.concatenate([signal(answers.of_models(np.array([k])), labels) for k in range(models)])
 
@@ -37,7 +37,7 @@ def model_by_model(signal: Signal) -> Signal:
 
 
 @model_by_model
-def confidence(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def confidence(answers: Answers, labels: Ints) -> Floats:
     """The largest probability; label-free (Salem et al. 2019, "ML-Leaks", adversary 3).
 
     Returns:
@@ -47,7 +47,7 @@ def confidence(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float6
 
 
 @model_by_model
-def entropy(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def entropy(answers: Answers, labels: Ints) -> Floats:
     """sum_j p_j log p_j, minus the entropy; label-free (Salem et al. 2019, "ML-Leaks").
 
     Returns:
@@ -57,7 +57,7 @@ def entropy(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 @model_by_model
-def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def mentr(answers: Answers, labels: Ints) -> Floats:
     """(1 - p_y) log p_y + sum_{j != y} p_j log(1 - p_j), minus the modified entropy.
 
     0 where p_y = 1 and unbounded below where the model is sure of a wrong class (Song & Mittal 2021).
@@ -71,7 +71,7 @@ def mentr(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 @model_by_model
-def l2(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def l2(answers: Answers, labels: Ints) -> Floats:
     """Minus the squared error of the answered vector, the Brier score: -sum_j (p_j - [j = y])^2.
 
     Returns:
@@ -82,19 +82,19 @@ def l2(answers: Answers, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(-((others**2).sum(-1) + np.exp(2.0 * _of_class(log_complements(answers), labels))))
 
 
-def _of_class(vectors: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def _of_class(vectors: Floats, labels: Ints) -> Floats:
     """``(j, n)``: of ``(j, n, C)`` vectors, the entry of the true class."""
     return np.asarray(np.take_along_axis(vectors, labels[None, :, None], -1)[..., 0])
 
 
-def _is_class(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+def _is_class(labels: Ints, classes: int) -> Mask:
     return np.equal(labels[:, None], np.arange(classes))
 
 
 def on_target(signal: Signal) -> Score:
     """The attack whose score is the signal itself. HIGHER = MORE LIKELY A MEMBER."""
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         return np.asarray(signal(signals.target, signals.labels)[0])
 
     return score

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats
 
 
-def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """max_j z_j, the largest logit. HIGHER = MORE LIKELY A MEMBER.
 
     Assumes that logits themselves are served, and no label (Kaplan's slides: "member where the largest logit is above

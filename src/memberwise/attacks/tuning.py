@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.in_out import log_mean_out
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Mask
 
 GRID = np.arange(11) / 10
 # Fewer stand-ins than this say too little; more than MOST, or more records, add cost and hardly precision.
 FEWEST, MOST, MOST_RECORDS = 2, 8, 2000
 
 # ratio(log_p, log_mean_out, value) -> scores; all ``(n, q)``
-Ratio = Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.float64]]
+Ratio = Callable[[Floats, Floats, float], Floats]
 
 
 def tuned(signals: Signals, ratio: Ratio, fallback: float, rng: np.random.Generator) -> float:
@@ -46,7 +46,7 @@ def tuned(signals: Signals, ratio: Ratio, fallback: float, rng: np.random.Genera
     return float(GRID[np.argmax(np.mean(found, axis=0).round(12))])
 
 
-def auc(scores: NDArray[np.float64], member: NDArray[np.bool_]) -> float:
+def auc(scores: Floats, member: Mask) -> float:
     """Share of (member, non-member) pairs in the right order, ties half.
 
     Args:

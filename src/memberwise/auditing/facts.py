@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess import Assessment
 from memberwise.assess.notes import stronger_note
@@ -19,9 +17,9 @@ from memberwise.report.result import Result
 from memberwise.report.schema import AuditResult, DataFacts, ShadowFacts, TargetFacts
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, lifted_loss
-from memberwise.store.blocks import Arrays
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Arrays, Ints
 
 
 def finish(
@@ -108,7 +106,7 @@ def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
     )
 
 
-def worst_images(dataset: Dataset, rows: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+def worst_images(dataset: Dataset, rows: Ints | None) -> Arrays:
     """Thumbnails of the most exposed records, ``(w, H, W)`` or ``(w, H, W, 3)`` uint8, where records are images."""
     if rows is None or dataset.kind != "image":
         return {}

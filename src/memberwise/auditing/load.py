@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from memberwise.auditing.prepare.inputs import Inputs, rows_name
 from memberwise.auditing.prepare.records import records_of
@@ -27,9 +27,10 @@ from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.steps import lift_zeros
 from memberwise.signals.synthesis import BLOCK as SYNTHETIC
 from memberwise.signals.table import Signals
-from memberwise.store.blocks import Arrays, BlockStore, block_name
+from memberwise.store.blocks import BlockStore, block_name
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Arrays, Ints, Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary", "train_rows")
 # What stands for a target that was given as an object: nobody asks it here.
 ABSENT = object()
-Member = NDArray[np.bool_]
+Member = Mask
 
 
 def load_signals(
@@ -114,7 +115,7 @@ def signals_of_run(result: Result, inputs: Inputs | None = None) -> tuple[Signal
     return make_table(dataset, roles, target, shadows, rows), roles.member
 
 
-def _rows(study: Study, roles: Roles, count: int, seeds: Seeds) -> list[NDArray[np.int64]]:
+def _rows(study: Study, roles: Roles, count: int, seeds: Seeds) -> list[Ints]:
     """The rows on which each shadow model trained."""
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
     return [roles.shadow_rows(k, seeds, kind) for k in range(count)]
@@ -159,7 +160,7 @@ def _with_made(dataset: Dataset, roles: Roles, made: Arrays, digest: str) -> tup
     return larger, replace(roles, auxiliary=np.arange(dataset.records, dataset.records + len(y)), units=units)
 
 
-def _inputs(study: Study, data: Data | None, roles: dict[str, NDArray[np.int64]]) -> Inputs:
+def _inputs(study: Study, data: Data | None, roles: dict[str, Ints]) -> Inputs:
     """The objects a run was given in place of names.
 
     Raises:
@@ -207,7 +208,7 @@ def _of_saved(
     return signals_from_saved(target, shadows), target.member
 
 
-def _saved(file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"]) -> dict[str, NDArray[Any]]:
+def _saved(file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"]) -> Arrays:
     """The arrays of saved answers, from their file or as they are given."""
     if answers is not None:
         return saved_object(answers, name)

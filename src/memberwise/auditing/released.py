@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from memberwise.data.preprocessing import Preprocessing
@@ -28,6 +27,7 @@ from memberwise.study.schema import ModelConfig, OutputDefenceConfig
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
+from memberwise.types.arrays import Array, Arrays, Floats32
 
 # Records asked at once.
 CHUNK = 4096
@@ -58,7 +58,7 @@ class ReleasedModel:
         """The columns that a table of records must have; None where records are arrays."""
         return None if self.preprocessing.encoding is None else self.preprocessing.encoding.columns
 
-    def predict(self, records: Any, *, encoded: bool = False) -> NDArray[Any]:
+    def predict(self, records: Any, *, encoded: bool = False) -> Array:
         """Answers ``(n, classes)``, float64; class numbers ``(n,)`` where labels alone are answered.
 
         Args:
@@ -74,7 +74,7 @@ class ReleasedModel:
             return np.concatenate(parts)
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
 
-    def _answers(self, x: NDArray[np.float32]) -> NDArray[Any]:
+    def _answers(self, x: Floats32) -> Array:
         answers = self._models.predict(x)[0]
         return answers if self._models.kind == "labels" else as_probabilities(answers, self._models.kind)
 
@@ -231,7 +231,7 @@ def _served(models: Target, defences: Sequence[OutputDefence], facts: dict[str, 
             where=str(target.parent / POLICY),
             fix="give it the methods pack and unpack (memberwise.defences.output.base), and run the audit again",
         )
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     if (target / LEARNED).exists():
         with np.load(target / LEARNED, allow_pickle=False) as file:
             arrays = dict(file)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess import assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
@@ -26,6 +24,7 @@ from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.table import Signals
 from memberwise.store.folder import RunFolder
+from memberwise.types.arrays import Array, Mask
 
 
 def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begun: float) -> Result:
@@ -94,14 +93,14 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
         )
 
 
-def _quality(signals: Signals, member: NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, float]]:
+def _quality(signals: Signals, member: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
     """The target's (accuracy, loss) on members and on non-members."""
     correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
     own, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
     return own, others
 
 
-def digest(*files: Mapping[str, NDArray[Any]]) -> str:
+def digest(*files: Mapping[str, Array]) -> str:
     """SHA-256 over the content of arrays, by name."""
     digest = hashlib.sha256()
     for arrays in files:
@@ -117,7 +116,7 @@ def _shadow_facts(signals: Signals, logs_alone: bool) -> ShadowFacts | None:
         return None
     correct = signals.shadows.correct[:, :, 0]
 
-    def share(side: NDArray[np.bool_]) -> float | None:
+    def share(side: Mask) -> float | None:
         return float(correct[side].mean()) if side.any() and not logs_alone else None
 
     return ShadowFacts(

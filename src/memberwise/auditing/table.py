@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.data import Dataset, Roles
 from memberwise.signals.codec import answers_of
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.table import AuxiliaryTable, Signals
-from memberwise.store.blocks import Arrays
+from memberwise.types.arrays import Arrays, Ints
 
 
 def signals_table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
@@ -27,7 +26,7 @@ def make_table(
     roles: Roles,
     target: Arrays,
     shadows: Arrays,
-    rows: Sequence[NDArray[np.int64]],
+    rows: Sequence[Ints],
 ) -> Signals:
     """The table of signals of models whose answers are at hand.
 

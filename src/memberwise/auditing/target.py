@@ -10,10 +10,11 @@ from memberwise.defences.output.policy import pack_states, write_policy
 from memberwise.models.build import is_built_in
 from memberwise.signals.ask import collect, serve, take_seconds
 from memberwise.signals.codec import lacking
-from memberwise.store.blocks import Arrays, block_key, block_name
+from memberwise.store.blocks import block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
 from memberwise.training.job import describe_job
+from memberwise.types.arrays import Arrays
 
 TARGET_BLOCK = block_name(0)
 

@@ -6,7 +6,6 @@ import copy
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from memberwise.attacks import ATTACKS
@@ -16,6 +15,7 @@ from memberwise.checks.tables import RECORDS, leaking_table, reordered, same_tab
 from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.table import Signals
 from memberwise.statistics.auc import auc
+from memberwise.types.arrays import Floats, Mask
 
 NULL_TABLES = 12
 SAME_RANKS = 0.7
@@ -93,7 +93,7 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
     findings.close()
 
 
-def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: Findings) -> NDArray[np.float64]:
+def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: Findings) -> Floats:
     """The attack's scores, one float a record."""
     with findings.part("score(signals, rng) runs", TAKES):
         given: Any = attack.score(signals, np.random.default_rng(seed))
@@ -105,7 +105,7 @@ def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: F
     return scores
 
 
-def _check_places(attack: Attack, signals: Signals, scores: NDArray[np.float64], seed: int, findings: Findings) -> None:
+def _check_places(attack: Attack, signals: Signals, scores: Floats, seed: int, findings: Findings) -> None:
     order = np.random.default_rng(seed + 1).permutation(RECORDS)
     moved = _scores(attack, reordered(signals, order), seed, findings)
     usual = scores[order]
@@ -132,7 +132,7 @@ def _check_null(attack: Attack, seed: int, findings: Findings) -> None:
         )
 
 
-def _auc(scores: NDArray[np.float64], member: NDArray[np.bool_]) -> float:
+def _auc(scores: Floats, member: Mask) -> float:
     scored = ~np.isnan(scores)
     # Records of one side alone tell nothing.
     if not (scored & member).any() or not (scored & ~member).any():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.checks.declared import check_declared
 from memberwise.checks.output import check_output
@@ -17,6 +16,7 @@ from memberwise.errors import StudyError
 from memberwise.training.job import Job, Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
+from memberwise.types.arrays import Floats
 
 MODELS = 4
 NEEDS = ("reference", "members", "outputs")
@@ -119,7 +119,7 @@ def _made(defence: TrainingDefence, findings: Findings) -> tuple[Step, Procedure
     return step, procedure
 
 
-def _defended(defence: TrainingDefence, seed: int, which: range, findings: Findings) -> NDArray[np.float64]:
+def _defended(defence: TrainingDefence, seed: int, which: range, findings: Findings) -> Floats:
     step, procedure = _made(defence, findings)
     by = type(step if procedure is None else procedure).__name__
     with findings.part(f"{len(which)} small models train with its {by}", _training_fix):
@@ -135,7 +135,7 @@ def _training_fix(error: Exception) -> str | None:
     return getattr(error, "fix", None) or (None if place(error) else RETURNS)
 
 
-def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -> NDArray[np.float64]:
+def _trained(step: Step, procedure: Procedure | None, seed: int, which: range) -> Floats:
     """``(m, n, C)`` answers of the models numbered ``which``."""
     import torch
 

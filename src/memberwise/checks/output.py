@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from memberwise.checks.declared import check_roles
@@ -21,6 +20,7 @@ from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import StudyError
 from memberwise.targets.base import Kind
 from memberwise.targets.models import FunctionModels
+from memberwise.types.arrays import Array, Floats, Floats32
 
 KEY = b"a secret of the check"
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -38,7 +38,7 @@ def check_output(defence: OutputDefence, seed: int) -> None:
     x, _ = records(seed)
     models = _linear(seed)
 
-    def members(i: int) -> NDArray[np.float32]:
+    def members(i: int) -> Floats32:
         return x[i * ROWS : (i + 1) * ROWS].copy()
 
     with findings.part("fit(target, members, reference, rngs) runs"):
@@ -105,7 +105,7 @@ def _check_stated(defence: Any, findings: Findings) -> None:
     findings.close()
 
 
-def _asked(served: DefendedTarget, x: NDArray[np.float32], findings: Findings) -> NDArray[Any]:
+def _asked(served: DefendedTarget, x: Floats32, findings: Findings) -> Array:
     """Answers of the stated shape, to records that are still what they were."""
     asked = x.copy()
     with findings.part("answer(target, x, states, keys) runs"):
@@ -126,7 +126,7 @@ def _asked(served: DefendedTarget, x: NDArray[np.float32], findings: Findings) -
     raise AssertionError("findings were added")
 
 
-def _check_values(given: NDArray[Any], kind: Kind, findings: Findings) -> None:
+def _check_values(given: Array, kind: Kind, findings: Findings) -> None:
     if not np.isfinite(given).all():
         findings.add("finite answers", "NaN or infinity")
         return
@@ -142,7 +142,7 @@ def _linear(seed: int) -> FunctionModels:
     """Two linear models that answer logits, the same for a record whatever else is asked."""
     weights = np.random.default_rng(seed).normal(size=(2, FEATURES, CLASSES)) * 3
 
-    def predict(own: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict(own: Floats, x: Floats32) -> Floats:
         return np.asarray((x[:, :, None] * own).sum(1))
 
     return FunctionModels([partial(predict, own) for own in weights], "logits")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Floats32, Ints
 
 ROWS, FEATURES, CLASSES = 96, 8, 3
 
 
-def records(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def records(seed: int) -> tuple[Floats32, Ints]:
     """Four times ``ROWS`` records around one centre a class, and their labels.
 
     Returns:

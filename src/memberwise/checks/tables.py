@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from memberwise.signals.read import read_answers
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Ints, Mask
 
 RECORDS, MODELS, CLASSES, POPULATION = 300, 12, 4, 200
 
 
-def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, NDArray[np.bool_]]:
+def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, Mask]:
     """A table with everything an attack may need, and who the ``(n,)`` members are.
 
     ``leak`` raises the true class's logit where a model trained on the record. Shadow models come in pairs.
@@ -26,12 +27,12 @@ def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, NDArr
     outside = rng.normal(size=(POPULATION, CLASSES))
     outside_labels = rng.integers(0, CLASSES, POPULATION)
 
-    def logits(inside: NDArray[np.bool_], centres: NDArray[np.float64], own: NDArray[np.int64]) -> NDArray[np.float64]:
+    def logits(inside: Mask, centres: Floats, own: Ints) -> Floats:
         z = centres + rng.normal(size=(len(inside), *centres.shape))
         z[:, np.arange(len(own)), own] += 1.0 + leak * inside
         return np.asarray(z[:, :, None, :])
 
-    def nowhere(models: int) -> NDArray[np.bool_]:
+    def nowhere(models: int) -> Mask:
         return np.zeros((models, POPULATION), bool)
 
     signals = Signals(

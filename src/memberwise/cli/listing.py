@@ -41,17 +41,17 @@ def listing(
             typer.echo(f"memberwise: {problem}", err=True)
 
 
-Rows = tuple[list[str], list[list[str]]]
+Table = tuple[list[str], list[list[str]]]
 
 
-def _attacks() -> Rows:
+def _attacks() -> Table:
     from memberwise.attacks import ATTACKS
 
     rows = [[a.name, ", ".join(a.needs.words()), a.summary] for a in ATTACKS.values()]
     return ["attack", "needs", "what it does"], rows
 
 
-def _defences() -> Rows:
+def _defences() -> Table:
     from memberwise.defences.output.registry import OUTPUT_DEFENCES
     from memberwise.defences.training.registry import TRAINING_DEFENCES
     from memberwise.frontier.points import ANSWER
@@ -79,14 +79,14 @@ def _told(name: str, summary: str, reported: str = "") -> str:
     return f"{mark}{summary} Reported: {reported}; measured here: {here}."
 
 
-def _data() -> Rows:
+def _data() -> Table:
     from memberwise.data import SOURCES
 
     rows = [[s.name, s.records, str(s.classes), s.summary, s.needs] for s in SOURCES.values()]
     return ["source", "records", "classes", "what it is", "needs"], rows
 
 
-def _models() -> Rows:
+def _models() -> Table:
     from memberwise.models.modules import ARCHITECTURES
 
     rows = [[name, a.records, a.summary] for name, a in ARCHITECTURES.items()]
@@ -96,7 +96,7 @@ def _models() -> Rows:
 
 
 def _plugins(kind: Kind, columns: int) -> tuple[list[list[str]], list[str]]:
-    """Rows of what installed packages bring, and of what of it cannot be had, why."""
+    """Table of what installed packages bring, and of what of it cannot be had, why."""
     from memberwise.attacks import ATTACKS, Attack
     from memberwise.data import SOURCES
     from memberwise.defences.output.registry import OUTPUT_DEFENCES

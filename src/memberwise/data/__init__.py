@@ -8,9 +8,9 @@ from memberwise.data.dataset import Dataset
 from memberwise.data.encoding import encode
 from memberwise.data.fetch import at_hand
 from memberwise.data.files import read_dataset
+from memberwise.data.role_spec import RoleSpec
 from memberwise.data.roles import Roles
 from memberwise.data.sources import load
-from memberwise.data.wants import RoleSpec
 
 __all__ = [
     "SOURCES",

@@ -7,13 +7,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.data.files import broken_format, read_file
+from memberwise.types.arrays import Arrays
 
 # fmt: off
 ADULT_COLUMNS = (
@@ -23,7 +24,7 @@ ADULT_COLUMNS = (
 # fmt: on
 
 
-def read_labelled_lines(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_labelled_lines(paths: Sequence[Path]) -> Arrays:
     """Purchase-100 and Location-30: a line a record, the label (from 1, perhaps in quotes) before the features.
 
     Args:
@@ -37,7 +38,7 @@ def read_labelled_lines(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
     return {"x": table[:, 1:], "y": table[:, 0]}
 
 
-def read_in_order(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_in_order(paths: Sequence[Path]) -> Arrays:
     """Location-30 in a published order.
 
     Args:
@@ -53,7 +54,7 @@ def read_in_order(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
     return {name: content[name][rows] for name in ("x", "y")}
 
 
-def read_texas(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_texas(paths: Sequence[Path]) -> Arrays:
     """Texas-100: ``texas/100/feats`` and ``texas/100/labels`` (from 1), in the .tgz or unpacked.
 
     Args:

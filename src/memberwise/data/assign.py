@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
-from memberwise.data.roles import Roles, Rows, take
-from memberwise.data.wants import RoleSpec, first_few, resolve
+from memberwise.data.role_spec import RoleSpec, first_few, resolve
+from memberwise.data.roles import Roles, take
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
+from memberwise.types.arrays import Ints, Rows
 
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 NONE: Rows = np.zeros(0, dtype=np.int64)
@@ -133,7 +133,7 @@ class _Pool:
     """Rows which still have no role."""
 
     rows: Rows
-    units: NDArray[np.int64] | None
+    units: Ints | None
     seeds: Seeds
     caveats: tuple[Caveat, ...] = ()
 
@@ -154,7 +154,7 @@ class _Pool:
         return taken
 
 
-def _free(rows: Rows, given: dict[str, Rows], units: NDArray[np.int64] | None) -> Rows:
+def _free(rows: Rows, given: dict[str, Rows], units: Ints | None) -> Rows:
     """The rows that may be drawn: not given a role already, nor of a unit that has one."""
     taken = np.concatenate([NONE, *given.values()])
     return np.setdiff1d(rows, taken) if units is None else rows[~np.isin(units[rows], units[taken])]
@@ -163,7 +163,7 @@ def _free(rows: Rows, given: dict[str, Rows], units: NDArray[np.int64] | None) -
 def _paired(
     dataset: Dataset,
     rows: dict[str, Rows],
-    units: NDArray[np.int64] | None,
+    units: Ints | None,
     seeds: Seeds,
     caveats: tuple[Caveat, ...],
 ) -> Roles:
@@ -203,7 +203,7 @@ def _paired(
     return replace(roles, caveats=(*caveats, ("unequal-sizes", message)))
 
 
-def _check_disjoint(parts: dict[str, Rows], units: NDArray[np.int64] | None) -> None:
+def _check_disjoint(parts: dict[str, Rows], units: Ints | None) -> None:
     """Raises:
     DataError: a row, or one unit's rows, would have two roles (members among the target's rows are no overlap).
     """

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
@@ -17,6 +16,7 @@ from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.medmnist import from_medmnist, is_medmnist
 from memberwise.data.tables import notes_of
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array, Ints
 
 
 def from_object(
@@ -96,7 +96,7 @@ def append(dataset: Dataset, more: Dataset) -> Dataset:
     )
 
 
-def _both(first: NDArray[Any] | None, second: NDArray[Any] | None) -> NDArray[Any] | None:
+def _both(first: Array | None, second: Array | None) -> Array | None:
     return None if first is None or second is None else np.concatenate([first, second])
 
 
@@ -196,7 +196,7 @@ def _from_mapping(
     )
 
 
-def _same_length(name: str, values: NDArray[Any] | None, records: int, source: str) -> None:
+def _same_length(name: str, values: Array | None, records: int, source: str) -> None:
     if values is not None and len(values) != records:
         raise DataError(f"{name} do not fit the records", expected=f"{records}", found=f"{len(values)}", where=source)
 
@@ -232,7 +232,7 @@ def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
     return [arrays[key] for key in keys]
 
 
-def _joined(arrays: Mapping[str, Any], name: str, source: str) -> NDArray[Any]:
+def _joined(arrays: Mapping[str, Any], name: str, source: str) -> Array:
     parts = [np.atleast_1d(array_of(part, name, source)) for part in _parts(arrays, name, source)]
     if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
         raise DataError(
@@ -241,7 +241,7 @@ def _joined(arrays: Mapping[str, Any], name: str, source: str) -> NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.int64] | None:
+def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> Ints | None:
     records = sum(part.shape[0] if hasattr(part, "shape") else len(part) for part in x_parts)
     test = (
         (x_parts[-1].shape[0] if hasattr(x_parts[-1], "shape") else len(x_parts[-1]))
@@ -251,7 +251,7 @@ def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> NDArray[np.
     return np.arange(records - test, records) if test else None
 
 
-def as_units(values: Any, where: str) -> NDArray[Any]:
+def as_units(values: Any, where: str) -> Array:
     """Whose record each is, as ``(n,)`` texts; none may be missing."""
     missing = np.flatnonzero(pd.isna(np.asarray(values)))
     if len(missing):

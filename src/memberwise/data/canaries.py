@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.build import append
 from memberwise.data.dataset import Dataset
-from memberwise.data.roles import Roles, Rows
+from memberwise.data.roles import Roles
 from memberwise.data.sources import load
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
+from memberwise.types.arrays import Array, Ints, Rows
 
-Kind = Literal["mislabelled", "out-of-distribution", "near-duplicate"]
+CanaryKind = Literal["mislabelled", "out-of-distribution", "near-duplicate"]
 
 # Standard deviation of a near copy's noise, as a share of each feature's own.
 NEAR = 0.02
 
 
 def make_canaries(
-    dataset: Dataset, roles: Roles, count: int, kind: Kind, source: str | None, seeds: Seeds
+    dataset: Dataset, roles: Roles, count: int, kind: CanaryKind, source: str | None, seeds: Seeds
 ) -> tuple[Dataset, Roles]:
     """Canaries in place of the audited records, which become background (Aerni, Zhang and Tramer 2024).
 
@@ -129,7 +129,7 @@ def _rows(dataset: Dataset, rows: Rows) -> Dataset:
     return replace(dataset, x=dataset.x[rows], y=dataset.y[rows], frame=frame, test=None)
 
 
-def _appended(dataset: Dataset, more: Dataset, labels: NDArray[np.int64]) -> tuple[Dataset, Rows]:
+def _appended(dataset: Dataset, more: Dataset, labels: Ints) -> tuple[Dataset, Rows]:
     """The data set with further records, and their row numbers; they are a group, and each a unit, of their own."""
     names = np.array([f"canary-{i}" for i in range(more.records)])
     more = replace(
@@ -161,7 +161,7 @@ def _near(canaries: Dataset, clean: Dataset, rng: np.random.Generator) -> Datase
             spread = NEAR * float(clean.frame[name].std())
             frame[name] = frame[name].astype(float) + rng.normal(0.0, spread, len(frame))
         return replace(canaries, frame=frame)
-    noise: NDArray[Any] = rng.normal(size=canaries.x.shape) * (NEAR * clean.x.std(0, dtype=np.float64))
+    noise: Array = rng.normal(size=canaries.x.shape) * (NEAR * clean.x.std(0, dtype=np.float64))
     near = canaries.x + noise
     if canaries.x.dtype == np.uint8:
         near = np.clip(np.round(near), 0, 255)

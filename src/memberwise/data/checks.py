@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array, Ints
 
 # Code and message, as ``result.json`` lists warnings.
 Caveat = tuple[str, str]
@@ -43,7 +42,7 @@ def check_dataset(dataset: Dataset, missing: bool = False) -> None:
         )
 
 
-def check_finite(x: NDArray[Any], dataset: Dataset, missing: bool = False) -> None:
+def check_finite(x: Array, dataset: Dataset, missing: bool = False) -> None:
     """Refuse records that are no numbers.
 
     Args:
@@ -68,7 +67,7 @@ def check_finite(x: NDArray[Any], dataset: Dataset, missing: bool = False) -> No
     )
 
 
-def duplicates(dataset: Dataset, members: NDArray[np.int64], nonmembers: NDArray[np.int64]) -> list[Caveat]:
+def duplicates(dataset: Dataset, members: Ints, nonmembers: Ints) -> list[Caveat]:
     """A warning with the count of non-members whose features equal a member's; empty where there are none.
 
     Args:
@@ -87,6 +86,6 @@ def duplicates(dataset: Dataset, members: NDArray[np.int64], nonmembers: NDArray
     ]
 
 
-def _hashes(x: NDArray[Any]) -> list[bytes]:
+def _hashes(x: Array) -> list[bytes]:
     rows = np.ascontiguousarray(x.reshape(len(x), -1) + 0)  # adding 0 makes -0.0 and 0.0 the same bytes
     return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]

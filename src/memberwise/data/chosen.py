@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
 from memberwise.errors import DataError, StudyError, did_you_mean
+from memberwise.types.arrays import Array, Ints
 
 # How a column without a name is called once it is read (pandas, readr, parquet); nobody calls a feature so.
 NAMELESS = re.compile(r"|nan|none|unnamed: \d+.*|\.\.\.\d+|__index_level_\d+__|level_\d+", re.IGNORECASE)
@@ -125,7 +125,7 @@ def _left_out(dropped: Sequence[tuple[str, str]]) -> list[Caveat]:
     ]
 
 
-def _suspicious(frame: pd.DataFrame, y: NDArray[np.int64]) -> list[Caveat]:
+def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Caveat]:
     """Warnings about columns that tell every record apart, that tell the class, or that tell nothing."""
     constant, notes = [], []
     for name, column in frame.items():
@@ -174,7 +174,7 @@ def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Cavea
     )
 
 
-def _tells_class(values: pd.Series[Any], different: int, y: NDArray[np.int64]) -> bool:
+def _tells_class(values: pd.Series[Any], different: int, y: Ints) -> bool:
     """Few values, each of which occurs with one class alone."""
     if not 2 <= different <= 50 or len(values) < FEWEST_OF_A_KIND * different or len(np.unique(y)) < 2:
         return False
@@ -185,9 +185,7 @@ def _tells_class(values: pd.Series[Any], different: int, y: NDArray[np.int64]) -
     return all(len(np.unique(codes[:k] * (y.max() + 1) + y[:k])) == len(np.unique(codes[:k])) for k in (1000, len(y)))
 
 
-def membership_notes(
-    x: NDArray[Any], names: Sequence[str] | None, members: NDArray[np.int64], nonmembers: NDArray[np.int64]
-) -> list[Caveat]:
+def membership_notes(x: Array, names: Sequence[str] | None, members: Ints, nonmembers: Ints) -> list[Caveat]:
     """A warning about columns whose value alone tells members from non-members: all of one side lie below the other.
 
     Args:

@@ -8,11 +8,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError, did_you_mean
-
-Floats = NDArray[np.float32]
+from memberwise.types.arrays import Floats, Floats32
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Column:
             return [self.name]
         return [f"{self.name}={'nan' if level is None else level}" for level in self.levels]
 
-    def encode(self, values: pd.Series[Any], where: str, missing: bool = False) -> Floats:
+    def encode(self, values: pd.Series[Any], where: str, missing: bool = False) -> Floats32:
         """``(n, features)``; with ``missing`` a missing number stays NaN.
 
         Raises:
@@ -56,7 +54,7 @@ class Column:
             )
         return ((numbers - self.mean) / self.scale).astype(np.float32)[:, None]
 
-    def _indicators(self, values: pd.Series[Any]) -> Floats:
+    def _indicators(self, values: pd.Series[Any]) -> Floats32:
         out = np.zeros((len(values), len(self.levels)), np.float32)
         place = {level: number for number, level in enumerate(self.levels)}
         texts = as_texts(values)
@@ -67,7 +65,7 @@ class Column:
                 out[row, place[text]] = 1
         return out
 
-    def decode(self, features: Floats) -> Any:
+    def decode(self, features: Floats32) -> Any:
         """The column's values ``(n,)``; a level that was not known is None."""
         if self.kind == "category":
             top = features.argmax(1) if self.levels else np.zeros(len(features), int)
@@ -94,7 +92,7 @@ class Encoding:
         """One name a feature."""
         return tuple(feature for column in self._in_order() for feature in column.features)
 
-    def encode(self, frame: pd.DataFrame, where: str, missing: bool = False) -> Floats:
+    def encode(self, frame: pd.DataFrame, where: str, missing: bool = False) -> Floats32:
         """``(n, features)`` of a table's rows; columns are taken by name, others left alone.
 
         Args:
@@ -119,7 +117,7 @@ class Encoding:
         parts = [column.encode(frame[column.name], where, missing) for column in self._in_order()]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(frame), 0), np.float32)
 
-    def decode(self, x: Floats) -> pd.DataFrame:
+    def decode(self, x: Floats32) -> pd.DataFrame:
         """The table of which these are the features, as far as float32 tells: ``(n, features)`` to rows."""
         values, first = {}, 0
         for column in self._in_order():
@@ -151,7 +149,7 @@ def as_texts(values: pd.Series[Any]) -> list[str | None]:
     return [None if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
 
 
-def finite(values: pd.Series[Any], where: str, kind: str = "number", missing: bool = False) -> NDArray[np.float64]:
+def finite(values: pd.Series[Any], where: str, kind: str = "number", missing: bool = False) -> Floats:
     """A column's numbers as float64; with ``missing`` missing ones are NaN.
 
     Raises:

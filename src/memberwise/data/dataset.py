@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from memberwise.data.arrays import Records
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Dropped, Treatment
+from memberwise.types.arrays import Array, Ints, Records
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +44,13 @@ class Dataset:
             they are what ``classes`` say.
     """
 
-    x: NDArray[Any]
-    y: NDArray[np.int64]
+    x: Array
+    y: Ints
     classes: tuple[str, ...]
     source: str
-    test: NDArray[np.int64] | None = None
-    groups: NDArray[Any] | None = None
-    units: NDArray[Any] | None = None
+    test: Ints | None = None
+    groups: Array | None = None
+    units: Array | None = None
     feature_names: tuple[str, ...] | None = None
     frame: pd.DataFrame | None = None
     label: str | None = None
@@ -62,7 +61,7 @@ class Dataset:
     steps: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
     treatment: Treatment | None = None
-    label_values: NDArray[Any] | None = None
+    label_values: Array | None = None
 
     @property
     def class_labels(self) -> ClassLabels:
@@ -112,7 +111,7 @@ class Dataset:
             digest.update(values.data)
         return digest.hexdigest()
 
-    def _content(self) -> Iterator[tuple[str, NDArray[Any]]]:
+    def _content(self) -> Iterator[tuple[str, Array]]:
         if self.frame is None:
             yield "x", _plain(self.x)
         else:
@@ -124,7 +123,7 @@ class Dataset:
                 yield name, _plain(values)
 
 
-def _plain(values: NDArray[Any] | pd.Series[Any]) -> NDArray[Any]:
+def _plain(values: Array | pd.Series[Any]) -> Array:
     """The values as contiguous little-endian numbers, texts as their UTF-8 bytes with a mark between them."""
     if isinstance(values, pd.Series) and pd.api.types.is_numeric_dtype(values.dtype):
         values = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -135,6 +134,6 @@ def _plain(values: NDArray[Any] | pd.Series[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
 
 
-def as_float(x: NDArray[Any]) -> Records:
+def as_float(x: Array) -> Records:
     """float32 records ``(n, ...)``; uint8 is scaled to [0, 1]."""
     return x.astype(np.float32) / np.float32(255.0) if x.dtype == np.uint8 else x.astype(np.float32, copy=False)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.columns import Column, Encoding, as_texts, finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import LARGEST, too_large
 from memberwise.data.treatment import Dropped, OneHot, Treatment
 from memberwise.errors import DataError
+from memberwise.types.arrays import Ints
 
 # More distinct texts than this in one column are names or free text, not categories.
 MOST_CATEGORIES = 1000
@@ -25,7 +25,7 @@ MOST_DIFFERENT, FEW = 0.9, 50
 WITH_COMMA = re.compile(r"\s*[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d+,\d+)\s*")
 
 
-def encode(dataset: Dataset, fit_rows: NDArray[np.int64], missing: bool = False) -> Dataset:
+def encode(dataset: Dataset, fit_rows: Ints, missing: bool = False) -> Dataset:
     """The data set with ``x`` ``(n, features)`` float32, ``feature_names`` and ``encoding`` filled in.
 
     Numbers are standardised by mean and standard deviation, texts become one 0/1 column a category (missing is a
@@ -58,7 +58,7 @@ def encode(dataset: Dataset, fit_rows: NDArray[np.int64], missing: bool = False)
     )
 
 
-def _treatment(dataset: Dataset, encoding: Encoding, fit_rows: NDArray[np.int64]) -> Treatment:
+def _treatment(dataset: Dataset, encoding: Encoding, fit_rows: Ints) -> Treatment:
     """What was done to each column of the data set's frame."""
     frame = pd.DataFrame() if dataset.frame is None else dataset.frame
     one_hot = []
@@ -80,7 +80,7 @@ def _treatment(dataset: Dataset, encoding: Encoding, fit_rows: NDArray[np.int64]
     )
 
 
-def _number(values: pd.Series, fit_rows: NDArray[np.int64], where: str, missing: bool) -> Column:
+def _number(values: pd.Series, fit_rows: Ints, where: str, missing: bool) -> Column:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(finite(values, where, missing=missing)[fit_rows, None])
@@ -88,7 +88,7 @@ def _number(values: pd.Series, fit_rows: NDArray[np.int64], where: str, missing:
     return Column(str(values.name), "number", float(scaler.mean_[0]), float(scaler.scale_[0]), whole)
 
 
-def _category(values: pd.Series, fit_rows: NDArray[np.int64]) -> Column:
+def _category(values: pd.Series, fit_rows: Ints) -> Column:
     """Levels in alphabetical order, a missing one last."""
     seen = {*as_texts(values.iloc[fit_rows])}
     levels = sorted(text for text in seen if text is not None)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array
 
 # Channels of an image: grey, RGB or RGBA.
 CHANNELS = (1, 3, 4)
@@ -28,7 +28,7 @@ MOST_DENSE_BYTES = 2**31
 class Features:
     """``x`` ``(n, ...)`` uint8 (0..255, scaled when trained on) or float32; what was done; what was noticed."""
 
-    x: NDArray[Any]
+    x: Array
     steps: tuple[str, ...]
     notes: tuple[Caveat, ...]
 
@@ -79,7 +79,7 @@ def _is_channels_last(shape: Sequence[int]) -> bool:
     return len(shape) == 3 and shape[2] in CHANNELS and shape[0] not in CHANNELS
 
 
-def _notes(part: NDArray[Any], shape: tuple[int, ...], high: int, low: int, shades: bool) -> tuple[Caveat, ...]:
+def _notes(part: Array, shape: tuple[int, ...], high: int, low: int, shades: bool) -> tuple[Caveat, ...]:
     """What the user should know of whole numbers: taken for images, or kept though they may be some, or not exact."""
     said = f"{part.dtype} of shape {shape} a record"
     if shades:
@@ -100,7 +100,7 @@ def _notes(part: NDArray[Any], shape: tuple[int, ...], high: int, low: int, shad
     return ()
 
 
-def _check_range(arrays: Sequence[NDArray[Any]], source: str) -> None:
+def _check_range(arrays: Sequence[Array], source: str) -> None:
     """Raises:
     DataError: with the place of the first finite number beyond float32's range.
     """
@@ -138,7 +138,7 @@ def is_sparse(part: Any) -> bool:
     return bool(issparse(part))
 
 
-def array_of(part: Any, name: str, source: str) -> NDArray[Any]:
+def array_of(part: Any, name: str, source: str) -> Array:
     """Whatever the user gives as an array; a sparse matrix made dense.
 
     Raises:

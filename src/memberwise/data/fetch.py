@@ -6,15 +6,14 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.catalogue import Source
 from memberwise.data.files import Content, read_file
 from memberwise.errors import DataError
+from memberwise.types.arrays import Arrays
 
 VARIABLE = "MEMBERWISE_DATA"
 
@@ -107,7 +106,7 @@ def _download(source: Source, url: str, sha256: str, path: Path, progress: bool)
         raise _not_here(source, f"{url}: {type(error).__name__}") from error
 
 
-def _faces(source: Source, cache: Path) -> dict[str, NDArray[Any]]:
+def _faces(source: Source, cache: Path) -> Arrays:
     """Labeled Faces in the Wild by scikit-learn's fetcher, which checks SHA-256; its unpacked files are not kept."""
     from sklearn.datasets import fetch_lfw_people
 

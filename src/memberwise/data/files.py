@@ -6,19 +6,18 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.build import from_object
 from memberwise.data.dataset import Dataset
 from memberwise.data.npz_sizes import check_sizes
 from memberwise.data.tables import read_csv
 from memberwise.errors import DataError, MemberwiseError, MissingExtraError
+from memberwise.types.arrays import Array, Arrays
 
-Content = dict[str, NDArray[Any]] | pd.DataFrame
+Content = Arrays | pd.DataFrame
 
 PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pt2", ".pth")
 
@@ -76,7 +75,7 @@ def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
         raise _not_a(what, path, error) from error
 
 
-def read_array(path: Path) -> NDArray[Any]:
+def read_array(path: Path) -> Array:
     """The one array of a .npy file, ``(n, ...)``."""
     try:
         check_sizes(path)
@@ -94,7 +93,7 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def _read_npz(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):
         raise _not_a("an .npz file", path, "no zip archive, or one that is cut off")
     try:

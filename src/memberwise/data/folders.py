@@ -19,6 +19,7 @@ from memberwise.data.files import read_file
 from memberwise.data.images import ENDINGS, ImageOptions, read_images
 from memberwise.data.labels import number_labels, texts
 from memberwise.errors import DataError, StudyError
+from memberwise.types.arrays import Array, Mask
 
 # Sub-folders with these names alone are parts of the data, pooled in this order, and their sub-folders the classes.
 PARTS = ("train", "val", "valid", "validation", "test")
@@ -37,8 +38,8 @@ class Listed:
     """Images and what is known of them: arrays of equal length, the columns by the flag that names them."""
 
     paths: NDArray[np.object_]
-    labels: NDArray[Any]
-    test: NDArray[np.bool_]
+    labels: Array
+    test: Mask
     columns: Mapping[str, tuple[str, pd.Series[Any]]]
 
 

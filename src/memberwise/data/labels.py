@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +25,10 @@ class ClassLabels:
     """
 
     names: tuple[str, ...]
-    values: NDArray[Any]
+    values: Array
 
     @classmethod
-    def of(cls, names: Sequence[str], values: NDArray[Any] | None = None) -> ClassLabels:
+    def of(cls, names: Sequence[str], values: Array | None = None) -> ClassLabels:
         """Where the data's own labels are not known, they are what the names say: integers or texts.
 
         Args:
@@ -59,7 +60,7 @@ class ClassLabels:
         read = self._matched(labels, _reading)
         return read if (read >= 0).all() else exact
 
-    def _matched(self, labels: NDArray[Any], key: Callable[[Any], Hashable]) -> NDArray[np.intp]:
+    def _matched(self, labels: Array, key: Callable[[Any], Hashable]) -> NDArray[np.intp]:
         known = {key(value): number for number, value in enumerate(self.values)}
         if len(known) < len(self.values):
             return np.full(len(labels), -1)
@@ -87,7 +88,7 @@ def _reading(label: Any) -> Hashable:
         return value
 
 
-def own_labels(values: Any, numbers: NDArray[np.int64], names: Sequence[str]) -> NDArray[Any] | None:
+def own_labels(values: Any, numbers: Ints, names: Sequence[str]) -> Array | None:
     """``(k,)``: the label that stands for each class in ``values``, of their own kind; None: what the names say."""
     array = np.asarray(values)
     shown, first = np.unique(numbers, return_index=True)
@@ -100,9 +101,7 @@ def own_labels(values: Any, numbers: NDArray[np.int64], names: Sequence[str]) ->
     return own if own.dtype.kind in "biufUO" and own.ndim == 1 else None
 
 
-def number_labels(
-    values: Any, classes: Sequence[str] | None = None, *, where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def number_labels(values: Any, classes: Sequence[str] | None = None, *, where: str) -> tuple[Ints, tuple[str, ...]]:
     """Class numbers ``(n,)`` int64 and the classes' names.
 
     Args:
@@ -135,7 +134,7 @@ def number_labels(
     return numbers.astype(np.int64), names
 
 
-def texts(values: Any) -> NDArray[Any]:
+def texts(values: Any) -> Array:
     """Values of any kind as a NumPy array of texts, ``(n,)`` say; bytes are decoded."""
     array = np.asarray(values)
     if array.dtype.kind == "S":
@@ -143,7 +142,7 @@ def texts(values: Any) -> NDArray[Any]:
     return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in array], dtype=str)
 
 
-def _integers_or_texts(values: Any, where: str) -> NDArray[Any]:
+def _integers_or_texts(values: Any, where: str) -> Array:
     array = np.asarray(values)
     if array.ndim != 1:
         raise DataError(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError
+from memberwise.types.arrays import Arrays
 
 PARTS = ("train", "val", "test")
 # HAM10000's seven diagnoses in DermaMNIST's order.
@@ -20,7 +20,7 @@ def is_medmnist(arrays: Mapping[str, Any]) -> bool:
     return "train_images" in arrays
 
 
-def from_medmnist(arrays: Mapping[str, Any], source: str) -> dict[str, NDArray[Any]]:
+def from_medmnist(arrays: Mapping[str, Any], source: str) -> Arrays:
     """``x_train, y_train, x_test, y_test``: the training part, then the validation part; the test part stays apart.
 
     Args:

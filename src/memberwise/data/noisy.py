@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.dataset import Dataset
 from memberwise.data.roles import Roles
 from memberwise.data.rows import TableRows
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
+from memberwise.types.arrays import Array, Ints
 
 
 def noisy_auxiliary(dataset: Dataset, roles: Roles, share: float, seeds: Seeds) -> tuple[Dataset, Roles]:
@@ -48,7 +47,7 @@ def noisy_auxiliary(dataset: Dataset, roles: Roles, share: float, seeds: Seeds) 
     return larger, replace(roles, auxiliary=rows, units=units)
 
 
-def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
+def append_records(dataset: Dataset, x: Array, y: Ints) -> Dataset:
     """An encoded data set with further records at its end, of no group and no unit of their own.
 
     Args:
@@ -67,7 +66,7 @@ def append_records(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64]) -> D
     )
 
 
-def append_made(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64], as_stored: bool) -> Dataset:
+def append_made(dataset: Dataset, x: Array, y: Ints, as_stored: bool) -> Dataset:
     """A data set with records that were made by asking a model at its end.
 
     Args:
@@ -83,7 +82,7 @@ def append_made(dataset: Dataset, x: NDArray[Any], y: NDArray[np.int64], as_stor
     return replace(larger, frame=pd.concat([dataset.frame, made], ignore_index=True))
 
 
-def with_noise(x: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[Any]:
+def with_noise(x: Array, share: float, rng: np.random.Generator) -> Array:
     """Records with a random ``share`` of each one's features changed.
 
     A feature of two values flips; any other takes the value it has in another record, drawn at random.

@@ -8,17 +8,17 @@ import tarfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.data.files import broken_format
+from memberwise.types.arrays import Arrays
 
 PIXELS = 3 * 32 * 32
 
 
-def read_mnist(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_mnist(paths: Sequence[Path]) -> Arrays:
     """Train images, train labels, test images, test labels, each an IDX file (gzipped or not)."""
     names = ("x_train", "y_train", "x_test", "y_test")
     return {name: read_idx(path) for name, path in zip(names, paths, strict=True)}
@@ -44,17 +44,17 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
-def read_cifar10(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_cifar10(paths: Sequence[Path]) -> Arrays:
     """``cifar-10-binary.tar.gz``: a byte of label and 3,072 of pixels (red, green, blue planes) a record."""
     return _read_cifar(paths[0], [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin", "batches.meta.txt", 1)
 
 
-def read_cifar100(paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+def read_cifar100(paths: Sequence[Path]) -> Arrays:
     """``cifar-100-binary.tar.gz``: as CIFAR-10, with two bytes of label, the coarse one and the fine one (kept)."""
     return _read_cifar(paths[0], ["train.bin"], "test.bin", "fine_label_names.txt", 2)
 
 
-def _read_cifar(path: Path, train: Sequence[str], test: str, names: str, label_bytes: int) -> dict[str, NDArray[Any]]:
+def _read_cifar(path: Path, train: Sequence[str], test: str, names: str, label_bytes: int) -> Arrays:
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
@@ -69,7 +69,7 @@ def _read_cifar(path: Path, train: Sequence[str], test: str, names: str, label_b
         raise broken_format(
             path, "CIFAR's binary version (the Python version holds pickles)", f"no {', '.join(missing)}"
         )
-    arrays: dict[str, NDArray[Any]] = {"classes": np.array(found[names].decode().split(), dtype=str)}
+    arrays: Arrays = {"classes": np.array(found[names].decode().split(), dtype=str)}
     for part, files in (("train", train), ("test", (test,))):
         content = b"".join(found[name] for name in files)
         if len(content) % (label_bytes + PIXELS):

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.columns import Encoding
 from memberwise.data.dataset import Dataset
 from memberwise.errors import DataError, RunFolderError
+from memberwise.types.arrays import Array, Floats32
 
 FORMAT = 1
 WHERE = "records"
@@ -80,7 +80,7 @@ class Preprocessing:
                 fix="take the folder again from the run, or load it by the version of memberwise that wrote it",
             ) from error
 
-    def records(self, data: Any, encoded: bool = False) -> NDArray[np.float32]:
+    def records(self, data: Any, encoded: bool = False) -> Floats32:
         """Float32 records ``(n, *shape)``, as the model was asked about the data's.
 
         Args:
@@ -109,7 +109,7 @@ class Preprocessing:
             )
         return self._array(data, encoded)
 
-    def _array(self, data: Any, encoded: bool) -> NDArray[np.float32]:
+    def _array(self, data: Any, encoded: bool) -> Floats32:
         array = np.asarray(data)
         if array.dtype.kind not in "biuf":
             raise DataError("records are not numbers", found=str(array.dtype), where=WHERE)
@@ -137,7 +137,7 @@ class Preprocessing:
             )
         return array.astype(np.float32)
 
-    def _scaled(self, array: NDArray[Any]) -> NDArray[np.float32]:
+    def _scaled(self, array: Array) -> Floats32:
         whole = array.dtype.kind in "iu" and array.min(initial=0) >= 0 and array.max(initial=0) <= 255
         if not whole:
             raise DataError(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.seeds import Seeds
-
-Rows = NDArray[np.int64]
+from memberwise.types.arrays import Array, Ints, Mask, Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +41,7 @@ class Roles:
     validation: Rows
     auxiliary: Rows
     test: Rows
-    units: NDArray[np.int64] | None = None
+    units: Ints | None = None
     caveats: tuple[Caveat, ...] = ()
 
     @cached_property
@@ -52,12 +50,12 @@ class Roles:
         return np.sort(np.concatenate([self.members, self.nonmembers]))
 
     @cached_property
-    def member(self) -> NDArray[np.bool_]:
+    def member(self) -> Mask:
         """``(n,)`` True for members, aligned with ``audited``."""
         return np.isin(self.audited, self.members)
 
     @property
-    def audited_units(self) -> NDArray[np.int64] | None:
+    def audited_units(self) -> Ints | None:
         """``(n,)`` whose each audited record is, or None where no unit is known."""
         return None if self.units is None else self.units[self.audited]
 
@@ -112,7 +110,7 @@ class Roles:
         return int(np.unique(self.units[used], return_counts=True)[1].max())
 
 
-def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def take(rows: Rows, count: int, units: Array | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """``count`` random rows and the rest, both ascending; with units as many whole ones as fit, in random order.
 
     Args:
@@ -124,7 +122,7 @@ def take(rows: Rows, count: int, units: NDArray[Any] | None, rng: np.random.Gene
     return np.sort(shuffled[:stop]), np.sort(shuffled[stop:])
 
 
-def halves(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def halves(rows: Rows, units: Array | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """A random half of the rows and the other half; with units the cut falls between two, nearest to the middle.
 
     Args:
@@ -135,7 +133,7 @@ def halves(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> 
     return np.sort(shuffled[:cut]), np.sort(shuffled[cut:])
 
 
-def _shuffled(rows: Rows, units: NDArray[Any] | None, rng: np.random.Generator) -> tuple[Rows, NDArray[np.int64]]:
+def _shuffled(rows: Rows, units: Array | None, rng: np.random.Generator) -> tuple[Rows, Ints]:
     """The rows in random order, a unit's together, and the positions at which a unit ends."""
     if units is None:
         return rng.permutation(rows), np.arange(1, len(rows) + 1)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Array, Floats, Mask
 
 # Integers up to here are exact in float64.
 LARGEST_EXACT = 2**53
@@ -40,7 +41,7 @@ class TableRows:
         values = tuple(None if _is_plain(column) else column[_first_of_each(column)] for _, column in frame.items())
         return cls(tuple(map(str, frame.columns)), tuple(frame.dtypes), values, single)
 
-    def numbers(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def numbers(self, frame: pd.DataFrame) -> Floats:
         """``(n, columns)`` float64: the rows of a frame of these columns and values."""
         x = np.empty((len(frame), len(self.names)))
         for j, (name, values) in enumerate(zip(self.names, self.values, strict=True)):
@@ -51,7 +52,7 @@ class TableRows:
                 x[:, j] = [place[_key(value)] for value in frame[name]]
         return x
 
-    def frame(self, x: NDArray[Any]) -> pd.DataFrame:
+    def frame(self, x: Array) -> pd.DataFrame:
         """The rows that these numbers are; a number between two codes, or two integers, is the nearer one.
 
         Args:
@@ -74,7 +75,7 @@ def _is_bool(kind: Any) -> bool:
     return bool(pd.api.types.is_bool_dtype(kind)) and not isinstance(kind, pd.CategoricalDtype)
 
 
-def _first_of_each(column: pd.Series[Any]) -> NDArray[np.bool_]:
+def _first_of_each(column: pd.Series[Any]) -> Mask:
     """``(n,)``: the row is the first with its value."""
     seen: set[Hashable] = set()
     first = np.zeros(len(column), bool)
@@ -98,7 +99,7 @@ def _key(value: Any) -> Hashable:
     return (type(value), value)
 
 
-def _column(kind: Any, values: pd.Series[Any] | None, numbers: NDArray[Any]) -> pd.Series[Any]:
+def _column(kind: Any, values: pd.Series[Any] | None, numbers: Array) -> pd.Series[Any]:
     if values is None:
         plain = numbers.astype(np.float64)
         if not pd.api.types.is_float_dtype(kind):

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Floats, Floats32, Ints, Mask
 
 # Probabilities (n, classes) of the target for records (n, features).
-AskTarget = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+AskTarget = Callable[[Floats32], Floats]
 # A class whose chains fail is tried so many times as there are records wanted of it, then it is left short.
 TRIES = 3
 
@@ -41,18 +42,18 @@ class Synthetic:
         failures: ``(classes,)`` chains that ended without a record.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: Floats32
+    y: Ints
     queries: int
-    failures: NDArray[np.int64]
+    failures: Ints
 
 
 def synthesise(
     ask: AskTarget,
-    each: NDArray[np.int64],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    binary: NDArray[np.bool_],
+    each: Ints,
+    low: Floats32,
+    high: Floats32,
+    binary: Mask,
     climb: Climb,
     rng: np.random.Generator,
 ) -> Synthetic:
@@ -81,13 +82,13 @@ def synthesise(
 
 def _climb(
     ask: AskTarget,
-    wanted: NDArray[np.int64],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    binary: NDArray[np.bool_],
+    wanted: Ints,
+    low: Floats32,
+    high: Floats32,
+    binary: Mask,
     climb: Climb,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+) -> tuple[Floats32, Mask, int]:
     """One chain for each wanted record: the records, which chains succeeded, and the queries asked."""
     chains, features = len(wanted), len(low)
     best_x = drawn(low, high, binary, (chains,), rng)
@@ -117,12 +118,12 @@ def _climb(
 
 
 def drawn(
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
-    binary: NDArray[np.bool_],
+    low: Floats32,
+    high: Floats32,
+    binary: Mask,
     shape: tuple[int, ...],
     rng: np.random.Generator,
-) -> NDArray[np.float32]:
+) -> Floats32:
     """Random records within the features' ranges: evenly, or one of the two values.
 
     Args:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
@@ -17,6 +15,7 @@ from memberwise.auditing.resolve import resolve
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
 from memberwise.study.schema import AttacksConfig, Study
+from memberwise.types.arrays import Array
 
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
 # They look at the truth about the records they are evaluated on.
@@ -31,7 +30,7 @@ def label_only_attacks(study: Study, inputs: Inputs) -> tuple[str, ...]:
     """The label-only attacks that fit the records: copies with flipped columns want binary ones, a boundary is searched
     for where some column is not binary."""
     dataset, roles, _ = records_of(study, inputs, Seeds(study.run.seed))
-    x: NDArray[Any] = dataset.x[roles.audited[:: max(1, -(-len(roles.audited) // SAMPLE))]]
+    x: Array = dataset.x[roles.audited[:: max(1, -(-len(roles.audited) // SAMPLE))]]
     if x.ndim > 2:
         return BY_LABELS
     low, high = x.min(0), x.max(0)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.frontier.schema import (
@@ -26,8 +25,8 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import newcombe_difference
 from memberwise.statistics.order import false_positives
 from memberwise.statistics.paired import Ranked, auc_difference, ranked_both, tpr_difference, tpr_draws
+from memberwise.types.arrays import Floats, Ints, Mask
 
-Floats = NDArray[np.float64]
 # Bootstrap draws of all points' records are the same.
 DRAWS_SEED = 20170522
 # Of the non-members that any attack scores.
@@ -45,8 +44,8 @@ class Met:
     """
 
     scores: Mapping[str, Floats]
-    member: NDArray[np.bool_]
-    index: NDArray[np.int64]
+    member: Mask
+    index: Ints
     fpr: float
     confidence: float
 

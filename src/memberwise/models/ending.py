@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memberwise.models.kinds import Kind, kind_of_answers
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
+from memberwise.types.arrays import Array
 
 # Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
 SCALES = (1.0, 4.0, 30.0)
 
 
-def kind_by_range(answers: NDArray[Any]) -> Kind:
+def kind_by_range(answers: Array) -> Kind:
     """The kind of ``(n, C)`` answers of one model.
 
     "probabilities" where every row is non-negative and sums to 1, "scores" where all lie in [0, 1] and some above one

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Array
 
 # "scores" are defended answers that need not sum to 1; "labels" are answered class numbers alone.
 Kind = Literal["logits", "probabilities", "scores", "labels"]
 
 
-def kind_of_answers(values: NDArray[Any]) -> Kind:
+def kind_of_answers(values: Array) -> Kind:
     """ "probabilities" where every row is non-negative and sums to 1, but for rounding, else "logits".
 
     Half of the rows must do so to 0.001, and all to 0.1: single precision loses that much in a naive Bayes model.

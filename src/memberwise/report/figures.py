@@ -14,13 +14,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Array, Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Curves = Mapping[str, NDArray[Any]]
+Curves = Mapping[str, Array]
 
 # Matplotlib wants real colours: each stands for the CSS variable that takes its place, with its value on a white page.
 PAINT = {
@@ -127,9 +128,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
 
 
-def drawable(
-    fpr: NDArray[np.float64], tpr: NDArray[np.float64], low: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def drawable(fpr: Floats, tpr: Floats, low: float) -> tuple[Floats, Floats]:
     """The part of a curve that logarithmic axes can show: from the last point at or left of ``low`` on."""
     first = max(0, int(np.searchsorted(fpr, low, side="right")) - 1)
     fpr, tpr = fpr[first:], tpr[first:]
@@ -157,7 +156,7 @@ def log_axes(axes: Axes, low: float) -> None:
     axes.set_ylabel("members recognised (true-positive rate)")
 
 
-def histogram(members: NDArray[np.float64], others: NDArray[np.float64], attack: str) -> str | None:
+def histogram(members: Floats, others: Floats, attack: str) -> str | None:
     """Scores of members and non-members in shared bins; the extreme 0.5% a side are gathered in the end bins."""
     members, others = members[~np.isnan(members)], others[~np.isnan(others)]
     both = np.concatenate([members, others])
@@ -186,7 +185,7 @@ def histogram(members: NDArray[np.float64], others: NDArray[np.float64], attack:
         return to_svg(figure, "scores", f"Histogram of the scores of {attack} for members and for non-members")
 
 
-def beyond(scores: NDArray[np.float64]) -> int:
+def beyond(scores: Floats) -> int:
     """How many scores the histogram gathers in its end bins."""
     known = scores[~np.isnan(scores)]
     finite = known[np.isfinite(known)]
@@ -196,13 +195,13 @@ def beyond(scores: NDArray[np.float64]) -> int:
     return int(((known < low) | (known > high)).sum())
 
 
-def _core(finite: NDArray[np.float64]) -> tuple[float, float]:
+def _core(finite: Floats) -> tuple[float, float]:
     """The range that holds the middle 99% of the scores, widened where that is a single value."""
     low, high = (float(end) for end in np.quantile(finite, (0.005, 0.995)))
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def in_out(name: str, inside: NDArray[np.float64], outside: NDArray[np.float64], target: float, record: str) -> str:
+def in_out(name: str, inside: Floats, outside: Floats, target: float, record: str) -> str:
     """One record's phi: shadow models that trained on it above the line, the others below, the target marked."""
     values = np.concatenate([inside, outside, [target]])
     values = values[np.isfinite(values)]

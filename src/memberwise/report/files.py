@@ -6,12 +6,10 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
 from memberwise.report.html import render
@@ -20,8 +18,9 @@ from memberwise.report.modelcard import model_card
 from memberwise.report.redact import holds_records, redacted
 from memberwise.report.schema import READABLE, AuditResult
 from memberwise.store.files import json_values, to_json, write_atomically, write_text
+from memberwise.types.arrays import Array, Arrays
 
-Curves = Mapping[str, NDArray[Any]]
+Curves = Mapping[str, Array]
 
 
 def to_csv(scores: pd.DataFrame) -> str:
@@ -52,7 +51,7 @@ def write_all(folder: Path, result: AuditResult, scores: pd.DataFrame, curves: C
     write_text(folder / "result.json", to_json(values), private=private)
 
 
-def read_all(folder: Path) -> tuple[AuditResult, pd.DataFrame, dict[str, NDArray[Any]]]:
+def read_all(folder: Path) -> tuple[AuditResult, pd.DataFrame, Arrays]:
     """Read back what ``write_all`` wrote: result, scores, curves.
 
     Raises:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.report.schema import AuditResult
+from memberwise.types.arrays import Array, Arrays
 
 # Lists with an entry a record, and single row numbers, wherever in a result they stand.
 LISTS = frozenset({"worst", "most_exposed", "always_exposed"})
@@ -21,8 +21,8 @@ OF_RECORDS = ("worst.", "canaries.index")
 
 
 def redacted(
-    result: AuditResult, scores: pd.DataFrame, curves: Mapping[str, NDArray[Any]], *, and_scores: bool
-) -> tuple[AuditResult, pd.DataFrame, dict[str, NDArray[Any]]]:
+    result: AuditResult, scores: pd.DataFrame, curves: Mapping[str, Array], *, and_scores: bool
+) -> tuple[AuditResult, pd.DataFrame, Arrays]:
     """The same run without anything about single records; every figure over several records stays.
 
     Args:

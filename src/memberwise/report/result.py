@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.errors import StudyError
@@ -21,6 +19,7 @@ from memberwise.report.schema import AuditResult
 from memberwise.report.sections.attacks import rates
 from memberwise.statistics.estimate import Estimate
 from memberwise.store.files import json_values, to_json, write_text
+from memberwise.types.arrays import Arrays
 from memberwise.types.parts import Plain
 
 EXIT_CODES: dict[sentence.Outcome, int] = {"passed": 0, "no limit set": 0, "failed": 1, "inconclusive": 3}
@@ -40,7 +39,7 @@ class Result:
 
     data: Plain
     scores: pd.DataFrame
-    curves: dict[str, NDArray[Any]] = field(default_factory=dict)
+    curves: Arrays = field(default_factory=dict)
     folder: Path | None = None
 
     @classmethod

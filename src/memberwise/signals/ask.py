@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
@@ -19,11 +18,11 @@ from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
-from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.targets.models import Lifted
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
+from memberwise.types.arrays import Arrays, Ints
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
@@ -167,7 +166,7 @@ def _lifted(models: Target, questions: Questions) -> Target:
     return Lifted(models, floors) if floors.any() else models
 
 
-def ask_about(models: Target, questions: Questions, rows: NDArray[np.int64], queries: str, vectors: bool) -> Answers:
+def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, vectors: bool) -> Answers:
     """``Answers`` of the models about rows, in chunks of records so that memory stays bounded.
 
     Args:

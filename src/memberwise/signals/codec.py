@@ -9,7 +9,7 @@ import numpy as np
 from memberwise.signals.collectors.registry import collector_key
 from memberwise.signals.questions import Questions
 from memberwise.signals.table import Answers
-from memberwise.store.blocks import Arrays
+from memberwise.types.arrays import Arrays
 
 # Full answers are kept of the first shadow models only: attack models need no more rows, and disks are finite.
 VECTOR_MODELS = 16

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from memberwise.signals.ask import collect
 from memberwise.signals.questions import Questions
-from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
+from memberwise.types.arrays import Arrays
 
 
 @dataclass(frozen=True, eq=False)

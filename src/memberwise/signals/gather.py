@@ -14,11 +14,12 @@ from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
-from memberwise.store.blocks import Arrays, BlockStore, block_key, block_name
+from memberwise.store.blocks import BlockStore, block_key, block_name
 from memberwise.training.engines.base import Block, Done, Engine
 from memberwise.training.engines.registry import LOCAL, find_engine
 from memberwise.training.job import describe_job
 from memberwise.training.trainers.base import Trainer
+from memberwise.types.arrays import Arrays
 
 
 def gather(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
 from memberwise.seeds import Seeds
@@ -14,9 +13,10 @@ from memberwise.signals.codec import answers_of
 from memberwise.signals.table import Signals, Transfer
 from memberwise.store.blocks import BlockStore, block_name
 from memberwise.study.schema import AttacksConfig
+from memberwise.types.arrays import Floats, Mask
 
 
-def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksConfig, seeds: Seeds) -> Signals:
+def with_knowledge(signals: Signals, member: Mask, study: AttacksConfig, seeds: Seeds) -> Signals:
     """The table with what the study reveals to the attacker; nothing more, unless it says so.
 
     Args:
@@ -29,7 +29,7 @@ def with_knowledge(signals: Signals, member: NDArray[np.bool_], study: AttacksCo
     return signals
 
 
-def revealed(member: NDArray[np.bool_], share: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def revealed(member: Mask, share: float, rng: np.random.Generator) -> Floats:
     """``(n,)``: 1.0 or 0.0 for a random share of the members and of the non-members, NaN for the rest."""
     known = np.full(len(member), np.nan)
     for side in (True, False):

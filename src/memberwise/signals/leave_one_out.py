@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Mask
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class StandIn:
     """
 
     signals: Signals
-    member: NDArray[np.bool_]
-    evaluated: NDArray[np.bool_]
+    member: Mask
+    evaluated: Mask
 
 
 def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
@@ -79,8 +80,8 @@ def _complement(trained_on: NDArray[np.int8], k: int) -> int | None:
 
 def _even_out(
     trained_on: NDArray[np.int8],
-    member: NDArray[np.bool_],
-    evaluated: NDArray[np.bool_],
+    member: Mask,
+    evaluated: Mask,
     rng: np.random.Generator,
 ) -> None:
     """Drop models (in place) until members and non-members have alike numbers of IN and of OUT models.

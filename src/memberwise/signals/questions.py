@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.data.dataset import as_float
+from memberwise.types.arrays import Array, Ints
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import OutputDefence
@@ -42,7 +43,7 @@ class Extra:
         queries: ``(count, n)`` int32, how many questions each model was asked about each record, itself included.
     """
 
-    values: NDArray[Any]
+    values: Array
     queries: NDArray[np.int32]
 
 
@@ -85,25 +86,25 @@ class Questions:
         as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
     """
 
-    x: NDArray[Any]
-    y: NDArray[np.int64]
+    x: Array
+    y: Ints
     classes: int
-    audited: NDArray[np.int64]
-    population: NDArray[np.int64]
-    test: NDArray[np.int64]
-    background: NDArray[np.int64]
+    audited: Ints
+    population: Ints
+    test: Ints
+    background: Ints
     background_weight: float = 1.0
     queries: str = "none"
     defences: tuple[OutputDefence, ...] = ()
     key: bytes = b""
-    reference: NDArray[np.int64] | None = None
+    reference: Ints | None = None
     rng_seed: int = 0
     extras: tuple[Collector, ...] = ()
-    validation: NDArray[np.int64] | None = None
-    auxiliary: NDArray[np.int64] | None = None
+    validation: Ints | None = None
+    auxiliary: Ints | None = None
     as_stored: bool = False
 
-    def records(self, rows: NDArray[np.int64]) -> Records:
+    def records(self, rows: Ints) -> Records:
         """The records of ``(n,)`` rows, ``(n, ...)``: as stored, else float32."""
         return self.x[rows] if self.as_stored else as_float(self.x[rows])
 

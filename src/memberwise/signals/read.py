@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 from scipy.special import logsumexp
 
 from memberwise.signals.table import Answers
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Floats, Ints
 
 # The smallest value a logarithm is taken of: "scores" are rounded or perturbed, so less is noise (design, section 3).
 SMALLEST = {"probabilities": 1e-30, "scores": 1e-12}
@@ -19,8 +18,8 @@ RULED_OUT = -1e30
 
 
 def read_answers(
-    raw: NDArray[Any],
-    labels: NDArray[np.int64],
+    raw: Array,
+    labels: Ints,
     kind: Kind,
     keep_vectors: int | None = None,
     precision: DTypeLike = np.float32,
@@ -59,7 +58,7 @@ def read_answers(
     return Answers(log_p, log_1mp, correct, vectors, kind, saturated=clipped / max(1, log_p.size))
 
 
-def possible(logits: NDArray[Any]) -> NDArray[Any]:
+def possible(logits: Array) -> Array:
     """``(..., C)`` logits with every class possible: one that is ruled out gets log p of a probability of 0.
 
     Answers that rule out every class become NaN.
@@ -73,9 +72,7 @@ def possible(logits: NDArray[Any]) -> NDArray[Any]:
     return np.where(out, np.where(np.isneginf(whole), np.nan, floor), logits).astype(logits.dtype)
 
 
-def _log_pair(
-    values: NDArray[np.float64], labels: NDArray[np.int64], kind: Kind
-) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+def _log_pair(values: Floats, labels: Ints, kind: Kind) -> tuple[Floats, Floats, int]:
     """log p_y, log(1 - p_y), and how many true-class answers were clipped."""
     here = np.broadcast_to(labels[None, :, None, None], (*values.shape[:-1], 1))
     own = np.take_along_axis(values, here, -1)[..., 0]
@@ -92,13 +89,13 @@ def _log_pair(
     return log_own, log_rest, int(((own < floor) | (rest < floor)).sum())
 
 
-def _log_sigmoids(phi: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _log_sigmoids(phi: Floats) -> tuple[Floats, Floats]:
     """log p and log(1 - p) of the scaled logit, both to full relative precision (z_y - logsumexp(z) is not)."""
     with np.errstate(invalid="ignore"):  # NaN stays NaN, and is refused by who asked
         return -np.logaddexp(0.0, -phi), -np.logaddexp(0.0, phi)
 
 
-def log_vectors(answers: Answers) -> NDArray[np.float64]:
+def log_vectors(answers: Answers) -> Floats:
     """``(j, n, C)`` float64 log-probabilities of the full answers, clipped where they are not logits."""
     values = _vectors(answers)
     if answers.kind == "logits":
@@ -106,7 +103,7 @@ def log_vectors(answers: Answers) -> NDArray[np.float64]:
     return np.asarray(np.log(np.maximum(values, _floor(answers))))
 
 
-def log_complements(answers: Answers) -> NDArray[np.float64]:
+def log_complements(answers: Answers) -> Floats:
     """``(j, n, C)`` float64 log(1 - p_j) of the full answers.
 
     Of the largest class it is the log of the sum over the other classes, so that nothing is lost where p_j is close
@@ -125,7 +122,7 @@ def log_complements(answers: Answers) -> NDArray[np.float64]:
     return logs
 
 
-def probability_vectors(answers: Answers) -> NDArray[np.float64]:
+def probability_vectors(answers: Answers) -> Floats:
     """``(j, n, C)`` float64 probabilities (softmax of logits; "scores" as they are answered)."""
     return np.exp(log_vectors(answers)) if answers.kind == "logits" else _vectors(answers)
 
@@ -135,14 +132,14 @@ def _floor(answers: Answers) -> float:
     return SMALLEST[answers.kind] if answers.floor is None else answers.floor
 
 
-def _vectors(answers: Answers) -> NDArray[np.float64]:
+def _vectors(answers: Answers) -> Floats:
     """A float64 copy of the full answers."""
     if answers.vectors is None:
         raise ValueError("these answers hold no full vectors")
     return answers.vectors.astype(np.float64)
 
 
-def _log_softmax(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _log_softmax(logits: Floats) -> tuple[Floats, Floats]:
     """log p_j and log(1 - p_j), accurate for the largest class too, of which both come from its scaled logit."""
     top = logits.argmax(-1)[..., None]
     largest = np.take_along_axis(logits, top, -1)

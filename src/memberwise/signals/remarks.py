@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memberwise.store.blocks import Arrays
+from memberwise.types.arrays import Arrays
 
 WORDS = {
     "margins": "answers are margins (decision_function), no log-odds: their order is right, and attacks read them "

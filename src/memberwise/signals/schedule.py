@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from memberwise.store.blocks import Arrays
 from memberwise.training.job import Job
+from memberwise.types.arrays import Arrays
 
 
 @dataclass

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memberwise.signals.read import SMALLEST
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Floats32, Ints
 
 # Logarithms of what is left of a 0 by one minus a sum of shares, in single and in double precision.
 RESIDUES = tuple((low * np.log(2.0), high * np.log(2.0)) for low, high in ((-27, -21), (-57, -49)))
@@ -117,14 +118,14 @@ def step_notes(step: Step | None) -> list[tuple[str, str]]:
     ]
 
 
-def tiny(log_p: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def tiny(log_p: Floats32, weights: Floats) -> Floats:
     """``(m, 2)``: weighted share of the answers ``(m, n)`` that may be zeros, and their part of the mean loss."""
     small = weights * (log_p <= SINGLE)
     loss = np.where(small > 0, -log_p.astype(np.float64), 0.0)
     return np.asarray(np.stack([small.sum(1), (small * loss).sum(1)], 1) / weights.sum(1).clip(1e-300)[:, None])
 
 
-def lifted_loss(loss: float, tiny: NDArray[np.float64], step: Step | None) -> float:
+def lifted_loss(loss: float, tiny: Floats, step: Step | None) -> float:
     """A mean loss with its zeros counted as half a step; ``tiny``: ``(2,)`` of this model, see the function."""
     return loss if step is None else float(loss - tiny[1] - tiny[0] * np.log(step.floor))
 
@@ -141,7 +142,7 @@ def _logs(answers: Answers) -> Iterator[tuple[NDArray[np.floating], float]]:
             yield np.log(np.maximum(vectors, SMALLEST[answers.kind])).ravel(), float(least)
 
 
-def _between(counts: NDArray[np.int64], low: float, high: float) -> int:
+def _between(counts: Ints, low: float, high: float) -> int:
     """Answers with logarithms from ``low`` to ``high``, as near as the bins have it."""
     first, last = np.searchsorted(EDGES, [low - WIDTH / 2, high + WIDTH / 2])
     return int(counts[first:last].sum())
@@ -171,7 +172,7 @@ def _lifted(answers: Answers | None, step: Step) -> Answers | None:
     )
 
 
-def _lifted_logs(logs: NDArray[np.float32], step: Step) -> NDArray[np.float32]:
+def _lifted_logs(logs: Floats32, step: Step) -> Floats32:
     lifted = np.maximum(logs, np.float32(np.log(step.floor)))
     if step.even:
         for part in lifted:  # a model at a time: in float64 all would take twice the memory
@@ -179,7 +180,7 @@ def _lifted_logs(logs: NDArray[np.float32], step: Step) -> NDArray[np.float32]:
     return lifted
 
 
-def _whole_votes(p: NDArray[np.float64], step: Step) -> NDArray[np.float64]:
+def _whole_votes(p: Floats, step: Step) -> Floats:
     """Multiples of the step that rounding has moved, put back: 0.6 and 1 - 0.4 are one answer, not two."""
     whole = np.round(p / step.size) * step.size
     return np.where(np.abs(p - whole) < NEAR, whole, p)

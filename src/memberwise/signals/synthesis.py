@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from memberwise.data.synthesis import Climb, Synthetic, synthesise
@@ -17,6 +16,7 @@ from memberwise.store.blocks import BlockStore, block_key
 from memberwise.study.schema import SynthesisConfig
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
+from memberwise.types.arrays import Floats, Floats32
 
 BLOCK = "synthetic"
 
@@ -66,7 +66,7 @@ def _made(
         raise StudyError("synthesis reads probabilities, and the target answers labels", where="shadow.data")
     shape = questions.x.shape[1:]
 
-    def ask(flat: NDArray[np.float32]) -> NDArray[np.float64]:
+    def ask(flat: Floats32) -> Floats:
         answers = np.asarray(served.predict(flat.reshape(len(flat), *shape))[0], np.float64)
         return np.asarray(softmax(answers, axis=-1)) if served.kind == "logits" else answers
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Arrays, Floats, Floats32, Ints, Mask
 
 T = TypeVar("T")
 
@@ -35,12 +36,12 @@ class Answers:
             None: the least of their kind.
     """
 
-    log_p: NDArray[np.float32]
-    log_1mp: NDArray[np.float32]
-    correct: NDArray[np.bool_]
-    vectors: NDArray[np.float32] | NDArray[np.float64] | None = None
+    log_p: Floats32
+    log_1mp: Floats32
+    correct: Mask
+    vectors: Floats32 | Floats | None = None
     kind: Kind = "logits"
-    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+    extra: Arrays = field(default_factory=dict)
     saturated: float = 0.0
     floor: float | None = None
 
@@ -57,7 +58,7 @@ class Answers:
         return int(self.log_p.shape[2])
 
     @property
-    def phi(self) -> NDArray[np.float64]:
+    def phi(self) -> Floats:
         """``(m, n, q)`` float64, the scaled logit log p_y - log(1 - p_y) (Carlini et al. 2022, section IV.C)."""
         return self.log_p.astype(np.float64) - self.log_1mp.astype(np.float64)
 
@@ -98,7 +99,7 @@ class AuxiliaryTable:
     """
 
     answers: Answers
-    labels: NDArray[np.int64]
+    labels: Ints
     trained_on: NDArray[np.int8]
 
 
@@ -110,7 +111,7 @@ class Transfer:
     """
 
     answers: Answers
-    member: NDArray[np.bool_]
+    member: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,33 +140,33 @@ class Signals:
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
     """
 
-    index: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    index: Ints
+    labels: Ints
     target: Answers
     shadows: Answers | None
     trained_on: NDArray[np.int8]
     population_target: Answers | None = None
     population_shadows: Answers | None = None
-    population_labels: NDArray[np.int64] | None = None
+    population_labels: Ints | None = None
     population_trained_on: NDArray[np.int8] | None = None
-    groups: NDArray[Any] | None = None
-    known: NDArray[np.float64] | None = None
+    groups: Array | None = None
+    known: Floats | None = None
     transfer: Transfer | None = None
     beside: AuxiliaryTable | None = None
-    features: NDArray[Any] | None = None
-    population_index: NDArray[np.int64] | None = None
+    features: Array | None = None
+    population_index: Ints | None = None
 
     @property
     def records(self) -> int:
         return len(self.labels)
 
     @property
-    def is_in(self) -> NDArray[np.bool_]:
+    def is_in(self) -> Mask:
         """``(m, n)``: the shadow model trained on the record."""
         return np.asarray(self.trained_on == 1)
 
     @property
-    def is_out(self) -> NDArray[np.bool_]:
+    def is_out(self) -> Mask:
         """``(m, n)``: the shadow model did not train on the record."""
         return np.asarray(self.trained_on == 0)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from memberwise.errors import StudyError
+from memberwise.types.arrays import Array, Records
 
-Records = NDArray[np.float32]
 View = Callable[[Records], Records]
 
 
@@ -59,7 +57,7 @@ def shifted(x: Records, down: int, right: int) -> Records:
     """
     height, width = x.shape[-2:]
     around = [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)]
-    padded: NDArray[Any] = np.pad(x, around, mode="reflect")
+    padded: Array = np.pad(x, around, mode="reflect")
     return padded[..., 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
 

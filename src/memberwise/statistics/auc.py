@@ -10,7 +10,8 @@ from scipy import special
 
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import error_rate
-from memberwise.statistics.sides import Floats, sides
+from memberwise.statistics.sides import sides
+from memberwise.types.arrays import Floats
 
 # Weight, in misranked records, of the largest possible variance beside DeLong's. A quarter gave coverage 0.94 to
 # 0.99 for AUC 0.5 to 0.999 and 5 to 500 records a side; without it 0.80, and at AUC 0.5 it costs under 1 % of width.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.statistics.auc import auc
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.thresholds import Threshold, decide
 from memberwise.statistics.tpr import TprAtFpr, tpr_at_fpr
+from memberwise.types.arrays import Floats, Mask
 
 # Two-sided confidence below which no interval is asked for: a one-sided bound at 49.5 % is the point estimate.
 LEAST_CONFIDENCE = 0.01
@@ -26,8 +26,8 @@ class Measured:
         threshold: where records are called members; None where the attack has none.
     """
 
-    scores: NDArray[np.float64]
-    member: NDArray[np.bool_]
+    scores: Floats
+    member: Mask
     threshold: Threshold | None = None
 
     def estimate(self, metric: str, fpr: float | None, confidence: float) -> Estimate | None:

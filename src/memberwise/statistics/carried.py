@@ -13,8 +13,9 @@ from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson
 from memberwise.statistics.order import false_positives
 from memberwise.statistics.prior import ppv
-from memberwise.statistics.sides import Floats, membership, strictly_above
+from memberwise.statistics.sides import membership, strictly_above
 from memberwise.statistics.thresholds import Counts, Threshold, decide
+from memberwise.types.arrays import Floats
 from memberwise.types.parts import Plain, to_plain
 
 PRIORS = (0.01, 0.1, 0.5)

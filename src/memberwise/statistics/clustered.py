@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper, error_rate
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives, sure_ranks
-from memberwise.statistics.sides import Floats
 from memberwise.statistics.tpr import Resolvable, TprAtFpr
+from memberwise.types.arrays import Floats, Ints, Mask
 
 DRAWS = 1000
 METHOD = "order statistics of the non-member pairs, bootstrap over {} records and Clopper-Pearson, the wider of the two"
 ZERO = "share above all {} non-member pairs of {} records, bootstrap over records and Clopper-Pearson, the wider"
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,11 @@ class Pairs:
     """
 
     scores: Floats
-    member: NDArray[np.bool_]
+    member: Mask
     draws: Ints
 
     @classmethod
-    def of(cls, scores: Floats, member: NDArray[np.bool_], rng: np.random.Generator, draws: int = DRAWS) -> Pairs:
+    def of(cls, scores: Floats, member: Mask, rng: np.random.Generator, draws: int = DRAWS) -> Pairs:
         """Pairs of records and models, with the bootstrap's draws.
 
         Args:
@@ -58,7 +55,7 @@ class Pairs:
         """``(k,)`` scores of the non-member pairs, ascending."""
         return np.sort(self.scores[~self.member & ~np.isnan(self.scores)])
 
-    def share_above(self, threshold: float, of: NDArray[np.bool_]) -> tuple[int, int, Floats]:
+    def share_above(self, threshold: float, of: Mask) -> tuple[int, int, Floats]:
         """Pairs of a side above a threshold, pairs of that side, and that share in each bootstrap draw.
 
         Args:

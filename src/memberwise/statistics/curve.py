@@ -13,14 +13,12 @@ from functools import lru_cache
 from math import ceil, pi, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special
 
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives
-from memberwise.statistics.sides import Floats, strictly_above
-
-Ints = NDArray[np.int64]
+from memberwise.statistics.sides import strictly_above
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # The ranks looked at: so many standard deviations of N to either side, in steps of an eighth of one.
 REACH, STEPS = 5.5, 8
@@ -98,7 +96,7 @@ def few(fpr: float, n_nonmembers: int) -> bool:
     return min(above, n_nonmembers - above) < ENOUGH_FALSE_POSITIVES
 
 
-def graded(steps: Steps, error: float, where: NDArray[np.bool_]) -> tuple[float, float]:
+def graded(steps: Steps, error: float, where: Mask) -> tuple[float, float]:
     """The farthest Clopper-Pearson bounds over the ranks ``where``, the less demanding the less likely the rank.
 
     Let z be the normal quantile of P(N < j) and w that of 1 - P(M <= K(j + 1)). For the true N and M, whatever the
@@ -194,7 +192,7 @@ def _quantile(counts: Floats, n: int, mass: Floats, level: float) -> float:
     return float(optimize.brentq(missing, first, last, xtol=1e-12, rtol=1e-9))
 
 
-def jumps(steps: Steps) -> NDArray[np.bool_]:
+def jumps(steps: Steps) -> Mask:
     """Ranks at which the curve steps up farther than a smooth one does: ties, saturated scores.
 
     Returns:
@@ -204,5 +202,5 @@ def jumps(steps: Steps) -> NDArray[np.bool_]:
     slope = (steps.after[middle + reach] - steps.before[middle - reach]) / (2 * reach + 1)
     share = (steps.before[middle] + 1) / (steps.n1 + 2)
     whole = sqrt(steps.n1 * share * (1 - share) + (slope * steps.deviation) ** 2)
-    far: NDArray[np.bool_] = steps.after - steps.before > max(JUMP * (slope + 0.5), SHARE * whole)
+    far: Mask = steps.after - steps.before > max(JUMP * (slope + 0.5), SHARE * whole)
     return far

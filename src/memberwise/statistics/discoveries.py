@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from memberwise.errors import StudyError
-from memberwise.statistics.sides import Floats
+from memberwise.types.arrays import Floats, Mask
 
 
 def conformal_p_values(scores: ArrayLike, calibration: ArrayLike) -> Floats:
@@ -23,7 +23,7 @@ def conformal_p_values(scores: ArrayLike, calibration: ArrayLike) -> Floats:
     return np.asarray((1 + len(ascending) - below) / (1 + len(ascending)), dtype=np.float64)
 
 
-def named_as_members(p_values: ArrayLike, share: float) -> NDArray[np.bool_]:
+def named_as_members(p_values: ArrayLike, share: float) -> Mask:
     """The records that Benjamini and Hochberg (1995) name, at an expected share of false names of at most ``share``.
 
     Args:

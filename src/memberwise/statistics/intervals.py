@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from memberwise.errors import StudyError
-
-Floats = NDArray[np.float64]
+from memberwise.types.arrays import Floats
 
 
 def error_rate(confidence: float) -> float:

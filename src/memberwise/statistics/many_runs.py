@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError
 from memberwise.statistics.epsilon import EpsilonBound, epsilon_bound
-from memberwise.statistics.sides import Floats
 from memberwise.statistics.thresholds import Counts
+from memberwise.types.arrays import Floats, Mask
 
 # Share of the runs on which the record and its threshold are chosen; the bound comes from the others.
 CHOOSING = 0.25
 
 
 def many_runs_bound(
-    signals: Floats, member: NDArray[np.bool_], *, confidence: float = 0.95, delta: float = 1e-5
+    signals: Floats, member: Mask, *, confidence: float = 0.95, delta: float = 1e-5
 ) -> tuple[EpsilonBound, int]:
     """Clopper-Pearson (Jagielski et al. 2020; Nasr et al. 2021) on the runs with and without ONE record.
 
@@ -55,7 +54,7 @@ def many_runs_bound(
     return replace(bound, method=f"{bound.method}; {chosen}"), record
 
 
-def _moments(signals: Floats, side: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _moments(signals: Floats, side: Mask) -> tuple[Floats, Floats]:
     """``(n,)`` mean and variance of each record's signal over the runs of one side."""
     count = side.sum(0)
     mean = np.where(side, signals, 0.0).sum(0) / count

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from memberwise.errors import StudyError
@@ -14,6 +14,7 @@ from memberwise.statistics.epsilon import EpsilonBound, check_delta
 from memberwise.statistics.intervals import clopper_pearson_lower, error_rate
 from memberwise.statistics.one_run_gaussian import gaussian_epsilon
 from memberwise.statistics.sides import membership
+from memberwise.types.arrays import Ints, Mask
 
 # How many numbers of guesses a side are tried on shadow models.
 SIZES = 14
@@ -146,6 +147,6 @@ def choose_guesses(
     return max(found)[2]
 
 
-def _first(hits: NDArray[np.bool_], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first(hits: Mask, sizes: Ints) -> Ints:
     """How many of the first so many are hits."""
     return np.asarray(np.r_[0, np.cumsum(hits)][sizes])

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from memberwise.errors import StudyError
 from memberwise.statistics.intervals import error_rate
-
-Ints = NDArray[np.int64]
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # Below this many expected false positives a figure is "weak".
 ENOUGH_FALSE_POSITIVES = 10
@@ -60,7 +59,7 @@ def sure_ranks(fpr: ArrayLike, n_nonmembers: int, confidence: float) -> tuple[In
     return strict, generous
 
 
-def _last_rank(rates: NDArray[np.float64], n: int, holds: Callable[[NDArray[np.float64]], NDArray[np.bool_]]) -> Ints:
+def _last_rank(rates: Floats, n: int, holds: Callable[[Floats], Mask]) -> Ints:
     """The largest j in 1..n for which ``holds(P(Beta(j, n - j + 1) <= rate))``, else 0; it falls as j grows."""
     low, high = np.zeros(rates.shape, dtype=np.int64), np.full(rates.shape, n + 1)
     while (high - low > 1).any():

@@ -19,7 +19,8 @@ from memberwise.statistics.auc import auc
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import error_rate
 from memberwise.statistics.order import false_positives
-from memberwise.statistics.sides import Floats, membership
+from memberwise.statistics.sides import membership
+from memberwise.types.arrays import Floats, Mask
 
 # Factor on the half-width of a difference of AUCs, as auc() has; 500 draws give a spread to about 3 %.
 WIDENING = 1.06
@@ -41,7 +42,7 @@ class Ranked:
     """
 
     scores: Floats
-    member: NDArray[np.bool_]
+    member: Mask
 
     @cached_property
     def inside(self) -> Floats:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from memberwise.statistics.curve import tpr_interval
 from memberwise.statistics.intervals import error_rate
 from memberwise.statistics.order import false_positives, sure_ranks
-from memberwise.statistics.sides import Floats, sides, strictly_above
+from memberwise.statistics.sides import sides, strictly_above
+from memberwise.types.arrays import Floats
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from memberwise.errors import DataError
-
-Floats = NDArray[np.float64]
+from memberwise.types.arrays import Array, Floats, Ints, Mask
 
 
 def sides(scores: ArrayLike, member: ArrayLike) -> tuple[Floats, Floats]:
@@ -51,19 +48,19 @@ def sides(scores: ArrayLike, member: ArrayLike) -> tuple[Floats, Floats]:
     return members, nonmembers
 
 
-def membership(member: ArrayLike) -> NDArray[np.bool_]:
+def membership(member: ArrayLike) -> Mask:
     """``member`` as booleans, ``(n,)`` or of any other shape.
 
     Raises:
         DataError: it holds something else than booleans or 0/1.
     """
-    given: NDArray[Any] = np.asarray(member)
+    given: Array = np.asarray(member)
     if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
         raise DataError("member is not 0/1", expected="0 or 1 for every record", found=f"{np.unique(given)[:5]}")
     return given.astype(np.bool_)
 
 
-def strictly_above(ascending: Floats, threshold: ArrayLike) -> NDArray[np.int64]:
+def strictly_above(ascending: Floats, threshold: ArrayLike) -> Ints:
     """How many of the ``ascending`` scores are strictly above each threshold.
 
     Args:

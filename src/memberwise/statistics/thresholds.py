@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from memberwise.errors import DataError
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.intervals import clopper_pearson, newcombe_difference
-from memberwise.statistics.sides import Floats, membership, sides, strictly_above
+from memberwise.statistics.sides import membership, sides, strictly_above
+from memberwise.types.arrays import Floats, Mask
 
 ChosenOn = Literal[
     "shadows", "population", "half", "fixed", "revealed", "random inputs", "transfer", "audited (optimistic)"
@@ -37,7 +38,7 @@ class Threshold:
 
     value: float
     chosen_on: ChosenOn
-    evaluated: NDArray[np.bool_] | None = None
+    evaluated: Mask | None = None
 
 
 @dataclass(frozen=True)

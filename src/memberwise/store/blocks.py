@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import RunFolderError
 from memberwise.store.files import whole_file, write_atomically
-
-Arrays = dict[str, NDArray[Any]]
+from memberwise.types.arrays import Arrays
 
 
 def block_key(**parts: Any) -> str:

@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 
 from memberwise.errors import RunFolderError
 from memberwise.models.network import Tensors
-from memberwise.store.blocks import Arrays, BlockStore
+from memberwise.store.blocks import BlockStore
 from memberwise.store.files import write_atomically
 from memberwise.study.reading import make_study, read_study
 from memberwise.study.schema import PlanConfig, Study
+from memberwise.types.arrays import Arrays
 
 TARGET_FORMAT = 1
 # The files of target/, beside metadata.json.

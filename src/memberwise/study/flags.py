@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # How a value is written on the command line: as it is, names by comma, a number or a file, a switch, rates by comma.
-Kind = Literal["value", "names", "count", "switch", "rates"]
+FlagKind = Literal["value", "names", "count", "switch", "rates"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Flag:
     """A study key that has a flag, and how the flag's value is written."""
 
     key: str
-    kind: Kind = "value"
+    kind: FlagKind = "value"
 
 
 # By argument of the Python interface; the command line writes hyphens for underscores.
@@ -61,7 +61,7 @@ FLAGS: dict[str, Flag] = {
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 
 
-def study_keys(arguments: Mapping[str, Any], read: Mapping[Kind, Callable[[Any], Any]]) -> dict[str, Any]:
+def study_keys(arguments: Mapping[str, Any], read: Mapping[FlagKind, Callable[[Any], Any]]) -> dict[str, Any]:
     """The study keys that these arguments set, in the table's order; what has no flag or no value is left out.
 
     Args:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from memberwise.study.duration import seconds_of
 
-Rows = int | str | None
+RoleValue = int | str | None
 # Larger numbers are slips, and would overflow where times and sizes are computed from them.
 MOST = 10**12
 Positive = Annotated[int, Field(ge=1, le=MOST)]
@@ -35,13 +35,13 @@ class DataConfig(_Part):
     unit: str | None = None
     features: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
-    members: Rows = None
-    nonmembers: Rows = None
-    background: Rows = None
-    population: Rows = None
-    reference: Rows = None
-    validation: Rows = None
-    auxiliary: Rows = None
+    members: RoleValue = None
+    nonmembers: RoleValue = None
+    background: RoleValue = None
+    population: RoleValue = None
+    reference: RoleValue = None
+    validation: RoleValue = None
+    auxiliary: RoleValue = None
     coins: bool = False
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from memberwise.data.arrays import Records as Records
 from memberwise.models.kinds import Kind as Kind
 from memberwise.models.kinds import kind_of_answers as kind_of_answers
+from memberwise.types.arrays import Array
+from memberwise.types.arrays import Records as Records
 
 if TYPE_CHECKING:
     from memberwise.targets.models import TorchModels
@@ -33,10 +33,10 @@ class Target(ABC):
         """How many models there are."""
 
     @abstractmethod
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         """``(m, n, C)`` answers of every model to ``(n, ...)`` records; ``(m, n)`` where ``kind`` is "labels"."""
 
-    def __call__(self, x: Records) -> NDArray[Any]:
+    def __call__(self, x: Records) -> Array:
         """The same as ``predict``."""
         return self.predict(x)
 

@@ -14,6 +14,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
 from memberwise.targets.base import Target
+from memberwise.types.arrays import Array, Floats, Ints
 
 SHOWN = 8
 
@@ -27,14 +28,14 @@ class Numbered:
     """An estimator that takes no labels but 0, 1, 2 ...: fitted on numbers, ``classes_`` are the data's own labels."""
 
     estimator: Any
-    classes_: NDArray[Any]
+    classes_: Array
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "estimator":
             raise AttributeError(name)
         return getattr(self.estimator, name)
 
-    def predict(self, x: Any) -> NDArray[Any]:
+    def predict(self, x: Any) -> Array:
         return self.classes_[np.asarray(self.estimator.predict(x), np.intp).reshape(len(x))]
 
 
@@ -70,11 +71,11 @@ class EstimatorModels(Target):
     def one(self, i: int) -> EstimatorModels:
         return EstimatorModels(self.estimators[i : i + 1], self.labels, self.rows)
 
-    def predict(self, x: NDArray[Any]) -> NDArray[Any]:
+    def predict(self, x: Array) -> Array:
         parts = [self._one(*each, x) for each in zip(self.estimators, self.columns, strict=True)]
         return np.stack(parts)
 
-    def _one(self, estimator: Any, columns: NDArray[np.intp], x: NDArray[Any]) -> NDArray[Any]:
+    def _one(self, estimator: Any, columns: NDArray[np.intp], x: Array) -> Array:
         try:
             records = records_for(estimator, x, self.rows)
             if self.kind == "labels":
@@ -104,7 +105,7 @@ class EstimatorModels(Target):
         aligned[:, columns] = answers
         return aligned
 
-    def _numbers(self, predicted: Any) -> NDArray[np.int64]:
+    def _numbers(self, predicted: Any) -> Ints:
         predicted = np.asarray(predicted)
         if predicted.ndim > 1 and predicted.shape[1] > 1:
             raise TargetError("the model answers several labels a record", expected="one label a record")
@@ -147,7 +148,7 @@ def columns_of(estimator: Any, labels: ClassLabels) -> NDArray[np.intp]:
     return columns
 
 
-def class_margins(margins: NDArray[np.float64], classes: int, shape: str) -> NDArray[np.float64]:
+def class_margins(margins: Floats, classes: int, shape: str) -> Floats:
     """``(n, classes)`` margins from what ``decision_function`` answers.
 
     Of two classes the one margin d is shared out, -d/2 and d/2. Margins of pairs ("ovo") become votes for each class
@@ -168,7 +169,7 @@ def class_margins(margins: NDArray[np.float64], classes: int, shape: str) -> NDA
     return margins
 
 
-def records_for(estimator: Any, x: NDArray[Any], rows: TableRows | None) -> Any:
+def records_for(estimator: Any, x: Array, rows: TableRows | None) -> Any:
     """Records as an estimator takes them: rows of the table, in the order of its columns, or ``(n, features)``."""
     if rows is None:
         return x.reshape(len(x), -1)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from memberwise.data.labels import ClassLabels
 from memberwise.errors import MemberwiseError, TargetError
 from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
+from memberwise.types.arrays import Array, Floats
 
 Predict = Callable[[Records], Any]
 NAME = "the given target"
@@ -32,7 +32,7 @@ class FunctionTarget(Target):
     def __len__(self) -> int:
         return 1
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         return figures(self.function, x, self.classes)[None]
 
     def notes(self, name: str) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ class LabelFunction(Target):
     def __len__(self) -> int:
         return 1
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         answers = answers_of_function(self.function, x).reshape(-1)
         numbers = self.labels.numbers_of(answers)
         if len(answers) != len(x) or (numbers < 0).any():
@@ -91,7 +91,7 @@ def predictor_target(predictor: Any, context: TargetContext) -> Target:
     return function_target(predictor.predict, context)
 
 
-def figures(predict: Predict, x: Records, classes: int) -> NDArray[np.float64]:
+def figures(predict: Predict, x: Records, classes: int) -> Floats:
     """``(n, C)`` float64 answers of a function about ``(n, ...)`` records.
 
     Raises:
@@ -118,7 +118,7 @@ def figures(predict: Predict, x: Records, classes: int) -> NDArray[np.float64]:
     return numbers
 
 
-def answers_of_function(predict: Predict, x: Records) -> NDArray[Any]:
+def answers_of_function(predict: Predict, x: Records) -> Array:
     """What the function answers, as an array."""
     try:
         answers = predict(x.copy())  # some work in place

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
@@ -17,6 +16,7 @@ from memberwise.models.ending import ending_notes
 from memberwise.models.network import Network, Tensors
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.user_errors import wrap_user_errors
+from memberwise.types.arrays import Array, Floats
 
 
 class TorchModels(Target):
@@ -36,7 +36,7 @@ class TorchModels(Target):
         return len(next(iter((self.params | self.buffers).values())))
 
     @torch.no_grad()
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         # In equal parts: no single record is left over, at which a careless forward would drop a dimension.
         chunks = torch.tensor_split(torch.from_numpy(x), max(1, math.ceil(len(x) / self.CHUNK)))
         with wrap_user_errors(f"answering about {len(x):,} records"):
@@ -73,14 +73,14 @@ class FunctionModels(Target):
     def __len__(self) -> int:
         return len(self.predicts)
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         return np.stack([self._one(predict, x.copy()) for predict in self.predicts])  # some work in place
 
     def one(self, i: int) -> FunctionModels:
         return FunctionModels(self.predicts[i : i + 1], self.kind)
 
     @staticmethod
-    def _one(predict: Callable[[Records], Any], x: Records) -> NDArray[np.float64]:
+    def _one(predict: Callable[[Records], Any], x: Records) -> Floats:
         try:
             return np.asarray(predict(x), np.float64)
         except Exception as error:
@@ -94,14 +94,14 @@ class FunctionModels(Target):
 class Lifted(Target):
     """Models whose answers are no less than a floor of each one's own: 0 where they answer as they do."""
 
-    def __init__(self, models: Target, floors: NDArray[np.float64]) -> None:
+    def __init__(self, models: Target, floors: Floats) -> None:
         self.models, self.floors, self.kind = models, floors, models.kind
         self.remarks = models.remarks
 
     def __len__(self) -> int:
         return len(self.models)
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         return np.asarray(np.maximum(self.models.predict(x), self.floors[:, None, None]))
 
     def one(self, i: int) -> Lifted:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data import Dataset
 from memberwise.errors import MissingExtraError, TargetError
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
+from memberwise.types.arrays import Array, Arrays
 
 # Records asked at once where the model does not say.
 BATCH = 1024
@@ -30,7 +30,7 @@ TYPES: dict[str, str] = {
     "tensor(bool)": "bool",
     **{f"tensor({name})": name for name in WHOLE},
 }
-Feed = Callable[[Records], dict[str, NDArray[Any]]]
+Feed = Callable[[Records], Arrays]
 
 
 class OnnxModel(Target):
@@ -74,7 +74,7 @@ class OnnxModel(Target):
     def __len__(self) -> int:
         return 1
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         return self.read(self._run(x))[None]
 
     def _reader(self, example: Records, classes: Sequence[str]) -> Reader:
@@ -137,7 +137,7 @@ def by_column(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
     numeric = all(each.type in TYPES for each in inputs)
     if single and encoding is not None and {*names} <= {*encoding.columns}:
 
-        def named(x: Records) -> dict[str, NDArray[Any]]:
+        def named(x: Records) -> Arrays:
             frame = encoding.decode(x)
             return {each.name: _column(frame[each.name].to_numpy(), each) for each in inputs}
 
@@ -147,7 +147,7 @@ def by_column(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
     raise _no_feed(path, inputs, dataset)
 
 
-def cast(x: NDArray[Any], dtype: np.dtype[Any], shades: bool) -> NDArray[Any]:
+def cast(x: Array, dtype: np.dtype[Any], shades: bool) -> Array:
     """Records as another type. Integers are the nearest ones, of shades (asked as [0, 1]) those within 0..255.
 
     Args:
@@ -167,7 +167,7 @@ def described(inputs: Sequence[Any]) -> str:
     return "; ".join(f"{each.name}: {each.type}, shape {each.shape}" for each in inputs)
 
 
-def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], NDArray[Any]]:
+def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], Array]:
     """From records to the input's shape: flattened, with a dimension of channels, or channels last."""
     shape, wanted = dataset.shape, list(taken.shape or [])[1:]
     known = [size for size in wanted if isinstance(size, int)]
@@ -194,7 +194,7 @@ def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], NDA
     raise _no_feed(path, [taken], dataset)
 
 
-def _column(values: NDArray[Any], taken: Any) -> NDArray[Any]:
+def _column(values: Array, taken: Any) -> Array:
     if taken.type in TYPES:
         values = cast(values, np.dtype(TYPES[taken.type]), False)
     else:

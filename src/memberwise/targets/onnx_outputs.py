@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from memberwise.errors import TargetError
 from memberwise.models.ending import kind_by_range
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 # Outputs by name: arrays (n, ...), or lists of n maps.
 Outputs = Mapping[str, Any]
@@ -28,7 +29,7 @@ AGREES, DISAGREES = 0.9, 0.5
 class Reader:
     """``read(outputs)`` are ``(n, C)`` answers of ``kind`` (``(n,)`` class numbers); only ``outputs`` are needed."""
 
-    read: Callable[[Outputs], NDArray[Any]]
+    read: Callable[[Outputs], Array]
     kind: Kind
     outputs: list[str]
 
@@ -102,7 +103,7 @@ def _of_maps(path: Path, name: str, answers: Outputs, classes: Sequence[str]) ->
     known = numbering(path, keys, classes)
     numbers = [known[text_of(key)] for key in keys]
 
-    def read(outputs: Outputs) -> NDArray[Any]:
+    def read(outputs: Outputs) -> Array:
         values = np.zeros((len(outputs[name]), len(classes)))
         values[:, numbers] = [[one[key] for key in keys] for one in outputs[name]]
         return values
@@ -110,10 +111,10 @@ def _of_maps(path: Path, name: str, answers: Outputs, classes: Sequence[str]) ->
     return Reader(read, kind_by_range(read(answers)), [name])
 
 
-def _of_array(name: str, example: NDArray[Any], arrays: Outputs, classes: Sequence[str]) -> Reader:
+def _of_array(name: str, example: Array, arrays: Outputs, classes: Sequence[str]) -> Reader:
     order = _order(example, arrays, classes)
 
-    def read(outputs: Outputs) -> NDArray[Any]:
+    def read(outputs: Outputs) -> Array:
         values = _squeezed(outputs[name])
         values = values.astype(np.float32) if values.dtype == np.float16 else values
         return values if order is None else values[:, order]
@@ -121,7 +122,7 @@ def _of_array(name: str, example: NDArray[Any], arrays: Outputs, classes: Sequen
     return Reader(read, kind_by_range(read({name: example})), [name])
 
 
-def _order(example: NDArray[Any], arrays: Outputs, classes: Sequence[str]) -> NDArray[np.intp] | None:
+def _order(example: Array, arrays: Outputs, classes: Sequence[str]) -> NDArray[np.intp] | None:
     """Columns in the order of the data's classes, where labels beside them say that theirs is the sorted one."""
     known = {text: number for number, text in enumerate(classes)}
     top = example.argmax(1)
@@ -155,28 +156,28 @@ def _of_columns(names: Sequence[str], answers: Outputs, classes: Sequence[str]) 
             names = sorted(names, key=lambda name: known[name[cut:]])
             break
 
-    def read(outputs: Outputs) -> NDArray[Any]:
-        values: NDArray[Any] = np.stack([_squeezed(outputs[name]) for name in names], axis=1)
+    def read(outputs: Outputs) -> Array:
+        values: Array = np.stack([_squeezed(outputs[name]) for name in names], axis=1)
         return values.astype(np.float32) if values.dtype == np.float16 else values
 
     return Reader(read, kind_by_range(read(answers)), list(names))
 
 
-def _of_one_number(name: str, example: NDArray[Any]) -> Reader:
+def _of_one_number(name: str, example: Array) -> Reader:
     """Of two classes: the second one's probability, or its logit against the first's."""
     probability = bool(example.min() >= 0 and example.max() <= 1)
 
-    def read(outputs: Outputs) -> NDArray[Any]:
+    def read(outputs: Outputs) -> Array:
         z = _squeezed(outputs[name]).astype(np.float64)
         return np.stack([1 - z if probability else np.zeros_like(z), z], axis=1)
 
     return Reader(read, "probabilities" if probability else "logits", [name])
 
 
-def _of_labels(path: Path, name: str, example: NDArray[Any], classes: Sequence[str]) -> Reader:
+def _of_labels(path: Path, name: str, example: Array, classes: Sequence[str]) -> Reader:
     known = numbering(path, np.unique(example.astype(str)).tolist(), classes)
 
-    def read(outputs: Outputs) -> NDArray[Any]:
+    def read(outputs: Outputs) -> Array:
         distinct, which = np.unique(_squeezed(outputs[name]).astype(str), return_inverse=True)
         numbers = np.array([known.get(text_of(label), -1) for label in distinct], np.int64)  # -1: none of the data's
         return numbers[which.reshape(-1)]
@@ -184,7 +185,7 @@ def _of_labels(path: Path, name: str, example: NDArray[Any], classes: Sequence[s
     return Reader(read, "labels", [name])
 
 
-def _squeezed(value: NDArray[Any]) -> NDArray[Any]:
+def _squeezed(value: Array) -> Array:
     """Without dimensions of one but the first."""
     return value.reshape(len(value), *(size for size in value.shape[1:] if size != 1))
 

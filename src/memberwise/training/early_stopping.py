@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
@@ -16,6 +15,7 @@ from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.step import State
 from memberwise.training.tensors import DataTensors
+from memberwise.types.arrays import Floats, Mask
 
 # Validation records asked at once: bounds the activations of the whole stack.
 CHUNK = 1024
@@ -40,7 +40,7 @@ class EarlyStopping:
             raise TrainingError("models trained together are stopped by the same records", where="Job.validation")
         self.network, self.data, self.stacked, self.patience = network, data, stacked, patience
         self.rows = torch.from_numpy(first).to(network.device)
-        self.frozen: NDArray[np.bool_] = np.zeros(len(jobs), bool)
+        self.frozen: Mask = np.zeros(len(jobs), bool)
         self.smallest = np.full(len(jobs), np.inf)
         self._waited = np.zeros(len(jobs), np.int64)
         self._best: tuple[Tensors, State] | None = None
@@ -67,14 +67,14 @@ class EarlyStopping:
         return self._best
 
     @torch.no_grad()
-    def _loss(self, params: Tensors, buffers: Tensors) -> NDArray[np.float64]:
+    def _loss(self, params: Tensors, buffers: Tensors) -> Floats:
         """``(m,)`` mean cross-entropy on the validation rows, in evaluation mode."""
         total = torch.zeros(len(self.frozen), dtype=torch.float64, device=self.network.device)
         for rows in torch.split(self.rows, CHUNK):
             logits, labels = self._answers(params, buffers, self.data.records(rows)), self.data.y[rows]
             losses = [functional.cross_entropy(answers, labels, reduction="sum") for answers in logits]
             total += torch.stack(losses)
-        mean: NDArray[np.float64] = (total / len(self.rows)).cpu().numpy()
+        mean: Floats = (total / len(self.rows)).cpu().numpy()
         return mean
 
     def _answers(self, params: Tensors, buffers: Tensors, x: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ from io import StringIO
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data.labels import ClassLabels
 from memberwise.models.build import fresh
 from memberwise.targets.estimators import Numbered
+from memberwise.types.arrays import Array, Ints
 
 
-def fit_estimator(estimator: Any, x: Any, y: NDArray[np.int64], labels: ClassLabels, seed: int) -> Any:
+def fit_estimator(estimator: Any, x: Any, y: Ints, labels: ClassLabels, seed: int) -> Any:
     """The estimator fitted on records and the data's own labels, every random state in it seeded.
 
     One that refuses the labels (XGBoost wants 0, 1, 2 ...) is fitted on their numbers, see ``Numbered``; not where a
@@ -37,7 +37,7 @@ def fit_estimator(estimator: Any, x: Any, y: NDArray[np.int64], labels: ClassLab
             return numbered
 
 
-def _numbered(estimator: Any, x: Any, own: NDArray[Any]) -> Numbered | None:
+def _numbered(estimator: Any, x: Any, own: Array) -> Numbered | None:
     """The estimator fitted on the numbers of these labels; None where the labels are not what it stumbled over."""
     classes, numbers = np.unique(own, return_inverse=True)
     if _speaks_of_labels(estimator) or np.array_equal(classes, np.arange(len(classes))):

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memberwise.errors import TrainingError
@@ -16,6 +15,7 @@ from memberwise.training.augment import augmentation
 from memberwise.training.job import Job
 from memberwise.training.step import Batch
 from memberwise.training.tensors import DataTensors
+from memberwise.types.arrays import Ints
 
 # Keep the draws of one purpose apart from those of another, which are made from the same seed and epoch.
 _POISSON, _MEMBERS, _REFERENCE = 1, 2, 3
@@ -119,7 +119,7 @@ class Feed:
             *ids.shape, *targets.shape[2:]
         )
 
-    def _inner(self, orders: Sequence[NDArray[np.int64]], i: int) -> NDArray[np.int64]:
+    def _inner(self, orders: Sequence[Ints], i: int) -> Ints:
         """The ``i``-th ``(m, inner, batch)`` of shuffled rows, from the beginning again where they run out."""
         size = min(self.recipe.batch_size, *map(len, orders))
         places = (i * self.step.inner * size + np.arange(self.step.inner * size)).reshape(self.step.inner, size)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.models.network import Tensors
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step, describe
+from memberwise.types.arrays import Floats, Floats32, Ints
 
 
 class Trained(Protocol):
@@ -24,16 +24,16 @@ class Trained(Protocol):
     """
 
     @property
-    def params(self) -> dict[str, NDArray[np.float32]]: ...
+    def params(self) -> dict[str, Floats32]: ...
 
     @property
-    def own(self) -> dict[str, NDArray[np.float32]]: ...
+    def own(self) -> dict[str, Floats32]: ...
 
-    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def labels(self, rows: Ints) -> Ints:
         """``(n,)`` true class numbers of rows of the data."""
         ...
 
-    def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(self, rows: Ints) -> Floats32:
         """``(n, classes)`` float32 answers in evaluation mode about rows of the data."""
         ...
 
@@ -66,16 +66,16 @@ class Job:
         records: ``(k, ...)`` float32 records which ``rows`` number instead of the data's, with ``targets``; or None.
     """
 
-    rows: NDArray[np.int64]
+    rows: Ints
     step: Step
     recipe: Recipe
     seed: int
-    targets: NDArray[np.float32] | NDArray[np.int64] | None = None
-    init: dict[str, NDArray[np.float32]] | None = None
-    validation: NDArray[np.int64] | None = None
-    reference: NDArray[np.int64] | None = None
+    targets: Floats32 | Ints | None = None
+    init: dict[str, Floats32] | None = None
+    validation: Ints | None = None
+    reference: Ints | None = None
     procedure: Procedure | None = None
-    records: NDArray[np.float32] | None = None
+    records: Floats32 | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TrainedStack:
 
     params: Tensors
     buffers: Tensors
-    losses: NDArray[np.float64]
+    losses: Floats
     own: Tensors = field(default_factory=dict)
 
     def __len__(self) -> int:

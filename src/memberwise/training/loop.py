@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
@@ -20,6 +19,7 @@ from memberwise.training.step import Epoch, State
 from memberwise.training.steppers.base import Stepper, make_stepper, mapped, only, stack_models
 from memberwise.training.steppers.dense_compiled import CompiledStepper
 from memberwise.training.tensors import DataTensors
+from memberwise.types.arrays import Floats, Ints
 
 Tick = Callable[[float], None]
 
@@ -90,7 +90,7 @@ def _part_of(tick: Tick | None, number: int, parts: int) -> Tick | None:
     return None if tick is None else lambda share: tick((number + share) / parts)
 
 
-def _in_order(parts: Sequence[TrainedStack], order: NDArray[np.int64]) -> TrainedStack:
+def _in_order(parts: Sequence[TrainedStack], order: Ints) -> TrainedStack:
     """Several stacks as one, in this order of their models."""
 
     def joined(stacks: Sequence[Tensors]) -> Tensors:
@@ -101,7 +101,7 @@ def _in_order(parts: Sequence[TrainedStack], order: NDArray[np.int64]) -> Traine
     return TrainedStack(params, buffers, np.concatenate([part.losses for part in parts])[order], own)
 
 
-def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> NDArray[np.float64]:
+def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> Floats:
     """``(m,)`` mean training losses of the epoch."""
     total, seen = torch.zeros((2, len(feed.jobs)), device=feed.device)
     for i, (batch, keys) in enumerate(feed.epoch(epoch)):
@@ -111,7 +111,7 @@ def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> ND
         total, seen = total + loss * records, seen + records
         if tick is not None:
             tick((number + 1) / (feed.recipe.epochs * feed.per_epoch))
-    mean: NDArray[np.float64] = (total / seen.clamp(min=1)).double().cpu().numpy()
+    mean: Floats = (total / seen.clamp(min=1)).double().cpu().numpy()
     return mean
 
 
@@ -148,7 +148,7 @@ def _outputs(network: Network, stacked: bool, models: Stepper, feed: Feed) -> Te
     return torch.cat(parts, 1)
 
 
-def _check_finite(losses: NDArray[np.float64], epoch: int, jobs: Sequence[Job]) -> None:
+def _check_finite(losses: Floats, epoch: int, jobs: Sequence[Job]) -> None:
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
         raise TrainingError(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from memberwise.errors import TrainingError
 from memberwise.models.network import TINY
@@ -15,6 +14,7 @@ from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job, Trained
 from memberwise.training.loop import Tick
 from memberwise.training.tensors import DataTensors
+from memberwise.types.arrays import Floats32, Ints
 
 # Rows asked at once.
 CHUNK = 4096
@@ -31,21 +31,21 @@ class TrainedModel:
         self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked, own), data
 
     @property
-    def params(self) -> dict[str, NDArray[np.float32]]:
+    def params(self) -> dict[str, Floats32]:
         constant = self.alone.network.constant
         frozen = {name: value for name, value in self.alone.buffers.items() if name in constant}
         return {name: value[0].float().cpu().numpy() for name, value in (self.alone.params | frozen).items()}
 
     @property
-    def own(self) -> dict[str, NDArray[np.float32]]:
+    def own(self) -> dict[str, Floats32]:
         return {name: value[0].float().cpu().numpy() for name, value in self.alone.own.items()}
 
-    def labels(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def labels(self, rows: Ints) -> Ints:
         """The ``(n,)`` class numbers of these rows."""
-        found: NDArray[np.int64] = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
+        found: Ints = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
         return found
 
-    def logits(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def logits(self, rows: Ints) -> Floats32:
         """The model's ``(n, C)`` logits of ``(n,)`` rows."""
         asked = rows if len(rows) else np.zeros(1, np.int64)  # not every module takes no records at all
         parts = []
@@ -53,7 +53,7 @@ class TrainedModel:
             x = self.data.records(torch.from_numpy(asked[first : first + CHUNK]).to(self.data.x.device))
             answers = self.alone.predict(x.cpu().numpy())[0]
             parts.append(answers if self.alone.kind == "logits" else np.log(np.maximum(answers, TINY)))
-        joined: NDArray[np.float32] = np.concatenate(parts)[: len(rows)].astype(np.float32)
+        joined: Floats32 = np.concatenate(parts)[: len(rows)].astype(np.float32)
         return joined
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from memberwise.types.arrays import Array, Ints
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class DataTensors:
     classes: int
 
     @classmethod
-    def of(cls, x: NDArray[Any], y: NDArray[np.int64], classes: int, device: torch.device) -> DataTensors:
+    def of(cls, x: Array, y: Ints, classes: int, device: torch.device) -> DataTensors:
         """The data on a device.
 
         Args:

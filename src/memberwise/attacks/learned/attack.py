@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
@@ -14,8 +13,9 @@ from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Floats32, Mask
 
-Features = NDArray[np.float32]
+Features = Floats32
 # Small steps, small trees, half the features at each split: within noise of the best of a dozen settings tried.
 TREES: dict[str, object] = {
     "max_iter": 200,
@@ -43,8 +43,8 @@ class Lesson:
     """
 
     x: Features
-    member: NDArray[np.bool_]
-    scored: NDArray[np.bool_]
+    member: Mask
+    scored: Mask
     questions: Features
 
 
@@ -63,7 +63,7 @@ def learned(offline: bool = False) -> Score:
         offline: features know the OUT models alone, as other offline attacks do; IN models only teach.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> NDArray[np.float64]:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
         training_table = list(teach(signals, offline, rng))
         member = np.concatenate([lesson.member for lesson in training_table]) if training_table else np.zeros(0, bool)
         if not member.any() or member.all():
@@ -124,7 +124,7 @@ def _bare(answers: Answers) -> Answers:
     return replace(answers, vectors=None, extra={})
 
 
-def _matrix(columns: dict[str, NDArray[np.float64]]) -> Features:
+def _matrix(columns: dict[str, Floats]) -> Features:
     return np.stack(list(columns.values()), 1).astype(np.float32)
 
 
@@ -148,9 +148,7 @@ ATTACKS = [
 ]
 
 
-def judge(
-    x: Features, member: NDArray[np.bool_], rng: np.random.Generator
-) -> Callable[[Features], NDArray[np.float64]]:
+def judge(x: Features, member: Mask, rng: np.random.Generator) -> Callable[[Features], Floats]:
     """Train on rows of features; returns the log odds of "member" of rows, HIGHER = MORE LIKELY A MEMBER.
 
     Args:

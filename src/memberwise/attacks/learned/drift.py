@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from memberwise.attacks.in_out import record_blocks
 from memberwise.signals.table import Answers
+from memberwise.types.arrays import Floats, Floats32
 
 # Residuals beyond count as this many spreads; the ridge is this share of the models' mean variance.
 FARTHEST = 4.0
@@ -26,20 +27,20 @@ class Drift:
         weights: ``(m, m)`` inverse of their second moments over records, with a ridge.
     """
 
-    in_moments: NDArray[np.float64]
-    out_moments: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    residuals: NDArray[np.float32]
-    weights: NDArray[np.float64]
+    in_moments: Floats
+    out_moments: Floats
+    spread: Floats
+    residuals: Floats32
+    weights: Floats
 
     @classmethod
     def of(
         cls,
         shadows: Answers,
         trained_on: NDArray[np.int8],
-        in_moments: NDArray[np.float64],
-        out_moments: NDArray[np.float64],
-        spread: NDArray[np.float64],
+        in_moments: Floats,
+        out_moments: Floats,
+        spread: Floats,
     ) -> Drift:
         """From the shadow models' answers, ``trained_on`` ``(m, n)``, and the statistics above."""
         residuals = np.zeros(trained_on.shape, np.float32)
@@ -62,7 +63,7 @@ class Drift:
             np.asarray(np.linalg.inv(moments + ridge * np.eye(models)), np.float64),
         )
 
-    def of_model(self, phi: NDArray[np.float64], member: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of_model(self, phi: Floats, member: Floats) -> Floats:
         """``(n,)``: what of a model's answers the shadow models' residuals explain, on phi's scale.
 
         The model's residuals are regressed on theirs over all records (ridge regression).

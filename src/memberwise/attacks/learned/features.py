@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from memberwise.attacks.bavaria import Prior, pooled_prior, predictive
@@ -14,8 +13,9 @@ from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.lira import log_density, spread
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Ints, Mask
 
-Columns = dict[str, NDArray[np.float64]]
+Columns = dict[str, Floats]
 
 # Under this name the heights of full answers are kept in ``Answers.extra``; logs below the floor are noise.
 HEIGHT = "learned.height"
@@ -35,11 +35,11 @@ class Side:
 
     moments: Moments
     prior: Prior
-    spread: NDArray[np.float64]
-    log_p: NDArray[np.float64]
-    log_1mp: NDArray[np.float64]
-    correct: NDArray[np.float64]
-    height: NDArray[np.float64]
+    spread: Floats
+    log_p: Floats
+    log_1mp: Floats
+    correct: Floats
+    height: Floats
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Statistics:
     in_moments: Side | None
     out_moments: Side
     drift: Drift | None
-    labels: NDArray[np.int64]
+    labels: Ints
 
 
 def statistics(signals: Signals, offline: bool) -> Statistics | None:
@@ -67,7 +67,7 @@ def statistics(signals: Signals, offline: bool) -> Statistics | None:
     return Statistics(in_moments, out_moments, drift, signals.labels)
 
 
-def _side(shadows: Answers, use: NDArray[np.bool_]) -> Side | None:
+def _side(shadows: Answers, use: Mask) -> Side | None:
     found = moments(shadows, use)
     prior = pooled_prior(found)
     if prior is None:
@@ -86,7 +86,7 @@ def _side(shadows: Answers, use: NDArray[np.bool_]) -> Side | None:
     )
 
 
-def with_heights(answers: Answers, labels: NDArray[np.int64]) -> Answers:
+def with_heights(answers: Answers, labels: Ints) -> Answers:
     """The answers with their full vectors boiled down to heights, ``(j, n)``: log p_y less the mean of log p_j."""
     if answers.vectors is None:
         return answers
@@ -99,7 +99,7 @@ def with_heights(answers: Answers, labels: NDArray[np.int64]) -> Answers:
     )
 
 
-def _mean_height(shadows: Answers, use: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _mean_height(shadows: Answers, use: Mask) -> Floats:
     heights = shadows.extra.get(HEIGHT, np.zeros((0, shadows.records)))
     used = use[: len(heights)]
     return np.asarray(heights.sum(0, where=used) / np.where(used.any(0), used.sum(0), np.nan))
@@ -140,7 +140,7 @@ def features(own: Answers, shadow_stats: Statistics) -> Columns:
     return flat
 
 
-def _against(phi: NDArray[np.float64], log_p: NDArray[np.float64], log_1mp: NDArray[np.float64], side: Side) -> Columns:
+def _against(phi: Floats, log_p: Floats, log_1mp: Floats, side: Side) -> Columns:
     """How the answer stands to one side, each ``(n, q)``."""
     return {
         "centre": side.moments.mean,
@@ -155,9 +155,9 @@ def _against(phi: NDArray[np.float64], log_p: NDArray[np.float64], log_1mp: NDAr
 
 def _between(
     found: Columns,
-    phi: NDArray[np.float64],
-    log_p: NDArray[np.float64],
-    log_1mp: NDArray[np.float64],
+    phi: Floats,
+    log_p: Floats,
+    log_1mp: Floats,
     in_moments: Side,
     out_moments: Side,
 ) -> Columns:
@@ -181,7 +181,7 @@ def _between(
     }
 
 
-def _without_drift(phi: NDArray[np.float64], member: NDArray[np.float64], drift: Drift) -> Columns:
+def _without_drift(phi: Floats, member: Floats, drift: Drift) -> Columns:
     """The answer less what it shares with the shadow models, each ``(n,)``; ``member``: a first guess."""
     shared = drift.of_model(phi, member)
     in_moments, out_moments = (
@@ -197,7 +197,7 @@ def _without_drift(phi: NDArray[np.float64], member: NDArray[np.float64], drift:
     }
 
 
-def class_means(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def class_means(values: Floats, labels: Ints) -> Floats:
     """``(n,)``: the mean over the record's class, over records that have the value."""
     have = ~np.isnan(values)
     total = np.bincount(labels, weights=np.where(have, values, 0.0))

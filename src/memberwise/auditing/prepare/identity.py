@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from memberwise import __version__
 from memberwise.auditing.prepare.representation import Representations
@@ -16,6 +15,7 @@ from memberwise.data import Dataset, Roles
 from memberwise.models.build import Model
 from memberwise.study.entrypoint import code_hash
 from memberwise.training.plan import Plan
+from memberwise.types.arrays import Ints
 
 
 def identity_of(
@@ -29,7 +29,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """Everything on which the arrays of a block depend beside its jobs; part of its key."""
 
-    def digest(rows: NDArray[np.int64]) -> str:
+    def digest(rows: Ints) -> str:
         return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()
 
     study = resolved.study

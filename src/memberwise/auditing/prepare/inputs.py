@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack
 from memberwise.data import Dataset
+from memberwise.types.arrays import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Inputs:
     rows: dict[str, Any] = field(default_factory=dict)
     model: Any = None
     target: Any = None
-    outputs: dict[str, NDArray[Any]] | None = None
-    shadow_outputs: dict[str, NDArray[Any]] | None = None
+    outputs: Arrays | None = None
+    shadow_outputs: Arrays | None = None
     attacks: tuple[Attack, ...] = ()
 
 
-def rows_name(rows: NDArray[Any]) -> str:
+def rows_name(rows: Array) -> str:
     """What a study calls rows that Python code gave as an array."""
     return f"rows-{hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:12]}"

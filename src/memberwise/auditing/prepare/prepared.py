@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.auditing.prepare.identity import identity_of
 from memberwise.auditing.prepare.inputs import Inputs
@@ -35,6 +34,7 @@ from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
 from memberwise.training.trainers.base import Trainer
+from memberwise.types.arrays import Array, Ints
 
 Note = tuple[str, str]
 
@@ -91,7 +91,7 @@ def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = N
     return assemble(resolved, inputs, dataset, roles, notes, plan)
 
 
-def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArray[np.int64]) -> Prepared:
+def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Prepared:
     """The same audit with these records (float32, as they are asked) as the auxiliary ones, for shadow models."""
     before = prepared.dataset
     rows = np.arange(before.records, before.records + len(y))
@@ -103,7 +103,7 @@ def with_auxiliary(prepared: Prepared, inputs: Inputs, x: NDArray[Any], y: NDArr
     return assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
 
 
-def _appended(prepared: Prepared, x: NDArray[Any], y: NDArray[np.int64]) -> Dataset:
+def _appended(prepared: Prepared, x: Array, y: Ints) -> Dataset:
     before, questions = prepared.dataset, prepared.questions
     if questions.as_stored:
         width = None if before.frame is None else before.frame.shape[1]

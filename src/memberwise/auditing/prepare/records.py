@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset, Roles, RoleSpec, assign_roles, check_dataset, duplicates, encode, load
@@ -18,6 +17,7 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import DataError, StudyError
 from memberwise.seeds import Seeds
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Ints
 
 Note = tuple[str, str]
 
@@ -63,7 +63,7 @@ def _raw(dataset: Dataset) -> Dataset:
     return replace(dataset, x=TableRows.of(dataset.frame).numbers(dataset.frame))
 
 
-def _encoded(dataset: Dataset, fit_rows: NDArray[np.int64]) -> Dataset:
+def _encoded(dataset: Dataset, fit_rows: Ints) -> Dataset:
     """The data set encoded, missing numbers left as they are.
 
     Columns that cannot be encoded (free text, dates) are numbered in place, without ``feature_names``: a model that

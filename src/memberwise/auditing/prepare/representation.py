@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import nn
 
 from memberwise.auditing.prepare.inputs import Inputs
@@ -23,6 +22,7 @@ from memberwise.study.schema import Study
 from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
 from memberwise.targets.files import load_skops
 from memberwise.training.estimators import fit_estimator
+from memberwise.types.arrays import Array, Ints
 
 Note = tuple[str, str]
 How = Literal["numbers", "rows", "texts", "values"]
@@ -54,7 +54,7 @@ class Representation:
     """
 
     how: How
-    x: NDArray[Any]
+    x: Array
     rows: TableRows | None = None
 
     @classmethod
@@ -262,7 +262,7 @@ class _Trial:
         return True
 
 
-def _tried(dataset: Dataset, roles: Roles) -> NDArray[np.int64]:
+def _tried(dataset: Dataset, roles: Roles) -> Ints:
     """Rows to try an estimator on: the first of every class, and some with missing values."""
     rows = roles.target_rows
     each = int(np.clip(TRIED // len(dataset.classes), 2, 10))

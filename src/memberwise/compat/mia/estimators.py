@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from memberwise.compat.mia.labels import ask, class_numbers
 from memberwise.errors import DataError, StudyError, TargetError
 from memberwise.seeds import Seeds
-
-Rows = NDArray[np.float64]
+from memberwise.types.arrays import Floats, Ints
 
 
 class ShadowModelBundle:
@@ -53,7 +51,7 @@ class ShadowModelBundle:
 
     def fit_transform(
         self, X: Any, y: Any, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
-    ) -> tuple[Rows, Rows]:
+    ) -> tuple[Floats, Floats]:
         """Train the shadow models; ``(2 * size * models, 2 * C)`` attack data and ``(2 * size * models,)`` 1 IN, 0 OUT.
 
         A row is a model's answer about a record, then the record's class as given (one-hot: C columns; a class number:
@@ -80,8 +78,8 @@ class ShadowModelBundle:
                 fix=f"shadow_dataset_size of at most {len(X) // 2:,}",
             )
         self.shadow_models_: list[Any] = []
-        self.shadow_train_indices_: list[NDArray[np.int64]] = []
-        self.shadow_test_indices_: list[NDArray[np.int64]] = []
+        self.shadow_train_indices_: list[Ints] = []
+        self.shadow_test_indices_: list[Ints] = []
         seeds, parts, model = Seeds(self.seed), [], None
         for k in tqdm(range(self.num_models), disable=not verbose):
             model = _fresh(self.model_fn, seeds.integer("shadow", k), model)
@@ -98,7 +96,7 @@ class ShadowModelBundle:
         return np.concatenate([data for data, _ in parts]), np.concatenate([member for _, member in parts])
 
 
-def prepare_attack_data(model: Any, data_in: tuple[Any, Any], data_out: tuple[Any, Any]) -> tuple[Rows, Rows]:
+def prepare_attack_data(model: Any, data_in: tuple[Any, Any], data_out: tuple[Any, Any]) -> tuple[Floats, Floats]:
     """A model's answers as attack data, and the truth.
 
     Args:
@@ -187,7 +185,7 @@ class AttackModelBundle:
                 self.serializer.save(f"attack_{k}", model)
         return self
 
-    def predict_proba(self, X: Any) -> Rows:
+    def predict_proba(self, X: Any) -> Floats:
         """``(n,)`` probability that the record was a member. HIGHER = MORE LIKELY A MEMBER."""
         answers, classes = self._parts(X)
         result = np.zeros(len(answers))
@@ -201,11 +199,11 @@ class AttackModelBundle:
             result[classes == k] = said[:, -1]
         return result
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
+    def predict(self, X: Any) -> Ints:
         """``(n,)`` guesses: 1 where the probability is above 1/2, else 0."""
         return (self.predict_proba(X) > 0.5).astype(np.int64)
 
-    def _parts(self, X: Any) -> tuple[Rows, NDArray[np.int64]]:
+    def _parts(self, X: Any) -> tuple[Floats, Ints]:
         """The answers ``(n, C)`` and the classes ``(n,)`` of attack data."""
         data, width = np.asarray(X, dtype=np.float64), self.num_classes
         columns = 2 * width if self.class_one_hot_coded else width + 1

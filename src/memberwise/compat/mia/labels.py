@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError, TargetError
+from memberwise.types.arrays import Floats, Ints
 
 
-def class_numbers(y: Any, where: str) -> tuple[NDArray[np.int64], int]:
+def class_numbers(y: Any, where: str) -> tuple[Ints, int]:
     """Class numbers ``(n,)`` and the number of classes (of plain numbers: the largest and one).
 
     Args:
@@ -33,7 +33,7 @@ def class_numbers(y: Any, where: str) -> tuple[NDArray[np.int64], int]:
     return labels.astype(np.int64), int(labels.max()) + 1
 
 
-def ask(model: Any, x: Any) -> NDArray[np.float64]:
+def ask(model: Any, x: Any) -> Floats:
     """What the model answers, in [0, 1]: ``predict_proba`` where it has one, else ``predict``.
 
     Returns:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from memberwise.compat.mia.labels import class_numbers
 from memberwise.errors import TargetError
 from memberwise.seeds import Seeds
+from memberwise.types.arrays import Array, Floats
 
 # So many records are asked about at once.
 ASKED = 1024
@@ -63,7 +63,7 @@ class SklearnWrapper:
             self.classifier_.fit(_flat(X), numbers)
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(self, X: Any) -> Floats:
         """``(n, C)`` probabilities; 0 for a class of which it has seen no record."""
         result = np.zeros((len(X), self.classes_))
         result[:, self.classifier_.classes_] = self.classifier_.predict_proba(_flat(X))
@@ -132,7 +132,7 @@ class TorchWrapper:
         return self
 
     @torch.no_grad()
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(self, X: Any) -> Floats:
         """``(n, C)`` probabilities: the softmax of the module's logits, in float64.
 
         Raises:
@@ -157,7 +157,7 @@ class TorchWrapper:
             yield
 
 
-def _flat(X: Any) -> NDArray[Any]:
+def _flat(X: Any) -> Array:
     return np.asarray(X).reshape(len(X), -1)
 
 

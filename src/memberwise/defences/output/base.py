@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
 from memberwise.errors import StudyError
 from memberwise.targets.base import Kind, Records, Target
+from memberwise.types.arrays import Array, Arrays, Floats, Ints
 
 # From a model's number in a stack to the records it was trained on; random numbers, one generator a model.
 Members = Callable[[int], Records]
@@ -68,7 +68,7 @@ class OutputDefence(BaseModel):
         """
         return None
 
-    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+    def pack(self, state: Any) -> Arrays:
         """What ``fit`` learned of one model, as arrays by name, for a released model's folder.
 
         Raises:
@@ -76,11 +76,11 @@ class OutputDefence(BaseModel):
         """
         raise NotImplementedError
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
         """What ``pack`` put away, with random numbers for answers that are not keyed."""
         raise NotImplementedError
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         """Defended ``(m, n, C)`` answers (``(m, n)`` labels); the same input, state and key give the same answer.
 
         Args:
@@ -104,7 +104,7 @@ def refuse_labels(defence: OutputDefence, kind: Kind) -> None:
         )
 
 
-def as_probabilities(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
+def as_probabilities(answers: Array, kind: Kind) -> Floats:
     """Logits through the softmax, in float64; probabilities and scores as they are.
 
     Args:
@@ -114,7 +114,7 @@ def as_probabilities(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
     return np.asarray(softmax(values, axis=-1)) if kind == "logits" else values
 
 
-def as_logits(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
+def as_logits(answers: Array, kind: Kind) -> Floats:
     """Logits as they are, in float64; of anything else the logarithm.
 
     Args:
@@ -124,7 +124,7 @@ def as_logits(answers: NDArray[Any], kind: Kind) -> NDArray[np.float64]:
     return values if kind == "logits" else np.log(np.maximum(values, SMALLEST[kind]))
 
 
-def renormalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def renormalised(scores: Floats) -> Floats:
     """Scores as probabilities: nothing below 1e-12 (so that no row is all zero), sum 1.
 
     Args:
@@ -134,7 +134,7 @@ def renormalised(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / values.sum(-1, keepdims=True))
 
 
-def with_label(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+def with_label(values: Floats, labels: Ints) -> Floats:
     """``(..., C)`` values with their largest at ``labels`` ``(...)``.
 
     Where it is elsewhere the two change places; where that leaves a tie the label's is raised by a millionth.

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import as_logits, as_probabilities, refuse_labels, renormalised, with_label
 from memberwise.defences.output.keyed import Numbers, Random
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -45,7 +45,7 @@ class AnswerNoise(Random):
         refuse_labels(self, kind)
         return "logits" if self.on == "logits" else "probabilities"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         values = (as_logits if self.on == "logits" else as_probabilities)(target.predict(x), target.kind)
         count = values.shape[-1] if self.draws is None else self.draws
         noisy = np.stack(

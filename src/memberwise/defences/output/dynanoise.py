@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import entr, ndtri, softmax
 
 from memberwise.defences.output.base import as_logits, refuse_labels
 from memberwise.defences.output.keyed import Random
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -39,7 +39,7 @@ class DynaNoise(Random):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         z = as_logits(target.predict(x), target.kind)
         sureness = 1 - entr(softmax(z, axis=-1)).sum(-1, keepdims=True) / np.log(z.shape[-1])
         spread = np.sqrt(self.variance * (1 + self.slope * np.clip(sureness, 0, 1)))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Array, Floats32, Mask
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 class Features:
     """``(d,)`` smallest and largest value of each feature, and whether it takes no other; pixels lie in [0, 1]."""
 
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    binary: NDArray[np.bool_]
+    low: Floats32
+    high: Floats32
+    binary: Mask
 
     @classmethod
     def of(cls, x: Records) -> Features:
@@ -31,6 +32,6 @@ class Features:
         return cls(low, high, ((x == low) | (x == high)).all(0))
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Features:
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> Features:
         """What ``vars`` gave: three ``(features,)`` arrays."""
         return cls(arrays["low"], arrays["high"], arrays["binary"])

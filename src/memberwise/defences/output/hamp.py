@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.features import Features
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Random, Source
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Arrays, Floats
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import Members, Rngs
@@ -39,13 +39,13 @@ class Hamp(Random):
         """Each model's ranges of its members' features, ``(n, ...)`` records, and its generator."""
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
-    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+    def pack(self, state: Any) -> Arrays:
         return dict(vars(state[0]))
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
         return Features.of_arrays(arrays), rng
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         """The scores of random inputs, in the order of the model's own: ``(m, n, C)`` for ``(n, ...)`` records."""
         if states is None:
             raise ValueError("HAMP needs what fit gave")
@@ -68,7 +68,7 @@ def random_inputs(features: Features, source: Source, shape: tuple[int, ...]) ->
     return out.reshape(shape)
 
 
-def in_order_of(answers: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+def in_order_of(answers: Array, scores: Array) -> Floats:
     """``(n, C)`` scores put in the order of the answers' classes; of tied classes the first ranks higher.
 
     The largest score is raised by a millionth where it is not alone.

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import ndtri
 
 from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.keyed import Random, Source
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -49,11 +49,11 @@ class ImageNoise(Random):
             refuse_labels(self, kind)
         return kind
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         sources = self.sources(target, x, states, keys)
         return np.concatenate([self._asked(target.one(i), x, source) for i, source in enumerate(sources)])
 
-    def _asked(self, target: Target, x: Records, source: Source) -> NDArray[Any]:
+    def _asked(self, target: Target, x: Records, source: Source) -> Array:
         """One model's ``(1, n, C)`` answers, averaged over the draws."""
         total = target.predict(self._noisy(x, source, 0))
         for draw in range(1, self.average):

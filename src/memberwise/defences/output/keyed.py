@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence
+from memberwise.types.arrays import Array, Arrays, Floats
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import Members, Rngs
     from memberwise.targets.base import Records, Target
 
-Numbers = NDArray[np.float64]
+Numbers = Floats
 
 # Records are read in cells of this width before they are hashed. For images with values k/255 a cell holds 8 of them
 # and its edges lie half a value away from the nearest: changing pixels by less than 0.0019 changes no cell.
@@ -91,10 +92,10 @@ class Random(OutputDefence):
         """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever its name."""
         return f"noise {sum(isinstance(one, Random) for one in getattr(target, 'defences', ()))}"
 
-    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+    def pack(self, state: Any) -> Arrays:
         return {}
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
         return rng
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.defences.output.base import OutputDefence
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -21,6 +21,6 @@ class LabelOnly(OutputDefence):
     def gives(self, kind: Kind) -> Kind:
         return "labels"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         answers = target.predict(x)
         return answers if target.kind == "labels" else np.asarray(answers.argmax(-1), np.int64)

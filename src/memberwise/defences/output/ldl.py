@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import ndtri
 from scipy.stats import mode
@@ -16,6 +15,7 @@ from memberwise.defences.output.features import Features
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Random, Source
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Arrays, Ints
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import Members, Rngs
@@ -54,20 +54,20 @@ class Ldl(Random):
     def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
-    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+    def pack(self, state: Any) -> Arrays:
         return dict(vars(state[0]))
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
         return Features.of_arrays(arrays), rng
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         if states is None:
             raise ValueError("LDL needs what fit gave")
         sources = self.sources(target, x, [rng for _, rng in states], keys)
         pairs = zip(sources, states, strict=True)
         return np.stack([self._label(target.one(i), x, s, f) for i, (s, (f, _)) in enumerate(pairs)])
 
-    def _label(self, target: Target, x: Records, source: Source, features: Features) -> NDArray[np.int64]:
+    def _label(self, target: Target, x: Records, source: Source, features: Features) -> Ints:
         """``(n,)`` labels of one model."""
         answers = (target.predict(self._copy(x, source, features, copy))[0] for copy in range(self.copies))
         if self.released:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels, with_label
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Floats
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -37,12 +37,12 @@ class LogitClipping(OutputDefence):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         """Logits with a bounded norm, ``(m, n, C)`` for ``(n, ...)`` records."""
         return (clipped if self.mode == "clip" else rescaled)(as_logits(target.predict(x), target.kind), self.r)
 
 
-def clipped(logits: NDArray[np.float64], r: float) -> NDArray[np.float64]:
+def clipped(logits: Floats, r: float) -> Floats:
     """``(..., C)`` logits cut off at -r and r; the first of the largest stays the first of the largest."""
     own, below = logits.max(-1, keepdims=True), r * (1 - 1e-6)
     out = np.clip(logits, -r, r)
@@ -53,7 +53,7 @@ def clipped(logits: NDArray[np.float64], r: float) -> NDArray[np.float64]:
     return out
 
 
-def rescaled(logits: NDArray[np.float64], r: float) -> NDArray[np.float64]:
+def rescaled(logits: Floats, r: float) -> Floats:
     """``(..., C)`` logits times r over the row's largest magnitude, where that exceeds r."""
     largest = np.abs(logits).max(-1, keepdims=True)
     out = np.clip(logits * (r / np.maximum(largest, r)), -r, r)

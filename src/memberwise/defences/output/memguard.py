@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import softmax
 
@@ -15,6 +14,7 @@ from memberwise.defences.output.keyed import Random
 from memberwise.defences.output.unsure import Layers, Values, log_odds, train_classifiers, unsure_logits
 from memberwise.errors import StudyError
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Arrays
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import Members, Rngs
@@ -62,14 +62,14 @@ class MemGuard(Random):
         outside = [_sorted(answers, target.kind) for answers in target.predict(reference[:SAMPLE])]
         return list(zip(train_classifiers(inside, outside, self.epochs, rngs), rngs, strict=True))
 
-    def pack(self, state: Any) -> dict[str, NDArray[Any]]:
+    def pack(self, state: Any) -> Arrays:
         layers = dict(enumerate(state[0]))
         return {f"{name}{i}": part for i, layer in layers.items() for name, part in zip("wb", layer, strict=True)}
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
         return [(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(arrays) // 2)], rng
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         if states is None:
             raise ValueError("MemGuard needs what fit gave")
         logits = as_logits(target.predict(x), target.kind)
@@ -104,5 +104,5 @@ def undecided(classifier: Layers, answers: Values) -> Values:
     return np.asarray(np.abs(np.tanh(told / 2)) / 2)
 
 
-def _sorted(answers: NDArray[Any], kind: Kind) -> Values:
+def _sorted(answers: Array, kind: Kind) -> Values:
     return np.sort(as_probabilities(answers, kind), axis=-1)

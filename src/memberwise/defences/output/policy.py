@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tomli_w
-from numpy.typing import NDArray
 
 from memberwise.defences.output.base import OutputDefence
 from memberwise.errors import RunFolderError
 from memberwise.store.files import write_atomically
 from memberwise.store.secret import ensure_secret
 from memberwise.study.schema import OutputDefenceConfig
+from memberwise.types.arrays import Array, Arrays
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import OutputDefence
@@ -59,11 +59,9 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
         ) from error
 
 
-def pack_states(
-    defences: Sequence[OutputDefence], states: Sequence[Sequence[Any] | None]
-) -> tuple[dict[str, NDArray[Any]], list[int]]:
+def pack_states(defences: Sequence[OutputDefence], states: Sequence[Sequence[Any] | None]) -> tuple[Arrays, list[int]]:
     """What defences learned of the one model before them, as arrays; and the places of those that cannot be kept."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     lost = []
     for place, (defence, state) in enumerate(zip(defences, states, strict=True)):
         if state is None:
@@ -80,7 +78,7 @@ def pack_states(
     return arrays, lost
 
 
-def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, NDArray[Any]]) -> list[Sequence[Any] | None]:
+def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, Array]) -> list[Sequence[Any] | None]:
     """What ``pack_states`` put away, for the same defences in the same places; fresh random numbers for the others.
 
     Raises:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import expit, logit
 
 from memberwise.defences.output.base import OutputDefence, as_probabilities, refuse_labels, renormalised, with_label
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -42,7 +42,7 @@ class ReverseSigmoid(OutputDefence):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         values = as_probabilities(target.predict(x), target.kind)
         pushed = self.beta * (expit(self.gamma * logit(np.clip(values, 1e-9, 1 - 1e-9))) - 0.5)
         out = renormalised(values - pushed)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.defences.output.base import Members, OutputDefence
 from memberwise.targets.base import Records, Target
+from memberwise.types.arrays import Array
 
 
 class DefendedTarget(Target):
@@ -56,7 +56,7 @@ class DefendedTarget(Target):
     def __len__(self) -> int:
         return len(self.models)
 
-    def predict(self, x: Records) -> NDArray[Any]:
+    def predict(self, x: Records) -> Array:
         if not self.defences:
             return self.models.predict(x)
         return self.defences[-1].answer(self.inner, x, self.states[-1], self.keys)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_logits, refuse_labels
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -26,5 +26,5 @@ class Temperature(OutputDefence):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         return as_logits(target.predict(x), target.kind) / self.t

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from memberwise.defences.output.base import OutputDefence, as_probabilities
+from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
@@ -22,7 +22,7 @@ class TopK(OutputDefence):
 
     k: Annotated[int, Field(ge=1)] = 3
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> NDArray[Any]:
+    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         values = as_probabilities(target.predict(x), target.kind)
         kept = np.argsort(-values, axis=-1, kind="stable")[..., : self.k]
         out = np.zeros_like(values)

@@ -7,14 +7,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from memberwise.types.arrays import Floats, Floats32, Ints
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Weights ``(in, out)`` and biases ``(1, out)`` of each layer.
-Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
-Values = NDArray[np.float64]
+Layers = list[tuple[Floats32, Floats32]]
+Values = Floats
 
 HIDDEN = (256, 128, 64)
 RATE, BATCH = 1e-3, 64
@@ -58,7 +59,7 @@ def train_classifiers(
 
 def _told_apart(
     members: Sequence[Values], others: Sequence[Values], rngs: Sequence[np.random.Generator]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[Floats32, Ints]:
     """``(models, n, C)`` answers, members' first, padding last; and each model's count of members, and of others."""
     counts = np.array([min(map(len, pair)) for pair in zip(members, others, strict=True)])
     own = zip(members, others, counts, rngs, strict=True)
@@ -67,7 +68,7 @@ def _told_apart(
     return np.stack(padded).astype(np.float32), counts
 
 
-def _orders(counts: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> NDArray[np.int64]:
+def _orders(counts: Ints, rngs: Sequence[np.random.Generator]) -> Ints:
     """``(models, 2 * largest count)`` each model's answers in a new order, its padding behind them."""
     places = np.tile(np.arange(2 * counts.max()), (len(rngs), 1))
     for row, count, rng in zip(places, counts, rngs, strict=True):

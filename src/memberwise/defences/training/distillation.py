@@ -6,7 +6,6 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import softmax
 from torch import Tensor
@@ -16,6 +15,7 @@ from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import RecordStep
 from memberwise.errors import TrainingError
 from memberwise.training.job import Job, Trained
+from memberwise.types.arrays import Floats, Ints
 
 
 class Softened(RecordStep):
@@ -64,13 +64,13 @@ class Distillation:
         return released
 
 
-def surest(probabilities: NDArray[np.float64], keep: float) -> NDArray[np.int64]:
+def surest(probabilities: Floats, keep: float) -> Ints:
     """Places, in order, of the share ``keep`` of ``(n, classes)`` answers whose entropy is smallest."""
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-30)), axis=-1)
     return np.sort(np.argsort(entropy, kind="stable")[: max(1, round(keep * len(entropy)))])
 
 
-def _apart(job: Job) -> NDArray[np.int64]:
+def _apart(job: Job) -> Ints:
     """The reference rows.
 
     Raises:

@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import softmax
 from torch import Tensor, nn
@@ -18,8 +17,9 @@ from memberwise.errors import StudyError
 from memberwise.training.job import Job, Trained
 from memberwise.training.procedure import TrainedModel
 from memberwise.training.recipe import Recipe
+from memberwise.types.arrays import Floats32, Ints
 
-Params = dict[str, NDArray[np.float32]]
+Params = dict[str, Floats32]
 # Keeps these draws apart from others which are made from a job's seed.
 _PURPOSE = 0x4D495354
 
@@ -112,7 +112,7 @@ def keeps_statistics(model: Trained) -> bool:
     return isinstance(model, TrainedModel) and bool(momenta(model.alone.network.module))
 
 
-def mean_of_other_models(models: Sequence[Trained], k: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def mean_of_other_models(models: Sequence[Trained], k: int, rows: Ints) -> Floats32:
     """``(n, classes)`` -1, and at each true class the mean of its probability by all models but the ``k``-th."""
     others = [softmax(model.logits(rows).astype(np.float64), -1) for j, model in enumerate(models) if j != k]
     mean, labels = np.mean(others, axis=0), models[k].labels(rows)

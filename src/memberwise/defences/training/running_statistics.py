@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +13,7 @@ from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.step import Batch, State, Step
+from memberwise.types.arrays import Floats32
 
 
 class RunningStatistics(Step):
@@ -56,7 +55,7 @@ def momenta(module: nn.Module) -> dict[str, float]:
     }
 
 
-def settled(job: Job, params: dict[str, NDArray[np.float32]]) -> Job:
+def settled(job: Job, params: dict[str, Floats32]) -> Job:
     """The job that gives these parameters the statistics of the job's rows."""
     still = replace(job.recipe, learning_rate=0.0, epochs=1, schedule="constant", steps=(), warmup=0, patience=None)
     return replace(job, init=params, step=RunningStatistics(), recipe=still, validation=None)

@@ -6,12 +6,12 @@ from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 from scipy.special import softmax
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.training.job import Job, Trained
+from memberwise.types.arrays import Floats, Floats32, Ints, Mask
 
 # Keeps these draws apart from others which are made from a job's seed.
 _PURPOSE = 0x53454C
@@ -40,7 +40,7 @@ class Selena:
         return student
 
 
-def exclusions(rows: int, models: int, left_out: int, seed: int) -> NDArray[np.bool_]:
+def exclusions(rows: int, models: int, left_out: int, seed: int) -> Mask:
     """``(rows, models)`` true where a sub-model does not see a row: ``left_out`` times in each row.
 
     A row's list is a random subset; over every ``models`` rows in a random order each sub-model is left out equally
@@ -56,16 +56,16 @@ def exclusions(rows: int, models: int, left_out: int, seed: int) -> NDArray[np.b
     return absent
 
 
-def held_out_answers(trained: list[Trained], rows: NDArray[np.int64], absent: NDArray[np.bool_]) -> NDArray[np.float32]:
+def held_out_answers(trained: list[Trained], rows: Ints, absent: Mask) -> Floats32:
     """``(n, classes)`` mean probabilities about each row by the models that did not see it, and by no others."""
-    total: NDArray[np.float64] | None = None
+    total: Floats | None = None
     for k, model in enumerate(trained):
         unseen = np.flatnonzero(absent[:, k])
         answers = softmax(model.logits(rows[unseen]).astype(np.float64), axis=-1)
         total = np.zeros((len(rows), answers.shape[-1])) if total is None else total
         total[unseen] += answers
     assert total is not None
-    mean: NDArray[np.float32] = (total / absent.sum(1, keepdims=True)).astype(np.float32)
+    mean: Floats32 = (total / absent.sum(1, keepdims=True)).astype(np.float32)
     return mean
 
 

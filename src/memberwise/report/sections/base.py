@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
 
 from memberwise.report.schema import AuditResult
+from memberwise.types.arrays import Array
 
-Curves = Mapping[str, NDArray[Any]]
+Curves = Mapping[str, Array]
 
 
 @dataclass(frozen=True)

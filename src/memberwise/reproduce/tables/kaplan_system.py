@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure, seed_of, share
 from memberwise.reproduce.claim import Ours, Row, Series
 from memberwise.statistics.thresholds import KAPLAN_GRID
+from memberwise.types.arrays import Floats, Mask
 
 ORIGIN = "Kaplan's slides"
 SEARCHED = "adversary, searched threshold"
@@ -73,7 +73,7 @@ def searched(result: Result, members: float = 0.5) -> Ours:
     return Ours(value, found.low, found.high, n, "Clopper-Pearson at a searched threshold: optimistic", found.seeds)
 
 
-def best_accuracy(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> float:
+def best_accuracy(inside: Floats, outside: Floats) -> float:
     """The best accuracy of "member where the score is above the threshold" over the slides' grid.
 
     Args:
@@ -83,7 +83,7 @@ def best_accuracy(inside: NDArray[np.float64], outside: NDArray[np.float64]) -> 
     return float(right.max() / (len(inside) + len(outside)))
 
 
-def scores_of(result: Result) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def scores_of(result: Result) -> tuple[Floats, Mask]:
     """The evaluated records' ``(n,)`` scores of ``top-one`` and who is a member."""
     table = result.scores[result.scores["evaluated"] == 1]
     return table["top-one"].to_numpy(np.float64), table["member"].to_numpy() == 1

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.auditing.load import signals_of_run
 from memberwise.auditing.prepare import Inputs
@@ -32,6 +31,7 @@ from memberwise.reproduce.tables.memguard_attacks import (
     shadows_known,
 )
 from memberwise.signals.table import Signals
+from memberwise.types.arrays import Mask
 
 # The published attacker learns on a shadow model without the defence; one that knows of it, on one that has it too.
 NEURAL, KNOWING, GAP = "attack accuracy, neural", "attack accuracy, neural, knows the defence", "attack accuracy, gap"
@@ -145,7 +145,7 @@ def _larger(bench: Bench, setting: str, run: Result) -> list[Row]:
     return _metrics(bench, setting, shadows_known(signals), Known(signals.target, signals.labels, member))
 
 
-def _member(run: Result, signals: Signals) -> NDArray[np.bool_]:
+def _member(run: Result, signals: Signals) -> Mask:
     """``(n,)`` the target's members among the audited records, in the order of the signals."""
     places = {row: place for place, row in enumerate(run.scores["index"])}
     return run.scores["member"].to_numpy(bool)[[places[row] for row in signals.index]]

@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.attacks.classwise import best_threshold
 from memberwise.attacks.in_out import training_table
 from memberwise.attacks.thresholds import Signal, entropy, loss, mentr
 from memberwise.signals.read import probability_vectors, read_answers
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Floats, Floats32, Ints, Mask
 
 # The evaluation's metrics; its confidence is that of the true class, which its logarithm orders alike.
 METRICS: Mapping[str, Signal] = {"confidence": loss, "entropy": entropy, "modified entropy": mentr}
@@ -28,10 +28,10 @@ class Known:
     """Answers of one model about ``(n,)`` records: labels, and which of them it trained on."""
 
     answers: Answers
-    labels: NDArray[np.int64]
-    member: NDArray[np.bool_]
+    labels: Ints
+    member: Mask
 
-    def of(self, rows: NDArray[np.bool_]) -> Known:
+    def of(self, rows: Mask) -> Known:
         """Those of the rows, an ``(n,)`` choice."""
         places = np.flatnonzero(rows)
         return Known(self.answers.of_records(places), self.labels[rows], self.member[rows])
@@ -44,7 +44,7 @@ def shadows_known(signals: Signals) -> list[Known]:
     return [Known(answers.of_models(np.array([k])), labels, trained_on[k] == 1) for k in range(count)]
 
 
-def saved(file: Path, defended: bool, labels: NDArray[np.int64]) -> Known:
+def saved(file: Path, defended: bool, labels: Ints) -> Known:
     """The answers that were published with MemGuard's evaluation: members first, as many non-members after them.
 
     Args:
@@ -57,7 +57,7 @@ def saved(file: Path, defended: bool, labels: NDArray[np.int64]) -> Known:
     return Known(answers, labels, member)
 
 
-def by_class(signal: Signal, learned: list[Known], target: Known) -> NDArray[np.bool_]:
+def by_class(signal: Signal, learned: list[Known], target: Known) -> Mask:
     """``(n,)`` who is called a member: at least the threshold of its class, the best on what was learned from.
 
     Song and Mittal 2021; a class without members or without others there has the threshold of all records.
@@ -73,13 +73,13 @@ def by_class(signal: Signal, learned: list[Known], target: Known) -> NDArray[np.
     return np.asarray(signal(target.answers, target.labels)[0] >= np.array([tau[label] for label in target.labels]))
 
 
-def neural(learned: Known, target: Known, rng: np.random.Generator) -> NDArray[np.bool_]:
+def neural(learned: Known, target: Known, rng: np.random.Generator) -> Mask:
     """``(n,)`` whom MemGuard's attacker calls members: a network on sorted answers, taught by one shadow model."""
     network = _taught(_sorted(learned.answers), learned.member, rng)
     return network(_sorted(target.answers)) > 0
 
 
-def right(called: NDArray[np.bool_], member: NDArray[np.bool_]) -> float:
+def right(called: Mask, member: Mask) -> float:
     """Attack accuracy, members and others weighing alike.
 
     Args:
@@ -93,13 +93,11 @@ def gap(target: Known) -> float:
     return right(target.answers.correct[0, :, 0], target.member)
 
 
-def _sorted(answers: Answers) -> NDArray[np.float32]:
+def _sorted(answers: Answers) -> Floats32:
     return np.sort(probability_vectors(answers)[0], -1).astype(np.float32)
 
 
-def _taught(
-    x: NDArray[np.float32], member: NDArray[np.bool_], rng: np.random.Generator
-) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
+def _taught(x: Floats32, member: Mask, rng: np.random.Generator) -> Callable[[Floats32], Floats]:
     """The attacker's network, from answers to log-odds: descent at 0.01 (a tenth of it from epoch 300 on)."""
     import torch
     from torch import nn
@@ -126,7 +124,7 @@ def _taught(
                 optimiser.step()
             schedule.step()
 
-    def log_odds(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def log_odds(values: Floats32) -> Floats:
         with torch.no_grad():
             return np.asarray(network(torch.from_numpy(values))[:, 0].double().numpy())
 

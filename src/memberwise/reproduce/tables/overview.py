@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import expit
 
@@ -18,6 +17,7 @@ from memberwise.reproduce.tables.overview_records import (
     mean_confidences,
     single_records,
 )
+from memberwise.types.arrays import Floats
 
 ORIGIN = "the overview's slides"
 GAIN = EXAMPLE[0] - EXAMPLE[1]
@@ -123,7 +123,7 @@ def _study(bench: Bench, source: str, own: dict[str, object]) -> dict[str, objec
     }
 
 
-def _mean(values: NDArray[np.float64], seed: int) -> Ours:
+def _mean(values: Floats, seed: int) -> Ours:
     """Mean over models with Student's interval."""
     mean = float(values.mean())
     spread = float(stats.t.isf((1 - CONFIDENCE) / 2, len(values) - 1) * stats.sem(values))

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from memberwise.reproduce.claim import Plot, Series
+from memberwise.types.arrays import Floats, Mask
 
 # The overview's cat photo: confidence in models that were trained on it, and in others.
 EXAMPLE = (0.95, 0.70)
 BINS = 14
 
 
-def mean_confidences(
-    phi: NDArray[np.float64], trained_on: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mean_confidences(phi: Floats, trained_on: Mask) -> tuple[Floats, Floats]:
     """``(n,)`` mean confidence in the true class over the models that saw a record, and over those that did not."""
     confidence = expit(phi)
     return _mean(confidence, trained_on), _mean(confidence, ~trained_on)
 
 
-def separation(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> NDArray[np.float64]:
+def separation(phi: Floats, trained_on: Mask) -> Floats:
     """``(n,)`` distance of the mean scaled logits with and without a record, in units of their pooled deviation."""
     inside, outside = _mean(phi, trained_on), _mean(phi, ~trained_on)
     variance = _mean((phi - inside) ** 2, trained_on) + _mean((phi - outside) ** 2, ~trained_on)
     return (inside - outside) / np.sqrt(variance / 2 + 1e-12)
 
 
-def single_records(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> dict[str, tuple[str, int]]:
+def single_records(phi: Floats, trained_on: Mask) -> dict[str, tuple[str, int]]:
     """Name, setting and position of three records: the nearest to the overview's example by its two confidences, the
     most separated one, and the one in the middle.
 
@@ -44,11 +42,11 @@ def single_records(phi: NDArray[np.float64], trained_on: NDArray[np.bool_]) -> d
     }
 
 
-def _mean(values: NDArray[np.float64], use: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _mean(values: Floats, use: Mask) -> Floats:
     return np.asarray((values * use).sum(0) / use.sum(0))
 
 
-def densities(name: str, title: str, inside: NDArray[np.float64], outside: NDArray[np.float64]) -> Plot:
+def densities(name: str, title: str, inside: Floats, outside: Floats) -> Plot:
     """Histograms of a record's scaled logits in the models that saw it and in those that did not.
 
     Args:

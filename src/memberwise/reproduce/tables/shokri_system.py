@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import CONFIDENCE, Bench, figure, seed_of
 from memberwise.reproduce.claim import Ours, Series
+from memberwise.types.arrays import Floats, Ints
 
 SLIDES = "Shokri's slides"
 PAPER = "Shokri et al. 2017"
@@ -56,7 +56,7 @@ def attacked(
     return bench.audit(label, wanted | dict(settings), Inputs(rows=rows))
 
 
-def disjoint(records: int, members: int, seed: int) -> dict[str, NDArray[np.int64]]:
+def disjoint(records: int, members: int, seed: int) -> dict[str, Ints]:
     """Row numbers by role: members, as many non-members, and twice as many for shadow models where there are enough.
 
     They come from all records, the source's test part too, as the paper's largest sets need them.
@@ -89,12 +89,12 @@ def median_precision(result: Result, draws: int = 1000) -> Ours | None:
     return Ours(float(value), float(low), float(high), int(size.sum()), "bootstrap over records", (seed,))
 
 
-def class_precision(result: Result) -> NDArray[np.float64]:
+def class_precision(result: Result) -> Floats:
     """``(classes,)`` the precision of each class; NaN where no record is called a member."""
     return _precision(named_by_class(result)[0])
 
 
-def named_by_class(result: Result) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def named_by_class(result: Result) -> tuple[Ints, Ints]:
     """``(2, classes)`` records called members and all records, of members and of others."""
     table = result.scores[result.scores["evaluated"] == 1]
     labels, named = table["label"].to_numpy(), table[ATTACK].to_numpy(np.float64) > THRESHOLD
@@ -107,13 +107,13 @@ def named_by_class(result: Result) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.array(counts[0]), np.array(counts[1])
 
 
-def _precision(named: NDArray[np.int64]) -> NDArray[np.float64]:
+def _precision(named: Ints) -> Floats:
     """Of counts ``(..., 2, classes)``."""
     total = named.sum(-2)
     return np.where(total > 0, named[..., 0, :] / np.maximum(total, 1), np.nan)
 
 
-def _median(named: NDArray[np.int64]) -> NDArray[np.float64]:
+def _median(named: Ints) -> Floats:
     precision = _precision(named)
     whole = ~np.isnan(precision).all(-1)
     out = np.full(len(precision), np.nan)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.seeds import Seeds
 from memberwise.signals.questions import Questions
 from memberwise.targets.base import Records, Target
+from memberwise.types.arrays import Array, Floats32, Ints, Mask
 
 # Ranges and spreads of the features are read off this many audited records at most.
 SAMPLE = 2_000
@@ -25,10 +24,10 @@ class Features:
         binary: the feature takes two values only (never of images).
     """
 
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    spread: NDArray[np.float32]
-    binary: NDArray[np.bool_]
+    low: Floats32
+    high: Floats32
+    spread: Floats32
+    binary: Mask
 
     @classmethod
     def of(cls, questions: Questions) -> Features:
@@ -50,12 +49,12 @@ def is_image(questions: Questions) -> bool:
     return questions.x.ndim > 2
 
 
-def labels_of(answers: NDArray[Any], kind: str) -> NDArray[np.int64]:
+def labels_of(answers: Array, kind: str) -> Ints:
     """``(m, n)`` answered class numbers: all that a label-only attacker sees."""
     return np.asarray(answers if kind == "labels" else answers.argmax(-1), np.int64)
 
 
-def ask_labels(models: Target, x: Records) -> NDArray[np.int64]:
+def ask_labels(models: Target, x: Records) -> Ints:
     """``(m, n)`` answered class numbers about records.
 
     The last output defences are not asked where they say of themselves that they keep the label exactly and are dear:

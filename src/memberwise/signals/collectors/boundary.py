@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from memberwise.signals.collectors.base import SAMPLE, Features, ask_labels, random_numbers
 from memberwise.signals.questions import Access, Extra, Questions
+from memberwise.types.arrays import Floats, Floats32, Ints, Mask
 
 if TYPE_CHECKING:
     from memberwise.targets.base import Target
 
-Points = NDArray[np.float32]
+Points = Floats32
 # wrong(points, whose) -> (b,): is the label answered about a (b, d) point not the true one of the record it is for?
-Wrong = Callable[[Points, NDArray[np.intp]], NDArray[np.bool_]]
+Wrong = Callable[[Points, NDArray[np.intp]], Mask]
 
 CHUNK_VALUES = 8_000_000
 # Starting points tried: the nearest records of other classes, and random ones.
@@ -71,11 +72,11 @@ class BoundaryDistances:
 class Oracle:
     """A model that only says whether a label is wrong, and counts how often it was asked for each record."""
 
-    def __init__(self, model: Target, labels: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+    def __init__(self, model: Target, labels: Ints, shape: tuple[int, ...]) -> None:
         self.model, self.labels, self.shape = model, labels, shape
         self.counts = np.zeros(len(labels), np.int32)
 
-    def wrong(self, points: Points, whose: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def wrong(self, points: Points, whose: NDArray[np.intp]) -> Mask:
         """Whether each of ``(k, features)`` points has another label than its record; every point counts as a question.
 
         Args:
@@ -98,7 +99,7 @@ class Starts:
     low: Points
     high: Points
     records: Points
-    labels: NDArray[np.int64]
+    labels: Ints
 
     def of(self, x: Points, label: int, rng: np.random.Generator) -> Points:
         """``(NEAREST + RANDOM, d)`` points for one record; random ones where there are too few of other classes."""
@@ -121,7 +122,7 @@ def schedule(queries: int) -> list[int]:
 
 def boundary_distances(
     wrong: Wrong, x: Points, begin: Points, box: Starts, queries: int, rngs: Sequence[np.random.Generator]
-) -> NDArray[np.float64]:
+) -> Floats:
     """``(n,)`` L2 distances to the nearest misclassified points found; 0 where the record itself is misclassified.
 
     Chen, Jordan and Wainwright 2020, "HopSkipJumpAttack", algorithm 2 (L2, untargeted), with numbers of questions
@@ -134,7 +135,7 @@ def boundary_distances(
     distances = np.zeros(len(x))
     right = np.flatnonzero(~wrong(x, np.arange(len(x))))
     k = begin.shape[1]
-    usable: NDArray[np.bool_] = wrong(begin[right].reshape(-1, x.shape[1]), np.repeat(right, k)).reshape(-1, k)
+    usable: Mask = wrong(begin[right].reshape(-1, x.shape[1]), np.repeat(right, k)).reshape(-1, k)
     distances[right] = np.linalg.norm(box.high - box.low)
     who = right[usable.any(1)]
     far = np.where(usable, np.linalg.norm(begin[right] - x[right, None], axis=-1), np.inf)[usable.any(1)]
@@ -187,7 +188,7 @@ def _stepped(wrong: Wrong, point: Points, normal: Points, step: Points, who: NDA
     """Each point moved along its normal by the largest of a few halvings of the step that keeps it misclassified."""
     lengths = step[:, None] * np.ldexp(np.float32(1), -np.arange(STEPS, dtype=np.int32))
     tried = np.clip(point[:, None] + lengths[..., None] * normal[:, None], box.low, box.high)
-    hit: NDArray[np.bool_] = wrong(tried.reshape(-1, point.shape[1]), np.repeat(who, STEPS)).reshape(-1, STEPS)
+    hit: Mask = wrong(tried.reshape(-1, point.shape[1]), np.repeat(who, STEPS)).reshape(-1, STEPS)
     return np.where(hit.any(1, keepdims=True), tried[np.arange(len(who)), hit.argmax(1)], point)
 
 
@@ -195,5 +196,5 @@ def _distance(points: Points, x: Points) -> Points:
     return np.asarray(np.linalg.norm(points - x, axis=1), np.float32)
 
 
-def _flat(questions: Questions, rows: NDArray[np.int64]) -> Points:
+def _flat(questions: Questions, rows: Ints) -> Points:
     return questions.records(rows).reshape(len(rows), -1)

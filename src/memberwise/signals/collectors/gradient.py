@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.signals.questions import Access, Extra, Questions
+from memberwise.types.arrays import Floats32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ class GradientNorms:
         return Extra(norms, np.ones(norms.shape[:2], np.int32))
 
 
-def gradient_norms(models: TorchModels, i: int, questions: Questions) -> NDArray[np.float32]:
+def gradient_norms(models: TorchModels, i: int, questions: Questions) -> Floats32:
     """``(n, 2)``: of the i-th model, the norms by all parameters and by the last layer's."""
     import torch
     from torch.func import grad, vmap

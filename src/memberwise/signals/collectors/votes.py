@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from memberwise.signals.collectors.base import Features, ask_labels, is_image, random_numbers
 from memberwise.signals.questions import Access, Extra, Questions
-from memberwise.signals.views import Records, View, itself, mirror_of, rotated, shifted
+from memberwise.signals.views import View, itself, mirror_of, rotated, shifted
+from memberwise.types.arrays import Floats32, Mask, Records
 
 CHUNK_VALUES = 8_000_000
 SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -71,7 +72,7 @@ class Noised:
         return Extra(shares, np.full(shares.shape[:2], len(views), np.int32))
 
 
-def right_labels(access: Access, questions: Questions, views: Sequence[View]) -> Iterator[NDArray[np.bool_]]:
+def right_labels(access: Access, questions: Questions, views: Sequence[View]) -> Iterator[Mask]:
     """For each view ``(count, n)``: the label answered about it is the record's true one."""
     step = max(1, CHUNK_VALUES // (len(access.served) * questions.classes + int(np.prod(questions.x.shape[1:]))))
     for view in views:
@@ -121,10 +122,10 @@ def flipped(x: Records, features: Features, columns: NDArray[np.intp]) -> Record
 
 def noised(
     x: Records,
-    shift: NDArray[np.float32],
+    shift: Floats32,
     flips: NDArray[np.intp],
     features: Features,
-    bounds: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    bounds: tuple[Floats32, Floats32] | None,
 ) -> Records:
     """``(n, ...)`` records moved by as many shifts: clipped to bounds of images, else with binary columns flipped."""
     moved = x + shift

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import DataError
 from memberwise.signals.saved.arrays import (
-    Arrays,
+    SavedArrays,
     index_of,
     look_at,
     needed,
@@ -22,6 +21,7 @@ from memberwise.signals.saved.arrays import (
 )
 from memberwise.signals.saved.labels import answered_numbers, class_numbers
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Ints, Mask
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class SavedAnswers:
     """
 
     kind: Kind
-    raw: NDArray[Any] | None
-    log_p: NDArray[Any] | None = None
-    log_1mp: NDArray[Any] | None = None
-    labels: NDArray[np.int64] | None = None
-    member: NDArray[np.bool_] | None = None
-    index: NDArray[np.int64] | None = None
+    raw: Array | None
+    log_p: Array | None = None
+    log_1mp: Array | None = None
+    labels: Ints | None = None
+    member: Mask | None = None
+    index: Ints | None = None
     trained_on: NDArray[np.int8] | None = None
-    population: NDArray[Any] | None = None
-    population_labels: NDArray[np.int64] | None = None
+    population: Array | None = None
+    population_labels: Ints | None = None
     population_trained_on: NDArray[np.int8] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = field(default=())
 
 
-def read_target(arrays: Arrays, where: str) -> SavedAnswers:
+def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
     """The target's saved answers.
 
     Raises:
@@ -100,7 +100,7 @@ def read_target(arrays: Arrays, where: str) -> SavedAnswers:
     )
 
 
-def read_shadows(arrays: Arrays, target: SavedAnswers, where: str) -> SavedAnswers:
+def read_shadows(arrays: SavedArrays, target: SavedAnswers, where: str) -> SavedAnswers:
     """The shadow models' saved answers, aligned with the target's records.
 
     Raises:
@@ -191,7 +191,7 @@ def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAn
         )
     _population_fits(shadows, target, given.shape[0], where)
 
-    def pick(values: NDArray[Any] | None) -> NDArray[Any] | None:
+    def pick(values: Array | None) -> Array | None:
         return None if values is None else values[:, take]
 
     return SavedAnswers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from memberwise.signals.read import RULED_OUT
 from memberwise.signals.saved.impossible import possible_logits, possible_logs, ruled_out
 from memberwise.signals.saved.labels import numbers_or_texts, plain, unknown_answers
 from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array, Ints
 
-Arrays = Mapping[str, NDArray[Any]]
+SavedArrays = Mapping[str, Array]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities", "scores")
 SUM_TOLERANCE = 1e-3
 # Log-probabilities may exceed 0 by rounding.
@@ -23,7 +23,7 @@ LOG_TOLERANCE = 1e-6
 LARGEST = -RULED_OUT
 
 
-def read_raw(arrays: Arrays, where: str, lead: bool) -> tuple[Kind, NDArray[Any]]:
+def read_raw(arrays: SavedArrays, where: str, lead: bool) -> tuple[Kind, Array]:
     """Kind and answers as ``(m, n, q, C)``, or ``(m, n, q)`` for labels; ``lead``: the models come first."""
     given = [name for name in (*KINDS, "answers") if name in arrays]
     if len(given) != 1:
@@ -47,7 +47,7 @@ def read_raw(arrays: Arrays, where: str, lead: bool) -> tuple[Kind, NDArray[Any]
     return kind, _vectors(values, kind, where, lead, queries=True)
 
 
-def _vectors(values: NDArray[Any], kind: Kind, where: str, lead: bool, queries: bool) -> NDArray[Any]:
+def _vectors(values: Array, kind: Kind, where: str, lead: bool, queries: bool) -> Array:
     values = values if lead else values[None]
     allowed = (3, 4) if queries else (3,)
     if values.ndim == 2 and not lead:  # one logit a record: a binary model
@@ -71,13 +71,13 @@ def _vectors(values: NDArray[Any], kind: Kind, where: str, lead: bool, queries: 
     return values
 
 
-def _two_columns(values: NDArray[Any], kind: Kind) -> NDArray[Any]:
+def _two_columns(values: Array, kind: Kind) -> Array:
     """A binary model's single logit z becomes (0, z), its single probability p becomes (1 - p, p)."""
     other = np.zeros_like(values) if kind == "logits" else 1.0 - values
     return np.concatenate([other, values], axis=-1)
 
 
-def _check_probabilities(values: NDArray[Any], where: str) -> None:
+def _check_probabilities(values: Array, where: str) -> None:
     sums = values.sum(-1, dtype=np.float64)
     wrong = (values < 0).any(-1) | (np.abs(sums - 1.0) > SUM_TOLERANCE)
     if wrong.any():
@@ -91,9 +91,7 @@ def _check_probabilities(values: NDArray[Any], where: str) -> None:
         )
 
 
-def read_population(
-    arrays: Arrays, kind: Kind, where: str, lead: bool
-) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+def read_population(arrays: SavedArrays, kind: Kind, where: str, lead: bool) -> tuple[Array | None, Array | None]:
     """The population's answers, ``(m, n, q, C)``, and its ``(n,)`` labels; None where the file has none.
 
     Raises:
@@ -108,7 +106,7 @@ def read_population(
     return _vectors(np.asarray(arrays[name]), kind, f"{where}, {name}", lead, False), arrays.get("population_labels")
 
 
-def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
+def needed(arrays: SavedArrays, name: str, where: str) -> Array:
     """The array of that name, ``(n, ...)``.
 
     Raises:
@@ -126,7 +124,7 @@ def needed(arrays: Arrays, name: str, where: str) -> NDArray[Any]:
     return np.asarray(arrays[name])
 
 
-def read_logs(arrays: Arrays, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def read_logs(arrays: SavedArrays, where: str) -> tuple[Array, Array]:
     """``log_p`` and ``log_1mp``, each ``(m, n, q)``, saved in place of answers."""
     beside = [name for name in (*KINDS, "answers") if name in arrays]
     if beside:
@@ -142,7 +140,7 @@ def read_logs(arrays: Arrays, where: str) -> tuple[NDArray[Any], NDArray[Any]]:
     return log_p, log_1mp
 
 
-def _log_probabilities(values: NDArray[Any], name: str, where: str) -> NDArray[Any]:
+def _log_probabilities(values: Array, name: str, where: str) -> Array:
     if values.ndim not in (2, 3) or values.dtype.kind not in "fiu" or 0 in values.shape:
         raise DataError(
             f"{name} has the wrong shape or type",
@@ -162,7 +160,7 @@ def _log_probabilities(values: NDArray[Any], name: str, where: str) -> NDArray[A
     return np.asarray(np.minimum(values, 0.0))
 
 
-def finite(values: NDArray[Any], name: str, where: str, impossible: float | None = None) -> NDArray[Any]:
+def finite(values: Array, name: str, where: str, impossible: float | None = None) -> Array:
     """``(m, n, ...)`` numbers as float32 or float64, whichever holds them without loss.
 
     Args:
@@ -189,7 +187,7 @@ def finite(values: NDArray[Any], name: str, where: str, impossible: float | None
     return values
 
 
-def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]:
+def zero_or_one(values: Array, name: str, where: str) -> NDArray[np.int8]:
     """Values as int8, ``(n,)`` or of any other shape.
 
     Raises:
@@ -203,7 +201,7 @@ def zero_or_one(values: NDArray[Any], name: str, where: str) -> NDArray[np.int8]
     return values.astype(np.int8)
 
 
-def index_of(arrays: Arrays, n: int, where: str) -> NDArray[np.int64] | None:
+def index_of(arrays: SavedArrays, n: int, where: str) -> Ints | None:
     """The ``(n,)`` row numbers of the records, or None where the file has none.
 
     Raises:
@@ -229,7 +227,7 @@ def index_of(arrays: Arrays, n: int, where: str) -> NDArray[np.int64] | None:
     return index
 
 
-def _row_numbers(texts: NDArray[Any], where: str) -> NDArray[np.int64]:
+def _row_numbers(texts: Array, where: str) -> Ints:
     """Texts of digits as row numbers."""
     wrong = np.flatnonzero(~np.char.isdecimal(texts) | (np.char.str_len(texts) > 18))
     if len(wrong):
@@ -243,7 +241,7 @@ def _row_numbers(texts: NDArray[Any], where: str) -> NDArray[np.int64]:
     return texts.astype(np.int64)
 
 
-def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
+def same_length(name: str, values: Array, n: int, where: str) -> None:
     """DataError unless the values are ``(n,)``."""
     if values.ndim != 1:
         raise DataError(
@@ -255,9 +253,7 @@ def same_length(name: str, values: NDArray[Any], n: int, where: str) -> None:
         )
 
 
-def look_at(
-    raw: NDArray[Any], kind: Kind, where: str, saved: NDArray[Any] | None = None
-) -> tuple[tuple[str, str], ...]:
+def look_at(raw: Array, kind: Kind, where: str, saved: Array | None = None) -> tuple[tuple[str, str], ...]:
     """A warning where logits look like probabilities or (as ``saved``) rule classes out, or where answered labels are
     none of the classes.
 

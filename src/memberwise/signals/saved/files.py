@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.data.checks import Caveat
 from memberwise.data.chosen import flat_columns
@@ -18,6 +17,7 @@ from memberwise.data.features import array_of
 from memberwise.data.files import read_file
 from memberwise.data.tables import notes_of
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array, Arrays
 
 # How a table names the columns of each kind of answer.
 COLUMNS = {"logits": "logit", "probabilities": "p", "scores": "score"}
@@ -27,7 +27,7 @@ ALIASES = {"label": "labels", "labels": "labels", "member": "member", "members":
 ALIASES |= {"answers": "answers", "index": "index"}
 
 
-class SavedArrays(dict[str, NDArray[Any]]):
+class SavedArrays(Arrays):
     """Arrays by name, and what was noticed while they were read."""
 
     notes: tuple[Caveat, ...] = ()
@@ -90,7 +90,7 @@ def _array_name(name: str, arrays: Mapping[str, Any]) -> str:
     return meant if meant not in arrays and len(same) == 1 else name
 
 
-def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
+def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
     """Columns as arrays.
 
     Raises:
@@ -99,7 +99,7 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> dict[str, NDArray[Any]]:
     if "index" in frame.index.names and "index" not in frame:
         frame = frame.reset_index("index")
     frame = flat_columns(frame)
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: Arrays = {}
     for kind, stem in COLUMNS.items():
         columns = [f"{stem}_{i}" for i in range(sum(bool(re.fullmatch(rf"{stem}_\d+", c)) for c in frame.columns))]
         missing = [c for c in columns if c not in frame]
@@ -139,13 +139,13 @@ def _column(frame: pd.DataFrame, column: str, name: str) -> str | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def _values(frame: pd.DataFrame, column: str, where: str) -> NDArray[Any]:
+def _values(frame: pd.DataFrame, column: str, where: str) -> Array:
     if list(frame.columns).count(column) > 1:
         raise DataError("two columns have the same name", found=column, where=where)
     return np.asarray(frame[column].to_numpy())
 
 
-def _numbers(frame: pd.DataFrame, where: str) -> NDArray[Any]:
+def _numbers(frame: pd.DataFrame, where: str) -> Array:
     try:
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:

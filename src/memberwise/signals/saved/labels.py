@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from memberwise.errors import DataError
+from memberwise.types.arrays import Array, Ints, Mask
 
 # A whole number as it is usually written; "007" is a name.
 COLUMN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -18,8 +18,8 @@ LARGEST_WHOLE = 2.0**53
 
 
 def class_numbers(
-    values: NDArray[Any], names: NDArray[Any] | None, count: int | None, where: str, name: str = "labels"
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    values: Array, names: Array | None, count: int | None, where: str, name: str = "labels"
+) -> tuple[Ints, tuple[str, ...]]:
     """Labels as column numbers, and the classes' names.
 
     Whole numbers are column numbers, written as texts ("0", "1", ..., "10") too, unless ``names`` names the columns;
@@ -68,7 +68,7 @@ def class_numbers(
     return numbers, known
 
 
-def answered_numbers(values: NDArray[Any], classes: tuple[str, ...], where: str) -> NDArray[np.int64]:
+def answered_numbers(values: Array, classes: tuple[str, ...], where: str) -> Ints:
     """Answered labels ``(m, n, q)`` as class numbers; -1 where the answer is none of the classes (and so is wrong).
 
     Raises:
@@ -80,7 +80,7 @@ def answered_numbers(values: NDArray[Any], classes: tuple[str, ...], where: str)
     return np.where((values >= 0) & (values < len(classes)), values, -1)
 
 
-def unknown_answers(numbers: NDArray[np.int64], where: str) -> tuple[tuple[str, str], ...]:
+def unknown_answers(numbers: Ints, where: str) -> tuple[tuple[str, str], ...]:
     """A warning where models answered what is none of the classes.
 
     Args:
@@ -99,7 +99,7 @@ def unknown_answers(numbers: NDArray[np.int64], where: str) -> tuple[tuple[str, 
     )
 
 
-def numbers_or_texts(values: NDArray[Any], name: str, where: str, fix: str = "leave those records out") -> NDArray[Any]:
+def numbers_or_texts(values: Array, name: str, where: str, fix: str = "leave those records out") -> Array:
     """Values of any kind as int64 or texts, in their shape ``(n,)`` or ``(m, n, ...)``.
 
     Raises:
@@ -133,13 +133,13 @@ def numbers_or_texts(values: NDArray[Any], name: str, where: str, fix: str = "le
     return values.astype(str)
 
 
-def plain(values: Any) -> NDArray[Any]:
+def plain(values: Any) -> Array:
     """Python objects as numbers where all of them are; else the array as it is, its bytes decoded to texts.
 
     Args:
         values: a sequence or an array, ``(n,)`` say; the result has its shape.
     """
-    array: NDArray[Any] = np.asarray(values)
+    array: Array = np.asarray(values)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "T":  # NumPy's texts of any length, in which a text may be missing
@@ -149,7 +149,7 @@ def plain(values: Any) -> NDArray[Any]:
     return array
 
 
-def _columns(numbers: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:
+def _columns(numbers: Array, count: int, where: str) -> Ints:
     if numbers.min() < 0 or numbers.max() >= count:
         from_one = numbers.min() == 1 and numbers.max() == count
         remedy = "they seem to be counted from 1: subtract 1" if from_one else f"number the columns 0 to {count - 1}"
@@ -164,12 +164,12 @@ def _columns(numbers: NDArray[Any], count: int, where: str) -> NDArray[np.int64]
     return numbers.astype(np.int64)
 
 
-def _places(texts: NDArray[Any], known: tuple[str, ...]) -> NDArray[np.int64]:
+def _places(texts: Array, known: tuple[str, ...]) -> Ints:
     """The position of each text among the known ones, -1 where it is none of them."""
     places = pd.Index(known).get_indexer(pd.Index(texts.reshape(-1)))
     return places.astype(np.int64).reshape(texts.shape)
 
 
-def _first(bad: NDArray[np.bool_]) -> int:
+def _first(bad: Mask) -> int:
     """The record of the first bad value of ``(n,)`` or ``(m, n, ...)``."""
     return int(np.nonzero(bad)[min(bad.ndim, 2) - 1][0])

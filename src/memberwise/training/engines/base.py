@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
 from memberwise.training.trainers.base import Trainer
+from memberwise.types.arrays import Arrays
 
 
 @dataclass(frozen=True, eq=False)

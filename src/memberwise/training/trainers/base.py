@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from memberwise.store.blocks import Arrays
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
+from memberwise.types.arrays import Arrays
 
 GENERAL_PATH = "general-path"
 # Torch's random numbers and threads, and the pool of worker processes, are the whole process's.

@@ -7,14 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import TrainingError
 from memberwise.models.build import Model
-from memberwise.store.blocks import Arrays
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
@@ -24,6 +20,7 @@ from memberwise.training.job import Job
 from memberwise.training.loop import Tick
 from memberwise.training.plan import Plan
 from memberwise.training.trainers.base import ALONE, Collect, TrainerFacts, joined
+from memberwise.types.arrays import Array, Arrays, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +32,8 @@ class Records:
         rows: how records become the table rows that estimators take; None: they take the numbers.
     """
 
-    x: NDArray[Any]
-    y: NDArray[np.int64]
+    x: Array
+    y: Ints
     labels: ClassLabels
     rows: TableRows | None = None
 
@@ -47,8 +44,8 @@ class ProcessTrainer:
     def __init__(
         self,
         model: Model,
-        x: NDArray[Any],
-        y: NDArray[np.int64],
+        x: Array,
+        y: Ints,
         classes: int,
         plan: Plan,
         labels: ClassLabels | None = None,

@@ -8,7 +8,6 @@ from functools import partial
 
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
-from memberwise.store.blocks import Arrays
 from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
@@ -17,6 +16,7 @@ from memberwise.training.plan import Plan
 from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import ALONE, GENERAL_PATH, Collect, TrainerFacts, joined
+from memberwise.types.arrays import Arrays
 
 
 class StackTrainer:

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memberwise.data.build import append
 from memberwise.data.checks import check_finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.files import PICKLED, READERS, read_array, read_dataset
-from memberwise.data.roles import Rows
 from memberwise.errors import DataError, StudyError
+from memberwise.types.arrays import Array, Ints, Rows
 
-Want = int | str | Path | Sequence[int] | NDArray[Any] | None
+Want = int | str | Path | Sequence[int] | Array | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
     return dataset, _checked(rows, records, role, str(path))
 
 
-def _read_lines(path: Path) -> NDArray[np.int64]:
+def _read_lines(path: Path) -> Ints:
     try:
         return np.array(path.read_text(encoding="utf-8-sig").split(), dtype=np.int64)
     except (ValueError, OverflowError) as error:
@@ -99,7 +98,7 @@ def _read_lines(path: Path) -> NDArray[np.int64]:
         raise DataError("the file cannot be read", found=str(error), where=str(path)) from error
 
 
-def _checked(rows: NDArray[Any], records: int, role: str, where: str) -> Rows:
+def _checked(rows: Array, records: int, role: str, where: str) -> Rows:
     if rows.dtype == np.bool_ and rows.shape == (records,):
         return np.flatnonzero(rows)
     if rows.dtype.kind == "f" and rows.size and (rows == np.floor(rows)).all() and np.abs(rows).max() < 2**53:
