@@ -198,8 +198,8 @@ class AuditResult:
 
     def attack(self, name: str | None = None) -> AttackFigures | None:
         """The attack called ``name`` (the headline by default), or None where it was not run."""
-        wanted = self.headline if name is None else name
-        return next((attack for attack in self.attacks if attack.name == wanted), None)
+        named = self.headline if name is None else name
+        return next((attack for attack in self.attacks if attack.name == named), None)
 
 
 def result_schema() -> Plain:

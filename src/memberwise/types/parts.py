@@ -37,14 +37,14 @@ def from_plain(kind: type[Part], values: Mapping[str, Any], where: str = "") -> 
     Raises:
         RunFolderError: a figure that cannot be missing is.
     """
-    hints, found = _hints(kind), {}
+    hints, values_read = _hints(kind), {}
     for one in _ordered(kind):
         place = f"{where}.{one.name}".lstrip(".")
         if one.name in values:
-            found[one.name] = _read(hints[one.name], values[one.name], place)
+            values_read[one.name] = _read(hints[one.name], values[one.name], place)
         elif one.default is MISSING and one.default_factory is MISSING:
-            found[one.name] = _nothing(hints[one.name], place)
-    return kind(**found)
+            values_read[one.name] = _nothing(hints[one.name], place)
+    return kind(**values_read)
 
 
 def json_schema(kind: type[object], title: str) -> Plain:
@@ -59,12 +59,13 @@ def _ordered(kind: Any) -> list[Field[Any]]:
     return sorted(fields(kind), key=lambda one: not one.metadata.get("first"))
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: Any) -> Plain:
+    """The types of a part's fields, by name."""
     return _hints_of(kind)
 
 
 @cache
-def _hints_of(kind: Any) -> dict[str, Any]:
+def _hints_of(kind: Any) -> Plain:
     return get_type_hints(kind)
 
 
