@@ -16,6 +16,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Note(NamedTuple):
+    """What was noticed and refuses nothing: a code, such as "few-shadow-models", and a sentence."""
+
+    code: str
+    message: str
 
 
 class MemberwiseError(Exception):

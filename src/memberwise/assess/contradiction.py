@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memberwise.assess.notes import Note
+from memberwise.errors import Note
 from memberwise.statistics import clopper_pearson
 from memberwise.types.arrays import Floats
 
@@ -57,7 +57,7 @@ def contradiction_notes(target: Accuracies) -> list[Note]:
     if not found:
         return []
     return [
-        (
+        Note(
             CODE,
             f"{'; '.join(found)}: it is not asked as it was trained (encoding, scaling, order of columns or classes), "
             "or was trained on other rows or by another recipe than stated, so these figures may be about another "

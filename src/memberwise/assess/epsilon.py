@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from memberwise.assess.figures import AttackEvaluation, StandInScores
-from memberwise.assess.notes import Note
+from memberwise.errors import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
     EpsilonBound,
@@ -33,7 +33,7 @@ def coin_notes(study: Study, member: Mask) -> list[Note]:
     if not study.data.coins or abs(members - n / 2) <= UNLIKELY * sqrt(n) / 2:
         return []
     return [
-        (
+        Note(
             "uneven-coins",
             f"{members:,} of {n:,} records are members, which fair coins do not give: the bound on epsilon rests on "
             "independent fair coins and does not hold here",

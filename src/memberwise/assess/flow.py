@@ -14,13 +14,13 @@ from memberwise.assess.discoveries import ON_POPULATION, Discoveries, discoverie
 from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import AttackEvaluation, AttackFigures, Skipped, attack_figures
 from memberwise.assess.mismatch import Mismatch, mismatch_part
-from memberwise.assess.notes import Note, notes
+from memberwise.assess.notes import notes
 from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
 from memberwise.assess.variation import TargetsPart, targets_part
 from memberwise.assess.verdict import Gate
 from memberwise.attacks.request import AttackRequest, family_of
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
 from memberwise.signals.table import Signals
@@ -132,7 +132,8 @@ def _in_turn(
     seeds: Seeds,
 ) -> tuple[CanariesPart | None, TargetsPart | None, Arrays, list[Note]]:
     """What only some audits have: canaries and targets in turn; with curves, and warnings where it cannot be had."""
-    confidence, warnings = study.statistics.confidence, []
+    confidence = study.statistics.confidence
+    warnings: list[Note] = []
     curves: Arrays = {}
     canaries: CanariesPart | None = None
     targets: TargetsPart | None = None
@@ -140,7 +141,7 @@ def _in_turn(
         in_turn = canaries_part(signals, standing, member, evaluated, study.canaries, confidence, seeds)
         if in_turn is None:
             warnings.append(
-                ("no-turns", "no shadow model can take the target's place: no figures over canaries' pairs")
+                Note("no-turns", "no shadow model can take the target's place: no figures over canaries' pairs")
             )
         else:
             canaries, curves = in_turn
@@ -148,7 +149,8 @@ def _in_turn(
         targets = targets_part(signals, standing, member, evaluated, models, fprs, confidence, seeds)
         had = 1 if targets is None else targets.count
         if had < models:
-            warnings.append(("fewer-targets", f"{had} models took the target's place, not {models}: there are no more"))
+            message = f"{had} models took the target's place, not {models}: there are no more"
+            warnings.append(Note("fewer-targets", message))
     return canaries, targets, curves, warnings
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.assess.figures import AttackEvaluation
-from memberwise.assess.notes import Note
 from memberwise.attacks.in_out import record_blocks
+from memberwise.errors import Note
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import stands_out
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
@@ -202,7 +202,7 @@ def _notes(part: Mismatch, figures: Mapping[str, Compared], tests: int) -> list[
         else ""
     )
     return [
-        (
+        Note(
             "mismatch-strong" if part.strong else "mismatch",
             f"the shadow models were not trained as the target was (on {where}: {', '.join(said)}): thresholds carried "
             f"over from them, and shares of wrong names, do not hold, and attacks that learn on them are weaker than "

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
+from memberwise.errors import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
 from memberwise.types.arrays import Mask
-
-Note = tuple[str, str]
 
 # Warnings under which no gate passes: the figures are not about the model that they seem to be about.
 WITHHOLDING = frozenset(
@@ -53,7 +52,7 @@ def stronger_note(names: Sequence[str], family: Sequence[str], headline: str) ->
         return []
     judged = ", ".join(family)
     return [
-        (
+        Note(
             "stronger-attack",
             f"{', '.join(names)}: clearly stronger here than the headline {headline}. Rules without a name are about "
             f"{judged}; a rule may name its attack (ATTACK:auc>0.6)",
@@ -67,15 +66,16 @@ def upside_down(attacks: Sequence[AttackFigures]) -> list[str]:
 
 
 def _headline(attacks: Sequence[AttackFigures], main: AttackFigures) -> list[Note]:
-    found, name = [], main.name
+    notes: list[Note] = []
+    name = main.name
     if name in upside_down(attacks):
-        found.append(
-            (
+        notes.append(
+            Note(
                 "worse-than-guessing",
                 f"the headline {name} is surely worse than guessing: are members and non-members swapped?",
             )
         )
-    return found
+    return notes
 
 
 def _coarse(main: AttackFigures, nonmembers: int) -> list[Note]:
@@ -83,7 +83,7 @@ def _coarse(main: AttackFigures, nonmembers: int) -> list[Note]:
     if not coarse:
         return []
     return [
-        (
+        Note(
             "few-nonmembers",
             f"{nonmembers:,} non-members are too few to judge a false-positive rate of {', '.join(coarse)}: "
             "fewer than 10 false positives are expected there",
@@ -106,7 +106,7 @@ def _undecided(main: AttackFigures) -> list[Note]:
         return []
     figures = "; ".join(f"{what} {row.low:.3g} to {row.high:.3g}" for what, row in wide)
     return [
-        (
+        Note(
             "undecided",
             f"intervals of the headline reach from guessing to a clear leak ({figures}): these records cannot tell "
             "which it is; four times as many halve an interval",
@@ -121,7 +121,7 @@ def _not_scored(attacks: Sequence[AttackFigures], total: int) -> list[Note]:
         scored = 0 if attack.auc is None else attack.auc.n_members + attack.auc.n_nonmembers
         without.setdefault(total - scored, []).append(attack.name)
     return [
-        (
+        Note(
             "records-not-scored",
             f"{count:,} of {total:,} records could not be scored by {', '.join(names)}: they need shadow "
             "models that trained on a record, or that did not, and have none there, or (label-only-boundary) ask about "
@@ -135,7 +135,9 @@ def _not_scored(attacks: Sequence[AttackFigures], total: int) -> list[Note]:
 def _shadow_models(signals: Signals) -> list[Note]:
     if signals.shadows is None or not 0 < signals.shadows.models < 8:
         return []
-    return [("few-shadow-models", f"{signals.shadows.models} shadow models make a weak attacker: 16 to 64 are usual")]
+    return [
+        Note("few-shadow-models", f"{signals.shadows.models} shadow models make a weak attacker: 16 to 64 are usual")
+    ]
 
 
 def _sides(signals: Signals, member: Mask, evaluated: Mask) -> list[Note]:
@@ -143,11 +145,11 @@ def _sides(signals: Signals, member: Mask, evaluated: Mask) -> list[Note]:
     if signals.shadows is None:
         return []
     counts = {"IN": signals.is_in.sum(0)[evaluated], "OUT": signals.is_out.sum(0)[evaluated]}
-    truth, found = member[evaluated], []
+    truth, notes = member[evaluated], []
     few = np.any([(count > 0) & (count < FEW_ON_A_SIDE) for count in counts.values()], axis=0)
     if signals.shadows.models >= 2 * FEW_ON_A_SIDE and few.any():
-        found.append(
-            (
+        notes.append(
+            Note(
                 "few-models-on-a-side",
                 f"{few.sum():,} of {len(few):,} records have fewer than {FEW_ON_A_SIDE} shadow models that trained on "
                 "them, or that did not: attacks which compare the two are weak there",
@@ -159,8 +161,8 @@ def _sides(signals: Signals, member: Mask, evaluated: Mask) -> list[Note]:
             continue
         area = auc(count[scored], truth[scored], SURE)
         if area.low is not None and area.high is not None and not area.low <= 0.5 <= area.high:
-            found.append(
-                (
+            notes.append(
+                Note(
                     "counts-tell-members",
                     f"members have {count[scored & truth].mean():.2f} {side} models in the mean and non-members "
                     f"{count[scored & ~truth].mean():.2f}: the numbers alone tell who is a member, so attacks which "
@@ -168,12 +170,12 @@ def _sides(signals: Signals, member: Mask, evaluated: Mask) -> list[Note]:
                     "out evenly: leave its complement out, or give shadow models of their own",
                 )
             )
-    return found
+    return notes
 
 
 def _saturated(signals: Signals) -> list[Note]:
     return [
-        (
+        Note(
             "saturated-answers",
             f"{answers.saturated:.1%} of the answers of {who} are 0 or 1 for the true class and were clipped "
             "before the logarithm: they tie, and attacks on them look weaker than on logits",
@@ -197,7 +199,7 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
     Args:
         target: its accuracies on training and other records. train, test: ``(m,)`` those of the shadow models.
     """
-    notes = []
+    notes: list[Note] = []
     for what, own, shadows in (("train", target[0], train), ("test", target[1], test)):
         middle = float(np.median(shadows))
         # A few that failed would widen an ordinary deviation until nothing looks unusual.
@@ -206,7 +208,7 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
         apart = np.flatnonzero(np.abs(shadows - middle) > max(FAR_APART, 5 * robust))
         if len(shadows) >= FEWEST_ROBUST and len(apart):
             notes.append(
-                (
+                Note(
                     "shadow-apart",
                     f"{len(apart)} of {len(shadows)} shadow models are unlike the others: {what} accuracy "
                     f"{shadows[apart].min():.3f} to {shadows[apart].max():.3f}, in the middle {middle:.3f}; attacks "
@@ -215,7 +217,7 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
             )
         if abs(own - middle) > max(ACCURACY_GAP, 3 * spread):
             notes.append(
-                (
+                Note(
                     "shadow-accuracy",
                     f"the target's {what} accuracy is {own:.3f}, the shadow models' {shadows.mean():.3f} "
                     f"(standard deviation {shadows.std():.3f}): they are not like the target, so the attacks that "

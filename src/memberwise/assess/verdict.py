@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from memberwise.assess.figures import AttackEvaluation
-from memberwise.assess.notes import WITHHOLDING, Note, upside_down
-from memberwise.errors import DataError
+from memberwise.assess.notes import WITHHOLDING, upside_down
+from memberwise.errors import DataError, Note
 from memberwise.statistics import (
     EpsilonBound,
     Estimate,

@@ -12,6 +12,7 @@ from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
 from memberwise.data import Dataset
 from memberwise.data.treatment import Treatment
+from memberwise.errors import Note
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
 from memberwise.report.schema import AuditResult, DataFacts, ShadowFacts, TargetFacts
@@ -31,7 +32,7 @@ def finish(
     data: DataFacts,
     target: TargetFacts,
     shadow: ShadowFacts | None,
-    notes: Sequence[tuple[str, str]],
+    notes: Sequence[Note],
     encoding: Treatment | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back."""

@@ -9,12 +9,13 @@ from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.prepare.target import stored_accuracy
 from memberwise.auditing.target import TargetRun
+from memberwise.errors import Note
 from memberwise.signals.remarks import remark_notes
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, step_notes
 from memberwise.study.schema import Study
 
-Notes = list[tuple[str, str]]
+Notes = list[Note]
 INTERRUPTED = "interrupted"
 
 
@@ -60,7 +61,7 @@ def _interrupted(shadows: ShadowRun, study: Study) -> Notes:
         return []
     intended = study.shadow.budget or f"{study.shadow.count} models"
     return [
-        (
+        Note(
             INTERRUPTED,
             f"interrupted after {shadows.count} shadow models (asked for: {intended}); the figures are of a weaker "
             "attacker; the same command continues",

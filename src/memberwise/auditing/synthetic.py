@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from memberwise.auditing.prepare import Inputs, Prepared, with_auxiliary
+from memberwise.errors import Note
 from memberwise.signals.synthesis import synthetic_records
 from memberwise.store.folder import RunFolder
 from memberwise.training.job import describe_job
 
-Notes = list[tuple[str, str]]
+Notes = list[Note]
 
 
 def with_synthetic_shadow_data(prepared: Prepared, inputs: Inputs, folder: RunFolder) -> tuple[Prepared, Notes]:
@@ -28,4 +29,4 @@ def with_synthetic_shadow_data(prepared: Prepared, inputs: Inputs, folder: RunFo
     short = [f"{name} ({count})" for name, count in zip(prepared.dataset.classes, made.failures, strict=True) if count]
     failed = f"; searches that failed, by class: {', '.join(short)}" if short else ""
     message = f"{len(made.y):,} shadow records were made with {made.queries:,} queries of the target{failed}"
-    return with_auxiliary(prepared, inputs, made.x, made.y), [("synthetic-shadow-data", message)]
+    return with_auxiliary(prepared, inputs, made.x, made.y), [Note("synthetic-shadow-data", message)]

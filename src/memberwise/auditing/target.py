@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from memberwise.auditing.prepare import Prepared
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.policy import pack_states, write_policy
+from memberwise.errors import Note
 from memberwise.models.build import is_built_in
 from memberwise.signals.ask import collect, serve, take_seconds
 from memberwise.signals.codec import lacking
@@ -29,7 +30,7 @@ class TargetRun:
     """The target's arrays (as ``signals.ask.collect`` gives them), and what was noticed, as (code, message)."""
 
     arrays: Arrays
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
@@ -57,14 +58,14 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     again = "trained" if prepared.target is None else "asked"
     if lost:
         message = f"the model in {folder.path}/target was gone or changed: trained again"
-        return TargetRun(arrays, [("target-restored", message)])
+        return TargetRun(arrays, [Note("target-restored", message)])
     if missing:
         message = f"the target's block held no {missing}: the same target, {again} again"
-        return TargetRun(arrays, [("target-asked-again", message)])
+        return TargetRun(arrays, [Note("target-asked-again", message)])
     if problem is None:
         return TargetRun(arrays)
     message = f"the target is not the one of this folder's last run: {again} again ({problem})"
-    return TargetRun(arrays, [("target-changed", message)])
+    return TargetRun(arrays, [Note("target-changed", message)])
 
 
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, object]:

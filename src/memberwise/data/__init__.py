@@ -3,7 +3,7 @@
 from memberwise.data.assign import assign_roles
 from memberwise.data.build import from_object
 from memberwise.data.catalogue import SOURCES, Source
-from memberwise.data.checks import Caveat, check_dataset, duplicates
+from memberwise.data.checks import check_dataset, duplicates
 from memberwise.data.dataset import Dataset
 from memberwise.data.encoding import encode
 from memberwise.data.fetch import at_hand
@@ -14,7 +14,6 @@ from memberwise.data.sources import load
 
 __all__ = [
     "SOURCES",
-    "Caveat",
     "Dataset",
     "RoleSpec",
     "Roles",

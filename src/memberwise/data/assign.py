@@ -7,11 +7,10 @@ from itertools import combinations
 
 import numpy as np
 
-from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
 from memberwise.data.role_spec import RoleSpec, first_few, resolve
 from memberwise.data.roles import Roles, take
-from memberwise.errors import DataError, StudyError
+from memberwise.errors import DataError, Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Ints, Rows
 
@@ -135,7 +134,7 @@ class _Pool:
     rows: Rows
     units: Ints | None
     seeds: Seeds
-    caveats: tuple[Caveat, ...] = ()
+    caveats: tuple[Note, ...] = ()
 
     def check(self, counts: dict[str, int], source: str) -> None:
         if sum(counts.values()) > len(self.rows):
@@ -150,7 +149,7 @@ class _Pool:
     def draw(self, role: str, count: int) -> Rows:
         taken, self.rows = take(self.rows, count, self.units, self.seeds.rng(f"role-{role}"))
         if len(taken) < count:
-            self.caveats += (("units", f"{len(taken):,} {role}, not {count:,}: one unit's rows stay on one side"),)
+            self.caveats += (Note("units", f"{len(taken):,} {role}, not {count:,}: one unit's rows stay on one side"),)
         return taken
 
 
@@ -165,7 +164,7 @@ def _paired(
     rows: dict[str, Rows],
     units: Ints | None,
     seeds: Seeds,
-    caveats: tuple[Caveat, ...],
+    caveats: tuple[Note, ...],
 ) -> Roles:
     """Make members and non-members equally many: surplus members to the background, surplus non-members OUT."""
     members, nonmembers = rows["members"], rows["nonmembers"]
@@ -200,7 +199,7 @@ def _paired(
     if not roles.slack:
         return roles
     message = f"one unit's rows stay on one side, so models differ by up to {roles.slack:,} training records"
-    return replace(roles, caveats=(*caveats, ("unequal-sizes", message)))
+    return replace(roles, caveats=(*caveats, Note("unequal-sizes", message)))
 
 
 def _check_disjoint(parts: dict[str, Rows], units: Ints | None) -> None:

@@ -7,11 +7,10 @@ import hashlib
 import numpy as np
 
 from memberwise.data.dataset import Dataset
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.types.arrays import Array, Ints
 
 # Code and message, as ``result.json`` lists warnings.
-Caveat = tuple[str, str]
 
 
 def check_dataset(dataset: Dataset, missing: bool = False) -> None:
@@ -67,7 +66,7 @@ def check_finite(x: Array, dataset: Dataset, missing: bool = False) -> None:
     )
 
 
-def duplicates(dataset: Dataset, members: Ints, nonmembers: Ints) -> list[Caveat]:
+def duplicates(dataset: Dataset, members: Ints, nonmembers: Ints) -> list[Note]:
     """A warning with the count of non-members whose features equal a member's; empty where there are none.
 
     Args:
@@ -78,7 +77,7 @@ def duplicates(dataset: Dataset, members: Ints, nonmembers: Ints) -> list[Caveat
     if not twice:
         return []
     return [
-        (
+        Note(
             "duplicates",
             f"{twice:,} of {len(nonmembers):,} non-members have exactly the features of some member: "
             "the target has seen them, so they count as false alarms and make the leak look smaller",

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.data.checks import Caveat
 from memberwise.data.dataset import Dataset
-from memberwise.errors import DataError, StudyError, did_you_mean
+from memberwise.errors import DataError, Note, StudyError, did_you_mean
 from memberwise.types.arrays import Array, Ints
 
 # How a column without a name is called once it is read (pandas, readr, parquet); nobody calls a feature so.
@@ -112,10 +111,10 @@ def row_numbers(frame: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _left_out(dropped: Sequence[tuple[str, str]]) -> list[Caveat]:
+def _left_out(dropped: Sequence[tuple[str, str]]) -> list[Note]:
     """A note for every column that was left out unasked."""
     return [
-        (
+        Note(
             "row-number",
             f"the column {name!r} is no feature here: {reason}. It would tell every record apart; if it is one, name "
             "all columns that are with --features",
@@ -125,7 +124,7 @@ def _left_out(dropped: Sequence[tuple[str, str]]) -> list[Caveat]:
     ]
 
 
-def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Caveat]:
+def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Note]:
     """Warnings about columns that tell every record apart, that tell the class, or that tell nothing."""
     constant, notes = [], []
     for name, column in frame.items():
@@ -137,7 +136,7 @@ def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Caveat]:
             notes.append(_identifier_note(str(name), values, different))
         elif _tells_class(values, different, y):
             notes.append(
-                (
+                Note(
                     "label-column",
                     f"the column {name!r} tells the class: each of its {different} values goes with one class alone. "
                     f"If it was derived from the label, leave it out: --drop {name}",
@@ -145,7 +144,7 @@ def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Caveat]:
             )
     if constant:
         named = ", ".join(constant[:8]) + (f" and {len(constant) - 8} more" if len(constant) > 8 else "")
-        notes.append(("constant-column", f"columns with the same value in every record tell nothing: {named}"))
+        notes.append(Note("constant-column", f"columns with the same value in every record tell nothing: {named}"))
     return notes
 
 
@@ -164,9 +163,9 @@ def _is_identifier(name: str, values: pd.Series[Any], different: int) -> bool:
     return (different == len(values) or many) and (_is_whole(values) or _is_text(values))
 
 
-def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Caveat:
+def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Note:
     what = "numbers the records" if _is_permutation(values) else "tells records apart"
-    return (
+    return Note(
         "id-column",
         f"the column {name!r} {what}: {different:,} different values for {len(values):,} records. As a feature of the "
         f"models it makes records easier to recognise; if it is a number or name of records or people, leave it out "
@@ -185,7 +184,7 @@ def _tells_class(values: pd.Series[Any], different: int, y: Ints) -> bool:
     return all(len(np.unique(codes[:k] * (y.max() + 1) + y[:k])) == len(np.unique(codes[:k])) for k in (1000, len(y)))
 
 
-def membership_notes(x: Array, names: Sequence[str] | None, members: Ints, nonmembers: Ints) -> list[Caveat]:
+def membership_notes(x: Array, names: Sequence[str] | None, members: Ints, nonmembers: Ints) -> list[Note]:
     """A warning about columns whose value alone tells members from non-members: all of one side lie below the other.
 
     Args:
@@ -199,7 +198,7 @@ def membership_notes(x: Array, names: Sequence[str] | None, members: Ints, nonme
         return []
     shown = ", ".join(str(i) if names is None else names[i] for i in apart[:8])
     return [
-        (
+        Note(
             "membership-column",
             f"columns in which all members lie on one side of all non-members: {shown}. They tell who is a member "
             "whatever the model does, so the figures are about them and not about the model: leave out what says when "

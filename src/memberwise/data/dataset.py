@@ -15,6 +15,7 @@ import pandas as pd
 from memberwise.data.columns import Encoding
 from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Dropped, Treatment
+from memberwise.errors import Note
 from memberwise.types.arrays import Array, Ints, Records
 
 
@@ -57,7 +58,7 @@ class Dataset:
     group: str | None = None
     unit: str | None = None
     encoding: Encoding | None = None
-    notes: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
     steps: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
     treatment: Treatment | None = None

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.data.checks import Caveat
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.types.arrays import Array
 
 # Channels of an image: grey, RGB or RGBA.
@@ -30,7 +29,7 @@ class Features:
 
     x: Array
     steps: tuple[str, ...]
-    notes: tuple[Caveat, ...]
+    notes: tuple[Note, ...]
 
 
 def as_features(parts: Sequence[Any], source: str) -> Features:
@@ -79,19 +78,19 @@ def _is_channels_last(shape: Sequence[int]) -> bool:
     return len(shape) == 3 and shape[2] in CHANNELS and shape[0] not in CHANNELS
 
 
-def _notes(part: Array, shape: tuple[int, ...], high: int, low: int, shades: bool) -> tuple[Caveat, ...]:
+def _notes(part: Array, shape: tuple[int, ...], high: int, low: int, shades: bool) -> tuple[Note, ...]:
     """What the user should know of whole numbers: taken for images, or kept though they may be some, or not exact."""
     said = f"{part.dtype} of shape {shape} a record"
     if shades:
         message = f"the records ({said}, up to {high}) were taken for images and scaled from 0..255 to [0, 1]"
-        return (("scaled-images", f"{message}; give numbers that are no shades as int64, which stays as it is"),)
+        return (Note("scaled-images", f"{message}; give numbers that are no shades as int64, which stays as it is"),)
     if max(high, -low) > EXACT:
         message = f"the records hold whole numbers up to {max(high, -low):,}: models get float32, which is exact up to"
-        return (("not-exact", f"{message} {EXACT:,} only, so that larger ones are rounded"),)
+        return (Note("not-exact", f"{message} {EXACT:,} only, so that larger ones are rounded"),)
     if low >= 0 and 1 < high <= 255 and (part.dtype == np.uint8 or is_image(shape)):
         message = f"the records ({said}, {low} to {high}) are given to the models as the numbers they are"
         return (
-            (
+            Note(
                 "not-scaled",
                 f"{message}: only unsigned bytes (uint8) in the shape of images are scaled to [0, 1]. If these are "
                 "shades of images, give them as uint8 of shape (n, height, width), or divide them by 255",

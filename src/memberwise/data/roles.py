@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from memberwise.data.checks import Caveat
+from memberwise.errors import Note
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Array, Ints, Mask, Rows
 
@@ -42,7 +42,7 @@ class Roles:
     auxiliary: Rows
     test: Rows
     units: Ints | None = None
-    caveats: tuple[Caveat, ...] = ()
+    caveats: tuple[Note, ...] = ()
 
     @cached_property
     def audited(self) -> Rows:

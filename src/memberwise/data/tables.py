@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from memberwise.data.checks import Caveat
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 
 # Where a frame carries what was noticed while it was read.
 NOTES = "memberwise.notes"
@@ -64,7 +63,7 @@ def read_csv(path: Path, labels: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
-def notes_of(frame: Any) -> tuple[Caveat, ...]:
+def notes_of(frame: Any) -> tuple[Note, ...]:
     """What was noticed while a frame was read."""
     return tuple(frame.attrs.get(NOTES, ()))
 
@@ -89,15 +88,15 @@ def _encoding(head: bytes, path: Path) -> str:
     return "utf-8-sig"
 
 
-def _encoding_note(path: Path, encoding: str) -> Caveat:
-    return (
+def _encoding_note(path: Path, encoding: str) -> Note:
+    return Note(
         "not-utf-8",
         f"{path.name} is not UTF-8 and was read as {'Windows-1252' if encoding == 'cp1252' else 'Latin-1'}: if names "
         "in it look wrong, save it as UTF-8",
     )
 
 
-def _read(path: Path, head: bytes, encoding: str, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Caveat]]:
+def _read(path: Path, head: bytes, encoding: str, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Note]]:
     # The last character of what was sniffed may be cut in two, but the reader must still complain of wrong ones.
     text = head.decode(encoding, "ignore" if len(head) == SNIFFED else "strict")
     said = EXCEL_SEPARATOR.match(text)
@@ -143,7 +142,7 @@ def _by_header(text: str) -> str:
     return max(SEPARATORS, key=header.count)
 
 
-def _with_decimal_commas(frame: pd.DataFrame, path: Path, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Caveat]]:
+def _with_decimal_commas(frame: pd.DataFrame, path: Path, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Note]]:
     """The frame with texts such as 1,5 as numbers, and a note that names the columns."""
     changed = {}
     for name in frame.columns:
@@ -159,7 +158,7 @@ def _with_decimal_commas(frame: pd.DataFrame, path: Path, labels: Sequence[str])
     if not changed:
         return frame, []
     message = f"numbers of {path.name} with a comma were read as decimal fractions: columns {', '.join(changed)}"
-    return frame.assign(**changed), [("decimal-comma", message)]
+    return frame.assign(**changed), [Note("decimal-comma", message)]
 
 
 def _check_shape(frame: pd.DataFrame, path: Path) -> None:
@@ -222,9 +221,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _labels_as_written(frame: pd.DataFrame, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Caveat]]:
+def _labels_as_written(frame: pd.DataFrame, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Note]]:
     """Labels such as NA and None are classes among texts, and gaps among numbers."""
-    notes: list[Caveat] = []
+    notes: list[Note] = []
     for name in [str(name) for name in frame if _is_label(name, labels)]:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column.dtype):
@@ -239,7 +238,7 @@ def _labels_as_written(frame: pd.DataFrame, labels: Sequence[str]) -> tuple[pd.D
             continue
         named = ", ".join(f"{value} ({count:,} records)" for value, count in column[marks].value_counts().items())
         notes.append(
-            (
+            Note(
                 "class-called-missing",
                 f"{named} in column {name} was taken for the name of a class; where it means that the label is not "
                 "known, leave those records out",

@@ -12,7 +12,7 @@ from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.defences.output.policy import write_policy
-from memberwise.errors import MemberwiseError, RunFolderError, StudyError, TrainingError
+from memberwise.errors import MemberwiseError, Note, RunFolderError, StudyError, TrainingError
 from memberwise.frontier.attackers import affordable, label_only_attacks, met_by
 from memberwise.frontier.choose import Choice, Constraint, Finding, canaries_found, choose, comparable, unbeaten
 from memberwise.frontier.feasible import usable, with_dataset
@@ -116,7 +116,9 @@ def run_defend(
         try:
             confirmation = _confirmed(chosen, study, folder, constraint, inputs, progress, announce)
         except TrainingError as error:
-            notes.append(("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}"))
+            notes.append(
+                Note("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}")
+            )
         else:
             notes += notes_of_confirmation(confirmation, constraint)
     result = FrontierResult(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memberwise.errors import Note
 from memberwise.frontier.choose import Choice, Constraint, canary_rates, keeps
 from memberwise.frontier.schema import Confirmation, MeasuredPoint
 from memberwise.frontier.words import MARKS_EXPLAINED, listed
 from memberwise.report.formats import rate
 
-Note = tuple[str, str]
 RESOLUTION = "unresolvable-rate"
 
 
@@ -18,19 +18,19 @@ def notes_of(table: Sequence[MeasuredPoint], choice: Choice, constraint: Constra
     notes = [*resolution(table, constraint), *doubts(table), *_canaries(table)]
     if table and table[0].validation_accuracy is None:
         notes.append(
-            (
+            Note(
                 "chosen-on-test",
                 "there are no validation records, so points were chosen by their accuracy on test records, which "
                 "flatters the choice: --validation N",
             )
         )
     if choice.best is None:
-        notes.append(("no-point", f"no point keeps to the constraint: {constraint.words()}{_guessing(constraint)}"))
+        notes.append(Note("no-point", f"no point keeps to the constraint: {constraint.words()}{_guessing(constraint)}"))
     elif choice.best == 0 and constraint.tpr is None:
-        notes.append(("undefended", "no defence is shown to give less away than none within the constraint"))
+        notes.append(Note("undefended", "no defence is shown to give less away than none within the constraint"))
     if choice.alike[1:]:
         names = [table[i].label for i in choice.alike]
-        notes.append(("not-told-apart", f"what their strongest attacks achieve is not told apart: {listed(names)}"))
+        notes.append(Note("not-told-apart", f"what their strongest attacks achieve is not told apart: {listed(names)}"))
     return notes
 
 
@@ -45,7 +45,7 @@ def notes_of_confirmation(confirmation: Confirmation, constraint: Constraint) ->
     plain, again, comparison = confirmation.undefended, confirmation.recommended, confirmation.comparison
     if again.label == plain.label or comparison is None:
         return []
-    notes = [(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again])]
+    notes = [Note(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again])]
     failings = []
     if not keeps(again, plain, constraint):
         failings.append(f"it does not keep to the constraint ({constraint.words()})")
@@ -55,15 +55,15 @@ def notes_of_confirmation(confirmation: Confirmation, constraint: Constraint) ->
         failings.append("it is not shown to give away less than the undefended model")
     if failings:
         notes.append(
-            ("not-confirmed", f"on a fresh seed {again.label} is not what it seemed: {' and '.join(failings)}")
+            Note("not-confirmed", f"on a fresh seed {again.label} is not what it seemed: {' and '.join(failings)}")
         )
     return notes
 
 
 def resolution(rows: Sequence[MeasuredPoint], constraint: Constraint) -> list[Note]:
     """Why points are compared by AUC, and not by the TPR at the constraint's rate."""
-    notes = []
-    for marks, code in ((("no", "weak"), RESOLUTION), (("ties",), "tied-rate")):
+    notes: list[Note] = []
+    for marks, code in ((Note("no", "weak"), RESOLUTION), (("ties",), "tied-rate")):
         marked = [row for row in rows if row.rate in marks]
         if not marked:
             continue
@@ -71,7 +71,7 @@ def resolution(rows: Sequence[MeasuredPoint], constraint: Constraint) -> list[No
         limit = "" if constraint.tpr is None else "; such a TPR keeps to no limit"
         more = "; more --nonmembers resolve it, or --max-tpr at a larger rate" if code == RESOLUTION else ""
         notes.append(
-            (
+            Note(
                 code,
                 f"the TPR at a false-positive rate of {rate(constraint.fpr)} is {_largely(marked)} at "
                 f"{'every point' if len(marked) == len(rows) else listed([row.label for row in marked])} ({why}): "
@@ -87,12 +87,12 @@ def _largely(rows: Sequence[MeasuredPoint]) -> str:
 
 def doubts(rows: Sequence[MeasuredPoint]) -> list[Note]:
     """Warnings of rows whose attack may have failed where the model still leaks, or was not made."""
-    notes = []
+    notes: list[Note] = []
     for row in rows:
         headline, gap = row.headline_accuracy, row.gap
         if headline and gap and row.place != "none" and headline.high is not None and headline.high < gap.value:
             notes.append(
-                (
+                Note(
                     "attack-below-gap",
                     f"{row.label}: the headline attack's accuracy ({headline.value:.3f}) lies below the gap "
                     f"attack's ({gap.value:.3f}), which needs nothing but labels: this defence broke the attack, "
@@ -101,7 +101,7 @@ def doubts(rows: Sequence[MeasuredPoint]) -> list[Note]:
             )
         if not row.by_labels:
             notes.append(
-                (
+                Note(
                     "no-label-only-attack",
                     f"{row.label}: no label-only attack could be made (the model fails on altered records, say): "
                     "what its labels give away beyond the gap is unknown",
@@ -115,7 +115,7 @@ def _canaries(rows: Sequence[MeasuredPoint]) -> list[Note]:
     if not any(row.canaries for row in rows) or canary_rates(rows):
         return []
     return [
-        (
+        Note(
             "canaries-unresolved",
             "no rate at which canaries are found is resolved at every point: the choice rests on the attacks on the "
             "canaries of each point's target alone; more canaries, or more shadow models",

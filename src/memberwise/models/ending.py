@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memberwise.errors import Note
 from memberwise.models.kinds import Kind, kind_of_answers
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
@@ -58,7 +59,7 @@ def _ending(network: Network, x: Tensor, key: Tensor | None) -> Kind:
     return kind_by_range(np.concatenate(answers)) if len(answers) > 1 else "logits"
 
 
-def ending_notes(name: str, network: Network) -> list[tuple[str, str]]:
+def ending_notes(name: str, network: Network) -> list[Note]:
     """A warning where a module's answers are no logits."""
     if "logits" == network.kind == network.training_kind:
         return []
@@ -69,4 +70,4 @@ def ending_notes(name: str, network: Network) -> list[tuple[str, str]]:
         else ("ends in sigmoids: its answers lie between 0 and 1 and do not sum to 1, and")
     )
     message = f"{name} {ends} are taken as {kind}, not as logits, in attacks and in training's cross-entropy"
-    return [(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]
+    return [Note(f"answers-are-{kind}", f"{message}; a model without that last layer gives attacks its logits")]

@@ -17,6 +17,7 @@ from memberwise.assess.records import RecordsPart
 from memberwise.assess.variation import TargetsPart
 from memberwise.assess.verdict import Family
 from memberwise.data.treatment import Treatment
+from memberwise.errors import Note
 from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
 from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
@@ -154,7 +155,7 @@ class AuditResult:
         encoding: Treatment | None,
         verdict: Verdict,
         family: Family,
-        notes: Sequence[tuple[str, str]],
+        notes: Sequence[Note],
     ) -> Self:
         """From the facts of a run and its assessment."""
         return cls(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from memberwise.errors import Note
 from memberwise.signals.ask import take_seconds
 from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.collection import SignalCollection
@@ -169,7 +170,7 @@ class _Run:
         if arrays is not None and (lacks := lacking(arrays, self.questions, first)):
             arrays, problem = None, f"{self.store.folder / name}.npz holds no {lacks}, which an attack needs"
         if problem is not None:
-            self.result.notes.append(("block-trained-again", f"{problem}; its models are trained again"))
+            self.result.notes.append(Note("block-trained-again", f"{problem}; its models are trained again"))
         if arrays is not None:
             self.result.earlier += self.store.seconds(name, size)
             self.result.asking += self.store.seconds(name, size, "asking")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memberwise.errors import Note
 from memberwise.types.arrays import Arrays
 
 WORDS = {
@@ -12,7 +13,7 @@ WORDS = {
 }
 
 
-def remark_notes(*models: Arrays) -> list[tuple[str, str]]:
+def remark_notes(*models: Arrays) -> list[Note]:
     """As (code, message), each once; ``models``: arrays of the target and of the shadow models, as collected."""
     codes = {code for arrays in models for each in arrays.get("remarks", ()) for code in str(each).split()}
-    return [(code, message) for code, message in WORDS.items() if code in codes]
+    return [Note(code, message) for code, message in WORDS.items() if code in codes]

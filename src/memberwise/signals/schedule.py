@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from memberwise.errors import Note
 from memberwise.training.job import Job
 from memberwise.types.arrays import Arrays
 
@@ -32,7 +33,7 @@ class ShadowRun:
     trained: int = 0
     resumed: int = 0
     under_way: int = 0
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     interrupted: bool = False
 
     @property

@@ -9,6 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.errors import Note
 from memberwise.signals.read import SMALLEST
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
@@ -104,12 +105,12 @@ def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
     ), step
 
 
-def step_notes(step: Step | None) -> list[tuple[str, str]]:
+def step_notes(step: Step | None) -> list[Note]:
     """What the report says of it."""
     if step is None:
         return []
     return [
-        (
+        Note(
             "answers-in-steps",
             f"answers come in steps: the smallest but 0 that the target or a shadow model gives is {step.size:.3g}. "
             f"A 0 ({step.zeros:.1%} of all answers) counts as half of it, {step.floor:.3g}, in logarithms, for the "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memberwise.errors import Note
 from memberwise.models.kinds import Kind as Kind
 from memberwise.models.kinds import kind_of_answers as kind_of_answers
 from memberwise.types.arrays import Array
@@ -59,7 +60,7 @@ class Target(ABC):
         """SHA-256 of its answers about a few records: it changes where the model is trained again."""
         return hashlib.sha256(np.ascontiguousarray(self.predict(example)).tobytes()).hexdigest()
 
-    def notes(self, name: str) -> list[tuple[str, str]]:
+    def notes(self, name: str) -> list[Note]:
         """What is to be said of it, as (code, message).
 
         Args:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.errors import MissingExtraError, TargetError
+from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
-from memberwise.targets.kinds import FileKind, Note, TargetContext
+from memberwise.targets.kinds import FileKind, TargetContext
 from memberwise.targets.onnx import OnnxModel
 from memberwise.targets.state_dicts import CHANGE
 from memberwise.targets.weights import SAFETENSORS, TORCH

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from memberwise.data.labels import ClassLabels
-from memberwise.errors import MemberwiseError, TargetError
+from memberwise.errors import MemberwiseError, Note, TargetError
 from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
 from memberwise.types.arrays import Array, Floats
@@ -35,10 +35,10 @@ class FunctionTarget(Target):
     def predict(self, x: Records) -> Array:
         return figures(self.function, x, self.classes)[None]
 
-    def notes(self, name: str) -> list[tuple[str, str]]:
+    def notes(self, name: str) -> list[Note]:
         why = "no row is negative and all sum to 1" if self.kind == "probabilities" else "they do not sum to 1"
         message = f"{name} is a function, and its answers are taken as {self.kind}: {why}"
-        return [("target-function", message)]
+        return [Note("target-function", message)]
 
 
 class LabelFunction(Target):
@@ -63,8 +63,8 @@ class LabelFunction(Target):
             )
         return np.asarray(numbers, np.int64)[None]
 
-    def notes(self, name: str) -> list[tuple[str, str]]:
-        return [("target-function", f"{name} is a function, and answers labels alone")]
+    def notes(self, name: str) -> list[Note]:
+        return [Note("target-function", f"{name} is a function, and answers labels alone")]
 
 
 def function_target(predict: Predict, context: TargetContext) -> FunctionTarget:

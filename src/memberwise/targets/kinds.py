@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memberwise.data import Dataset
+from memberwise.errors import Note
 from memberwise.models.network import Network
 from memberwise.targets.base import Records, Target
-
-Note = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)

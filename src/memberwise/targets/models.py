@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from memberwise.errors import TrainingError
+from memberwise.errors import Note, TrainingError
 from memberwise.models.ending import ending_notes
 from memberwise.models.network import Network, Tensors
 from memberwise.targets.base import Kind, Records, Target
@@ -51,7 +51,7 @@ class TorchModels(Target):
     def white_box(self) -> TorchModels:
         return self
 
-    def notes(self, name: str) -> list[tuple[str, str]]:
+    def notes(self, name: str) -> list[Note]:
         return ending_notes(name, self.network)
 
     def _forward(self, x: Tensor) -> Tensor:

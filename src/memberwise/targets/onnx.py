@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from memberwise.data import Dataset
-from memberwise.errors import MissingExtraError, TargetError
+from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
 from memberwise.types.arrays import Array, Arrays
@@ -67,7 +67,7 @@ class OnnxModel(Target):
             message = (
                 f"{path} answers numbers between 0 and 1 that do not sum to 1: they are taken as scores, not as logits"
             )
-            self.input_notes.append(("answers-are-scores", message))
+            self.input_notes.append(Note("answers-are-scores", message))
 
     kind: Kind
 
@@ -225,7 +225,7 @@ def _no_feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> TargetError
     )
 
 
-def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset) -> list[tuple[str, str]]:
+def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset) -> list[Note]:
     """A warning where records lose their fractions on the way into the model."""
     whole = [each for each in inputs if TYPES.get(each.type, "") in WHOLE]
     if len(inputs) > 1 or not whole or dataset.x.dtype == np.uint8:
@@ -237,4 +237,4 @@ def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset
         f"{path} takes whole numbers ({whole[0].type}), and {changed:.0%} of the records' values are not whole: they "
         "were rounded; if the target's accuracy below is not the one you know, give the records as it takes them"
     )
-    return [("target-whole-numbers", message)]
+    return [Note("target-whole-numbers", message)]

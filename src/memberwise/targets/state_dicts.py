@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from memberwise.errors import TargetError
+from memberwise.errors import Note, TargetError
 from memberwise.models.network import Network
 
 CHANGE = "save the weights with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give --model"
@@ -27,7 +27,6 @@ DEPTH = 3
 SHOWN = 4
 
 State = dict[str, Any]
-Note = tuple[str, str]
 
 
 def load_weights(path: Path, network: Network, seed: int = 0) -> tuple[nn.Module, list[Note]]:
@@ -58,7 +57,9 @@ def load_weights(path: Path, network: Network, seed: int = 0) -> tuple[nn.Module
         )
     if not key:
         return fit.module, []
-    return fit.module, [("target-checkpoint", f"{path} is a checkpoint: the weights under its key {key!r} were taken")]
+    return fit.module, [
+        Note("target-checkpoint", f"{path} is a checkpoint: the weights under its key {key!r} were taken")
+    ]
 
 
 def _read(path: Path) -> Any:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from memberwise.errors import TargetError
+from memberwise.errors import Note, TargetError
 from memberwise.models.ending import with_ending
 from memberwise.models.network import Network
 from memberwise.targets.base import Records, Target
-from memberwise.targets.kinds import FileKind, Note, TargetContext
+from memberwise.targets.kinds import FileKind, TargetContext
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import CHANGE, load_weights
 

@@ -14,7 +14,7 @@ from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
@@ -33,7 +33,6 @@ from memberwise.training.trainers.stack import StackTrainer
 ESTIMATORS_PER_PROCESS = 4
 # Records by which it is told whether a module ends in a softmax.
 EXAMPLES = 64
-Note = tuple[str, str]
 
 
 def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
@@ -137,11 +136,11 @@ def trainer_for(
         warnings.simplefilter("always")
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(wanted, network, tensors, job, work)
-    notes = [("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
+    notes = [Note("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
     trainer = StackTrainer(network, tensors, made)
     examined(trainer.network, job, tensors, made.stacked, made.compile)
     general = why_general(trainer.network, job, tensors, made.stacked, made.compile)
-    notes += [] if general is None else [(GENERAL_PATH, general)]
+    notes += [] if general is None else [Note(GENERAL_PATH, general)]
     return Training(trainer, made, [*said, *notes, *ending_notes(model.name, network)], trainer.network)
 
 

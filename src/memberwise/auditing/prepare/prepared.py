@@ -20,7 +20,7 @@ from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
 from memberwise.data.noisy import append_made
 from memberwise.defences.training.registry import training_defence
-from memberwise.errors import StudyError, TrainingError
+from memberwise.errors import Note, StudyError, TrainingError
 from memberwise.models.build import Model
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import read_transfer
@@ -35,8 +35,6 @@ from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Array, Ints
-
-Note = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def with_smaller_stack(prepared: Prepared, inputs: Inputs, error: Exception) -> 
     smaller = prepare(replace(prepared.resolved, study=study), inputs)
     message = f"{stack} models at once do not fit into the device's memory: begun again with {stack // 2}"
     kept = [note for note in prepared.notes if note[0] == "out-of-memory"]
-    return replace(smaller, notes=[*smaller.notes, *kept, ("out-of-memory", message)])
+    return replace(smaller, notes=[*smaller.notes, *kept, Note("out-of-memory", message)])
 
 
 def assemble(
@@ -209,4 +207,4 @@ def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]
             fix="give as many non-members as members (the rest of the target's rows as background), "
             "or --allow-size-mismatch",
         )
-    return [("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]
+    return [Note("size-mismatch", f"{message}: attacks by unlike shadow models look weaker than they are")]

@@ -14,12 +14,10 @@ from memberwise.data.canaries import by_coins, make_canaries
 from memberwise.data.chosen import choose_columns, membership_notes
 from memberwise.data.noisy import noisy_auxiliary
 from memberwise.data.rows import TableRows
-from memberwise.errors import DataError, StudyError
+from memberwise.errors import DataError, Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Ints
-
-Note = tuple[str, str]
 
 
 def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Roles, list[Note]]:
@@ -47,7 +45,7 @@ def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Rol
     if roles.units is not None and len(np.unique(roles.units[roles.audited])) < len(roles.audited):
         whose, unit = len(np.unique(roles.units[roles.audited])), where.unit or "unit"
         notes.append(
-            (
+            Note(
                 "one-record-of-each-unit",
                 f"{whose:,} of {len(roles.audited):,} audited records are evaluated, one of each {unit}: "
                 "records of one unit are not independent, and intervals over all of them would be too narrow",

@@ -16,7 +16,7 @@ from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset, Roles, check_dataset, encode
 from memberwise.data.dataset import as_float
 from memberwise.data.rows import TableRows
-from memberwise.errors import TargetError
+from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
 from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
@@ -24,7 +24,6 @@ from memberwise.targets.files import load_skops
 from memberwise.training.estimators import fit_estimator
 from memberwise.types.arrays import Array, Ints
 
-Note = tuple[str, str]
 How = Literal["numbers", "rows", "texts", "values"]
 
 # An estimator is tried on about so many records where it is in doubt what it takes.
@@ -131,12 +130,12 @@ def representations_for(
 def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: bool) -> list[Note]:
     if trial.dataset.frame is None:
         return []
-    notes = []
+    notes: list[Note] = []
     if of_target == of_models != "numbers":
-        notes.append(("frame-rows", f"the target and the shadow models are given {WORDS[of_models]}"))
+        notes.append(Note("frame-rows", f"the target and the shadow models are given {WORDS[of_models]}"))
     elif of_target != of_models:
         notes.append(
-            (
+            Note(
                 "frame-rows",
                 f"the target is given {WORDS[of_target]}; the shadow models ({trial.model.name}) "
                 f"{WORDS[of_models]}: unlike inputs make attacks weaker than they are",
@@ -144,14 +143,14 @@ def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: boo
         )
     elif trial.composite:
         notes.append(
-            (
+            Note(
                 "encoded-table",
                 f"{trial.model.name} does not take the table's own rows, so it is given {WORDS['numbers']}",
             )
         )
     if of_target == "numbers" and trained_elsewhere:
         notes.append(
-            (
+            Note(
                 "target-encoding",
                 "the table's columns were encoded here, not as the target's owner did: if the target's accuracy below "
                 "is not the one you know, give the records as the target takes them (.npz, or module:function)",

@@ -7,9 +7,8 @@ import json
 from pathlib import Path
 
 from memberwise.auditing.prepare.inputs import Inputs
-from memberwise.auditing.prepare.model import Note
 from memberwise.data import Dataset
-from memberwise.errors import TargetError, TrainingError
+from memberwise.errors import Note, TargetError, TrainingError
 from memberwise.models.network import Network
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study

@@ -13,7 +13,7 @@ from memberwise.defences.training.averaging import Averaged
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.inference_network import InferenceNetwork, Size, adam, adam_start
 from memberwise.defences.training.losses import mean_of_records, soft_labels
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.models.network import Network, Tensors
 from memberwise.training.step import Batch, State
 
@@ -133,7 +133,7 @@ def _take(prefix: str, tensors: Tensors) -> Tensors:
     return {name.removeprefix(f"{prefix}:"): v for name, v in tensors.items() if name.startswith(f"{prefix}:")}
 
 
-def _check(options: AdversarialRegularisationOptions, fit: Fit, module: nn.Module) -> list[tuple[str, str]]:
+def _check(options: AdversarialRegularisationOptions, fit: Fit, module: nn.Module) -> list[Note]:
     if fit.recipe.patience is not None and min(averaged(options), fit.recipe.epochs) > 1:
         raise StudyError(
             "advreg releases the mean of its last epochs, training.patience one epoch chosen on validation records",

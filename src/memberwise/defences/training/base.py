@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from memberwise.defences.measured import raised_leakage
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.study.schema import Study
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
@@ -72,7 +72,7 @@ class TrainingDefence:
     settings: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     answer: Callable[[Any], list[dict[str, Any]]] | None = None
     roles: tuple[str, ...] = ()
-    check: Callable[[Any, Fit, nn.Module], list[tuple[str, str]]] | None = None
+    check: Callable[[Any, Fit, nn.Module], list[Note]] | None = None
     guarantee: str = "none"
     reported: str = ""
     bound: Callable[[Any, Fit], tuple[float, float] | None] | None = None

@@ -19,7 +19,7 @@ from memberwise.defences.training.dp_accounting import (
     noise_for,
     numerical_epsilon_of,
 )
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold, normal
@@ -273,7 +273,7 @@ def _step(options: DpSgdOptions, fit: Fit) -> DpSgd:
     )
 
 
-def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[tuple[str, str]]:
+def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[Note]:
     refuse_shared_statistics(module)
     if "mixup" in fit.recipe.augment:
         raise StudyError(
@@ -290,7 +290,7 @@ def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[tuple[str
         )
     noise, how = noise_multiplier(options, fit), sampling(fit)
     if noise == 0:
-        return [("dp-epsilon", "record gradients are clipped, but without noise nothing is guaranteed")]
+        return [Note("dp-epsilon", "record gradients are clipped, but without noise nothing is guaranteed")]
     epsilon = epsilon_of(noise, how, options.delta)
     message = (
         f"each model is ({epsilon:.2f}, {options.delta:g})-differentially private as to one training record more or "
@@ -298,9 +298,11 @@ def _check(options: DpSgdOptions, fit: Fit, module: nn.Module) -> list[tuple[str
         f"{how.rate:.4g}, {ACCOUNTANT} ({_numerical(noise, how, options.delta)}). Parameters tried out, and statistics "
         "taken from the data beforehand, are not counted; the noise is not cryptographic"
     )
-    notes = [("dp-epsilon", message)]
+    notes = [Note("dp-epsilon", message)]
     if options.delta >= 1 / fit.rows:
-        notes.append(("dp-delta", f"delta {options.delta:g} is not below 1/{fit.rows}: it permits publishing a record"))
+        notes.append(
+            Note("dp-delta", f"delta {options.delta:g} is not below 1/{fit.rows}: it permits publishing a record")
+        )
     return notes
 
 

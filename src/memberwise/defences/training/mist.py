@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import RecordStep
 from memberwise.defences.training.running_statistics import momenta, settled
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.training.job import Job, Trained
 from memberwise.training.procedure import TrainedModel
 from memberwise.training.recipe import Recipe
@@ -141,7 +141,7 @@ def _procedure(options: MistOptions, fit: Fit) -> Mist:
     return Mist(options.parts, options.weight, options.local_epochs, options.rounds or fit.recipe.epochs)
 
 
-def _check(options: MistOptions, fit: Fit, module: nn.Module) -> list[tuple[str, str]]:
+def _check(options: MistOptions, fit: Fit, module: nn.Module) -> list[Note]:
     refuse_empty_parts(options.parts, fit.rows)
     return []
 

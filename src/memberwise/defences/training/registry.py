@@ -31,7 +31,7 @@ from memberwise.defences.training import (
     weighted_smoothing,
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.registry import Registry, instance_of
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import DefenceConfig, Study, TrainingConfig
@@ -132,7 +132,7 @@ def training_defence(
 
 def defence_notes(
     study: TrainingConfig, classes: int, rows: int, shape: tuple[int, ...], module: nn.Module
-) -> list[tuple[str, str]]:
+) -> list[Note]:
     """What the report must say about the training defence, as (code, message).
 
     Raises:

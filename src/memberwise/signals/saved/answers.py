@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.signals.saved.arrays import (
     SavedArrays,
     index_of,
@@ -53,7 +53,7 @@ class SavedAnswers:
     population_labels: Ints | None = None
     population_trained_on: NDArray[np.int8] | None = None
     classes: tuple[str, ...] = ()
-    notes: tuple[tuple[str, str], ...] = field(default=())
+    notes: tuple[Note, ...] = field(default=())
 
 
 def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
@@ -156,7 +156,7 @@ def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAn
     notes = shadows.notes
     if (target.index is None) != (shadows.index is None):
         notes += (
-            (
+            Note(
                 "index-in-one-file",
                 f"only {'the outputs' if shadows.index is None else 'the shadow outputs'} have an index: records were "
                 "aligned by position; if the files are ordered differently, every figure from shadow models is wrong",

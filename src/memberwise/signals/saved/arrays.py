@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import DataError, did_you_mean
+from memberwise.errors import DataError, Note, did_you_mean
 from memberwise.signals.read import RULED_OUT
 from memberwise.signals.saved.impossible import possible_logits, possible_logs, ruled_out
 from memberwise.signals.saved.labels import numbers_or_texts, plain, unknown_answers
@@ -253,7 +253,7 @@ def same_length(name: str, values: Array, n: int, where: str) -> None:
         )
 
 
-def look_at(raw: Array, kind: Kind, where: str, saved: Array | None = None) -> tuple[tuple[str, str], ...]:
+def look_at(raw: Array, kind: Kind, where: str, saved: Array | None = None) -> tuple[Note, ...]:
     """A warning where logits look like probabilities or (as ``saved``) rule classes out, or where answered labels are
     none of the classes.
 
@@ -267,7 +267,7 @@ def look_at(raw: Array, kind: Kind, where: str, saved: Array | None = None) -> t
     if kind != "logits" or raw.min() < 0 or np.abs(raw.sum(-1, dtype=np.float64) - 1).max() > SUM_TOLERANCE:
         return ()
     return (
-        (
+        Note(
             "logits-look-like-probabilities",
             f"the logits of {where} are all non-negative and sum to 1: if they are probabilities, call the array so",
         ),

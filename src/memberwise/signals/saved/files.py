@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.data.checks import Caveat
 from memberwise.data.chosen import flat_columns
 from memberwise.data.features import array_of
 from memberwise.data.files import read_file
 from memberwise.data.tables import notes_of
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.types.arrays import Array, Arrays
 
 # How a table names the columns of each kind of answer.
@@ -30,7 +29,7 @@ ALIASES |= {"answers": "answers", "index": "index"}
 class SavedArrays(Arrays):
     """Arrays by name, and what was noticed while they were read."""
 
-    notes: tuple[Caveat, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read_saved_file(path: str | Path, shadows: bool = False) -> SavedArrays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.signals.read import RULED_OUT, SMALLEST, possible
 
 # The log-probability of what is impossible: that of a saved probability of 0.
@@ -45,7 +45,7 @@ def possible_logs(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(out, lowest, values).astype(values.dtype)
 
 
-def ruled_out(values: NDArray[np.floating], where: str) -> tuple[tuple[str, str], ...]:
+def ruled_out(values: NDArray[np.floating], where: str) -> tuple[Note, ...]:
     """A note where logits, as they were saved, rule classes out.
 
     Args:
@@ -58,7 +58,7 @@ def ruled_out(values: NDArray[np.floating], where: str) -> tuple[tuple[str, str]
     if not count:
         return ()
     return (
-        (
+        Note(
             "classes-ruled-out",
             f"{count:,} of {values.size:,} logits of {where} are -inf (or below {RULED_OUT:g}): these classes are "
             f"taken for impossible, with log p = {IMPOSSIBLE:.1f}, as a saved probability of 0",

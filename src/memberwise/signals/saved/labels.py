@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memberwise.errors import DataError
+from memberwise.errors import DataError, Note
 from memberwise.types.arrays import Array, Ints, Mask
 
 # A whole number as it is usually written; "007" is a name.
@@ -80,7 +80,7 @@ def answered_numbers(values: Array, classes: tuple[str, ...], where: str) -> Int
     return np.where((values >= 0) & (values < len(classes)), values, -1)
 
 
-def unknown_answers(numbers: Ints, where: str) -> tuple[tuple[str, str], ...]:
+def unknown_answers(numbers: Ints, where: str) -> tuple[Note, ...]:
     """A warning where models answered what is none of the classes.
 
     Args:
@@ -90,7 +90,7 @@ def unknown_answers(numbers: Ints, where: str) -> tuple[tuple[str, str], ...]:
     if not unknown:
         return ()
     return (
-        (
+        Note(
             "unknown-answers",
             f"{unknown:,} of {numbers.size:,} answers of {where} are none of the classes of its labels and count as "
             "wrong: right where such a class has no record here, else the answers are written in another way than "

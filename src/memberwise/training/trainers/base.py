@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from memberwise.errors import Note
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
@@ -50,7 +51,7 @@ class Trainer(Protocol):
     """
 
     @property
-    def notes(self) -> list[tuple[str, str]]: ...
+    def notes(self) -> list[Note]: ...
 
     def describe(self) -> TrainerFacts:
         """What is to be known of it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
-from memberwise.errors import TrainingError
+from memberwise.errors import Note, TrainingError
 from memberwise.models.build import Model
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
@@ -54,7 +54,7 @@ class ProcessTrainer:
         """``labels``: the data's own, where they are not 0 to ``classes`` - 1. ``rows``: see ``Records``."""
         self.model, self.plan = model, plan
         self.records = Records(x, y, labels or ClassLabels.numbered(classes), rows)
-        self.notes: list[tuple[str, str]] = []
+        self.notes: list[Note] = []
 
     def describe(self) -> TrainerFacts:
         return TrainerFacts(self.plan.stack, self.plan.threads, by_steps=False, keeps_weights=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
+from memberwise.errors import Note
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
 from memberwise.targets.models import TorchModels
@@ -26,8 +27,8 @@ class StackTrainer:
         self.network, self.data, self.plan = plan.network(network), data, plan
 
     @property
-    def notes(self) -> list[tuple[str, str]]:
-        return [(GENERAL_PATH, message) for message in self.network.notes]
+    def notes(self) -> list[Note]:
+        return [Note(GENERAL_PATH, message) for message in self.network.notes]
 
     def describe(self) -> TrainerFacts:
         block = self.plan.stack + self.plan.stack % 2
