@@ -53,9 +53,9 @@ def _drawn(section: Section, source: Source, environment: Environment) -> Drawn 
     context = section.context(source)
     if context is None:
         return None
-    template = environment.get_template(f"sections/{section.id}.html.j2")
+    template = environment.get_template(f"sections/{section.template or section.id}.html.j2")
     interval = sentence.interval_words(source.result)
-    html = template.render(result=source.result, interval=interval, **context)
+    html = template.render(id=section.id, result=source.result, interval=interval, **context)
     return Drawn(section.id, section.link, Markup(html), section.id in LINE_ENDS)  # noqa: S704 (escaped by its template)
 
 

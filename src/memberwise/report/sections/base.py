@@ -32,12 +32,14 @@ class Section(ABC):
     made known by its place in ``sections/registry.py``.
 
     Attributes:
-        id: of the HTML section, and the name of its template, ``templates/sections/ID.html.j2``.
-        link: its name in the page's contents.
+        id: of the HTML section. link: its name in the page's contents.
+        template: ``templates/sections/NAME.html.j2``; where none is named, the one called as the section's ``id``. With
+            "pairs" it needs none of its own: ``context`` gives ``heading``, ``intro`` and ``pairs`` of words.
     """
 
     id: ClassVar[str]
     link: ClassVar[str]
+    template: ClassVar[str] = ""
 
     def context(self, source: Source) -> Mapping[str, object] | None:
         """What its template is drawn from beside the result; None where the page has no such section."""

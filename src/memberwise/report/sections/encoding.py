@@ -11,16 +11,18 @@ from memberwise.report.sections.base import Section, Source
 
 # So many names are listed; more are counted.
 LISTED = 12
+HEADING = "What was done to the records"
+INTRO = "The models were trained on the records as they are described here, not on the user's file as it is."
 
 
 class Encoding(Section):
     """What was done to the records."""
 
-    id, link = "encoding", "Records"
+    id, link, template = "encoding", "Records", "pairs"
 
     def context(self, source: Source) -> Mapping[str, object] | None:
-        done = lines(source.result)
-        return {"done": done} if done else None
+        pairs = lines(source.result)
+        return {"heading": HEADING, "intro": INTRO, "pairs": pairs} if pairs else None
 
 
 def lines(result: AuditResult) -> list[tuple[str, str]]:
