@@ -20,7 +20,7 @@ from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.signals.schedule import ShadowRun, TimeBudget
 from memberwise.study.duration import seconds_of
-from memberwise.training.engines.base import base as engines
+from memberwise.training.engines import stack as engines
 
 SMALL: dict[str, Any] = {
     "data": "digits",
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_stack_that_does_not_fit_is_halved_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = engines.train_stack
+    original = engines.train_stack  # type: ignore[attr-defined]
 
     def small_device(jobs: Any, *args: Any, **kwargs: Any) -> Any:
         if len(jobs) > 2:

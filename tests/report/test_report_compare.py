@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import copy
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -7,16 +10,16 @@ from rich.console import Console
 from memberwise.report import compare
 
 
-def _rows(first, second):
+def _rows(first: Any, second: Any) -> Any:
     return {(row.attack, row.figure): row for row in compare.compared(first, second)}
 
 
 @pytest.fixture
-def pair(audit):
+def pair(audit: Any) -> tuple[Any, Any]:
     return audit.result, copy.deepcopy(audit.result)
 
 
-def test_a_run_cannot_be_told_from_itself(pair):
+def test_a_run_cannot_be_told_from_itself(pair: Any) -> None:
     rows = [row for row in compare.compared(*pair) if row.attack != "(target)"]
     assert len(rows) == 9 * 4
     assert {row.finding for row in rows} == {"cannot tell apart", "no interval"}
@@ -28,7 +31,7 @@ def test_a_run_cannot_be_told_from_itself(pair):
     ("low", "high", "finding"),
     [(0.70, 0.72, "A leaks less"), (0.40, 0.42, "B leaks less"), (0.50, 0.55, "cannot tell apart")],
 )
-def test_only_intervals_that_part_are_told_apart(pair, low, high, finding):
+def test_only_intervals_that_part_are_told_apart(pair: Any, low: float, high: float, finding: str) -> None:
     first, second = pair
     first["attacks"][1]["auc"] |= {"value": 0.6, "low": 0.55, "high": 0.65}
     second["attacks"][1]["auc"] |= {"value": (low + high) / 2, "low": low, "high": high}
@@ -37,7 +40,7 @@ def test_only_intervals_that_part_are_told_apart(pair, low, high, finding):
     assert row.first == "0.600 (0.550\u20130.650)"
 
 
-def test_accuracies_and_what_is_in_one_run_only(pair):
+def test_accuracies_and_what_is_in_one_run_only(pair: Any) -> None:
     first, second = pair
     second["target"]["test_accuracy"] = 0.9573
     second["attacks"].pop(3)
@@ -57,11 +60,11 @@ def test_accuracies_and_what_is_in_one_run_only(pair):
     ]
 
 
-def test_the_table_fits_and_prints_markup_as_it_is(pair):
+def test_the_table_fits_and_prints_markup_as_it_is(pair: Any) -> None:
     pair[0]["data"]["sha256"] = "cd"
     pair[0]["attacks"][0]["name"] = pair[1]["attacks"][0]["name"] = "[red]gap"
     file = io.StringIO()
-    Console(file=file, width=100).print(compare.compare(*pair, ("runs/a", "runs/b")))
+    Console(file=file, width=100).print(compare.compare(*pair, ("runs/a", "runs/b")))  # type: ignore[call-arg]
     text = file.getvalue()
     assert text.startswith("Note: the runs audit different data\n")
     assert "[red]gap" in text
@@ -70,8 +73,8 @@ def test_the_table_fits_and_prints_markup_as_it_is(pair):
     assert text.count("lira-online-fixed") == 1
 
 
-def test_canaries_of_both_runs_are_compared(pair):
-    def part(value, width):
+def test_canaries_of_both_runs_are_compared(pair: Any) -> None:
+    def part(value: Any, width: Any) -> dict[str, Any]:
         return {"value": value, "low": value - width, "high": value + width, "n_members": 90, "n_nonmembers": 90}
 
     for run, value in zip(pair, (0.7, 0.2), strict=True):
