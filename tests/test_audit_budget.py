@@ -102,7 +102,7 @@ def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_stack_that_does_not_fit_is_halved_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = engines.train_stack
+    original = engines.train_stack  # type: ignore[attr-defined]
 
     def small_device(jobs: Any, *args: Any, **kwargs: Any) -> Any:
         if len(jobs) > 2:

@@ -35,8 +35,8 @@ ILL = ((FRAME.age > 55).to_numpy() ^ (RNG.random(N) < 0.25)).astype(int)
 TABLE = FRAME.assign(outcome=np.array(["well", "ill"])[ILL])
 NUMBERS = FRAME[["age", "bmi"]].to_numpy(float)
 LABELS: list[Any] = [[0, 1], [-1, 1], [1.0, 2.0], [False, True], ["no", "yes"]]
-ALONE = {"shadow_models": 2, "seed": 1, "attacks": ["loss", "gap"], "settings": {"plan.threads": 1}}
-TRAINED = {"train_rows": ROWS, "members": ROWS, "nonmembers": np.arange(100, 200)}
+ALONE: dict[str, Any] = {"shadow_models": 2, "seed": 1, "attacks": ["loss", "gap"], "settings": {"plan.threads": 1}}
+TRAINED: dict[str, Any] = {"train_rows": ROWS, "members": ROWS, "nonmembers": np.arange(100, 200)}
 
 
 def codes(result: mw.Result) -> dict[str, str]:
@@ -251,7 +251,13 @@ def test_a_forest_as_onnx_gives_the_objects_figures(tmp_path: Path) -> None:
 
 
 def test_steps_and_rows_are_the_same_when_a_run_is_continued(tmp_path: Path) -> None:
-    given = {"data": TABLE, "label": "outcome", "model": RandomForestClassifier(5), "members": 100, **ALONE}
+    given: dict[str, Any] = {
+        "data": TABLE,
+        "label": "outcome",
+        "model": RandomForestClassifier(5),
+        "members": 100,
+        **ALONE,
+    }
     first = mw.audit(**given, out=tmp_path / "run")
     again = mw.audit(**given, out=tmp_path / "run")
     assert again.scores.equals(first.scores)

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import memberwise as mw
 
-SMALL = {"data": "digits", "members": 150, "nonmembers": 150, "shadow_models": 4, "seed": 2}
+SMALL: dict[str, Any] = {"data": "digits", "members": 150, "nonmembers": 150, "shadow_models": 4, "seed": 2}
 FAST = {"training.epochs": 8, "model.hidden": [24], "attacks.boundary_queries": 100, "attacks.boundary_records": 60}
 LABELS = ["label-only-augment", "label-only-noise", "label-only-boundary"]
 WHITE = ["gradient-norm", "gradient-norm-last"]
@@ -79,7 +79,7 @@ def test_a_folder_that_lacks_answers_gets_them_and_keeps_its_figures(whole: mw.R
 
 
 def test_only_the_first_shadow_models_are_asked(tmp_path: Path) -> None:
-    few = {**FAST, "attacks.boundary_records": 10, "training.epochs": 2, "plan.stack": 4}
+    few: dict[str, Any] = {**FAST, "attacks.boundary_records": 10, "training.epochs": 2, "plan.stack": 4}
     result = mw.audit(**(SMALL | {"shadow_models": 6}), attacks=LABELS, settings=few, out=tmp_path / "run")
     assert result.folder is not None
     shapes = {}
@@ -108,7 +108,7 @@ def test_a_model_that_fails_on_altered_records_is_audited_without_them() -> None
     x, y = rng.integers(0, 30, (200, 6)).astype(np.float32), rng.integers(0, 2, 200)
     settings = {"training.epochs": 2, "attacks.boundary_queries": 100}
     sizes = {"members": 100, "nonmembers": 100, "shadow_models": 2}
-    result = mw.audit(model=Words, data=(x, y), **sizes, attacks=["loss", "label-only-noise"], settings=settings)
+    result = mw.audit(model=Words, data=(x, y), **sizes, attacks=["loss", "label-only-noise"], settings=settings)  # type: ignore[arg-type]
     assert [attack["name"] for attack in result.to_dict()["attacks"]] == ["loss"]
     assert "cannot be had of this target" in skipped(result)["label-only-noise"]
 
@@ -142,7 +142,7 @@ def test_estimators_answer_labels_and_have_no_gradients() -> None:
 
 
 def test_revealed_records_train_nasr_and_nobody_is_evaluated_on_them() -> None:
-    few = SMALL | {"shadow_models": 2}
+    few: dict[str, Any] = SMALL | {"shadow_models": 2}
     result = mw.audit(**few, attacks=["loss", "nasr"], settings={**FAST, "attacks.reveal": 0.4})
     scores = result.scores
     assert (scores["evaluated"] == 0).sum() == 2 * 60
@@ -157,7 +157,7 @@ def test_revealed_records_train_nasr_and_nobody_is_evaluated_on_them() -> None:
 def test_another_run_teaches_ml_leaks_2(whole: mw.Result) -> None:
     table = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
     labels = (table.sum(1) > 0).astype(int)
-    study = {"members": 100, "nonmembers": 100, "shadow_models": 2, "attacks": ["loss", "ml-leaks-2"]}
+    study: dict[str, Any] = {"members": 100, "nonmembers": 100, "shadow_models": 2, "attacks": ["loss", "ml-leaks-2"]}
     result = mw.audit(data=(table, labels), **study, settings={**FAST, "attacks.transfer": str(whole.folder)})
     assert entry(result, "ml-leaks-2")["threshold"]["chosen_on"] == "transfer"
     assert "attacks.transfer" in skipped(mw.audit(data=(table, labels), **study, settings=FAST))["ml-leaks-2"]

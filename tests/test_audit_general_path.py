@@ -37,7 +37,7 @@ def separate() -> nn.Module:
 
 def frozen_bias() -> nn.Module:
     module = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    nn.init.constant_(module[0].bias, 3.0)
+    nn.init.constant_(module[0].bias, 3.0)  # type: ignore[arg-type]
     module[0].bias.requires_grad_(False)
     return module
 
@@ -63,7 +63,7 @@ def audit(make: Callable[[], nn.Module], way: str) -> dict[str, Any]:
     settings = {"training.epochs": 5, "training.batch_size": 20, "plan.threads": 1} | WAYS[way]
     data = ((x / 8 - 1).astype(np.float32), y)
     sizes = {"members": 200, "nonmembers": 200, "shadow_models": 2}
-    return mw.audit(model=make, data=data, attacks=["loss"], settings=settings, seed=3, **sizes).to_dict()
+    return mw.audit(model=make, data=data, attacks=["loss"], settings=settings, seed=3, **sizes).to_dict()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -64,8 +64,8 @@ class Counting(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training:
-            self.steps = self.steps + 1
-        return self.layer(x)
+            self.steps = self.steps + 1  # type: ignore[has-type]
+        return self.layer(x)  # type: ignore[no-any-return]
 
 
 class Recurrent(nn.Module):
@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
         self.cell, self.last = nn.LSTM(6, 4, batch_first=True), nn.Linear(4, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(self.cell(x[:, None])[0][:, -1])
+        return self.last(self.cell(x[:, None])[0][:, -1])  # type: ignore[no-any-return]
 
 
 class Noisy(nn.Module):
@@ -87,7 +87,7 @@ class Noisy(nn.Module):
         self.layer = nn.Linear(6, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x + torch.randn_like(x) if self.training else x)
+        return self.layer(x + torch.randn_like(x) if self.training else x)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("stack", [1, 2])
@@ -121,7 +121,7 @@ class Warming(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.steps += self.training
-        return self.layer(x) * min(1.0, self.steps / 20)
+        return self.layer(x) * min(1.0, self.steps / 20)  # type: ignore[no-any-return]
 
 
 def test_what_a_module_counts_in_python_begins_anew_with_each_stack() -> None:
@@ -176,7 +176,7 @@ def test_the_code_beside_a_factory_and_what_it_makes_count(tmp_path: Path) -> No
     assert widths[0] != widths[1], "the same code with another value in it"
 
 
-class Own(LogisticRegression):
+class Own(LogisticRegression):  # type: ignore[misc]
     """An estimator class of the user's own."""
 
 
@@ -287,7 +287,7 @@ def test_a_few_shadow_models_that_failed_are_told() -> None:
 
 
 def raising(x: Any, y: Any, seed: int) -> Any:
-    return lambda z: {}["nope"]
+    return lambda z: {}["nope"]  # type: ignore[index]
 
 
 def test_mistakes_in_models_are_named(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_no_single_record_is_left_over_when_models_are_asked() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             noting(x)
-            return self.layer(x).squeeze()
+            return self.layer(x).squeeze()  # type: ignore[no-any-return]
 
     engine = StackTrainer(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     models = engine.train(jobs(1))

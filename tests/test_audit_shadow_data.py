@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,6 @@ def test_the_share_of_noise_counts(bits: tuple[np.ndarray, np.ndarray], tmp_path
 
 
 def test_a_target_that_is_never_sure_ends_with_a_word(bits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    settings = {"shadow.synthesis": {"conf_min": 0.999999, "iter_max": 3}}
+    settings: dict[str, Any] = {"shadow.synthesis": {"conf_min": 0.999999, "iter_max": 3}}
     with pytest.raises(StudyError, match="never sure enough"):
         audit(bits, tmp_path / "run", "synthetic", **settings)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_paired_differences_have_students_interval() -> None:
     assert mean == pytest.approx((here - there).mean())
 
 
-def _page():
+def _page() -> Any:
     spec = importlib.util.spec_from_file_location("page", FOLDER / "page.py")
     assert spec is not None
     assert spec.loader is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from rich.console import Console
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
@@ -113,7 +113,7 @@ def facts(folder: Path) -> dict[str, Any]:
         {"name": "answer:label-only"},
         {"name": f"{folder / 'mine.py'}:HALF"},
     ]
-    return defend(folder / "out", points, max_accuracy_loss=0.5)
+    return defend(folder / "out", points, max_accuracy_loss=0.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) ->
     assert told in (tmp_path / "out" / "frontier.html").read_text()
     console = Console(file=io.StringIO(), width=240)
     print_frontier(FrontierResult.from_dict(facts), console)
-    shown = console.file.getvalue()
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "epsilon," in shown
     assert plain_number(facts["points"][1]["epsilon"]) + "," in shown
     assert "0.0001" in shown
@@ -251,12 +251,12 @@ def test_a_defence_whose_code_changed_is_trained_again(tmp_path: Path) -> None:
 def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MY_ANSWER)
     points = [{"name": f"{tmp_path / 'mine.py'}:Coarse", "steps": 8}, {"name": f"{tmp_path / 'mine.py'}:COARSE"}]
-    facts = defend(tmp_path / "out", points, max_tpr="1@0.01")
+    facts = defend(tmp_path / "out", points, max_tpr="1@0.01")  # type: ignore[arg-type]
     assert [row["place"] for row in facts["points"]] == ["none", "answer", "answer"]
     served = [mw.Result.load(folder).to_dict() for folder in sorted((tmp_path / "out" / "points").glob("C*"))]
     assert sorted(answer.get("steps", 2) for one in served for answer in one["study"]["answer"]) == [2, 8]
     (tmp_path / "mine.py").write_text(MY_ANSWER.replace("self.steps * ", "0 * "))
-    again = defend(tmp_path / "out", points, max_tpr="1@0.01")
+    again = defend(tmp_path / "out", points, max_tpr="1@0.01")  # type: ignore[arg-type]
     assert [row["auc"]["value"] for row in again["points"][1:]] == [0.5, 0.5], "changed code is audited again"
 
 
@@ -303,7 +303,7 @@ def test_in_vain(folder: Path, facts: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="already"):
         mw.defend({"training": {"defence": "l2"}}, data="digits", out=tmp_path)
     with pytest.raises(StudyError, match="reference"):
-        mw.defend(data="digits", out=tmp_path, defences=["advreg"], **ROLES)
+        mw.defend(data="digits", out=tmp_path, defences=["advreg"], **ROLES)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="membres"):
         mw.defend(data="digits", out=tmp_path, membres=3)
     assert not list(tmp_path.iterdir())

@@ -97,7 +97,7 @@ def test_an_estimator_on_a_table_with_units_is_loaded(tmp_path: Path) -> None:
 def test_rows_given_as_arrays_are_asked_for_and_checked(tmp_path: Path) -> None:
     digits = load_digits()
     x, y = digits.data.astype(np.float32) / 16, digits.target
-    rows = {"members": np.arange(80), "nonmembers": np.arange(300, 380), "train_rows": np.arange(100)}
+    rows: dict[str, Any] = {"members": np.arange(80), "nonmembers": np.arange(300, 380), "train_rows": np.arange(100)}
     target = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     settings = {"target": target, "model": "logistic", "data": (x, y)} | rows
     result = mw.audit(**SMALL | settings, settings={"training.epochs": 2}, out=tmp_path / "run")
@@ -123,7 +123,7 @@ def test_saved_answers_are_read_from_their_files(tmp_path: Path) -> None:
     outputs, shadow_outputs = saved()
     np.savez(tmp_path / "target.npz", **outputs)
     np.savez(tmp_path / "shadows.npz", **shadow_outputs)
-    files = {"outputs": tmp_path / "target.npz", "shadow_outputs": tmp_path / "shadows.npz"}
+    files: dict[str, Any] = {"outputs": tmp_path / "target.npz", "shadow_outputs": tmp_path / "shadows.npz"}
     check_scores(mw.audit(**files, attacks=USE, out=tmp_path / "run"))
     np.savez(tmp_path / "target.npz", **outputs | {"labels": 4 - outputs["labels"]})
     with pytest.raises(mw.DataError, match="not the data of the run"):
@@ -132,7 +132,7 @@ def test_saved_answers_are_read_from_their_files(tmp_path: Path) -> None:
 
 def test_saved_answers_given_as_objects_are_asked_for(tmp_path: Path) -> None:
     outputs, shadow_outputs = saved()
-    objects = {"outputs": outputs, "shadow_outputs": shadow_outputs}
+    objects: dict[str, Any] = {"outputs": outputs, "shadow_outputs": shadow_outputs}
     result = mw.audit(**objects, attacks=USE, out=tmp_path / "run")
     check_scores(result, **objects)
     with pytest.raises(mw.DataError, match="the outputs of this run were given in Python"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import log_expit
@@ -15,22 +17,30 @@ from memberwise.study.reading import make_study
 USE = ["lira-online-fixed", "lira-offline-fixed", "loss"]
 
 
-def answers(phi):
+def answers(phi: Any) -> Answers:
     phi = phi[..., None]
     return Answers(log_expit(phi).astype(np.float32), log_expit(-phi).astype(np.float32), phi > 0)
 
 
-def table(rng, stretch=1.0, shift=0.0, records=400, models=16, population=500, gap=1.5):
+def table(
+    rng: Any,
+    stretch: float = 1.0,
+    shift: float = 0.0,
+    records: int = 400,
+    models: int = 16,
+    population: int = 500,
+    gap: float = 1.5,
+) -> tuple[Any, Any]:
     """phi = level of the record + noise, higher where trained on; the target's stretched about its mean and shifted."""
     member = rng.permutation(records) < records // 2
     first = rng.random((models // 2, records)).argsort(1) < records // 2
     trained_on = np.stack([first, ~first], 1).reshape(models, records).astype(np.int8)
     level, world = 1.0 + rng.normal(size=records), 1.0 + rng.normal(size=population)
 
-    def phi(base, inside):
+    def phi(base: Any, inside: Any) -> Any:
         return base + gap * inside + 0.5 * rng.normal(size=(*inside.shape,))
 
-    def other(values):
+    def other(values: Any) -> Any:
         return 1.0 + stretch * (values - 1.0) + shift
 
     nobody = np.zeros((models + 1, population))
@@ -48,17 +58,17 @@ def table(rng, stretch=1.0, shift=0.0, records=400, models=16, population=500, g
     return signals, member
 
 
-def assessed(signals, member, seed=0, use=USE):
+def assessed(signals: Any, member: Any, seed: int = 0, use: Any = USE) -> Any:
     study = make_study({"attacks": {"use": use}, "statistics": {"fpr": [0.1]}}, "the test")
     return assess(signals, member, study, AttackRequest.of(study), Seeds(seed), ["0"])
 
 
-def codes(found):
+def codes(found: Any) -> Any:
     return {code for code, _ in found.notes}
 
 
 @pytest.mark.parametrize("population", [500, 0])
-def test_a_model_like_the_others_is_not_spoken_of(population):
+def test_a_model_like_the_others_is_not_spoken_of(population: int) -> None:
     fired = 0
     for seed in range(30):
         found = assessed(*table(np.random.default_rng(seed), population=population), use=["loss"])
@@ -69,7 +79,7 @@ def test_a_model_like_the_others_is_not_spoken_of(population):
 
 
 @pytest.mark.parametrize("population", [500, 0])
-def test_another_spread_is_told_and_a_far_one_strongly(population):
+def test_another_spread_is_told_and_a_far_one_strongly(population: int) -> None:
     far = assessed(*table(np.random.default_rng(1), stretch=2.0, population=population))
     assert "mismatch-strong" in codes(far)
     part = far.mismatch
@@ -79,7 +89,7 @@ def test_another_spread_is_told_and_a_far_one_strongly(population):
     assert codes(near) & {"mismatch", "mismatch-strong"} == {"mismatch"}
 
 
-def test_carried_rates_are_checked_and_corrected_on_the_population():
+def test_carried_rates_are_checked_and_corrected_on_the_population() -> None:
     found = assessed(*table(np.random.default_rng(3), stretch=2.0, population=1000))
     by_name = {attack.name: attack.at_shadow_threshold[0] for attack in found.attacks}
     offline, online = by_name["lira-offline-fixed"], by_name["lira-online-fixed"]
@@ -94,7 +104,7 @@ def test_carried_rates_are_checked_and_corrected_on_the_population():
     assert known.value == offline.population_fpr.value
 
 
-def test_where_models_are_alike_the_carried_rate_holds():
+def test_where_models_are_alike_the_carried_rate_holds() -> None:
     held = [
         row.holds
         for seed in range(8)
@@ -104,7 +114,7 @@ def test_where_models_are_alike_the_carried_rate_holds():
     assert np.mean(held) > 0.85
 
 
-def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_models_mislead():
+def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_models_mislead() -> None:
     ours, theirs = [], []
     for seed in range(25):
         names = assessed(*table(np.random.default_rng(100 + seed), stretch=1.6, population=2000, gap=3.0)).discoveries
@@ -116,7 +126,7 @@ def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_mode
     assert np.mean(theirs) > 0.13
 
 
-def test_population_records_are_scored_by_what_needs_no_in_models():
+def test_population_records_are_scored_by_what_needs_no_in_models() -> None:
     signals, _ = table(np.random.default_rng(5))
     rng = np.random.default_rng(0)
     scored = {name: (ATTACKS[name], ATTACKS[name].score(signals, rng)) for name in [*USE, "rmia-offline", "base"]}
@@ -128,7 +138,7 @@ def test_population_records_are_scored_by_what_needs_no_in_models():
     )
 
 
-def test_population_scores_are_those_of_non_members():
+def test_population_scores_are_those_of_non_members() -> None:
     """Ranks of the target's non-members among the population are uniform, with as many OUT models on either side."""
     ranks = []
     for seed in range(12):
@@ -141,7 +151,7 @@ def test_population_scores_are_those_of_non_members():
     assert np.mean(np.array(ranks) > 0.9) == pytest.approx(0.1, abs=0.03)
 
 
-def test_without_grounds_nothing_is_tested():
+def test_without_grounds_nothing_is_tested() -> None:
     signals, member = table(np.random.default_rng(6), population=0)
     part = assessed(signals, np.arange(len(member)) < 100, use=["loss"]).mismatch
     assert part.p is None
@@ -154,7 +164,7 @@ def test_without_grounds_nothing_is_tested():
     assert "fewer than two pairs" in part.reason
 
 
-def test_learned_has_carried_thresholds_and_values_of_an_accusation():
+def test_learned_has_carried_thresholds_and_values_of_an_accusation() -> None:
     signals, member = table(np.random.default_rng(8), records=600, models=8, gap=2.0)
     found = assessed(signals, member, use=["learned"])
     [attack] = found.attacks

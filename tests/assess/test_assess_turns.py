@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,17 +22,19 @@ from memberwise.study.reading import make_study
 from memberwise.study.rules import bounds_epsilon
 
 
-def study_of(**values):
+def study_of(**values: Any) -> Any:
     base = {"attacks": {"use": ["lira-online-fixed"]}, "statistics": {"fpr": [0.1]}}
     return make_study(base | values, "the test")
 
 
-def answers(phi):
+def answers(phi: Any) -> Answers:
     phi = phi[..., None]
     return Answers(log_expit(phi).astype(np.float32), log_expit(-phi).astype(np.float32), phi > 0)
 
 
-def table(rng, records=100, models=16, gap=0.0, coins=False, hard=0.0):
+def table(
+    rng: Any, records: int = 100, models: int = 16, gap: float = 0.0, coins: bool = False, hard: float = 0.0
+) -> tuple[Signals, Any]:
     """phi ~ N(level of the record + gap where trained on, 1); the table and who the members are."""
     member = rng.random(records) < 0.5 if coins else rng.permutation(records) < records // 2
     first = rng.random((models // 2, records)).argsort(1) < records // 2
@@ -43,12 +47,12 @@ def table(rng, records=100, models=16, gap=0.0, coins=False, hard=0.0):
     return Signals(np.arange(records) + 1000, labels, target, shadows, trained_on), member
 
 
-def assessed(signals, member, seed=0, **values):
+def assessed(signals: Any, member: Any, seed: int = 0, **values: Any) -> Any:
     study = study_of(**values)
     return assess(signals, member, study, AttackRequest.of(study), Seeds(seed), ["0"])
 
 
-def stand_ins(signals, member):
+def stand_ins(signals: Any, member: Any) -> Iterator[Any]:
     """Scores and truth of the target and of every shadow model in its place, one at a time."""
     attack, rng = ATTACKS["lira-online-fixed"], np.random.default_rng(0)
     yield attack.score(signals, rng), member
@@ -57,7 +61,7 @@ def stand_ins(signals, member):
         yield attack.score(stand_in.signals, rng), stand_in.member
 
 
-def test_canaries_are_counted_over_all_pairs():
+def test_canaries_are_counted_over_all_pairs() -> None:
     signals, member = table(np.random.default_rng(1), records=60, models=8, gap=2.5)
     found = assessed(signals, member, canaries={"count": 60})
     part = found.canaries
@@ -75,7 +79,7 @@ def test_canaries_are_counted_over_all_pairs():
     np.testing.assert_allclose(found.curves["canaries.found"], hits / times)
 
 
-def test_on_canaries_that_nobody_remembers_intervals_cover():
+def test_on_canaries_that_nobody_remembers_intervals_cover() -> None:
     covered, zero = 0, []
     for seed in range(60):
         signals, member = table(np.random.default_rng(seed), records=80)
@@ -87,7 +91,7 @@ def test_on_canaries_that_nobody_remembers_intervals_cover():
     assert np.mean(zero) < 0.01
 
 
-def test_targets_in_turn_by_slow_loops():
+def test_targets_in_turn_by_slow_loops() -> None:
     signals, member = table(np.random.default_rng(2), records=200, models=12, gap=1.5, hard=1.0)
     part = assessed(signals, member, statistics={"fpr": [0.1, 0.02], "targets": 7}).targets
     every = list(stand_ins(signals, member))
@@ -119,7 +123,7 @@ def test_targets_in_turn_by_slow_loops():
     assert stable.always.value > 1.4 * stable.by_chance, "some records are remembered by every model"
 
 
-def test_targets_on_nothing_are_at_guessing():
+def test_targets_on_nothing_are_at_guessing() -> None:
     areas = []
     for seed in range(30):
         signals, member = table(np.random.default_rng(seed), records=100)
@@ -128,23 +132,23 @@ def test_targets_on_nothing_are_at_guessing():
     assert np.mean(areas) == pytest.approx(0.5, abs=0.01)
 
 
-def test_fewer_models_than_targets_is_said():
+def test_fewer_models_than_targets_is_said() -> None:
     signals, member = table(np.random.default_rng(3), models=6)
-    values = {"fpr": [0.1], "targets": 9}
+    values: dict[str, Any] = {"fpr": [0.1], "targets": 9}
     found = assessed(signals, member, statistics=values, shadow={"budget": "1m"})
     assert found.targets.count == 7
     assert "fewer-targets" in [code for code, _ in found.notes]
 
 
-def test_one_model_of_each_pair_comes_first():
+def test_one_model_of_each_pair_comes_first() -> None:
     assert one_of_each_pair_first(6) == [0, 2, 4, 1, 3, 5]
     assert exposed_at([0.1, 0.01, 0.001], 50_000) == 0.01
     assert exposed_at([0.1, 0.01], 500) == 0.1
     assert exposed_at([0.1], 5) == 0.1
 
 
-def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak():
-    values = {"data": {"coins": True}}
+def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak() -> None:
+    values: dict[str, Any] = {"data": {"coins": True}}
     positive = 0
     for seed in range(60):
         signals, member = table(np.random.default_rng(seed), coins=True)
@@ -159,11 +163,11 @@ def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak():
     without = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     alone = assess(without, member, study_of(**values, attacks={"use": ["loss"]}),
                    AttackRequest.of(study_of(**values, attacks={"use": ["loss"]})), Seeds(0), ["0"])  # fmt: skip
-    assert "best of 3" in alone.epsilon.method
-    assert alone.epsilon.value > 1
+    assert "best of 3" in alone.epsilon.method  # type: ignore[union-attr]
+    assert alone.epsilon.value > 1  # type: ignore[union-attr]
 
 
-def test_epsilon_from_one_canary_in_many_runs():
+def test_epsilon_from_one_canary_in_many_runs() -> None:
     signals, member = table(np.random.default_rng(5), records=40, models=64, gap=8.0)
     epsilon = assessed(signals, member, canaries={"count": 40}).epsilon
     low = 0.025 ** (1 / 24)
@@ -174,11 +178,11 @@ def test_epsilon_from_one_canary_in_many_runs():
     assert sum(found.epsilon.value > 0 for found in null) <= 5
 
 
-def test_epsilon_is_gated_on_only_where_it_bounds():
-    rule = {"gate": {"rules": ["epsilon>1"]}}
+def test_epsilon_is_gated_on_only_where_it_bounds() -> None:
+    rule: dict[str, Any] = {"gate": {"rules": ["epsilon>1"]}}
     for values in ({"data": {"coins": True}}, {"canaries": {"count": 10}}):
         assert AttackRequest.of(study_of(**rule, **values)).rules[0].metric == "epsilon"
-    for values in (
+    for values in (  # type: ignore[assignment]
         {},
         {"canaries": {"count": 10}, "shadow": {"count": 6}},
         {"data": {"coins": True}, "attacks": {"use": ["loss"], "reveal": 0.5}},
@@ -197,19 +201,19 @@ def test_epsilon_is_gated_on_only_where_it_bounds():
         ({"canaries": {"count": 10}, "target": {"file": "a.onnx"}}, "canaries are for a target"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_trained(values, message):
+def test_what_cannot_be_is_refused_before_anything_is_trained(values: Any, message: str) -> None:
     with pytest.raises(StudyError, match=message):
         AttackRequest.of(study_of(**values))
 
 
-def test_canaries_are_even_and_a_source_has_its_kind():
+def test_canaries_are_even_and_a_source_has_its_kind() -> None:
     with pytest.raises(StudyError, match="even"):
         study_of(canaries={"count": 11})
     with pytest.raises(StudyError, match="out-of-distribution"):
         study_of(canaries={"count": 10, "source": "mnist"})
 
 
-def test_thresholds_and_names_by_hand():
+def test_thresholds_and_names_by_hand() -> None:
     signals, member = table(np.random.default_rng(6), records=400, gap=4.0)
     found = assessed(signals, member)
     [entry] = found.attacks
@@ -231,21 +235,21 @@ def test_thresholds_and_names_by_hand():
     assert names.named > 50
 
 
-def test_without_shadow_models_half_of_the_non_members_calibrate():
+def test_without_shadow_models_half_of_the_non_members_calibrate() -> None:
     signals, member = table(np.random.default_rng(7), records=400, gap=6.0)
     alone = Signals(signals.index, signals.labels, signals.target, None, signals.trained_on[:0])
     study = study_of(attacks={"use": ["loss"]})
     found = assess(alone, member, study, AttackRequest.of(study), Seeds(0), ["0"])
     names = found.discoveries
     assert (names.calibration, names.n_calibration, names.tested) == ("half", 100, 300)
-    assert found.attacks[0].at_shadow_threshold == found.attacks[0].ppv == ()
+    assert found.attacks[0].at_shadow_threshold == found.attacks[0].ppv == ()  # type: ignore[comparison-overlap]
 
 
-def codes(found):
+def codes(found: Any) -> list[Any]:
     return [code for code, _ in found.notes]
 
 
-def test_numbers_of_models_that_tell_members_are_noticed():
+def test_numbers_of_models_that_tell_members_are_noticed() -> None:
     """The target is one of 17 models of which each record is in exactly 8: its members have one IN model less."""
     rng = np.random.default_rng(8)
     design = (rng.random((17, 400)).argsort(0) < 8).astype(np.int8)
@@ -259,21 +263,21 @@ def test_numbers_of_models_that_tell_members_are_noticed():
     assert not {"counts-tell-members", "few-models-on-a-side"} & set(codes(assessed(paired, member)))
 
 
-def test_few_models_on_a_side_are_noticed():
+def test_few_models_on_a_side_are_noticed() -> None:
     signals, member = table(np.random.default_rng(9), models=10)
     signals.trained_on[:8, :30] = 0
     [message] = [m for code, m in assessed(signals, member).notes if code == "few-models-on-a-side"]
     assert "30 of 100 records" in message
 
 
-def test_intervals_that_decide_nothing_are_noticed():
+def test_intervals_that_decide_nothing_are_noticed() -> None:
     signals, member = table(np.random.default_rng(10), records=24)
     assert "undecided" in codes(assessed(signals, member))
     signals, member = table(np.random.default_rng(10), records=400, gap=3.0)
     assert "undecided" not in codes(assessed(signals, member))
 
 
-def test_coins_that_are_none_are_noticed():
+def test_coins_that_are_none_are_noticed() -> None:
     signals, member = table(np.random.default_rng(11), records=200)
     assert "uneven-coins" not in codes(assessed(signals, member, data={"coins": True}))
     few = member & (np.cumsum(member) <= 40)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,13 +23,15 @@ from memberwise.study.reading import make_study
 VOID = ("target-contradicts", "the target contradicts itself")
 
 
-def answers(phi):
+def answers(phi: Any) -> Answers:
     phi = phi[..., None]
     log_p = -np.logaddexp(0, -phi)
     return Answers(log_p.astype(np.float32), (log_p - phi).astype(np.float32), phi > 0)
 
 
-def table(seed=0, records=600, models=16, gap=0.0, target_gap=None):
+def table(
+    seed: int = 0, records: int = 600, models: int = 16, gap: float = 0.0, target_gap: Any = None
+) -> tuple[Signals, Any]:
     """phi ~ N(level + gap where trained on, 1), the target's with a gap of its own; and who the members are."""
     rng = np.random.default_rng(seed)
     member = rng.permutation(records) < records // 2
@@ -40,13 +44,19 @@ def table(seed=0, records=600, models=16, gap=0.0, target_gap=None):
     return Signals(np.arange(records), np.zeros(records, np.int64), target, shadows, trained_on), member
 
 
-def assessed(signals, member, *rules, use=("loss", "lira-online-shrunk", "gap"), **attacks):
+def assessed(
+    signals: Any,
+    member: Any,
+    *rules: Any,
+    use: tuple[str, str, str] = ("loss", "lira-online-shrunk", "gap"),
+    **attacks: Any,
+) -> Any:
     values = {"attacks": {"use": list(use)} | attacks, "statistics": {"fpr": [0.1]}, "gate": {"rules": list(rules)}}
     study = make_study(values, "the test")
     return assess(signals, member, study, AttackRequest.of(study), Seeds(0), ["0"])
 
 
-def test_the_family_is_named_before_the_run():
+def test_the_family_is_named_before_the_run() -> None:
     assert set(FAMILY) | set(LABEL_ONLY) <= set(ATTACKS)
     default = [name for name, attack in ATTACKS.items() if attack.default]
     assert set(family_of(default, "learned", "logits")) == set(FAMILY)
@@ -57,7 +67,7 @@ def test_the_family_is_named_before_the_run():
     assert family_of(["loss", "attack-p"], "loss", "logits") == ["loss", "attack-p"]
 
 
-def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family():
+def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family() -> None:
     """The loss attack sees little of what LiRA sees: levels of records differ."""
     signals, member = table(gap=1.2)
     found = assessed(signals, member, "auc>0.7", headline="loss")
@@ -73,7 +83,7 @@ def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family():
     assert alone.gate.judge(alone.notes)[0].passed is True
 
 
-def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure():
+def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure() -> None:
     assert {"mismatch-strong", "target-contradicts"} <= WITHHOLDING
     signals, member = table(gap=1.2)
     kept = assessed(signals, member, "auc>0.95").gate
@@ -91,7 +101,7 @@ def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure():
     assert (nothing.gate, nothing.exit_code) == (None, 0)
 
 
-def test_nothing_passes_on_attacks_that_are_surely_worse_than_guessing():
+def test_nothing_passes_on_attacks_that_are_surely_worse_than_guessing() -> None:
     signals, member = table(gap=1.2)
     verdict, _ = assessed(signals, ~member, "auc>0.9").gate.judge([])
     assert (verdict.passed, verdict.withheld) == (None, ("worse-than-guessing",))
@@ -100,22 +110,22 @@ def test_nothing_passes_on_attacks_that_are_surely_worse_than_guessing():
     assert named.passed is None
 
 
-def test_stronger_attacks_are_rare_where_nothing_leaks():
+def test_stronger_attacks_are_rare_where_nothing_leaks() -> None:
     said = 0
     for seed in range(20):
-        found = assessed(*table(seed, records=200, models=8), use=("loss", "lira-online-fixed", "lira-offline", "gap"))
+        found = assessed(*table(seed, records=200, models=8), use=("loss", "lira-online-fixed", "lira-offline", "gap"))  # type: ignore[arg-type]
         said += bool(found.gate.judge([])[1].stronger)
     assert said <= 3
 
 
-def test_precision_is_allowed_more_than_the_members_share_before_anything_is_trained():
+def test_precision_is_allowed_more_than_the_members_share_before_anything_is_trained() -> None:
     study = make_study({"gate": {"rules": ["precision>0.5"]}}, "the test")
     with pytest.raises(StudyError, match="at or below what guessing gives"):
         AttackRequest.of(study).check_share(np.arange(100) < 50)
     AttackRequest.of(study).check_share(np.arange(100) < 49)
 
 
-def test_answers_of_labels_are_met_by_attacks_that_read_labels():
+def test_answers_of_labels_are_met_by_attacks_that_read_labels() -> None:
     values = {"answer": [{"name": "label-only"}], "gate": {"rules": ["auc>0.6"]}}
     names = {attack.name for attack in AttackRequest.of(make_study(values, "the test")).attacks}
     assert set(LABEL_ONLY) <= names
@@ -123,7 +133,7 @@ def test_answers_of_labels_are_met_by_attacks_that_read_labels():
         assert not set(LABEL_ONLY) & {a.name for a in AttackRequest.of(make_study(without, "the test")).attacks}
 
 
-def accuracies(**changes):
+def accuracies(**changes: Any) -> Accuracies:
     usual = {"train": 0.95, "n_train": 1000, "test": 0.9, "n_test": 1000, "classes": 10, "stored": None}
     return Accuracies(**(usual | {"shadows": np.full(8, 0.95)} | changes))
 
@@ -142,7 +152,7 @@ def accuracies(**changes):
         ({"train": 0.02, "test": 0.02, "shadows": np.empty(0)}, "less than guessing one of 10 classes"),
     ],
 )
-def test_a_target_that_contradicts_itself_is_told(changes, words):
+def test_a_target_that_contradicts_itself_is_told(changes: Any, words: str | None) -> None:
     notes = contradiction_notes(accuracies(**changes))
     assert len(notes) == (words is not None)
     if words:
@@ -151,7 +161,7 @@ def test_a_target_that_contradicts_itself_is_told(changes, words):
         assert words in message
 
 
-def test_chance_alone_rarely_contradicts():
+def test_chance_alone_rarely_contradicts() -> None:
     rng, said = np.random.default_rng(0), 0
     for _ in range(2000):
         train, test = rng.binomial(200, 0.9, 2) / 200
@@ -159,16 +169,16 @@ def test_chance_alone_rarely_contradicts():
     assert said <= 4
 
 
-def exposed(scores, member, monkeypatch):
+def exposed(scores: Any, member: Any, monkeypatch: Any) -> Any:
     turns = StandIns(np.asarray(scores, float), np.asarray(member, bool))
     monkeypatch.setattr("memberwise.assess.variation.take_turns", lambda *_: turns)
     signals, _ = table(records=turns.scores.shape[1])
-    main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))
+    main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))  # type: ignore[arg-type]
     part = targets_part(signals, main, turns.member[0], turns.member[0], len(scores), [0.1], 0.95, Seeds(0))
-    return part.stability
+    return part.stability  # type: ignore[union-attr]
 
 
-def test_records_that_look_like_members_either_way_are_not_called_exposed(monkeypatch):
+def test_records_that_look_like_members_either_way_are_not_called_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 records four models each trained on half: record 0 is odd (always high), 1 is learned by heart (high only
     where trained on), 2 by all models but one, 3 was in every model."""
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from memberwise.attacks.in_out import Moments, in_moments, out_moments
 RNG = np.random.default_rng(0)
 
 
-def moments_of(groups):
+def moments_of(groups: Any) -> Moments:
     """Moments of one record a group of values."""
     count = np.array([[len(g)] for g in groups], float)
     mean = np.array([[np.mean(g) if len(g) else np.nan] for g in groups])
@@ -24,12 +25,12 @@ def moments_of(groups):
     return Moments(count, mean, squares)
 
 
-def prior(mean=0.3, weight=0.7, alpha=2.5, beta=1.8):
+def prior(mean: float = 0.3, weight: float = 0.7, alpha: float = 2.5, beta: float = 1.8) -> Any:
     return bavaria.Prior(*(np.array([value]) for value in (mean, weight, alpha, beta)))
 
 
 @pytest.mark.parametrize("values", [[], [1.2], [0.5, -0.4, 2.0]])
-def test_the_predictive_is_the_integral_over_mean_and_variance(values):
+def test_the_predictive_is_the_integral_over_mean_and_variance(values: Any) -> None:
     """Sums over a grid of means (in the prior's deviations) and of log variances; 0.1 % of a density."""
     variance, deviation = np.exp(np.linspace(-5, 9, 1401))[:, None], np.linspace(-12, 12, 2401)
     sigma = np.sqrt(variance)
@@ -43,7 +44,7 @@ def test_the_predictive_is_the_integral_over_mean_and_variance(values):
         assert float(found.log_density(np.array([[x]]))[0, 0]) == pytest.approx(np.log(expected), abs=1e-3)
 
 
-def test_density_and_distribution_function_are_students():
+def test_density_and_distribution_function_are_students() -> None:
     rng = np.random.default_rng(1)
     side = moments_of([list(rng.normal(size=k)) for k in (0, 1, 2, 5, 30)])
     found = bavaria.predictive(side, prior())
@@ -54,7 +55,7 @@ def test_density_and_distribution_function_are_students():
 
 
 @pytest.mark.parametrize("freedom", [3.0, 50.0, 1e6])
-def test_the_distribution_function_is_finite_and_rises_far_out(freedom):
+def test_the_distribution_function_is_finite_and_rises_far_out(freedom: float) -> None:
     phi = np.concatenate([-np.geomspace(1e6, 1e-2, 60), np.geomspace(1e-2, 5, 20)])[:, None]
     one = np.ones_like(phi)
     below = bavaria.Predictive(freedom * one, 0 * one, one).log_below(phi)
@@ -62,7 +63,7 @@ def test_the_distribution_function_is_finite_and_rises_far_out(freedom):
     assert (np.diff(below[:, 0]) > 0).all()
 
 
-def test_limits_are_fixed_lira_and_t_lira():
+def test_limits_are_fixed_lira_and_t_lira() -> None:
     """A prior that is sure of the variance gives Gaussians with the pooled spread; one that says nothing, t's."""
     rng = np.random.default_rng(2)
     groups = [list(rng.normal(size=k)) for k in (3, 4, 8)]
@@ -76,14 +77,14 @@ def test_limits_are_fixed_lira_and_t_lira():
     np.testing.assert_allclose(open_, stats.t.logpdf(phi, n, side.mean, scale), atol=1e-6)
 
 
-def loop(signals, online):
+def loop(signals: Any, online: Any) -> Any:
     """Record by record and query by query, with scipy's Student t."""
     target, shadows, trained_on = signals.target.phi[0], signals.shadows.phi, signals.trained_on
 
-    def fit(i, q, side):
+    def fit(i: Any, q: Any, side: Any) -> tuple[Any, Any, Any]:
         groups = [shadows[trained_on[:, j] == side, j, q] for j in range(signals.records)]
         given = bavaria.pooled_prior(moments_of(groups))
-        mean, weight, alpha, beta = (float(v[0]) for v in (given.mean, given.weight, given.alpha, given.beta))
+        mean, weight, alpha, beta = (float(v[0]) for v in (given.mean, given.weight, given.alpha, given.beta))  # type: ignore[union-attr]
         own, n = groups[i], len(groups[i])
         weight_n, alpha_n = weight + n, alpha + n / 2
         beta_n = beta + own.var() * n / 2 + weight * n * (own.mean() - mean) ** 2 / (2 * weight_n)
@@ -106,7 +107,7 @@ def loop(signals, online):
 
 
 @pytest.mark.parametrize("online", [True, False])
-def test_equals_a_loop_over_records_with_uneven_sides(online):
+def test_equals_a_loop_over_records_with_uneven_sides(online: bool) -> None:
     rng = np.random.default_rng(3)
     signals, _ = gaussian_table(rng, 25, 10, gap=1.0, sd_in=0.5, sd_out=2.0, queries=2)
     trained_on = rng.choice([-1, 0, 1] if online else [-1, 0], size=(10, 25)).astype(np.int8)
@@ -118,19 +119,19 @@ def test_equals_a_loop_over_records_with_uneven_sides(online):
     assert np.isnan(expected[0]) == online
 
 
-def test_the_priors_means_and_weights_are_those_of_the_records():
+def test_the_priors_means_and_weights_are_those_of_the_records() -> None:
     """Means ~ N(2, 3^2), answers around them with variance 4: the weight is 4 / 9."""
     rng = np.random.default_rng(4)
     means = 2 + 3 * rng.normal(size=20_000)
     answers = means + 2 * rng.normal(size=(5, 20_000))
     side = Moments(np.full((20_000, 1), 5.0), answers.mean(0)[:, None], 5 * answers.var(0)[:, None])
     found = bavaria.pooled_prior(side)
-    assert found.mean == pytest.approx(2.0, abs=0.1)
-    assert found.weight == pytest.approx(4 / 9, rel=0.05)
+    assert found.mean == pytest.approx(2.0, abs=0.1)  # type: ignore[union-attr]
+    assert found.weight == pytest.approx(4 / 9, rel=0.05)  # type: ignore[union-attr]
     assert bavaria.pooled_prior(Moments(np.ones((3, 1)), np.zeros((3, 1)), np.zeros((3, 1)))) is None
 
 
-def test_equal_sides_say_nothing_and_swapped_spreads_turn_it_round():
+def test_equal_sides_say_nothing_and_swapped_spreads_turn_it_round() -> None:
     signals, member = gaussian_table(np.random.default_rng(5), 3000, 64, sd_in=0.5, sd_out=2.0)
     expected = 2 / np.pi * np.arctan(4.0)
     assert roc_auc_score(member, ATTACKS["bavaria"].score(signals, RNG)) == pytest.approx(expected, abs=0.02)
@@ -142,7 +143,7 @@ def test_equal_sides_say_nothing_and_swapped_spreads_turn_it_round():
     assert out_moments(signals) is out_moments(signals), "moments are computed once a table"
 
 
-def test_models_that_all_agree_give_finite_scores():
+def test_models_that_all_agree_give_finite_scores() -> None:
     phi = np.linspace(-3, 3, 10)[None, :, None]
     signals, _ = gaussian_table(np.random.default_rng(6), 10, 8)
     signals = replace(signals, target=answers_of(phi + 1), shadows=answers_of(phi.repeat(8, 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,16 +20,16 @@ from memberwise.signals.table import Answers
 RNG = np.random.default_rng(0)
 
 
-def score(name, signals):
+def score(name: Any, signals: Any) -> Any:
     return ATTACKS[name].score(signals, np.random.default_rng(0))
 
 
-def of_log_p(log_p):
+def of_log_p(log_p: Any) -> Answers:
     log_p = np.asarray(log_p, np.float32)
     return Answers(log_p, np.zeros_like(log_p), log_p > -0.5)
 
 
-def loops(signals, name, c=0.3, a=0.3):
+def loops(signals: Any, name: Any, c: float = 0.3, a: float = 0.3) -> Any:
     """Record by record, query by query, in linear probabilities."""
     target, shadows = signals.target.log_p[0].astype(float), signals.shadows.log_p.astype(float)
     offline = not ((signals.trained_on == 1).any(0) & (signals.trained_on == 0).any(0)).any()
@@ -59,7 +60,7 @@ def loops(signals, name, c=0.3, a=0.3):
 
 @pytest.mark.parametrize("name", ["base", "informia", "attack-r", "calibration"])
 @pytest.mark.parametrize("offline", [False, True])
-def test_equals_a_loop_over_records_with_uneven_sides(name, offline):
+def test_equals_a_loop_over_records_with_uneven_sides(name: str, offline: bool) -> None:
     rng = np.random.default_rng(1)
     signals, _ = full_table(rng, 60, 8, population=50, leak=1.0, queries=3)
     trained_on = rng.choice([-1, 0] if offline else [-1, 0, 1], size=(8, 60)).astype(np.int8)
@@ -72,7 +73,7 @@ def test_equals_a_loop_over_records_with_uneven_sides(name, offline):
 
 
 @pytest.mark.parametrize("design", [paired, coins])
-def test_base_informia_and_rmia_have_one_order(design):
+def test_base_informia_and_rmia_have_one_order(design: Any) -> None:
     signals, _ = full_table(np.random.default_rng(2), 400, 8, leak=1.0)
     signals = replace(signals, trained_on=design(8, 400, np.random.default_rng(3)))
     ordered = score("base", signals)
@@ -87,7 +88,7 @@ def test_base_informia_and_rmia_have_one_order(design):
     )
 
 
-def test_limits_of_the_offline_forms():
+def test_limits_of_the_offline_forms() -> None:
     signals, _ = full_table(np.random.default_rng(4), 100, 6, leak=1.0)
     signals = replace(signals, trained_on=np.zeros((6, 100), np.int8))
     np.testing.assert_array_equal(base(0.0)(signals, RNG), score("loss", signals))
@@ -99,7 +100,7 @@ def test_limits_of_the_offline_forms():
     np.testing.assert_allclose(one - one.mean(), base_one - base_one.mean(), atol=1e-9)
 
 
-def test_informia_does_not_change_where_a_target_is_surer_of_everything():
+def test_informia_does_not_change_where_a_target_is_surer_of_everything() -> None:
     """Unlike BASE's, its scores compare over targets: a factor on all of a target's probabilities cancels."""
     signals, _ = full_table(np.random.default_rng(5), 80, 6, leak=1.0)
     surer = {
@@ -111,7 +112,7 @@ def test_informia_does_not_change_where_a_target_is_surer_of_everything():
     np.testing.assert_allclose(score("base", surer), score("base", signals) - 2, atol=1e-5)
 
 
-def test_attack_r_has_one_value_more_than_models_and_counts_no_ties():
+def test_attack_r_has_one_value_more_than_models_and_counts_no_ties() -> None:
     signals, _ = gaussian_table(np.random.default_rng(6), 4000, 10, gap=1.0)
     np.testing.assert_array_equal(np.unique(score("attack-r", signals)), np.arange(6) / 5)
     same = table(of_log_p(np.full((1, 3, 1), -1)), of_log_p(np.full((4, 3, 1), -1)), np.zeros((4, 3), np.int8))
@@ -119,7 +120,7 @@ def test_attack_r_has_one_value_more_than_models_and_counts_no_ties():
 
 
 @pytest.mark.parametrize("name", ["calibration", "attack-r"])
-def test_difficulty_that_all_models_share_changes_nothing(name):
+def test_difficulty_that_all_models_share_changes_nothing(name: str) -> None:
     rng = np.random.default_rng(7)
     trained_on = paired(8, 200, rng)
     target, shadows = rng.integers(-9, 0, (1, 200, 1)), rng.integers(-9, 0, (8, 200, 1))
@@ -130,20 +131,20 @@ def test_difficulty_that_all_models_share_changes_nothing(name):
     )
 
 
-def made_with(a, rng, records=1500, models=10):
+def made_with(a: Any, rng: Any, records: int = 1500, models: int = 10) -> tuple[Any, Any]:
     """Answers for which p_in = a p_out + (1 - a) up to noise, and the members."""
     member = rng.permutation(records) < records // 2
     trained_on = paired(models, records, rng)
     out = rng.uniform(0.02, 0.9, records)
 
-    def ask(inside):
+    def ask(inside: Any) -> Any:
         p = np.where(inside, a * out + 1 - a, out) * np.exp(0.3 * rng.normal(size=inside.shape))
         return of_log_p(np.log(np.clip(p, 1e-6, 1))[..., None])
 
     return table(ask(member[None]), ask(trained_on == 1), trained_on), member
 
 
-def brute_force(signals):
+def brute_force(signals: Any) -> Any:
     """Mean AUC for each a, by sklearn; models 2j and 2j + 1 are a pair and leave together."""
     found = []
     p = np.exp(signals.shadows.log_p.astype(float))
@@ -158,7 +159,7 @@ def brute_force(signals):
 
 
 @pytest.mark.parametrize("a", [0.0, 0.4, 0.95])
-def test_a_is_the_one_that_does_best_on_shadow_models_in_the_targets_place(a):
+def test_a_is_the_one_that_does_best_on_shadow_models_in_the_targets_place(a: float) -> None:
     signals, _ = made_with(a, np.random.default_rng(8), records=400)
     chosen = tuned(signals, rmia.offline_ratio, 0.3, RNG)
     assert chosen == np.argmax(brute_force(signals).round(12)) / 10
@@ -171,7 +172,7 @@ def test_a_is_the_one_that_does_best_on_shadow_models_in_the_targets_place(a):
     np.testing.assert_array_equal(score("rmia-offline", signals), rmia.offline(a=chosen)(signals, RNG))
 
 
-def test_tuning_comes_close_to_the_best_a_for_the_target_itself():
+def test_tuning_comes_close_to_the_best_a_for_the_target_itself() -> None:
     for a in (0.1, 0.9):
         signals, member = made_with(a, np.random.default_rng(10))
         own, out = signals.target.log_p[0].astype(float), np.log(brute_out(signals))
@@ -181,12 +182,12 @@ def test_tuning_comes_close_to_the_best_a_for_the_target_itself():
         assert max(aucs) - min(aucs) > 0.01
 
 
-def brute_out(signals):
+def brute_out(signals: Any) -> Any:
     p = np.where(signals.trained_on[..., None] == 0, np.exp(signals.shadows.log_p.astype(float)), np.nan)
     return np.nanmean(p, 0)
 
 
-def test_a_falls_back_where_no_two_shadow_models_can_stand_in():
+def test_a_falls_back_where_no_two_shadow_models_can_stand_in() -> None:
     signals, _ = full_table(np.random.default_rng(11), 100, 2, vectors=2)
     assert tuned(signals, rmia.offline_ratio, 0.3, RNG) == 0.3
     nobody = replace(full_table(np.random.default_rng(11), 100, 8)[0], trained_on=np.zeros((8, 100), np.int8))
@@ -194,13 +195,13 @@ def test_a_falls_back_where_no_two_shadow_models_can_stand_in():
     np.testing.assert_array_equal(score("rmia-offline", nobody), rmia.offline(a=0.3)(nobody, RNG))
 
 
-def test_the_tuning_of_many_records_looks_at_a_sample(monkeypatch):
+def test_the_tuning_of_many_records_looks_at_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, _ = made_with(0.2, np.random.default_rng(12), records=600)
     monkeypatch.setattr("memberwise.attacks.tuning.MOST_RECORDS", 300)
     assert tuned(signals, rmia.offline_ratio, 0.3, np.random.default_rng(0)) == pytest.approx(0.2, abs=0.35)
 
 
-def test_auc_counts_ties_half():
+def test_auc_counts_ties_half() -> None:
     rng = np.random.default_rng(13)
     scores, member = rng.integers(0, 5, 200).astype(float), rng.random(200) < 0.4
     assert auc(scores, member) == pytest.approx(roc_auc_score(member, scores), abs=1e-12)

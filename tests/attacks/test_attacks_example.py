@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_example_runs_and_beats_the_loss(capsys):
+def test_the_example_runs_and_beats_the_loss(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "examples" / "my_attack.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     auc = {line.split()[0]: float(line.split()[-1]) for line in lines if "AUC" in line}
@@ -18,7 +18,7 @@ def test_the_example_runs_and_beats_the_loss(capsys):
     assert lines[-1] == "rmia-offline   skipped: needs answers on population records, and there are none"
 
 
-def test_the_page_shows_the_code_of_the_example():
+def test_the_page_shows_the_code_of_the_example() -> None:
     """The page's first code block is, line by line, in the example."""
     page = (ROOT / "docs" / "adding-an-attack.md").read_text()
     example = (ROOT / "examples" / "my_attack.py").read_text()
@@ -27,6 +27,6 @@ def test_the_page_shows_the_code_of_the_example():
 
 
 @pytest.mark.parametrize("name", ["src/memberwise/attacks/registry.py", "tests/attacks/test_attacks_registry.py"])
-def test_the_page_names_files_that_exist(name):
+def test_the_page_names_files_that_exist(name: str) -> None:
     assert name in (ROOT / "docs" / "adding-an-attack.md").read_text()
     assert (ROOT / name).exists()

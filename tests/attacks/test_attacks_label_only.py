@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,19 +16,19 @@ from memberwise.attacks.run import queries_of
 from memberwise.signals.leave_one_out import as_target
 
 
-def rng():
+def rng() -> Any:
     return np.random.default_rng(0)
 
 
-def without_shadows(signals):
+def without_shadows(signals: Any) -> Any:
     return replace(signals, shadows=None, trained_on=signals.trained_on[:0])
 
 
-def with_extra(answers, **extra):
+def with_extra(answers: Any, **extra: Any) -> Any:
     return replace(answers, extra=answers.extra | extra)
 
 
-def test_without_shadow_models_the_score_is_the_mean():
+def test_without_shadow_models_the_score_is_the_mean() -> None:
     signals, _ = full_table(np.random.default_rng(1), 50, leak=1.0)
     bare, extra = without_shadows(signals), signals.target.extra
     np.testing.assert_allclose(label_only.augmented(bare, rng()), [np.mean(bits) for bits in extra["augmented"][0]])
@@ -35,7 +36,7 @@ def test_without_shadow_models_the_score_is_the_mean():
     np.testing.assert_array_equal(label_only.boundary(bare, rng()), extra["boundary"][0])
 
 
-def test_the_regression_is_one_on_all_shadow_models_bits():
+def test_the_regression_is_one_on_all_shadow_models_bits() -> None:
     signals, _ = full_table(np.random.default_rng(2), 300, leak=2.0)
     bits, trained_on = signals.shadows.extra["augmented"], signals.trained_on[:6]
     x, y = bits.reshape(-1, 8).astype(float), trained_on.reshape(-1)
@@ -45,12 +46,12 @@ def test_the_regression_is_one_on_all_shadow_models_bits():
     np.testing.assert_allclose(label_only.augmented(signals, rng()), slow, atol=1e-3)
 
 
-def test_the_regression_finds_which_copies_tell():
+def test_the_regression_finds_which_copies_tell() -> None:
     """Seven bits of noise and one that tells: the mean bit is far weaker."""
     signals, member = full_table(np.random.default_rng(3), 600)
     draw = np.random.default_rng(4)
 
-    def mark(answers, inside):
+    def mark(answers: Any, inside: Any) -> Any:
         bits = draw.random((*inside.shape, 8)) < 0.5
         bits[..., 3] = inside ^ (draw.random(inside.shape) < 0.1)
         return with_extra(answers, augmented=bits)
@@ -63,11 +64,11 @@ def test_the_regression_finds_which_copies_tell():
 
 
 @pytest.mark.parametrize("best", range(5))
-def test_the_strength_of_noise_is_chosen_on_shadow_models(best):
+def test_the_strength_of_noise_is_chosen_on_shadow_models(best: Any) -> None:
     signals, member = full_table(np.random.default_rng(5), 400)
     draw = np.random.default_rng(6)
 
-    def mark(answers, inside):
+    def mark(answers: Any, inside: Any) -> Any:
         shares = draw.random((*inside.shape, 5)).astype(np.float32)
         shares[..., best] = 0.5 * shares[..., best] + 0.4 * inside
         return with_extra(answers, noised=shares)
@@ -78,7 +79,7 @@ def test_the_strength_of_noise_is_chosen_on_shadow_models(best):
     np.testing.assert_array_equal(label_only.noised(signals, rng()), signals.target.extra["noised"][0, :, best])
 
 
-def test_aucs_are_scikit_learns():
+def test_aucs_are_scikit_learns() -> None:
     signals, _ = full_table(np.random.default_rng(7), 200, leak=1.0)
     [first, *_] = label_only._aucs(signals)
     shares = signals.shadows.extra["noised"][0]
@@ -86,7 +87,7 @@ def test_aucs_are_scikit_learns():
     np.testing.assert_allclose(first, slow)
 
 
-def test_a_stand_in_that_was_not_asked_cannot_be_attacked():
+def test_a_stand_in_that_was_not_asked_cannot_be_attacked() -> None:
     signals, _ = full_table(np.random.default_rng(8), 60)
     for k in range(8):
         stand_in = as_target(signals, k, rng()).signals
@@ -94,6 +95,6 @@ def test_a_stand_in_that_was_not_asked_cannot_be_attacked():
             assert (attack.needs.missing(stand_in) is None) == (k < 6)
 
 
-def test_queries_are_the_ones_counted():
+def test_queries_are_the_ones_counted() -> None:
     signals, _ = full_table(np.random.default_rng(9), 60)
     assert [queries_of(attack, signals) for attack in label_only.ATTACKS] == [8, 100, 1000]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,18 +24,18 @@ from memberwise.signals.read import read_answers
 ONLINE, OFFLINE = learned.ATTACKS
 
 
-def run(signals, attack=ONLINE, seed=0):
+def run(signals: Any, attack: Any = ONLINE, seed: int = 0) -> Any:
     return attack.score(signals, np.random.default_rng(seed))
 
 
-def auc(scores, member):
+def auc(scores: Any, member: Any) -> Any:
     """By ranks, ties half, of the records that have a score."""
     scores, member = scores[~np.isnan(scores)], member[~np.isnan(scores)]
     ranks, inside = rankdata(scores), int(member.sum())
     return (ranks[member].sum() - inside * (inside + 1) / 2) / inside / (len(member) - inside)
 
 
-def mean_aucs_of_features(design, tables=3):
+def mean_aucs_of_features(design: Any, tables: int = 3) -> Any:
     """Each feature's AUC at telling a stand-in's members from others, in the mean over tables that carry nothing."""
     aucs = []
     for seed in range(tables):
@@ -45,7 +46,7 @@ def mean_aucs_of_features(design, tables=3):
 
 
 @pytest.mark.parametrize("design", [paired, unpaired, coins])
-def test_data_that_carry_nothing_give_chance(design, monkeypatch):
+def test_data_that_carry_nothing_give_chance(design: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean of 8 tables of 300 records, standard deviation 0.012; the band is four of them."""
     monkeypatch.setitem(TREES, "max_iter", 40)  # chance does not depend on how long it learns
     found = []
@@ -56,15 +57,15 @@ def test_data_that_carry_nothing_give_chance(design, monkeypatch):
 
 
 @pytest.mark.parametrize("design", [paired, unpaired, coins])
-def test_lessons_of_data_that_carry_nothing_teach_nothing(design):
+def test_lessons_of_data_that_carry_nothing_teach_nothing(design: Any) -> None:
     """No feature tells a stand-in's members from others: 24 AUCs of 400 records, standard deviation 0.006."""
     np.testing.assert_allclose(mean_aucs_of_features(design), 0.5, atol=0.02)
 
 
-def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(monkeypatch):
+def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check above can fail: with the complement left in, members have one IN model less than non-members."""
 
-    def naive(signals, k, rng):
+    def naive(signals: Any, k: Any, rng: Any) -> Any:
         stand_in = as_target(signals, k, rng)
         keep = np.delete(np.arange(len(signals.trained_on)), k)
         left = replace(stand_in.signals, shadows=signals.shadows.of_models(keep), trained_on=signals.trained_on[keep])
@@ -74,7 +75,7 @@ def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(mon
     assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
 
 
-def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack():
+def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack() -> None:
     signals, _ = gaussian_table(np.random.default_rng(3), 500, 10)
     found = shadow_scores(signals, [ONLINE], Seeds(0), most=6)[ONLINE.name]
     assert len(found) == 6
@@ -82,7 +83,7 @@ def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack():
 
 
 @pytest.mark.parametrize("models", [6, 16])
-def test_equal_spreads_come_close_to_the_best_possible_and_beat_lira(models):
+def test_equal_spreads_come_close_to_the_best_possible_and_beat_lira(models: int) -> None:
     """The best ROC, with every record's mean known, has AUC Phi(gap / sqrt 2)."""
     best, gap, aucs = ndtr(1.5 / np.sqrt(2)), 1.5, []
     for seed in range(3):
@@ -95,7 +96,7 @@ def test_equal_spreads_come_close_to_the_best_possible_and_beat_lira(models):
     assert ours > best - (0.075 if models == 6 else 0.03)
 
 
-def test_its_own_threshold_is_one_half():
+def test_its_own_threshold_is_one_half() -> None:
     """A likelihood ratio of 1 is where balanced accuracy is largest, and the classes are trained on balanced."""
     signals, member = gaussian_table(np.random.default_rng(5), 2000, 12, gap=2.0)
     scores = run(signals)
@@ -106,7 +107,7 @@ def test_its_own_threshold_is_one_half():
     assert 0 < scores.min() < scores.max() < 1
 
 
-def test_offline_features_know_out_models_alone(monkeypatch):
+def test_offline_features_know_out_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is never a stand-in: what it says of its members changes nothing, what it says of others does."""
     monkeypatch.setattr(learned, "MOST_STAND_INS", 6)
     signals, _ = gaussian_table(np.random.default_rng(6), 300, 10, gap=1.0)
@@ -120,14 +121,14 @@ def test_offline_features_know_out_models_alone(monkeypatch):
     assert not np.array_equal(before, run(signals))
 
 
-def test_fewer_than_six_models_are_too_few():
+def test_fewer_than_six_models_are_too_few() -> None:
     signals, _ = gaussian_table(np.random.default_rng(7), 100, 4, gap=1.0)
     scores, reason = score(signals, ONLINE, np.random.default_rng(0))
     assert scores is None
-    assert "too few shadow models" in reason
+    assert "too few shadow models" in reason  # type: ignore[operator]
 
 
-def test_records_nobody_trained_on_are_scored_offline_alone():
+def test_records_nobody_trained_on_are_scored_offline_alone() -> None:
     signals, _ = gaussian_table(np.random.default_rng(8), 200, 8, gap=1.0)
     trained_on = signals.trained_on.copy()
     trained_on[:, 190:] = 0
@@ -140,7 +141,7 @@ def test_records_nobody_trained_on_are_scored_offline_alone():
 @pytest.mark.parametrize(
     ("classes", "queries", "kind"), [(2, 18, "logits"), (100, 1, "probabilities"), (3, 2, "scores")]
 )
-def test_tables_of_all_kinds(classes, queries, kind):
+def test_tables_of_all_kinds(classes: int, queries: int, kind: str) -> None:
     signals, member = full_table(
         np.random.default_rng(9), 300, classes=classes, queries=queries, kind=kind, leak=2.0, population=20
     )
@@ -151,18 +152,18 @@ def test_tables_of_all_kinds(classes, queries, kind):
         np.testing.assert_array_equal(scores, run(signals, attack))
 
 
-def test_labels_alone_are_refused_with_the_reason():
+def test_labels_alone_are_refused_with_the_reason() -> None:
     signals, _ = full_table(np.random.default_rng(10), 60)
     labels = replace(signals, target=read_answers(signals.labels[None, :, None], signals.labels, "labels"))
     assert score(labels, ONLINE, np.random.default_rng(0))[1] == "needs scores; the target answers labels"
 
 
-def test_saved_hard_zeros_do_not_drown_the_rest():
+def test_saved_hard_zeros_do_not_drown_the_rest() -> None:
     """Where one answer in twenty is rounded to 0 or 1, a pooled spread is ruined, and with it LiRA."""
     rng = np.random.default_rng(11)
     signals, member = full_table(rng, 1000, classes=3, leak=2.0, kind="probabilities")
 
-    def rounded(answers):
+    def rounded(answers: Any) -> Any:
         zero = rng.random(answers.log_p.shape) < 0.05
         return replace(answers, log_p=np.where(zero, np.float32(np.log(1e-30)), answers.log_p).astype(np.float32))
 
@@ -171,16 +172,16 @@ def test_saved_hard_zeros_do_not_drown_the_rest():
     assert auc(run(signals), member) > auc(fixed, member) + 0.05
 
 
-def test_many_rows_are_cut_and_the_truth_about_stand_ins_stays_theirs(monkeypatch):
+def test_many_rows_are_cut_and_the_truth_about_stand_ins_stays_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, member = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
     monkeypatch.setattr(learned, "MOST_ROWS", 1200)
     lessons = list(learned.teach(signals, offline=False, rng=np.random.default_rng(0)))
     assert [len(lesson.x) for lesson in lessons] == [200] * 6
-    assert all(lesson.scored.all() and len(lesson.asked) == 500 for lesson in lessons)
+    assert all(lesson.scored.all() and len(lesson.questions) == 500 for lesson in lessons)
     assert auc(run(signals), member) > 0.8
 
 
-def test_records_whose_membership_is_known_do_not_teach_twice():
+def test_records_whose_membership_is_known_do_not_teach_twice() -> None:
     """Revealed records are left out of the lessons, as they are of the evaluation."""
     signals, member = gaussian_table(np.random.default_rng(13), 200, 8, gap=1.0)
     known = np.where(np.arange(200) < 50, member.astype(float), np.nan)
@@ -188,23 +189,23 @@ def test_records_whose_membership_is_known_do_not_teach_twice():
     assert {len(lesson.x) for lesson in lessons} == {150}
 
 
-def test_target_and_stand_ins_have_the_same_features_from_the_same_numbers_of_models():
+def test_target_and_stand_ins_have_the_same_features_from_the_same_numbers_of_models() -> None:
     signals, _ = full_table(np.random.default_rng(14), 120, models=8, leak=1.0)
     for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
-        assert lesson.x.shape == lesson.asked.shape
-        centres = np.abs(lesson.x - lesson.asked).max(0)
+        assert lesson.x.shape == lesson.questions.shape
+        centres = np.abs(lesson.x - lesson.questions).max(0)
         assert (centres == 0).any(), "means of the shadow models are the same"
         assert (centres > 0).any(), "what the target answers is not"
 
 
-def test_features_against_slow_loops():
+def test_features_against_slow_loops() -> None:
     signals, _ = full_table(np.random.default_rng(15), 30, models=8, leak=1.0, queries=2, vectors=8)
     lean = replace(
         signals,
         target=with_heights(signals.target, signals.labels),
         shadows=with_heights(signals.shadows, signals.labels),
     )
-    found = features(lean.target, statistics(lean, offline=False))
+    found = features(lean.target, statistics(lean, offline=False))  # type: ignore[arg-type]
     phi = signals.shadows.phi
     for i in range(30):
         inside = [k for k in range(8) if signals.trained_on[k, i] == 1]
@@ -222,12 +223,12 @@ def test_features_against_slow_loops():
     assert found["class phi"][0] == pytest.approx(found["phi"][signals.labels == signals.labels[0]].mean())
 
 
-def test_class_means_leave_out_what_is_missing():
+def test_class_means_leave_out_what_is_missing() -> None:
     means = class_means(np.array([1.0, np.nan, 3.0, 5.0]), np.array([0, 0, 0, 2]))
     np.testing.assert_array_equal(means, [2.0, 2.0, 2.0, 5.0])
 
 
-def test_drift_is_found_and_a_single_records_signal_is_not_taken_for_it():
+def test_drift_is_found_and_a_single_records_signal_is_not_taken_for_it() -> None:
     """Models that share a factor over records: most of the target's share of it is explained, none of its own noise."""
     rng = np.random.default_rng(16)
     signals, member = gaussian_table(rng, 1500, 40, gap=1.0)
@@ -249,12 +250,12 @@ def test_drift_is_found_and_a_single_records_signal_is_not_taken_for_it():
     assert np.var(quiet) < 0.25 * np.var(own - shared)
 
 
-def test_full_answers_help_where_their_height_tells_members():
+def test_full_answers_help_where_their_height_tells_members() -> None:
     """phi is the same for members and others; the true class's logit above the mean of all is not."""
     rng = np.random.default_rng(17)
     signals, member = full_table(rng, 800, models=8, classes=6, vectors=8)
 
-    def raised(answers, inside):
+    def raised(answers: Any, inside: Any) -> Any:
         vectors = answers.vectors.astype(np.float64)
         weakest = vectors.argmin(-1)[..., None]
         low = np.take_along_axis(vectors, weakest, -1) - 4.0 * inside[..., None]

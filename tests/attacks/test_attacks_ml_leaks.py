@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,19 +16,19 @@ from memberwise.signals.read import read_answers
 from memberwise.signals.table import Transfer
 
 
-def rng():
+def rng() -> Any:
     return np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-def test_features_are_the_three_largest_log_probabilities(classes):
+def test_features_are_the_three_largest_log_probabilities(classes: int) -> None:
     p = np.random.default_rng(classes).dirichlet(np.ones(classes), 20)
     answers = read_answers(p[None, :, None], np.zeros(20, int), "probabilities", precision=np.float64)
     expected = [sorted(np.log(row), reverse=True)[:3] for row in p]
     np.testing.assert_allclose(ml_leaks.top_features(answers), expected)
 
 
-def test_one_shadow_model_is_all_that_is_used():
+def test_one_shadow_model_is_all_that_is_used() -> None:
     signals, member = full_table(np.random.default_rng(1), 800, leak=4.0)
     scores = ml_leaks.one_shadow(signals, rng())
     assert roc_auc_score(member, scores) > 0.75
@@ -38,7 +39,7 @@ def test_one_shadow_model_is_all_that_is_used():
 
 
 @pytest.mark.parametrize("classes", [2, 9])
-def test_another_runs_model_teaches_whatever_its_classes(classes):
+def test_another_runs_model_teaches_whatever_its_classes(classes: int) -> None:
     signals, member = full_table(np.random.default_rng(3), 600, leak=4.0)
     draw = np.random.default_rng(4)
     own = draw.random(500) < 0.4
@@ -48,7 +49,7 @@ def test_another_runs_model_teaches_whatever_its_classes(classes):
     assert roc_auc_score(member, ml_leaks.other_data(replace(signals, transfer=transfer), rng())) > 0.7
 
 
-def test_adversary_3_ranks_as_confidence_and_is_cut_at_random_inputs():
+def test_adversary_3_ranks_as_confidence_and_is_cut_at_random_inputs() -> None:
     signals, _ = full_table(np.random.default_rng(5), 200)
     scores = ml_leaks.no_shadow(signals, rng())
     confidence = ATTACKS["confidence"].score(signals, rng())

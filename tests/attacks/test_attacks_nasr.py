@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,15 +14,15 @@ from memberwise.attacks import nasr
 from memberwise.signals.knowledge import revealed
 
 
-def told(signals, member, share=0.5, seed=0):
+def told(signals: Any, member: Any, share: float = 0.5, seed: int = 0) -> Any:
     return replace(signals, known=revealed(member, share, np.random.default_rng(seed)))
 
 
-def attack(signals, seed=0):
+def attack(signals: Any, seed: int = 0) -> Any:
     return nasr.score(signals, np.random.default_rng(seed))
 
 
-def test_separable_answers_are_told_apart():
+def test_separable_answers_are_told_apart() -> None:
     signals, member = full_table(np.random.default_rng(1), 600, leak=14.0)
     signals = told(signals, member)
     scores, hidden = attack(signals), np.isnan(signals.known)
@@ -29,7 +30,7 @@ def test_separable_answers_are_told_apart():
     assert ((scores > 0) == member)[hidden].mean() > 0.95
 
 
-def test_it_needs_the_label_and_has_it():
+def test_it_needs_the_label_and_has_it() -> None:
     """Membership raises the class after the true one: nothing without the label, plain with it."""
     signals, member = full_table(np.random.default_rng(2), 1200)
     vectors = np.random.default_rng(3).normal(size=(1, 1200, 4)).astype(np.float32)
@@ -39,7 +40,7 @@ def test_it_needs_the_label_and_has_it():
     assert roc_auc_score(member[hidden], attack(signals)[hidden]) > 0.95
 
 
-def test_shuffled_membership_gives_chance():
+def test_shuffled_membership_gives_chance() -> None:
     """Five tables, 300 hidden records each: accuracy has a standard deviation of 0.0129; the band is three."""
     found = []
     for seed in range(5):
@@ -51,7 +52,7 @@ def test_shuffled_membership_gives_chance():
     assert abs(np.mean(found) - 0.5) < 0.039
 
 
-def test_unbalanced_revelation_does_not_make_everybody_a_member():
+def test_unbalanced_revelation_does_not_make_everybody_a_member() -> None:
     signals, member = full_table(np.random.default_rng(4), 800, leak=14.0)
     known = told(signals, member).known
     known[np.flatnonzero(known == 0)[20:]] = np.nan
@@ -61,7 +62,7 @@ def test_unbalanced_revelation_does_not_make_everybody_a_member():
     assert (called[member[hidden]].mean() + (~called)[~member[hidden]].mean()) / 2 > 0.9
 
 
-def test_the_same_seed_gives_the_same_scores_and_leaves_torchs_generator_alone():
+def test_the_same_seed_gives_the_same_scores_and_leaves_torchs_generator_alone() -> None:
     signals, member = full_table(np.random.default_rng(5), 100, leak=2.0)
     signals = told(signals, member)
     before = torch.get_rng_state()

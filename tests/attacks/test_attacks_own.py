@@ -19,7 +19,7 @@ import memberwise as mw
 from memberwise.attacks import ATTACKS, Attack, Needs
 from memberwise.attacks.request import AttackRequest
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.reuse import audited
+from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.cli.main import app
 from memberwise.signals.collectors.registry import collector_key, collectors
 from memberwise.signals.questions import Access, Extra, Questions
@@ -106,7 +106,7 @@ def test_the_pages_collector_gathers_for_its_attack(mine: Path, tmp_path: Path, 
 
     settings = {"model": DecisionTreeClassifier(), "settings": {}} if model == "estimator" else {"settings": TINY}
     attack = f"{mine}/negatives.py:ATTACK"
-    result = mw.audit(**SMALL, **settings, attacks=[attack], out=tmp_path / "run")  # type: ignore[arg-type]
+    result = mw.audit(**SMALL, **settings, attacks=[attack], out=tmp_path / "run")
     [entry] = result.data["attacks"]
     assert (entry["name"], entry["queries"]) == ("negatives", 1)
     assert entry["needs"] == ["answered label", "true label", "labels of negatives"]
@@ -202,9 +202,9 @@ def test_a_finished_run_with_an_own_attack_runs_it_again(mine: Path, tmp_path: P
             "run": {"out": str(tmp_path / "run")},
         }
     )
-    before = audited(study).scores["median"]
+    before = audit_or_reuse(study).scores["median"]
     (tmp_path / "mine.py").write_text(MEDIAN.replace("return scores", "return 2 * scores"))
-    np.testing.assert_allclose(audited(study).scores["median"], 2 * before)
+    np.testing.assert_allclose(audit_or_reuse(study).scores["median"], 2 * before)
 
 
 def test_a_headline_and_rules_may_name_an_own_attack(mine: Path) -> None:
@@ -269,7 +269,7 @@ def with_collector(collector: Any) -> Attack:
     [
         (Counted(0), "the parameter many of the collector counted is not usable", "greater than or equal to 1"),
         (Counted("3"), "the parameter many of the collector counted is not usable", "'3'"),  # type: ignore[arg-type]
-        (Modelled.model_construct(many="3"), "the parameter many of the collector modelled is not usable", "'3'"),
+        (Modelled.model_construct(many="3"), "the parameter many of the collector modelled is not usable", "'3'"),  # type: ignore[arg-type]
         (Counted, "what an attack needs is no collector", "the class Counted"),
         (Thawed(), "what an attack needs is no collector", "Thawed, which is not frozen"),
         (3, "what an attack needs is no collector", "int, without name, words, most_models, collect"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,16 @@ from memberwise.attacks import ATTACKS
 QUANTILE = ATTACKS["quantile"]
 
 
-def made(rng, features, centre, spread, records=1500, population=1200, gap=1.5, classes=4):
+def made(
+    rng: Any,
+    features: Any,
+    centre: Any,
+    spread: Any,
+    records: int = 1500,
+    population: int = 1200,
+    gap: float = 1.5,
+    classes: int = 4,
+) -> tuple[Any, Any, Any]:
     """phi ~ N(centre(x, y) + gap spread(x, y) for members, spread(x, y)^2)."""
     total = records + population
     x, y = features(rng, total), rng.integers(0, classes, total)
@@ -36,20 +46,20 @@ def made(rng, features, centre, spread, records=1500, population=1200, gap=1.5, 
     return signals, member, x[:records, 0]
 
 
-def score(signals, seed=0):
+def score(signals: Any, seed: int = 0) -> Any:
     return QUANTILE.score(signals, np.random.default_rng(seed))
 
 
-def uniform(rng, total):
+def uniform(rng: Any, total: Any) -> Any:
     return rng.random((total, 2)).astype(np.float32)
 
 
-def tpr(scores, member, fpr=0.05):
+def tpr(scores: Any, member: Any, fpr: float = 0.05) -> Any:
     others = np.sort(scores[~member])[::-1]
     return (scores[member] > others[int(fpr * len(others))]).mean()
 
 
-def test_where_difficulty_shows_in_the_features_it_beats_the_loss_and_is_calibrated_throughout():
+def test_where_difficulty_shows_in_the_features_it_beats_the_loss_and_is_calibrated_throughout() -> None:
     centre, spread = lambda x, y: 6 * x[:, 0] - 3, lambda x, y: np.exp(2 * x[:, 0] - 1)
     signals, member, x = made(np.random.default_rng(1), uniform, centre, spread, records=4000, population=4000)
     found = score(signals)
@@ -62,7 +72,7 @@ def test_where_difficulty_shows_in_the_features_it_beats_the_loss_and_is_calibra
     assert min(flagged) > 0.03
 
 
-def test_a_tenth_of_non_members_is_flagged_at_most():
+def test_a_tenth_of_non_members_is_flagged_at_most() -> None:
     """Mean over 4 tables, each with held-out quarters of 300: standard deviation 0.01."""
     rates = []
     for seed in range(4):
@@ -73,7 +83,7 @@ def test_a_tenth_of_non_members_is_flagged_at_most():
     assert np.mean(rates) > 0.05
 
 
-def test_features_that_tell_nothing_leave_the_order_of_the_loss():
+def test_features_that_tell_nothing_leave_the_order_of_the_loss() -> None:
     constant = lambda rng, total: np.zeros((total, 3), np.float32)  # noqa: E731
     signals, _, _ = made(
         np.random.default_rng(2), constant, lambda x, y: np.zeros(len(x)), lambda x, y: np.ones(len(x)), classes=1
@@ -82,7 +92,7 @@ def test_features_that_tell_nothing_leave_the_order_of_the_loss():
 
 
 @pytest.mark.parametrize("classes", [3, 300])
-def test_the_class_is_read_too(classes):
+def test_the_class_is_read_too(classes: int) -> None:
     constant = lambda rng, total: np.zeros((total, 1), np.uint8)  # noqa: E731
     signals, member, _ = made(
         np.random.default_rng(3),
@@ -95,10 +105,10 @@ def test_the_class_is_read_too(classes):
     assert roc_auc_score(member, score(signals)) > roc_auc_score(member, loss) + 0.05
 
 
-def test_wide_records_are_projected_and_images_are_records():
+def test_wide_records_are_projected_and_images_are_records() -> None:
     """Images whose brightness is their difficulty."""
 
-    def images(rng, total):
+    def images(rng: Any, total: Any) -> Any:
         light = rng.random((total, 1, 1, 1))
         return (255 * np.clip(light + 0.1 * rng.normal(size=(total, 3, 8, 8)), 0, 1)).astype(np.uint8)
 
@@ -111,10 +121,10 @@ def test_wide_records_are_projected_and_images_are_records():
     np.testing.assert_array_equal(score(signals), found)
 
 
-def test_it_is_skipped_without_the_records_and_works_on_a_tiny_population():
+def test_it_is_skipped_without_the_records_and_works_on_a_tiny_population() -> None:
     signals, _, _ = made(
         np.random.default_rng(5), uniform, lambda x, y: x[:, 0], lambda x, y: 1 + 0 * x[:, 0], population=8
     )
     assert np.isfinite(score(signals)).all()
-    assert "records themselves" in QUANTILE.needs.missing(replace(signals, features=None))
-    assert "population" in QUANTILE.needs.missing(replace(signals, population_target=None))
+    assert "records themselves" in QUANTILE.needs.missing(replace(signals, features=None))  # type: ignore[operator]
+    assert "population" in QUANTILE.needs.missing(replace(signals, population_target=None))  # type: ignore[operator]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,32 +75,32 @@ DRAWS_ROWS = ("shokri", "shokri-logistic", "shokri-forest", "ml-leaks-1", "ml-le
 FAST = [attack for attack in EVERY if attack.name not in DRAWS_ROWS]
 
 
-def scores_of(signals, attacks=EVERY, seeds=SEEDS):
+def scores_of(signals: Any, attacks: Any = EVERY, seeds: Any = SEEDS) -> Any:
     return {outcome.attack.name: outcome.scores for outcome in run_attacks(signals, attacks, seeds)}
 
 
-def test_the_table_is_the_registry():
+def test_the_table_is_the_registry() -> None:
     assert {name: (attack.needs.words(), attack.threshold) for name, attack in ATTACKS.items()} == TABLE
     assert list(ATTACKS) == list(TABLE)
     assert all(attack.source and attack.summary.endswith(".") for attack in ATTACKS.values())
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-def test_every_attack_scores_every_record_and_finds_the_leak(kind):
+def test_every_attack_scores_every_record_and_finds_the_leak(kind: str) -> None:
     signals, member = full_table(np.random.default_rng(1), 1200, leak=2.0, kind=kind)
     for outcome in run_attacks(signals, EVERY, SEEDS):
         if kind != "logits" and outcome.attack.needs.answers == "logits":
             assert outcome.skipped == "needs logits; the target answers probabilities"
             continue
         assert outcome.skipped is None, outcome.attack.name
-        assert outcome.scores.shape == (1200,)
-        assert outcome.scores.dtype == np.float64
-        assert np.isfinite(outcome.scores).all(), outcome.attack.name
+        assert outcome.scores.shape == (1200,)  # type: ignore[union-attr]
+        assert outcome.scores.dtype == np.float64  # type: ignore[union-attr]
+        assert np.isfinite(outcome.scores).all(), outcome.attack.name  # type: ignore[arg-type]
         assert outcome.seconds >= 0
         assert roc_auc_score(member, outcome.scores) > 0.55, outcome.attack.name
 
 
-def test_data_that_carry_nothing_give_chance():
+def test_data_that_carry_nothing_give_chance() -> None:
     """Mean AUC of 12 tables of 400 records: standard deviation 0.0084; the band is four of them."""
     # Slow: all but its trees is shokri's, and the learned attacks' own tests have more such tables.
     attacks = [attack for attack in EVERY if attack.name not in ("shokri-forest", *LEARNED)]
@@ -112,7 +113,7 @@ def test_data_that_carry_nothing_give_chance():
         assert np.mean(aucs) == pytest.approx(0.5, abs=0.034), name
 
 
-def test_permuting_records_permutes_scores():
+def test_permuting_records_permutes_scores() -> None:
     rng = np.random.default_rng(2)
     signals, _ = full_table(rng, 300, leak=1.0, queries=2)
     order = rng.permutation(300)
@@ -121,7 +122,7 @@ def test_permuting_records_permutes_scores():
         np.testing.assert_allclose(there[name], here[name][order], rtol=1e-9, err_msg=name)
 
 
-def test_scores_do_not_depend_on_which_attacks_run():
+def test_scores_do_not_depend_on_which_attacks_run() -> None:
     signals, _ = full_table(np.random.default_rng(3), 200, leak=1.0)
     together = scores_of(signals)
     for attack in EVERY:
@@ -129,7 +130,7 @@ def test_scores_do_not_depend_on_which_attacks_run():
     assert (scores_of(signals, seeds=Seeds(1))["shokri"] != together["shokri"]).any()
 
 
-def test_attacks_change_nothing_in_the_table():
+def test_attacks_change_nothing_in_the_table() -> None:
     signals, _ = full_table(np.random.default_rng(4), 100)
     arrays = [signals.target.log_p, signals.target.vectors, signals.shadows.log_p, signals.shadows.vectors]
     arrays += [signals.trained_on, signals.labels, signals.population_target.log_p, signals.shadows.log_1mp]
@@ -139,18 +140,18 @@ def test_attacks_change_nothing_in_the_table():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_two_shadow_models_work_or_give_a_reason():
+def test_two_shadow_models_work_or_give_a_reason() -> None:
     signals, _ = full_table(np.random.default_rng(5), 200, models=2, vectors=2)
     outcomes = {outcome.attack.name: outcome for outcome in run_attacks(signals, EVERY, SEEDS)}
     skipped = {name for name, outcome in outcomes.items() if outcome.skipped}
     assert skipped == {name for name in ATTACKS if name.startswith("lira")} | {"bavaria", *LEARNED}
-    assert "too few shadow models" in outcomes["lira-online"].skipped
+    assert "too few shadow models" in outcomes["lira-online"].skipped  # type: ignore[operator]
     for attack in EVERY:
         for scores, member in shadow_scores(signals, [attack], SEEDS)[attack.name]:
             assert len(scores) == len(member) == 200
 
 
-def test_what_is_missing_is_said():
+def test_what_is_missing_is_said() -> None:
     signals, _ = full_table(np.random.default_rng(6), 60)
     bare = replace(signals, shadows=None, population_target=None, population_shadows=None)
     no_vectors = replace(
@@ -163,7 +164,7 @@ def test_what_is_missing_is_said():
     for name, attack in ATTACKS.items():
         needs, missing = attack.needs, attack.needs.missing
         if needs.known:
-            assert "attacks.reveal" in missing(signals)
+            assert "attacks.reveal" in missing(signals)  # type: ignore[operator]
             continue
         assert missing(signals) is None
         assert (missing(nothing_more) is None) == (needs.extra is None), name
@@ -175,7 +176,7 @@ def test_what_is_missing_is_said():
         assert (missing(labels) is None) == (name == "gap"), name
 
 
-def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_them_out():
+def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_them_out() -> None:
     signals, _ = full_table(np.random.default_rng(7), 100)
     trained_on = signals.trained_on.copy()
     trained_on[:, 90:] = 0
@@ -186,7 +187,7 @@ def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_t
         np.testing.assert_array_equal(np.isnan(scores[name]), np.arange(100) >= 90)
 
 
-def test_shadow_scores_come_from_shadow_models_in_the_targets_place():
+def test_shadow_scores_come_from_shadow_models_in_the_targets_place() -> None:
     signals, _ = full_table(np.random.default_rng(8), 400, leak=2.0)
     found = shadow_scores(signals, [ATTACKS["loss"]], SEEDS, most=4)["loss"]
     assert len(found) == 4
@@ -206,7 +207,7 @@ def test_shadow_scores_come_from_shadow_models_in_the_targets_place():
     assert shadow_scores(replace(signals, shadows=None), [ATTACKS["loss"]], SEEDS) == {"loss": []}
 
 
-def test_stand_ins_are_asked_about_a_sample_of_many_records(monkeypatch):
+def test_stand_ins_are_asked_about_a_sample_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, _ = full_table(np.random.default_rng(10), 400, leak=2.0)
     whole = shadow_scores(signals, [ATTACKS["loss"]], SEEDS)["loss"]
     monkeypatch.setattr("memberwise.attacks.run.STAND_IN_RECORDS", 150)
@@ -218,31 +219,31 @@ def test_stand_ins_are_asked_about_a_sample_of_many_records(monkeypatch):
         np.testing.assert_array_equal(scores, repeated)
 
 
-def test_choose_by_name_and_group_in_the_registrys_order():
+def test_choose_by_name_and_group_in_the_registrys_order() -> None:
     assert [attack.name for attack in choose(["lira-online", "gap"])] == ["gap", "lira-online"]
     assert choose(["all"]) == list(ATTACKS.values())
     assert choose(["default"]) == [attack for attack in ATTACKS.values() if attack.default]
     assert choose(["default", "loss", "loss"]) == choose(["default"])
 
 
-def test_choose_refuses_unknown_names_with_the_close_ones():
+def test_choose_refuses_unknown_names_with_the_close_ones() -> None:
     with pytest.raises(StudyError, match="no attack called 'lira-onlin'") as caught:
         choose(["loss", "lira-onlin"])
-    assert "lira-online" in caught.value.expected
-    assert "memberwise list attacks" in caught.value.fix
+    assert "lira-online" in caught.value.expected  # type: ignore[operator]
+    assert "memberwise list attacks" in caught.value.fix  # type: ignore[operator]
     with pytest.raises(StudyError, match="no attack called 'xyzzy'") as caught:
         choose(["xyzzy"])
-    assert '"default", "all"' in caught.value.expected
+    assert '"default", "all"' in caught.value.expected  # type: ignore[operator]
     with pytest.raises(StudyError, match="no attack is chosen"):
         choose([])
 
 
-def test_a_name_used_twice_is_refused():
+def test_a_name_used_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="two attacks are called gap"):
         Registry("attack", [("gap", ATTACKS["gap"]), ("gap", ATTACKS["gap"])])
 
 
-def test_scores_of_a_wrong_shape_are_refused():
+def test_scores_of_a_wrong_shape_are_refused() -> None:
     signals, _ = full_table(np.random.default_rng(9), 20)
     wrong = Attack("wrong", lambda signals, rng: np.zeros((20, 1)), Needs(), "none", "Wrong.")
     with pytest.raises(TrainingError, match=r"wrong gave scores of shape \(20, 1\) for 20 records"):

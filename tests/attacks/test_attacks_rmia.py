@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from memberwise.signals.table import Answers
 RNG = np.random.default_rng(0)
 
 
-def of_log_p(log_p):
+def of_log_p(log_p: Any) -> Answers:
     log_p = np.asarray(log_p, np.float32)
     return Answers(log_p, np.zeros_like(log_p), log_p > -0.5)
 
 
-def double_loop(signals, online, a=0.3, gamma=1.0):
+def double_loop(signals: Any, online: Any, a: float = 0.3, gamma: float = 1.0) -> Any:
     """Linear probabilities, one pair at a time; ties, up to rounding, count."""
     x, z = np.exp(signals.target.log_p[0].astype(float)), np.exp(signals.population_target.log_p[0].astype(float))
     shadows_x = np.exp(signals.shadows.log_p.astype(float))
@@ -57,7 +58,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("score", "form"), FORMS)
 @pytest.mark.parametrize("queries", [1, 3])
-def test_equals_the_double_loop(score, form, queries):
+def test_equals_the_double_loop(score: Any, form: Any, queries: int) -> None:
     rng = np.random.default_rng(1)
     signals, _ = full_table(rng, 60, 8, population=50, leak=1.0, queries=queries)
     trained_on = rng.choice([-1, 0, 1], size=(8, 60)).astype(np.int8)
@@ -72,9 +73,10 @@ def test_equals_the_double_loop(score, form, queries):
 
 
 @pytest.mark.parametrize(
-    ("score", "form"), [*FORMS[:3], (rmia.offline(gamma=2.0, a=1.0), FORMS[3][1] | {"a": 1.0, "gamma": 2.0})]
+    ("score", "form"),
+    [*FORMS[:3], (rmia.offline(gamma=2.0, a=1.0), FORMS[3][1] | {"a": 1.0, "gamma": 2.0})],  # type: ignore[operator]
 )
-def test_exact_ties_count(score, form):
+def test_exact_ties_count(score: Any, form: Any) -> None:
     """Few distinct answers, the same from every shadow model: most ratios are tied with some of the population's."""
     rng = np.random.default_rng(2)
     levels = np.log([0.5, 0.25, 0.125])
@@ -92,13 +94,13 @@ def test_exact_ties_count(score, form):
     np.testing.assert_allclose(score(signals, RNG), expected, rtol=1e-12)
 
 
-def test_a_of_one_is_the_out_mean_and_of_zero_half_way_to_one():
+def test_a_of_one_is_the_out_mean_and_of_zero_half_way_to_one() -> None:
     log_out = np.log(np.array([[0.9], [0.3], [1e-9], [1e-300]]))
     np.testing.assert_allclose(rmia.as_if_in_too(log_out, 1.0), log_out, rtol=1e-14)
     np.testing.assert_allclose(np.exp(rmia.as_if_in_too(log_out, 0.0)), (1 + np.exp(log_out)) / 2, rtol=1e-14)
 
 
-def test_scale_of_the_probabilities_does_not_matter_down_to_1e_minus_300():
+def test_scale_of_the_probabilities_does_not_matter_down_to_1e_minus_300() -> None:
     signals, _ = full_table(np.random.default_rng(3), 50, 8, population=40, leak=1.0)
     tiny = {
         part: of_log_p(getattr(signals, part).log_p - 680.0)
@@ -110,13 +112,13 @@ def test_scale_of_the_probabilities_does_not_matter_down_to_1e_minus_300():
     assert len(np.unique(rmia.online()(tiny, RNG))) > 10
 
 
-def test_close_to_one_nothing_is_lost():
+def test_close_to_one_nothing_is_lost() -> None:
     """Means of probabilities 1 - 1e-18 are told apart, as they are not in linear arithmetic."""
     logs = np.array([[-1e-18], [-3e-18]])
     np.testing.assert_allclose(log_mix(logs, np.full((2, 1), 0.5)), [-2e-18], rtol=1e-12)
 
 
-def test_score_grows_with_the_targets_answer():
+def test_score_grows_with_the_targets_answer() -> None:
     phi = np.linspace(-4, 4, 21)[None, :, None]
     rng = np.random.default_rng(4)
     signals = table(
@@ -130,7 +132,7 @@ def test_score_grows_with_the_targets_answer():
         assert (np.diff(ATTACKS[name].score(signals, RNG)) >= 0).all()
 
 
-def test_attack_p_counts_strictly_greater_losses():
+def test_attack_p_counts_strictly_greater_losses() -> None:
     rng = np.random.default_rng(5)
     x, z = rng.integers(-5, 0, (1, 30, 2)), rng.integers(-5, 0, (1, 20, 2))
     signals = table(of_log_p(x), None, np.zeros((0, 30), np.int8), population_target=of_log_p(z))
@@ -139,7 +141,7 @@ def test_attack_p_counts_strictly_greater_losses():
 
 
 @pytest.mark.parametrize("name", ["rmia-online", "rmia-offline", "attack-p"])
-def test_a_population_asked_once_serves_every_query(name):
+def test_a_population_asked_once_serves_every_query(name: str) -> None:
     signals, _ = full_table(np.random.default_rng(7), 60, 8, population=50, leak=1.0, queries=3)
     once = [of_log_p(part.log_p[:, :, :1]) for part in (signals.population_target, signals.population_shadows)]
     thrice = [of_log_p(part.log_p.repeat(3, 2)) for part in once]
@@ -150,7 +152,7 @@ def test_a_population_asked_once_serves_every_query(name):
     np.testing.assert_array_equal(first, second)
 
 
-def test_attack_p_flags_a_tenth_of_new_records():
+def test_attack_p_flags_a_tenth_of_new_records() -> None:
     """The method's own threshold: false positives ~ Binomial(4000, 0.1); the band is four standard deviations."""
     rng = np.random.default_rng(6)
     signals = table(
@@ -160,16 +162,16 @@ def test_attack_p_flags_a_tenth_of_new_records():
         population_target=answers_of(rng.normal(size=(1, 4000, 1))),
     )
     attack = ATTACKS["attack-p"]
-    assert np.mean(attack.score(signals, RNG) > attack.threshold) == pytest.approx(0.1, abs=4 * np.sqrt(0.18 / 4000))
+    assert np.mean(attack.score(signals, RNG) > attack.threshold) == pytest.approx(0.1, abs=4 * np.sqrt(0.18 / 4000))  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("values", [2, 5, 30])
-def test_attack_p_flags_at_most_a_tenth_where_losses_tie(values):
+def test_attack_p_flags_at_most_a_tenth_where_losses_tie(values: int) -> None:
     """Whole numbers as losses, the largest of them common: "score > 0.9" stays within 10 % (four deviations)."""
     rng = np.random.default_rng(8)
     x, z = (-rng.integers(1, values + 1, (1, 4000, 1)).astype(float) for _ in range(2))
     signals = table(of_log_p(x), None, np.zeros((0, 4000), np.int8), population_target=of_log_p(z))
     attack = ATTACKS["attack-p"]
-    flagged = np.mean(attack.score(signals, RNG) > attack.threshold)
+    flagged = np.mean(attack.score(signals, RNG) > attack.threshold)  # type: ignore[operator]
     assert flagged <= 0.1 + 4 * np.sqrt(0.18 / 4000)
     assert (flagged > 0.05) == (values == 30)

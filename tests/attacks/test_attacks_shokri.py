@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,20 +14,20 @@ from sklearn.metrics import roc_auc_score
 from memberwise.attacks import shokri
 
 
-def auc(signals, member, score=shokri.ATTACK.score, seed=0):
+def auc(signals: Any, member: Any, score: Any = shokri.ATTACK.score, seed: int = 0) -> Any:
     return roc_auc_score(member, score(signals, np.random.default_rng(seed)))
 
 
-def test_separates_separable_answers():
+def test_separates_separable_answers() -> None:
     signals, member = full_table(np.random.default_rng(1), 600, leak=12.0)
     assert auc(signals, member) > 0.99
 
 
-def test_finds_a_pattern_that_no_single_signal_shows():
+def test_finds_a_pattern_that_no_single_signal_shows() -> None:
     """Membership moves probability between two wrong classes; log p_y knows nothing of it."""
     signals, member = full_table(np.random.default_rng(2), 600)
 
-    def mark(answers, inside):
+    def mark(answers: Any, inside: Any) -> Any:
         vectors = answers.vectors.copy()
         wrong = (signals.labels + 1) % 4
         np.put_along_axis(vectors, np.broadcast_to(wrong, inside.shape)[..., None], inside[..., None] * 3.0, -1)
@@ -38,12 +39,12 @@ def test_finds_a_pattern_that_no_single_signal_shows():
     assert auc(signals, member) > 0.9
 
 
-def test_answers_of_which_only_the_largest_is_left_keep_most_of_what_they_tell():
+def test_answers_of_which_only_the_largest_is_left_keep_most_of_what_they_tell() -> None:
     """Zeros elsewhere must not drown the largest probability: here it is all that tells members."""
     rng = np.random.default_rng(8)
     signals, member = full_table(rng, 600, classes=10)
 
-    def top_one(answers, inside):
+    def top_one(answers: Any, inside: Any) -> Any:
         top = np.clip(rng.normal(0.7 + 0.1 * inside, 0.1), 0.35, 0.999)
         vectors = np.zeros_like(answers.vectors)
         wrong = rng.random(inside.shape) < 0.3
@@ -57,7 +58,7 @@ def test_answers_of_which_only_the_largest_is_left_keep_most_of_what_they_tell()
     assert auc(signals, member) > best - 0.1  # of log-probabilities alone 0.53 is left
 
 
-def test_shuffled_membership_gives_chance():
+def test_shuffled_membership_gives_chance() -> None:
     """Five tables of 600 records: the mean AUC has a standard deviation of 0.011."""
     found = []
     for seed in range(5):
@@ -68,22 +69,22 @@ def test_shuffled_membership_gives_chance():
     assert np.mean(found) == pytest.approx(0.5, abs=0.04)
 
 
-def recording(seen):
+def recording(seen: Any) -> Any:
     """A factory of logistic regressions that notes what each was trained on."""
 
-    class Recorded(LogisticRegression):
-        def fit(self, x, y):
+    class Recorded(LogisticRegression):  # type: ignore[misc]
+        def fit(self, x: Any, y: Any) -> Any:
             seen.append((x.shape, y.mean()))
             return super().fit(x, y)
 
     return lambda seed: Recorded()
 
 
-def test_sparse_classes_share_one_classifier_which_is_told_the_class():
+def test_sparse_classes_share_one_classifier_which_is_told_the_class() -> None:
     """Class 0 has 150 records; the 15 others have 10 each, so at most 60 rows from six models."""
     signals, _ = full_table(np.random.default_rng(3), 300, classes=16)
     labels = np.where(np.arange(300) < 150, 0, 1 + np.arange(300) % 15)
-    seen = []
+    seen = []  # type: ignore[var-annotated]
     scores = shokri.with_classifier(recording(seen))(replace(signals, labels=labels), np.random.default_rng(0))
     assert np.isfinite(scores).all()
     (own, _), (shared, balance) = seen
@@ -93,30 +94,30 @@ def test_sparse_classes_share_one_classifier_which_is_told_the_class():
     assert balance == 0.5
 
 
-def test_any_classifier_is_accepted_and_rows_are_balanced_and_bounded(monkeypatch):
+def test_any_classifier_is_accepted_and_rows_are_balanced_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shokri, "MOST_ROWS", 300)
     signals, member = full_table(np.random.default_rng(4), 600, leak=3.0)
     trained_on = np.where(np.random.default_rng(5).random(signals.trained_on.shape) < 0.3, -1, signals.trained_on)
     signals = replace(signals, trained_on=trained_on.astype(np.int8))
-    seen = []
+    seen = []  # type: ignore[var-annotated]
     assert auc(signals, member, shokri.with_classifier(recording(seen))) > 0.8
     assert seen == [((300, 2 * 4), 0.5)] * 4
 
 
-def test_rows_are_never_those_marked_unused():
+def test_rows_are_never_those_marked_unused() -> None:
     trained_on = np.array([[1, 0, -1, 1], [0, -1, 1, -1]], np.int8)
     rows = shokri.balanced_rows(trained_on, np.array([True, True, True, False]), 100, np.random.default_rng(0))
     assert sorted(map(tuple, rows)) == [(0, 0), (0, 1), (1, 0), (1, 2)]
 
 
-def test_same_generator_same_scores_and_another_seed_another_network():
+def test_same_generator_same_scores_and_another_seed_another_network() -> None:
     signals, _ = full_table(np.random.default_rng(6), 200, leak=1.0)
     first, again, other = (shokri.ATTACK.score(signals, np.random.default_rng(s)) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-def test_scores_are_probabilities():
+def test_scores_are_probabilities() -> None:
     signals, _ = full_table(np.random.default_rng(7), 200, leak=1.0)
     scores = shokri.ATTACK.score(signals, np.random.default_rng(0))
     assert scores.min() >= 0

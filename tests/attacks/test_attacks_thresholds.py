@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from memberwise.signals.read import read_answers
 RNG = np.random.default_rng(0)
 
 
-def scalar_mentr(p, y, floor=1e-30):
-    def log(value):
+def scalar_mentr(p: Any, y: Any, floor: float = 1e-30) -> Any:
+    def log(value: Any) -> Any:
         return math.log(max(value, floor))
 
     rest = sum(p[j] for j in range(len(p)) if j != y)
@@ -30,7 +31,7 @@ def scalar_mentr(p, y, floor=1e-30):
     return total
 
 
-def test_mentr_equals_a_scalar_reference_on_1000_vectors():
+def test_mentr_equals_a_scalar_reference_on_1000_vectors() -> None:
     rng = np.random.default_rng(1)
     p = rng.dirichlet(np.full(6, 0.3), 1000).astype(np.float32).astype(float)
     p[:50] = np.eye(6)[rng.integers(0, 6, 50)]
@@ -42,7 +43,7 @@ def test_mentr_equals_a_scalar_reference_on_1000_vectors():
 
 
 @pytest.mark.parametrize("spread", [1.0, 10.0, 60.0])
-def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread):
+def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread: float) -> None:
     """Against 80 digits of decimal arithmetic; 1 - p computed as such would be 0 here."""
     rng = np.random.default_rng(2)
     logits = (rng.normal(size=(60, 5)) * spread).astype(np.float32)
@@ -61,7 +62,7 @@ def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread):
                 assert found == pytest.approx(float(expected), rel=1e-5, abs=1e-300), signal.__name__
 
 
-def test_confidence_is_the_largest_probability_and_loss_the_log_of_the_true_ones():
+def test_confidence_is_the_largest_probability_and_loss_the_log_of_the_true_ones() -> None:
     logits = np.random.default_rng(3).normal(size=(1, 40, 1, 5))
     p = np.exp(logits[0, :, 0]) / np.exp(logits[0, :, 0]).sum(1, keepdims=True)
     labels = np.random.default_rng(4).integers(0, 5, 40)
@@ -71,7 +72,7 @@ def test_confidence_is_the_largest_probability_and_loss_the_log_of_the_true_ones
     np.testing.assert_allclose(thresholds.l2(answers, labels)[0], -((p - np.eye(5)[labels]) ** 2).sum(1), rtol=1e-5)
 
 
-def test_entropy_and_confidence_do_not_see_the_order_of_classes():
+def test_entropy_and_confidence_do_not_see_the_order_of_classes() -> None:
     logits = np.random.default_rng(5).normal(size=(1, 40, 1, 5))
     labels = np.zeros(40, np.int64)
     for signal in (thresholds.entropy, thresholds.confidence):
@@ -80,7 +81,7 @@ def test_entropy_and_confidence_do_not_see_the_order_of_classes():
 
 
 @pytest.mark.parametrize("signal", [thresholds.confidence, thresholds.entropy, thresholds.mentr, thresholds.l2])
-def test_signals_of_several_models_are_those_of_each(signal):
+def test_signals_of_several_models_are_those_of_each(signal: Any) -> None:
     signals, _ = full_table(np.random.default_rng(15), 30)
     values = signal(signals.shadows, signals.labels)
     assert values.shape == (6, 30)
@@ -91,7 +92,7 @@ def test_signals_of_several_models_are_those_of_each(signal):
         signal(replace(signals.shadows, vectors=None), signals.labels)
 
 
-def test_gap_and_the_two_accuracies():
+def test_gap_and_the_two_accuracies() -> None:
     signals, member = full_table(np.random.default_rng(6), 1000, leak=1.0)
     scores = ATTACKS["gap"].score(signals, RNG)
     correct = signals.target.correct[0, :, 0]
@@ -101,7 +102,7 @@ def test_gap_and_the_two_accuracies():
 
 
 @pytest.mark.parametrize("digits", [1, 12])
-def test_best_threshold_equals_brute_force(digits):
+def test_best_threshold_equals_brute_force(digits: int) -> None:
     rng = np.random.default_rng(7)
     inside, outside = np.round(rng.normal(0.7, 1, 80), digits), np.round(rng.normal(0, 1, 60), digits)
     candidates = sorted({*inside, *outside})
@@ -112,7 +113,7 @@ def test_best_threshold_equals_brute_force(digits):
 
 
 @pytest.mark.parametrize("name", ["loss", "confidence", "entropy", "mentr", "l2"])
-def test_with_one_class_the_order_is_the_global_one(name):
+def test_with_one_class_the_order_is_the_global_one(name: str) -> None:
     signals, _ = full_table(np.random.default_rng(8), 200, leak=1.0)
     signals = replace(signals, labels=np.zeros(200, np.int64))
     one, many = (ATTACKS[n].score(signals, RNG) for n in (name, f"{name}-classwise"))
@@ -120,7 +121,7 @@ def test_with_one_class_the_order_is_the_global_one(name):
 
 
 @pytest.mark.parametrize(("n_in", "n_out", "own"), [(1, 9, True), (9, 1, True), (1, 8, False), (12, 0, False)])
-def test_a_class_has_its_own_threshold_from_ten_rows_on_both_sides_together(n_in, n_out, own):
+def test_a_class_has_its_own_threshold_from_ten_rows_on_both_sides_together(n_in: int, n_out: int, own: bool) -> None:
     rng = np.random.default_rng(16)
     labels = np.repeat([0, 1], [40, n_in + n_out])
     trained_on = np.r_[np.tile([0, 1], 20), np.repeat([1, 0], [n_in, n_out])].astype(np.int8)[None]
@@ -130,7 +131,7 @@ def test_a_class_has_its_own_threshold_from_ten_rows_on_both_sides_together(n_in
     assert set(classwise.class_thresholds(values, trained_on, labels)[40:]) == {expected}
 
 
-def test_best_threshold_takes_the_smallest_of_equals_exactly():
+def test_best_threshold_takes_the_smallest_of_equals_exactly() -> None:
     """1, 3 and 5 are equally good; in floating point 1 - 2/3 would look better than 1/3."""
     inside, outside = np.array([1.0, 3.0, 5.0]), np.array([0.0, 2.0, 4.0])
     gains = [Fraction(int((inside >= t).sum() - (outside >= t).sum()), 3) for t in range(6)]
@@ -138,7 +139,7 @@ def test_best_threshold_takes_the_smallest_of_equals_exactly():
     assert classwise.best_threshold(inside, outside) == 1
 
 
-def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_one():
+def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_one() -> None:
     rng = np.random.default_rng(9)
     values, trained_on = rng.normal(size=(4, 90)), np.tile([[0], [1]], (2, 90)).astype(np.int8)
     labels = np.repeat([0, 1, 2], [50, 38, 2])  # class 2: four rows a side
@@ -154,7 +155,7 @@ def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_o
     assert np.isnan(nowhere).all()
 
 
-def test_class_thresholds_beat_one_threshold_where_classes_differ():
+def test_class_thresholds_beat_one_threshold_where_classes_differ() -> None:
     signals, member = full_table(np.random.default_rng(10), 2000, leak=1.5)
     shift = np.where(signals.labels == 0, 4.0, 0.0)[None, :, None].astype(np.float32)
     signals = replace(
@@ -166,7 +167,7 @@ def test_class_thresholds_beat_one_threshold_where_classes_differ():
     assert many > one + 0.05
 
 
-def test_score_is_the_distance_to_the_class_threshold_and_zero_is_a_member():
+def test_score_is_the_distance_to_the_class_threshold_and_zero_is_a_member() -> None:
     """Saturated answers tie with the threshold: their score is exactly 0, and they are called members."""
     p = np.where(np.arange(40) % 2, 1.0, 0.9)
     raw = np.stack([p, 1 - p], -1)
@@ -178,10 +179,10 @@ def test_score_is_the_distance_to_the_class_threshold_and_zero_is_a_member():
     signals = replace(signals, trained_on=np.stack([trained_on[0], trained_on[0]]))
     scores = ATTACKS["confidence-classwise"].score(signals, RNG)
     np.testing.assert_array_equal(scores, p.astype(np.float32).astype(float) - 1.0)
-    np.testing.assert_array_equal(scores > ATTACKS["confidence-classwise"].threshold, p == 1.0)
+    np.testing.assert_array_equal(scores > ATTACKS["confidence-classwise"].threshold, p == 1.0)  # type: ignore[operator]
 
 
-def test_top_one_is_the_largest_logit():
+def test_top_one_is_the_largest_logit() -> None:
     signals, _ = full_table(np.random.default_rng(11), 30)
     scores = ATTACKS["top-one"].score(signals, RNG)
     np.testing.assert_array_equal(scores, signals.target.vectors[0].max(1))
@@ -189,7 +190,7 @@ def test_top_one_is_the_largest_logit():
     assert ATTACKS["top-one-search"].threshold == "search"
 
 
-def test_risk_score_is_calibrated():
+def test_risk_score_is_calibrated() -> None:
     """Among records with a score near r, about a share r are members (bands of four standard deviations)."""
     signals, member = full_table(np.random.default_rng(12), 6000, leak=1.0, classes=3)
     scores = ATTACKS["privacy-risk-score"].score(signals, RNG)
@@ -201,7 +202,7 @@ def test_risk_score_is_calibrated():
         assert member[near].mean() == pytest.approx(scores[near].mean(), abs=4 * 0.5 / np.sqrt(near.sum()))
 
 
-def test_risk_score_of_equal_distributions_is_one_half():
+def test_risk_score_of_equal_distributions_is_one_half() -> None:
     from memberwise.attacks.privacy_risk_score import posterior
 
     rng = np.random.default_rng(13)
@@ -213,7 +214,7 @@ def test_risk_score_of_equal_distributions_is_one_half():
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-(np.array([-1.0, 0.5, 2.0]) - 0.5))), atol=0.04)
 
 
-def test_risk_score_of_separate_sides_is_held_back_by_one_row_a_bin():
+def test_risk_score_of_separate_sides_is_held_back_by_one_row_a_bin() -> None:
     """80 rows make two bins: each side's share of a bin counts one row more."""
     from memberwise.attacks.privacy_risk_score import posterior
 
@@ -224,7 +225,7 @@ def test_risk_score_of_separate_sides_is_held_back_by_one_row_a_bin():
     np.testing.assert_allclose(posterior(np.array([-5.0, 5.0]), inside, outside), p_in / (p_in + p_out), rtol=1e-12)
 
 
-def test_risk_score_of_a_sparse_class_comes_from_all_classes():
+def test_risk_score_of_a_sparse_class_comes_from_all_classes() -> None:
     signals, _ = full_table(np.random.default_rng(14), 400, leak=1.0, classes=2)
     labels = signals.labels.copy()
     few = np.flatnonzero(labels == 1)[:10]

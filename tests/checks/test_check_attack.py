@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,24 +19,24 @@ def test_built_in_attacks_pass(name: str) -> None:
     memberwise.check_attack(ATTACKS[name])
 
 
-def broken(score) -> Attack:  # type: ignore[no-untyped-def]
+def broken(score: Any) -> Attack:
     return replace(ATTACKS["loss"], name="mine", score=score)
 
 
-def upside_down(signals, rng):  # type: ignore[no-untyped-def]
+def upside_down(signals: Any, rng: Any) -> Any:
     return -signals.target.log_p[0, :, 0].astype(np.float64)
 
 
-def in_place(signals, rng):  # type: ignore[no-untyped-def]
+def in_place(signals: Any, rng: Any) -> Any:
     signals.target.log_p[:] *= 2
     return signals.target.log_p[0, :, 0].astype(np.float64)
 
 
-def moody(signals, rng):  # type: ignore[no-untyped-def]
+def moody(signals: Any, rng: Any) -> Any:
     return signals.target.log_p[0, :, 0] + np.random.default_rng().normal(size=signals.records)
 
 
-def by_place(signals, rng):  # type: ignore[no-untyped-def]
+def by_place(signals: Any, rng: Any) -> Any:
     """Trusts the first records' answers more than the last ones'."""
     keep = np.arange(signals.records) < 150
     return np.where(keep, signals.target.phi[0, :, 0], 0.0)
@@ -52,7 +53,7 @@ def by_place(signals, rng):  # type: ignore[no-untyped-def]
         (lambda s, rng: np.full(s.records, np.nan), "NaN for all"),
     ],
 )
-def test_what_is_broken_is_told(score, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_broken_is_told(score: Any, told: str) -> None:
     with pytest.raises(CheckError, match=told):
         memberwise.check_attack(broken(score))
 

@@ -22,15 +22,15 @@ def refused(attack: Any) -> CheckError:
     return caught.value
 
 
-def fails(signals, rng):  # type: ignore[no-untyped-def]
-    return {}["lost"]
+def fails(signals: Any, rng: Any) -> Any:
+    return {}["lost"]  # type: ignore[index]
 
 
-def ragged(signals, rng):  # type: ignore[no-untyped-def]
+def ragged(signals: Any, rng: Any) -> list[Any]:
     return [[1.0], [1.0, 2.0]]
 
 
-def one_side(signals, rng):  # type: ignore[no-untyped-def]
+def one_side(signals: Any, rng: Any) -> Any:
     scores = np.full(signals.records, np.nan)
     scores[0] = 1.0
     return scores
@@ -58,7 +58,7 @@ def test_what_goes_wrong_in_an_attack_is_a_finding(score: Any, cause: type, told
 def test_a_later_run_may_fail_too() -> None:
     runs = []
 
-    def third(signals, rng):  # type: ignore[no-untyped-def]
+    def third(signals: Any, rng: Any) -> Any:
         runs.append(1)
         return np.ones(3) if len(runs) == 3 else signals.target.phi[0, :, 0]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import memberwise
-from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence  # type: ignore[attr-defined]
 from memberwise.defences.training.base import Options, TrainingDefence
 from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import CheckError, MemberwiseError
@@ -30,7 +31,7 @@ class Nothing(Step):
 
 
 class Exploding(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         loss, state = super().loss(network, params, state, batch, key)
         return -30 * loss.exp(), state
 
@@ -49,7 +50,7 @@ def test_randomness_that_is_not_the_models_own_is_told() -> None:
     rng = np.random.default_rng()
 
     class Moody(Step):
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
             loss, state = super().loss(network, params, state, batch, key)
             return loss * float(rng.random()), state
 
@@ -58,26 +59,26 @@ def test_randomness_that_is_not_the_models_own_is_told() -> None:
 
 
 class Flips(OutputDefence):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return -ask(x)
 
 
 class Moods(OutputDefence):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return ask(x) + 1e-3 * np.random.default_rng().normal()
 
 
 class Crowd(OutputDefence):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         given = ask(x)
         return given - given.mean(1, keepdims=True).max(-1, keepdims=True)
 
 
 class Sums(OutputDefence):
-    def gives(self, kind):  # type: ignore[no-untyped-def]
+    def gives(self, kind: Any) -> str:  # type: ignore[override]
         return "probabilities"
 
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return ask(x)
 
 

@@ -14,29 +14,29 @@ from memberwise.training.step import Step
 
 
 class Half(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         loss, state = super().loss(network, params, state, batch, key)
         return loss / 2, state
 
 
 class Raises(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> None:  # type: ignore[override]
         raise KeyError("nope")
 
 
 class Alone(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> Any:
         return super().loss(network, params, state, batch, key)[0]
 
 
 class Branches(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         loss, state = super().loss(network, params, state, batch, key)
         return (loss * 2 if loss > 1 else loss), state
 
 
 class NoNumber(Step):
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         loss, state = super().loss(network, params, state, batch, key)
         return loss * float("nan"), state
 
@@ -54,7 +54,7 @@ class Letters(Options):
 
 
 def training(**parts: Any) -> TrainingDefence:
-    given = {"name": "mine", "options": Options, "summary": "a test", "source": "none"} | parts
+    given: dict[str, Any] = {"name": "mine", "options": Options, "summary": "a test", "source": "none"} | parts
     if not set(given) & {"step", "procedure", "settings", "answer"}:
         given["step"] = lambda options, fit: Half()
     return TrainingDefence(**given)

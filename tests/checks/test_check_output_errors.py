@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import memberwise
-from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence
+from memberwise.defences.output.registry import OUTPUT_DEFENCES, OutputDefence  # type: ignore[attr-defined]
 from memberwise.defences.training.base import TrainingDefence
 from memberwise.errors import CheckError
 
@@ -23,63 +23,63 @@ def refused(defence: Any) -> CheckError:
 class Out(OutputDefence):
     t: float = 1.0
 
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return np.asarray(ask(x)) / self.t
 
 
 class Fails(Out):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> None:  # type: ignore[override]
         raise KeyError("z")
 
 
 class FailsToFit(Out):
-    def fit(self, ask, members, reference, rngs):  # type: ignore[no-untyped-def]
+    def fit(self, ask: Any, members: Any, reference: Any, rngs: Any) -> Any:
         return members(0)["rows"]
 
 
 class OneState(Out):
-    def fit(self, ask, members, reference, rngs):  # type: ignore[no-untyped-def]
+    def fit(self, ask: Any, members: Any, reference: Any, rngs: Any) -> list[Any]:
         return [0.5]
 
 
 class OtherKind(Out):
-    def gives(self, kind):  # type: ignore[no-untyped-def]
+    def gives(self, kind: Any) -> str:  # type: ignore[override]
         return "probs"
 
 
 class Negative(Out):
     """Sums to 1, and is no probability."""
 
-    def gives(self, kind):  # type: ignore[no-untyped-def]
+    def gives(self, kind: Any) -> str:  # type: ignore[override]
         return "probabilities"
 
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         logits = np.asarray(ask(x))
         return logits - logits.mean(-1, keepdims=True) + 1 / logits.shape[-1]
 
 
 class Listed(Out):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return np.asarray(ask(x)).tolist()
 
 
 class Texts(Out):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return np.asarray(ask(x)).astype(str)
 
 
 class Wipes(Out):
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         given = np.asarray(ask(x))
         x[:] = 0
         return given
 
 
 class NoClass(Out):
-    def gives(self, kind):  # type: ignore[no-untyped-def]
+    def gives(self, kind: Any) -> str:  # type: ignore[override]
         return "labels"
 
-    def answer(self, ask, x, states, keys):  # type: ignore[no-untyped-def]
+    def answer(self, ask: Any, x: Any, states: Any, keys: Any) -> Any:
         return np.asarray(ask(x)).argmax(-1) + 1
 
 

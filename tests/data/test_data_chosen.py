@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 def table(**more: object) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"age": rng.integers(20, 60, N), "dose": rng.normal(size=N), "sex": rng.choice(["f", "m"], N)})
-    return frame.assign(label=rng.integers(0, 2, N), **more)
+    return frame.assign(label=rng.integers(0, 2, N), **more)  # type: ignore[arg-type]
 
 
 def codes(frame: pd.DataFrame, **chosen: list[str]) -> list[str]:
@@ -30,7 +30,7 @@ def codes(frame: pd.DataFrame, **chosen: list[str]) -> list[str]:
 def kept(frame: pd.DataFrame, **chosen: list[str]) -> list[str]:
     dataset = choose_columns(from_object(frame, source="s"), **chosen)
     assert dataset.frame is not None
-    return list(dataset.frame)
+    return list(dataset.frame)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_what_becomes_of_whole_numbers_is_told(values: np.ndarray, code: str | N
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.uint8])
 @pytest.mark.parametrize("shape", [(2, 12), (12,), (3, 12), (1, 2, 12), (12, 3), (5, 7, 3)])
 def test_token_numbers_arrive_as_they_are(dtype: type, shape: tuple[int, ...]) -> None:
-    values = np.random.default_rng(0).integers(0, 100, (4, *shape)).astype(dtype)
+    values = np.random.default_rng(0).integers(0, 100, (4, *shape)).astype(dtype)  # type: ignore[var-annotated]
     x = from_object((values, [0, 1, 0, 1]), source="s").x
     assert x.dtype == np.float32
     assert x.shape == values.shape

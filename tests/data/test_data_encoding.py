@@ -48,7 +48,7 @@ def test_encoding_is_what_pandas_gives_by_hand() -> None:
 def test_only_the_given_rows_decide() -> None:
     frame = table()
     changed = frame.copy()
-    changed.loc[50, ["age", "city"]] = [1000, "Oslo"]
+    changed.loc[50, ["age", "city"]] = [1000, "Oslo"]  # type: ignore[assignment, index]
     fit = np.arange(40)
     one, other = (encode(from_object(f, source="s"), fit) for f in (frame, changed))
     assert one.feature_names == other.feature_names
@@ -100,7 +100,7 @@ def test_dates_and_free_text_are_refused() -> None:
 
 
 def test_what_was_done_is_told() -> None:
-    frame = table(80).assign(note=["a", "b", None, "d"] * 20, id=np.arange(80))
+    frame = table(80).assign(note=["a", "b", None, "d"] * 20, id=np.arange(80))  # type: ignore[list-item]
     frame.loc[79, "city"] = "Oslo"
     dataset = choose_columns(from_object(frame, source="s"), drop=["id"])
     done = encode(dataset, np.arange(70)).what_was_done()
@@ -118,14 +118,14 @@ def test_what_was_done_is_told() -> None:
 def test_numbers_beyond_float32_are_refused_with_column_and_row(value: object) -> None:
     frame = table()
     frame["weight"] = frame["weight"].astype(object)
-    frame.loc[[7, 9], "weight"] = value
+    frame.loc[[7, 9], "weight"] = value  # type: ignore[call-overload]
     for column in (frame["weight"], frame["weight"].astype(float)):
         with pytest.raises(DataError, match=r"(?s)too large.*2 values, the first -?1e.*s, row 7, column weight"):
             encode(from_object(frame.assign(weight=column), source="s"), np.arange(60))
 
 
 def test_python_numbers_are_numbers() -> None:
-    frame = table().assign(paid=[Decimal(i) / 4 for i in range(60)])
+    frame = table().assign(paid=[Decimal(i) / 4 for i in range(60)])  # type: ignore[misc]
     dataset = encode(from_object(frame, source="s"), np.arange(60))
     plain = encode(from_object(frame.assign(paid=np.arange(60) / 4), source="s"), np.arange(60))
     assert dataset.feature_names == plain.feature_names
@@ -145,8 +145,8 @@ def test_python_numbers_are_numbers() -> None:
 )
 def test_columns_that_are_no_features_are_refused(values: list[object], message: str) -> None:
     with pytest.raises(DataError, match=f"(?s){message}"):
-        encode(from_object(table().assign(more=values), source="s"), np.arange(60))
-    assert encode(choose_columns(from_object(table().assign(more=values), source="s"), drop=["more"]), np.arange(60))
+        encode(from_object(table().assign(more=values), source="s"), np.arange(60))  # type: ignore[arg-type]
+    assert encode(choose_columns(from_object(table().assign(more=values), source="s"), drop=["more"]), np.arange(60))  # type: ignore[arg-type]
 
 
 def test_sparse_records_are_the_dense_ones() -> None:
@@ -167,7 +167,7 @@ def test_sparse_records_are_the_dense_ones() -> None:
 
 
 def test_sparse_records_that_would_be_too_large_are_refused() -> None:
-    huge = sparse.csr_matrix((20_000, 200_000), dtype=np.float32)
+    huge = sparse.csr_matrix((20_000, 200_000), dtype=np.float32)  # type: ignore[arg-type]
     with pytest.raises(
         DataError, match=r"(?s)too large once they are dense.*2.1 GB.*16.0 GB: 20,000 x 200,000.*TruncatedSVD"
     ):

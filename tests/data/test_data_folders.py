@@ -41,7 +41,7 @@ def test_the_class_is_the_sub_folder_in_sorted_order(photos: Path) -> None:
     data = load(photos)
     assert data.classes == ("cat", "dog")
     assert data.y.tolist() == [0, 0, 0, 1, 1]  # cat/a.png, cat/more/1.png, cat/z.webp, dog/a.bmp, dog/b.PNG
-    assert (data.x.shape, data.x.dtype, data.kind) == ((5, 3, 4, 6), np.uint8, "image")
+    assert (data.x.shape, data.x.dtype, data.kind) == ((5, 3, 4, 6), np.uint8, "image")  # type: ignore[comparison-overlap]
     np.testing.assert_allclose(data.x[:, 0, 1, 2], [7, 210, 200, 0, 0], atol=6)  # WebP is lossy
     np.testing.assert_array_equal(data.x[3:, 2, 0, 0], [90, 100])
     assert data.test is None

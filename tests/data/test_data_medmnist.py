@@ -25,7 +25,7 @@ def arrays() -> dict[str, NDArray[Any]]:
 
 
 def test_parts_are_pooled_in_order(arrays: dict[str, NDArray[Any]], tmp_path: Path) -> None:
-    np.savez(tmp_path / "pathmnist.npz", **arrays)
+    np.savez(tmp_path / "pathmnist.npz", **arrays)  # type: ignore[arg-type]
     data = load(tmp_path / "pathmnist.npz")
     assert data.x.shape == (28, 3, 28, 28)
     assert data.x.dtype == np.uint8
@@ -44,7 +44,7 @@ def test_dermamnist_by_name(
     assert not at_hand(SOURCES[name])
     with pytest.raises(DataError, match=rf"(?s)expected: {file}.*no SHA-256.*medmnist.com"):
         load(name)
-    np.savez(tmp_path / file, **arrays)
+    np.savez(tmp_path / file, **arrays)  # type: ignore[arg-type]
     assert at_hand(SOURCES[name])
     data = load(name)
     assert data.classes == ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")

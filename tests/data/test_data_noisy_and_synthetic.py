@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,10 +55,10 @@ def test_noisy_copies_take_the_auxiliary_records_place() -> None:
         noisy_auxiliary(dataset, without, 0.2, Seeds(1))
 
 
-def template_target(templates, sharp=1.0):  # type: ignore[no-untyped-def]
+def template_target(templates: Any, sharp: float = 1.0) -> Any:
     """p_c falls with the Hamming distance to the class's template."""
 
-    def ask(x):  # type: ignore[no-untyped-def]
+    def ask(x: Any) -> Any:
         return softmax(-sharp * np.abs(x[:, None] - templates[None]).sum(-1), axis=1)
 
     return ask
@@ -70,7 +72,7 @@ def test_chains_climb_to_what_the_target_is_sure_of() -> None:
     templates = (rng.random((3, 40)) < 0.5).astype(float)
     ask, asked = template_target(templates), []
 
-    def counting(x):  # type: ignore[no-untyped-def]
+    def counting(x: Any) -> Any:
         asked.append(len(x))
         return ask(x)
 
@@ -89,7 +91,7 @@ def test_chains_climb_to_what_the_target_is_sure_of() -> None:
 
 
 def test_an_impossible_class_fails_and_is_counted() -> None:
-    def ask(x):  # type: ignore[no-untyped-def]
+    def ask(x: Any) -> Any:
         return np.tile([0.9, 0.1], (len(x), 1))
 
     climb = Climb(iter_max=20)
@@ -103,7 +105,7 @@ def test_features_drawn_anew_never_fewer_than_k_min() -> None:
     """A target that rejects everything after the first answer shows how many features a proposal changes."""
     seen: list[np.ndarray] = []
 
-    def ask(x):  # type: ignore[no-untyped-def]
+    def ask(x: Any) -> Any:
         seen.append(x.copy())
         level = 0.3 if len(seen) == 1 else 0.1
         return np.tile([level, 1 - level], (len(x), 1))

@@ -43,7 +43,7 @@ def sha256(content: bytes) -> str:
 
 def test_mnist(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mnist = loaded("mnist", real_data, monkeypatch)
-    assert (mnist.x.shape, mnist.x.dtype, mnist.kind) == ((70_000, 28, 28), np.uint8, "image")
+    assert (mnist.x.shape, mnist.x.dtype, mnist.kind) == ((70_000, 28, 28), np.uint8, "image")  # type: ignore[comparison-overlap]
     assert mnist.test is not None
     assert mnist.test.tolist() == list(range(60_000, 70_000))
     train = mnist.x[:60_000]
@@ -62,7 +62,7 @@ def test_mnist(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cifar10_is_the_original_in_its_order(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cifar = loaded("cifar10", real_data, monkeypatch)
-    assert (cifar.x.shape, cifar.x.dtype) == ((60_000, 3, 32, 32), np.uint8)
+    assert (cifar.x.shape, cifar.x.dtype) == ((60_000, 3, 32, 32), np.uint8)  # type: ignore[comparison-overlap]
     assert cifar.classes[:3] == ("airplane", "automobile", "bird")
     assert (np.bincount(cifar.y) == 6000).all()
     path = tmp_path / "cifar-10-binary.tar.gz"
@@ -93,7 +93,7 @@ def test_cifar100(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_location30(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     location = loaded("location30", real_data, monkeypatch)
-    assert (location.x.shape, location.x.dtype, location.kind) == ((5010, 446), np.float32, "table")
+    assert (location.x.shape, location.x.dtype, location.kind) == ((5010, 446), np.float32, "table")  # type: ignore[comparison-overlap]
     assert set(np.unique(location.x)) == {0, 1}
     counts = np.bincount(location.y)
     assert (len(counts), counts.min(), counts.max()) == (30, 97, 308)
@@ -102,7 +102,7 @@ def test_location30(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lfw62(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = loaded("lfw62", real_data, monkeypatch)
-    assert (faces.x.shape, faces.x.dtype) == ((3023, 48, 48), np.uint8)
+    assert (faces.x.shape, faces.x.dtype) == ((3023, 48, 48), np.uint8)  # type: ignore[comparison-overlap]
     counts = np.bincount(faces.y)
     assert (len(counts), counts.min(), counts.max()) == (62, 20, 530)
     assert faces.classes[int(counts.argmax())] == "George_W_Bush"

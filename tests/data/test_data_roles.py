@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def test_roles_are_disjoint_and_sizes_right_or_the_request_is_refused(
     n: int, test: int, members: int | None, others: dict[str, int | None], seed: int
 ) -> None:
     dataset = records(n + test, test)
-    wants = {"members": members, **others}
+    wants: dict[str, Any] = {"members": members, **others}
     asked = {name: count for name, count in wants.items() if count is not None}
     try:
         roles = roles_of(dataset, seed, **wants)
@@ -279,7 +280,7 @@ def test_the_source_s_test_part_serves_where_the_target_saw_all_the_rest() -> No
 )
 def test_trained_targets_refuse(wants: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"(?s){message}"):
-        roles_of(records(50), **wants)
+        roles_of(records(50), **wants)  # type: ignore[arg-type]
 
 
 # Bad wants.
@@ -317,7 +318,7 @@ def test_trained_targets_refuse(wants: dict[str, object], error: type[Exception]
 )
 def test_wants_that_cannot_be_met(wants: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"(?s){message}") as caught:
-        roles_of(records(100), **wants)
+        roles_of(records(100), **wants)  # type: ignore[arg-type]
     assert caught.value.exit_code == 2  # type: ignore[attr-defined]
 
 

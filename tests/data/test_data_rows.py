@@ -27,7 +27,7 @@ EVERY = pd.DataFrame(
         "nullable": pd.array([1, None, 3, 4] * 2, dtype="Int64"),
         "flag": pd.array([True, None, False, True] * 2, dtype="boolean"),
         "string": pd.array(["p", None, "q", "p"] * 2, dtype="string"),
-        "day": pd.to_datetime(["2020-01-01", None, "2021-05-05", "2020-01-01"] * 2),
+        "day": pd.to_datetime(["2020-01-01", None, "2021-05-05", "2020-01-01"] * 2),  # type: ignore[arg-type]
         "span": pd.to_timedelta(np.arange(8), unit="s"),
     }
 )

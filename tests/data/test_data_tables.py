@@ -30,7 +30,7 @@ def test_encodings_and_separators(separator: str, encoding: str, tmp_path: Path)
     path = tmp_path / "a.csv"
     ROWS.to_csv(path, index=False, sep=separator, encoding=encoding)
     read = read_file(path)
-    pd.testing.assert_frame_equal(read, ROWS, check_dtype=False)
+    pd.testing.assert_frame_equal(read, ROWS, check_dtype=False)  # type: ignore[arg-type]
     assert [code for code, _ in notes_of(read)] == (["not-utf-8"] if encoding == "latin-1" else [])
 
 
@@ -47,12 +47,12 @@ def test_decimal_commas(separator: str, tmp_path: Path) -> None:
 
 def test_thousands_in_points_before_a_decimal_comma(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a;label\n1.234,5;x\n-2,25;y\n7;x\n1.000.000,0;y\n")
-    assert read_file(tmp_path / "a.csv")["a"].tolist() == [1234.5, -2.25, 7, 1e6]  # type: ignore[union-attr]
+    assert read_file(tmp_path / "a.csv")["a"].tolist() == [1234.5, -2.25, 7, 1e6]
 
 
 def test_texts_with_commas_stay_texts(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a;label\n1,5;x\nabc,d;y\n,;x\n2,5;y\n")
-    assert read_file(tmp_path / "a.csv")["a"].tolist() == ["1,5", "abc,d", ",", "2,5"]  # type: ignore[union-attr]
+    assert read_file(tmp_path / "a.csv")["a"].tolist() == ["1,5", "abc,d", ",", "2,5"]
 
 
 def test_numbers_with_commas_between_commas_are_refused(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_numbers_with_commas_between_commas_are_refused(tmp_path: Path) -> None:
 
 def test_excels_first_line_and_spaces_around_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("sep=;\na; label\n1;0\n2;1\n")
-    assert read_file(tmp_path / "a.csv")["label"].tolist() == [0, 1]  # type: ignore[union-attr]
+    assert read_file(tmp_path / "a.csv")["label"].tolist() == [0, 1]
 
 
 def test_row_names_without_a_name_as_r_writes_them(tmp_path: Path) -> None:

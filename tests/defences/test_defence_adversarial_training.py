@@ -49,7 +49,7 @@ def test_within_eps_and_the_range(method: str) -> None:
 
 
 def test_pgd_against_a_loop_written_out() -> None:
-    options = {"eps": 0.2, "steps": 4, "step_size": 0.07}
+    options: dict[str, Any] = {"eps": 0.2, "steps": 4, "step_size": 0.07}
     start = perturbed(eps=0.2, steps=1, step_size=1e-12)
     assert (start - X).abs().max() > 0.1, "a random start"
     x = start.clone()

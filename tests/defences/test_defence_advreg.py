@@ -53,7 +53,7 @@ def first_step(step: AdversarialRegularisation) -> tuple[dict[str, torch.Tensor]
     [job] = playing(step, 1)
     batch, keys = next(Feed([job], NETWORK, DATA).epoch(0))
     alone = Batch(
-        *(None if part is None else tuple(p[0] for p in part) if isinstance(part, tuple) else part[0] for part in batch)
+        *(None if part is None else tuple(p[0] for p in part) if isinstance(part, tuple) else part[0] for part in batch)  # type: ignore[arg-type]
     )
     params, buffers = NETWORK.init(job.seed)
     return params, State(buffers, step.init(NETWORK, 50, keys[0])), alone, keys[0]
@@ -218,7 +218,7 @@ def test_the_model_is_the_mean_of_its_last_epochs() -> None:
     seen: list[torch.Tensor] = []
 
     class Watched(Averaged):
-        def after_epoch(self, network, params, state, epoch):  # type: ignore[no-untyped-def]
+        def after_epoch(self, network: Any, params: Any, state: Any, epoch: Any) -> Any:
             seen.append(params["norm.weight"].clone())
             seen.append(state.buffers["norm.running_mean"].clone())
             return super().after_epoch(network, params, state, epoch)

@@ -91,7 +91,7 @@ def test_the_distance_falls_and_few_records_teach_much() -> None:
     for per_class, least in ((1, 0.6), (5, 0.75)):
         made = DEFENCE.procedure(CondensationOptions(per_class=per_class, iterations=350, rate=0.05), fit)
         job = Job(rows, Step(), recipe, 5)
-        matching = train_stack([replace(job, step=made.step, recipe=made.matching)], network, data)
+        matching = train_stack([replace(job, step=made.step, recipe=made.matching)], network, data)  # type: ignore[attr-defined]
         assert matching.losses[0, 0] > 3
         assert matching.losses[0, -1] < 0.2
         assert matching.own["records"].shape == (1, 10 * per_class, *data.shape)

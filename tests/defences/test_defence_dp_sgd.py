@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_record_gradients_against_opacus() -> None:
     theirs = GradSampleModule(module, loss_reduction="sum")
     nn.functional.cross_entropy(theirs(part.x), part.target, reduction="sum").backward()
     for name, parameter in module.named_parameters():
-        torch.testing.assert_close(gradients[name], parameter.grad_sample, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(gradients[name], parameter.grad_sample, atol=1e-5, rtol=1e-5)  # type: ignore[attr-defined]
 
 
 def test_few_records_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +183,7 @@ def test_without_noise_and_with_a_wide_clip_it_is_poisson_sampled_sgd(make: Call
 
         poisson = True
 
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
             mean, after = super().loss(network, params, state, batch, key)
             return mean * batch.mask.sum() / 32, after
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,8 @@ def conv() -> nn.Module:
 
 
 def scaled(noise: float = 0.0, **options: object) -> ScaledDpSgd:
-    wanted = {"multiplicity": 1, "augment": (), "decay": 0.0, "epochs": 2} | options
-    return ScaledDpSgd(noise, 0.5, 16.0, **wanted)  # type: ignore[arg-type]
+    wanted: dict[str, Any] = {"multiplicity": 1, "augment": (), "decay": 0.0, "epochs": 2} | options
+    return ScaledDpSgd(noise, 0.5, 16.0, **wanted)
 
 
 def jobs(step: Step, count: int = 2) -> list[Job]:
@@ -61,7 +62,7 @@ def test_the_mean_over_copies_is_what_is_clipped() -> None:
     seen: list[Tensor] = []
 
     class Watching(ScaledDpSgd):
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> Any:
             seen.append(torch.empty(batch.x.shape))
             return super().loss(network, params, state, batch, key)
 
@@ -112,11 +113,11 @@ def test_the_model_is_the_moving_average_of_its_steps(decay: float) -> None:
     seen: list[Tensors] = []
 
     class Watched(ScaledDpSgd):
-        def update(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def update(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> Any:
             seen.append({name: value.clone() for name, value in params.items()})
             return super().update(network, params, state, batch, key)
 
-        def after_epoch(self, network, params, state, epoch):  # type: ignore[no-untyped-def]
+        def after_epoch(self, network: Any, params: Any, state: Any, epoch: Any) -> Any:
             if int(epoch.number) == 1:
                 seen.append({name: value.clone() for name, value in params.items()})
             return super().after_epoch(network, params, state, epoch)
@@ -155,10 +156,10 @@ def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(StudyError, match="a mean over steps"):
         DEFENCE.check(DpSgdOptions(average=0.99), patient, conv())
     assert DEFENCE.check(DpSgdOptions(average=0.99), Fit(2, 80, RECIPE), conv())
-    step = DEFENCE.step(DpSgdOptions(average=0.99, multiplicity=2, augment=("flip",)), Fit(2, 80, RECIPE))
+    step = DEFENCE.step(DpSgdOptions(average=0.99, multiplicity=2, augment=("flip",)), Fit(2, 80, RECIPE))  # type: ignore[misc]
     assert isinstance(step, ScaledDpSgd)
     assert (step.decay, step.multiplicity, step.epochs) == (0.99, 2, 2)
-    assert type(DEFENCE.step(DpSgdOptions(), Fit(2, 80, RECIPE))) is DpSgd
+    assert type(DEFENCE.step(DpSgdOptions(), Fit(2, 80, RECIPE))) is DpSgd  # type: ignore[misc]
 
 
 def test_both_accountants_are_told() -> None:

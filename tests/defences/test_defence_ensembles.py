@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_soft_labels_come_from_models_that_did_not_see_the_row() -> None:
     rng = np.random.default_rng(0)
     rows, absent = np.array([7, 3, 11, 0, 9, 4]), exclusions(6, 4, 2, 1)
     models = [Fixed(rng.normal(size=(12, 3)).astype(np.float32)) for _ in range(4)]
-    soft = held_out_answers(list(models), rows, absent)
+    soft = held_out_answers(list(models), rows, absent)  # type: ignore[arg-type]
     for i, row in enumerate(rows):
         excluded = [m for k, m in enumerate(models) if absent[i, k]]
         np.testing.assert_allclose(soft[i], np.mean([softmax(m.all[row]) for m in excluded], 0), rtol=1e-5)
@@ -102,14 +103,14 @@ def test_selena_asks_for_what_it_says() -> None:
         assert set(part.rows) == set(job.rows[~absent[:, k]])
     assert len({part.seed for part in stage} | {job.seed}) == 6
     models = [Fixed(np.full((200, CLASSES), float(k), np.float32)) for k in range(5)]
-    [student] = playing.send(list(models))
+    [student] = playing.send(list(models))  # type: ignore[arg-type]
     assert student.recipe.epochs == 4
     assert student.targets is not None
     np.testing.assert_allclose(student.targets, 1 / CLASSES)
     assert np.array_equal(student.rows, job.rows)
     released = Fixed(np.zeros((200, CLASSES), np.float32))
     with pytest.raises(StopIteration) as end:
-        playing.send([released])
+        playing.send([released])  # type: ignore[list-item]
     assert end.value.value is released
 
 
@@ -137,7 +138,7 @@ def test_options_of_selena() -> None:
 
 
 @pytest.mark.parametrize(("defence", "options"), [(DISTILLATION, {"temperature": 3.0}), (DMP, {"keep": 0.5})])
-def test_the_student_sees_reference_records_and_no_labels(defence, options) -> None:  # type: ignore[no-untyped-def]
+def test_the_student_sees_reference_records_and_no_labels(defence: Any, options: Any) -> None:
     assert defence.roles == ("reference",)
     [job] = wanted(defence.procedure(defence.options(**options), FIT), 1)
     assert job.procedure is not None
@@ -146,7 +147,7 @@ def test_the_student_sees_reference_records_and_no_labels(defence, options) -> N
     assert set(teacher.rows) == set(job.rows)
     assert teacher.seed != job.seed
     logits = np.random.default_rng(0).normal(size=(200, CLASSES)).astype(np.float32) * 3
-    [student] = playing.send([Fixed(logits)])
+    [student] = playing.send([Fixed(logits)])  # type: ignore[list-item]
     soft = softmax(logits[REFERENCE] / options.get("temperature", 1.0), -1)
     if "keep" in options:
         entropy = -(soft * np.log(soft)).sum(-1)

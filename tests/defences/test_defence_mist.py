@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,10 +42,10 @@ class Fixed:
         self.all = rng.normal(size=(120, CLASSES)).astype(np.float32)
         self.params = {"weight": rng.normal(size=(2, 3)).astype(np.float32)}
 
-    def logits(self, rows):  # type: ignore[no-untyped-def]
+    def logits(self, rows: Any) -> Any:
         return self.all[rows]
 
-    def labels(self, rows):  # type: ignore[no-untyped-def]
+    def labels(self, rows: Any) -> Any:
         return Y[rows]
 
 
@@ -62,7 +64,7 @@ def test_side_by_side_as_alone_and_not_as_plain() -> None:
 
 def test_what_the_others_say() -> None:
     models, rows = [Fixed(k) for k in range(4)], np.array([5, 17, 3])
-    target = mean_of_other_models(models, 2, rows)
+    target = mean_of_other_models(models, 2, rows)  # type: ignore[arg-type]
     for i, row in enumerate(rows):
         expected = np.mean([softmax(models[j].all[row])[Y[row]] for j in (0, 1, 3)])
         assert target[i, Y[row]] == pytest.approx(expected, rel=1e-5)
@@ -73,7 +75,8 @@ def test_the_cross_difference_against_the_formula() -> None:
     models, rows = [Fixed(k) for k in range(3)], np.arange(20)
     logits = models[0].all[rows]
     ours = CrossDifference(4.0).losses(
-        torch.from_numpy(logits), torch.from_numpy(mean_of_other_models(models, 0, rows))
+        torch.from_numpy(logits),
+        torch.from_numpy(mean_of_other_models(models, 0, rows)),  # type: ignore[arg-type]
     )
     others = np.mean([softmax(m.all[rows], -1) for m in models[1:]], 0)
     slow = 4.0 * np.abs(softmax(logits, -1) - others)[rows, Y[rows]]
@@ -83,7 +86,8 @@ def test_the_cross_difference_against_the_formula() -> None:
 def test_copies_of_one_model_have_no_cross_difference() -> None:
     models, rows = [Fixed(k, same=True) for k in range(5)], np.arange(30)
     loss = CrossDifference(4.0).losses(
-        torch.from_numpy(models[0].all[rows]), torch.from_numpy(mean_of_other_models(models, 0, rows))
+        torch.from_numpy(models[0].all[rows]),
+        torch.from_numpy(mean_of_other_models(models, 0, rows)),  # type: ignore[arg-type]
     )
     assert float(loss.max()) < 1e-6
     mean = averaged([model.params for model in models])
@@ -101,13 +105,13 @@ def test_the_stages_of_a_round() -> None:
         if number == 0:
             assert {part.seed for part in stage} == {job.seed}, "all begin with the model's own initialisation"
         models = [Fixed(10 * number + k) for k in range(3)]
-        second = playing.send(list(models))
+        second = playing.send(list(models))  # type: ignore[arg-type]
         for part, model, before in zip(second, models, stage, strict=True):
             assert part.init is model.params
             assert np.array_equal(part.rows, before.rows)
             assert isinstance(part.step, CrossDifference)
         drawn = [Fixed(100 + 10 * number + k) for k in range(3)]
-        stage = playing.send(list(drawn))
+        stage = playing.send(list(drawn))  # type: ignore[arg-type]
         for part in stage:
             assert part.init is not None
             np.testing.assert_allclose(part.init["weight"], np.mean([m.params["weight"] for m in drawn], 0), rtol=1e-5)
@@ -122,20 +126,20 @@ def test_the_released_model_has_the_mean_parameters() -> None:
     engine, kept = StackTrainer(network, DATA, Plan(1, stacked=False)), []
 
     class Watched(Mist):
-        def fit(self, job):  # type: ignore[no-untyped-def]
+        def fit(self, job: Any) -> Iterator[Any]:  # type: ignore[override]
             playing = super().fit(job)
             stage = next(playing)
             while True:
                 made = yield stage
                 try:
-                    stage = playing.send(made)
+                    stage = playing.send(made)  # type: ignore[arg-type]
                 except StopIteration as end:
-                    return end.value
+                    return end.value  # type: ignore[no-any-return]
                 kept.append(stage[0].init)
 
-    models = engine.train([replace(jobs(Step(), 1)[0], procedure=Watched(2, 4.0, 1, 1))])
+    models = engine.train([replace(jobs(Step(), 1)[0], procedure=Watched(2, 4.0, 1, 1))])  # type: ignore[arg-type]
     for name, value in models.params.items():
-        np.testing.assert_allclose(value[0].numpy(), kept[-1][name])
+        np.testing.assert_allclose(value[0].numpy(), kept[-1][name])  # type: ignore[index]
     assert float(models.buffers["1.running_mean"].abs().max()) > 0.01, "statistics were taken of the members"
 
 
@@ -144,7 +148,7 @@ def test_mixup_has_no_part_in_the_second_phase() -> None:
     [job] = wanted(Mist(2, 4.0, 1, 1), 1)
     playing = Mist(2, 4.0, 1, 1).fit(replace(job, recipe=replace(RECIPE, augment=("flip", "mixup"))))
     assert {part.recipe.augment for part in next(playing)} == {("flip", "mixup")}
-    assert {part.recipe.augment for part in playing.send([Fixed(1), Fixed(2)])} == {("flip",)}
+    assert {part.recipe.augment for part in playing.send([Fixed(1), Fixed(2)])} == {("flip",)}  # type: ignore[list-item]
 
 
 def test_more_parts_than_rows_are_refused() -> None:

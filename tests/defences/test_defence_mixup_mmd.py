@@ -33,15 +33,15 @@ def test_the_discrepancy_against_sums_over_pairs() -> None:
     x, y = rng.dirichlet(np.ones(4), 7), rng.dirichlet(np.ones(4), 5)
     a, b = rng.dirichlet(np.ones(7)), rng.dirichlet(np.ones(5))
 
-    def kernel(u, v):  # type: ignore[no-untyped-def]
+    def kernel(u: Any, v: Any) -> Any:
         return np.exp(-((u - v) ** 2).sum() / (2 * 0.7**2))
 
     slow = sum(a[i] * a[j] * kernel(x[i], x[j]) for i in range(7) for j in range(7))
     slow += sum(b[i] * b[j] * kernel(y[i], y[j]) for i in range(5) for j in range(5))
     slow -= 2 * sum(a[i] * b[j] * kernel(x[i], y[j]) for i in range(7) for j in range(5))
-    ours = mmd(*(torch.from_numpy(v) for v in (x, y, a, b)), 0.7)
+    ours = mmd(*(torch.from_numpy(v) for v in (x, y, a, b)), 0.7)  # type: ignore[arg-type, call-arg]
     assert float(ours) == pytest.approx(slow, rel=1e-8)
-    same = mmd(*(torch.from_numpy(v) for v in (x, x, a, a)), 0.7)
+    same = mmd(*(torch.from_numpy(v) for v in (x, x, a, a)), 0.7)  # type: ignore[arg-type, call-arg]
     assert float(same) == pytest.approx(0, abs=1e-12)
 
 
@@ -73,7 +73,9 @@ def test_it_counts_after_an_epoch_with_a_gap_and_not_in_the_last() -> None:
         seen = penalties[gap] = []
 
         class Watched(MixupMmd):
-            def update(self, network, params, state, batch, key, seen=seen):  # type: ignore[no-untyped-def]
+            def update(
+                self, network: Any, params: Any, state: Any, batch: Any, key: Any, seen: Any = seen
+            ) -> tuple[Any, Any, Any]:
                 gradient, loss, after = super().update(network, params, state, batch, key)
                 plain, _ = Step.loss(self, network, params, state, batch, key)
                 seen.append(bool((loss - plain).abs() > 1e-7))

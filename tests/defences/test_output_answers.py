@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from output_models import linear, records, served
@@ -39,14 +41,14 @@ VARIANTS = [
 ]
 
 
-def make(name, parameters):
+def make(name: Any, parameters: Any) -> Any:
     return OUTPUT_DEFENCES[name](**parameters)
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 @pytest.mark.parametrize("classes", [2, 3, 100])
 @pytest.mark.parametrize("scale", [4.0, 400.0])
-def test_answers_are_finite_and_of_the_kind_it_says(name, parameters, classes, scale):
+def test_answers_are_finite_and_of_the_kind_it_says(name: Any, parameters: Any, classes: int, scale: float) -> None:
     defence = make(name, parameters)
     models, x = linear(2, classes, scale=scale), records()
     behind = served(models, defence)
@@ -61,12 +63,12 @@ def test_answers_are_finite_and_of_the_kind_it_says(name, parameters, classes, s
         np.testing.assert_array_equal(labels, models.predict(x).argmax(-1))
 
 
-def test_every_defence_but_hamp_can_change_nothing():
+def test_every_defence_but_hamp_can_change_nothing() -> None:
     assert set(NOTHING) == set(OUTPUT_DEFENCES) - {"hamp"}
 
 
 @pytest.mark.parametrize("name", NOTHING)
-def test_without_strength_answers_are_those_of_the_undefended_model(name):
+def test_without_strength_answers_are_those_of_the_undefended_model(name: Any) -> None:
     parameters, kind = NOTHING[name]
     models, x = linear(2), records()
     logits = models.predict(x)
@@ -75,21 +77,21 @@ def test_without_strength_answers_are_those_of_the_undefended_model(name):
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
-def test_an_answer_depends_on_its_record_and_its_model_alone(name, parameters):
+def test_an_answer_depends_on_its_record_and_its_model_alone(name: Any, parameters: Any) -> None:
 
     models, x = linear(3), records()
     behind = served(models, make(name, parameters))
     answers = behind.predict(x)
     np.testing.assert_array_equal(behind.predict(x), answers)
     close = {"rtol": 1e-4, "atol": 1e-6}
-    np.testing.assert_allclose(behind.predict(x[7:20]), answers[:, 7:20], **close)
-    np.testing.assert_allclose(behind.one(1).predict(x)[0], answers[1], **close)
+    np.testing.assert_allclose(behind.predict(x[7:20]), answers[:, 7:20], **close)  # type: ignore[call-overload]
+    np.testing.assert_allclose(behind.one(1).predict(x)[0], answers[1], **close)  # type: ignore[call-overload]
     apart = served(models.one(1), make(name, parameters), seeds=[1])
-    np.testing.assert_allclose(apart.predict(x)[0], answers[1], **close)
+    np.testing.assert_allclose(apart.predict(x)[0], answers[1], **close)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(("name", "parameters"), [v for v in VARIANTS if v[0] not in ("memguard", "hamp", "ldl")])
-def test_probabilities_are_taken_as_well_as_logits(name, parameters):
+def test_probabilities_are_taken_as_well_as_logits(name: Any, parameters: Any) -> None:
     x, defence = records(), make(name, parameters)
     from_logits, behind = served(linear(2), defence), served(linear(2, kind="probabilities"), defence)
     one, other = from_logits.predict(x), behind.predict(x)
@@ -102,17 +104,17 @@ def test_probabilities_are_taken_as_well_as_logits(name, parameters):
 
 
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
-def test_the_model_is_asked_as_often_as_it_says(name, parameters):
+def test_the_model_is_asked_as_often_as_it_says(name: Any, parameters: Any) -> None:
     models, x = linear(1), records()
     behind = served(models, make(name, parameters))
     asked = []
     inner = models.predicts[0]
-    models.predicts[0] = lambda x: asked.append(len(x)) or inner(x)
+    models.predicts[0] = lambda x: asked.append(len(x)) or inner(x)  # type: ignore[func-returns-value, index]
     behind.predict(x)
     assert sum(asked) == make(name, parameters).queries * len(x)
 
 
-def test_the_largest_of_three_equal_scores_is_the_label():
+def test_the_largest_of_three_equal_scores_is_the_label() -> None:
     from memberwise.defences.output.base import with_label
 
     values = np.array([[[2.0, 2.0, 1.0], [0.0, 0.0, 0.0], [3.0, -1.0, 2.0]]])
@@ -121,14 +123,14 @@ def test_the_largest_of_three_equal_scores_is_the_label():
     np.testing.assert_array_equal(values[0, 0], [2, 2, 1])
 
 
-def test_top_k_keeps_exactly_k_where_classes_tie():
+def test_top_k_keeps_exactly_k_where_classes_tie() -> None:
     from output_models import given
 
     models, x = given(np.zeros((4, 6)))
     assert (served(models, make("top-k", {"k": 2})).predict(x) > 0).sum(-1).tolist() == [[2] * 4]
 
 
-def test_reverse_sigmoid_by_its_formula():
+def test_reverse_sigmoid_by_its_formula() -> None:
     from output_models import given
 
     p = np.array([[0.7, 0.2, 0.1]])

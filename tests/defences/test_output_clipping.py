@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from output_models import given, linear, records, served, study
@@ -16,7 +18,7 @@ KNOWN = [(10, 0.5, 0.232), (10, 1, 0.451), (10, 2, 0.858), (10, 3, 0.978), (100,
          (100, 5, 0.9955), (30, 1, 0.203), (30, 3, 0.933), (2, 1, 0.881), (2, 2, 0.982)]  # fmt: skip
 
 
-def many_logits(classes, seed=0):
+def many_logits(classes: Any, seed: int = 0) -> Any:
     """10,000 rows; a third with many equal scores, some with none within reach of r or all the same."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(10_000, classes)) * rng.choice([0.1, 1, 10, 100], size=(10_000, 1))
@@ -30,7 +32,7 @@ def many_logits(classes, seed=0):
 @pytest.mark.parametrize("mode", ["clip", "rescale"])
 @pytest.mark.parametrize("r", [0.01, 0.5, 1, 3])
 @pytest.mark.parametrize("classes", [2, 10, 100])
-def test_logits_stay_within_r_and_the_label_stays(mode, r, classes):
+def test_logits_stay_within_r_and_the_label_stays(mode: str, r: float, classes: int) -> None:
     z = many_logits(classes)
     models, x = given(z)
     out = served(models, LogitClipping(r=r, mode=mode)).predict(x)[0]
@@ -48,7 +50,7 @@ def test_logits_stay_within_r_and_the_label_stays(mode, r, classes):
         np.testing.assert_allclose(ratio, 0, atol=1e-5 * r * 100)
 
 
-def test_the_label_survives_storage_in_single_precision():
+def test_the_label_survives_storage_in_single_precision() -> None:
     z = many_logits(10)
     models, x = given(z)
     stored = served(models, LogitClipping(r=1)).predict(x)[0].astype(np.float32)
@@ -56,7 +58,7 @@ def test_the_label_survives_storage_in_single_precision():
 
 
 @pytest.mark.parametrize(("classes", "r", "expected"), KNOWN)
-def test_the_bound_is_the_known_one_and_is_reached(classes, r, expected):
+def test_the_bound_is_the_known_one_and_is_reached(classes: Any, r: Any, expected: Any) -> None:
     bound = largest_probability([LogitClipping(r=r)], classes)
     assert bound == pytest.approx(expected, abs=6e-4)
     z = np.full((1, classes), -9.0)
@@ -75,7 +77,7 @@ CHAINS = [
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_chains_keep_their_bound(chain):
+def test_chains_keep_their_bound(chain: Any) -> None:
     defences = output_defences(chain)
     behind = served(linear(2, scale=50), *defences)
     answers = behind.predict(records(400))
@@ -87,13 +89,13 @@ def test_chains_keep_their_bound(chain):
 
 
 @pytest.mark.parametrize("name", ["memguard", "gaussian-noise", "dynanoise", "reverse-sigmoid", "label-only"])
-def test_nothing_is_promised_where_nothing_bounds(name):
+def test_nothing_is_promised_where_nothing_bounds(name: str) -> None:
     chain = [LogitClipping(r=1), OUTPUT_DEFENCES[name]()]
     assert largest_probability(chain, 10) == 1
     assert largest_probability([], 10) == 1
 
 
-def test_kaplans_combination_is_applied_in_its_order():
+def test_kaplans_combination_is_applied_in_its_order() -> None:
     """A pixel's noise, then the model, then clipping, then a shared offset, by hand."""
     from memberwise.defences.output.keyed import digests, quantised, uniforms
 
@@ -108,8 +110,8 @@ def test_kaplans_combination_is_applied_in_its_order():
     np.testing.assert_allclose(behind.predict(x)[0], expected, atol=1e-5)
 
 
-def test_a_shared_offset_leaves_probabilities_as_they_are():
+def test_a_shared_offset_leaves_probabilities_as_they_are() -> None:
     models, x = linear(2), records()
-    offset = served(models, OUTPUT_DEFENCES["confidence-noise"](r=15, draw="shared")).predict(x)
+    offset = served(models, OUTPUT_DEFENCES["confidence-noise"](r=15, draw="shared")).predict(x)  # type: ignore[call-arg]
     assert np.abs(offset - models.predict(x)).max() > 10
     np.testing.assert_allclose(softmax(offset, -1), softmax(models.predict(x), -1), atol=1e-12)

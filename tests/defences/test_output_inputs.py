@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from output_models import given, linear, records, served
@@ -14,16 +16,16 @@ from memberwise.defences.output.ldl import Ldl
 from memberwise.targets.models import FunctionModels
 
 
-def seen_by(defence, x):
+def seen_by(defence: Any, x: Any) -> Any:
     """What a model is asked instead of ``x``."""
     asked = []
-    models = FunctionModels([lambda x: asked.append(x.copy()) or np.zeros((len(x), 3))], "logits")
+    models = FunctionModels([lambda x: asked.append(x.copy()) or np.zeros((len(x), 3))], "logits")  # type: ignore[func-returns-value]
     served(models, defence, members=x).predict(x)
     return asked
 
 
 @pytest.mark.parametrize("noise", ["uniform", "gaussian"])
-def test_a_shared_draw_moves_all_pixels_alike_and_one_a_pixel_does_not(noise):
+def test_a_shared_draw_moves_all_pixels_alike_and_one_a_pixel_does_not(noise: str) -> None:
     x = np.full((500, 5, 5), 0.5, np.float32)
     x += np.linspace(0, 0.2, 500, dtype=np.float32)[:, None, None]
     (shared,) = seen_by(ImageNoise(r=0.05, noise=noise), x)
@@ -37,7 +39,7 @@ def test_a_shared_draw_moves_all_pixels_alike_and_one_a_pixel_does_not(noise):
     assert np.abs(moved).max() <= 0.05 + 1e-6 if noise == "uniform" else np.abs(moved).max() > 0.05
 
 
-def test_pixels_stay_within_their_range_and_features_of_tables_need_not():
+def test_pixels_stay_within_their_range_and_features_of_tables_need_not() -> None:
     (image,) = seen_by(ImageNoise(r=0.9, draw="pixel"), records(100).reshape(100, 2, 3))
     assert image.min() == 0
     assert image.max() == 1
@@ -45,7 +47,7 @@ def test_pixels_stay_within_their_range_and_features_of_tables_need_not():
     assert table.min() < 0 < 1 < table.max()
 
 
-def test_averaged_answers_are_means_over_different_draws():
+def test_averaged_answers_are_means_over_different_draws() -> None:
     models, x = linear(1), records(30)
     noisy = seen_by(ImageNoise(r=0.3, draw="pixel", average=4), x)
     assert len({part.tobytes() for part in noisy}) == 4
@@ -53,7 +55,7 @@ def test_averaged_answers_are_means_over_different_draws():
     np.testing.assert_allclose(answers, np.mean([models.predict(part) for part in noisy], axis=0), atol=1e-12)
 
 
-def test_hamp_keeps_the_whole_order_ties_included_and_nothing_else():
+def test_hamp_keeps_the_whole_order_ties_included_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     z = np.round(rng.normal(size=(300, 8)) * 2)
     scores = np.round(rng.normal(size=(300, 8)))
@@ -66,7 +68,7 @@ def test_hamp_keeps_the_whole_order_ties_included_and_nothing_else():
     np.testing.assert_array_equal(in_order_of(np.exp(z / 5) - 3, scores), out)
 
 
-def test_hamps_scores_are_those_of_one_random_input():
+def test_hamps_scores_are_those_of_one_random_input() -> None:
     x = np.random.default_rng(0).integers(0, 2, (40, 6)).astype(np.float32)
     asked = seen_by(Hamp(), x)
     assert len(asked) == 2
@@ -77,7 +79,7 @@ def test_hamps_scores_are_those_of_one_random_input():
     np.testing.assert_allclose(np.sort(out), np.sort(models.predict(asked[1])[0]), atol=1e-5)
 
 
-def test_random_inputs_fill_the_range_of_the_features():
+def test_random_inputs_fill_the_range_of_the_features() -> None:
     x = np.stack([np.linspace(-3, 5, 200), np.tile([2.0, 7.0], 100), np.full(200, 4.0)], 1).astype(np.float32)
     features = Features.of(x)
     assert features.binary.tolist() == [False, True, True]
@@ -88,10 +90,10 @@ def test_random_inputs_fill_the_range_of_the_features():
     assert set(np.unique(made[:, 1])) == {2, 7}
     assert (made[:, 2] == 4).all()
     images = Features.of(records(9).reshape(9, 2, 3))
-    assert (images.low.max(), images.high.min(), images.binary.any()) == (0, 1, False)
+    assert (images.low.max(), images.high.min(), images.binary.any()) == (0, 1, False)  # type: ignore[comparison-overlap]
 
 
-def test_ldl_answers_the_label_of_most_copies():
+def test_ldl_answers_the_label_of_most_copies() -> None:
     x = records(30)
     copies = seen_by(Ldl(sigma=0.5, copies=21), x)
     models = linear(1)
@@ -103,20 +105,20 @@ def test_ldl_answers_the_label_of_most_copies():
     np.testing.assert_array_equal(released, mean.argmax(-1))
 
 
-def test_ldl_flips_features_of_two_values_with_probability_sigma():
+def test_ldl_flips_features_of_two_values_with_probability_sigma() -> None:
     x = np.random.default_rng(0).integers(0, 2, (300, 40)).astype(np.float32)
     copies = np.stack(seen_by(Ldl(sigma=0.04, copies=10), x))
     assert set(np.unique(copies)) == {0, 1}
     assert (copies != x).mean() == pytest.approx(0.04, abs=0.004)
 
 
-def test_ldl_takes_labels_where_nothing_else_is_answered():
+def test_ldl_takes_labels_where_nothing_else_is_answered() -> None:
     models = FunctionModels([lambda x: (x[:, 0] > 0.5).astype(int)], "labels")
     x = np.array([[0.1, 0.0], [0.9, 0.3], [0.2, 0.7]], np.float32)
     assert served(models, Ldl(sigma=0.01, copies=5), members=x).predict(x).tolist() == [[0, 1, 0]]
 
 
-def test_label_only_is_the_largest_class():
+def test_label_only_is_the_largest_class() -> None:
     from memberwise.defences.output.label_only import LabelOnly
 
     models, x = given(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0]]))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from output_models import given, linear, records, served
 from scipy.special import softmax
 
+from memberwise.defences.output import unsure
 from memberwise.defences.output.memguard import MemGuard, undecided
-from memberwise.defences.output.registry import OUTPUT_DEFENCES, unsure
+from memberwise.defences.output.registry import OUTPUT_DEFENCES
 from memberwise.errors import StudyError
 from memberwise.signals.collectors.base import ask_labels
 from memberwise.targets.models import FunctionModels
 
 
-def answers(n, sure, classes=10, seed=0):
+def answers(n: Any, sure: Any, classes: int = 10, seed: int = 0) -> Any:
     """Logits of a model that is sure of its members and not so sure of others."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(n, classes))
@@ -24,7 +27,7 @@ def answers(n, sure, classes=10, seed=0):
 
 
 @pytest.fixture(scope="module")
-def classifier():
+def classifier() -> Any:
     """Trained at twenty times the usual rate, so that little data and few passes do."""
     inside, outside = (np.sort(softmax(answers(400, sure, seed=seed), -1)) for sure, seed in ((8, 1), (3, 2)))
     with pytest.MonkeyPatch.context() as patch:
@@ -32,7 +35,7 @@ def classifier():
         return unsure.train_classifiers([inside], [outside], 40, [np.random.default_rng(0)])[0]
 
 
-def network(classifier):
+def network(classifier: Any) -> Any:
     """The classifier as torch modules."""
     parts = []
     for weight, bias in classifier:
@@ -42,7 +45,7 @@ def network(classifier):
     return torch.nn.Sequential(*parts[:-1])
 
 
-def slow_search(classifier, start):
+def slow_search(classifier: Any, start: Any) -> Any:
     """Phase I for one row, by the book."""
     net = network(classifier)
     first = torch.softmax(torch.tensor(start), -1)
@@ -66,7 +69,7 @@ def slow_search(classifier, start):
     return result
 
 
-def test_the_search_does_what_a_slow_loop_does(classifier):
+def test_the_search_does_what_a_slow_loop_does(classifier: Any) -> None:
     z = np.sort(np.concatenate([answers(6, 8, seed=3), answers(6, 2, seed=4)])).astype(np.float32)
     fast = softmax(unsure.unsure_logits(classifier, z.astype(np.float64)), -1)
     slow = softmax(np.stack([slow_search(classifier, row) for row in z]), -1)
@@ -75,7 +78,7 @@ def test_the_search_does_what_a_slow_loop_does(classifier):
     assert np.abs(np.abs(fast - softmax(z, -1)).sum(-1) - np.abs(slow - softmax(z, -1)).sum(-1)).max() < 0.05
 
 
-def test_the_classifier_learns_and_is_each_models_own():
+def test_the_classifier_learns_and_is_each_models_own() -> None:
     sides = [np.sort(softmax(answers(400, sure, seed=seed), -1)) for sure, seed in ((8, 1), (2, 2), (2, 3), (8, 4))]
     rngs = [np.random.default_rng([0, i]) for i in (0, 1)]
     two = unsure.train_classifiers(sides[::2], sides[1::2], 60, rngs)
@@ -89,7 +92,7 @@ def test_the_classifier_learns_and_is_each_models_own():
         np.testing.assert_allclose(bias, b, atol=1e-4)
 
 
-def test_a_classifier_does_not_depend_on_what_is_trained_beside_it():
+def test_a_classifier_does_not_depend_on_what_is_trained_beside_it() -> None:
     sizes = (200, 90, 32)
     inside, outside = ([np.sort(softmax(answers(n, s, seed=n), -1)) for n in sizes] for s in (8, 3))
     together = unsure.train_classifiers(inside, outside, 20, [np.random.default_rng(i) for i in range(3)])
@@ -101,18 +104,18 @@ def test_a_classifier_does_not_depend_on_what_is_trained_beside_it():
 
 
 @pytest.fixture(scope="module")
-def guarded(classifier):
+def guarded(classifier: Any) -> tuple[Any, Any]:
     z = np.concatenate([answers(100, 8, seed=5), answers(100, 3, seed=6)])
     models, x = given(z)
     states = [(classifier, np.random.default_rng(0))]
 
-    def ask(key=b"key", **parameters):
+    def ask(key: bytes = b"key", **parameters: Any) -> Any:
         return MemGuard(**parameters).answer(models, x, states, [key])[0]
 
     return z, ask
 
 
-def test_labels_stay_and_the_classifier_is_unsure(guarded, classifier):
+def test_labels_stay_and_the_classifier_is_unsure(guarded: Any, classifier: Any) -> None:
     z, ask = guarded
     released = ask(released=True)
     np.testing.assert_array_equal(released.argmax(-1), z.argmax(-1))
@@ -123,7 +126,7 @@ def test_labels_stay_and_the_classifier_is_unsure(guarded, classifier):
 
 
 @pytest.mark.parametrize("budget", [0.05, 0.3, 2.0])
-def test_the_expected_change_is_within_the_budget_and_answers_are_one_of_two(guarded, budget):
+def test_the_expected_change_is_within_the_budget_and_answers_are_one_of_two(guarded: Any, budget: float) -> None:
     z, ask = guarded
     plain, noisy, mixed = softmax(z, -1), ask(released=True), ask(budget=budget)
     np.testing.assert_array_equal(mixed.argmax(-1), z.argmax(-1))
@@ -133,13 +136,13 @@ def test_the_expected_change_is_within_the_budget_and_answers_are_one_of_two(gua
     assert np.mean(changes) <= budget + 4 * np.sqrt(2 * budget / 600)
 
 
-def test_no_budget_changes_nothing(guarded):
+def test_no_budget_changes_nothing(guarded: Any) -> None:
     z, ask = guarded
     np.testing.assert_array_equal(ask(budget=0), softmax(z, -1))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 100])
-def test_extreme_answers_of_few_or_many_classes(classes):
+def test_extreme_answers_of_few_or_many_classes(classes: int) -> None:
     z = answers(40, 500, classes)
     z[:5] = 0
     models, x = given(z)
@@ -149,19 +152,19 @@ def test_extreme_answers_of_few_or_many_classes(classes):
     np.testing.assert_array_equal(out.argmax(-1), z.argmax(-1))
 
 
-def test_each_model_learns_from_its_own_members():
+def test_each_model_learns_from_its_own_members() -> None:
     models = linear(2)
     members = [records(50, seed=4), records(50, seed=5)]
-    asked = [[], []]
+    asked = [[], []]  # type: ignore[var-annotated]
     for i, inner in enumerate(list(models.predicts)):
-        models.predicts[i] = lambda x, i=i, inner=inner: asked[i].append(x) or inner(x)
+        models.predicts[i] = lambda x, i=i, inner=inner: asked[i].append(x) or inner(x)  # type: ignore[func-returns-value, index]
     rngs = [np.random.default_rng(i) for i in range(2)]
     MemGuard(epochs=1).fit(models, lambda i: members[i], records(50, seed=6), rngs)
     for i in range(2):
         np.testing.assert_array_equal(asked[i][0], members[i])
 
 
-def test_reference_records_are_needed():
+def test_reference_records_are_needed() -> None:
     models = FunctionModels([lambda x: np.zeros((len(x), 3))], "logits")
     with pytest.raises(StudyError, match=r"data\.reference"):
         MemGuard().fit(models, lambda i: records(), None, [np.random.default_rng(0)])
@@ -170,20 +173,20 @@ def test_reference_records_are_needed():
 class Swapped(MemGuard):
     """One's own defence on top of it, which answers other labels."""
 
-    def answer(self, target, x, states, keys):
+    def answer(self, target: Any, x: Any, states: Any, keys: Any) -> Any:
         return super().answer(target, x, states, keys)[..., ::-1]
 
 
 @pytest.mark.parametrize("budget", [0.1, 2.0])
-def test_who_sees_labels_alone_is_answered_without_it_and_sees_the_same(budget):
+def test_who_sees_labels_alone_is_answered_without_it_and_sees_the_same(budget: float) -> None:
     models, x = linear(3, 4), records(40)
     behind = served(models, MemGuard(budget=budget, epochs=1))
     np.testing.assert_array_equal(ask_labels(behind, x), behind.predict(x).argmax(-1))
-    chain = served(models, OUTPUT_DEFENCES["image-noise"](r=0.4), MemGuard(budget=budget, epochs=1))
+    chain = served(models, OUTPUT_DEFENCES["image-noise"](r=0.4), MemGuard(budget=budget, epochs=1))  # type: ignore[call-arg]
     np.testing.assert_array_equal(ask_labels(chain, x), chain.predict(x).argmax(-1))
 
 
-def test_what_is_built_on_it_is_asked_itself():
+def test_what_is_built_on_it_is_asked_itself() -> None:
     models, x = linear(2, 4), records(40)
     behind = served(models, Swapped(epochs=1))
     np.testing.assert_array_equal(ask_labels(behind, x), behind.predict(x).argmax(-1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ DATA = records(120)
 NORMED = Network(lambda: nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, CLASSES)), CPU)
 
 
-def before_norm(weight: torch.Tensor, bias: torch.Tensor, rows: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+def before_norm(weight: torch.Tensor, bias: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
     return DATA.x[torch.from_numpy(rows)] @ weight.T + bias
 
 
@@ -42,9 +44,9 @@ def test_statistics_are_those_of_the_rows(stacked: bool) -> None:
 
 
 def test_the_released_model_and_those_that_are_asked_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[TrainedModel, np.ndarray]] = []  # type: ignore[type-arg]
+    asked: list[tuple[TrainedModel, np.ndarray]] = []
 
-    def spied(models, k, rows, real=mist.others_say):  # type: ignore[no-untyped-def]
+    def spied(models: Any, k: Any, rows: Any, real: Any = mist.mean_of_other_models) -> Any:
         asked.append((models[k], rows))
         return real(models, k, rows)
 
@@ -62,17 +64,17 @@ def test_the_extra_pass_is_made_only_where_there_are_statistics(network: Network
     counted = []
 
     class Watched(Mist):
-        def fit(self, job):  # type: ignore[no-untyped-def]
+        def fit(self, job: Any) -> Iterator[Any]:  # type: ignore[override]
             playing = super().fit(job)
             stage = next(playing)
             while True:
                 counted.append(stage)
                 try:
-                    stage = playing.send((yield stage))
+                    stage = playing.send((yield stage))  # type: ignore[arg-type]
                 except StopIteration as end:
-                    return end.value
+                    return end.value  # type: ignore[no-any-return]
 
-    StackTrainer(network, DATA, Plan(4)).train([replace(jobs(Step(), 1)[0], procedure=Watched(2, 4.0, 1, 1))])
+    StackTrainer(network, DATA, Plan(4)).train([replace(jobs(Step(), 1)[0], procedure=Watched(2, 4.0, 1, 1))])  # type: ignore[arg-type]
     assert len(counted) == stages
 
 

@@ -10,7 +10,7 @@ import pytest
 from memberwise.attacks import ATTACKS
 from memberwise.auditing.prepare import Inputs
 from memberwise.data import Dataset
-from memberwise.frontier.attackers import BY_LABELS, FAMILY, affordable, considered, label_only_attacks, met_by
+from memberwise.frontier.attackers import BY_LABELS, FAMILY, affordable, considered, label_only_attacks, met_by  # type: ignore[attr-defined]
 from memberwise.study.schema import Study
 
 
@@ -57,7 +57,7 @@ def test_a_headline_is_one_of_the_attacks_and_stops_no_point() -> None:
 
 
 def test_one_label_only_attack_must_do_where_each_answer_is_a_vote() -> None:
-    use = {"attacks": {"use": ["gap", *BY_LABELS]}}
+    use: dict[str, Any] = {"attacks": {"use": ["gap", *BY_LABELS]}}
     votes = affordable(study(answer=[{"name": "ldl", "copies": 50}], **use))
     assert set(votes.attacks.use) == {"gap", "label-only-augment"}
     bare = affordable(study(answer=[{"name": "ldl", "copies": 50}], attacks={"use": ["gap", "label-only-noise"]}))

@@ -36,7 +36,7 @@ def figure(value: float, high: float | None = None) -> dict[str, Any]:
     return {"value": value, "low": value - 0.02, "high": top, "n_members": 500, "n_nonmembers": 500, "method": "m"}
 
 
-STRONGEST = {"name": "learned", "attacks": 3, "queries": 1}
+STRONGEST: dict[str, Any] = {"name": "learned", "attacks": 3, "queries": 1}
 
 
 def row(accuracy: float, tpr: float, high: float | None = None, **more: Any) -> ComparedPoint:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ MEMBER = np.r_[np.ones(600, bool), np.zeros(600, bool)]
 INDEX = np.arange(1200)
 
 
-def attacks(seed=0, noise=None, fpr=0.05, **shifts):
+def attacks(seed: int = 0, noise: Any = None, fpr: float = 0.05, **shifts: Any) -> Met:
     """A point met by attacks of these strengths; attacks of one name see the same records alike at every point."""
     rng = np.random.default_rng(seed)
     base = np.random.default_rng(99).normal(size=1200)
@@ -22,7 +24,7 @@ def attacks(seed=0, noise=None, fpr=0.05, **shifts):
     return Met({**scores, **(noise or {})}, MEMBER, INDEX, fpr, 0.95)
 
 
-def test_the_strongest_counts_whatever_the_others_say():
+def test_the_strongest_counts_whatever_the_others_say() -> None:
     point = attacks(loss=0.0, label_only_noise=1.5, gap=0.2)
     for measure, value in (
         ("auc", auc(point.scores["label-only-noise"], MEMBER).value),
@@ -32,20 +34,20 @@ def test_the_strongest_counts_whatever_the_others_say():
         assert (figure.name, figure.value, figure.attacks) == ("label-only-noise", value, 3)
         only = attacks(label_only_noise=1.5)
         alone = only.strongest_auc({}) if measure == "auc" else only.strongest_rate({})
-        assert figure.low < figure.value < figure.high
-        assert figure.high - figure.low > 0.9 * (alone.high - alone.low)
+        assert figure.low < figure.value < figure.high  # type: ignore[operator]
+        assert figure.high - figure.low > 0.9 * (alone.high - alone.low)  # type: ignore[operator]
 
 
-def test_with_more_attacks_that_tell_nothing_the_interval_still_covers_the_largest():
+def test_with_more_attacks_that_tell_nothing_the_interval_still_covers_the_largest() -> None:
     """All attacks guess: the largest of eight estimates lies above one half, its interval reaches down to it."""
     missed = 0
     for seed in range(150):
         figure = attacks(seed, **{f"a{k}": 0.0 for k in range(8)}).strongest_auc({})
-        missed += not figure.low <= 0.5 <= figure.high
+        missed += not figure.low <= 0.5 <= figure.high  # type: ignore[operator]
     assert missed <= 0.05 * 150 + 3 * np.sqrt(150 * 0.05 * 0.95)
 
 
-def test_a_difference_is_told_only_where_it_is_resolved():
+def test_a_difference_is_told_only_where_it_is_resolved() -> None:
     plain = attacks(1, loss=1.5, gap=0.4)
     same, less = attacks(2, loss=1.5, gap=0.4), attacks(3, loss=0.4, gap=0.2)
     for measure in ("auc", "tpr"):
@@ -57,7 +59,7 @@ def test_a_difference_is_told_only_where_it_is_resolved():
         assert one.low < one.value < one.high
 
 
-def test_hiding_from_one_attack_is_no_difference_while_another_sees_as_much():
+def test_hiding_from_one_attack_is_no_difference_while_another_sees_as_much() -> None:
     plain = attacks(1, loss=1.2, label_only_noise=1.1)
     hidden = Met({**plain.scores, "loss": np.zeros(1200)}, MEMBER, INDEX, 0.05, 0.95)
     found = compared(hidden, plain, "auc")
@@ -65,16 +67,16 @@ def test_hiding_from_one_attack_is_no_difference_while_another_sees_as_much():
     assert hidden.strongest_auc({}).name == "label-only-noise"
 
 
-def test_two_points_alike_are_rarely_told_apart():
+def test_two_points_alike_are_rarely_told_apart() -> None:
     """Six attacks a point, whichever is strongest by chance: false claims in at most 5 %."""
     wrong = 0
     for seed in range(120):
         points = [attacks(1000 * k + seed, **{f"a{j}": 0.7 for j in range(6)}) for k in (1, 2)]
-        wrong += compared(*points, "auc").finding != "not told apart"
+        wrong += compared(*points, "auc").finding != "not told apart"  # type: ignore[arg-type, call-arg]
     assert wrong <= 0.05 * 120 + 3 * np.sqrt(120 * 0.05 * 0.95)
 
 
-def test_a_rate_that_ties_decide_is_marked():
+def test_a_rate_that_ties_decide_is_marked() -> None:
     steps = np.where(MEMBER, INDEX % 5 > 0, INDEX % 5 > 2).astype(float)  # 80 % of members, 40 % of the others
     tied = attacks(1, noise={"label-only-noise": steps}, loss=0.0)
     assert tied.tied("label-only-noise")
@@ -85,7 +87,7 @@ def test_a_rate_that_ties_decide_is_marked():
     assert few.rate() in ("weak", "no")
 
 
-def test_an_attack_on_a_few_records_is_compared_by_auc_alone():
+def test_an_attack_on_a_few_records_is_compared_by_auc_alone() -> None:
     part = np.where(INDEX % 4 == 0, 2.0 * MEMBER + np.random.default_rng(0).normal(size=1200), np.nan)
     point = attacks(1, noise={"label-only-boundary": part}, loss=0.5)
     assert point.strongest_auc({}).name == "label-only-boundary"
@@ -94,7 +96,7 @@ def test_an_attack_on_a_few_records_is_compared_by_auc_alone():
     assert compared(point, attacks(2, loss=0.5), "auc").finding == "higher"
 
 
-def test_points_of_other_records_are_no_pair():
+def test_points_of_other_records_are_no_pair() -> None:
     other = Met({"loss": np.zeros(1200)}, MEMBER[::-1], INDEX, 0.05, 0.95)
     with pytest.raises(ValueError, match="different records"):
         compared(other, attacks(1, loss=0.5), "auc")

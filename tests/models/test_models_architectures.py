@@ -64,7 +64,7 @@ def dense_connected(bottlenecks: int, k: int) -> int:
 
 
 # What the source (or a count by hand) says, and to how many parameters it says so.
-SIZES = {
+SIZES = {  # type: ignore[var-annotated]
     "mlp": ((784,), 10, {}, dense(784, 200, 200, 10), 0),
     "logistic": ((20,), 3, {}, 63, 0),
     "shokri-mlp": ((600,), 100, {}, 600 * 128 + 128 + 128 * 100 + 100, 0),

@@ -10,8 +10,10 @@ import math
 from fractions import Fraction
 from functools import cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import simpson
 from scipy.stats import beta, binom, norm
 from scipy.stats import t as student
@@ -22,17 +24,17 @@ FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
 # ---- one answer ------------------------------------------------------------------------------------------------
 
 
-def logsumexp(values):
+def logsumexp(values: Any) -> Any:
     top = max(values)
     return top + math.log(sum(math.exp(v - top) for v in values))
 
 
-def probabilities(answer, kind):
+def probabilities(answer: Any, kind: Any) -> Any:
     answer = [float(v) for v in answer]
     return [math.exp(log_p(answer, j, kind)) for j in range(len(answer))] if kind == "logits" else answer
 
 
-def log_pair(answer, label, kind):
+def log_pair(answer: Any, label: Any, kind: Any) -> tuple[Any, Any]:
     """log p_y, and log(1 - p_y) from the other classes; from logits both by way of z_y - logsumexp of the others.
 
     Scores need not sum to 1: there it is log(1 - p_y) as written.
@@ -47,46 +49,46 @@ def log_pair(answer, label, kind):
     return math.log(max(answer[label], floor)), math.log(max(rest, floor))
 
 
-def _log_one_plus_exp(x):
+def _log_one_plus_exp(x: Any) -> Any:
     return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
 
 
-def stored(value):
+def stored(value: Any) -> float:
     """As the table of signals keeps it: float32."""
     return float(np.float32(value))
 
 
-def log_p(answer, label, kind):
+def log_p(answer: Any, label: Any, kind: Any) -> Any:
     return log_pair(answer, label, kind)[0]
 
 
-def log_1mp(answer, label, kind):
+def log_1mp(answer: Any, label: Any, kind: Any) -> Any:
     return log_pair(answer, label, kind)[1]
 
 
-def phi(answer, label, kind):
+def phi(answer: Any, label: Any, kind: Any) -> Any:
     """The scaled logit."""
     own, rest = log_pair(answer, label, kind)
     return stored(own) - stored(rest)
 
 
-def gap(answer, label, kind):
+def gap(answer: Any, label: Any, kind: Any) -> Any:
     return 1.0 if int(np.argmax(answer)) == label else 0.0
 
 
-def loss(answer, label, kind):
+def loss(answer: Any, label: Any, kind: Any) -> Any:
     return stored(log_p(answer, label, kind))
 
 
-def confidence(answer, label, kind):
+def confidence(answer: Any, label: Any, kind: Any) -> Any:
     return max(probabilities(answer, kind))
 
 
-def entropy(answer, label, kind):
+def entropy(answer: Any, label: Any, kind: Any) -> Any:
     return sum(p * math.log(p) for p in probabilities(answer, kind) if p > 0)
 
 
-def mentr(answer, label, kind):
+def mentr(answer: Any, label: Any, kind: Any) -> Any:
     """(1 - p_y) log p_y + sum over the others of p_j log(1 - p_j)."""
     p = probabilities(answer, kind)
     rest = math.exp(_log_one_minus(answer, label, kind))
@@ -94,17 +96,17 @@ def mentr(answer, label, kind):
     return rest * log_p(answer, label, kind) + sum(others)
 
 
-def _log_one_minus(answer, j, kind):
+def _log_one_minus(answer: Any, j: Any, kind: Any) -> Any:
     """log(1 - p_j), without loss where p_j is close to 0 or 1."""
     own = float(answer[j])
     return math.log1p(-own) if kind == "probabilities" and own < 0.5 else log_1mp(answer, j, kind)
 
 
-def l2(answer, label, kind):
+def l2(answer: Any, label: Any, kind: Any) -> Any:
     return -sum((v - (1.0 if j == label else 0.0)) ** 2 for j, v in enumerate(probabilities(answer, kind)))
 
 
-def top_one(answer, label, kind):
+def top_one(answer: Any, label: Any, kind: Any) -> Any:
     return max(float(v) for v in answer)
 
 
@@ -119,7 +121,7 @@ SIGNALS = {
 }
 
 
-def signal(name, answers, labels, kind):
+def signal(name: Any, answers: Any, labels: Any, kind: Any) -> NDArray[Any]:
     """``(n,)`` scores of one signal."""
     return np.array([SIGNALS[name](a, int(y), kind) for a, y in zip(answers, labels, strict=True)])
 
@@ -127,7 +129,7 @@ def signal(name, answers, labels, kind):
 # ---- thresholds ------------------------------------------------------------------------------------------------
 
 
-def best_cuts(scores, member):
+def best_cuts(scores: Any, member: Any) -> tuple[float, list[Any]]:
     """Largest TPR + TNR of "member iff score >= cut" and every observed cut that reaches it."""
     n1, n0 = int(sum(member)), int(len(member) - sum(member))
     sums = {}
@@ -139,7 +141,7 @@ def best_cuts(scores, member):
     return float(best), [cut for cut, value in sums.items() if value == best]
 
 
-def classwise_cuts(name, shadow_answers, labels, trained_on, kind):
+def classwise_cuts(name: Any, shadow_answers: Any, labels: Any, trained_on: Any, kind: Any) -> Any:
     """For each class the largest TPR + TNR over the shadow models' records of it, and the cuts that reach it."""
     found = {}
     for c in sorted({int(y) for y in labels}):
@@ -153,7 +155,7 @@ def classwise_cuts(name, shadow_answers, labels, trained_on, kind):
     return found
 
 
-def top_one_search(scores, member):
+def top_one_search(scores: Any, member: Any) -> tuple[Any, list[Any]]:
     """Over cuts 0.0, 0.1, ..., 15.0: the best balanced accuracy of "member iff score > cut", and all its cuts."""
     n1, n0 = int(sum(member)), int(len(member) - sum(member))
     found = {}
@@ -169,18 +171,18 @@ def top_one_search(scores, member):
 # ---- calibrated by shadow models ---------------------------------------------------------------------------------
 
 
-def _mean(values):
+def _mean(values: Any) -> Any:
     return math.fsum(values) / len(values)
 
 
-def _sides(values, trained_on, i):
+def _sides(values: Any, trained_on: Any, i: Any) -> tuple[Any, Any]:
     """IN and OUT values of record i."""
     inside = [float(values[k][i]) for k in range(len(values)) if trained_on[k][i]]
     outside = [float(values[k][i]) for k in range(len(values)) if not trained_on[k][i]]
     return inside, outside
 
 
-def _pooled_spread(values, trained_on, side):
+def _pooled_spread(values: Any, trained_on: Any, side: Any) -> Any:
     """sqrt(squared residuals from each record's own mean / sum of (n_i - 1))."""
     squares, freedom = [], 0
     for i in range(len(values[0])):
@@ -192,18 +194,18 @@ def _pooled_spread(values, trained_on, side):
     return math.sqrt(math.fsum(squares) / freedom) if freedom else math.nan
 
 
-def _spread(own, pooled, fixed):
+def _spread(own: Any, pooled: Any, fixed: Any) -> Any:
     if fixed or len(own) < 4:
         return pooled
     centre = _mean(own)
     return max(math.sqrt(math.fsum((v - centre) ** 2 for v in own) / (len(own) - 1)), 0.01 * pooled)
 
 
-def _log_normal(x, centre, spread):
+def _log_normal(x: Any, centre: Any, spread: Any) -> Any:
     return -math.log(spread) - 0.5 * ((x - centre) / spread) ** 2
 
 
-def _log_below(x, centre, spread):
+def _log_below(x: Any, centre: Any, spread: Any) -> Any:
     """log Phi((x - centre) / spread), also far in the lower tail."""
     z = (x - centre) / spread
     if z < -30:
@@ -211,7 +213,7 @@ def _log_below(x, centre, spread):
     return math.log1p(-0.5 * math.erfc(z / math.sqrt(2))) if z > 0 else math.log(0.5 * math.erfc(-z / math.sqrt(2)))
 
 
-def variance_prior(values, trained_on, side):
+def variance_prior(values: Any, trained_on: Any, side: Any) -> tuple[Any, Any]:
     """Pooled variance and how many degrees of freedom it is worth as a prior: 2 (alpha - 1), by moments."""
     pooled = _pooled_spread(values, trained_on, side) ** 2
     records, freedom, apart = 0, 0, 0.0
@@ -226,17 +228,19 @@ def variance_prior(values, trained_on, side):
     return pooled, 2 + 2 / max(relative, 2e-6)
 
 
-def _squares(values):
+def _squares(values: Any) -> Any:
     centre = _mean(values)
     return math.fsum((v - centre) ** 2 for v in values)
 
 
-def _shrunk_spread(own, prior):
+def _shrunk_spread(own: Any, prior: Any) -> Any:
     pooled, degrees = prior
     return math.sqrt((degrees * pooled + _squares(own)) / (degrees + len(own) - 1))
 
 
-def lira(target_phi, shadow_phi, trained_on, *, online, fixed=False, shrunk=False):
+def lira(
+    target_phi: Any, shadow_phi: Any, trained_on: Any, *, online: Any, fixed: bool = False, shrunk: bool = False
+) -> NDArray[Any]:
     """``(n,)``; one query. NaN where a record lacks a side that is needed."""
     if shrunk:
         priors = [variance_prior(shadow_phi, trained_on, side) for side in ((0, 1) if online else (1,))]
@@ -258,11 +262,13 @@ def lira(target_phi, shadow_phi, trained_on, *, online, fixed=False, shrunk=Fals
     return np.array(scores)
 
 
-def _log_mean_p(logs):
+def _log_mean_p(logs: Any) -> Any:
     return logsumexp(logs) - math.log(len(logs))
 
 
-def rmia_log_ratios(target_log_p, shadow_log_p, trained_on, *, online, population, a=0.3):
+def rmia_log_ratios(
+    target_log_p: Any, shadow_log_p: Any, trained_on: Any, *, online: Any, population: Any, a: float = 0.3
+) -> NDArray[Any]:
     """log p(x | target) - log p(x); NaN without the models needed. Of population records only OUT models count."""
     ratios = []
     for i, x in enumerate(target_log_p):
@@ -281,20 +287,20 @@ def rmia_log_ratios(target_log_p, shadow_log_p, trained_on, *, online, populatio
     return np.array(ratios)
 
 
-def rmia(ratios, population_ratios):
+def rmia(ratios: Any, population_ratios: Any) -> NDArray[Any]:
     """Share of population records with a ratio at most the record's."""
     world = [z for z in population_ratios if not math.isnan(z)]
     return np.array([math.nan if math.isnan(x) else sum(1 for z in world if z <= x) / len(world) for x in ratios])
 
 
-def fitting_a(shadow_log_p, trained_on):
+def fitting_a(shadow_log_p: Any, trained_on: Any) -> Any:
     """The values of a that do best, in mean AUC, on shadow models in the target's place; pairs leave together.
 
     All eleven where the shadow models do not come in pairs: which are dropped is then a matter of chance.
     """
     every = [k / 10 for k in range(11)]
     varies = [i for i in range(len(trained_on[0])) if 0 < sum(row[i] for row in trained_on) < len(trained_on)]
-    aucs = []
+    aucs = []  # type: ignore[var-annotated]
     for k in range(min(8, len(trained_on))):
         others = [j for j in range(len(trained_on)) if all(trained_on[j][i] + trained_on[k][i] == 1 for i in varies)]
         if not others:
@@ -314,12 +320,12 @@ def fitting_a(shadow_log_p, trained_on):
     return [a for a, value in zip(every, means, strict=True) if value > means.max() - 1e-9]
 
 
-def information(ratios, population_ratios):
+def information(ratios: Any, population_ratios: Any) -> Any:
     """A record's log ratio beyond the population's mean."""
     return ratios - _mean([z for z in population_ratios if not math.isnan(z)])
 
 
-def base(target_log_p, shadow_log_p, trained_on):
+def base(target_log_p: Any, shadow_log_p: Any, trained_on: Any) -> Any:
     """log p(x | target) minus log of the mean of the IN mean and the OUT mean; without IN models minus 0.3 log OUT."""
     online = any(0 < sum(row[i] for row in trained_on) < len(trained_on) for i in range(len(target_log_p)))
     if online:
@@ -327,7 +333,7 @@ def base(target_log_p, shadow_log_p, trained_on):
     return np.array([x - 0.3 * _log_mean_p(_sides(shadow_log_p, trained_on, i)[1]) for i, x in enumerate(target_log_p)])
 
 
-def attack_r(target_log_p, shadow_log_p, trained_on):
+def attack_r(target_log_p: Any, shadow_log_p: Any, trained_on: Any) -> NDArray[Any]:
     """Share of OUT models with a larger loss."""
     scores = []
     for i, x in enumerate(target_log_p):
@@ -336,7 +342,7 @@ def attack_r(target_log_p, shadow_log_p, trained_on):
     return np.array(scores)
 
 
-def calibration(target_log_p, shadow_log_p, trained_on):
+def calibration(target_log_p: Any, shadow_log_p: Any, trained_on: Any) -> NDArray[Any]:
     """log p minus the OUT models' mean of it."""
     scores = []
     for i, x in enumerate(target_log_p):
@@ -345,9 +351,9 @@ def calibration(target_log_p, shadow_log_p, trained_on):
     return np.array(scores)
 
 
-def bavaria(target_phi, shadow_phi, trained_on):
+def bavaria(target_phi: Any, shadow_phi: Any, trained_on: Any) -> Any:
     """log t_in - log t_out, each the predictive of a normal-inverse-gamma prior fitted to all records of the side."""
-    densities = []
+    densities = []  # type: ignore[var-annotated]
     for side in (0, 1):
         own = [_sides(shadow_phi, trained_on, i)[side] for i in range(len(target_phi))]
         pooled, degrees = variance_prior(shadow_phi, trained_on, side)
@@ -369,7 +375,7 @@ def bavaria(target_phi, shadow_phi, trained_on):
     return np.array(densities[0]) - np.array(densities[1])
 
 
-def attack_p(target_log_p, population_log_p):
+def attack_p(target_log_p: Any, population_log_p: Any) -> NDArray[Any]:
     """Share of population records with a larger loss than the record's: strictly smaller log p_y."""
     return np.array([sum(1 for z in population_log_p if z < x) / len(population_log_p) for x in target_log_p])
 
@@ -377,7 +383,7 @@ def attack_p(target_log_p, population_log_p):
 # ---- statistics ---------------------------------------------------------------------------------------------------
 
 
-def auc(scores, member):
+def auc(scores: Any, member: Any) -> Any:
     """Pairs in order over all pairs; a tie is half a pair."""
     ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
     outs = [float(s) for s, b in zip(scores, member, strict=True) if not b]
@@ -385,27 +391,27 @@ def auc(scores, member):
     return won / (len(ins) * len(outs))
 
 
-def delong_width(scores, member, confidence=0.95):
+def delong_width(scores: Any, member: Any, confidence: float = 0.95) -> Any:
     """Width of DeLong's normal interval."""
     ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
     outs = [float(s) for s, b in zip(scores, member, strict=True) if not b]
     place = lambda x, z: 1.0 if x > z else 0.5 if x == z else 0.0  # noqa: E731
-    by_in = [_mean([place(x, z) for z in outs]) for x in ins]
-    by_out = [_mean([place(x, z) for x in ins]) for z in outs]
+    by_in = [_mean([place(x, z) for z in outs]) for x in ins]  # type: ignore[no-untyped-call]
+    by_out = [_mean([place(x, z) for x in ins]) for z in outs]  # type: ignore[no-untyped-call]
     spread = math.sqrt(np.var(by_in, ddof=1) / len(ins) + np.var(by_out, ddof=1) / len(outs))
     return 2 * NormalDist().inv_cdf((1 + confidence) / 2) * spread
 
 
-def cp_lower(k, n, level):
+def cp_lower(k: Any, n: Any, level: Any) -> Any:
     return 0.0 if k == 0 else float(beta.ppf(level, k, n - k + 1))
 
 
-def cp_upper(k, n, level):
+def cp_upper(k: Any, n: Any, level: Any) -> Any:
     return 1.0 if k == n else float(beta.ppf(1 - level, k + 1, n - k))
 
 
 @cache
-def _radius(level):
+def _radius(level: Any) -> Any:
     """c with P(Z < z1 and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - level, Z and W normal, z1 the level / 2 point."""
     z = np.linspace(0, norm.isf(level / 2), 6001)
     low, high = z[-1], 12.0
@@ -416,20 +422,20 @@ def _radius(level):
     return low
 
 
-def _graded(above, rate, n1, n0, level, ranks):
+def _graded(above: Any, rate: Any, n1: Any, n0: Any, level: Any, ranks: Any) -> tuple[Any, Any]:
     """The farthest Clopper-Pearson bounds over ranks, each at its own level."""
     c, low, high = _radius(level), 1.0, 0.0
     held_to = lambda p: norm.sf(math.sqrt(c * c - max(norm.ppf(p), 0.0) ** 2))  # noqa: E731
     for j in ranks:
         below, beyond = binom.cdf(j - 1, n0, rate), binom.sf(j, n0, rate)
         if below < 1 - level / 2:
-            high = max(high, cp_upper(above(j + 1), n1, held_to(below)))
+            high = max(high, cp_upper(above(j + 1), n1, held_to(below)))  # type: ignore[no-untyped-call]
         if beyond < 1 - level / 2:
-            low = min(low, cp_lower(above(j), n1, held_to(beyond)))
+            low = min(low, cp_lower(above(j), n1, held_to(beyond)))  # type: ignore[no-untyped-call]
     return low, high
 
 
-def _blended(curve, centre, rate, n1, n0, level):
+def _blended(curve: Any, centre: Any, rate: Any, n1: Any, n0: Any, level: Any) -> Any:
     """The ``level`` quantile of Beta(k, n1 - k + 1), k = curve(j), j binomial; the curve falls as far as it rises."""
     ks, weights = [], []
     for j in range(n0 + 1):
@@ -440,8 +446,8 @@ def _blended(curve, centre, rate, n1, n0, level):
             k = max(0.0, curve(centre) - max(fall, rise - chance))
         ks.append(k)
         weights.append(float(binom.pmf(j, n0, rate)))
-    ks, weights = np.array(ks), np.array(weights)
-    certain, ks, weights = weights[ks == 0].sum(), ks[ks > 0], weights[ks > 0]
+    ks, weights = np.array(ks), np.array(weights)  # type: ignore[assignment]
+    certain, ks, weights = weights[ks == 0].sum(), ks[ks > 0], weights[ks > 0]  # type: ignore[attr-defined, comparison-overlap, operator]
     low, high = 0.0, 1.0
     for _ in range(45):
         t = (low + high) / 2
@@ -449,7 +455,7 @@ def _blended(curve, centre, rate, n1, n0, level):
     return (low + high) / 2
 
 
-def _jumps(above, rate, n1, n0):
+def _jumps(above: Any, rate: Any, n1: Any, n0: Any) -> list[Any]:
     centre, deviation = math.floor(Fraction(str(rate)) * n0), math.sqrt(n0 * rate * (1 - rate))
     reach = max(1, int(2 * deviation))
     slope = (above(centre + reach + 1) - above(centre - reach)) / (2 * reach + 1)
@@ -460,19 +466,19 @@ def _jumps(above, rate, n1, n0):
 
 
 @cache
-def _surely_at_most(n0, level):
+def _surely_at_most(n0: Any, level: Any) -> list[Any]:
     """Upper bounds on the FPR at the (k+1)-th largest of n0 non-member scores, which is Beta(k + 1, n0 - k)."""
     return [float(beta.ppf(1 - level, k + 1, n0 - k)) for k in range(n0)]
 
 
-def tpr_at_fpr(scores, member, fpr, confidence=0.95):
+def tpr_at_fpr(scores: Any, member: Any, fpr: Any, confidence: float = 0.95) -> tuple[Any, Any, Any, Any]:
     """``(value, low, high, resolvable)``: every rank of the threshold in turn."""
     rate = Fraction(str(fpr))
     ins = [float(s) for s, b in zip(scores, member, strict=True) if b]
     outs = sorted((float(s) for s, b in zip(scores, member, strict=True) if not b), reverse=True)
     n1, n0 = len(ins), len(outs)
 
-    def above(j):
+    def above(j: Any) -> Any:
         """Members strictly above the j-th largest non-member."""
         return 0 if j <= 0 else n1 if j > n0 else sum(1 for s in ins if s > outs[j - 1])
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import conventions as slow
 import numpy as np
+from numpy.typing import NDArray
 
 
 def make_answers(
-    seed,
+    seed: int,
     *,
-    n=90,
-    classes=3,
-    shadows=8,
-    population=40,
-    paired=True,
-    heavy_tails=False,
-    scale=1.0,
-    duplicated=False,
-    share=0.5,
-    leak=1.2,
-    population_seen=False,
-    quiet=False,
-):
+    n: int = 90,
+    classes: int = 3,
+    shadows: int = 8,
+    population: int = 40,
+    paired: bool = True,
+    heavy_tails: bool = False,
+    scale: float = 1.0,
+    duplicated: bool = False,
+    share: float = 0.5,
+    leak: float = 1.2,
+    population_seen: bool = False,
+    quiet: bool = False,
+) -> tuple[Any, Any]:
     """``(outputs, shadow outputs)`` as logits.
 
     ``leak`` is the mean shift of the true logit of a trained record; ``scale`` 6 saturates the logits at about +-40;
@@ -32,7 +35,7 @@ def make_answers(
     draw = (lambda size: rng.standard_t(3, size)) if heavy_tails else (lambda size: rng.normal(size=size))
     hardness = rng.normal(size=classes)
 
-    def records(count):
+    def records(count: Any) -> tuple[Any, Any, Any, Any]:
         labels = rng.integers(0, classes, count)
         labels[:classes] = np.arange(classes)
         centre = rng.normal(size=(count, classes)) * 1.5
@@ -40,8 +43,8 @@ def make_answers(
         noise = np.where(np.arange(count) % 3 == 0, 1e-3, 1.0) if quiet else np.ones(count)
         return labels, centre, leak * rng.gamma(2, 0.5, count), noise[:, None]
 
-    def answers(labels, centre, shift, noise, seen):
-        logits = centre + draw(centre.shape) * noise
+    def answers(labels: Any, centre: Any, shift: Any, noise: Any, seen: Any) -> Any:
+        logits = centre + draw(centre.shape) * noise  # type: ignore[no-untyped-call]
         logits[np.arange(len(labels)), labels] += shift * seen
         return logits * scale
 
@@ -74,19 +77,19 @@ def make_answers(
     return outputs, shadow_outputs
 
 
-def as_kind(arrays, kind, change):
+def as_kind(arrays: Any, kind: Any, change: Any) -> Any:
     """The same answers under another name, each array of logits put through ``change``."""
     return {
         name.replace("logits", kind): change(values) if "logits" in name else values for name, values in arrays.items()
     }
 
 
-def softmax(logits):
+def softmax(logits: Any) -> Any:
     e = np.exp(logits - logits.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 
-def expected_scores(outputs, shadow_outputs, kind):
+def expected_scores(outputs: Any, shadow_outputs: Any, kind: Any) -> Any:
     """Scores of every attack by the slow conventions; class-wise ones as ``(signal, cuts by class)``.
 
     Of ``rmia-offline`` a list: one for each value of a that may have been chosen.
@@ -99,16 +102,20 @@ def expected_scores(outputs, shadow_outputs, kind):
         return found
     theirs, trained_on = shadow_outputs[kind], shadow_outputs["trained_on"]
     for name in ("loss", *VECTOR_SIGNALS):
-        found[f"{name}-classwise"] = found[name], slow.classwise_cuts(name, theirs, labels, trained_on, kind)
+        found[f"{name}-classwise"] = found[name], slow.classwise_cuts(name, theirs, labels, trained_on, kind)  # type: ignore[assignment]
 
-    def read(signal, given, truth):
+    def read(signal: Any, given: Any, truth: Any) -> NDArray[Any]:
         return np.array([signal(answer, int(y), kind) for answer, y in zip(given, truth, strict=True)])
 
     own, others = read(slow.phi, answers, labels), np.stack([read(slow.phi, a, labels) for a in theirs])
     if len(others) > 2:  # one model a side has no spread
         for side in ("online", "offline"):
             for spread in ("", "-fixed", "-shrunk"):
-                form = {"online": side == "online", "fixed": spread == "-fixed", "shrunk": spread == "-shrunk"}
+                form: dict[str, Any] = {
+                    "online": side == "online",
+                    "fixed": spread == "-fixed",
+                    "shrunk": spread == "-shrunk",
+                }
                 found[f"lira-{side}{spread}"] = slow.lira(own, others, trained_on, **form)
         found["bavaria"] = slow.bavaria(own, others, trained_on)
     world, world_labels = outputs[f"population_{kind}"], outputs["population_labels"]
@@ -120,13 +127,13 @@ def expected_scores(outputs, shadow_outputs, kind):
     for name in ("attack-r", "calibration", "base"):
         found[name] = getattr(slow, name.replace("-", "_"))(found["loss"], by_shadows, trained_on)
 
-    def ratios(online, a=0.3):
+    def ratios(online: Any, a: float = 0.3) -> tuple[Any, Any]:
         x = slow.rmia_log_ratios(found["loss"], by_shadows, trained_on, online=online, population=False, a=a)
         return x, slow.rmia_log_ratios(of_world, world_by_shadows, seen, online=online, population=True, a=a)
 
     found["rmia-online"], found["informia"] = slow.rmia(*ratios(True)), slow.information(*ratios(True))
     fitting = slow.fitting_a(by_shadows, trained_on)
-    found["rmia-offline"] = [slow.rmia(*ratios(False, a)) for a in fitting]
+    found["rmia-offline"] = [slow.rmia(*ratios(False, a)) for a in fitting]  # type: ignore[assignment]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import conventions as slow
 import numpy as np
@@ -23,19 +24,19 @@ STUDY = make_study(
 )
 
 
-def assessment(seed, paired):
+def assessment(seed: int, paired: Any) -> tuple[Any, Any]:
     """The figures of an audit whose ``member`` was drawn after the target had answered."""
     outputs, shadow_outputs = make_answers(seed, n=120, shadows=8 if paired else 9, paired=paired)
     outputs["member"] = (np.random.default_rng(10_000 + seed).permutation(120) < 60).astype(int)
     target = read_target(outputs, "outputs")
     signals = signals_from_saved(target, read_shadows(shadow_outputs, target, "shadow outputs"))
-    return assess(signals, target.member, STUDY, AttackRequest.of(STUDY), Seeds(seed), target.classes), target.member
+    return assess(signals, target.member, STUDY, AttackRequest.of(STUDY), Seeds(seed), target.classes), target.member  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "independent coins"])
-def test_intervals_cover_chance(paired):
-    covered, decided, widths = Counter(), Counter(), Counter()
+def test_intervals_cover_chance(paired: bool) -> None:
+    covered, decided, widths = Counter(), Counter(), Counter()  # type: ignore[var-annotated]
     for seed in range(SEEDS):
         found, member = assessment(seed, paired)
         for attack in found.attacks:

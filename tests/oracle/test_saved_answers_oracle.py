@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
+from typing import Any
 
 import conventions as slow
 import numpy as np
@@ -37,7 +39,7 @@ CASES = {
 }
 
 
-def check(data, scores, expected, labels):
+def check(data: Any, scores: Any, expected: Any, labels: Any) -> None:
     """Every figure of a result (its dict and table of scores) against the expected scores, attack by attack."""
     member = scores["member"].to_numpy()
     assert {attack["name"] for attack in data["attacks"]} >= set(expected)
@@ -47,7 +49,7 @@ def check(data, scores, expected, labels):
         scored = np.isfinite(theirs)
         if name in expected:
             ours = expected[name]
-            ours = below_their_cuts(*ours, theirs, labels) if isinstance(ours, tuple) else ours
+            ours = below_their_cuts(*ours, theirs, labels) if isinstance(ours, tuple) else ours  # type: ignore[call-arg]
             ours = closest(ours, theirs) if isinstance(ours, list) else ours
             np.testing.assert_array_equal(np.isfinite(ours), scored, err_msg=name)
             np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4, err_msg=name)
@@ -58,7 +60,7 @@ def check(data, scores, expected, labels):
         check_statistics(attack, theirs[scored], member[scored])
 
 
-def below_their_cuts(signal, cuts, theirs, labels):
+def below_their_cuts(signal: Any, cuts: Any, theirs: Any, labels: Any) -> Any:
     """Signal minus tau_y. Where several cuts of a class are equally good, the one that the audit took."""
     ours = np.empty(len(signal))
     for label, (_, best, *_) in cuts.items():
@@ -68,11 +70,11 @@ def below_their_cuts(signal, cuts, theirs, labels):
     return ours
 
 
-def closest(candidates, theirs):
+def closest(candidates: Any, theirs: Any) -> Any:
     return min(candidates, key=lambda ours: np.nansum(np.abs(ours - theirs)))
 
 
-def check_statistics(attack, scores, member):
+def check_statistics(attack: Any, scores: Any, member: Any) -> None:
     """The figures of one attack against its own scores."""
     name = attack["name"]
     assert attack["auc"]["value"] == pytest.approx(slow.auc(scores, member), abs=1e-12), name
@@ -88,13 +90,13 @@ def check_statistics(attack, scores, member):
         assert attack["threshold"]["chosen_on"] == "audited (optimistic)"
 
 
-def audit(outputs, shadow_outputs, attacks=NAMES, **more):
+def audit(outputs: Any, shadow_outputs: Any, attacks: Any = NAMES, **more: Any) -> Any:
     return memberwise.audit(outputs=outputs, shadow_outputs=shadow_outputs, attacks=attacks, fpr=FPRS, **more)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_attack_agrees(case):
-    outputs, shadow_outputs = make_answers(list(CASES).index(case) + 100, **CASES[case])
+def test_every_attack_agrees(case: Any) -> None:
+    outputs, shadow_outputs = make_answers(list(CASES).index(case) + 100, **CASES[case])  # type: ignore[arg-type]
     result = audit(outputs, shadow_outputs)
     expected = expected_scores(outputs, shadow_outputs, "logits")
     skipped = {row["name"] for row in result.to_dict()["skipped"]}
@@ -107,8 +109,8 @@ def test_every_attack_agrees(case):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "scores"])
-def test_every_kind_and_precision(kind, dtype):
-    def change(logits):
+def test_every_kind_and_precision(kind: str, dtype: Any) -> None:
+    def change(logits: Any) -> Any:
         return (logits if kind == "logits" else softmax(logits) * (0.9 if kind == "scores" else 1.0)).astype(dtype)
 
     outputs, shadow_outputs = (as_kind(arrays, kind, change) for arrays in make_answers(7, classes=4))
@@ -118,14 +120,14 @@ def test_every_kind_and_precision(kind, dtype):
     assert skipped == (set() if kind == "logits" else {"top-one", "top-one-search"})
 
 
-def test_confident_probabilities_keep_their_order():
+def test_confident_probabilities_keep_their_order() -> None:
     arrays = make_answers(52, n=200, classes=4, scale=4.0)
     outputs, shadow_outputs = (as_kind(given, "probabilities", softmax) for given in arrays)
     result = audit(outputs, shadow_outputs)
     check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "probabilities"), outputs["labels"])
 
 
-def test_a_constant_added_to_all_logits_changes_only_top_one():
+def test_a_constant_added_to_all_logits_changes_only_top_one() -> None:
     outputs, shadow_outputs = make_answers(71)
     moved = [as_kind(arrays, "logits", lambda logits: logits - 1e6) for arrays in (outputs, shadow_outputs)]
     plain, shifted = audit(outputs, shadow_outputs).scores, audit(*moved).scores
@@ -133,13 +135,13 @@ def test_a_constant_added_to_all_logits_changes_only_top_one():
         np.testing.assert_allclose(plain[name], shifted[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-def test_attack_p_counts_larger_losses_only():
+def test_attack_p_counts_larger_losses_only() -> None:
     rounded = [as_kind(arrays, "scores", lambda z: np.round(softmax(z), 2)) for arrays in make_answers(51)]
-    found = audit(*rounded, attacks=["attack-p"]).scores["attack-p"]
-    np.testing.assert_allclose(found, expected_scores(*rounded, "scores")["attack-p"], atol=1e-9)
+    found = audit(*rounded, attacks=["attack-p"]).scores["attack-p"]  # type: ignore[misc]
+    np.testing.assert_allclose(found, expected_scores(*rounded, "scores")["attack-p"], atol=1e-9)  # type: ignore[call-arg]
 
 
-def test_queries_are_averaged_where_the_design_says_so():
+def test_queries_are_averaged_where_the_design_says_so() -> None:
     outputs, shadow_outputs = make_answers(81)
     rng = np.random.default_rng(0)
     asked = [
@@ -157,7 +159,7 @@ def test_queries_are_averaged_where_the_design_says_so():
         np.testing.assert_allclose(result.scores[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_shadow_models_given_as_logs():
+def test_shadow_models_given_as_logs() -> None:
     outputs, shadow_outputs = make_answers(9)
     pairs = [
         [slow.log_pair(answer, y, "logits") for answer, y in zip(model, outputs["labels"], strict=True)]
@@ -174,7 +176,7 @@ def test_shadow_models_given_as_logs():
     check(result.to_dict(), result.scores, kept, outputs["labels"])
 
 
-def test_labels_alone_give_the_gap_attack():
+def test_labels_alone_give_the_gap_attack() -> None:
     outputs, shadow_outputs = make_answers(10)
     answers = {"answers": outputs["logits"].argmax(-1), "labels": outputs["labels"], "member": outputs["member"]}
     theirs = {"answers": shadow_outputs["logits"].argmax(-1), "trained_on": shadow_outputs["trained_on"]}
@@ -183,14 +185,14 @@ def test_labels_alone_give_the_gap_attack():
     check(result.to_dict(), result.scores, {"gap": expected_scores(outputs, None, "logits")["gap"]}, outputs["labels"])
 
 
-def test_answers_that_are_whole_floats():
+def test_answers_that_are_whole_floats() -> None:
     outputs, _ = make_answers(10)
     answers = {"labels": outputs["labels"].astype(float), "member": outputs["member"]}
     whole = audit(answers | {"answers": outputs["logits"].argmax(-1).astype(float)}, None)
     np.testing.assert_array_equal(whole.scores["gap"], expected_scores(outputs, None, "logits")["gap"])
 
 
-def test_string_labels_and_shuffled_files_with_an_index():
+def test_string_labels_and_shuffled_files_with_an_index() -> None:
     outputs, shadow_outputs = make_answers(11)
     rng = np.random.default_rng(1)
     index, order = rng.permutation(500)[:90], rng.permutation(90)
@@ -205,7 +207,7 @@ def test_string_labels_and_shuffled_files_with_an_index():
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
-def test_the_command_on_files(suffix, tmp_path):
+def test_the_command_on_files(suffix: str, tmp_path: Path) -> None:
     outputs, shadow_outputs = make_answers(12)
     expected = expected_scores(outputs, shadow_outputs, "logits")
     path = tmp_path / f"outputs.{suffix}"
@@ -224,14 +226,14 @@ def test_the_command_on_files(suffix, tmp_path):
     check(json.loads(run.stdout), pd.read_csv(tmp_path / "run" / "scores.csv"), expected, outputs["labels"])
 
 
-def test_all_attacks_run_and_their_statistics_follow_from_their_scores():
+def test_all_attacks_run_and_their_statistics_follow_from_their_scores() -> None:
     outputs, shadow_outputs = make_answers(13)
     result = audit(outputs, shadow_outputs, attacks=["all"])
     assert {"shokri", "privacy-risk-score"} <= {attack["name"] for attack in result.to_dict()["attacks"]}
     check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "logits"), outputs["labels"])
 
 
-def test_records_without_a_model_on_a_side_are_counted():
+def test_records_without_a_model_on_a_side_are_counted() -> None:
     outputs, shadow_outputs = make_answers(14)
     shadow_outputs["trained_on"][:, :5] = 0
     shadow_outputs["trained_on"][:, 5:8] = 1
@@ -247,7 +249,7 @@ def test_records_without_a_model_on_a_side_are_counted():
     assert "records-not-scored" not in {w["code"] for w in audit(*make_answers(14)).to_dict()["warnings"]}
 
 
-def test_the_written_study_names_saved_answers_and_runs_again(tmp_path, monkeypatch):
+def test_the_written_study_names_saved_answers_and_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outputs, shadow_outputs = make_answers(15)
     np.savez("answers.npz", **outputs)
@@ -271,7 +273,7 @@ def test_the_written_study_names_saved_answers_and_runs_again(tmp_path, monkeypa
     assert list((tmp_path / "runs").iterdir()) == [folder]
 
 
-def test_the_digest_of_columns_is_that_of_their_content():
+def test_the_digest_of_columns_is_that_of_their_content() -> None:
     outputs, _ = make_answers(16)
     names = np.array(["ant", "bee", "cat"])[outputs["labels"]]
     digests = {

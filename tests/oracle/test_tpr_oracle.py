@@ -11,7 +11,7 @@ from memberwise.statistics import tpr_at_fpr
 
 @pytest.mark.parametrize("decimals", [8, 1, 0])
 @pytest.mark.parametrize(("n1", "n0"), [(1, 1), (30, 7), (80, 120), (200, 400)])
-def test_interval_by_trying_every_rank(n1, n0, decimals):
+def test_interval_by_trying_every_rank(n1: int, n0: int, decimals: int) -> None:
     rng = np.random.default_rng(n0)
     members, nonmembers = rng.normal(1, 1, n1).round(decimals), rng.normal(0, 1, n0).round(decimals)
     scores, member = np.r_[members, nonmembers], np.arange(n1 + n0) < n1

@@ -210,7 +210,7 @@ def bare(audit: Audit) -> Audit:
     loss |= dict.fromkeys(("balanced_accuracy", "advantage", "precision", "recall", "threshold"))
     loss["auc"] |= {"low": None, "high": float("nan"), "method": "no valid interval: one record"}
     result["records"] = {"worst": [], "per_class": [], "per_group": []}
-    verdict = {"gate": None, "passed": None, "reason": "no gate was set", "rules": [], "withheld": []}
+    verdict = {"gate": None, "passed": None, "reason": "no gate was set", "rules": [], "withheld": []}  # type: ignore[var-annotated]
     result["family"], result["verdict"] = None, verdict
     result["warnings"] = []
     audit.scores = audit.scores[["index", "label", "member", "evaluated", "gap", "loss"]]

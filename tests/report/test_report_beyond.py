@@ -1,7 +1,10 @@
 """What only some audits have, in the report and on the terminal: canaries, targets in turn, thresholds carried over."""
 
+from __future__ import annotations
+
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +15,13 @@ from memberwise.report.sections.accusations import accusations
 from memberwise.report.sections.registry import terminal_lines
 
 
-def estimate(value, low, high, n=500, **more):
+def estimate(value: Any, low: Any, high: Any, n: int = 500, **more: Any) -> dict[str, Any]:
     figure = {"value": value, "low": low, "high": high, "n_members": n, "n_nonmembers": n, "method": "m"}
     return {**more, **figure}
 
 
 @pytest.fixture
-def turns(audit):
+def turns(audit: Any) -> Any:
     """The audit, with everything that an audit may have beside its attacks."""
     result, rng = audit.result, np.random.default_rng(0)
     result["discoveries"] = {
@@ -63,12 +66,12 @@ def turns(audit):
     return audit
 
 
-def _page(audit):
+def _page(audit: Any) -> tuple[Any, Any]:
     text = html.render(audit.parts, audit.scores, audit.curves)
     return text, " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
-def test_the_report_has_a_section_for_each(turns):
+def test_the_report_has_a_section_for_each(turns: Any) -> None:
     text, words = _page(turns)
     ids = re.findall(r'<section id="(\w+)"', text)
     assert ids[5:10] == ["parts", "canaries", "targets", "accusations", "attacker"]
@@ -87,14 +90,14 @@ def test_the_report_has_a_section_for_each(turns):
     assert html.render(turns.parts, turns.scores, turns.curves) == text
 
 
-def test_a_run_without_them_says_nothing_of_them(audit, bare):
+def test_a_run_without_them_says_nothing_of_them(audit: Any, bare: Any) -> None:
     for run in (audit, bare):
         text, _ = _page(run)
         assert not {"canaries", "targets", "accusations"} & set(re.findall(r'id="(\w+)"', text))
         assert terminal_lines(run.parts) == []
 
 
-def test_the_terminal_has_a_line_for_each(turns):
+def test_the_terminal_has_a_line_for_each(turns: Any) -> None:
     file = io.StringIO()
     terminal.print_result(turns.parts, Console(file=file, width=100))
     words = " ".join(file.getvalue().split())
@@ -103,12 +106,12 @@ def test_the_terminal_has_a_line_for_each(turns):
     assert "Epsilon is at least 2.5 at 95% confidence (one-run coins)" in words
 
 
-def test_an_epsilon_that_describes_has_no_line(turns):
+def test_an_epsilon_that_describes_has_no_line(turns: Any) -> None:
     turns.result["epsilon"]["basis"] = "records of one run (descriptive)"
     assert not any("Epsilon" in line for line in terminal_lines(turns.parts))
 
 
-def test_nobody_named_and_nobody_called_a_member(turns):
+def test_nobody_named_and_nobody_called_a_member(turns: Any) -> None:
     turns.result["discoveries"] |= {"named": 0, "wrong": 0, "wrong_share": None}
     for attack in turns.result["attacks"]:
         for row in attack["ppv"]:
@@ -117,12 +120,12 @@ def test_nobody_named_and_nobody_called_a_member(turns):
     assert "names nobody of 3,000 records" in words
 
 
-def test_an_attack_without_shadow_thresholds_is_spoken_for_by_the_one_that_took_its_turn(turns):
+def test_an_attack_without_shadow_thresholds_is_spoken_for_by_the_one_that_took_its_turn(turns: Any) -> None:
     turns.result["headline"] = "loss"
     for attack in turns.result["attacks"]:
         if attack["name"] == "loss":
             attack["at_shadow_threshold"] = attack["ppv"] = []
-    assert accusations(turns.parts).attack == "lira-online-fixed"
+    assert accusations(turns.parts).attack == "lira-online-fixed"  # type: ignore[union-attr]
     for attack in turns.result["attacks"]:
         attack["at_shadow_threshold"] = []
     assert accusations(turns.parts) is None

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import copy
 import io
+from typing import Any
 
 import pytest
 from plain_results import typed
@@ -8,17 +11,17 @@ from rich.console import Console
 from memberwise.report import compare
 
 
-def _rows(first, second):
+def _rows(first: Any, second: Any) -> Any:
     return {(row.attack, row.figure): row for row in compare.compared(typed(first), typed(second))}
 
 
 @pytest.fixture
-def pair(audit):
+def pair(audit: Any) -> tuple[Any, Any]:
     return audit.result, copy.deepcopy(audit.result)
 
 
-def test_a_run_cannot_be_told_from_itself(pair):
-    rows = [row for row in compare.compared(*map(typed, pair)) if row.attack != "(target)"]
+def test_a_run_cannot_be_told_from_itself(pair: Any) -> None:
+    rows = [row for row in compare.compared(*map(typed, pair)) if row.attack != "(target)"]  # type: ignore[arg-type]
     assert len(rows) == 9 * 4
     assert {row.finding for row in rows} == {"cannot tell apart", "no interval"}
     assert all((row.finding == "no interval") == (row.figure == "TPR@0.1%") for row in rows)
@@ -29,7 +32,7 @@ def test_a_run_cannot_be_told_from_itself(pair):
     ("low", "high", "finding"),
     [(0.70, 0.72, "A leaks less"), (0.40, 0.42, "B leaks less"), (0.50, 0.55, "cannot tell apart")],
 )
-def test_only_intervals_that_part_are_told_apart(pair, low, high, finding):
+def test_only_intervals_that_part_are_told_apart(pair: Any, low: float, high: float, finding: str) -> None:
     first, second = pair
     first["attacks"][1]["auc"] |= {"value": 0.6, "low": 0.55, "high": 0.65}
     second["attacks"][1]["auc"] |= {"value": (low + high) / 2, "low": low, "high": high}
@@ -38,7 +41,7 @@ def test_only_intervals_that_part_are_told_apart(pair, low, high, finding):
     assert row.first == "0.600 (0.550\u20130.650)"
 
 
-def test_accuracies_and_what_is_in_one_run_only(pair):
+def test_accuracies_and_what_is_in_one_run_only(pair: Any) -> None:
     first, second = pair
     second["target"]["test_accuracy"] = 0.9573
     second["attacks"].pop(3)
@@ -58,11 +61,11 @@ def test_accuracies_and_what_is_in_one_run_only(pair):
     ]
 
 
-def test_the_table_fits_and_prints_markup_as_it_is(pair):
+def test_the_table_fits_and_prints_markup_as_it_is(pair: Any) -> None:
     pair[0]["data"]["sha256"] = "cd"
     pair[0]["attacks"][0]["name"] = pair[1]["attacks"][0]["name"] = "[red]gap"
     file = io.StringIO()
-    Console(file=file, width=100).print(compare.compare(*map(typed, pair), ("runs/a", "runs/b")))
+    Console(file=file, width=100).print(compare.compare(*map(typed, pair), ("runs/a", "runs/b")))  # type: ignore[arg-type, call-arg]
     text = file.getvalue()
     assert text.startswith("Note: the runs audit different data\n")
     assert "[red]gap" in text
@@ -71,8 +74,8 @@ def test_the_table_fits_and_prints_markup_as_it_is(pair):
     assert text.count("lira-online-fixed") == 1
 
 
-def test_canaries_of_both_runs_are_compared(pair):
-    def part(value, width):
+def test_canaries_of_both_runs_are_compared(pair: Any) -> None:
+    def part(value: Any, width: Any) -> dict[str, Any]:
         return {"value": value, "low": value - width, "high": value + width, "n_members": 90, "n_nonmembers": 90,
                 "method": "m"}  # fmt: skip
 

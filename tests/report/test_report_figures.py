@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +12,16 @@ from memberwise.report import figures
 NAMES = ["gap", "loss", "confidence", "top-one-search", "shokri", "attack-p", "lira-offline", "lira-online-fixed"]
 
 
-def _texts(svg):
+def _texts(svg: Any) -> list[Any]:
     return [element.text for element in ET.fromstring(svg).iter() if element.tag == "text"]
 
 
 @pytest.fixture
-def roc(audit):
+def roc(audit: Any) -> Any:
     return figures.roc(audit.curves, "lira-online-fixed", [*NAMES, "rmia-online"], 1500)
 
 
-def test_the_roc_draws_the_headline_the_gap_and_four_more(roc):
+def test_the_roc_draws_the_headline_the_gap_and_four_more(roc: Any) -> None:
     texts = _texts(roc)
     assert {"guessing", "lira-online-fixed", "gap", "loss", "rmia-online", "shokri", "attack-p"} <= set(texts)
     assert "confidence" not in texts
@@ -29,20 +32,20 @@ def test_the_roc_draws_the_headline_the_gap_and_four_more(roc):
     assert "opacity: 0.16" in roc
 
 
-def test_the_main_attacks_are_at_most_six_and_the_headline_comes_first():
+def test_the_main_attacks_are_at_most_six_and_the_headline_comes_first() -> None:
     assert figures.main_attacks("entropy", ["loss", "gap", "entropy", "l2"]) == ["entropy", "gap", "loss", "l2"]
     assert len(figures.main_attacks("confidence", NAMES)) == 6
     assert figures.main_attacks("shokri", ["loss"]) == ["loss"]
 
 
-def test_the_roc_starts_where_the_records_can_tell():
+def test_the_roc_starts_where_the_records_can_tell() -> None:
     curves = {"loss.fpr": np.array([0, 0, 0.5, 1]), "loss.tpr": np.array([0, 0.3, 0.7, 1])}
     assert "0.1%" not in _texts(figures.roc(curves, "loss", ["loss"], 100))
     assert "0.1%" in _texts(figures.roc(curves, "loss", ["loss"], 1000))
     assert figures.roc({}, "loss", ["loss"], 100) is None
 
 
-def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation():
+def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation() -> None:
     fpr, tpr = np.array([0, 0, 0, 0.02, 1]), np.array([0, 0.1, 0.2, 0.3, 1])
     x, y = figures.drawable(fpr, tpr, 0.01)
     np.testing.assert_allclose(x, [0.01, 0.02, 1])
@@ -51,12 +54,12 @@ def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation():
     np.testing.assert_allclose(x, [0.02, 1])  # (0, 0) has no place on logarithmic axes
 
 
-def test_the_gap_is_left_out_where_it_calls_everybody_a_member():
+def test_the_gap_is_left_out_where_it_calls_everybody_a_member() -> None:
     curves = {"gap.fpr": np.array([0.0, 1.0]), "gap.tpr": np.array([0.0, 1.0])}
     assert "gap" not in _texts(figures.roc(curves, "gap", ["gap"], 100))
 
 
-def test_the_histogram_holds_both_sides_and_gathers_outliers():
+def test_the_histogram_holds_both_sides_and_gathers_outliers() -> None:
     rng = np.random.default_rng(1)
     members, others = rng.normal(1, 1, 2000), rng.normal(0, 1, 1990)
     members[:3], others[:2] = [1e9, np.inf, np.nan], [-1e9, -np.inf]
@@ -71,7 +74,7 @@ def test_the_histogram_holds_both_sides_and_gathers_outliers():
     assert figures.beyond(both) == ((both < low) | (both > high)).sum() > 4
 
 
-def test_the_histogram_bears_constant_and_missing_scores():
+def test_the_histogram_bears_constant_and_missing_scores() -> None:
     assert figures.histogram(np.ones(5), np.ones(4), "gap") is not None
     assert figures.beyond(np.ones(9)) == 0
     assert figures.histogram(np.full(5, np.nan), np.ones(4), "gap") is None
@@ -79,24 +82,24 @@ def test_the_histogram_bears_constant_and_missing_scores():
     assert figures.beyond(np.array([np.nan, np.inf])) == 0
 
 
-def test_the_in_out_plot_counts_models_and_marks_the_target():
+def test_the_in_out_plot_counts_models_and_marks_the_target() -> None:
     rng = np.random.default_rng(2)
     svg = figures.in_out("r0", rng.normal(4, 1, 31), rng.normal(0, 1, 32), 4.5, 'Record 3, labelled "<b>"')
     assert {"IN (31)", "OUT (32)"} <= set(_texts(svg))
     root = ET.fromstring(svg)
     assert root.get("role") == "img"
-    assert root.get("aria-label").startswith('Record 3, labelled "<b>": scaled logits of 31 models')
+    assert root.get("aria-label").startswith('Record 3, labelled "<b>": scaled logits of 31 models')  # type: ignore[union-attr]
     assert len(re.findall(r"fill: var\(--c1", svg)) == len(re.findall(r"fill: var\(--c2", svg)) == 1
     assert "stroke: var(--ink" in svg
 
 
 @pytest.mark.parametrize("target", [np.nan, np.inf, 2.0])
-def test_the_in_out_plot_bears_empty_sides_and_infinite_values(target):
+def test_the_in_out_plot_bears_empty_sides_and_infinite_values(target: Any) -> None:
     svg = figures.in_out("r0", np.array([]), np.array([np.inf, 2.0]), target, "Record 3")
     assert ("stroke: var(--ink" in svg) == np.isfinite(target)
 
 
-def test_the_same_input_gives_the_same_bytes_and_ids_do_not_clash(audit, roc):
+def test_the_same_input_gives_the_same_bytes_and_ids_do_not_clash(audit: Any, roc: Any) -> None:
     assert roc == figures.roc(audit.curves, "lira-online-fixed", [*NAMES, "rmia-online"], 1500)
     rng = np.random.default_rng(3)
     inside, outside = rng.normal(4, 1, 31), rng.normal(0, 1, 32)
@@ -108,16 +111,16 @@ def test_the_same_input_gives_the_same_bytes_and_ids_do_not_clash(audit, roc):
         assert {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)} == set(found)
 
 
-def test_a_figure_has_no_size_no_colour_of_its_own_and_no_address(roc):
+def test_a_figure_has_no_size_no_colour_of_its_own_and_no_address(roc: Any) -> None:
     assert re.match(r'<svg viewBox="0 0 \d', roc)
     assert "http" not in roc
     assert not re.search(r"(?<!, )#[0-9a-f]{6}\b", roc)  # only as what a variable falls back to
     assert "<style" not in roc
 
 
-def test_a_name_is_text_and_never_markup():
+def test_a_name_is_text_and_never_markup() -> None:
     name = "<script>$x^2$</script>"
     curves = {f"{name}.fpr": np.array([0, 0.5, 1]), f"{name}.tpr": np.array([0, 0.7, 1])}
     svg = figures.roc(curves, name, [name], 100)
-    assert "<script" not in svg
+    assert "<script" not in svg  # type: ignore[operator]
     assert name in _texts(svg)

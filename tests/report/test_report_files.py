@@ -1,6 +1,10 @@
+from __future__ import annotations
+
 import json
 import os
 import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,13 +21,13 @@ from memberwise.store.files import json_values, to_json, write_text
 WRITTEN = {"result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"}
 
 
-def _write(audit, folder):
+def _write(audit: Any, folder: Any) -> Any:
     files.write_all(folder, audit.parts, audit.scores, audit.curves)
     return folder
 
 
 @pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
-def test_what_is_written_reads_back(which, request, tmp_path):
+def test_what_is_written_reads_back(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     audit = request.getfixturevalue(which)
     folder = _write(audit, tmp_path / "runs" / "one")
     assert {path.name for path in folder.iterdir()} == WRITTEN
@@ -37,20 +41,20 @@ def test_what_is_written_reads_back(which, request, tmp_path):
         assert curves[name].dtype == curve.dtype
 
 
-def test_writing_twice_gives_the_same_bytes(audit, tmp_path):
+def test_writing_twice_gives_the_same_bytes(audit: Any, tmp_path: Path) -> None:
     first, second = _write(audit, tmp_path / "a"), _write(audit, tmp_path / "b")
     for name in WRITTEN:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit):
+def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit: Any) -> None:
     audit.result["attacks"][0]["auc"]["value"] = np.float64("nan")
     audit.result["target"]["train_loss"] = float("inf")
     audit.result["data"]["records"] = np.int64(70000)
     audit.result["study"]["fprs"] = np.array([0.5, np.nan])
     text = to_json(audit.result)
 
-    def refuse(name):
+    def refuse(name: Any) -> None:
         raise AssertionError(name)
 
     back = json.loads(text, parse_constant=refuse)
@@ -61,7 +65,7 @@ def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit):
     assert back["records"]["worst"][0]["member"] in (0, 1)
 
 
-def test_the_scores_are_sorted_exact_and_empty_where_there_is_none(audit):
+def test_the_scores_are_sorted_exact_and_empty_where_there_is_none(audit: Any) -> None:
     audit.scores.loc[audit.scores["index"].idxmin(), ["loss", "gap"]] = [0.1 + 0.2, np.nan]
     head, first, *rows = files.to_csv(audit.scores).splitlines()
     assert head.split(",")[:6] == ["index", "label", "member", "evaluated", "gap", "loss"]
@@ -70,17 +74,17 @@ def test_the_scores_are_sorted_exact_and_empty_where_there_is_none(audit):
     assert first.split(",")[4:6] == ["", "0.30000000000000004"]
 
 
-def test_a_label_that_reads_like_a_missing_value_stays(audit, tmp_path):
+def test_a_label_that_reads_like_a_missing_value_stays(audit: Any, tmp_path: Path) -> None:
     audit.scores["label"] = "NA"
     _, scores, _ = files.read_all(_write(audit, tmp_path))
     assert set(scores["label"]) == {"NA"}
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "result.json"
     write_text(path, "old")
 
-    def full(_):
+    def full(_: Any) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -90,11 +94,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_result_is_written_last(audit, tmp_path, monkeypatch):
+def test_the_result_is_written_last(audit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
-    write = files.write_atomically
+    write = files.write_atomically  # type: ignore[attr-defined]
 
-    def noted(path, content, *, private=False):
+    def noted(path: Any, content: Any, *, private: bool = False) -> None:
         order.append(path.name)
         write(path, content, private=private)
 
@@ -106,7 +110,7 @@ def test_the_result_is_written_last(audit, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["result.json", "scores.csv", "curves.npz"])
-def test_a_missing_or_broken_file_is_named(audit, tmp_path, name):
+def test_a_missing_or_broken_file_is_named(audit: Any, tmp_path: Path, name: str) -> None:
     folder = _write(audit, tmp_path)
     (folder / name).write_bytes(b"")
     with pytest.raises(RunFolderError, match="not the folder of a finished run"):
@@ -116,13 +120,13 @@ def test_a_missing_or_broken_file_is_named(audit, tmp_path, name):
         files.read_all(folder)
 
 
-def test_another_schema_is_refused(audit, tmp_path):
+def test_another_schema_is_refused(audit: Any, tmp_path: Path) -> None:
     audit.result["schema_version"] = 3
     with pytest.raises(RunFolderError, match="schema_version 1 or 2"):
         files.read_all(_write(audit, tmp_path))
 
 
-def test_a_result_of_the_first_version_is_still_read(audit, tmp_path):
+def test_a_result_of_the_first_version_is_still_read(audit: Any, tmp_path: Path) -> None:
     folder = _write(audit, tmp_path)
     old = json.loads((folder / "result.json").read_text()) | {"schema_version": 1}
     del old["family"], old["redacted"], old["verdict"]["rules"], old["verdict"]["withheld"]
@@ -136,7 +140,7 @@ def test_a_result_of_the_first_version_is_still_read(audit, tmp_path):
     assert {row.finding for row in compared if row.figure == "AUC"} == {"cannot tell apart"}
 
 
-def _gate(audit, *outcomes):
+def _gate(audit: Any, *outcomes: Any) -> Any:
     rules = [
         {"rule": f"auc>0.{k}", "passed": passed, "reason": f"because {k}", "broken_by": []}
         for k, passed in enumerate(outcomes, 6)
@@ -148,7 +152,7 @@ def _gate(audit, *outcomes):
     return root.find("testsuite")
 
 
-def test_each_rule_is_a_test_case_with_its_own_outcome(audit):
+def test_each_rule_is_a_test_case_with_its_own_outcome(audit: Any) -> None:
     suite = _gate(audit, False, None, True)
     assert {key: suite.get(key) for key in ("tests", "failures", "skipped", "errors")} == {
         "tests": "3", "failures": "1", "skipped": "1", "errors": "0",
@@ -159,26 +163,26 @@ def test_each_rule_is_a_test_case_with_its_own_outcome(audit):
     assert "because 6" in cases[0].find("failure").get("message")
 
 
-def test_without_a_gate_one_case_passes(audit):
+def test_without_a_gate_one_case_passes(audit: Any) -> None:
     suite = _gate(audit)
     assert [case.get("name") for case in suite.findall("testcase")] == ["audit"]
     assert suite.get("failures") == suite.get("skipped") == "0"
 
 
-def test_the_properties_hold_the_figures_with_their_intervals(audit):
+def test_the_properties_hold_the_figures_with_their_intervals(audit: Any) -> None:
     found = {p.get("name"): p.get("value") for p in _gate(audit).iter("property")}
     assert found["headline"] == "lira-online-fixed"
     assert found["AUC"].endswith("(0.600\u20130.700)")
     assert found["sha256"] == "ab" * 32
 
 
-def test_hostile_text_is_still_xml(hostile):
+def test_hostile_text_is_still_xml(hostile: Any) -> None:
     root = ET.fromstring(junit(hostile.parts).encode())
-    assert "<script>" in root.find("testsuite/system-out").text
-    assert "\N{REPLACEMENT CHARACTER}" in root.find("testsuite/system-out").text
+    assert "<script>" in root.find("testsuite/system-out").text  # type: ignore[operator, union-attr]
+    assert "\N{REPLACEMENT CHARACTER}" in root.find("testsuite/system-out").text  # type: ignore[operator, union-attr]
 
 
-def test_the_model_card_says_what_how_much_and_how_sure(audit):
+def test_the_model_card_says_what_how_much_and_how_sure(audit: Any) -> None:
     card = model_card(audit.parts)
     assert card.startswith("## Privacy: membership inference\n")
     assert "1,500 of its training records (members) and 1,500 other records" in card
@@ -189,9 +193,9 @@ def test_the_model_card_says_what_how_much_and_how_sure(audit):
     assert "**Limits**" in card
 
 
-def test_the_model_card_bears_gaps(bare):
+def test_the_model_card_bears_gaps(bare: Any) -> None:
     assert "without shadow models" in model_card(bare.parts)
 
 
-def test_the_model_card_bears_malice(hostile):
+def test_the_model_card_bears_malice(hostile: Any) -> None:
     assert "<script>" not in model_card(hostile.parts).replace("\\<script\\>", "")

@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import base64
 import re
 import time
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,47 +20,47 @@ VOID = {"meta", "img", "br", "hr", "link", "input"}
 class Page(HTMLParser):
     """What a browser would see: tags with their attributes, text, and whether every tag is closed in order."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags, self.open, self.text, self.tables, self.cells = [], [], [], 0, []
+        self.tags, self.open, self.text, self.tables, self.cells = [], [], [], 0, []  # type: ignore[var-annotated]
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: Any, attrs: Any) -> None:
         self.tags.append((tag, dict(attrs)))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self.open.pop() == tag, f"</{tag}> out of order"
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         if self.open and self.open[-1] != "style":
             self.text.append(data)
             if "td" in self.open:
                 self.cells.append(data)
 
     @property
-    def words(self):
+    def words(self) -> Any:
         return " ".join(" ".join(self.text).split())
 
-    def of(self, tag):
+    def of(self, tag: Any) -> list[Any]:
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def _render(audit):
+def _render(audit: Any) -> Any:
     return html.render(audit.parts, audit.scores, audit.curves)
 
 
 @pytest.fixture
-def page(audit):
+def page(audit: Any) -> Page:
     return Page(_render(audit))
 
 
-def test_the_page_is_well_formed_and_ids_are_unique(page):
+def test_the_page_is_well_formed_and_ids_are_unique(page: Any) -> None:
     assert page.open == []
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -66,7 +69,7 @@ def test_the_page_is_well_formed_and_ids_are_unique(page):
 
 
 @pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
-def test_the_page_needs_nothing_and_runs_nothing(which, request):
+def test_the_page_needs_nothing_and_runs_nothing(which: str, request: pytest.FixtureRequest) -> None:
     text = _render(request.getfixturevalue(which))
     page = Page(text)
     names = {tag for tag, _ in page.tags}
@@ -81,7 +84,7 @@ def test_the_page_needs_nothing_and_runs_nothing(which, request):
         assert "http" not in text.replace("http-equiv", "")
 
 
-def test_hostile_strings_are_shown_as_they_are(hostile):
+def test_hostile_strings_are_shown_as_they_are(hostile: Any) -> None:
     text = _render(hostile)
     page = Page(text)
     assert page.open == []
@@ -89,7 +92,7 @@ def test_hostile_strings_are_shown_as_they_are(hostile):
     assert page.words.count("<script>alert('x')</script> & \"quoted\"") > 30
 
 
-def test_nothing_that_may_be_missing_is_needed(bare):
+def test_nothing_that_may_be_missing_is_needed(bare: Any) -> None:
     page = Page(_render(bare))
     assert page.open == []
     assert "No shadow models were trained" in page.words
@@ -99,17 +102,17 @@ def test_nothing_that_may_be_missing_is_needed(bare):
     assert "None" not in page.words.replace("None are listed", "")
 
 
-def test_marks_that_are_not_used_are_not_explained(bare):
+def test_marks_that_are_not_used_are_not_explained(bare: Any) -> None:
     assert [mark for mark, _ in legend(bare.parts)] == ["too few"]
     assert "optimistic" not in Page(_render(bare)).words
 
 
-def test_no_attacks_at_all_still_makes_a_page(bare):
+def test_no_attacks_at_all_still_makes_a_page(bare: Any) -> None:
     bare.result["attacks"], bare.curves = [], {}
     assert "was not run" in Page(_render(bare)).words
 
 
-def test_every_part_is_there_and_in_order(page):
+def test_every_part_is_there_and_in_order(page: Any) -> None:
     sections = [attrs["id"] for attrs in page.of("section")]
     assert sections == [
         "accuracy",
@@ -133,7 +136,7 @@ def test_every_part_is_there_and_in_order(page):
     assert len(page.of("svg")) == 14
 
 
-def test_every_table_has_a_caption_and_every_picture_words(page):
+def test_every_table_has_a_caption_and_every_picture_words(page: Any) -> None:
     assert len(page.of("table")) == len(page.of("caption"))
     assert all(attrs["aria-label"] for attrs in page.of("svg"))
     assert all(attrs["alt"] for attrs in page.of("img"))
@@ -141,7 +144,7 @@ def test_every_table_has_a_caption_and_every_picture_words(page):
     assert len(page.of("h1")) == 1
 
 
-def test_no_estimate_is_bare(audit):
+def test_no_estimate_is_bare(audit: Any) -> None:
     text = _render(audit)
     rows = re.findall(r"<tr[^>]*>.*?</tr>", text.split('id="attacks"')[1].split("</section>")[0], flags=re.S)[1:]
     assert len(rows) == len(audit.result["attacks"])
@@ -153,7 +156,7 @@ def test_no_estimate_is_bare(audit):
             assert re.search(r"<small>[\d.]+\u2013[\d.]+%?</small>|too few", cell)
 
 
-def test_marks_of_resolution_are_shown(audit):
+def test_marks_of_resolution_are_shown(audit: Any) -> None:
     rows = audit.result["attacks"][7]["tpr_at_fpr"]
     rows[1]["resolvable"] = "weak"
     cells = Page(_render(audit)).cells
@@ -162,11 +165,11 @@ def test_marks_of_resolution_are_shown(audit):
     assert cells.count("too few") == len(audit.result["attacks"])
 
 
-def test_the_same_input_gives_the_same_bytes(audit):
+def test_the_same_input_gives_the_same_bytes(audit: Any) -> None:
     assert _render(audit) == _render(audit)
 
 
-def test_the_report_is_small_and_quick(audit):
+def test_the_report_is_small_and_quick(audit: Any) -> None:
     colour = np.random.default_rng(1).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     audit.curves["worst.image"] = colour
     start = time.process_time()
@@ -176,7 +179,7 @@ def test_the_report_is_small_and_quick(audit):
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (32, 20, 3)])
-def test_a_thumbnail_holds_the_pixels(shape):
+def test_a_thumbnail_holds_the_pixels(shape: Any) -> None:
     from matplotlib.image import imread
 
     image = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
@@ -186,7 +189,7 @@ def test_a_thumbnail_holds_the_pixels(shape):
     np.testing.assert_array_equal(np.round(read[..., :3] * 255), expected)
 
 
-def test_records_without_shadow_models_become_a_table(audit):
+def test_records_without_shadow_models_become_a_table(audit: Any) -> None:
     for key in ("worst.phi", "worst.phi_target", "worst.trained_on"):
         del audit.curves[key]
     page = Page(_render(audit))
@@ -195,7 +198,7 @@ def test_records_without_shadow_models_become_a_table(audit):
     assert audit.result["records"]["worst"][0]["index"] == int(audit.curves["worst.index"][0])
 
 
-def test_the_plot_of_a_record_is_found_by_its_index(audit):
+def test_the_plot_of_a_record_is_found_by_its_index(audit: Any) -> None:
     order = np.arange(12)[::-1]
     expected = [card.plot for card in worst_records(audit.parts, audit.curves)]
     for key in [key for key in audit.curves if key.startswith("worst.")]:
@@ -203,28 +206,28 @@ def test_the_plot_of_a_record_is_found_by_its_index(audit):
     assert [card.plot for card in worst_records(audit.parts, audit.curves)] == expected
 
 
-def test_models_left_out_for_a_record_are_not_drawn(audit):
+def test_models_left_out_for_a_record_are_not_drawn(audit: Any) -> None:
     trained = audit.curves["worst.trained_on"][0]
     card = worst_records(audit.parts, audit.curves)[0]
-    assert f"IN ({(trained == 1).sum()})" in card.plot
-    assert f"OUT ({(trained == 0).sum()})" in card.plot
+    assert f"IN ({(trained == 1).sum()})" in card.plot  # type: ignore[operator]
+    assert f"OUT ({(trained == 0).sum()})" in card.plot  # type: ignore[operator]
     assert (trained == -1).sum() == 2
 
 
-def test_records_that_are_not_evaluated_are_not_drawn(audit):
+def test_records_that_are_not_evaluated_are_not_drawn(audit: Any) -> None:
     kept = audit.scores["evaluated"] == 1
     drawn = kept & audit.scores["lira-online-fixed"].notna() & (audit.scores["member"] == 1)
     assert f"members ({drawn.sum():,})" in _render(audit)
     assert not kept.all()
 
 
-def test_many_classes_scroll_and_few_do_not(audit):
+def test_many_classes_scroll_and_few_do_not(audit: Any) -> None:
     assert 'class="scroll tall"' not in _render(audit)
     audit.result["records"]["per_class"] *= 3
     assert _render(audit).count('class="scroll tall"') == 1
 
 
-def test_the_study_is_toml_that_reads_back(audit, hostile):
+def test_the_study_is_toml_that_reads_back(audit: Any, hostile: Any) -> None:
     import tomllib
 
     study = audit.result["study"] | {"answer": [{"name": "round", "digits": 2}], "long": ["a, b]" * 9, "c" * 60]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from memberwise.report.modelcard import model_card
 SAME = "cannot be told apart"
 
 
-def _rates(audit, **changes):
+def _rates(audit: Any, **changes: Any) -> Any:
     for attack in audit.result["attacks"]:
         for part in ("auc", "balanced_accuracy", "precision"):
             attack[part] |= {"value": 0.5, "low": 0.47, "high": 0.53}
@@ -31,7 +32,7 @@ def _rates(audit, **changes):
     return lead.lead(audit.parts)
 
 
-def test_rate_figure_and_interval_are_given(audit):
+def test_rate_figure_and_interval_are_given(audit: Any) -> None:
     said = _rates(audit, value=0.123, low=0.101, high=0.148)
     assert said == (
         "If 1% of outsiders may be wrongly accused, the attack lira-online-fixed recognises 12.3% "
@@ -39,7 +40,7 @@ def test_rate_figure_and_interval_are_given(audit):
     )
 
 
-def test_an_interval_that_holds_the_rate_is_called_guessing_where_nothing_else_is_above(audit):
+def test_an_interval_that_holds_the_rate_is_called_guessing_where_nothing_else_is_above(audit: Any) -> None:
     assert "cannot be told apart from guessing, which reaches 1%" in _rates(audit, value=0.02, low=0.01, high=0.04)
     attack_of(audit.result, "loss")["auc"] |= {"low": 0.51, "high": 0.6}
     said = lead.lead(audit.parts)
@@ -49,7 +50,7 @@ def test_an_interval_that_holds_the_rate_is_called_guessing_where_nothing_else_i
     assert SAME not in _rates(audit, value=0.02, low=0.0101, high=0.04)
 
 
-def test_a_wide_interval_is_unresolved(audit):
+def test_a_wide_interval_is_unresolved(audit: Any) -> None:
     said = _rates(audit, value=0.02, low=0.001, high=0.06)
     assert "that is unresolved" in said
     assert SAME not in said
@@ -58,7 +59,7 @@ def test_a_wide_interval_is_unresolved(audit):
     assert "that is unresolved" in lead.lead(audit.parts)
 
 
-def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit):
+def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit: Any) -> None:
     _rates(audit, value=0.02, low=0.01, high=0.04)
     broken = {"attack": "rmia-online", "metric": "auc", "fpr": None, "limit": 0.501, "value": 0.53, "low": 0.502}
     rule = {"rule": "auc>0.501", "passed": False, "reason": "broken", "broken_by": [broken]}
@@ -70,7 +71,7 @@ def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit):
         assert SAME not in text
 
 
-def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit):
+def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit: Any) -> None:
     _rates(audit)
     audit.result["headline"] = "gap"
     gap = attack_of(audit.result)
@@ -84,7 +85,7 @@ def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit):
     assert "ranks the first higher in 50.0%" in lead.lead(audit.parts)
 
 
-def test_the_first_sentence_names_an_attack_that_is_clearly_stronger(audit):
+def test_the_first_sentence_names_an_attack_that_is_clearly_stronger(audit: Any) -> None:
     _rates(audit, value=0.123, low=0.101, high=0.148)
     attack_of(audit.result, "rmia-online")["auc"] |= {"value": 0.881, "low": 0.866, "high": 0.894}
     audit.result["family"]["stronger"] = [{"attack": "rmia-online", "difference": estimate(0.1, 0.05, 0.15)}]
@@ -98,7 +99,7 @@ def test_the_first_sentence_names_an_attack_that_is_clearly_stronger(audit):
         assert "rmia-online is clearly stronger" in " ".join(text.split())
 
 
-def test_without_any_rate_the_auc_is_spoken_of(bare):
+def test_without_any_rate_the_auc_is_spoken_of(bare: Any) -> None:
     attack_of(bare.result)["tpr_at_fpr"] = []
     said = lead.lead(bare.parts)
     assert "ranks the first higher" in said
@@ -106,7 +107,7 @@ def test_without_any_rate_the_auc_is_spoken_of(bare):
     assert SAME not in said
 
 
-def test_an_attack_that_has_neither_and_one_that_was_skipped_say_so(bare):
+def test_an_attack_that_has_neither_and_one_that_was_skipped_say_so(bare: Any) -> None:
     bare.result["headline"] = "gap"
     bare.result["attacks"][0] |= dict.fromkeys(("balanced_accuracy", "precision"))
     assert lead.lead(bare.parts).startswith("The attack gap gave neither a TPR nor an AUC.")
@@ -116,7 +117,7 @@ def test_an_attack_that_has_neither_and_one_that_was_skipped_say_so(bare):
     )
 
 
-def test_canaries_are_named_in_title_and_lead(audit):
+def test_canaries_are_named_in_title_and_lead(audit: Any) -> None:
     _rates(audit, value=0.02, low=0.01, high=0.04)
     audit.result["study"]["canaries"] = {"count": 60}
     audit.result["canaries"] = canaries(0.66, 0.55)
@@ -128,11 +129,11 @@ def test_canaries_are_named_in_title_and_lead(audit):
     assert "60 canaries" in model_card(audit.parts)
 
 
-def estimate(value, low, high, **more):
+def estimate(value: Any, low: Any, high: Any, **more: Any) -> dict[str, Any]:
     return {"value": value, "low": low, "high": high, "n_members": 500, "n_nonmembers": 500, "method": "m", **more}
 
 
-def canaries(value, low):
+def canaries(value: Any, low: Any) -> dict[str, Any]:
     rows = [estimate(value, low, min(1.0, value + 0.1), fpr=0.001, resolvable="yes")]
     return {
         "count": 60, "kind": "mislabelled", "source": None, "attack": "loss", "models": 9, "tpr_at_fpr": rows,
@@ -147,8 +148,8 @@ NAMES = ["gap", "loss", "learned", "lira-online-shrunk"]
 shares = st.floats(0.001, 0.999, allow_nan=False)
 
 
-@st.composite
-def estimates(draw, guess, spread=0.4, **more):
+@st.composite  # type: ignore[arg-type]
+def estimates(draw: Any, guess: Any, spread: float = 0.4, **more: Any) -> Any:
     value = draw(st.one_of(st.just(guess), st.floats(max(0.0, guess - 0.2), min(1.0, guess + spread))))
     half = draw(st.sampled_from([0.005, 0.02, 0.08, 0.3]))
     if draw(st.integers(0, 9)) == 0:
@@ -157,7 +158,7 @@ def estimates(draw, guess, spread=0.4, **more):
 
 
 @st.composite
-def attacks(draw, name):
+def attacks(draw: Any, name: Any) -> dict[str, Any]:
     rows = []
     for fpr in draw(st.sampled_from([[], [0.1], [0.1, 0.01]])):
         mark = draw(st.sampled_from(["yes", "yes", "weak", "no"]))
@@ -172,7 +173,7 @@ def attacks(draw, name):
 
 
 @st.composite
-def results(draw):
+def results(draw: Any) -> dict[str, Any]:
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
     found = [draw(attacks(name)) for name in names]
     headline = draw(st.sampled_from(names))
@@ -181,7 +182,7 @@ def results(draw):
     epsilon = draw(st.sampled_from([None, 0.0, 0.7]))
     state = draw(st.sampled_from(["none", "passed", "failed", "open", "withheld"]))
     stronger = [name for name in names if name != headline][: draw(st.integers(0, 1))]
-    rule = {"rule": "auc>0.6", "passed": {"passed": True, "failed": False}.get(state), "reason": "so", "broken_by": []}
+    rule = {"rule": "auc>0.6", "passed": {"passed": True, "failed": False}.get(state), "reason": "so", "broken_by": []}  # type: ignore[var-annotated]
     if state == "failed":
         broken = {"attack": draw(st.sampled_from(names)), "metric": "auc", "fpr": None, "limit": 0.6, "value": 0.71}
         rule["broken_by"] = [broken | {"low": 0.65, "high": 0.8}]
@@ -201,7 +202,7 @@ def results(draw):
     }  # fmt: skip
 
 
-def above_guessing(part, key=None):
+def above_guessing(part: Any, key: Any = None) -> Any:
     """Every estimate within a result whose whole interval lies above guessing, found by its keys alone."""
     if isinstance(part, list):
         return [one for inner in part for one in above_guessing(inner, key)]
@@ -218,7 +219,7 @@ def above_guessing(part, key=None):
 
 @settings(max_examples=250, deadline=None)
 @given(results())
-def test_no_lead_contradicts_its_page(result):
+def test_no_lead_contradicts_its_page(result: Any) -> None:
     parts = typed(result)
     said = lead.lead(parts)
     first = said.split(". ")[0]
@@ -248,7 +249,7 @@ def test_no_lead_contradicts_its_page(result):
 
 
 @pytest.mark.parametrize("bad", [SAME])
-def test_the_generator_reaches_the_sentence_it_guards(bad):
+def test_the_generator_reaches_the_sentence_it_guards(bad: Any) -> None:
     """Else the property above would hold for a lead that never says it."""
     null = {"value": 0.5, "low": 0.48, "high": 0.52, "n_members": 500, "n_nonmembers": 500, "method": "m"}
     result = {

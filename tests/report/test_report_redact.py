@@ -8,6 +8,8 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,12 +36,12 @@ def umask(value: int) -> Iterator[None]:
         os.umask(before)
 
 
-def modes(folder):
+def modes(folder: Any) -> Any:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if path.is_file()}
 
 
 @pytest.fixture
-def full(audit):
+def full(audit: Any) -> tuple[Any, Any]:
     """An audit with single records wherever a result can hold them; row numbers no other figure shows."""
     rows = np.arange(12) * 1_000_003 + 700_000_001
     part = canaries(0.66, 0.55)
@@ -57,12 +59,12 @@ def full(audit):
     return audit, {str(row) for row in rows} | {"rare-label", "only-one"}
 
 
-def wanted(audit, **report):
+def wanted(audit: Any, **report: Any) -> Any:
     audit.result["study"]["report"] = {"redact": False, "redact_scores": False} | report
     return audit
 
 
-def test_what_is_redacted_names_nobody_and_keeps_every_figure(full, tmp_path):
+def test_what_is_redacted_names_nobody_and_keeps_every_figure(full: Any, tmp_path: Path) -> None:
     audit, secrets = full
     files.write_all(tmp_path, wanted(audit, redact=True).parts, audit.scores, audit.curves)
     result, _, curves = files.read_all(tmp_path)
@@ -76,13 +78,13 @@ def test_what_is_redacted_names_nobody_and_keeps_every_figure(full, tmp_path):
     assert not [name for name in curves if name.startswith("worst.") or name == "canaries.index"]
     np.testing.assert_array_equal(curves["canaries.found"], np.sort(audit.curves["canaries.found"]))
     for part in ("attacks", "verdict", "data", "target", "headline", "family"):
-        assert result.to_dict()[part] == files.json_values(audit.result[part])
-    assert result.epsilon.value == audit.result["epsilon"]["value"]
+        assert result.to_dict()[part] == files.json_values(audit.result[part])  # type: ignore[attr-defined]
+    assert result.epsilon.value == audit.result["epsilon"]["value"]  # type: ignore[union-attr]
     assert len(result.records.per_class) == 10
     assert "left out of this page" in (tmp_path / "report.html").read_text()
 
 
-def test_a_redacted_run_is_reported_and_compared_as_any(full, tmp_path):
+def test_a_redacted_run_is_reported_and_compared_as_any(full: Any, tmp_path: Path) -> None:
     audit, secrets = full
     files.write_all(tmp_path / "open", wanted(audit).parts, audit.scores, audit.curves)
     files.write_all(tmp_path / "shut", wanted(audit, redact_scores=True).parts, audit.scores, audit.curves)
@@ -95,7 +97,7 @@ def test_a_redacted_run_is_reported_and_compared_as_any(full, tmp_path):
     assert shut.auc() == plain.auc()
 
 
-def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full, tmp_path):
+def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full: Any, tmp_path: Path) -> None:
     audit, _ = full
     files.write_all(tmp_path / "records", wanted(audit, redact=True).parts, audit.scores, audit.curves)
     assert list(files.read_all(tmp_path / "records")[1])[:4] == ["index", "label", "member", "evaluated"]
@@ -114,13 +116,13 @@ def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full, tmp_path):
     (tmp_path / "scores" / "signals").mkdir()
     answers = {f"audited.{name}": np.zeros((1, 3000, 1), np.float32) for name in ("log_p", "log_1mp")}
     answers |= {"audited.correct": np.ones((1, 3000, 1), bool), "audited.vectors": np.zeros((1, 3000, 2), np.float32)}
-    answers |= {"kind": np.array(["logits"]), "saturated": np.zeros(1)}
+    answers |= {"kind": np.array(["logits"]), "saturated": np.zeros(1)}  # type: ignore[dict-item]
     BlockStore(tmp_path / "scores" / "signals").save("block-00000", ["key"], [-1], answers)
     with pytest.raises(RunFolderError, match="does not tell which record is whose"):
         read_transfer(tmp_path / "scores")
 
 
-def test_the_page_says_which_personal_data_it_holds(full):
+def test_the_page_says_which_personal_data_it_holds(full: Any) -> None:
     audit, secrets = full
     page = html.render(audit.parts, audit.scores, audit.curves)
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
@@ -132,7 +134,7 @@ def test_the_page_says_which_personal_data_it_holds(full):
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o000, 0o077])
-def test_files_with_single_records_are_their_owners_alone(full, tmp_path, mask):
+def test_files_with_single_records_are_their_owners_alone(full: Any, tmp_path: Path, mask: int) -> None:
     audit, _ = full
     with umask(mask):
         files.write_all(tmp_path / "open", wanted(audit).parts, audit.scores, audit.curves)
@@ -149,7 +151,7 @@ def test_files_with_single_records_are_their_owners_alone(full, tmp_path, mask):
     assert {shut[name] for name in ("report.html", "result.json", "curves.npz")} == {public}
 
 
-def test_nobody_can_read_a_private_file_while_it_is_written(tmp_path):
+def test_nobody_can_read_a_private_file_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text("old, and everybody's")
     path.chmod(0o644)
@@ -163,7 +165,7 @@ def test_nobody_can_read_a_private_file_while_it_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_crash_left_behind_is_no_hindrance(tmp_path):
+def test_what_a_crash_left_behind_is_no_hindrance(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     left = tmp_path / f".{path.name}.{os.getpid()}.part"
     left.write_text("half")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import memberwise as mw
 from memberwise.errors import RunFolderError
@@ -44,7 +44,7 @@ def test_published_schema_equals_generated(name: str) -> None:
     ids=["gate", "canaries", "coins", "redacted", "labels"],
 )
 def test_real_result_validates_and_survives_types(more: dict[str, Any], tmp_path: Path) -> None:
-    mw.audit(out=tmp_path, **SMALL | more)
+    mw.audit(out=tmp_path, **SMALL | more)  # type: ignore[arg-type]
     text = (tmp_path / "result.json").read_text("utf-8")
     written = json.loads(text)
     assert faults(written) == []

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from plain_results import attack_of
 
@@ -8,14 +12,14 @@ from memberwise.report import lead, sentence
     ("marks", "fpr"),
     [("yes yes yes", 0.001), ("yes yes weak", 0.01), ("weak weak no", 0.01), ("no no no", 0.1), ("yes weak no", 0.1)],
 )
-def test_the_smallest_rate_that_is_resolved_is_spoken_of(audit, marks, fpr):
+def test_the_smallest_rate_that_is_resolved_is_spoken_of(audit: Any, marks: str, fpr: float) -> None:
     rows = attack_of(audit.result)["tpr_at_fpr"]
     for row, mark in zip(rows, marks.split(), strict=True):
         row["resolvable"] = mark
-    assert sentence.leading_rate(audit.parts.attack()).fpr == fpr
+    assert sentence.leading_rate(audit.parts.attack()).fpr == fpr  # type: ignore[union-attr]
 
 
-def test_without_a_decision_there_are_fewer_key_figures(bare):
+def test_without_a_decision_there_are_fewer_key_figures(bare: Any) -> None:
     bare.result["headline"] = "gap"
     assert [key.label for key in sentence.key_figures(bare.parts)] == ["Balanced accuracy", "Precision"]
 
@@ -29,21 +33,23 @@ def test_without_a_decision_there_are_fewer_key_figures(bare):
         (None, None, "no limit set", "nothing to pass or fail"),
     ],
 )
-def test_every_verdict_has_its_sentence(audit, gate, passed, outcome, words):
+def test_every_verdict_has_its_sentence(
+    audit: Any, gate: str | None, passed: bool | None, outcome: str, words: str
+) -> None:
     audit.result["verdict"] = {"gate": gate, "passed": passed, "reason": "because."}
     assert sentence.outcome(audit.parts) == outcome
     assert words in sentence.gate_sentence(audit.parts)
     assert lead.verdict_sentence(audit.parts).endswith(sentence.gate_sentence(audit.parts))
 
 
-def test_a_verdict_that_is_withheld_is_no_matter_of_more_records(audit):
+def test_a_verdict_that_is_withheld_is_no_matter_of_more_records(audit: Any) -> None:
     verdict = {"gate": "auc>0.6", "passed": None, "reason": "it contradicts itself", "withheld": ["target-contradicts"]}
     audit.result["verdict"] = verdict
     said = sentence.gate_sentence(audit.parts)
     assert said.startswith("No verdict is given on the stated limit (auc>0.6): it contradicts itself")
 
 
-def test_intervals_rest_on_the_records_that_were_evaluated(audit):
+def test_intervals_rest_on_the_records_that_were_evaluated(audit: Any) -> None:
     audit.result["study"]["data"]["unit"] = "patient"
     for attack in audit.result["attacks"]:
         attack["auc"] |= {"n_members": 700, "n_nonmembers": 400}
@@ -55,14 +61,14 @@ def test_intervals_rest_on_the_records_that_were_evaluated(audit):
     assert "that the headline attack could score" in sentence.limits(audit.parts)[1]
 
 
-def test_key_figures_carry_their_interval_and_meaning(audit):
+def test_key_figures_carry_their_interval_and_meaning(audit: Any) -> None:
     keys = sentence.key_figures(audit.parts)
     assert [key.label for key in keys] == ["TPR at 1% FPR", "AUC", "Balanced accuracy", "Precision"]
     assert all(key.figure.interval != "no interval" and key.meaning for key in keys)
     assert "50.0% of those asked about are" in keys[3].meaning
 
 
-def test_every_word_of_need_is_explained(audit):
+def test_every_word_of_need_is_explained(audit: Any) -> None:
     audit.result["attacks"][7]["needs"] = [
         "logits (full vector)",
         "true label",
@@ -77,18 +83,18 @@ def test_every_word_of_need_is_explained(audit):
     ]
 
 
-def test_every_need_an_attack_can_state_is_known(audit):
+def test_every_need_an_attack_can_state_is_known(audit: Any) -> None:
     from memberwise.attacks.base import LEVELS, Needs
 
     for level in LEVELS:
         for shadows in ("none", "out", "in+out"):
-            words = Needs(answers=level, shadows=shadows, population=True, vectors=True).words()
+            words = Needs(answers=level, shadows=shadows, population=True, vectors=True).words()  # type: ignore[arg-type]
             audit.result["headline"], audit.result["attacks"][0] = "a", audit.result["attacks"][0] | {"name": "a"}
             audit.result["attacks"][0]["needs"] = words
             assert not set(sentence.assumptions(audit.parts)) & set(words)
 
 
-def test_limits_and_epsilon_speak_of_what_is_not_shown(audit):
+def test_limits_and_epsilon_speak_of_what_is_not_shown(audit: Any) -> None:
     assert any("do not speak about retraining" in limit for limit in sentence.limits(audit.parts))
     assert "no statement about the training algorithm" in sentence.epsilon_sentence(audit.parts)
     audit.result["epsilon"] = None
@@ -99,7 +105,7 @@ def test_limits_and_epsilon_speak_of_what_is_not_shown(audit):
     ("basis", "words"),
     [("records of one run (descriptive)", "no limit may be set on it"), ("one-run coins", "does not keep its promise")],
 )
-def test_epsilon_never_stands_without_its_basis(audit, basis, words):
+def test_epsilon_never_stands_without_its_basis(audit: Any, basis: str, words: str) -> None:
     audit.result["epsilon"]["basis"] = basis
     said = sentence.epsilon_sentence(audit.parts)
     assert "1.37 at 95% confidence" in said

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -6,13 +9,13 @@ from rich.console import Console
 from memberwise.report import terminal
 
 
-def _print(result, width=100, **options):
+def _print(result: Any, width: int = 100, **options: Any) -> Any:
     file = io.StringIO()
     terminal.print_result(result, Console(file=file, width=width, **options))
     return file.getvalue()
 
 
-def test_every_attack_has_a_row_and_the_headline_is_marked(audit):
+def test_every_attack_has_a_row_and_the_headline_is_marked(audit: Any) -> None:
     lines = _print(audit.parts).splitlines()
     for attack in audit.result["attacks"]:
         starts = [line for line in lines if line.lstrip("* ").startswith(attack["name"] + " ")]
@@ -20,7 +23,7 @@ def test_every_attack_has_a_row_and_the_headline_is_marked(audit):
         assert starts[0].startswith("* ") == (attack["name"] == "lira-online-fixed")
 
 
-def test_a_cell_holds_value_mark_and_interval(audit):
+def test_a_cell_holds_value_mark_and_interval(audit: Any) -> None:
     audit.result["attacks"] = audit.result["attacks"][7:8]
     rows = audit.result["attacks"][0]["tpr_at_fpr"]
     rows[0] |= {"value": 0.281, "low": 0.25, "high": 0.31}
@@ -33,38 +36,38 @@ def test_a_cell_holds_value_mark_and_interval(audit):
     assert "too few non-members" not in text
 
 
-def test_a_rate_without_an_interval_says_so(audit):
+def test_a_rate_without_an_interval_says_so(audit: Any) -> None:
     text = _print(audit.parts)
     assert "no int." in text
     assert "? too few non-members for a valid interval" in text
 
 
 @pytest.mark.parametrize("width", [100, 140, 80])
-def test_it_fits_the_width_and_cuts_no_name(audit, width):
+def test_it_fits_the_width_and_cuts_no_name(audit: Any, width: int) -> None:
     text = _print(audit.parts, width)
     assert max(map(len, text.splitlines())) <= min(width, 100)
     assert "top-one-search" in text
     assert "…" not in text
 
 
-def test_it_is_plain_where_it_is_not_a_terminal(audit):
+def test_it_is_plain_where_it_is_not_a_terminal(audit: Any) -> None:
     assert "\x1b" not in _print(audit.parts)
     assert "\x1b" in _print(audit.parts, force_terminal=True, color_system="standard")
 
 
-def test_warnings_come_before_the_verdict(audit):
+def test_warnings_come_before_the_verdict(audit: Any) -> None:
     text = " ".join(_print(audit.parts).split())
     assert text.index("1 warning accuracy-gap: the target beats") < text.index("INCONCLUSIVE. If 1% of outsiders")
     assert text.endswith("(tpr@0.01>0.05): the interval holds the limit.")
     assert "accuracy optimistic (threshold chosen on the audited records): top-one-search" in text
 
 
-def test_markup_in_the_result_is_printed_as_it_is(audit):
+def test_markup_in_the_result_is_printed_as_it_is(audit: Any) -> None:
     audit.result["warnings"] = [{"code": "[bold]", "message": "[red]x[/red]"}]
     assert "[bold]: [red]x[/red]" in _print(audit.parts)
 
 
-def test_a_result_with_gaps_prints(bare):
+def test_a_result_with_gaps_prints(bare: Any) -> None:
     text = _print(bare.parts)
     assert "NO LIMIT SET" in text
     assert "nan" not in text

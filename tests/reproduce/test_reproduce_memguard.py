@@ -57,7 +57,7 @@ def test_thresholds_by_class_against_a_loop(name: str) -> None:
                 [v < candidate for v, m in pairs if not m]
             )
             if share > best + 1e-12:
-                best, tau = share, candidate
+                best, tau = share, candidate  # type: ignore[assignment]
         called.append(value >= tau - 1e-6)
     assert np.mean(by_class(METRICS[name], [learned], target) == np.array(called)) > 0.99
 

@@ -41,7 +41,7 @@ def test_a_mean_over_seeds_by_scipy(values: list[float]) -> None:
 
 def test_two_seeds_have_a_spread_but_no_interval_of_their_own() -> None:
     found = merged_figure([ours(0.4, 1), ours(0.6, 2)])
-    assert (found.low, found.high) == (pytest.approx(0.49), pytest.approx(0.51))
+    assert (found.low, found.high) == (pytest.approx(0.49), pytest.approx(0.51))  # type: ignore[comparison-overlap]
     assert found.spread == pytest.approx(np.std([0.4, 0.6], ddof=1))
 
 
@@ -73,8 +73,8 @@ def test_findings_of_seeds_are_merged_row_by_row() -> None:
     assert tpr.ours.seeds == (2, 3), "seeds without the figure are not counted"
     assert tpr.why == "alike"
     line, densities = found.plots
-    assert line.series[0].y == (pytest.approx(0.5), pytest.approx(0.5))
-    assert densities.title == "D (first seed)"
+    assert line.series[0].y == (pytest.approx(0.5), pytest.approx(0.5))  # type: ignore[comparison-overlap]
+    assert densities.title == "D (first seed)"  # type: ignore[unreachable]
     assert found.notes == ("Always.", "Seed 1: Found 0.4.")
     assert found.conditions == (Condition("learnt", False, "seed 1: 0.4; seed 2: 0.6; seed 3: 0.5", ("a",)),)
 

@@ -57,7 +57,7 @@ def test_coordinates_are_chosen_one_after_the_other(bench: Bench, monkeypatch: p
 
     def accuracy(bench: Bench, label: str, settings: Mapping[str, Any]) -> float:
         asked.append(settings)
-        return 1 - abs(settings["a"] - 2) / 10 - abs(settings["defence"]["b"] - 1) / 20
+        return 1 - abs(settings["a"] - 2) / 10 - abs(settings["defence"]["b"] - 1) / 20  # type: ignore[no-any-return]
 
     monkeypatch.setattr(module, "_accuracy", accuracy)
     rates: list[Mapping[str, Any]] = [{"a": a} for a in (1, 2, 3)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from memberwise.signals.ask import collect_extras
@@ -14,18 +16,18 @@ class Linear(Target):
 
     kind = "logits"
 
-    def __init__(self, w, b):
+    def __init__(self, w: Any, b: Any) -> None:
         self.w, self.b, self.questions = w, b, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 1
 
-    def predict(self, x):
+    def predict(self, x: Any) -> Any:
         self.questions += len(x)
         z = x.reshape(len(x), -1) @ self.w + self.b
         return np.stack([-z, z], -1)[None]
 
-    def margin(self, x):
+    def margin(self, x: Any) -> Any:
         return (x.reshape(len(x), -1) @ self.w + self.b) / np.linalg.norm(self.w)
 
 
@@ -34,17 +36,17 @@ class LabelsOf(Target):
 
     kind = "labels"
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         self.model = model
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 1
 
-    def predict(self, x):
+    def predict(self, x: Any) -> Any:
         return self.model.predict(x).argmax(-1)
 
 
-def asked_about(x, y, *extras, classes=2, seed=0):
+def asked_about(x: Any, y: Any, *extras: Any, classes: int = 2, seed: int = 0) -> Questions:
     """Every record audited, nothing else."""
     rows, none = np.arange(len(x)), np.zeros(0, np.int64)
     return Questions(x, y, classes, rows, none, none, none, rng_seed=seed, extras=extras)
@@ -54,5 +56,5 @@ class Job:
     seed = 1
 
 
-def gather_extras(model, questions, models=1):
-    return collect_extras(model, model, [Job()] * models, questions)
+def gather_extras(model: Any, questions: Any, models: int = 1) -> Any:
+    return collect_extras(model, model, [Job()] * models, questions)  # type: ignore[list-item]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from collector_models import asked_about, gather_extras
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -28,10 +31,10 @@ class Branching(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         hidden = self.first(x)
-        return self.last(hidden if hidden.sum() > 0 else -hidden)
+        return self.last(hidden if hidden.sum() > 0 else -hidden)  # type: ignore[no-any-return]
 
 
-def stack(make, count=3):
+def stack(make: Any, count: int = 3) -> TorchModels:
     """Models with buffers that evaluation mode must heed."""
     network = Network(make, torch.device("cpu"))
     pairs = [network.init(seed) for seed in range(count)]
@@ -41,7 +44,7 @@ def stack(make, count=3):
     return TorchModels(network, params, buffers)
 
 
-def slow(models, i, x, y):
+def slow(models: Any, i: Any, x: Any, y: Any) -> NDArray[Any]:
     """``(n, 2)`` by ordinary autograd on a module of its own."""
     module = models.network.make()
     module.load_state_dict({name: value[i] for name, value in (models.params | models.buffers).items()})
@@ -55,13 +58,13 @@ def slow(models, i, x, y):
     return np.array(found)
 
 
-def records(seed=0, count=20):
+def records(seed: int = 0, count: int = 20) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(count, 6)).astype(np.float32), rng.integers(0, 4, count)
 
 
 @pytest.mark.parametrize("make", [dense, Branching])
-def test_norms_are_those_of_autograd_record_by_record(make):
+def test_norms_are_those_of_autograd_record_by_record(make: Any) -> None:
     x, y = records()
     models = stack(make)
     arrays = gather_extras(models, asked_about(x, y, GradientNorms(), classes=4), models=3)
@@ -72,7 +75,7 @@ def test_norms_are_those_of_autograd_record_by_record(make):
     np.testing.assert_array_equal(arrays["audited.extra.gradient.queries"], 1)
 
 
-def test_the_last_layer_has_a_closed_form():
+def test_the_last_layer_has_a_closed_form() -> None:
     """||p - e_y|| ||(h, 1)|| with the hidden layer h."""
     x, y = records(1)
     models = stack(dense, 1)
@@ -80,7 +83,7 @@ def test_the_last_layer_has_a_closed_form():
     module.load_state_dict({name: value[0] for name, value in (models.params | models.buffers).items()})
     module.eval()
     with torch.no_grad():
-        h = module[:5](torch.from_numpy(x)).double()
+        h = module[:5](torch.from_numpy(x)).double()  # type: ignore[index]
         p = module(torch.from_numpy(x)).double().softmax(-1)
     error = (p - functional.one_hot(torch.from_numpy(y), 4)).norm(dim=1)
     exact = error * torch.cat([h, torch.ones(len(h), 1)], 1).norm(dim=1)
@@ -88,7 +91,7 @@ def test_the_last_layer_has_a_closed_form():
     np.testing.assert_allclose(found, exact.numpy(), rtol=1e-5)
 
 
-def test_chunks_change_nothing(monkeypatch):
+def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = records(2)
     models, questions = stack(dense, 1), asked_about(x, y, GradientNorms(), classes=4)
     whole = gather_extras(models, questions)["audited.extra.gradient"]
@@ -96,7 +99,7 @@ def test_chunks_change_nothing(monkeypatch):
     np.testing.assert_allclose(gather_extras(models, questions)["audited.extra.gradient"], whole, rtol=1e-5)
 
 
-def test_what_has_no_weights_has_no_gradients():
+def test_what_has_no_weights_has_no_gradients() -> None:
     from collector_models import Linear
 
     x, y = records(3)

@@ -9,7 +9,7 @@ from scipy.special import expit
 from memberwise.signals.collectors.random_inputs import RandomInputs
 
 
-def test_the_90th_percentile_of_the_largest_probability():
+def test_the_90th_percentile_of_the_largest_probability() -> None:
     """One feature, uniform on [0, 1]: the largest probability is expit(2 w (u - 1/2)) or its complement."""
     x = np.array([[0.0], [1.0], [0.4]], np.float32)
     model = Linear(np.array([2.0], np.float32), np.float32(-1.0))
@@ -19,12 +19,12 @@ def test_the_90th_percentile_of_the_largest_probability():
     np.testing.assert_array_equal(arrays["audited.extra.random.queries"], np.ones((1, 3)))
 
 
-def test_binary_columns_take_their_two_values():
+def test_binary_columns_take_their_two_values() -> None:
     x = np.array([[0, 5], [1, 7], [1, 6]], np.float32)
     seen = []
     model = Linear(np.ones(2, np.float32), np.float32(0))
     ask = model.predict
-    model.predict = lambda z: seen.append(z) or ask(z)
+    model.predict = lambda z: seen.append(z) or ask(z)  # type: ignore[assignment, func-returns-value, method-assign]
     gather_extras(model, asked_about(x, np.zeros(3, int), RandomInputs(500)))
     np.testing.assert_array_equal(np.unique(seen[0][:, 0]), [0, 1])
     assert len(np.unique(seen[0][:, 1])) > 400
@@ -32,7 +32,7 @@ def test_binary_columns_take_their_two_values():
     assert seen[0][:, 1].max() <= 7
 
 
-def test_labels_alone_tell_no_probability():
+def test_labels_alone_tell_no_probability() -> None:
     model = Linear(np.ones(2, np.float32), np.float32(0))
     arrays = gather_extras(LabelsOf(model), asked_about(np.eye(2, dtype=np.float32), np.zeros(2, int), RandomInputs()))
     assert list(arrays) == ["extra.random"]

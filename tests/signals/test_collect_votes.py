@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from collector_models import LabelsOf, Linear, asked_about, gather_extras
 from scipy.stats import spearmanr
 
@@ -11,14 +14,14 @@ from memberwise.signals.collectors.votes import FLIP_RATES, NOISE, Augmented, No
 from memberwise.signals.views import rotated
 
 
-def images(rng, records=30, size=6):
+def images(rng: Any, records: int = 30, size: int = 6) -> tuple[Any, Any, Any]:
     model = Linear(rng.normal(size=size * size).astype(np.float32), np.float32(0))
     x = rng.random((records, size, size), np.float32)
     model.b = -float(np.median(x.reshape(records, -1) @ model.w))
     return model, x, rng.integers(0, 2, records)
 
 
-def table(rng, records=60):
+def table(rng: Any, records: int = 60) -> tuple[Any, Any, Any]:
     """Columns 0 to 39 binary (0 and 1, or -1 and 2), the others not."""
     x = rng.normal(size=(records, 46)).astype(np.float32)
     x[:, :20] = rng.integers(0, 2, (records, 20))
@@ -27,7 +30,7 @@ def table(rng, records=60):
     return model, x, (model.margin(x) > 0).astype(np.int64)
 
 
-def test_bits_of_images_are_those_of_a_slow_loop():
+def test_bits_of_images_are_those_of_a_slow_loop() -> None:
     model, x, y = images(np.random.default_rng(0))
     arrays = gather_extras(model, asked_about(x, y, Augmented()))
     bits = arrays["audited.extra.augmented"][0]
@@ -44,7 +47,7 @@ def test_bits_of_images_are_those_of_a_slow_loop():
     np.testing.assert_array_equal(bits, slow)
 
 
-def test_rotation_turns_the_image_and_keeps_its_centre():
+def test_rotation_turns_the_image_and_keeps_its_centre() -> None:
     x = np.zeros((1, 9, 9), np.float32)
     x[0, 4, 4], x[0, 4, 8] = 1, 1
     turned = rotated(x, 90.0)
@@ -53,7 +56,7 @@ def test_rotation_turns_the_image_and_keeps_its_centre():
     assert turned.dtype == np.float32
 
 
-def test_tables_are_flipped_in_binary_columns_only():
+def test_tables_are_flipped_in_binary_columns_only() -> None:
     model, x, y = table(np.random.default_rng(1))
     questions = asked_about(x, y, Augmented())
     views = votes.augmentations(questions)
@@ -71,7 +74,7 @@ def test_tables_are_flipped_in_binary_columns_only():
     assert bits[0, :, 0].all()
 
 
-def test_a_table_without_binary_columns_cannot_be_flipped_but_its_key_is_kept():
+def test_a_table_without_binary_columns_cannot_be_flipped_but_its_key_is_kept() -> None:
     rng = np.random.default_rng(2)
     model = Linear(rng.normal(size=4).astype(np.float32), np.float32(0))
     arrays = gather_extras(
@@ -80,7 +83,7 @@ def test_a_table_without_binary_columns_cannot_be_flipped_but_its_key_is_kept():
     assert list(arrays) == ["extra.augmented"]
 
 
-def test_noise_keeps_the_label_the_longer_the_farther_the_boundary():
+def test_noise_keeps_the_label_the_longer_the_farther_the_boundary() -> None:
     rng = np.random.default_rng(3)
     model = Linear(rng.normal(size=10).astype(np.float32), np.float32(0.2))
     x = rng.normal(size=(200, 10)).astype(np.float32)
@@ -96,7 +99,7 @@ def test_noise_keeps_the_label_the_longer_the_farther_the_boundary():
     assert (np.diff(shares.mean(0)) < 0).all(), "stronger noise keeps fewer labels"
 
 
-def test_misclassified_records_lose_where_others_win():
+def test_misclassified_records_lose_where_others_win() -> None:
     rng = np.random.default_rng(4)
     model = Linear(rng.normal(size=10).astype(np.float32), np.float32(0))
     x = rng.normal(size=(50, 10)).astype(np.float32)
@@ -107,7 +110,7 @@ def test_misclassified_records_lose_where_others_win():
     np.testing.assert_allclose(right + wrong, 1, atol=1e-6)
 
 
-def test_noise_of_mixed_tables_flips_binary_columns_at_the_stated_rates():
+def test_noise_of_mixed_tables_flips_binary_columns_at_the_stated_rates() -> None:
     _, x, y = table(np.random.default_rng(5))
     views = votes.noises(asked_about(x, y), copies=200)
     for strength, (sigma, rate) in enumerate(zip(NOISE, FLIP_RATES, strict=True)):
@@ -119,14 +122,14 @@ def test_noise_of_mixed_tables_flips_binary_columns_at_the_stated_rates():
         assert abs(spread / sigma - 1) < 0.15
 
 
-def test_images_stay_in_their_range():
+def test_images_stay_in_their_range() -> None:
     _, x, y = images(np.random.default_rng(6))
     for view in votes.noises(asked_about(x, y), copies=2):
         assert x.min() <= view(x).min()
         assert view(x).max() <= x.max()
 
 
-def test_labels_are_all_they_see_and_chunks_change_nothing(monkeypatch):
+def test_labels_are_all_they_see_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x, y = images(np.random.default_rng(7))
     questions = asked_about(x, y, Augmented(), Noised())
     whole = gather_extras(model, questions)

@@ -12,7 +12,7 @@ from memberwise.errors import RunFolderError
 from memberwise.signals.knowledge import read_transfer, revealed
 
 
-def test_a_share_of_each_side_is_revealed_truthfully():
+def test_a_share_of_each_side_is_revealed_truthfully() -> None:
     member = np.random.default_rng(0).random(1000) < 0.3
     known = revealed(member, 0.25, np.random.default_rng(1))
     for side in (True, False):
@@ -34,15 +34,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
     )
 
 
-def test_a_finished_runs_target_is_read_with_its_members(run: mw.Result):
+def test_a_finished_runs_target_is_read_with_its_members(run: mw.Result) -> None:
     assert run.folder is not None
     transfer = read_transfer(run.folder)
     np.testing.assert_array_equal(transfer.member, run.scores["member"] == 1)
     np.testing.assert_allclose(transfer.answers.log_p[0, :, 0], run.scores["loss"], rtol=1e-6)
-    assert transfer.answers.vectors.shape == (1, 240, 10)
+    assert transfer.answers.vectors.shape == (1, 240, 10)  # type: ignore[union-attr]
 
 
-def test_what_is_no_finished_run_is_refused(run: mw.Result, tmp_path: Path):
+def test_what_is_no_finished_run_is_refused(run: mw.Result, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="holds no run from which attacks can learn"):
         read_transfer(tmp_path)
     assert run.folder is not None
@@ -58,7 +58,7 @@ def test_what_is_no_finished_run_is_refused(run: mw.Result, tmp_path: Path):
         read_transfer(other)
 
 
-def test_a_missing_folder_is_found_before_anything_is_trained(tmp_path: Path):
+def test_a_missing_folder_is_found_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="attacks can learn"):
         mw.audit(data="digits", settings={"attacks.transfer": str(tmp_path / "none")}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

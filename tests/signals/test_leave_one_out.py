@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,33 +15,33 @@ from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Answers, Signals
 
 
-def answers(rng, models, records, vectors=0):
+def answers(rng: Any, models: Any, records: Any, vectors: int = 0) -> Answers:
     phi = rng.normal(size=(models, records, 1))
     full = rng.normal(size=(vectors, records, 3)).astype(np.float32) if vectors else None
     return Answers(log_expit(phi).astype(np.float32), log_expit(-phi).astype(np.float32), phi > 0, full)
 
 
-def paired(models, records, rng):
+def paired(models: Any, records: Any, rng: Any) -> Any:
     first = rng.random((models // 2, records)).argsort(1) < records // 2
     return np.stack([first, ~first], 1).reshape(models, records).astype(np.int8)
 
 
-def fixed_counts(models, records, rng):
+def fixed_counts(models: Any, records: Any, rng: Any) -> Any:
     """Every record is IN for exactly half of the models, at random, and no model has a complement."""
     return (rng.random((models, records)).argsort(0) < models // 2).astype(np.int8)
 
 
-def coins(models, records, rng):
+def coins(models: Any, records: Any, rng: Any) -> Any:
     return rng.integers(0, 2, (models, records), np.int8)
 
 
-def uneven(models, records, rng):
+def uneven(models: Any, records: Any, rng: Any) -> Any:
     """Half of the records are IN for a quarter of the models, the others for three quarters."""
     share = np.where(np.arange(records) % 2, models // 4, 3 * models // 4)
     return (rng.random((models, records)).argsort(0) < share).astype(np.int8)
 
 
-def null_table(rng, design, models=8, records=600):
+def null_table(rng: Any, design: Any, models: int = 8, records: int = 600) -> Signals:
     """Nothing any model says depends on what it trained on."""
     trained_on = design(models, records, rng)
     labels = np.zeros(records, np.int64)
@@ -48,24 +49,24 @@ def null_table(rng, design, models=8, records=600):
     return Signals(np.arange(records), labels, answers(rng, 1, records), shadows, trained_on)
 
 
-def mean_auc(attack, design, leave_out, tables=60, **sizes):
+def mean_auc(attack: Any, design: Any, leave_out: Any, tables: int = 60, **sizes: Any) -> Any:
     found = []
     for seed in range(tables):
         rng = np.random.default_rng(seed)
         signals = null_table(rng, design, **sizes)
-        table, member, rows = leave_out(signals, seed % signals.shadows.models, rng)
+        table, member, rows = leave_out(signals, seed % signals.shadows.models, rng)  # type: ignore[union-attr]
         scores = ATTACKS[attack].score(table, rng)
         rows = rows & ~np.isnan(scores)
         found.append(roc_auc_score(member[rows], scores[rows]))
     return np.mean(found)
 
 
-def properly(signals, k, rng):
+def properly(signals: Any, k: Any, rng: Any) -> tuple[Any, Any, Any]:
     stand_in = as_target(signals, k, rng)
     return stand_in.signals, stand_in.member, stand_in.evaluated
 
 
-def leaving_only_itself_out(signals, k, rng):
+def leaving_only_itself_out(signals: Any, k: Any, rng: Any) -> tuple[Any, Any, Any]:
     """The mistake: the complement stays, or no model is dropped."""
     rest = np.delete(np.arange(signals.shadows.models), k)
     table = replace(
@@ -80,7 +81,7 @@ def leaving_only_itself_out(signals, k, rng):
 
 @pytest.mark.parametrize("design", [paired, fixed_counts, coins, uneven])
 @pytest.mark.parametrize("attack", ["lira-online", "lira-online-fixed", "lira-offline", "lira-offline-fixed"])
-def test_data_that_carry_nothing_give_chance(design, attack):
+def test_data_that_carry_nothing_give_chance(design: Any, attack: str) -> None:
     """Mean AUC of 60 tables of 600 records: standard deviation 0.003; the band is four of them."""
     assert mean_auc(attack, design, properly) == pytest.approx(0.5, abs=0.0125)
 
@@ -89,14 +90,16 @@ def test_data_that_carry_nothing_give_chance(design, attack):
 @pytest.mark.parametrize(
     ("attack", "models", "low", "high"), [("lira-online-fixed", 4, 0, 0.46), ("lira-online", 8, 0.54, 1)]
 )
-def test_counts_give_the_answer_away_where_only_the_model_itself_is_left_out(design, attack, models, low, high):
+def test_counts_give_the_answer_away_where_only_the_model_itself_is_left_out(
+    design: Any, attack: str, models: int, low: float, high: float
+) -> None:
     """What the rule is there for: far below chance where the mean of fewer IN models is noisier, far above where
     fewer IN models fall back to the pooled spread."""
     assert low < mean_auc(attack, design, leaving_only_itself_out, models=models) < high
 
 
 @pytest.mark.parametrize("design", [paired, fixed_counts, coins, uneven])
-def test_counts_are_distributed_alike_over_members_and_others(design):
+def test_counts_are_distributed_alike_over_members_and_others(design: Any) -> None:
     signals = null_table(np.random.default_rng(1), design, models=16, records=4000)
     stand_in = as_target(signals, 3, np.random.default_rng(2))
     for counts in (stand_in.signals.is_in.sum(0), stand_in.signals.is_out.sum(0)):
@@ -107,22 +110,22 @@ def test_counts_are_distributed_alike_over_members_and_others(design):
         np.testing.assert_allclose(of_members, of_others, atol=0.002)
 
 
-def test_a_pair_leaves_together_and_nothing_is_dropped():
+def test_a_pair_leaves_together_and_nothing_is_dropped() -> None:
     signals = null_table(np.random.default_rng(3), paired, models=6)
     stand_in = as_target(signals, 2, np.random.default_rng(0))
     rest = [0, 1, 4, 5]
     np.testing.assert_array_equal(stand_in.signals.trained_on, signals.trained_on[rest])
-    np.testing.assert_array_equal(stand_in.signals.shadows.log_p, signals.shadows.log_p[rest])
-    np.testing.assert_array_equal(stand_in.signals.target.log_p[0], signals.shadows.log_p[2])
-    np.testing.assert_array_equal(stand_in.signals.target.vectors[0], signals.shadows.vectors[2])
-    np.testing.assert_array_equal(stand_in.signals.shadows.vectors, signals.shadows.vectors[:2])
+    np.testing.assert_array_equal(stand_in.signals.shadows.log_p, signals.shadows.log_p[rest])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(stand_in.signals.target.log_p[0], signals.shadows.log_p[2])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(stand_in.signals.target.vectors[0], signals.shadows.vectors[2])  # type: ignore[index, union-attr]
+    np.testing.assert_array_equal(stand_in.signals.shadows.vectors, signals.shadows.vectors[:2])  # type: ignore[index, union-attr]
     np.testing.assert_array_equal(stand_in.member, signals.trained_on[2] == 1)
     assert stand_in.evaluated.all()
     assert as_target(signals, 5, np.random.default_rng(0)).signals.target.vectors is None
 
 
 @pytest.mark.parametrize("design", [fixed_counts, coins])
-def test_dropping_changes_the_copy_alone_and_little_of_it(design):
+def test_dropping_changes_the_copy_alone_and_little_of_it(design: Any) -> None:
     signals = null_table(np.random.default_rng(4), design, models=16)
     before = signals.trained_on.copy()
     stand_in = as_target(signals, 0, np.random.default_rng(0))
@@ -137,38 +140,38 @@ def test_dropping_changes_the_copy_alone_and_little_of_it(design):
         assert dropped.mean() < 0.5
 
 
-def test_background_and_surplus_records_are_kept_apart():
+def test_background_and_surplus_records_are_kept_apart() -> None:
     """Records that every or no shadow model trained on do not hide the complement, and are not evaluated."""
     signals = null_table(np.random.default_rng(5), paired, models=6, records=50)
     trained_on = signals.trained_on.copy()
     trained_on[:, :5], trained_on[:, 5:9], trained_on[2, 9] = 1, 0, -1
     stand_in = as_target(replace(signals, trained_on=trained_on), 0, np.random.default_rng(0))
-    assert stand_in.signals.shadows.models == 4
+    assert stand_in.signals.shadows.models == 4  # type: ignore[union-attr]
     np.testing.assert_array_equal(stand_in.evaluated, np.arange(50) >= 9)
     other = as_target(replace(signals, trained_on=trained_on), 2, np.random.default_rng(0))
     np.testing.assert_array_equal(other.evaluated, np.arange(50) >= 10)
 
 
-def test_revealed_membership_follows_the_stand_in_and_is_not_evaluated():
+def test_revealed_membership_follows_the_stand_in_and_is_not_evaluated() -> None:
     signals = null_table(np.random.default_rng(6), paired)
     known = np.where(np.arange(600) < 100, 1.0, np.nan)
     stand_in = as_target(replace(signals, known=known), 1, np.random.default_rng(0))
-    np.testing.assert_array_equal(stand_in.signals.known[:100], signals.trained_on[1, :100])
-    assert np.isnan(stand_in.signals.known[100:]).all()
+    np.testing.assert_array_equal(stand_in.signals.known[:100], signals.trained_on[1, :100])  # type: ignore[index]
+    assert np.isnan(stand_in.signals.known[100:]).all()  # type: ignore[index]
     np.testing.assert_array_equal(stand_in.evaluated, np.arange(600) >= 100)
 
 
-def test_the_population_moves_with_the_models():
+def test_the_population_moves_with_the_models() -> None:
     rng = np.random.default_rng(7)
     population, seen = answers(rng, 8, 20), rng.integers(0, 2, (8, 20), np.int8)
     signals = replace(null_table(rng, paired), population_shadows=population, population_trained_on=seen)
     moved = as_target(signals, 4, rng).signals
-    np.testing.assert_array_equal(moved.population_target.log_p[0], population.log_p[4])
-    np.testing.assert_array_equal(moved.population_shadows.log_p, population.log_p[[0, 1, 2, 3, 6, 7]])
+    np.testing.assert_array_equal(moved.population_target.log_p[0], population.log_p[4])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(moved.population_shadows.log_p, population.log_p[[0, 1, 2, 3, 6, 7]])  # type: ignore[union-attr]
     np.testing.assert_array_equal(moved.population_trained_on, seen[[0, 1, 2, 3, 6, 7]])
 
 
-def test_the_last_pair_leaves_no_shadow_models_behind():
+def test_the_last_pair_leaves_no_shadow_models_behind() -> None:
     stand_in = as_target(null_table(np.random.default_rng(8), paired, models=2), 1, np.random.default_rng(0))
     assert stand_in.signals.shadows is None
     assert stand_in.signals.trained_on.shape == (0, 600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +14,17 @@ from memberwise.signals import read
 from memberwise.signals.read import log_complements, log_vectors, probability_vectors, read_answers
 
 
-def decimal_softmax(logits):
+def decimal_softmax(logits: Any) -> list[Any]:
     with localcontext() as context:
         context.prec = 120
         powers = [Decimal(float(z)).exp() for z in logits]
         total = sum(powers)
-        return [(float((e / total).ln()), float((sum(powers) - e).ln() - total.ln())) for e in powers]
+        return [(float((e / total).ln()), float((sum(powers) - e).ln() - total.ln())) for e in powers]  # type: ignore[union-attr]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-90, 90, width=32), min_size=2, max_size=6), st.integers(0, 5))
-def test_logits_give_log_p_and_log_1mp_to_full_relative_precision(logits, label):
+def test_logits_give_log_p_and_log_1mp_to_full_relative_precision(logits: Any, label: int) -> None:
     """p_y = 1 - 1e-40 and p_y = 1e-40 keep their digits, where z_y - logsumexp(z) would be rounding noise."""
     label %= len(logits)
     labels = np.array([label])
@@ -36,14 +37,14 @@ def test_logits_give_log_p_and_log_1mp_to_full_relative_precision(logits, label)
     np.testing.assert_allclose(probability_vectors(answers)[0, 0].sum(), 1.0, rtol=1e-12)
 
 
-def test_phi_survives_storage_in_float32():
+def test_phi_survives_storage_in_float32() -> None:
     logits = np.array([[[[40.0, 0.0]], [[-40.0, 0.0]], [[0.5, 0.0]]]])
     answers = read_answers(logits, np.zeros(3, np.int64), "logits")
     assert answers.log_p.dtype == np.float32
     np.testing.assert_allclose(answers.phi[0, :, 0], [40, -40, 0.5], rtol=1e-6)
 
 
-def test_probabilities_are_clipped_at_1e_minus_30_and_the_share_is_told():
+def test_probabilities_are_clipped_at_1e_minus_30_and_the_share_is_told() -> None:
     raw = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [1 - 1e-12, 1e-12, 0.0]])
     answers = read_answers(raw[None, :, None], np.zeros(4, np.int64), "probabilities")
     np.testing.assert_allclose(answers.log_p[0, :, 0], np.log([1, 1e-30, 0.2, 1 - 1e-12]), rtol=1e-6)
@@ -55,7 +56,7 @@ def test_probabilities_are_clipped_at_1e_minus_30_and_the_share_is_told():
     assert complements[3, 0] == pytest.approx(np.log(1e-12), rel=1e-6)
 
 
-def test_scores_need_not_sum_to_one():
+def test_scores_need_not_sum_to_one() -> None:
     """log(1 - p_y) is taken as written, of the true class as of the others; either end may be saturated."""
     raw = np.array([[0.5, 0.1, 0.1], [1.0, 0.0, 0.0], [0.0, 0.9, 0.8], [0.9, 0.0, 0.0]])
     answers = read_answers(raw[None, :, None], np.zeros(4, np.int64), "scores")
@@ -67,7 +68,7 @@ def test_scores_need_not_sum_to_one():
     assert answers.saturated == 0.5
 
 
-def test_labels_tell_who_is_right_and_nothing_else():
+def test_labels_tell_who_is_right_and_nothing_else() -> None:
     labels = np.array([2, 0, 1])
     answers = read_answers(np.array([[[2], [1], [1]]]), labels, "labels")
     np.testing.assert_array_equal(answers.correct[0, :, 0], [True, False, True])
@@ -78,13 +79,13 @@ def test_labels_tell_who_is_right_and_nothing_else():
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "scores"])
-def test_chunks_of_models_give_what_one_pass_gives(kind, monkeypatch):
+def test_chunks_of_models_give_what_one_pass_gives(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     raw = rng.dirichlet(np.ones(4), (7, 5, 2)).astype(np.float32)
     labels = rng.integers(0, 4, 5)
-    whole = read_answers(raw, labels, kind, 3)
+    whole = read_answers(raw, labels, kind, 3)  # type: ignore[arg-type]
     monkeypatch.setattr(read, "CHUNK_VALUES", 80)
-    parts = read_answers(raw, labels, kind, 3)
+    parts = read_answers(raw, labels, kind, 3)  # type: ignore[arg-type]
     for name in ("log_p", "log_1mp", "correct", "vectors"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
     assert whole.saturated == parts.saturated
@@ -93,7 +94,7 @@ def test_chunks_of_models_give_what_one_pass_gives(kind, monkeypatch):
     np.testing.assert_array_equal(whole.correct, raw.argmax(-1) == labels[None, :, None])
 
 
-def test_float32_and_float64_answers_agree():
+def test_float32_and_float64_answers_agree() -> None:
     raw = np.random.default_rng(1).normal(size=(2, 30, 1, 5)).astype(np.float32)
     labels = np.zeros(30, np.int64)
     np.testing.assert_array_equal(
@@ -101,7 +102,7 @@ def test_float32_and_float64_answers_agree():
     )
 
 
-def test_full_answers_keep_the_precision_asked_for():
+def test_full_answers_keep_the_precision_asked_for() -> None:
     """A constant beside which float32 has no digits left is free in float64, in every signal."""
     raw = np.random.default_rng(3).normal(size=(2, 30, 1, 5))
     labels = np.zeros(30, np.int64)
@@ -110,14 +111,14 @@ def test_full_answers_keep_the_precision_asked_for():
     for read_off in (log_vectors, log_complements, probability_vectors):
         np.testing.assert_allclose(read_off(moved), read_off(plain), rtol=1e-5)
     np.testing.assert_allclose(moved.log_p, plain.log_p, rtol=1e-5)
-    assert read_answers(raw, labels, "logits").vectors.dtype == np.float32  # the product's own runs
+    assert read_answers(raw, labels, "logits").vectors.dtype == np.float32  # type: ignore[union-attr]  # the product's own runs
 
 
-def test_models_are_taken_with_the_vectors_they_have():
+def test_models_are_taken_with_the_vectors_they_have() -> None:
     rng = np.random.default_rng(2)
     answers = read_answers(rng.normal(size=(6, 4, 1, 3)), np.zeros(4, np.int64), "logits", 3)
     some = answers.of_models(np.array([1, 2, 5]))
     np.testing.assert_array_equal(some.log_p, answers.log_p[[1, 2, 5]])
-    np.testing.assert_array_equal(some.vectors, answers.vectors[[1, 2]])
+    np.testing.assert_array_equal(some.vectors, answers.vectors[[1, 2]])  # type: ignore[index]
     assert answers.of_models(np.array([4, 5])).vectors is None
     assert read_answers(rng.normal(size=(2, 4, 1, 3)), np.zeros(4, np.int64), "logits", 0).vectors is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,12 @@ from memberwise.errors import DataError
 from memberwise.statistics import Pairs, tpr_at_no_false_positive, tpr_of_pairs
 
 
-def paired(rng, m, n):
+def paired(rng: Any, m: Any, n: Any) -> Any:
     half = rng.random((m // 2, n)).argsort(1) < n // 2
     return np.stack([half, ~half], 1).reshape(m, n)
 
 
-def drawn(rng, n, m, shift, level, spread):
+def drawn(rng: Any, n: Any, m: Any, shift: Any, level: Any, spread: Any) -> tuple[Any, Any]:
     """Scores whose level and spread belong to the record: its pairs are anything but independent."""
     member = paired(rng, m, n)
     scores = rng.normal(0, level, n) + np.exp(rng.normal(0, spread, n)) * rng.normal(size=(m, n)) + shift * member
@@ -22,7 +24,7 @@ def drawn(rng, n, m, shift, level, spread):
 
 
 @pytest.mark.parametrize("fpr", [0.1, 0.011, 0.001])
-def test_values_by_sorting(fpr):
+def test_values_by_sorting(fpr: float) -> None:
     rng = np.random.default_rng(1)
     scores, member = drawn(rng, 60, 20, 1.5, 0.4, 0.3)
     scores = np.round(scores, 1)  # ties
@@ -39,7 +41,9 @@ def test_values_by_sorting(fpr):
     ("n", "m", "shift", "level", "spread"),
     [(200, 16, 0.0, 0.3, 0.3), (200, 16, 2.0, 0.5, 0.5), (100, 16, 3.0, 0.5, 0.5)],
 )
-def test_intervals_cover_although_pairs_are_dependent(n, m, shift, level, spread):
+def test_intervals_cover_although_pairs_are_dependent(
+    n: int, m: int, shift: float, level: float, spread: float
+) -> None:
     rng = np.random.default_rng(2)
     scores, member = drawn(rng, 100_000, 16, shift, level, spread)
     rates = (0.1, 0.01, 0.001)
@@ -52,17 +56,17 @@ def test_intervals_cover_although_pairs_are_dependent(n, m, shift, level, spread
     assert (covered >= 93).all()
 
 
-def test_pairs_of_few_records_are_worth_less_than_as_many_records():
+def test_pairs_of_few_records_are_worth_less_than_as_many_records() -> None:
     """Every record 32 times over with the same score: the interval is that of the records."""
     rng = np.random.default_rng(3)
     scores = rng.normal(size=(1, 400)).repeat(32, 0)
     member = paired(rng, 32, 400)
     alike = tpr_of_pairs(Pairs.of(scores, member, rng), 0.1)
     apart = tpr_of_pairs(Pairs.of(rng.normal(size=(32, 400)), member, rng), 0.1)
-    assert alike.high - alike.low > 2.5 * (apart.high - apart.low)
+    assert alike.high - alike.low > 2.5 * (apart.high - apart.low)  # type: ignore[operator]
 
 
-def test_resolution_heeds_how_many_records_are_behind_the_false_positives():
+def test_resolution_heeds_how_many_records_are_behind_the_false_positives() -> None:
     rng = np.random.default_rng(4)
     member = paired(rng, 64, 100)
     scores = rng.normal(size=member.shape)
@@ -72,12 +76,12 @@ def test_resolution_heeds_how_many_records_are_behind_the_false_positives():
     assert tpr_of_pairs(Pairs.of(scores[:2], member[:2], rng), 0.001).resolvable == "no"
 
 
-def test_perfect_scores_and_one_side_only():
+def test_perfect_scores_and_one_side_only() -> None:
     rng = np.random.default_rng(5)
     member = paired(rng, 8, 50)
     pairs = Pairs.of(member * 1.0, member, rng)
     none, some = tpr_at_no_false_positive(pairs), tpr_of_pairs(pairs, 0.1)
     assert (none.value, none.high, some.value) == (1.0, 1.0, 1.0)
-    assert 0.9 < none.low < 1
+    assert 0.9 < none.low < 1  # type: ignore[operator]
     with pytest.raises(DataError, match="one side only"):
         Pairs.of(np.where(member, 1.0, np.nan), member, rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
@@ -19,19 +21,19 @@ from memberwise.statistics import (
 from memberwise.statistics.carried import NameValue
 
 
-def test_p_values_by_hand():
+def test_p_values_by_hand() -> None:
     found = conformal_p_values([3.0, 2.0, 1.5, 0.0], [1.0, 2.0, 2.0, 0.5])
     np.testing.assert_allclose(found, [1 / 5, 3 / 5, 3 / 5, 5 / 5])
 
 
-def test_procedure_by_hand():
+def test_procedure_by_hand() -> None:
     p = np.array([0.001, 0.5, 0.02, 0.07, 0.9])
     assert named_as_members(p, 0.1).tolist() == [True, False, True, False, False]  # 0.07 is above 3/5 of 0.1
     assert not named_as_members(p, 0.001).any()
     assert named_as_members([], 0.1).shape == (0,)
 
 
-def step_up(p, q):
+def step_up(p: Any, q: Any) -> Any:
     """Benjamini and Hochberg's rule as written in the paper."""
     order = np.argsort(p)
     kept = [k for k in range(1, len(p) + 1) if p[order[k - 1]] <= k * q / len(p)]
@@ -40,7 +42,7 @@ def step_up(p, q):
     return named
 
 
-def test_procedure_agrees_with_the_paper():
+def test_procedure_agrees_with_the_paper() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
         p = rng.integers(1, 40, 25) / 40 * rng.random()
@@ -48,7 +50,7 @@ def test_procedure_agrees_with_the_paper():
 
 
 @pytest.mark.parametrize(("shift", "least"), [(0.0, 0.0), (4.0, 0.5)])
-def test_false_names_keep_to_the_share(shift, least):
+def test_false_names_keep_to_the_share(shift: float, least: float) -> None:
     """100 members and 100 others against 1,000 non-members of other models; 400 times."""
     rng, shares, found = np.random.default_rng(2), [], []
     for _ in range(400):
@@ -61,14 +63,14 @@ def test_false_names_keep_to_the_share(shift, least):
     assert np.mean(found) >= least
 
 
-def test_fewer_calibration_scores_than_a_name_needs_name_nobody():
+def test_fewer_calibration_scores_than_a_name_needs_name_nobody() -> None:
     """The smallest p-value is 1 / (k + 1): with 9 scores and 20 records even the best one is not named at 10 %."""
     p = conformal_p_values(np.r_[100.0, np.zeros(19)], np.arange(9.0))
     assert p.min() == 0.1
     assert not named_as_members(p, 0.1).any()
 
 
-def test_threshold_is_the_plug_in_of_other_models():
+def test_threshold_is_the_plug_in_of_other_models() -> None:
     scores = np.r_[np.arange(100.0), 500.0]
     pairs = [(scores[:50], np.zeros(50)), (np.r_[scores[50:], np.nan], np.r_[np.zeros(50), 1, 0])]
     others = nonmember_scores(pairs)
@@ -80,7 +82,7 @@ def test_threshold_is_the_plug_in_of_other_models():
         threshold_at_fpr(nonmember_scores([]), 0.1)
 
 
-def test_what_a_carried_threshold_gives():
+def test_what_a_carried_threshold_gives() -> None:
     rng = np.random.default_rng(3)
     member = np.arange(600) < 200
     scores = rng.normal(2.0 * member, 1.0)
@@ -95,13 +97,13 @@ def test_what_a_carried_threshold_gives():
     assert found.to_dict()["fpr"] == 0.05
     values = found.values_of_a_name()
     assert [row.prior for row in values] == [0.01, 0.1, 0.5]
-    assert values[1].value == ppv(found.counts, 0.1).value
-    assert values[0].value < values[1].value < values[2].value
+    assert values[1].value == ppv(found.counts, 0.1).value  # type: ignore[union-attr]
+    assert values[0].value < values[1].value < values[2].value  # type: ignore[operator]
     nobody = carry_over(scores, member, np.full(10, 99.0), 0.05)
     assert nobody.values_of_a_name()[0] == NameValue(0.01, 0.05, None, None, None)
 
 
-def test_realised_rate_is_covered():
+def test_realised_rate_is_covered() -> None:
     rng, covered = np.random.default_rng(4), 0
     for _ in range(300):
         found = carry_over(rng.normal(size=400), np.arange(400) < 200, rng.normal(size=300), 0.1)
@@ -110,7 +112,7 @@ def test_realised_rate_is_covered():
     assert covered >= 280
 
 
-def test_mean_over_models_is_students():
+def test_mean_over_models_is_students() -> None:
     values = [0.2, 0.25, 0.22, 0.31]
     estimate, deviation = mean_over_models(values, 10, 12)
     low, high = ttest_1samp(values, 0).confidence_interval(0.95)
@@ -121,6 +123,6 @@ def test_mean_over_models_is_students():
         mean_over_models([0.5], 1, 1)
 
 
-def test_share_is_checked():
+def test_share_is_checked() -> None:
     with pytest.raises(StudyError):
         named_as_members([0.1], 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,12 +26,12 @@ from memberwise.statistics.epsilon import DESCRIPTIVE, EpsilonBound
 MEMBER = np.arange(900) < 500
 
 
-def attack(shift=0.0, seed=0, threshold=None, member=MEMBER):
+def attack(shift: float = 0.0, seed: int = 0, threshold: Any = None, member: Any = MEMBER) -> Any:
     rng = np.random.default_rng(seed)
     return Measured(rng.normal(size=len(member)) + shift * member, member, threshold)
 
 
-def judged(text, attacks, family=None, confidence=0.95, epsilon=None):
+def judged(text: str, attacks: Any, family: Any = None, confidence: float = 0.95, epsilon: Any = None) -> Any:
     return judge([parse_rule(text)], attacks, family or list(attacks), confidence, epsilon)[0]
 
 
@@ -46,8 +48,8 @@ def judged(text, attacks, family=None, confidence=0.95, epsilon=None):
         ("tpr @ 0.1 > 0.2", (None, "tpr", 0.1, ">", 0.2)),
     ],
 )
-def test_rules_are_read(text, rule):
-    assert parse_rule(text) == GateRule(*rule, text=text.strip())
+def test_rules_are_read(text: str, rule: Any) -> None:
+    assert parse_rule(text) == GateRule(*rule, text=text.strip())  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_rules_are_read(text, rule):
         ("epsilon>-1", "always is"),
     ],
 )
-def test_malformed_rules_teach_the_grammar(text, message):
+def test_malformed_rules_teach_the_grammar(text: str, message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
         parse_rule(text)
     assert "[ATTACK:]METRIC>LIMIT" in str(caught.value)
@@ -102,7 +104,7 @@ def test_malformed_rules_teach_the_grammar(text, message):
         ("epsilon>=0", "0"),
     ],
 )
-def test_limits_that_guessing_reaches_are_refused(text, level):
+def test_limits_that_guessing_reaches_are_refused(text: str, level: str) -> None:
     with pytest.raises(StudyError, match="at or below what guessing gives") as caught:
         parse_rule(text)
     assert f"guessing gives {level}" in str(caught.value)
@@ -111,11 +113,11 @@ def test_limits_that_guessing_reaches_are_refused(text, level):
 
 
 @pytest.mark.parametrize("text", ["tpr@0.05>0.0501", "auc>0.51", "auc>=0.5001", "advantage>0.001", "epsilon>0"])
-def test_limits_above_guessing_are_taken(text):
+def test_limits_above_guessing_are_taken(text: str) -> None:
     assert parse_rule(text).text == text
 
 
-def test_precision_must_be_allowed_more_than_the_share_of_members():
+def test_precision_must_be_allowed_more_than_the_share_of_members() -> None:
     for text in ("precision>0.5", "learned:precision>=0.2"):
         with pytest.raises(StudyError, match="at or below what guessing gives") as caught:
             check_precision([parse_rule(text)], 300, 300)
@@ -124,7 +126,7 @@ def test_precision_must_be_allowed_more_than_the_share_of_members():
     check_precision([parse_rule("precision>0.2")], 100, 900)
 
 
-def test_one_attack_is_judged_at_one_sided_bounds():
+def test_one_attack_is_judged_at_one_sided_bounds() -> None:
     one = attack(0.5)
     low, high = (getattr(auc(one.scores, MEMBER, 0.9), end) for end in ("low", "high"))
     above, below = judged(f"auc>{low - 1e-6:.9f}", {"loss": one}), judged(f"auc>{high + 1e-6:.9f}", {"loss": one})
@@ -136,7 +138,7 @@ def test_one_attack_is_judged_at_one_sided_bounds():
     assert f"{high:.4g}" in below.reason
 
 
-def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_other():
+def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_other() -> None:
     threshold = Threshold(0.5, "fixed")
     one = Measured(np.where(np.arange(900) < 250, 1.0, 0.0), MEMBER, threshold)
     low, high = float(clopper_pearson_lower(250, 500, 0.05)), float(clopper_pearson_upper(250, 500, 0.05))
@@ -144,21 +146,21 @@ def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_o
     assert outcomes == [None, False, True, None]
 
 
-def test_a_family_shares_the_level_for_failing_and_none_for_passing():
+def test_a_family_shares_the_level_for_failing_and_none_for_passing() -> None:
     attacks = {name: attack(0.4, seed) for seed, name in enumerate(["a", "b", "c", "d"])}
     lows = {name: auc(one.scores, MEMBER, 1 - 2 * 0.05 / 4).low for name, one in attacks.items()}
     highs = [auc(one.scores, MEMBER, 0.9).high for one in attacks.values()]
-    most = max(lows.values())
-    assert judged(f"auc>{most - 1e-6:.9f}", attacks).passed is False
-    assert judged(f"auc>{most + 1e-6:.9f}", attacks).passed is None
-    assert judged(f"auc>{max(highs) + 1e-6:.9f}", attacks).passed is True
-    assert judged(f"auc>{max(highs) - 1e-6:.9f}", attacks).passed is None
-    [broken] = judged(f"auc>{most - 1e-6:.9f}", attacks).summary().broken_by
-    assert (broken.attack, broken.metric) == (max(lows, key=lambda name: lows[name]), "auc")
+    most = max(lows.values())  # type: ignore[type-var]
+    assert judged(f"auc>{most - 1e-6:.9f}", attacks).passed is False  # type: ignore[operator]
+    assert judged(f"auc>{most + 1e-6:.9f}", attacks).passed is None  # type: ignore[operator]
+    assert judged(f"auc>{max(highs) + 1e-6:.9f}", attacks).passed is True  # type: ignore[operator, type-var]
+    assert judged(f"auc>{max(highs) - 1e-6:.9f}", attacks).passed is None  # type: ignore[operator, type-var]
+    [broken] = judged(f"auc>{most - 1e-6:.9f}", attacks).summary().broken_by  # type: ignore[operator]
+    assert (broken.attack, broken.metric) == (max(lows, key=lambda name: lows[name]), "auc")  # type: ignore[arg-type, return-value]
     assert broken.low == pytest.approx(most)
 
 
-def test_a_rule_is_about_the_family_unless_it_names_an_attack():
+def test_a_rule_is_about_the_family_unless_it_names_an_attack() -> None:
     attacks = {"learned": attack(0.0), "lira-online-shrunk": attack(1.5, 1), "loss": attack(2.5, 2)}
     family = ["learned", "lira-online-shrunk", "base"]
     assert judged("auc>0.7", attacks, family).passed is False
@@ -173,14 +175,14 @@ def test_a_rule_is_about_the_family_unless_it_names_an_attack():
 
 
 @pytest.mark.parametrize(("nonmembers", "passed"), [(1000, False), (900, None), (100, None)])
-def test_a_rate_that_the_records_cannot_resolve_is_inconclusive(nonmembers, passed):
+def test_a_rate_that_the_records_cannot_resolve_is_inconclusive(nonmembers: int, passed: bool | None) -> None:
     member = np.arange(1000 + nonmembers) < 1000
     one = judged("tpr@0.01>0.05", {"loss": attack(3.0, member=member)})
     assert one.passed is passed
     assert ("at least 1000 non-members" in one.reason) == (passed is None)
 
 
-def test_a_rate_that_was_not_reported_is_judged_all_the_same():
+def test_a_rate_that_was_not_reported_is_judged_all_the_same() -> None:
     one = attack(1.0)
     figure = judged("tpr@0.03>0.9", {"loss": one}).figures[0]
     assert figure.value == tpr_at_fpr(one.scores, MEMBER, 0.03).value
@@ -194,7 +196,7 @@ def test_a_rate_that_was_not_reported_is_judged_all_the_same():
         ("bare:recall>0.6", "without an interval"),
     ],
 )
-def test_what_was_not_measured_is_inconclusive(text, why):
+def test_what_was_not_measured_is_inconclusive(text: str, why: str) -> None:
     attacks = {"loss": attack(0.3), "bare": attack(0.3, threshold=Threshold(0.0, "audited (optimistic)"))}
     one = judged(text, attacks, ["loss"])
     assert one.passed is None
@@ -202,23 +204,23 @@ def test_what_was_not_measured_is_inconclusive(text, why):
     assert why in one.reason
 
 
-def test_an_empty_family_passes_nothing():
+def test_an_empty_family_passes_nothing() -> None:
     assert judged("auc>0.9", {}, ["learned"]).passed is None
 
 
-def test_scores_that_are_missing_are_left_out():
+def test_scores_that_are_missing_are_left_out() -> None:
     one = attack(0.8)
     holes = Measured(one.scores.copy(), MEMBER, Threshold(0.0, "half", np.arange(900) % 2 == 0))
     holes.scores[::7] = np.nan
     kept = ~np.isnan(holes.scores)
     figure = judged("auc>0.9", {"loss": holes}).figures[0]
     assert figure.value == auc(holes.scores[kept], MEMBER[kept]).value
-    half = kept & holes.threshold.evaluated
+    half = kept & holes.threshold.evaluated  # type: ignore[union-attr]
     figure = judged("recall>0.99", {"loss": holes}).figures[0]
     assert figure.value == pytest.approx((holes.scores[half & MEMBER] > 0).mean())
 
 
-def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
+def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt() -> None:
     attacks = {"loss": attack(0.5)}
     kept, open_, broken = (parse_rule(text) for text in ("auc>0.9", "auc>0.63", "auc>0.51"))
     assert verdict_of(judge([kept, open_, broken], attacks, ["loss"])).passed is False
@@ -228,21 +230,21 @@ def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt():
     assert [rule.passed for rule in verdict.rules] == [True, True]
 
 
-def bound(value, basis="one-run coins"):
-    return EpsilonBound(value, 0.95, 1e-5, "m", basis)
+def bound(value: Any, basis: str = "one-run coins") -> EpsilonBound:
+    return EpsilonBound(value, 0.95, 1e-5, "m", basis)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("epsilon", "passed"),
     [(bound(1.2), False), (bound(1.0, "many runs"), None), (bound(9.0, DESCRIPTIVE), None), (None, None)],
 )
-def test_a_lower_bound_on_epsilon_can_only_fail(epsilon, passed):
+def test_a_lower_bound_on_epsilon_can_only_fail(epsilon: Any, passed: bool | None) -> None:
     one = judged("epsilon>1", {}, epsilon=epsilon)
     assert one.passed is passed
     assert ("1.2" in one.reason) == (passed is False)
     assert judged("epsilon>=1", {}, epsilon=bound(1.0)).passed is False
 
 
-def test_without_rules_nothing_is_judged():
+def test_without_rules_nothing_is_judged() -> None:
     verdict = verdict_of(judge([], {"loss": attack()}, ["loss"]))
     assert (verdict.gate, verdict.passed, verdict.exit_code) == (None, None, 0)

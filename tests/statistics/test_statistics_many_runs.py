@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +15,13 @@ from memberwise.statistics import Counts, epsilon_bound, many_runs_bound
 RUNS = 1000
 
 
-def paired(rng, m, n):
+def paired(rng: Any, m: Any, n: Any) -> Any:
     first = rng.random((m // 2, n)) < 0.5
     return np.stack([first, ~first], 1).reshape(m, n)
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 2.0])
-def test_randomised_response_in_many_runs(epsilon):
+def test_randomised_response_in_many_runs(epsilon: float) -> None:
     """Each run tells of each of 3 records by randomised response; 2,000 runs are enough for 0.7 of epsilon."""
     rng, truth, values = np.random.default_rng(1), exp(epsilon) / (1 + exp(epsilon)), []
     for _ in range(RUNS):
@@ -31,7 +32,7 @@ def test_randomised_response_in_many_runs(epsilon):
     assert np.mean(values) >= 0.7 * epsilon
 
 
-def test_gaussian_release_in_many_runs():
+def test_gaussian_release_in_many_runs() -> None:
     """mu = 1 at its delta of epsilon = 2.3; with 10,000 runs a side 0.7 of it is reached at a fixed threshold."""
     rng, epsilon, n, at = np.random.default_rng(2), 2.318, 10_000, 2.25
     delta = norm.cdf(-epsilon + 0.5) - exp(epsilon) * norm.cdf(-epsilon - 0.5)
@@ -41,7 +42,7 @@ def test_gaussian_release_in_many_runs():
     assert np.mean(values) >= 0.7 * epsilon
 
 
-def test_the_record_is_chosen_elsewhere_so_that_nothing_gives_nothing():
+def test_the_record_is_chosen_elsewhere_so_that_nothing_gives_nothing() -> None:
     """64 runs, 200 records that nobody remembers: the most conspicuous one is chosen, and its other runs say 0."""
     rng, values = np.random.default_rng(3), []
     for _ in range(RUNS):
@@ -50,7 +51,7 @@ def test_the_record_is_chosen_elsewhere_so_that_nothing_gives_nothing():
     assert np.mean(np.array(values) > 0) <= 0.05
 
 
-def test_the_record_that_stands_out_is_found_and_reaches_the_ceiling():
+def test_the_record_that_stands_out_is_found_and_reaches_the_ceiling() -> None:
     rng = np.random.default_rng(4)
     member = paired(rng, 64, 50)
     signals = rng.normal(size=member.shape)
@@ -63,6 +64,6 @@ def test_the_record_that_stands_out_is_found_and_reaches_the_ceiling():
     assert "in place of another" in bound.method
 
 
-def test_too_few_runs_are_refused():
+def test_too_few_runs_are_refused() -> None:
     with pytest.raises(DataError, match="too few runs"):
         many_runs_bound(np.zeros((6, 3)), paired(np.random.default_rng(0), 6, 3))

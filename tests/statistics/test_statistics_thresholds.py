@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +17,7 @@ numbers = st.one_of(st.integers(-3, 3).map(float), st.sampled_from([np.inf, -np.
 models = st.lists(st.lists(st.tuples(numbers, st.booleans()), min_size=2, max_size=15), min_size=1, max_size=4)
 
 
-def mean_balanced_accuracy(pairs, threshold):
+def mean_balanced_accuracy(pairs: Any, threshold: Any) -> Any:
     accuracies = []
     for scores, member in pairs:
         scored = ~np.isnan(scores)
@@ -26,7 +28,7 @@ def mean_balanced_accuracy(pairs, threshold):
 
 
 @given(models)
-def test_best_threshold_is_best_and_finite(models):
+def test_best_threshold_is_best_and_finite(models: Any) -> None:
     pairs = [tuple(map(np.array, zip(*model, strict=True))) for model in models]
     # every way of cutting the scores by a finite threshold
     finite = np.unique(np.concatenate([s for s, _ in pairs]))
@@ -34,15 +36,15 @@ def test_best_threshold_is_best_and_finite(models):
     cuts = [0.0, np.finfo(float).max, *finite, *np.nextafter(finite, -np.inf)]
     if mean_balanced_accuracy(pairs, 0.0) is None:
         with pytest.raises(DataError, match="no threshold"):
-            best_threshold(pairs)
+            best_threshold(pairs)  # type: ignore[arg-type]
         return
-    value = best_threshold(pairs)
+    value = best_threshold(pairs)  # type: ignore[arg-type]
     assert np.isfinite(value)
     assert mean_balanced_accuracy(pairs, value) == pytest.approx(max(mean_balanced_accuracy(pairs, t) for t in cuts))
-    assert best_threshold(pairs[::-1]) == value
+    assert best_threshold(pairs[::-1]) == value  # type: ignore[arg-type]
 
 
-def test_best_threshold_lies_midway_and_ties_go_to_the_smallest():
+def test_best_threshold_lies_midway_and_ties_go_to_the_smallest() -> None:
     assert best_threshold([([1.0, 2.0, 5.0, 7.0], [0, 0, 1, 1])]) == 3.5
     # above 0.5 and above 2.5 are equally good
     assert best_threshold([([0.0, 1.0, 2.0, 3.0], [0, 1, 0, 1])]) == 0.5
@@ -50,14 +52,14 @@ def test_best_threshold_lies_midway_and_ties_go_to_the_smallest():
     assert best_threshold([(np.arange(8.0), [1, 0, 1, 1, 1, 0, 1, 1])]) == 1.5
 
 
-def test_best_threshold_averages_models_of_different_size():
+def test_best_threshold_averages_models_of_different_size() -> None:
     big = (np.r_[np.zeros(100), np.ones(100)], np.r_[np.zeros(100), np.ones(100)])
     small = ([5.0, 6.0], [0, 1])
     assert 1 <= best_threshold([big, small, small]) == 5.5
     assert 0 < best_threshold([big, big, small]) < 1
 
 
-def test_search_threshold_is_the_exhaustive_search_of_kaplans_grid():
+def test_search_threshold_is_the_exhaustive_search_of_kaplans_grid() -> None:
     rng = np.random.default_rng(0)
     member = np.r_[np.ones(150, bool), np.zeros(400, bool)]
     scores = np.r_[rng.normal(10, 2, 150), rng.normal(8, 2, 400)]
@@ -70,13 +72,13 @@ def test_search_threshold_is_the_exhaustive_search_of_kaplans_grid():
     assert with_nan == value
 
 
-def test_search_threshold_has_no_drift_and_takes_the_smallest_of_equals():
+def test_search_threshold_has_no_drift_and_takes_the_smallest_of_equals() -> None:
     assert search_threshold([0.3, 0.35], [0, 1]) == 0.3  # "score > 0.3" leaves 0.3 out; 3 * 0.1 would not
     assert search_threshold([2.0, 12.0], [0, 1]) == 2.0
     assert search_threshold([1.0, 1.0], [0, 1]) == 0.0
 
 
-def test_decide_equals_scikit_learn():
+def test_decide_equals_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     member = np.arange(500) < 200
     scores = rng.normal(member, 1.0).round(1)
@@ -90,23 +92,23 @@ def test_decide_equals_scikit_learn():
     assert decision.false_positive_rate.value == pytest.approx(recall_score(~member, called))
     for estimate in (decision.balanced_accuracy, decision.advantage, decision.precision, decision.recall,
                      decision.false_positive_rate):  # fmt: skip
-        assert estimate.low < estimate.value < estimate.high
+        assert estimate.low < estimate.value < estimate.high  # type: ignore[operator]
         assert (estimate.n_members, estimate.n_nonmembers) == (200, 300)
-    assert decision.balanced_accuracy.low == pytest.approx((1 + decision.advantage.low) / 2)
+    assert decision.balanced_accuracy.low == pytest.approx((1 + decision.advantage.low) / 2)  # type: ignore[operator]
 
 
-def test_a_score_at_the_threshold_is_not_called_a_member():
+def test_a_score_at_the_threshold_is_not_called_a_member() -> None:
     decision = decide([1.0, 1.0, 2.0], [1, 0, 1], Threshold(1.0, "population"))
     assert (decision.counts.true_positives, decision.counts.false_positives) == (1, 0)
 
 
-def test_precision_is_none_when_nobody_is_called_a_member():
+def test_precision_is_none_when_nobody_is_called_a_member() -> None:
     decision = decide([1.0, 0.0], [1, 0], Threshold(9.0, "shadows"))
     assert decision.precision is None
     assert decision.recall.value == 0.0
 
 
-def test_half_is_evaluated_on_the_other_half():
+def test_half_is_evaluated_on_the_other_half() -> None:
     other = np.array([0, 0, 1, 1, 1], bool)
     decision = decide([9.0, 9.0, 1.0, 0.0, 2.0], [0, 0, 1, 0, 1], Threshold(0.5, "half", other))
     assert (decision.recall.value, decision.false_positive_rate.value) == (1.0, 0.0)
@@ -115,7 +117,7 @@ def test_half_is_evaluated_on_the_other_half():
         decide([9.0, 9.0], [1, 0], Threshold(0.5, "half", np.array([False, True])))
 
 
-def test_an_optimistic_threshold_gives_no_interval():
+def test_an_optimistic_threshold_gives_no_interval() -> None:
     decision = decide([1.0, 0.0], [1, 0], Threshold(0.5, "audited (optimistic)"))
     for estimate in (decision.balanced_accuracy, decision.advantage, decision.precision, decision.recall,
                      decision.false_positive_rate):  # fmt: skip

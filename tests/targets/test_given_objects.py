@@ -85,7 +85,7 @@ class Doubled(Target):
 
     def predict(self, x: Records) -> NDArray[Any]:
         with torch.no_grad():
-            return 2 * self.module(torch.from_numpy(x)).numpy()[None]
+            return 2 * self.module(torch.from_numpy(x)).numpy()[None]  # type: ignore[no-any-return]
 
 
 def test_a_target_of_ones_own_is_asked_as_it_is(digits: Any, module: nn.Module) -> None:
@@ -178,7 +178,7 @@ def test_a_kind_of_files_is_one_record(
         weights = np.load(path)["w"]
         return FunctionTarget(lambda x: x @ weights, context.classes, "logits"), []
 
-    monkeypatch.setattr(files, "FILE_KINDS", (*files.FILE_KINDS, FileKind((".npz",), ".npz of weights", load)))
+    monkeypatch.setattr(files, "FILE_KINDS", (*files.FILE_KINDS, FileKind((".npz",), ".npz of weights", load)))  # type: ignore[arg-type]
     np.savez(tmp_path / "mine.npz", w=np.random.default_rng(0).normal(size=(64, 10)))
     assert audit(digits, tmp_path / "mine.npz").to_dict()["shadow"]["count"] == 4
     (tmp_path / "mine.xyz").write_text("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def test_records_are_asked_about_in_batches_as_the_model_takes_them(tmp_path: Pa
 
 def test_a_batch_that_only_seems_free_is_asked_about_one_by_one(tmp_path: Path) -> None:
     nodes = [helper.make_node("Reshape", ["x", "to"], ["r"]), helper.make_node("MatMul", ["r", "w"], ["z"])]
-    arrays = {"w": W.astype(np.float32), "to": np.array([1, 6])}
+    arrays: dict[str, Any] = {"w": W.astype(np.float32), "to": np.array([1, 6])}
     path = save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ["n", 6])], [("z", FLOAT, ["n", 3])], **arrays)
     np.testing.assert_allclose(model(path).predict(X[:9]), (X[:9] @ W)[None], atol=1e-5)
 
@@ -71,7 +72,7 @@ def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: P
     questions = images.astype(np.float32) / 255
     answers = model(path, dataset, questions)
     again = OnnxModel(path, images.astype(np.float32), data(images.astype(np.float32), np.arange(40) % 3))
-    np.testing.assert_allclose(answers.predict(questions), again.predict(images.astype(np.float32)), rtol=1e-6)
+    np.testing.assert_allclose(answers.predict(questions), again.predict(images.astype(np.float32)), rtol=1e-6)  # type: ignore[arg-type]
     assert answers.input_notes == []
 
 
@@ -95,7 +96,7 @@ def test_no_number_leaves_the_range_of_its_type() -> None:
         ((20,), [4, 5], lambda x: x.reshape(len(x), 4, 5)),
     ],
 )
-def test_records_are_laid_out_as_the_model_takes_them(tmp_path: Path, shape, wanted, expected) -> None:  # type: ignore[no-untyped-def]
+def test_records_are_laid_out_as_the_model_takes_them(tmp_path: Path, shape: Any, wanted: Any, expected: Any) -> None:
     x = RNG.normal(size=(10, *shape)).astype(np.float32)
     w = RNG.normal(size=(int(np.prod(shape)), 3))
     answers = model(linear(tmp_path / "m.onnx", w, shape=wanted), data(x, np.arange(10) % 3), x)
@@ -155,7 +156,7 @@ def test_scikit_learns_answers_by_the_datas_classes(
     tmp_path: Path, zipmap: object, labels: np.ndarray, others_first: bool
 ) -> None:
     """The same as predict_proba, whose columns are the sorted labels, whatever the order of the data's classes."""
-    from skl2onnx import to_onnx
+    from skl2onnx import to_onnx  # type: ignore[import-untyped]
 
     fitted = RandomForestClassifier(7, random_state=0).fit(X, labels)
     options = None if zipmap is None else {id(fitted): {"zipmap": zipmap}}
@@ -245,7 +246,7 @@ def test_a_pipeline_on_a_table_gets_the_tables_own_columns(tmp_path: Path) -> No
 def _two(path: Path) -> Path:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Mul", ["z", "t"], ["o"])]
     taken = [("x", FLOAT, ["n", 6]), ("t", FLOAT, [1])]
-    return save(path, nodes, taken, [("o", FLOAT, ["n", 3])], w=W.astype(np.float32))
+    return save(path, nodes, taken, [("o", FLOAT, ["n", 3])], w=W.astype(np.float32))  # type: ignore[arg-type]
 
 
 def _text(path: Path) -> Path:
@@ -265,6 +266,6 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "match"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_asked_is_told_as_a_target_error(tmp_path: Path, make, match: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_asked_is_told_as_a_target_error(tmp_path: Path, make: Any, match: str) -> None:
     with pytest.raises(TargetError, match=match):
         model(make(tmp_path / "m.onnx"))

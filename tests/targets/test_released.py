@@ -43,7 +43,7 @@ def table(n: int = 400) -> pd.DataFrame:
 def audit(out: Path, answer: Any = (), seed: int = 3, **more: Any) -> mw.Result:
     settings = FAST | {"answer": list(answer)}
     common = {"data": table(), "label": "diagnosis", "unit": "person", "reference": 100}
-    return mw.audit(**common | SMALL | more, seed=seed, out=out, settings=settings)
+    return mw.audit(**common | SMALL | more, seed=seed, out=out, settings=settings)  # type: ignore[arg-type]
 
 
 def asked(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -197,7 +197,13 @@ def test_images_and_fitted_defences(tmp_path: Path) -> None:
     np.testing.assert_allclose(mw.load_target(tmp_path / "run").predict(images[rows]), answers, atol=1e-6)
     for name in ("hamp", "ldl"):
         answer = [{"name": name} | ({"copies": 3} if name == "ldl" else {})]
-        only = {"data": (images, labels), "label": None, "unit": None, "reference": None, "attacks": ["gap"]}
+        only: dict[str, Any] = {
+            "data": (images, labels),
+            "label": None,
+            "unit": None,
+            "reference": None,
+            "attacks": ["gap"],
+        }
         audit(tmp_path / name, answer, **only)
         learned = tmp_path / name / "target" / "defences.npz"
         assert stat.S_IMODE(learned.stat().st_mode) == 0o600, "what was learned of members is the owner's"

@@ -149,7 +149,7 @@ def test_full_answers_keep_the_precision_in_which_they_were_saved(given: str, ke
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_largest_answers_give_finite_signals(dtype: type) -> None:
-    z = np.where(np.eye(C)[Y] > 0, 1e30, -1e30).astype(dtype)
+    z = np.where(np.eye(C)[Y] > 0, 1e30, -1e30).astype(dtype)  # type: ignore[var-annotated]
     target = signals_from_saved(read_target({**FIRST, "logits": z}, "f"), None).target
     assert np.isfinite(target.log_p).all()
     assert np.isfinite(target.log_1mp).all()

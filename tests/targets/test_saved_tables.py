@@ -101,9 +101,9 @@ def test_slips_in_tables_are_named(table: pd.DataFrame, message: str) -> None:
 
 def test_what_is_no_saved_answers(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)outputs are no saved answers.*dict\(logits=z.*DataFrame.*ndarray"):
-        mw.audit(outputs=Z)
+        mw.audit(outputs=Z)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"(?s)do not fit into a table.*trained_on"):
-        mw.audit(outputs=frame(), shadow_outputs=frame())
+        mw.audit(outputs=frame(), shadow_outputs=frame())  # type: ignore[arg-type]
     frame().to_csv(tmp_path / "s.csv")
     with pytest.raises(DataError, match=r"(?s)do not fit into a table.*s.csv"):
         mw.audit(outputs=frame(), shadow_outputs=tmp_path / "s.csv")
@@ -114,7 +114,7 @@ def test_what_is_no_saved_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mask", [-np.inf, -3.4e38])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_class_that_is_ruled_out_counts_as_a_saved_probability_of_0(mask: float, dtype: type) -> None:
-    masked = Z.astype(dtype)
+    masked = Z.astype(dtype)  # type: ignore[var-annotated]
     masked[np.arange(0, N, 4), (Y[::4] + 1) % C] = mask
     masked[[1, 31], Y[[1, 31]]] = mask
     by_logits = read_target({"logits": masked, "labels": Y, "member": MEMBER}, "f")

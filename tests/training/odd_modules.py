@@ -24,7 +24,7 @@ class Doubled(nn.Linear):
 
 class Residual(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) + input[..., :1]
+        return super().forward(input) + input[..., :1]  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Scaled(nn.Module):
@@ -43,14 +43,14 @@ class Moving(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            self.scale = self.scale * 1.1
-        return x * self.scale
+            self.scale = self.scale * 1.1  # type: ignore[has-type]
+        return x * self.scale  # type: ignore[no-any-return]
 
 
 def activation(kind: str, shared: dict[str, nn.Module]) -> nn.Module:
     if kind.startswith("same "):
         return shared.setdefault(kind, nn.ReLU() if kind == "same relu" else nn.Tanh())
-    return {
+    return {  # type: ignore[no-any-return, operator]
         "relu": nn.ReLU,
         "tanh": nn.Tanh,
         "in place": lambda: nn.ReLU(inplace=True),
@@ -98,7 +98,7 @@ def _hook(register: str, *hook: Any) -> Callable[[nn.Sequential], nn.Module]:
 
 def _doubled_backwards(module: nn.Sequential) -> nn.Module:
     """Of what goes back into the last layer's input, which only a layer before it sees."""
-    linear(module, -1).register_full_backward_hook(lambda part, into, out: (None if into[0] is None else 2 * into[0],))
+    linear(module, -1).register_full_backward_hook(lambda part, into, out: (None if into[0] is None else 2 * into[0],))  # type: ignore[index]
     return module
 
 
@@ -134,13 +134,13 @@ def _twice(module: nn.Sequential) -> nn.Module:
 def _method(module: nn.Sequential) -> nn.Module:
     layer = linear(module)
     before = layer.forward
-    layer.forward = lambda x: -before(x)  # type: ignore[method-assign]
+    layer.forward = lambda x: -before(x)  # type: ignore[assignment, method-assign]
     return module
 
 
 def _own_forward(module: nn.Sequential) -> nn.Module:
     before = module.forward
-    module.forward = lambda x: 2 * before(x)  # type: ignore[method-assign]
+    module.forward = lambda x: 2 * before(x)  # type: ignore[method-assign, no-untyped-call]
     return module
 
 

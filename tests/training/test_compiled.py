@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_models_of_unlike_sizes_are_compiled_too() -> None:
 def test_each_recipe_is_a_program_of_its_own() -> None:
     """A frontier trains many recipes in one process: each is a program of its own."""
     for k in range(10):
-        recipe = {"weight_decay": 0.001 * (k + 1), "epochs": 1}
+        recipe: dict[str, Any] = {"weight_decay": 0.001 * (k + 1), "epochs": 1}
         compiled = train_stack(jobs(**recipe), network(), DATA, compiled=True)
         eager = train_stack(jobs(**recipe), network(), DATA)
         np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)

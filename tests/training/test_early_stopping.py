@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,10 +147,10 @@ def test_what_a_frozen_model_turns_into_disturbs_nobody() -> None:
     assert after < epochs.max()
 
     class Exploding(Step):
-        def init(self, network, rows, key):  # type: ignore[no-untyped-def]
+        def init(self, network: Any, rows: Any, key: Any) -> dict[str, Any]:
             return {"fragile": key == fragile}
 
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
             loss, state = super().loss(network, params, state, batch, key)
             return loss * torch.where((batch.epoch >= after) & state.own["fragile"], torch.inf, 1.0), state
 

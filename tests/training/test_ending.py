@@ -127,7 +127,7 @@ def test_a_trained_target_that_ends_so_has_its_own_loss(digits: Any, end: str) -
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    target.append(nn.Softmax(1) if end == "softmax" else nn.Sigmoid())
+    target.append(nn.Softmax(1) if end == "softmax" else nn.Sigmoid())  # type: ignore[operator]
     for value in target.parameters():
         value.requires_grad_(False)  # as for use
     result = mw.audit(

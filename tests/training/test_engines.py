@@ -24,7 +24,7 @@ from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
-from memberwise.store.blocks import Arrays, BlockStore
+from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
 from memberwise.study.schema import ModelConfig, TrainingConfig
 from memberwise.training.engines.base import Block, Done, run_block
 from memberwise.training.engines.registry import ENGINES
@@ -77,7 +77,7 @@ def is_same(one: Arrays, other: Arrays) -> bool:
 def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setitem(ENGINES.built_in, "threads", ThreadEngine)
     monkeypatch.setitem(ENGINES.built_in, "backward", BackwardEngine)
-    return ENGINES
+    return ENGINES  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("make", [stacks, trees])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,8 +57,12 @@ def by_hand(job: Job, network: Network, data: DataTensors = DATA) -> dict[str, T
         torch.manual_seed(job.seed)
         module, recipe = network.make(), job.recipe
         trained = [value for value in module.parameters() if value.requires_grad]
-        sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov, "weight_decay": recipe.weight_decay}
-        optimiser: torch.optim.Optimizer = torch.optim.SGD(trained, lr=0.1, **sgd)  # type: ignore[arg-type]
+        sgd: dict[str, Any] = {
+            "momentum": recipe.momentum,
+            "nesterov": recipe.nesterov,
+            "weight_decay": recipe.weight_decay,
+        }
+        optimiser: torch.optim.Optimizer = torch.optim.SGD(trained, lr=0.1, **sgd)
         if recipe.optimizer == "adamw":
             optimiser = torch.optim.AdamW(trained, lr=0.1, weight_decay=recipe.weight_decay)
         feed, number = Feed([job], network, data), 0
@@ -107,7 +112,11 @@ def check_equal(models: Models, expected: Models, network: Network) -> None:
         assert model.keys() == right.keys()
         for name, value in right.items():
             torch.testing.assert_close(
-                model[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}"
+                model[name],
+                value,
+                rtol=1e-3,
+                atol=1e-4,
+                msg=lambda m, name=name: f"{name}: {m}",  # type: ignore[misc]
             )
     frozen = {name: value for name, value in network.init(5)[1].items() if name in network.constant}
     assert all(torch.equal(models[0][name], value) for name, value in frozen.items()), "frozen stays what it was"
@@ -138,7 +147,7 @@ many = settings(deadline=None, max_examples=40, suppress_health_check=[HealthChe
 @many
 @given(odd(), st.sampled_from([{}, {"nesterov": True}, {"optimizer": "adamw"}, {"clip_norm": 0.5}]))
 def test_odd_modules_train_as_by_hand(make: Make, recipe: dict[str, object]) -> None:
-    network, wanted = Network(make, CPU), jobs(**recipe)
+    network, wanted = Network(make, CPU), jobs(**recipe)  # type: ignore[arg-type]
     expected = [by_hand(job, network) for job in wanted]
     check_equal(trained(network, wanted), expected, network)
     if recipe.get("clip_norm") or dense_layers(network) is None:
@@ -232,7 +241,7 @@ def test_the_comparison_finds_a_recogniser_that_drops_repeats(step: Step, monkey
 class Broken(DenseUpdate):
     """A written-out step with a mistake in it."""
 
-    def __call__(self, params, state, batch, keys):  # type: ignore[no-untyped-def]
+    def __call__(self, params: Any, state: Any, batch: Any, keys: Any) -> tuple[Any, Any, Any]:
         gradient, losses, state = super().__call__(params, state, batch, keys)
         return gradient | {"0.bias": 0.9 * gradient["0.bias"]}, losses, state
 
@@ -284,7 +293,7 @@ def test_dp_sgd_with_a_mistake_in_its_clipping_is_found(monkeypatch: pytest.Monk
     assert why_general(network, jobs(step)[0], DATA, stacked=True, compiled=False) is None
     right = DpSgd._of_dense
 
-    def unclipped(self, layers, params, batch, precision):  # type: ignore[no-untyped-def]
+    def unclipped(self: Any, layers: Any, params: Any, batch: Any, precision: Any) -> Any:
         return right(DpSgd(0.0, 1e9, 8.0, self.label_smoothing), layers, params, batch, precision)
 
     monkeypatch.setattr(DpSgd, "_of_dense", unclipped)
@@ -322,12 +331,12 @@ def test_sliced_pools_train_as_by_hand(pool: nn.Module, twist: str) -> None:
         return
 
     def make() -> nn.Module:
-        part = type(pool)(**{name: getattr(pool, name) for name in pool.__constants__ if name != "divisor_override"})
+        part = type(pool)(**{name: getattr(pool, name) for name in pool.__constants__ if name != "divisor_override"})  # type: ignore[union-attr]
         if twist == "hook":
             part.register_forward_hook(lambda part, inputs, output: output * 2)
         if twist == "method":
             before = part.forward
-            part.forward = lambda x: before(x) + 1  # type: ignore[method-assign]
+            part.forward = lambda x: before(x) + 1
         second = [part] if twist == "twice" else []
         return nn.Sequential(
             *(nn.Conv2d(2, 3, 3, padding=1), nn.Tanh(), part, *second, nn.Flatten()), nn.Linear(shape[1:].numel(), 3)
@@ -343,7 +352,7 @@ def test_sliced_pools_train_as_by_hand(pool: nn.Module, twist: str) -> None:
 
 def test_both_places_of_a_pool_are_sliced() -> None:
     pool = nn.MaxPool2d(2)
-    assert [type(part).__name__ for part in with_sliced_pools(nn.Sequential(pool, nn.ReLU(), pool))] == [
+    assert [type(part).__name__ for part in with_sliced_pools(nn.Sequential(pool, nn.ReLU(), pool))] == [  # type: ignore[attr-defined]
         *("SlicedMaxPool", "ReLU", "SlicedMaxPool")
     ]
 
@@ -407,7 +416,7 @@ class InAList(nn.Module):
 
 def sharing_memory() -> nn.Module:
     module = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 4))
-    module[2].weight = nn.Parameter(module[0].weight.data)
+    module[2].weight = nn.Parameter(module[0].weight.data)  # type: ignore[arg-type]
     return module
 
 
@@ -418,7 +427,7 @@ def after_accumulation() -> nn.Module:
         assert value.grad is not None
         value.grad.mul_(0.5)
 
-    module[0].weight.register_post_accumulate_grad_hook(halve)
+    module[0].weight.register_post_accumulate_grad_hook(halve)  # type: ignore[operator]
     return module
 
 
@@ -457,7 +466,7 @@ class Centred(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.keeps:
             if self.training:
-                self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+                self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)  # type: ignore[has-type]
             logits: Tensor = self.last(x - self.mean)
             return logits
         logits = self.last(x - x.mean(0))

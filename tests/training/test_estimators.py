@@ -102,8 +102,8 @@ def test_margins_of_pairs_are_votes_as_scikit_learn_counts_them(classes: int) ->
 
 
 def test_labels_that_are_no_classes_are_named() -> None:
-    class Odd(LogisticRegression):
-        predict_proba = decision_function = property()  # type: ignore[assignment]
+    class Odd(LogisticRegression):  # type: ignore[misc]
+        predict_proba = decision_function = property()
 
         def predict(self, x: Any) -> Any:
             return np.full(len(x), 0.5)
@@ -167,10 +167,10 @@ def test_boosters_by_any_labels(
 def test_names_that_boosters_make_up_are_no_columns(library: str, name: str, parameters: dict[str, Any]) -> None:
     make = getattr(pytest.importorskip(library), name)
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
-    quiet = parameters | ({"verbose": 0, "allow_writing_files": False} if library == "catboost" else {})
-    assert known_columns(make(**quiet).fit(X, Y), list(frame)) == []
+    quiet: dict[str, Any] = parameters | ({"verbose": 0, "allow_writing_files": False} if library == "catboost" else {})
+    assert known_columns(make(**quiet).fit(X, Y), list(frame)) == []  # type: ignore[arg-type]
     fitted = make(**quiet).fit(frame[["c", "a"]], Y)
-    assert known_columns(fitted, list(frame)) == ["c", "a"]
+    assert known_columns(fitted, list(frame)) == ["c", "a"]  # type: ignore[arg-type]
     rows = TableRows.of(frame)
     answers = EstimatorModels([fitted], ClassLabels.numbered(3), rows).predict(rows.numbers(frame))[0]
     np.testing.assert_allclose(answers, fitted.predict_proba(frame[["c", "a"]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ class WithReference(Step):
     needs = frozenset({"reference", "members"})
     inner = 3
 
-    def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+    def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
         own, after = super().loss(network, params, state, batch, key)
         x, y = batch.reference
         pulled = network(params, {}, x.flatten(0, 1), None)[0]
@@ -91,7 +92,7 @@ def test_reference_and_inner_batches_come_from_their_roles() -> None:
                 assert rows is not None
                 allowed = {tuple(record) for record in DATA.x[torch.from_numpy(rows)].tolist()}
                 assert {tuple(record) for record in part.flatten(0, 1).tolist()} <= allowed
-    once = {tuple(r) for b, _ in Feed(wanted, NETWORK, DATA).epoch(0) for r in b.reference[0][0].flatten(0, 1).tolist()}
+    once = {tuple(r) for b, _ in Feed(wanted, NETWORK, DATA).epoch(0) for r in b.reference[0][0].flatten(0, 1).tolist()}  # type: ignore[index]
     assert len(once) == 100, "an epoch goes through all reference records before one comes again"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ class WithEmbedding(nn.Module):
         words = self.words((x[:, :6].abs() * 3).long().clamp(max=6))
         h = words.mean(1) + self.numbers(x[:, 6:])
         h = h + self.block(h)
-        return self.head(self.norm(h))
+        return self.head(self.norm(h))  # type: ignore[no-any-return]
 
 
 def small_cnn() -> nn.Module:
@@ -98,7 +99,7 @@ def difference(one: TrainedStack, i: int, other: TrainedStack, j: int) -> float:
 )
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_a_stack_equals_its_models_alone(make: Callable[[], nn.Module], optimizer: str) -> None:
-    settings = {"optimizer": optimizer, "learning_rate": 0.01, "weight_decay": 0.01, "clip_norm": 0.5}
+    settings: dict[str, Any] = {"optimizer": optimizer, "learning_rate": 0.01, "weight_decay": 0.01, "clip_norm": 0.5}
     network, table, wanted = Network(make, CPU), data(), jobs(5, **settings)
     stack = train_stack(wanted, network, table)
     part = train_stack(wanted[2:4], network, table)
@@ -176,15 +177,15 @@ def test_a_step_of_ones_own_and_its_state() -> None:
     class Weighted(Step):
         needs = frozenset({"outputs"})
 
-        def init(self, network, rows, key):  # type: ignore[no-untyped-def]
+        def init(self, network: Any, rows: Any, key: Any) -> dict[str, Any]:
             return {"weight": torch.ones(rows), "epochs": torch.zeros(())}
 
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any]:
             logits, buffers = network(params, state.buffers, batch.x, key)
             losses = functional.cross_entropy(logits, batch.target, reduction="none")
             return (losses * state.own["weight"][batch.ids]).mean(), state._replace(buffers=buffers)
 
-        def after_epoch(self, network, params, state, epoch):  # type: ignore[no-untyped-def]
+        def after_epoch(self, network: Any, params: Any, state: Any, epoch: Any) -> tuple[Any, Any]:
             surest = epoch.outputs.softmax(-1).amax(-1)
             return params, state._replace(own={"weight": 1 - surest, "epochs": state.own["epochs"] + 1})
 
@@ -230,7 +231,7 @@ def test_a_step_sees_class_numbers_unless_they_are_mixed(names: list[str], dtype
     seen: list[tuple[int, torch.dtype]] = []
 
     class Watching(Step):
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> Any:
             seen.append((batch.target.dim(), batch.target.dtype))
             return super().loss(network, params, state, batch, key)
 
@@ -240,10 +241,10 @@ def test_a_step_sees_class_numbers_unless_they_are_mixed(names: list[str], dtype
 
 
 def test_each_step_augments_anew() -> None:
-    images, flips = data(shape=(8, 8)), []
+    images, flips = data(shape=(8, 8)), []  # type: ignore[var-annotated]
 
     class Watching(Step):
-        def loss(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def loss(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> Any:
             records = images.x[torch.from_numpy(job.rows)[batch.ids]]
             flips.append(tuple((batch.x != records).flatten(1).any(1).tolist()))
             return super().loss(network, params, state, batch, key)
@@ -255,7 +256,7 @@ def test_each_step_augments_anew() -> None:
 
 def test_a_gradient_in_another_order_reaches_its_parameters() -> None:
     class Reversed(Step):
-        def update(self, network, params, state, batch, key):  # type: ignore[no-untyped-def]
+        def update(self, network: Any, params: Any, state: Any, batch: Any, key: Any) -> tuple[Any, Any, Any]:
             gradient, loss, state = super().update(network, params, state, batch, key)
             return dict(reversed(gradient.items())), loss, state
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ class Branching(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.layer(x)
-        return out if out.sum().item() > 0 else out * 1.0
+        return out if out.sum().item() > 0 else out * 1.0  # type: ignore[no-any-return]
 
 
 def jobs(count: int) -> list[Job]:
@@ -113,7 +114,7 @@ def test_what_is_compiled_is_tried_beside_the_safest_plan() -> None:
     fast = Plan(1, "bfloat16", 1, "channels_last", stacked=False)
     pooling = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 3))
     assert with_compiled([one, fast], Network(lambda: pooling, CPU), job) == [one, fast, replace(fast, compile=True)]
-    dense, norm = (Network(lambda part=part: nn.Sequential(part), CPU) for part in (nn.Linear(6, 3), nn.LayerNorm(6)))
+    dense, norm = (Network(lambda part=part: nn.Sequential(part), CPU) for part in (nn.Linear(6, 3), nn.LayerNorm(6)))  # type: ignore[misc]
     stacks = [Plan(16, "float32", 1), Plan(16, "bfloat16", 1)]
     compiled = [Plan(size, "bfloat16", 1, compile=True) for size in (4, 8)]
     assert with_compiled(stacks, dense, job) == [stacks[0], *compiled]
@@ -166,14 +167,14 @@ def test_a_class_no_estimator_saw_still_has_its_column() -> None:
     assert (answers[..., 2] == 0).all()
 
 
-def train_means(x: np.ndarray, y: np.ndarray, seed: int):  # type: ignore[no-untyped-def]
+def train_means(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
     """A user's training function: softmax of minus the distance to each class's mean."""
     means = np.stack([x[y == c].mean(0) for c in range(3)])
 
     def predict(records: np.ndarray) -> np.ndarray:
         distance = ((records[:, None] - means[None]) ** 2).sum(-1)
         weight = np.exp(-distance)
-        return weight / weight.sum(1, keepdims=True)
+        return weight / weight.sum(1, keepdims=True)  # type: ignore[no-any-return]
 
     return predict
 

@@ -35,7 +35,7 @@ def test_only_plain_pools_are_replaced_and_only_in_the_copy() -> None:
     ]
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(*pools))
     sliced = with_sliced_pools(module)
-    inner = sliced[1]
+    inner = sliced[1]  # type: ignore[index]
     assert isinstance(inner, nn.Sequential)
     assert [type(part) is SlicedMaxPool for part in inner] == [True, True] + [False] * 6
     assert all(type(part) is nn.MaxPool2d for part in pools)

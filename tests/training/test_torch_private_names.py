@@ -75,7 +75,7 @@ def test_without_a_base_class_the_public_layers_are_known() -> None:
 
 
 def test_trees_keep_their_form() -> None:
-    batch = Batch(torch.ones(2, 3), torch.zeros(2), None, torch.arange(2), None, torch.zeros(2))
+    batch = Batch(torch.ones(2, 3), torch.zeros(2), None, torch.arange(2), None, torch.zeros(2))  # type: ignore[arg-type]
     assert mapped(batch)._fields == batch._fields
     assert [only(batch).x.shape, only({"a": (torch.ones(2, 5), None)})["a"][0].shape] == [(3,), (5,)]
     assert mapped({"a": [torch.ones(1), None]}) == {"a": [0, None]}

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from threading import Event
 
-from memberwise.store.blocks import Arrays
+from memberwise.store.blocks import Arrays  # type: ignore[attr-defined]
 from memberwise.training.engines.base import Block, BlockTick, Collection, Done, run_block
 from memberwise.training.trainers.base import Trainer
 
