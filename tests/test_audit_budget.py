@@ -133,7 +133,7 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
         mw.audit(**SMALL, shadow_models=2, out=folder)
 
 
-def test_a_user_file_with_a_training_function_reaches_the_workers(tmp_path: Path) -> None:
+def test_user_file_with_training_function_reaches_workers(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("SCALE = 2.0\n")
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nfrom beside import SCALE\n\n"

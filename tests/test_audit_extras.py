@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
     return mw.audit(**SMALL, attacks=["loss", *LABELS, *WHITE, "ml-leaks-3"], settings=FAST, out=out)
 
 
-def test_queries_are_counted_and_thresholds_come_from_shadow_models(whole: mw.Result) -> None:
+def test_queries_are_counted_and_cut_on_shadow_models(whole: mw.Result) -> None:
     queries = {attack["name"]: attack["queries"] for attack in whole.to_dict()["attacks"]}
     assert queries == {
         **{"loss": 1, "label-only-augment": 18, "label-only-noise": 100, "label-only-boundary": 100},
@@ -53,13 +53,13 @@ def test_queries_are_counted_and_thresholds_come_from_shadow_models(whole: mw.Re
     assert "records-not-scored" in codes(whole)
 
 
-def test_misclassified_records_are_at_distance_0_and_have_wrong_labels(whole: mw.Result) -> None:
+def test_misclassified_records_are_at_distance_0_and_wrong(whole: mw.Result) -> None:
     gap = mw.audit(**SMALL, attacks=["gap"], settings=FAST).scores["gap"]
     asked = whole.scores["label-only-boundary"].notna()
     np.testing.assert_array_equal(whole.scores["label-only-boundary"][asked] > 0, gap[asked] == 1)
 
 
-def test_a_folder_that_lacks_answers_gets_them_and_keeps_its_figures(whole: mw.Result, tmp_path: Path) -> None:
+def test_folder_lacking_answers_gets_them_and_keeps_figures(whole: mw.Result, tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = mw.audit(**SMALL, attacks=["loss"], settings=FAST, out=out)
     assert not {"block-trained-again", "target-asked-again"} & set(codes(first))
@@ -103,7 +103,7 @@ class Words(torch.nn.Module):
         return torch.as_tensor(self.out(self.embedding(x.long()).mean(1)))
 
 
-def test_a_model_that_fails_on_altered_records_is_audited_without_them() -> None:
+def test_model_failing_on_altered_records_is_audited_without() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 30, (200, 6)).astype(np.float32), rng.integers(0, 2, 200)
     settings = {"training.epochs": 2, "attacks.boundary_queries": 100}
@@ -113,7 +113,7 @@ def test_a_model_that_fails_on_altered_records_is_audited_without_them() -> None
     assert "cannot be had of this target" in skipped(result)["label-only-noise"]
 
 
-def test_what_label_only_attacks_took_is_told_apart_and_is_no_signal(whole: mw.Result, tmp_path: Path) -> None:
+def test_label_only_time_is_told_apart_and_is_no_signal(whole: mw.Result, tmp_path: Path) -> None:
     shadow = whole.to_dict()["shadow"]
     assert 0 < shadow["extra_seconds"] < shadow["seconds"]
     assert whole.folder is not None
@@ -123,7 +123,7 @@ def test_what_label_only_attacks_took_is_told_apart_and_is_no_signal(whole: mw.R
     assert plain.to_dict()["shadow"]["extra_seconds"] == 0
 
 
-def test_a_defence_that_keeps_the_label_changes_nothing_for_label_only_attacks(whole: mw.Result) -> None:
+def test_label_keeping_defence_changes_no_label_only_attack(whole: mw.Result) -> None:
     defended = mw.audit(**SMALL, attacks=LABELS, settings={**FAST, "answer": [{"name": "temperature", "t": 50.0}]})
     for name in LABELS:
         np.testing.assert_array_equal(defended.scores[name], whole.scores[name])
@@ -141,7 +141,7 @@ def test_estimators_answer_labels_and_have_no_gradients() -> None:
     assert entry(result, "label-only-noise")["auc"]["value"] > 0.5
 
 
-def test_revealed_records_train_nasr_and_nobody_is_evaluated_on_them() -> None:
+def test_revealed_records_train_nasr_and_are_not_evaluated() -> None:
     few: dict[str, Any] = SMALL | {"shadow_models": 2}
     result = mw.audit(**few, attacks=["loss", "nasr"], settings={**FAST, "attacks.reveal": 0.4})
     scores = result.scores

@@ -277,7 +277,7 @@ def test_shadows_from_auxiliary_records_are_offline() -> None:
 
 
 @pytest.mark.slow
-def test_queries_and_output_defences_reach_target_and_shadows_alike() -> None:
+def test_queries_and_output_defences_reach_target_and_shadows() -> None:
     plain = mw.audit(data="digits", settings=FAST, **SMALL)
     mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **SMALL)
     assert {a["queries"] for a in mirrored.to_dict()["attacks"]} == {2}
@@ -382,7 +382,7 @@ def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_one_record_of_each_unit_is_evaluated_and_the_interval_covers() -> None:
+def test_one_record_a_unit_is_evaluated_and_interval_covers() -> None:
     """A model that never trained leaks nothing, whatever each person's 20 near-identical rows look like."""
     covered = 0
     for seed in range(12):

@@ -77,7 +77,7 @@ def test_a_target_that_is_asked_as_it_was_trained_may_pass(trained: mw.Result, d
     assert result.to_dict()["family"]["decision"] == "passed"
 
 
-def test_a_target_that_is_not_asked_as_it_was_trained_passes_nothing(trained: mw.Result, digits: Any) -> None:
+def test_target_asked_unlike_its_training_passes_nothing(trained: mw.Result, digits: Any) -> None:
     """Columns in another order: the target is right on few of its own training rows, and nothing leaks any more."""
     x, y = digits
     result = audit_given(trained, (x[:, ::-1].copy(), y), "auc>0.95")
@@ -91,7 +91,7 @@ def test_a_target_that_is_not_asked_as_it_was_trained_passes_nothing(trained: mw
     assert 'skipped="1"' in junit(result.parts), "no test case of a CI server passes"
 
 
-def test_a_target_of_few_epochs_does_not_pass_on_shadow_models_of_many() -> None:
+def test_target_of_few_epochs_fails_beside_shadows_of_many() -> None:
     """Labels at random, so that only learning by heart helps."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(700, 40)).astype(np.float32), rng.integers(0, 2, 700)

@@ -102,12 +102,12 @@ def test_buffers_that_are_assigned_anew_are_kept(stack: int) -> None:
     assert trained(Counting, stack).buffers["steps"].tolist() == [9.0] * stack
 
 
-def test_what_can_be_trained_but_not_asked_as_a_stack_trains_one_by_one() -> None:
+def test_unstackable_to_ask_models_train_one_by_one() -> None:
     with pytest.warns(UserWarning, match=r"one by one.*lstm"):
         assert not make_plan(PlanConfig(), Network(Recurrent, CPU), DATA, jobs()[0]).stacked
 
 
-def test_torchs_own_generator_is_seeded_where_models_train_one_by_one() -> None:
+def test_torchs_generator_is_seeded_in_one_by_one_training() -> None:
     answers = [trained(Noisy, 1).predict(X) for _ in range(2)]
     assert np.array_equal(*answers)
 
@@ -124,7 +124,7 @@ class Warming(nn.Module):
         return self.layer(x) * min(1.0, self.steps / 20)  # type: ignore[no-any-return]
 
 
-def test_what_a_module_counts_in_python_begins_anew_with_each_stack() -> None:
+def test_python_counts_of_a_module_begin_anew_with_a_stack() -> None:
     engine = StackTrainer(Network(Warming, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     first = engine.train(jobs(1)).params["layer.weight"]
     assert torch.equal(engine.train(jobs(1)).params["layer.weight"], first)
@@ -137,7 +137,7 @@ def test_a_stack_that_is_asked_for_is_made_of_convolutions_too() -> None:
     assert (plan.stack, plan.stacked) == (4, True)
 
 
-def test_blocks_of_a_run_count_only_as_the_models_whose_turn_it_is(tmp_path: Path) -> None:
+def test_blocks_of_a_run_count_only_in_the_models_turn(tmp_path: Path) -> None:
     """After a budget blocks may have any size; those that begin elsewhere, or with another key, are not these."""
     store = BlockStore(tmp_path)
     for number, models in enumerate([range(2), range(2, 5), range(5, 7)]):

@@ -261,7 +261,7 @@ def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+def test_own_defence_that_raises_is_named_and_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE.replace("return loss / 2, state", "return {}['nope']"))
     facts = defend(tmp_path / "out", [{"name": f"{tmp_path / 'mine.py'}:HALF"}, {"name": "rounding"}])
     [failed] = facts["failed"]
@@ -271,7 +271,7 @@ def test_a_defence_of_ones_own_that_raises_is_named_and_the_others_go_on(tmp_pat
 
 
 @pytest.mark.slow
-def test_what_of_a_group_does_not_fit_is_left_out_before_anything_is_trained(tmp_path: Path) -> None:
+def test_unfit_members_of_a_group_are_left_out_at_once(tmp_path: Path) -> None:
     study = make_study(
         {
             "data": {"source": "digits", **ROLES},

@@ -89,7 +89,7 @@ def test_another_spread_is_told_and_a_far_one_strongly(population: int) -> None:
     assert codes(near) & {"mismatch", "mismatch-strong"} == {"mismatch"}
 
 
-def test_carried_rates_are_checked_and_corrected_on_the_population() -> None:
+def test_carried_rates_are_corrected_on_the_population() -> None:
     found = assessed(*table(np.random.default_rng(3), stretch=2.0, population=1000))
     by_name = {attack.name: attack.at_shadow_threshold[0] for attack in found.attacks}
     offline, online = by_name["lira-offline-fixed"], by_name["lira-online-fixed"]
@@ -114,7 +114,7 @@ def test_where_models_are_alike_the_carried_rate_holds() -> None:
     assert np.mean(held) > 0.85
 
 
-def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_models_mislead() -> None:
+def test_discoveries_from_population_keep_share_of_false_names() -> None:
     ours, theirs = [], []
     for seed in range(25):
         names = assessed(*table(np.random.default_rng(100 + seed), stretch=1.6, population=2000, gap=3.0)).discoveries
@@ -126,7 +126,7 @@ def test_names_calibrated_on_the_population_keep_to_the_share_though_shadow_mode
     assert np.mean(theirs) > 0.13
 
 
-def test_population_records_are_scored_by_what_needs_no_in_models() -> None:
+def test_population_records_without_in_models_are_scored() -> None:
     signals, _ = table(np.random.default_rng(5))
     rng = np.random.default_rng(0)
     scored = {name: (ATTACKS[name], ATTACKS[name].score(signals, rng)) for name in [*USE, "rmia-offline", "base"]}
@@ -164,7 +164,7 @@ def test_without_grounds_nothing_is_tested() -> None:
     assert "fewer than two pairs" in part.reason
 
 
-def test_learned_has_carried_thresholds_and_values_of_an_accusation() -> None:
+def test_learned_attack_has_carried_thresholds_and_accusation() -> None:
     signals, member = table(np.random.default_rng(8), records=600, models=8, gap=2.0)
     found = assessed(signals, member, use=["learned"])
     [attack] = found.attacks

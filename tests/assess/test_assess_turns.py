@@ -147,7 +147,7 @@ def test_one_model_of_each_pair_comes_first() -> None:
     assert exposed_at([0.1], 5) == 0.1
 
 
-def test_epsilon_from_coins_is_zero_on_nothing_and_large_on_a_leak() -> None:
+def test_coin_epsilon_is_zero_on_nothing_and_large_on_leak() -> None:
     values: dict[str, Any] = {"data": {"coins": True}}
     positive = 0
     for seed in range(60):

@@ -83,7 +83,7 @@ def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family() -> None:
     assert alone.gate.judge(alone.notes)[0].passed is True
 
 
-def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure() -> None:
+def test_voiding_warnings_withhold_a_pass_but_no_failure() -> None:
     assert {"mismatch-strong", "target-contradicts"} <= WITHHOLDING
     signals, member = table(gap=1.2)
     kept = assessed(signals, member, "auc>0.95").gate
@@ -101,7 +101,7 @@ def test_warnings_that_void_the_figures_withhold_a_pass_and_no_failure() -> None
     assert (nothing.gate, nothing.exit_code) == (None, 0)
 
 
-def test_nothing_passes_on_attacks_that_are_surely_worse_than_guessing() -> None:
+def test_attacks_surely_worse_than_guessing_pass_nothing() -> None:
     signals, member = table(gap=1.2)
     verdict, _ = assessed(signals, ~member, "auc>0.9").gate.judge([])
     assert (verdict.passed, verdict.withheld) == (None, ("worse-than-guessing",))
@@ -118,7 +118,7 @@ def test_stronger_attacks_are_rare_where_nothing_leaks() -> None:
     assert said <= 3
 
 
-def test_precision_is_allowed_more_than_the_members_share_before_anything_is_trained() -> None:
+def test_precision_rule_at_members_share_is_refused_at_once() -> None:
     study = make_study({"gate": {"rules": ["precision>0.5"]}}, "the test")
     with pytest.raises(StudyError, match="at or below what guessing gives"):
         AttackRequest.of(study).check_share(np.arange(100) < 50)
@@ -178,7 +178,7 @@ def exposed(scores: Any, member: Any, monkeypatch: Any) -> Any:
     return part.stability  # type: ignore[union-attr]
 
 
-def test_records_that_look_like_members_either_way_are_not_called_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_member_like_either_way_are_not_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 records four models each trained on half: record 0 is odd (always high), 1 is learned by heart (high only
     where trained on), 2 by all models but one, 3 was in every model."""
     rng = np.random.default_rng(0)

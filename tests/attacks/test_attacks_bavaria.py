@@ -131,7 +131,7 @@ def test_the_priors_means_and_weights_are_those_of_the_records() -> None:
     assert bavaria.pooled_prior(Moments(np.ones((3, 1)), np.zeros((3, 1)), np.zeros((3, 1)))) is None
 
 
-def test_equal_sides_say_nothing_and_swapped_spreads_turn_it_round() -> None:
+def test_equal_sides_score_zero_and_swapped_spreads_negate() -> None:
     signals, member = gaussian_table(np.random.default_rng(5), 3000, 64, sd_in=0.5, sd_out=2.0)
     expected = 2 / np.pi * np.arctan(4.0)
     assert roc_auc_score(member, ATTACKS["bavaria"].score(signals, RNG)) == pytest.approx(expected, abs=0.02)

@@ -100,7 +100,7 @@ def test_limits_of_the_offline_forms() -> None:
     np.testing.assert_allclose(one - one.mean(), base_one - base_one.mean(), atol=1e-9)
 
 
-def test_informia_does_not_change_where_a_target_is_surer_of_everything() -> None:
+def test_informia_ignores_a_target_surer_of_everything() -> None:
     """Unlike BASE's, its scores compare over targets: a factor on all of a target's probabilities cancels."""
     signals, _ = full_table(np.random.default_rng(5), 80, 6, leak=1.0)
     surer = {
@@ -112,7 +112,7 @@ def test_informia_does_not_change_where_a_target_is_surer_of_everything() -> Non
     np.testing.assert_allclose(score("base", surer), score("base", signals) - 2, atol=1e-5)
 
 
-def test_attack_r_has_one_value_more_than_models_and_counts_no_ties() -> None:
+def test_attack_r_has_models_plus_one_values_no_ties() -> None:
     signals, _ = gaussian_table(np.random.default_rng(6), 4000, 10, gap=1.0)
     np.testing.assert_array_equal(np.unique(score("attack-r", signals)), np.arange(6) / 5)
     same = table(of_log_p(np.full((1, 3, 1), -1)), of_log_p(np.full((4, 3, 1), -1)), np.zeros((4, 3), np.int8))
@@ -159,7 +159,7 @@ def brute_force(signals: Any) -> Any:
 
 
 @pytest.mark.parametrize("a", [0.0, 0.4, 0.95])
-def test_a_is_the_one_that_does_best_on_shadow_models_in_the_targets_place(a: float) -> None:
+def test_tuned_a_is_best_on_stand_in_shadow_models(a: float) -> None:
     signals, _ = made_with(a, np.random.default_rng(8), records=400)
     chosen = tuned(signals, rmia.offline_ratio, 0.3, RNG)
     assert chosen == np.argmax(brute_force(signals).round(12)) / 10

@@ -62,7 +62,7 @@ def test_lessons_of_data_that_carry_nothing_teach_nothing(design: Any) -> None:
     np.testing.assert_allclose(mean_aucs_of_features(design), 0.5, atol=0.02)
 
 
-def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_table_with_complement_would_teach_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check above can fail: with the complement left in, members have one IN model less than non-members."""
 
     def naive(signals: Any, k: Any, rng: Any) -> Any:
@@ -75,7 +75,7 @@ def test_the_same_lessons_with_the_complement_left_in_would_teach_the_counts(mon
     assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
 
 
-def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack() -> None:
+def test_stand_in_without_signal_makes_attack_chance() -> None:
     signals, _ = gaussian_table(np.random.default_rng(3), 500, 10)
     found = shadow_scores(signals, [ONLINE], Seeds(0), most=6)[ONLINE.name]
     assert len(found) == 6
@@ -83,7 +83,7 @@ def test_a_stand_in_that_carries_nothing_is_chance_for_the_whole_attack() -> Non
 
 
 @pytest.mark.parametrize("models", [6, 16])
-def test_equal_spreads_come_close_to_the_best_possible_and_beat_lira(models: int) -> None:
+def test_bavaria_on_equal_spreads_beats_lira(models: int) -> None:
     """The best ROC, with every record's mean known, has AUC Phi(gap / sqrt 2)."""
     best, gap, aucs = ndtr(1.5 / np.sqrt(2)), 1.5, []
     for seed in range(3):
@@ -172,7 +172,7 @@ def test_saved_hard_zeros_do_not_drown_the_rest() -> None:
     assert auc(run(signals), member) > auc(fixed, member) + 0.05
 
 
-def test_many_rows_are_cut_and_the_truth_about_stand_ins_stays_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_cut_but_stand_in_truth_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, member = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
     monkeypatch.setattr(learned, "MOST_ROWS", 1200)
     lessons = list(learned.teach(signals, offline=False, rng=np.random.default_rng(0)))
@@ -189,7 +189,7 @@ def test_records_whose_membership_is_known_do_not_teach_twice() -> None:
     assert {len(lesson.x) for lesson in lessons} == {150}
 
 
-def test_target_and_stand_ins_have_the_same_features_from_the_same_numbers_of_models() -> None:
+def test_target_and_stand_ins_have_same_features() -> None:
     signals, _ = full_table(np.random.default_rng(14), 120, models=8, leak=1.0)
     for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
         assert lesson.x.shape == lesson.questions.shape
@@ -228,7 +228,7 @@ def test_class_means_leave_out_what_is_missing() -> None:
     np.testing.assert_array_equal(means, [2.0, 2.0, 2.0, 5.0])
 
 
-def test_drift_is_found_and_a_single_records_signal_is_not_taken_for_it() -> None:
+def test_drift_is_found_but_no_single_record_signal() -> None:
     """Models that share a factor over records: most of the target's share of it is explained, none of its own noise."""
     rng = np.random.default_rng(16)
     signals, member = gaussian_table(rng, 1500, 40, gap=1.0)

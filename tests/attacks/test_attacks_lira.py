@@ -179,7 +179,7 @@ def test_the_prior_finds_how_much_spreads_differ(alpha: Any) -> None:
 
 
 @pytest.mark.parametrize("models", [16, 48])
-def test_shrunk_spreads_are_as_good_as_the_better_of_own_and_pooled_ones(models: int) -> None:
+def test_shrunk_spreads_match_better_of_own_and_pooled(models: int) -> None:
     """Records whose spreads differ: mean AUC over 6 tables; pooled spreads win with 16 models, own ones with 48."""
     found = {kind: [] for kind in ("", "-fixed", "-shrunk")}  # type: ignore[var-annotated]
     for seed in range(6):

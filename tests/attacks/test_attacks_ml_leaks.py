@@ -49,7 +49,7 @@ def test_another_runs_model_teaches_whatever_its_classes(classes: int) -> None:
     assert roc_auc_score(member, ml_leaks.other_data(replace(signals, transfer=transfer), rng())) > 0.7
 
 
-def test_adversary_3_ranks_as_confidence_and_is_cut_at_random_inputs() -> None:
+def test_adversary_3_ranks_as_confidence_cut_at_random_inputs() -> None:
     signals, _ = full_table(np.random.default_rng(5), 200)
     scores = ml_leaks.no_shadow(signals, rng())
     confidence = ATTACKS["confidence"].score(signals, rng())

@@ -62,7 +62,7 @@ def test_unbalanced_revelation_does_not_make_everybody_a_member() -> None:
     assert (called[member[hidden]].mean() + (~called)[~member[hidden]].mean()) / 2 > 0.9
 
 
-def test_the_same_seed_gives_the_same_scores_and_leaves_torchs_generator_alone() -> None:
+def test_same_seed_gives_same_scores_and_leaves_torch_alone() -> None:
     signals, member = full_table(np.random.default_rng(5), 100, leak=2.0)
     signals = told(signals, member)
     before = torch.get_rng_state()

@@ -59,7 +59,7 @@ def tpr(scores: Any, member: Any, fpr: float = 0.05) -> Any:
     return (scores[member] > others[int(fpr * len(others))]).mean()
 
 
-def test_where_difficulty_shows_in_the_features_it_beats_the_loss_and_is_calibrated_throughout() -> None:
+def test_quantile_beats_loss_where_features_show_difficulty() -> None:
     centre, spread = lambda x, y: 6 * x[:, 0] - 3, lambda x, y: np.exp(2 * x[:, 0] - 1)
     signals, member, x = made(np.random.default_rng(1), uniform, centre, spread, records=4000, population=4000)
     found = score(signals)
@@ -121,7 +121,7 @@ def test_wide_records_are_projected_and_images_are_records() -> None:
     np.testing.assert_array_equal(score(signals), found)
 
 
-def test_it_is_skipped_without_the_records_and_works_on_a_tiny_population() -> None:
+def test_quantile_skips_without_records_runs_on_tiny_population() -> None:
     signals, _, _ = made(
         np.random.default_rng(5), uniform, lambda x, y: x[:, 0], lambda x, y: 1 + 0 * x[:, 0], population=8
     )

@@ -176,7 +176,7 @@ def test_what_is_missing_is_said() -> None:
         assert (missing(labels) is None) == (name == "gap"), name
 
 
-def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_them_out() -> None:
+def test_offline_scores_untrained_records_and_online_does_not() -> None:
     signals, _ = full_table(np.random.default_rng(7), 100)
     trained_on = signals.trained_on.copy()
     trained_on[:, 90:] = 0
@@ -187,7 +187,7 @@ def test_offline_attacks_score_records_nobody_trained_on_and_online_ones_leave_t
         np.testing.assert_array_equal(np.isnan(scores[name]), np.arange(100) >= 90)
 
 
-def test_shadow_scores_come_from_shadow_models_in_the_targets_place() -> None:
+def test_shadow_scores_come_from_stand_in_shadow_models() -> None:
     signals, _ = full_table(np.random.default_rng(8), 400, leak=2.0)
     found = shadow_scores(signals, [ATTACKS["loss"]], SEEDS, most=4)["loss"]
     assert len(found) == 4

@@ -100,7 +100,7 @@ def test_a_of_one_is_the_out_mean_and_of_zero_half_way_to_one() -> None:
     np.testing.assert_allclose(np.exp(rmia.as_if_in_too(log_out, 0.0)), (1 + np.exp(log_out)) / 2, rtol=1e-14)
 
 
-def test_scale_of_the_probabilities_does_not_matter_down_to_1e_minus_300() -> None:
+def test_probability_scale_is_ignored_down_to_1e_minus_300() -> None:
     signals, _ = full_table(np.random.default_rng(3), 50, 8, population=40, leak=1.0)
     tiny = {
         part: of_log_p(getattr(signals, part).log_p - 680.0)

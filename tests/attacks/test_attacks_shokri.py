@@ -39,7 +39,7 @@ def test_finds_a_pattern_that_no_single_signal_shows() -> None:
     assert auc(signals, member) > 0.9
 
 
-def test_answers_of_which_only_the_largest_is_left_keep_most_of_what_they_tell() -> None:
+def test_largest_answer_alone_keeps_most_of_the_signal() -> None:
     """Zeros elsewhere must not drown the largest probability: here it is all that tells members."""
     rng = np.random.default_rng(8)
     signals, member = full_table(rng, 600, classes=10)
@@ -80,7 +80,7 @@ def recording(seen: Any) -> Any:
     return lambda seed: Recorded()
 
 
-def test_sparse_classes_share_one_classifier_which_is_told_the_class() -> None:
+def test_sparse_classes_share_a_classifier_with_class_input() -> None:
     """Class 0 has 150 records; the 15 others have 10 each, so at most 60 rows from six models."""
     signals, _ = full_table(np.random.default_rng(3), 300, classes=16)
     labels = np.where(np.arange(300) < 150, 0, 1 + np.arange(300) % 15)
@@ -94,7 +94,7 @@ def test_sparse_classes_share_one_classifier_which_is_told_the_class() -> None:
     assert balance == 0.5
 
 
-def test_any_classifier_is_accepted_and_rows_are_balanced_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_classifier_is_accepted_and_rows_are_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shokri, "MOST_ROWS", 300)
     signals, member = full_table(np.random.default_rng(4), 600, leak=3.0)
     trained_on = np.where(np.random.default_rng(5).random(signals.trained_on.shape) < 0.3, -1, signals.trained_on)
@@ -110,7 +110,7 @@ def test_rows_are_never_those_marked_unused() -> None:
     assert sorted(map(tuple, rows)) == [(0, 0), (0, 1), (1, 0), (1, 2)]
 
 
-def test_same_generator_same_scores_and_another_seed_another_network() -> None:
+def test_same_generator_repeats_and_another_seed_differs() -> None:
     signals, _ = full_table(np.random.default_rng(6), 200, leak=1.0)
     first, again, other = (shokri.ATTACK.score(signals, np.random.default_rng(s)) for s in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

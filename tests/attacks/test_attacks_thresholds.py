@@ -43,7 +43,7 @@ def test_mentr_equals_a_scalar_reference_on_1000_vectors() -> None:
 
 
 @pytest.mark.parametrize("spread", [1.0, 10.0, 60.0])
-def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread: float) -> None:
+def test_logit_signals_keep_digits_where_one_class_dominates(spread: float) -> None:
     """Against 80 digits of decimal arithmetic; 1 - p computed as such would be 0 here."""
     rng = np.random.default_rng(2)
     logits = (rng.normal(size=(60, 5)) * spread).astype(np.float32)
@@ -62,7 +62,7 @@ def test_signals_of_logits_keep_their_digits_where_one_class_takes_all(spread: f
                 assert found == pytest.approx(float(expected), rel=1e-5, abs=1e-300), signal.__name__
 
 
-def test_confidence_is_the_largest_probability_and_loss_the_log_of_the_true_ones() -> None:
+def test_confidence_is_largest_p_and_loss_log_of_true_p() -> None:
     logits = np.random.default_rng(3).normal(size=(1, 40, 1, 5))
     p = np.exp(logits[0, :, 0]) / np.exp(logits[0, :, 0]).sum(1, keepdims=True)
     labels = np.random.default_rng(4).integers(0, 5, 40)
@@ -121,7 +121,7 @@ def test_with_one_class_the_order_is_the_global_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(("n_in", "n_out", "own"), [(1, 9, True), (9, 1, True), (1, 8, False), (12, 0, False)])
-def test_a_class_has_its_own_threshold_from_ten_rows_on_both_sides_together(n_in: int, n_out: int, own: bool) -> None:
+def test_class_has_own_threshold_from_ten_rows_on_both_sides(n_in: int, n_out: int, own: bool) -> None:
     rng = np.random.default_rng(16)
     labels = np.repeat([0, 1], [40, n_in + n_out])
     trained_on = np.r_[np.tile([0, 1], 20), np.repeat([1, 0], [n_in, n_out])].astype(np.int8)[None]
@@ -139,7 +139,7 @@ def test_best_threshold_takes_the_smallest_of_equals_exactly() -> None:
     assert classwise.best_threshold(inside, outside) == 1
 
 
-def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_one() -> None:
+def test_class_thresholds_follow_labels_sparse_take_global() -> None:
     rng = np.random.default_rng(9)
     values, trained_on = rng.normal(size=(4, 90)), np.tile([[0], [1]], (2, 90)).astype(np.int8)
     labels = np.repeat([0, 1, 2], [50, 38, 2])  # class 2: four rows a side
@@ -155,7 +155,7 @@ def test_class_thresholds_follow_the_labels_and_sparse_classes_take_the_global_o
     assert np.isnan(nowhere).all()
 
 
-def test_class_thresholds_beat_one_threshold_where_classes_differ() -> None:
+def test_class_thresholds_beat_one_where_classes_differ() -> None:
     signals, member = full_table(np.random.default_rng(10), 2000, leak=1.5)
     shift = np.where(signals.labels == 0, 4.0, 0.0)[None, :, None].astype(np.float32)
     signals = replace(
@@ -167,7 +167,7 @@ def test_class_thresholds_beat_one_threshold_where_classes_differ() -> None:
     assert many > one + 0.05
 
 
-def test_score_is_the_distance_to_the_class_threshold_and_zero_is_a_member() -> None:
+def test_classwise_score_is_distance_to_class_threshold() -> None:
     """Saturated answers tie with the threshold: their score is exactly 0, and they are called members."""
     p = np.where(np.arange(40) % 2, 1.0, 0.9)
     raw = np.stack([p, 1 - p], -1)
@@ -214,7 +214,7 @@ def test_risk_score_of_equal_distributions_is_one_half() -> None:
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-(np.array([-1.0, 0.5, 2.0]) - 0.5))), atol=0.04)
 
 
-def test_risk_score_of_separate_sides_is_held_back_by_one_row_a_bin() -> None:
+def test_risk_score_of_separate_sides_is_held_by_added_rows() -> None:
     """80 rows make two bins: each side's share of a bin counts one row more."""
     from memberwise.attacks.privacy_risk_score import posterior
 

@@ -42,7 +42,7 @@ def test_sklearn_answers_every_class_of_the_one_hot_labels() -> None:
     np.testing.assert_allclose(answers.sum(1), 1)
 
 
-def test_sklearn_takes_epochs_batches_and_seeds_where_it_has_them() -> None:
+def test_sklearn_gets_epochs_batches_seeds_where_it_has_them() -> None:
     network = make_pipeline(StandardScaler(), MLPClassifier((8,)))
     answers = [SklearnWrapper(network, seed).fit(X, HOT, epochs=3, batch_size=16).predict(X) for seed in (1, 1, 2)]
     assert (answers[0] == answers[1]).all()

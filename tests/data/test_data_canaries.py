@@ -56,7 +56,7 @@ def test_canaries_are_audited_and_clean_records_are_background(arrays: Any, kind
     np.testing.assert_array_equal(same.members, roles.members)
 
 
-def test_mislabelled_canaries_keep_their_rows_and_have_another_label(arrays: Any) -> None:
+def test_mislabelled_canaries_keep_rows_and_change_label(arrays: Any) -> None:
     dataset, clean = roles_of(arrays)
     made, roles = make_canaries(dataset, clean, 200, "mislabelled", None, SEEDS)
     np.testing.assert_array_equal(made.x, dataset.x)

@@ -125,7 +125,7 @@ def test_columns_that_tell_membership() -> None:
     assert membership_notes(x[::-1], None, members, nonmembers) != []
 
 
-def test_chosen_columns_are_the_features_in_the_order_in_which_they_are_named() -> None:
+def test_chosen_columns_are_features_in_the_named_order() -> None:
     assert kept(table(), features=["sex", "age"]) == ["sex", "age"]
     assert kept(table(), drop=["sex"]) == ["age", "dose"]
     assert kept(table(), features=["sex", "age"], drop=["age"]) == ["sex"]

@@ -55,7 +55,7 @@ def test_it_is_scikit_learns(seed: int) -> None:
     np.testing.assert_array_equal(encoded(frame).x, np.asarray(expected, np.float32))
 
 
-def test_through_json_it_gives_the_same_bits_whatever_the_order_of_columns() -> None:
+def test_encoding_through_json_is_the_same_in_any_order() -> None:
     frame = table(0)
     dataset = encoded(frame)
     again = Preprocessing.of_dict(json.loads(json.dumps(Preprocessing.of(dataset).to_dict())), "here")
@@ -89,7 +89,7 @@ def test_levels_that_were_not_seen_are_none_of_those_that_were() -> None:
     assert names[-1] == "city=nan"
 
 
-def test_integers_that_a_gap_made_floats_are_the_levels_they_were() -> None:
+def test_integers_made_floats_by_a_gap_keep_their_levels() -> None:
     frame = table(0)
     encoding: Encoding = encoded(frame).encoding
     floats = frame.assign(code=frame["code"].astype(float))

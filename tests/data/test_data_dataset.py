@@ -25,7 +25,7 @@ def test_hash_is_that_of_the_written_out_content() -> None:
     assert dataset.sha256 == expected
 
 
-def test_hash_does_not_depend_on_memory_order_and_does_on_every_part() -> None:
+def test_hash_ignores_memory_order_and_sees_every_part() -> None:
     x, y = np.arange(12, dtype=np.uint8).reshape(2, 3, 2), np.array([0, 1])
     same = Dataset(np.asfortranarray(x), y.astype(">i8"), ("a", "b"), "other name")
     assert Dataset(x, y, ("a", "b"), "s").sha256 == same.sha256
@@ -39,7 +39,7 @@ def test_hash_does_not_depend_on_memory_order_and_does_on_every_part() -> None:
     assert len({d.sha256 for d in [same, *others]}) == 6
 
 
-def test_hash_of_a_table_stays_when_it_is_encoded_and_sees_missing_values() -> None:
+def test_table_hash_survives_encoding_and_sees_missing_values() -> None:
     frame = pd.DataFrame({"a": [1.5, 2.0, 3.0], "b": ["u", None, "v"], "label": [0, 1, 1]})
     dataset = from_object(frame, source="s")
     assert encode(dataset, np.arange(3)).sha256 == dataset.sha256

@@ -77,7 +77,7 @@ def test_arrays_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_missing_or_infinite_are_refused_with_their_place(value: float) -> None:
+def test_missing_or_infinite_numbers_are_refused_by_place(value: float) -> None:
     frame = table()
     frame.loc[7, "weight"] = value
     with pytest.raises(DataError, match=f"(?s)1 of them, the first {value}.*s, column weight, row 7"):

@@ -218,7 +218,7 @@ def test_faces_offline_are_the_same_error(monkeypatch: pytest.MonkeyPatch) -> No
         load("lfw62")
 
 
-def test_every_published_hash_is_a_sha256_and_every_source_says_what_it_needs() -> None:
+def test_published_hashes_are_sha256_and_sources_say_needs() -> None:
     for name, source in SOURCES.items():
         assert source.name == name
         assert source.summary

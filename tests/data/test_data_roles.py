@@ -64,7 +64,7 @@ counts = st.none() | st.integers(0, 30)
     others=st.fixed_dictionaries(dict.fromkeys(EXCLUSIVE[1:], counts)),
     seed=st.integers(0, 5),
 )
-def test_roles_are_disjoint_and_sizes_right_or_the_request_is_refused(
+def test_roles_are_disjoint_and_right_sized_or_refused(
     n: int, test: int, members: int | None, others: dict[str, int | None], seed: int
 ) -> None:
     dataset = records(n + test, test)
@@ -101,7 +101,7 @@ def test_shadow_models_come_in_complementary_pairs(members: int, nonmembers: int
     assert not np.isin(np.concatenate(rows), roles.surplus_nonmembers).any()
 
 
-def test_a_model_s_rows_depend_on_nothing_but_its_number_and_the_seed() -> None:
+def test_model_rows_depend_on_its_number_and_seed_alone() -> None:
     roles = roles_of(load("digits"))
     late = roles.shadow_rows(7, Seeds(3))
     assert [roles.shadow_rows(k, Seeds(3)) for k in range(8)][7].tolist() == late.tolist()
@@ -148,7 +148,7 @@ def test_defaults_where_something_is_said(n: int, wants: dict[str, int], expecte
     assert_sound(roles, records(n))
 
 
-def test_surplus_members_become_background_and_surplus_nonmembers_stay_out() -> None:
+def test_surplus_members_are_background_nonmembers_stay_out() -> None:
     roles = roles_of(records(100), members=40, nonmembers=10)
     assert (len(roles.members), len(roles.background), len(roles.paired)) == (10, 30, 20)
     assert not len(roles.surplus_nonmembers)
@@ -212,7 +212,7 @@ def test_records_of_a_table_are_encoded_with_the_others(tmp_path: Path) -> None:
     assert encoded.y[20:].tolist() == [1, 0]
 
 
-def test_fit_rows_are_the_population_else_the_auxiliary_else_the_audited() -> None:
+def test_fit_rows_are_population_else_auxiliary_else_audited() -> None:
     roles = roles_of(records(50), members=5, nonmembers=5, population=7, auxiliary=6)
     assert roles.fit_rows.tolist() == roles.population.tolist()
     roles = roles_of(records(50), members=5, nonmembers=5, population=0, auxiliary=6)
@@ -221,7 +221,7 @@ def test_fit_rows_are_the_population_else_the_auxiliary_else_the_audited() -> No
     assert roles.fit_rows.tolist() == roles.audited.tolist()
 
 
-def test_auxiliary_shadows_split_auxiliary_records_to_the_target_s_size() -> None:
+def test_auxiliary_shadows_split_records_at_target_size() -> None:
     roles = roles_of(records(100), members=10, nonmembers=10, background=5, auxiliary=41)
     for j in range(20):
         even, odd = (roles.shadow_rows(k, Seeds(0), "auxiliary") for k in (2 * j, 2 * j + 1))
@@ -261,7 +261,7 @@ def test_what_has_no_counterpart_among_nonmembers_is_background() -> None:
     assert roles.target_rows.tolist() == seen.tolist()
 
 
-def test_the_source_s_test_part_serves_where_the_target_saw_all_the_rest() -> None:
+def test_source_test_part_serves_where_target_saw_the_rest() -> None:
     roles = roles_of(records(100, 40), train_rows=np.arange(60))
     assert set(roles.nonmembers) | set(roles.population) == set(range(60, 100))
     assert (len(roles.nonmembers), len(roles.members), len(roles.background)) == (32, 32, 28)
@@ -401,7 +401,7 @@ def test_counts_that_whole_units_cannot_meet_are_told() -> None:
         roles_of(records(120, units=[f"u{k // 3}" for k in range(120)]), members=2)
 
 
-def test_rows_that_would_part_a_unit_are_refused_and_its_other_rows_not_drawn() -> None:
+def test_rows_that_part_a_unit_are_refused() -> None:
     dataset = records(30, units=[f"u{k // 3}" for k in range(30)])
     with pytest.raises(DataError, match=r"(?s)members and nonmembers hold rows of the same unit.*1 rows of members: 3"):
         roles_of(dataset, members=[0, 1, 3], nonmembers=[4, 5])

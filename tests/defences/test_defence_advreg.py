@@ -74,7 +74,7 @@ def test_a_stack_equals_its_models_alone_and_differs_from_plain(form: str) -> No
     assert difference(stack, 1, train_stack(playing(Step(), 3), NETWORK, DATA), 1) > 1e-3
 
 
-def test_only_the_classifier_moves_in_its_step_and_only_the_attack_in_its_own() -> None:
+def test_each_player_moves_in_its_own_step_alone() -> None:
     step = game(weight=2.0, attack_steps=3)
     params, state, batch, key = first_step(step)
     gradient, _, after = step.update(NETWORK, params, state, batch, key)
@@ -166,7 +166,7 @@ def test_the_form_of_the_cifar_release() -> None:
 
 
 @pytest.mark.parametrize(("form", "epochs"), [("paper", 5), ("released", 1), ("released-cifar", 1)])
-def test_released_forms_keep_the_last_epoch_and_the_paper_form_a_mean(form: Any, epochs: int) -> None:
+def test_released_forms_keep_last_epoch_and_paper_form_mean(form: Any, epochs: int) -> None:
     assert averaged(AdversarialRegularisationOptions(form=form)) == epochs
     assert averaged(AdversarialRegularisationOptions(form=form, average=3)) == 3
 

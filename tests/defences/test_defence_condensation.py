@@ -101,7 +101,7 @@ def test_the_distance_falls_and_few_records_teach_much() -> None:
         assert np.abs(condensed - plain).mean() > 0.5
 
 
-def test_side_by_side_as_alone_and_the_model_itself_is_not_trained() -> None:
+def test_side_by_side_equals_alone_and_model_is_untrained() -> None:
     step = Matching(2, 0.05, CLASSES, (12,))
     recipe = replace(RECIPE, batch_size=50)
     wanted = jobs(step, 3, recipe=recipe)

@@ -177,7 +177,7 @@ def test_a_stack_equals_its_models_alone(make: Callable[[], nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("make", [mlp, conv], ids=["dense", "conv"])
-def test_without_noise_and_with_a_wide_clip_it_is_poisson_sampled_sgd(make: Callable[[], nn.Module]) -> None:
+def test_dp_sgd_without_noise_and_clip_is_poisson_sgd(make: Callable[[], nn.Module]) -> None:
     class Sampled(Step):
         """The sum over a Poisson batch divided by its expected size, and nothing else."""
 

@@ -81,7 +81,7 @@ def test_the_mean_over_copies_is_what_is_clipped() -> None:
     assert seen[0].shape == (4, 2, 8, 8)
 
 
-def test_copies_that_are_alike_change_nothing_and_others_are_crops() -> None:
+def test_equal_copies_change_nothing_and_others_are_crops() -> None:
     """A white image flips to itself, so its mean gradient is its gradient; a crop is one of the 9 places."""
     network, key = Network(conv, CPU), step_keys(3, 1)[0]
     params, _ = network.init(5)

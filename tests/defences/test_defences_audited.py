@@ -52,13 +52,13 @@ def test_dp_sgd_says_its_epsilon_and_keeps_below_its_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("defence", ["advreg", "mixup-mmd"])
-def test_no_reference_records_are_told_before_anything_is_trained(defence: str, tmp_path: Path) -> None:
+def test_missing_reference_records_are_told_before_training(defence: str, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=f"{defence} needs reference records"):
         audited(defence, tmp_path, reference=None)
     assert not (tmp_path / "run").exists()
 
 
-def test_batchnorm_under_dp_sgd_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+def test_batchnorm_under_dp_sgd_is_told_before_training(tmp_path: Path) -> None:
     def normed(classes: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, classes))
 

@@ -68,7 +68,7 @@ def test_every_defence_but_hamp_can_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", NOTHING)
-def test_without_strength_answers_are_those_of_the_undefended_model(name: Any) -> None:
+def test_zero_strength_answers_are_the_undefended_ones(name: Any) -> None:
     parameters, kind = NOTHING[name]
     models, x = linear(2), records()
     logits = models.predict(x)

@@ -40,7 +40,7 @@ def test_the_variance_is_the_closed_form(logits: Any, sureness: Any, parameters:
     assert spread(logits, **parameters) == pytest.approx(expected, rel=4 / np.sqrt(2 * COPIES))
 
 
-def test_the_surer_answer_gets_more_noise_and_defaults_are_the_authors() -> None:
+def test_surer_answer_gets_more_noise_by_authors_defaults() -> None:
     made = OUTPUT_DEFENCES["dynanoise"]()
     assert (made.variance, made.slope, made.t) == (0.3, 2.0, 10.0)  # type: ignore[attr-defined]
     assert spread([0.0, 9.0, 0.0]) > 1.5 * spread([0.0, 0.5, 0.0])

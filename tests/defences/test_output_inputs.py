@@ -25,7 +25,7 @@ def seen_by(defence: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("noise", ["uniform", "gaussian"])
-def test_a_shared_draw_moves_all_pixels_alike_and_one_a_pixel_does_not(noise: str) -> None:
+def test_shared_draw_moves_pixels_alike_and_own_draws_do_not(noise: str) -> None:
     x = np.full((500, 5, 5), 0.5, np.float32)
     x += np.linspace(0, 0.2, 500, dtype=np.float32)[:, None, None]
     (shared,) = seen_by(ImageNoise(r=0.05, noise=noise), x)
@@ -39,7 +39,7 @@ def test_a_shared_draw_moves_all_pixels_alike_and_one_a_pixel_does_not(noise: st
     assert np.abs(moved).max() <= 0.05 + 1e-6 if noise == "uniform" else np.abs(moved).max() > 0.05
 
 
-def test_pixels_stay_within_their_range_and_features_of_tables_need_not() -> None:
+def test_pixels_stay_in_range_and_table_features_need_not() -> None:
     (image,) = seen_by(ImageNoise(r=0.9, draw="pixel"), records(100).reshape(100, 2, 3))
     assert image.min() == 0
     assert image.max() == 1
@@ -55,7 +55,7 @@ def test_averaged_answers_are_means_over_different_draws() -> None:
     np.testing.assert_allclose(answers, np.mean([models.predict(part) for part in noisy], axis=0), atol=1e-12)
 
 
-def test_hamp_keeps_the_whole_order_ties_included_and_nothing_else() -> None:
+def test_hamp_keeps_order_with_ties_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
     z = np.round(rng.normal(size=(300, 8)) * 2)
     scores = np.round(rng.normal(size=(300, 8)))

@@ -18,7 +18,7 @@ NOISY = [("confidence-noise", {"r": 2.0}), ("gaussian-noise", {"on": "logits", "
 
 
 @pytest.mark.parametrize(("name", "parameters"), NOISY)
-def test_averaging_a_thousand_questions_wins_against_fresh_noise_only(name: Any, parameters: Any) -> None:
+def test_averaging_questions_wins_against_fresh_noise_only(name: Any, parameters: Any) -> None:
     models, x = linear(1), records(40)
     truth, again = models.predict(x), np.repeat(x, 1_000, axis=0)
     error = {}
@@ -41,7 +41,7 @@ def test_averaging_wins_against_fresh_noise_on_the_image_only() -> None:
         assert mean == pytest.approx(once) if keyed else mean < once / 5
 
 
-def test_copies_that_differ_by_less_than_half_a_grey_value_get_the_same_noise() -> None:
+def test_copies_within_half_a_grey_value_get_same_noise() -> None:
     rng = np.random.default_rng(0)
     x = (rng.integers(0, 256, (200, 28, 28)) / 255).astype(np.float32)
     near = x + rng.uniform(-0.0019, 0.0019, x.shape).astype(np.float32)
@@ -55,7 +55,7 @@ def test_values_of_any_size_can_be_read() -> None:
     np.testing.assert_array_equal(quantised(x, 8 / 255)[:, 3], quantised(np.float32([[0]]), 8 / 255)[:, 0])  # type: ignore[arg-type]
 
 
-def test_digests_are_keyed_blake2b_of_each_record_for_each_purpose() -> None:
+def test_digests_are_keyed_blake2b_by_record_and_purpose() -> None:
     cells = np.arange(12, dtype=np.int16).reshape(3, 4)
     expected = [
         hashlib.blake2b(row.astype("<i2").tobytes(), digest_size=16, key=b"k", person=b"Noise").digest()

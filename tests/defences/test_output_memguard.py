@@ -92,7 +92,7 @@ def test_the_classifier_learns_and_is_each_models_own() -> None:
         np.testing.assert_allclose(bias, b, atol=1e-4)
 
 
-def test_a_classifier_does_not_depend_on_what_is_trained_beside_it() -> None:
+def test_classifier_ignores_what_is_trained_beside_it() -> None:
     sizes = (200, 90, 32)
     inside, outside = ([np.sort(softmax(answers(n, s, seed=n), -1)) for n in sizes] for s in (8, 3))
     together = unsure.train_classifiers(inside, outside, 20, [np.random.default_rng(i) for i in range(3)])
@@ -126,7 +126,7 @@ def test_labels_stay_and_the_classifier_is_unsure(guarded: Any, classifier: Any)
 
 
 @pytest.mark.parametrize("budget", [0.05, 0.3, 2.0])
-def test_the_expected_change_is_within_the_budget_and_answers_are_one_of_two(guarded: Any, budget: float) -> None:
+def test_expected_change_is_within_budget_of_two_answers(guarded: Any, budget: float) -> None:
     z, ask = guarded
     plain, noisy, mixed = softmax(z, -1), ask(released=True), ask(budget=budget)
     np.testing.assert_array_equal(mixed.argmax(-1), z.argmax(-1))
@@ -178,7 +178,7 @@ class Swapped(MemGuard):
 
 
 @pytest.mark.parametrize("budget", [0.1, 2.0])
-def test_who_sees_labels_alone_is_answered_without_it_and_sees_the_same(budget: float) -> None:
+def test_label_only_viewer_gets_answers_without_memguard(budget: float) -> None:
     models, x = linear(3, 4), records(40)
     behind = served(models, MemGuard(budget=budget, epochs=1))
     np.testing.assert_array_equal(ask_labels(behind, x), behind.predict(x).argmax(-1))

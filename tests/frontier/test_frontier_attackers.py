@@ -41,7 +41,7 @@ def test_label_only_attacks_fit_the_records(x: np.ndarray, without: set[str]) ->
     assert by_kind(x) == set(BY_LABELS) - without
 
 
-def test_the_family_is_named_beforehand_and_nothing_that_looks_at_the_truth_is_in_it() -> None:
+def test_family_is_fixed_beforehand_and_looks_at_no_truth() -> None:
     asked = met_by(study(attacks={"use": ["top-one-search", "loss"]}), ["label-only-noise"])
     assert set(asked.attacks.use) == {"top-one-search", "loss", "label-only-noise", *FAMILY}
     assert set(FAMILY) | set(BY_LABELS) <= set(ATTACKS)
@@ -56,7 +56,7 @@ def test_a_headline_is_one_of_the_attacks_and_stops_no_point() -> None:
     assert considered(asked, "gap", ["gap", "lira-online", "loss"]) == ["gap", "lira-online"]
 
 
-def test_one_label_only_attack_must_do_where_each_answer_is_a_vote() -> None:
+def test_one_label_only_attack_does_where_answers_are_votes() -> None:
     use: dict[str, Any] = {"attacks": {"use": ["gap", *BY_LABELS]}}
     votes = affordable(study(answer=[{"name": "ldl", "copies": 50}], **use))
     assert set(votes.attacks.use) == {"gap", "label-only-augment"}

@@ -213,7 +213,7 @@ FINDINGS: dict[Finding, tuple[float, float, float]] = {
 @pytest.mark.parametrize("measure", ["auc", "tpr"])
 @pytest.mark.parametrize("finding", FINDINGS)
 @pytest.mark.parametrize("again", FINDINGS)
-def test_no_sentence_says_less_where_the_difference_is_not_resolved(
+def test_no_sentence_says_less_where_difference_is_unresolved(
     measure: Measure, finding: Finding, again: Finding
 ) -> None:
     first, second = (Comparison(*FINDINGS[name], name, "m", measure, {}) for name in (finding, again))
@@ -280,7 +280,7 @@ def test_a_point_may_have_a_recipe_of_its_own() -> None:
         ({"strenth": 1}, "no parameter strenth"),
     ],
 )
-def test_what_a_point_may_not_change_is_told_before_anything_is_trained(options: dict[str, Any], message: str) -> None:
+def test_fixed_settings_of_a_point_are_told_before_training(options: dict[str, Any], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         choose_points(study(defences=[], points=[{"name": "l2", **options}]))
 
@@ -297,7 +297,7 @@ def test_every_built_in_grid_is_one_that_may_be_asked_for() -> None:
     assert left_out(everything) == []
 
 
-def test_a_missing_package_leaves_a_defence_out_of_groups_and_refuses_its_name(monkeypatch: Any) -> None:
+def test_missing_package_drops_defence_and_refuses_its_name(monkeypatch: Any) -> None:
     monkeypatch.setattr("memberwise.frontier.points.find_spec", lambda name: None if name == "opacus" else name)
     assert "dp-sgd" not in {point.name for point in choose_points(study(defences=["default"]))}
     needs = dict(left_out(study(defences=["default"])))["dp-sgd"]

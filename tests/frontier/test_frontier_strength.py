@@ -38,7 +38,7 @@ def test_the_strongest_counts_whatever_the_others_say() -> None:
         assert figure.high - figure.low > 0.9 * (alone.high - alone.low)  # type: ignore[operator]
 
 
-def test_with_more_attacks_that_tell_nothing_the_interval_still_covers_the_largest() -> None:
+def test_interval_covers_largest_with_more_empty_attacks() -> None:
     """All attacks guess: the largest of eight estimates lies above one half, its interval reaches down to it."""
     missed = 0
     for seed in range(150):
@@ -59,7 +59,7 @@ def test_a_difference_is_told_only_where_it_is_resolved() -> None:
         assert one.low < one.value < one.high
 
 
-def test_hiding_from_one_attack_is_no_difference_while_another_sees_as_much() -> None:
+def test_hiding_from_one_attack_is_no_gain_if_another_sees() -> None:
     plain = attacks(1, loss=1.2, label_only_noise=1.1)
     hidden = Met({**plain.scores, "loss": np.zeros(1200)}, MEMBER, INDEX, 0.05, 0.95)
     found = compared(hidden, plain, "auc")
@@ -102,7 +102,7 @@ def test_points_of_other_records_are_no_pair() -> None:
         compared(other, attacks(1, loss=0.5), "auc")
 
 
-def test_the_area_may_tell_where_the_rate_does_not_and_neither_may_contradict_the_other() -> None:
+def test_area_may_tell_where_rate_does_not_uncontradicted() -> None:
     """Some members stand out far, or all a little: by TPR the one, by AUC the other gives away more."""
     noise = np.random.default_rng(0).normal(size=1200)
     few, many = noise + 9.0 * (MEMBER & (INDEX % 10 < 3)), noise + 0.9 * MEMBER

@@ -112,7 +112,7 @@ def test_widths_of_the_smaller_densenet() -> None:
     assert kept == [3, 24, 36, 48, 60, 30, 42, 54, 66, 33, 45, 57, 69, 10]
 
 
-def test_wide_blocks_leave_around_the_convolutions_after_the_first_relu_where_widths_change() -> None:
+def test_wide_blocks_lead_around_after_relu_where_widths_vary() -> None:
     """Then BatchNorm takes out the input's scale on both ways; where the width stays, the input goes round as it is."""
     torch.manual_seed(0)
     x = torch.randn(8, 4, 6, 6)

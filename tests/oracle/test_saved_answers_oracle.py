@@ -226,7 +226,7 @@ def test_the_command_on_files(suffix: str, tmp_path: Path) -> None:
     check(json.loads(run.stdout), pd.read_csv(tmp_path / "run" / "scores.csv"), expected, outputs["labels"])
 
 
-def test_all_attacks_run_and_their_statistics_follow_from_their_scores() -> None:
+def test_all_attacks_run_and_statistics_follow_scores() -> None:
     outputs, shadow_outputs = make_answers(13)
     result = audit(outputs, shadow_outputs, attacks=["all"])
     assert {"shokri", "privacy-risk-score"} <= {attack["name"] for attack in result.to_dict()["attacks"]}

@@ -120,7 +120,7 @@ def test_nobody_named_and_nobody_called_a_member(turns: Any) -> None:
     assert "names nobody of 3,000 records" in words
 
 
-def test_an_attack_without_shadow_thresholds_is_spoken_for_by_the_one_that_took_its_turn(turns: Any) -> None:
+def test_attack_without_thresholds_is_spoken_for_by_stand_in(turns: Any) -> None:
     turns.result["headline"] = "loss"
     for attack in turns.result["attacks"]:
         if attack["name"] == "loss":

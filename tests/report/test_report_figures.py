@@ -32,7 +32,7 @@ def test_the_roc_draws_the_headline_the_gap_and_four_more(roc: Any) -> None:
     assert "opacity: 0.16" in roc
 
 
-def test_the_main_attacks_are_at_most_six_and_the_headline_comes_first() -> None:
+def test_main_attacks_are_at_most_six_with_headline_first() -> None:
     assert figures.main_attacks("entropy", ["loss", "gap", "entropy", "l2"]) == ["entropy", "gap", "loss", "l2"]
     assert len(figures.main_attacks("confidence", NAMES)) == 6
     assert figures.main_attacks("shokri", ["loss"]) == ["loss"]
@@ -45,7 +45,7 @@ def test_the_roc_starts_where_the_records_can_tell() -> None:
     assert figures.roc({}, "loss", ["loss"], 100) is None
 
 
-def test_a_curve_begins_with_what_it_reaches_without_a_false_accusation() -> None:
+def test_curve_begins_with_what_no_false_accusation_reaches() -> None:
     fpr, tpr = np.array([0, 0, 0, 0.02, 1]), np.array([0, 0.1, 0.2, 0.3, 1])
     x, y = figures.drawable(fpr, tpr, 0.01)
     np.testing.assert_allclose(x, [0.01, 0.02, 1])
@@ -99,7 +99,7 @@ def test_the_in_out_plot_bears_empty_sides_and_infinite_values(target: Any) -> N
     assert ("stroke: var(--ink" in svg) == np.isfinite(target)
 
 
-def test_the_same_input_gives_the_same_bytes_and_ids_do_not_clash(audit: Any, roc: Any) -> None:
+def test_same_input_gives_same_bytes_and_ids_do_not_clash(audit: Any, roc: Any) -> None:
     assert roc == figures.roc(audit.curves, "lira-online-fixed", [*NAMES, "rmia-online"], 1500)
     rng = np.random.default_rng(3)
     inside, outside = rng.normal(4, 1, 31), rng.normal(0, 1, 32)
@@ -111,7 +111,7 @@ def test_the_same_input_gives_the_same_bytes_and_ids_do_not_clash(audit: Any, ro
         assert {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)} == set(found)
 
 
-def test_a_figure_has_no_size_no_colour_of_its_own_and_no_address(roc: Any) -> None:
+def test_figure_has_no_size_no_colour_and_no_address(roc: Any) -> None:
     assert re.match(r'<svg viewBox="0 0 \d', roc)
     assert "http" not in roc
     assert not re.search(r"(?<!, )#[0-9a-f]{6}\b", roc)  # only as what a variable falls back to

@@ -65,7 +65,7 @@ def test_the_json_keeps_the_order_of_the_schema_and_knows_no_nan(audit: Any) -> 
     assert back["records"]["worst"][0]["member"] in (0, 1)
 
 
-def test_the_scores_are_sorted_exact_and_empty_where_there_is_none(audit: Any) -> None:
+def test_scores_are_sorted_exact_and_empty_where_missing(audit: Any) -> None:
     audit.scores.loc[audit.scores["index"].idxmin(), ["loss", "gap"]] = [0.1 + 0.2, np.nan]
     head, first, *rows = files.to_csv(audit.scores).splitlines()
     assert head.split(",")[:6] == ["index", "label", "member", "evaluated", "gap", "loss"]

@@ -40,7 +40,7 @@ def test_rate_figure_and_interval_are_given(audit: Any) -> None:
     )
 
 
-def test_an_interval_that_holds_the_rate_is_called_guessing_where_nothing_else_is_above(audit: Any) -> None:
+def test_interval_that_holds_the_rate_is_called_guessing(audit: Any) -> None:
     assert "cannot be told apart from guessing, which reaches 1%" in _rates(audit, value=0.02, low=0.01, high=0.04)
     attack_of(audit.result, "loss")["auc"] |= {"low": 0.51, "high": 0.6}
     said = lead.lead(audit.parts)
@@ -59,7 +59,7 @@ def test_a_wide_interval_is_unresolved(audit: Any) -> None:
     assert "that is unresolved" in lead.lead(audit.parts)
 
 
-def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit: Any) -> None:
+def test_failed_gate_names_its_cause_and_not_guessing(audit: Any) -> None:
     _rates(audit, value=0.02, low=0.01, high=0.04)
     broken = {"attack": "rmia-online", "metric": "auc", "fpr": None, "limit": 0.501, "value": 0.53, "low": 0.502}
     rule = {"rule": "auc>0.501", "passed": False, "reason": "broken", "broken_by": [broken]}
@@ -71,7 +71,7 @@ def test_a_failed_gate_names_what_broke_it_and_never_says_guessing(audit: Any) -
         assert SAME not in text
 
 
-def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit: Any) -> None:
+def test_one_decision_attack_is_led_by_a_figure_it_has(audit: Any) -> None:
     _rates(audit)
     audit.result["headline"] = "gap"
     gap = attack_of(audit.result)
@@ -85,7 +85,7 @@ def test_an_attack_of_one_decision_is_led_by_a_figure_that_it_has(audit: Any) ->
     assert "ranks the first higher in 50.0%" in lead.lead(audit.parts)
 
 
-def test_the_first_sentence_names_an_attack_that_is_clearly_stronger(audit: Any) -> None:
+def test_first_sentence_names_a_clearly_stronger_attack(audit: Any) -> None:
     _rates(audit, value=0.123, low=0.101, high=0.148)
     attack_of(audit.result, "rmia-online")["auc"] |= {"value": 0.881, "low": 0.866, "high": 0.894}
     audit.result["family"]["stronger"] = [{"attack": "rmia-online", "difference": estimate(0.1, 0.05, 0.15)}]
@@ -107,7 +107,7 @@ def test_without_any_rate_the_auc_is_spoken_of(bare: Any) -> None:
     assert SAME not in said
 
 
-def test_an_attack_that_has_neither_and_one_that_was_skipped_say_so(bare: Any) -> None:
+def test_attack_with_neither_figure_and_skipped_one_say_so(bare: Any) -> None:
     bare.result["headline"] = "gap"
     bare.result["attacks"][0] |= dict.fromkeys(("balanced_accuracy", "precision"))
     assert lead.lead(bare.parts).startswith("The attack gap gave neither a TPR nor an AUC.")

@@ -44,7 +44,7 @@ def test_the_full_size_is_defined(name: str, faked: Callable[..., Any]) -> None:
     assert all(condition.holds for condition in found.conditions)
 
 
-def test_lira_trains_on_as_many_records_as_the_publication_and_on_a_gpu_its_network(
+def test_lira_trains_at_published_size_with_network_on_gpu(
     faked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lira, "choose_device", torch.device)

@@ -21,9 +21,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", TABLES)
-def test_at_the_publications_size_every_published_figure_has_ours_beside_it(
-    name: str, faked: Callable[..., Any]
-) -> None:
+def test_published_size_pairs_every_figure_with_ours(name: str, faked: Callable[..., Any]) -> None:
     found = TABLES[name](faked(name, "full")).rows
     rows = {(row.setting, row.measure): row for row in found}
     assert len(rows) == len(found)

@@ -22,9 +22,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.usefixtures("gpu")
-def test_at_the_publications_size_every_published_figure_has_ours_beside_it(
-    name: str, faked: Callable[..., Any]
-) -> None:
+def test_published_size_pairs_every_figure_with_ours(name: str, faked: Callable[..., Any]) -> None:
     rows = {(row.setting, row.measure): row for row in TABLES[name](faked(name, "full")).rows}
     for figure in published(name):
         row = rows[figure.setting, figure.measure]

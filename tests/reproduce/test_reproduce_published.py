@@ -40,7 +40,7 @@ def test_rounding_is_half_of_the_last_printed_digit() -> None:
     assert (adversary.value, adversary.rounding) == (0.605, pytest.approx(5e-4))  # type: ignore[comparison-overlap]
 
 
-def test_every_published_figure_belongs_to_a_reproduction_and_is_there_once() -> None:
+def test_published_figures_belong_to_one_reproduction_once() -> None:
     for file in files("memberwise.reproduce").joinpath("figures").iterdir():
         if file.name.endswith(".toml"):
             for table in tomllib.loads(file.read_text("utf-8"))["table"]:

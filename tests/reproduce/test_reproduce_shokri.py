@@ -88,7 +88,7 @@ def test_a_class_of_which_nobody_is_named_has_no_precision() -> None:
     assert median_precision(table(np.array([0, 1]), np.array([1, 0]), np.array([0.1, 0.2]))) is None
 
 
-def test_roles_are_disjoint_and_shadow_models_get_their_own_records_where_there_are_enough() -> None:
+def test_roles_are_disjoint_and_shadows_get_own_records() -> None:
     rows = disjoint(1000, 250, seed=1)
     assert {name: len(rows[name]) for name in rows} == {"members": 250, "nonmembers": 250, "auxiliary": 500}
     assert len(set(np.concatenate(list(rows.values())))) == 1000

@@ -68,7 +68,7 @@ def test_a_curve_that_begins_at_chance_means_nothing(
     assert any(note.startswith("cifar10, undefended: gap") for note in found.notes)
 
 
-def test_the_cheapest_is_the_lowest_attack_within_the_loss_that_is_allowed(faked: Callable[..., Any]) -> None:
+def test_cheapest_is_lowest_attack_within_allowed_loss(faked: Callable[..., Any]) -> None:
     bench = faked("ws-tradeoff", "quick")
     study = ws._study(bench, "location30")
     base = bench.audit("base", study)

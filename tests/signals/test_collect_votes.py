@@ -74,7 +74,7 @@ def test_tables_are_flipped_in_binary_columns_only() -> None:
     assert bits[0, :, 0].all()
 
 
-def test_a_table_without_binary_columns_cannot_be_flipped_but_its_key_is_kept() -> None:
+def test_table_without_binary_columns_is_not_flipped() -> None:
     rng = np.random.default_rng(2)
     model = Linear(rng.normal(size=4).astype(np.float32), np.float32(0))
     arrays = gather_extras(
@@ -83,7 +83,7 @@ def test_a_table_without_binary_columns_cannot_be_flipped_but_its_key_is_kept() 
     assert list(arrays) == ["extra.augmented"]
 
 
-def test_noise_keeps_the_label_the_longer_the_farther_the_boundary() -> None:
+def test_noise_keeps_label_longer_far_from_the_boundary() -> None:
     rng = np.random.default_rng(3)
     model = Linear(rng.normal(size=10).astype(np.float32), np.float32(0.2))
     x = rng.normal(size=(200, 10)).astype(np.float32)
@@ -110,7 +110,7 @@ def test_misclassified_records_lose_where_others_win() -> None:
     np.testing.assert_allclose(right + wrong, 1, atol=1e-6)
 
 
-def test_noise_of_mixed_tables_flips_binary_columns_at_the_stated_rates() -> None:
+def test_noise_of_mixed_tables_flips_columns_at_rates() -> None:
     _, x, y = table(np.random.default_rng(5))
     views = votes.noises(asked_about(x, y), copies=200)
     for strength, (sigma, rate) in enumerate(zip(NOISE, FLIP_RATES, strict=True)):

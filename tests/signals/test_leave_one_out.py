@@ -90,7 +90,7 @@ def test_data_that_carry_nothing_give_chance(design: Any, attack: str) -> None:
 @pytest.mark.parametrize(
     ("attack", "models", "low", "high"), [("lira-online-fixed", 4, 0, 0.46), ("lira-online", 8, 0.54, 1)]
 )
-def test_counts_give_the_answer_away_where_only_the_model_itself_is_left_out(
+def test_counts_give_answer_away_where_model_alone_is_out(
     design: Any, attack: str, models: int, low: float, high: float
 ) -> None:
     """What the rule is there for: far below chance where the mean of fewer IN models is noisier, far above where
@@ -152,7 +152,7 @@ def test_background_and_surplus_records_are_kept_apart() -> None:
     np.testing.assert_array_equal(other.evaluated, np.arange(50) >= 10)
 
 
-def test_revealed_membership_follows_the_stand_in_and_is_not_evaluated() -> None:
+def test_revealed_membership_follows_stand_in_unevaluated() -> None:
     signals = null_table(np.random.default_rng(6), paired)
     known = np.where(np.arange(600) < 100, 1.0, np.nan)
     stand_in = as_target(replace(signals, known=known), 1, np.random.default_rng(0))

@@ -24,7 +24,7 @@ def decimal_softmax(logits: Any) -> list[Any]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-90, 90, width=32), min_size=2, max_size=6), st.integers(0, 5))
-def test_logits_give_log_p_and_log_1mp_to_full_relative_precision(logits: Any, label: int) -> None:
+def test_logits_give_log_p_and_log_1mp_to_full_precision(logits: Any, label: int) -> None:
     """p_y = 1 - 1e-40 and p_y = 1e-40 keep their digits, where z_y - logsumexp(z) would be rounding noise."""
     label %= len(logits)
     labels = np.array([label])
@@ -44,7 +44,7 @@ def test_phi_survives_storage_in_float32() -> None:
     np.testing.assert_allclose(answers.phi[0, :, 0], [40, -40, 0.5], rtol=1e-6)
 
 
-def test_probabilities_are_clipped_at_1e_minus_30_and_the_share_is_told() -> None:
+def test_probabilities_are_clipped_at_1e_minus_30_and_told() -> None:
     raw = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [1 - 1e-12, 1e-12, 0.0]])
     answers = read_answers(raw[None, :, None], np.zeros(4, np.int64), "probabilities")
     np.testing.assert_allclose(answers.log_p[0, :, 0], np.log([1, 1e-30, 0.2, 1 - 1e-12]), rtol=1e-6)

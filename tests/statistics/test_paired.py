@@ -51,7 +51,7 @@ def test_the_variance_is_delongs(seed: int, n1: int, n0: int, ties: bool) -> Non
         assert found.high - found.low >= 2 * 1.06 * 1.959 * np.sqrt(variance) * 0.999  # type: ignore[operator]
 
 
-def test_the_same_scores_differ_by_nothing_and_what_is_not_scored_counts_for_neither() -> None:
+def test_same_scores_differ_by_nothing_ignoring_unscored() -> None:
     rng = np.random.default_rng(0)
     a, b, member = scores_of(rng, 60, 50, 1.0, 0.3, 0.0)
     same = auc_difference(Ranked(a, member), Ranked(3 * a + 1, member))

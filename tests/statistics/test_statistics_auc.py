@@ -41,7 +41,7 @@ def test_auc_equals_the_double_loop_and_scikit_learn(pairs: Any) -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
-def test_interval_is_delongs_on_the_logit_scale_with_the_stated_mixture(shift: float) -> None:
+def test_interval_is_delongs_on_logit_scale_with_mixture(shift: float) -> None:
     rng = np.random.default_rng(3)
     x, y = np.round(rng.normal(shift, 1, 60), 1), np.round(rng.normal(0, 1, 90), 1)
     area, v1, v0 = slow_delong(x, y)

@@ -56,7 +56,7 @@ def test_intervals_cover_although_pairs_are_dependent(
     assert (covered >= 93).all()
 
 
-def test_pairs_of_few_records_are_worth_less_than_as_many_records() -> None:
+def test_pairs_of_few_records_are_worth_less() -> None:
     """Every record 32 times over with the same score: the interval is that of the records."""
     rng = np.random.default_rng(3)
     scores = rng.normal(size=(1, 400)).repeat(32, 0)
@@ -66,7 +66,7 @@ def test_pairs_of_few_records_are_worth_less_than_as_many_records() -> None:
     assert alike.high - alike.low > 2.5 * (apart.high - apart.low)  # type: ignore[operator]
 
 
-def test_resolution_heeds_how_many_records_are_behind_the_false_positives() -> None:
+def test_resolution_heeds_records_behind_false_positives() -> None:
     rng = np.random.default_rng(4)
     member = paired(rng, 64, 100)
     scores = rng.normal(size=member.shape)

@@ -86,7 +86,7 @@ def test_records_of_one_run_only_describe() -> None:
     assert bound.basis == "records of one run (descriptive)"
 
 
-def test_a_threshold_searched_on_the_evaluated_records_is_refused() -> None:
+def test_threshold_searched_on_evaluated_records_is_refused() -> None:
     with pytest.raises(StudyError, match="not chosen on the records"):
         epsilon_of_records([1.0, 0.0], [1, 0], Threshold(0.5, "audited (optimistic)"))
 

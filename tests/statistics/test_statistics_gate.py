@@ -117,7 +117,7 @@ def test_limits_above_guessing_are_taken(text: str) -> None:
     assert parse_rule(text).text == text
 
 
-def test_precision_must_be_allowed_more_than_the_share_of_members() -> None:
+def test_precision_limit_must_exceed_the_members_share() -> None:
     for text in ("precision>0.5", "learned:precision>=0.2"):
         with pytest.raises(StudyError, match="at or below what guessing gives") as caught:
             check_precision([parse_rule(text)], 300, 300)
@@ -138,7 +138,7 @@ def test_one_attack_is_judged_at_one_sided_bounds() -> None:
     assert f"{high:.4g}" in below.reason
 
 
-def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_other() -> None:
+def test_exact_limit_is_kept_by_one_sign_and_broken_by_other() -> None:
     threshold = Threshold(0.5, "fixed")
     one = Measured(np.where(np.arange(900) < 250, 1.0, 0.0), MEMBER, threshold)
     low, high = float(clopper_pearson_lower(250, 500, 0.05)), float(clopper_pearson_upper(250, 500, 0.05))
@@ -146,7 +146,7 @@ def test_a_limit_that_is_met_exactly_is_kept_with_one_sign_and_broken_with_the_o
     assert outcomes == [None, False, True, None]
 
 
-def test_a_family_shares_the_level_for_failing_and_none_for_passing() -> None:
+def test_family_shares_the_level_for_failing_not_passing() -> None:
     attacks = {name: attack(0.4, seed) for seed, name in enumerate(["a", "b", "c", "d"])}
     lows = {name: auc(one.scores, MEMBER, 1 - 2 * 0.05 / 4).low for name, one in attacks.items()}
     highs = [auc(one.scores, MEMBER, 0.9).high for one in attacks.values()]
@@ -220,7 +220,7 @@ def test_scores_that_are_missing_are_left_out() -> None:
     assert figure.value == pytest.approx((holes.scores[half & MEMBER] > 0).mean())
 
 
-def test_of_several_rules_one_failure_fails_and_one_doubt_is_a_doubt() -> None:
+def test_one_failed_rule_fails_and_one_doubt_is_a_doubt() -> None:
     attacks = {"loss": attack(0.5)}
     kept, open_, broken = (parse_rule(text) for text in ("auc>0.9", "auc>0.63", "auc>0.51"))
     assert verdict_of(judge([kept, open_, broken], attacks, ["loss"])).passed is False

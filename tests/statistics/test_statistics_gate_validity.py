@@ -39,7 +39,7 @@ def verdicts(rule: Any, shifts: Any, seed: int) -> Iterator[Any]:
 
 @pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize(("rule", "shift"), [("auc>0.6", shift_of(0.6)), ("tpr@0.1>0.3", ndtri(0.3) - ndtri(0.1))])
-def test_a_model_at_the_limit_rarely_fails_and_one_above_rarely_passes(rule: str, shift: Any, k: int) -> None:
+def test_model_at_limit_rarely_fails_and_above_rarely_passes(rule: str, shift: Any, k: int) -> None:
     at = list(verdicts(rule, [shift] * k, seed=k))
     assert at.count(False) <= MOST
     above = list(verdicts(rule, [shift + 1e-9, *[0.0] * (k - 1)], seed=10 + k))

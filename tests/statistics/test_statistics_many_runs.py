@@ -42,7 +42,7 @@ def test_gaussian_release_in_many_runs() -> None:
     assert np.mean(values) >= 0.7 * epsilon
 
 
-def test_the_record_is_chosen_elsewhere_so_that_nothing_gives_nothing() -> None:
+def test_record_chosen_elsewhere_gives_nothing_of_nothing() -> None:
     """64 runs, 200 records that nobody remembers: the most conspicuous one is chosen, and its other runs say 0."""
     rng, values = np.random.default_rng(3), []
     for _ in range(RUNS):
@@ -51,7 +51,7 @@ def test_the_record_is_chosen_elsewhere_so_that_nothing_gives_nothing() -> None:
     assert np.mean(np.array(values) > 0) <= 0.05
 
 
-def test_the_record_that_stands_out_is_found_and_reaches_the_ceiling() -> None:
+def test_outstanding_record_is_found_and_reaches_the_ceiling() -> None:
     rng = np.random.default_rng(4)
     member = paired(rng, 64, 50)
     signals = rng.normal(size=member.shape)

@@ -22,7 +22,7 @@ def test_p_values_of_a_model_like_the_others_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("pairs", [2, 4, 16])
-def test_models_whose_complements_are_their_opposites_give_no_more_false_alarms(pairs: int) -> None:
+def test_opposite_complements_give_no_more_false_alarms(pairs: int) -> None:
     """A figure is the mean of a value over the half that a model trained on; its complement has the rest."""
     rng, records, alarms = np.random.default_rng(pairs), 200, 0
     for _ in range(2000):

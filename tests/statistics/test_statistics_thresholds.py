@@ -59,7 +59,7 @@ def test_best_threshold_averages_models_of_different_size() -> None:
     assert 0 < best_threshold([big, big, small]) < 1
 
 
-def test_search_threshold_is_the_exhaustive_search_of_kaplans_grid() -> None:
+def test_search_threshold_is_exhaustive_over_kaplans_grid() -> None:
     rng = np.random.default_rng(0)
     member = np.r_[np.ones(150, bool), np.zeros(400, bool)]
     scores = np.r_[rng.normal(10, 2, 150), rng.normal(8, 2, 400)]
@@ -72,7 +72,7 @@ def test_search_threshold_is_the_exhaustive_search_of_kaplans_grid() -> None:
     assert with_nan == value
 
 
-def test_search_threshold_has_no_drift_and_takes_the_smallest_of_equals() -> None:
+def test_search_threshold_has_no_drift_and_takes_smallest() -> None:
     assert search_threshold([0.3, 0.35], [0, 1]) == 0.3  # "score > 0.3" leaves 0.3 out; 3 * 0.1 would not
     assert search_threshold([2.0, 12.0], [0, 1]) == 2.0
     assert search_threshold([1.0, 1.0], [0, 1]) == 0.0

@@ -37,7 +37,7 @@ def model(path: Path, dataset: Dataset | None = None, example: np.ndarray = X[:6
 
 
 @pytest.mark.parametrize("batch", ["n", None, 1, 7, 64, 200])
-def test_records_are_asked_about_in_batches_as_the_model_takes_them(tmp_path: Path, batch: object) -> None:
+def test_records_are_asked_in_the_models_batch_sizes(tmp_path: Path, batch: object) -> None:
     answers = model(linear(tmp_path / "m.onnx", W, batch=batch))
     for n in (1, 6, 7, 64, 150):
         np.testing.assert_allclose(answers.predict(X[:n]), (X[:n] @ W)[None], atol=1e-5)
@@ -65,7 +65,7 @@ def test_fractions_that_are_lost_on_the_way_are_told(tmp_path: Path) -> None:
     assert [code for code, _ in answers.input_notes] == ["target-whole-numbers"]
 
 
-def test_shades_are_whole_numbers_again_for_a_model_that_takes_bytes(tmp_path: Path) -> None:
+def test_shades_are_whole_numbers_for_a_model_of_bytes(tmp_path: Path) -> None:
     images = RNG.integers(0, 256, (40, 8, 9), dtype=np.uint8)
     path = linear(tmp_path / "m.onnx", RNG.normal(size=(72, 3)), kind=TensorProto.UINT8, shape=[8, 9])
     dataset = data(images, np.arange(40) % 3)

@@ -178,9 +178,7 @@ HARM = [
 
 
 @pytest.mark.parametrize(("harm", "match"), HARM)
-def test_what_is_missing_or_harmed_is_told_and_never_answered_without(
-    runs: Path, tmp_path: Path, harm: Any, match: str
-) -> None:
+def test_missing_or_harmed_secret_is_told_never_bypassed(runs: Path, tmp_path: Path, harm: Any, match: str) -> None:
     run = shutil.copytree(runs / "noisy", tmp_path / "run")
     harm(run)
     with pytest.raises(RunFolderError, match=match):
@@ -261,7 +259,7 @@ def test_a_defence_that_does_not_say_what_it_learned(tmp_path: Path) -> None:
         mw.load_target(tmp_path / "run", trust=[name])
 
 
-def test_a_module_given_in_python_is_not_taken_for_an_architecture_of_its_name(tmp_path: Path) -> None:
+def test_python_module_is_not_taken_for_a_named_architecture(tmp_path: Path) -> None:
     def mlp(shape: tuple[int, ...], classes: int) -> nn.Module:
         return nn.Sequential(nn.Linear(shape[0], classes))
 

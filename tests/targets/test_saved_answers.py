@@ -136,7 +136,7 @@ def read_both(first: dict[str, Any], second: dict[str, Any]) -> Signals:
 
 
 @pytest.mark.parametrize(("given", "kept"), [("f8", "f8"), ("f4", "f4"), ("f2", "f4"), ("i4", "f8"), ("i1", "f4")])
-def test_full_answers_keep_the_precision_in_which_they_were_saved(given: str, kept: str) -> None:
+def test_full_answers_keep_the_precision_they_were_saved_in(given: str, kept: str) -> None:
     z, shadow = np.round(Z * 8).astype(given), np.round(SHADOW * 8).astype(given)
     signals = read_both({**FIRST, "logits": z}, {**SECOND, "logits": shadow})
     for answers, saved in ((signals.target, z[None]), (signals.shadows, shadow)):

@@ -113,7 +113,7 @@ def test_what_is_no_saved_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mask", [-np.inf, -3.4e38])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_class_that_is_ruled_out_counts_as_a_saved_probability_of_0(mask: float, dtype: type) -> None:
+def test_ruled_out_class_counts_as_saved_probability_of_0(mask: float, dtype: type) -> None:
     masked = Z.astype(dtype)  # type: ignore[var-annotated]
     masked[np.arange(0, N, 4), (Y[::4] + 1) % C] = mask
     masked[[1, 31], Y[[1, 31]]] = mask

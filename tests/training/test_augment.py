@@ -106,7 +106,7 @@ def test_mixup_averages_pairs_and_their_targets() -> None:
     assert int((chosen == torch.arange(50)).sum()) < 10
 
 
-def test_mixups_weight_is_uniform_and_its_partners_have_no_favourites() -> None:
+def test_mixup_weight_is_uniform_without_favourite_partners() -> None:
     x = torch.eye(5)
     weights, partners = [], []
     for key in step_keys(4, 2000):
@@ -169,7 +169,7 @@ def test_order_matters_and_no_names_do_nothing() -> None:
     assert not torch.equal(one(x, y, keys, None)[0], other(x, y, keys, None)[0])
 
 
-def test_draws_are_apart_from_those_of_a_step_and_of_other_augmentations() -> None:
+def test_draws_are_apart_from_steps_and_other_augmentations() -> None:
     x, y = batch(64, (16, 16), models=1)
     keys = step_keys(0, 1)
     once, later = augmentation(["flip"], 4), augmentation(["mixup", "flip"], 4)

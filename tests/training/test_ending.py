@@ -71,7 +71,7 @@ def test_a_module_is_not_used_up_by_looking_at_it() -> None:
 
 
 @pytest.mark.parametrize("key", [None, step_keys(0, 1)[0]], ids=["asked", "trained"])
-def test_logits_and_gradients_are_those_of_the_module_without_its_softmax(key: Tensor | None) -> None:
+def test_logits_and_gradients_equal_module_without_softmax(key: Tensor | None) -> None:
     bare, ended = (with_ending(Network(make, CPU), X) for make in (CASES["nothing"][0], CASES["softmax"][0]))
     params, buffers = bare.init(3)
     labels = torch.arange(64) % 5
@@ -101,7 +101,7 @@ COMMON: dict[str, Any] = {"members": 200, "nonmembers": 200, "shadow_models": 6,
 COMMON |= {"attacks": ["loss", "lira-online-fixed"], "settings": {"training.epochs": 15, "plan.precision": "float32"}}
 
 
-def test_an_audit_of_a_module_with_a_softmax_has_the_figures_of_the_one_without(digits: Any) -> None:
+def test_audit_with_softmax_has_the_figures_of_one_without(digits: Any) -> None:
     one, other = (mw.audit(model=make, data=digits, **COMMON) for make in (bare, ended))
     for part in ("target", "shadow"):
         for name in ("train_accuracy", "test_accuracy"):

@@ -214,7 +214,7 @@ def test_what_is_ordinary_is_written_out(kinds: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("twist", [t for t in TWISTS if t not in (*UNTOLD, "untrue size")])
 @pytest.mark.parametrize("private", [False, True])
-def test_the_comparison_finds_by_itself_what_the_recogniser_refuses(
+def test_comparison_finds_alone_what_recogniser_refuses(
     twist: str, private: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only dropout asks a layer for its size; all else shows in losses or gradients."""

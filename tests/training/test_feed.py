@@ -96,7 +96,7 @@ def test_reference_and_inner_batches_come_from_their_roles() -> None:
     assert len(once) == 100, "an epoch goes through all reference records before one comes again"
 
 
-def test_a_step_with_reference_records_does_not_depend_on_the_stack() -> None:
+def test_step_with_reference_records_ignores_the_stack() -> None:
     wanted = jobs(WithReference())
     stack = train_stack(wanted, NETWORK, DATA)
     alone = train_stack(wanted[2:], NETWORK, DATA, stacked=False)

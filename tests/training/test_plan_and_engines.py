@@ -50,7 +50,7 @@ def jobs(count: int) -> list[Job]:
     return [Job(np.arange(k, k + 30), Step(), RECIPE, k) for k in range(count)]
 
 
-def test_a_module_that_cannot_be_stacked_trains_one_by_one_and_says_so() -> None:
+def test_unstackable_module_trains_one_by_one_and_says_so() -> None:
     network, data = Network(Branching, CPU), DataTensors.of(X, Y, 3, CPU)
     with pytest.warns(UserWarning, match=r"one by one.*item"):
         plan = make_plan(PlanConfig(), network, data, jobs(1)[0])
@@ -90,9 +90,7 @@ def test_what_the_study_fixes_is_kept() -> None:
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18, stack=5, precision="bfloat16", threads=1).precision == "bfloat16"
 
 
-def test_a_measured_plan_is_one_of_the_candidates_and_is_remembered(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_measured_plan_is_a_candidate_and_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(plan_module, "SHORT", 0.005)
     monkeypatch.setattr(plan_module, "multiplies_bfloat16", lambda device: True)

@@ -35,7 +35,7 @@ def a_table() -> Dataset:
     return Dataset(x, rng.integers(0, 3, 400), ("a", "b", "c"), "table")
 
 
-def test_target_and_shadows_get_the_same_recipe_and_validation_rows() -> None:
+def test_target_and_shadows_share_recipe_and_validation() -> None:
     made = prepared(RECIPE, data={"validation": 60})
     jobs = [made.target_job, *(made.shadow_job(k) for k in range(4))]
     assert len(jobs) == 5
@@ -52,7 +52,7 @@ def test_target_and_shadows_get_the_same_recipe_and_validation_rows() -> None:
     assert answers.shape == (2, 3, 10)
 
 
-def test_validation_rows_are_part_of_the_blocks_key_where_there_are_any() -> None:
+def test_validation_rows_are_part_of_the_block_key() -> None:
     keys = [prepared(RECIPE, data={"validation": count}).identity["roles"] for count in (60, 61)]
     assert keys[0]["validation"] != keys[1]["validation"]
     plain = prepared({"epochs": 2}, data={"validation": 60})

@@ -46,7 +46,7 @@ def test_without_the_inner_compiler_nothing_is_compiled(monkeypatch: pytest.Monk
         compiled(lambda x: x + 1, [torch.zeros(2)])
 
 
-def test_without_its_error_the_compiler_is_refused_by_runtime_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiler_without_its_error_is_refused_by_runtime_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object) -> None:
         raise RuntimeError("no g++")
 
