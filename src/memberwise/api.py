@@ -31,26 +31,26 @@ WHERE = "memberwise.audit(...)"
 
 
 def audit(
-    study: str | Path | Mapping[str, Any] | None = None,
+    study: str | Path | Mapping[str, object] | None = None,
     *,
-    model: str | Callable[..., Any] | Any = None,
-    data: Any = None,
+    model: str | Callable[..., object] | object = None,
+    data: object = None,
     label: str | None = None,
     group: str | None = None,
     unit: str | None = None,
     features: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
-    members: Any = None,
-    nonmembers: Any = None,
-    background: Any = None,
-    population: Any = None,
-    reference: Any = None,
-    validation: Any = None,
-    auxiliary: Any = None,
-    target: Any = None,
-    train_rows: Any = None,
-    outputs: str | Path | Mapping[str, Any] | pd.DataFrame | None = None,
-    shadow_outputs: str | Path | Mapping[str, Any] | None = None,
+    members: object = None,
+    nonmembers: object = None,
+    background: object = None,
+    population: object = None,
+    reference: object = None,
+    validation: object = None,
+    auxiliary: object = None,
+    target: object = None,
+    train_rows: object = None,
+    outputs: str | Path | Mapping[str, object] | pd.DataFrame | None = None,
+    shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
@@ -59,7 +59,7 @@ def audit(
     seed: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> Result:
     """Audit a model: how well can an attacker tell which records it was trained on?
 
@@ -123,15 +123,15 @@ def audit(
 
 
 def defend(
-    study: str | Path | Mapping[str, Any] | None = None,
+    study: str | Path | Mapping[str, object] | None = None,
     *,
     out: str | Path,
     defences: Sequence[str] = ("default",),
-    points: Sequence[Mapping[str, Any]] = (),
+    points: Sequence[Mapping[str, object]] = (),
     max_accuracy_loss: float | None = None,
     max_tpr: str | None = None,
-    model: str | Callable[..., Any] | Any = None,
-    data: Any = None,
+    model: str | Callable[..., object] | object = None,
+    data: object = None,
     label: str | None = None,
     group: str | None = None,
     unit: str | None = None,
@@ -140,8 +140,8 @@ def defend(
     shadow_models: int | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
     seed: int | None = None,
-    settings: Mapping[str, Any] | None = None,
-    **roles: Any,
+    settings: Mapping[str, object] | None = None,
+    **roles: object,
 ) -> Frontier:
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
@@ -183,7 +183,7 @@ def defend(
     return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
 
 
-def _study_keys(**arguments: Any) -> dict[str, Any]:
+def _study_keys(**arguments: object) -> dict[str, object]:
     """The study keys that these arguments set; one name may stand for a list."""
     return study_keys(arguments, {"names": lambda names: [names] if isinstance(names, str) else list(map(str, names))})
 

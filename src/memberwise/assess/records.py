@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,6 +109,6 @@ def _by_group(scores: Scores, member: Mask, names: Array, fpr: float, confidence
     return tuple(rows)
 
 
-def _natural(name: Any) -> tuple[int, float, str]:
+def _natural(name: object) -> tuple[int, float, str]:
     text = str(name)
     return (0, float(text), "") if text.replace(".", "", 1).isdigit() else (1, 0.0, text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
@@ -142,7 +141,7 @@ def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> 
 _ASKED = ("audited", "population", "test", "background")
 
 
-def _records(questions: Any) -> int:
+def _records(questions: object) -> int:
     return sum(len(getattr(questions, name)) for name in _ASKED)
 
 

@@ -61,7 +61,7 @@ def check_attack(attack: Attack, seed: int = 0) -> None:
     findings.close()
 
 
-def _check_type(attack: Any) -> None:
+def _check_type(attack: object) -> None:
     if isinstance(attack, Attack):
         return
     findings = Findings(f"what was given, {shown(attack)},")
@@ -96,7 +96,7 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
 def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: Findings) -> Floats:
     """The attack's scores, one float a record."""
     with findings.part("score(signals, rng) runs", TAKES):
-        given: Any = attack.score(signals, np.random.default_rng(seed))
+        given: object = attack.score(signals, np.random.default_rng(seed))
         scores = np.asarray(given)
     if scores.shape != (RECORDS,) or scores.dtype.kind != "f":
         found = shown(given) if scores.dtype.kind == "O" else f"{scores.dtype} {scores.shape}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,7 +21,7 @@ CHANGES = ("step", "procedure", "settings", "answer")
 
 def check_declared(defence: TrainingDefence, findings: Findings) -> None:
     """Options, roles and grid of a training defence, and the study keys and output defences it names."""
-    name: Any = defence.name
+    name: object = defence.name
     if not isinstance(name, str) or not name:
         findings.add("name is a text", shown(name))
     for part in (*CHANGES, "check"):
@@ -32,7 +31,7 @@ def check_declared(defence: TrainingDefence, findings: Findings) -> None:
     if all(getattr(defence, part) is None for part in CHANGES):
         findings.add(f"a defence gives one of {', '.join(CHANGES)}", "none, which is plain training")
     check_roles(defence.roles, findings)
-    options: Any = defence.options
+    options: object = defence.options
     if not isinstance(options, type) or not issubclass(options, BaseModel):
         findings.add("options is a class of parameters", shown(options), "options=Options, or a subclass of it")
     findings.close()
@@ -45,7 +44,7 @@ def check_declared(defence: TrainingDefence, findings: Findings) -> None:
         _check_point(defence, point, findings)
 
 
-def check_roles(roles: Any, findings: Findings) -> None:
+def check_roles(roles: object, findings: Findings) -> None:
     """Only roles that a study has; a bare text would be read letter by letter."""
     if not isinstance(roles, tuple):
         findings.add("roles is a tuple of names", repr(roles), 'a comma makes a tuple of one: roles=("reference",)')
@@ -53,7 +52,7 @@ def check_roles(roles: Any, findings: Findings) -> None:
         findings.add(f"roles are of {', '.join(ROLES)}", ", ".join(map(repr, unknown)))
 
 
-def _check_point(defence: TrainingDefence, point: Any, findings: Findings) -> None:
+def _check_point(defence: TrainingDefence, point: object, findings: Findings) -> None:
     """Make the study of one point of the grid, as a frontier would."""
     if not isinstance(point, Mapping):
         findings.add("every point of grid is a table of options", repr(point))
@@ -73,7 +72,7 @@ def _check_point(defence: TrainingDefence, point: Any, findings: Findings) -> No
 
 
 def _check_settings(
-    defence: TrainingDefence, options: Any, values: dict[str, Any], taken: set[str], findings: Findings
+    defence: TrainingDefence, options: object, values: dict[str, object], taken: set[str], findings: Findings
 ) -> None:
     assert defence.settings is not None
     before = copy.deepcopy(values)
@@ -96,7 +95,7 @@ def _check_settings(
             make_study(made, "settings")
 
 
-def _check_answer(defence: TrainingDefence, options: Any, findings: Findings) -> None:
+def _check_answer(defence: TrainingDefence, options: object, findings: Findings) -> None:
     assert defence.answer is not None
     with findings.part("answer(options) runs", last=False):
         given = defence.answer(options)

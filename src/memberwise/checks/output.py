@@ -43,7 +43,7 @@ def check_output(defence: OutputDefence, seed: int) -> None:
 
     with findings.part("fit(target, members, reference, rngs) runs"):
         served = DefendedTarget.fitted(models, [defence], members, x[3 * ROWS :].copy(), KEY, [seed, seed + 1])
-    states: Any = served.states[0]
+    states: object = served.states[0]
     if states is not None and not (isinstance(states, Sized) and len(states) == len(models)):
         findings.add("fit gives None, or one state a model", shown(states))
         findings.close()
@@ -60,7 +60,7 @@ def check_output(defence: OutputDefence, seed: int) -> None:
     findings.close()
 
 
-def _check_type(defence: Any) -> None:
+def _check_type(defence: object) -> None:
     """Refuse what has not the parts of an output defence, and say what was meant perhaps."""
     lacking = [name for name in HAS if inspect.getattr_static(defence, name, None) is None]
     if not lacking and not isinstance(defence, type):
@@ -109,7 +109,7 @@ def _asked(served: DefendedTarget, x: Floats32, findings: Findings) -> Array:
     """Answers of the stated shape, to records that are still what they were."""
     asked = x.copy()
     with findings.part("answer(target, x, states, keys) runs"):
-        given: Any = served.predict(asked)
+        given: object = served.predict(asked)
     if not np.array_equal(asked, x):
         findings.add("the records are left as they were", "x changed in place", "work on x.copy()")
     shape = (len(served), len(x)) if served.kind == "labels" else (len(served), len(x), CLASSES)

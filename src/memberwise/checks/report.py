@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -92,7 +91,7 @@ def place(error: Exception) -> str:
     return f" (in {own[-1].name}, {Path(own[-1].filename).name} line {own[-1].lineno})" if own else ""
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """What was given, for a message about its type."""
     if value is None or isinstance(value, str | int | float):
         return repr(value)

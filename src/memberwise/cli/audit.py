@@ -10,7 +10,7 @@ from memberwise.cli import options
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
 
-DEMO: dict[str, Any] = {
+DEMO: dict[str, object] = {
     "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
     "model": {"name": "mlp", "hidden": [128, 128]},
     "training": {"epochs": 30},

@@ -11,7 +11,7 @@ from memberwise.cli.options import Text, option
 
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
 SHADOW_MODELS = 16
-DEMO: dict[str, Any] = {
+DEMO: dict[str, object] = {
     "data": {"source": "digits", "members": 500, "nonmembers": 500, "population": 300, "validation": 200},
     "training": {"epochs": 30},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from memberwise.study.flags import study_keys
 Text = str | None
 
 
-def option(*names: str, help: str, panel: str) -> Any:
+def option(*names: str, help: str, panel: str) -> object:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False)
 
 
@@ -46,7 +46,7 @@ Quiet = Annotated[bool, option("--quiet", help="No progress.", panel="Run")]
 Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
 
 
-def flags(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def flags(arguments: Mapping[str, object]) -> dict[str, object]:
     """The study keys that a verb's flags set, from all its arguments."""
     return study_keys(arguments, {"names": names, "count": _count, "switch": lambda on: on or None, "rates": _rates})
 

@@ -20,7 +20,7 @@ from memberwise.types.arrays import Array, Ints
 
 
 def from_object(
-    data: Any,
+    data: object,
     *,
     source: str,
     label: str | None = None,
@@ -158,7 +158,7 @@ def _one_column(frame: pd.DataFrame) -> str:
 
 
 def _from_mapping(
-    arrays: Mapping[str, Any],
+    arrays: Mapping[str, object],
     source: str,
     label: str | None,
     group: str | None,
@@ -215,7 +215,7 @@ def _one_frame(parts: Sequence[Any], source: str) -> pd.DataFrame:
     return joined
 
 
-def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
+def _parts(arrays: Mapping[str, object], name: str, source: str) -> list[object]:
     """``[x]``, or ``[x_train, x_test]`` where the mapping has parts."""
     keys = [name] if name in arrays else [f"{name}_{part}" for part in ("train", "test") if f"{name}_{part}" in arrays]
     if not keys:
@@ -232,7 +232,7 @@ def _parts(arrays: Mapping[str, Any], name: str, source: str) -> list[Any]:
     return [arrays[key] for key in keys]
 
 
-def _joined(arrays: Mapping[str, Any], name: str, source: str) -> Array:
+def _joined(arrays: Mapping[str, object], name: str, source: str) -> Array:
     parts = [np.atleast_1d(array_of(part, name, source)) for part in _parts(arrays, name, source)]
     if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
         raise DataError(
@@ -251,7 +251,7 @@ def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> Ints | None
     return np.arange(records - test, records) if test else None
 
 
-def as_units(values: Any, where: str) -> Array:
+def as_units(values: object, where: str) -> Array:
     """Whose record each is, as ``(n,)`` texts; none may be missing."""
     missing = np.flatnonzero(pd.isna(np.asarray(values)))
     if len(missing):

@@ -32,7 +32,7 @@ class Features:
     notes: tuple[Note, ...]
 
 
-def as_features(parts: Sequence[Any], source: str) -> Features:
+def as_features(parts: Sequence[object], source: str) -> Features:
     """One array ``(n, ...)`` of the parts.
 
     Only unsigned bytes in the shape of images (``(n, H, W)``, or with 1, 3 or 4 channels first or last) are shades and
@@ -117,7 +117,7 @@ def _check_range(arrays: Sequence[Array], source: str) -> None:
         before += len(part)
 
 
-def too_large(value: Any, count: int, source: str, row: int, column: object) -> DataError:
+def too_large(value: object, count: int, source: str, row: int, column: object) -> DataError:
     """The error for numbers that float32, in which models compute, cannot hold."""
     return DataError(
         "features are too large",
@@ -128,7 +128,7 @@ def too_large(value: Any, count: int, source: str, row: int, column: object) -> 
     )
 
 
-def is_sparse(part: Any) -> bool:
+def is_sparse(part: object) -> bool:
     """A sparse matrix or array of scipy."""
     if not type(part).__module__.startswith("scipy.sparse"):
         return False

@@ -47,7 +47,7 @@ class ClassLabels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def numbers_of(self, labels: Any) -> NDArray[np.intp]:
+    def numbers_of(self, labels: object) -> NDArray[np.intp]:
         """``(n,)`` class numbers of labels of any kind; -1 for a label that is no class.
 
         A label is compared by its value (1, 1.0 and True are one label, "1" another). Where that leaves a label over,
@@ -60,7 +60,7 @@ class ClassLabels:
         read = self._matched(labels, _reading)
         return read if (read >= 0).all() else exact
 
-    def _matched(self, labels: Array, key: Callable[[Any], Hashable]) -> NDArray[np.intp]:
+    def _matched(self, labels: Array, key: Callable[[object], Hashable]) -> NDArray[np.intp]:
         known = {key(value): number for number, value in enumerate(self.values)}
         if len(known) < len(self.values):
             return np.full(len(labels), -1)
@@ -68,13 +68,13 @@ class ClassLabels:
         return np.array([found[label] for label in labels.tolist()], np.intp)
 
 
-def _value(label: Any) -> Hashable:
+def _value(label: object) -> Hashable:
     """Numbers and truth values as Python's own, of which 1, 1.0 and True are equal; all else as a text."""
     plain = label.item() if isinstance(label, np.generic) else label
     return plain if isinstance(plain, (bool, int, float)) else str(texts([plain])[0])
 
 
-def _reading(label: Any) -> Hashable:
+def _reading(label: object) -> Hashable:
     """What a label reads as: a number where it can be one."""
     value = _value(label)
     if not isinstance(value, str):
@@ -88,7 +88,7 @@ def _reading(label: Any) -> Hashable:
         return value
 
 
-def own_labels(values: Any, numbers: Ints, names: Sequence[str]) -> Array | None:
+def own_labels(values: object, numbers: Ints, names: Sequence[str]) -> Array | None:
     """``(k,)``: the label that stands for each class in ``values``, of their own kind; None: what the names say."""
     array = np.asarray(values)
     shown, first = np.unique(numbers, return_index=True)
@@ -101,7 +101,7 @@ def own_labels(values: Any, numbers: Ints, names: Sequence[str]) -> Array | None
     return own if own.dtype.kind in "biufUO" and own.ndim == 1 else None
 
 
-def number_labels(values: Any, classes: Sequence[str] | None = None, *, where: str) -> tuple[Ints, tuple[str, ...]]:
+def number_labels(values: object, classes: Sequence[str] | None = None, *, where: str) -> tuple[Ints, tuple[str, ...]]:
     """Class numbers ``(n,)`` int64 and the classes' names.
 
     Args:
@@ -134,7 +134,7 @@ def number_labels(values: Any, classes: Sequence[str] | None = None, *, where: s
     return numbers.astype(np.int64), names
 
 
-def texts(values: Any) -> Array:
+def texts(values: object) -> Array:
     """Values of any kind as a NumPy array of texts, ``(n,)`` say; bytes are decoded."""
     array = np.asarray(values)
     if array.dtype.kind == "S":
@@ -142,7 +142,7 @@ def texts(values: Any) -> Array:
     return np.array([v.decode() if isinstance(v, bytes) else str(v) for v in array], dtype=str)
 
 
-def _integers_or_texts(values: Any, where: str) -> Array:
+def _integers_or_texts(values: object, where: str) -> Array:
     array = np.asarray(values)
     if array.ndim != 1:
         raise DataError(

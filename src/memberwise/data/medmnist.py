@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,12 @@ PARTS = ("train", "val", "test")
 DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 
 
-def is_medmnist(arrays: Mapping[str, Any]) -> bool:
+def is_medmnist(arrays: Mapping[str, object]) -> bool:
     """The arrays have MedMNIST's names."""
     return "train_images" in arrays
 
 
-def from_medmnist(arrays: Mapping[str, Any], source: str) -> Arrays:
+def from_medmnist(arrays: Mapping[str, object], source: str) -> Arrays:
     """``x_train, y_train, x_test, y_test``: the training part, then the validation part; the test part stays apart.
 
     Args:

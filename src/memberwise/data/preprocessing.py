@@ -80,7 +80,7 @@ class Preprocessing:
                 fix="take the folder again from the run, or load it by the version of memberwise that wrote it",
             ) from error
 
-    def records(self, data: Any, encoded: bool = False) -> Floats32:
+    def records(self, data: object, encoded: bool = False) -> Floats32:
         """Float32 records ``(n, *shape)``, as the model was asked about the data's.
 
         Args:
@@ -109,7 +109,7 @@ class Preprocessing:
             )
         return self._array(data, encoded)
 
-    def _array(self, data: Any, encoded: bool) -> Floats32:
+    def _array(self, data: object, encoded: bool) -> Floats32:
         array = np.asarray(data)
         if array.dtype.kind not in "biuf":
             raise DataError("records are not numbers", found=str(array.dtype), where=WHERE)

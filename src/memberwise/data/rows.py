@@ -86,7 +86,7 @@ def _first_of_each(column: pd.Series[Any]) -> Mask:
     return first
 
 
-def _key(value: Any) -> Hashable:
+def _key(value: object) -> Hashable:
     """What tells a column's values apart: None from NaN, 1 from True, and what cannot be hashed by its looks."""
     if isinstance(value, str):
         return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,12 @@ from memberwise.study.entrypoint import is_entrypoint, raised_at
 
 
 def load(
-    source: Any, *, label: str | None = None, group: str | None = None, unit: str | None = None, progress: bool = True
+    source: object,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    progress: bool = True,
 ) -> Dataset:
     """The records of a source, checked.
 
@@ -99,7 +103,7 @@ def _digits() -> dict[str, object]:
     return {"x": (digits.images / 16).astype(np.float32), "y": digits.target}
 
 
-def _called(source: str) -> Any:
+def _called(source: str) -> object:
     function = SOURCES.look_up(source, "data.source")
     if not callable(function):
         raise StudyError(f"{source} is not a function", found=type(function).__name__, where="data.source")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
@@ -207,5 +207,5 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from memberwise import __version__
 from memberwise.assess.canaries import CanariesPart
@@ -205,7 +205,7 @@ class FrontierResult:
     warnings: tuple[AuditWarning, ...]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """What ``to_dict`` or ``frontier.json`` has."""
         return from_plain(cls, values)
 

@@ -127,7 +127,7 @@ def kept(drawn: Tensor, p: float, dtype: torch.dtype) -> Tensor:
 
 # Dimensions of a batch of which whole channels are dropped; 0 where single values are. Two-dimensional dropout alone
 # takes a batch with one dimension too few for a batch (of sequences).
-_DROPOUT: dict[Any, int] = {
+_DROPOUT: dict[object, int] = {
     functional.dropout: 0,
     functional.dropout1d: 3,
     functional.dropout2d: 4,

@@ -38,7 +38,7 @@ def redacted(
     return AuditResult.from_dict({**clean, "redacted": what}), _anonymous(scores) if and_scores else scores, kept
 
 
-def holds_records(facts: Any) -> bool:
+def holds_records(facts: object) -> bool:
     """Whether facts (of a result or a frontier) name a single record."""
     if isinstance(facts, Mapping):
         facts = {key: value for key, value in facts.items() if key != "study"}
@@ -47,7 +47,7 @@ def holds_records(facts: Any) -> bool:
     return isinstance(facts, (list, tuple)) and any(holds_records(value) for value in facts)
 
 
-def _without(part: Any) -> Any:
+def _without(part: object) -> object:
     if isinstance(part, Mapping):
         cut = {key: value for key, value in part.items() if key not in ROWS}
         return {key: [] if key in LISTS else _without(_large(key, value)) for key, value in cut.items()}

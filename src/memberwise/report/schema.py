@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from memberwise import __version__
 from memberwise.assess.canaries import CanariesPart
@@ -182,7 +182,7 @@ class AuditResult:
         )
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
         """A result as ``to_dict`` or ``result.json`` has it, of any readable version.
 
         Raises:

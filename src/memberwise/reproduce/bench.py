@@ -79,7 +79,7 @@ class Bench:
         self.used.append(source or self.source)
         return records_of(source or self.source)
 
-    def audit(self, label: str, settings: Mapping[str, Any], inputs: Inputs | None = None) -> Result:
+    def audit(self, label: str, settings: Mapping[str, object], inputs: Inputs | None = None) -> Result:
         """Audit the study with these dotted keys (``{"training.epochs": 5}``); ``label`` names its folder.
 
         ``data.source``, ``run.seed`` and ``run.device`` are filled in where they are not set. ``given``: objects in
@@ -96,7 +96,7 @@ class Bench:
         self.earlier.append(max(0.0, (result.parts.seconds or 0.0) - (time.perf_counter() - begun)))
         return result
 
-    def study(self, label: str, settings: Mapping[str, Any]) -> Study:
+    def study(self, label: str, settings: Mapping[str, object]) -> Study:
         """The study of an audit."""
         values: dict[str, object] = {}
         named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)

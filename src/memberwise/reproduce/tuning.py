@@ -41,7 +41,7 @@ def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed
 
 
 def tune(
-    bench: Bench, label: str, settings: Mapping[str, Any], coordinates: Sequence[Sequence[Mapping[str, Any]]]
+    bench: Bench, label: str, settings: Mapping[str, object], coordinates: Sequence[Sequence[Mapping[str, object]]]
 ) -> Tuned:
     """The best settings on validation records, one coordinate after the other, from the first of each.
 
@@ -76,7 +76,7 @@ def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> Plain:
     return out
 
 
-def _accuracy(bench: Bench, label: str, settings: Mapping[str, Any]) -> float:
+def _accuracy(bench: Bench, label: str, settings: Mapping[str, object]) -> float:
     """Of one model on the validation records; read where the same was trained before."""
     study = bench.study(label, dict(settings) | {"run.seed": SEED})
     dataset, where = records_of(study.data.source), study.data

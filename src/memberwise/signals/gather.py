@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from memberwise.errors import Note
 from memberwise.signals.ask import take_seconds
@@ -28,7 +27,7 @@ def gather(
     jobs: Jobs,
     questions: Questions,
     store: BlockStore,
-    identity: dict[str, Any],
+    identity: dict[str, object],
     progress: Progress,
     engine: str = LOCAL,
 ) -> ShadowRun:
@@ -81,7 +80,7 @@ class _Run:
     jobs: Jobs
     questions: Questions
     store: BlockStore
-    identity: dict[str, Any]
+    identity: dict[str, object]
     progress: Progress
     workers: int
     result: ShadowRun = field(default_factory=ShadowRun)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -28,7 +27,7 @@ def synthetic_records(
     study: SynthesisConfig,
     count: int,
     store: BlockStore,
-    identity: dict[str, Any],
+    identity: dict[str, object],
     rng: np.random.Generator,
 ) -> Synthetic:
     """``count`` records, as many of each class, made by asking the target (behind its output defences).

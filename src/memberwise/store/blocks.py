@@ -19,7 +19,7 @@ from memberwise.store.files import whole_file, write_atomically
 from memberwise.types.arrays import Arrays
 
 
-def block_key(**parts: Any) -> str:
+def block_key(**parts: object) -> str:
     """The key of a block: a hash over everything its arrays depend on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -112,7 +112,7 @@ class BlockStore:
         self._write()
 
     def _write(self) -> None:
-        content: dict[str, Any] = {"version": 1, "blocks": dict(sorted(self.manifest.items()))}
+        content: dict[str, object] = {"version": 1, "blocks": dict(sorted(self.manifest.items()))}
         if self.finished is not None:
             content["finished"] = self.finished
         write_atomically(self.file, json.dumps(content, indent=1).encode())

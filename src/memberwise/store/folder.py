@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -106,7 +105,7 @@ class RunFolder:
         write_atomically(self.path / "study.toml", study.to_toml().encode())
 
     def write_target(
-        self, weights: Tensors, metadata: dict[str, Any], preprocessing: dict[str, Any], learned: Arrays
+        self, weights: Tensors, metadata: dict[str, object], preprocessing: dict[str, object], learned: Arrays
     ) -> None:
         """The target's folder: weights as safetensors; what they are, and all files' hashes, in metadata.json.
 

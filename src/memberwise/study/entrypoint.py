@@ -10,7 +10,6 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from memberwise.errors import MemberwiseError, StudyError, did_you_mean
 
@@ -26,7 +25,7 @@ def is_entrypoint(name: str) -> bool:
     return bool(colon) and bool(place) and attribute.isidentifier()
 
 
-def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = ()) -> Any:
+def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = ()) -> object:
     """The object which ``file.py:function`` or ``package.module:Class`` names.
 
     Args:
@@ -98,12 +97,12 @@ def _fits(value: object, kinds: Kinds, classes: Kinds) -> bool:
     return issubclass(value, classes) and value not in classes
 
 
-def _is_own(value: Any, module: ModuleType) -> bool:
+def _is_own(value: object, module: ModuleType) -> bool:
     """What a user's file imports is left out; a package may well pass on what its modules hold."""
     return not module.__name__.startswith(USER_FILE) or getattr(value, "__module__", None) == module.__name__
 
 
-def code_hash(thing: Any) -> str:
+def code_hash(thing: object) -> str:
     """SHA-256 of the source file in which a class or function is written (of its name where there is no file).
 
     Of an object, its class's. Modules that a user's file imported from beside it count, too.
@@ -117,7 +116,7 @@ def code_hash(thing: Any) -> str:
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
-def _beside(thing: Any, file: Path) -> list[Path]:
+def _beside(thing: object, file: Path) -> list[Path]:
     """Files of loaded modules in the folder of a user's file, or below; none for what is installed."""
     if not str(getattr(thing, "__module__", "")).startswith(USER_FILE):
         return []

@@ -17,7 +17,7 @@ from memberwise.study.schema import Study
 MOST_LEVELS = 20
 
 
-def make_study(values: Mapping[str, Any], where: str) -> Study:
+def make_study(values: Mapping[str, object], where: str) -> Study:
     """Check plain nested values and make a ``Study``; an error names the key, what was found and close keys."""
     check_depth(values, where)
     try:
@@ -26,7 +26,7 @@ def make_study(values: Mapping[str, Any], where: str) -> Study:
         raise _study_error(error, where) from None
 
 
-def read_study(file: str | Path) -> dict[str, Any]:
+def read_study(file: str | Path) -> dict[str, object]:
     """The nested values of a study file."""
     path = Path(file)
     try:
@@ -45,7 +45,7 @@ def read_study(file: str | Path) -> dict[str, Any]:
     return values
 
 
-def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def apply_settings(values: dict[str, object], settings: Sequence[str]) -> dict[str, object]:
     """Put ``key.path=value`` settings into nested values; a value is read as TOML, else taken as text."""
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -84,7 +84,7 @@ def choose_count(values: dict[str, Any], count: int | None, budget: str | None) 
         values["shadow"].pop("budget", None)
 
 
-def _toml_value(text: str, where: str) -> Any:
+def _toml_value(text: str, where: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except RecursionError:
@@ -93,7 +93,7 @@ def _toml_value(text: str, where: str) -> Any:
         return text
 
 
-def check_depth(value: Any, where: str, allowed: int = MOST_LEVELS) -> None:
+def check_depth(value: object, where: str, allowed: int = MOST_LEVELS) -> None:
     """Raises:
     StudyError: tables within tables beyond what any key needs.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -108,7 +107,7 @@ def check_answers(target: Target, name: str, example: Records, classes: int) -> 
         )
 
 
-def load_skops(path: Path) -> Any:
+def load_skops(path: Path) -> object:
     """The estimator of a skops file.
 
     Raises:

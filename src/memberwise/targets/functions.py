@@ -14,7 +14,7 @@ from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
 from memberwise.types.arrays import Array, Floats
 
-Predict = Callable[[Records], Any]
+Predict = Callable[[Records], object]
 NAME = "the given target"
 
 

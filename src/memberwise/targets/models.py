@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ class TorchModels(Target):
 class FunctionModels(Target):
     """What a user's training function returned: predict functions, ``predict(x) -> (n, C)`` logits or probabilities."""
 
-    def __init__(self, predicts: Sequence[Callable[[Records], Any]], kind: Kind) -> None:
+    def __init__(self, predicts: Sequence[Callable[[Records], object]], kind: Kind) -> None:
         self.predicts, self.kind = predicts, kind
 
     def __len__(self) -> int:
@@ -80,7 +79,7 @@ class FunctionModels(Target):
         return FunctionModels(self.predicts[i : i + 1], self.kind)
 
     @staticmethod
-    def _one(predict: Callable[[Records], Any], x: Records) -> Floats:
+    def _one(predict: Callable[[Records], object], x: Records) -> Floats:
         try:
             return np.asarray(predict(x), np.float64)
         except Exception as error:

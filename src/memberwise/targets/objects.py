@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ def _load_function(thing: object, context: TargetContext) -> Target:
     return function_target(cast(Predict, thing), context)
 
 
-def _predicts(thing: Any) -> bool:
+def _predicts(thing: object) -> bool:
     return callable(getattr(thing, "predict_proba", None)) or callable(getattr(thing, "predict", None))
 
 

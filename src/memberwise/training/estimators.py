@@ -37,7 +37,7 @@ def fit_estimator(estimator: Any, x: Any, y: Ints, labels: ClassLabels, seed: in
             return numbered
 
 
-def _numbered(estimator: Any, x: Any, own: Array) -> Numbered | None:
+def _numbered(estimator: object, x: object, own: Array) -> Numbered | None:
     """The estimator fitted on the numbers of these labels; None where the labels are not what it stumbled over."""
     classes, numbers = np.unique(own, return_inverse=True)
     if _speaks_of_labels(estimator) or np.array_equal(classes, np.arange(len(classes))):
@@ -67,6 +67,6 @@ def _quiet(estimator: Any) -> dict[str, object]:
     return {"allow_writing_files": False} if unsaid else {}
 
 
-def _arguments(estimator: Any) -> Sequence[str]:
+def _arguments(estimator: object) -> Sequence[str]:
     """What the estimator's class takes; CatBoost's ``get_params`` tells only what was set."""
     return list(inspect.signature(type(estimator).__init__).parameters)

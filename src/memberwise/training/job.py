@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class TrainedStack:
         return len(self.losses)
 
 
-def describe_job(job: Job) -> dict[str, Any]:
+def describe_job(job: Job) -> dict[str, object]:
     """What a job is, as plain values with its arrays hashed: part of a block's key."""
     arrays = {"rows": job.rows, "targets": job.targets, "validation": job.validation, "reference": job.reference}
     arrays |= {f"init.{name}": value for name, value in (job.init or {}).items()}

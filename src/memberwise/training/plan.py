@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.func import vmap
@@ -246,7 +245,7 @@ class _Memory:
     """Plans chosen earlier on this machine, in the user's cache; without a cache they are measured again."""
 
     def __init__(self, network: Network, data: DataTensors, job: Job, options: list[Plan]) -> None:
-        about: dict[str, Any] = {
+        about: dict[str, object] = {
             "machine": [platform.processor(), platform.machine(), os.cpu_count(), torch.__version__],
             "device": torch.cuda.get_device_name() if network.device.type == "cuda" else "cpu",
             "network": [str(network.module), list(data.shape), job.recipe.batch_size, job.recipe.optimizer],

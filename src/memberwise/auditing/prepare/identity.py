@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ def identity_of(
     model: Model,
     plan: Plan,
     device: torch.device,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Everything on which the arrays of a block depend beside its jobs; part of its key."""
 
     def digest(rows: Ints) -> str:

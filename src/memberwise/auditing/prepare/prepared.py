@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class Prepared:
     shadow_questions: Questions
     target: Target | None
     target_hash: str | None
-    identity: dict[str, Any]
+    identity: dict[str, object]
     notes: list[Note]
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def _encoded(dataset: Dataset, fit_rows: Ints) -> Dataset:
 
 
 def apply_canaries_and_coins(
-    study: Study, wants: Mapping[str, Any], dataset: Dataset, roles: Roles, seeds: Seeds
+    study: Study, wants: Mapping[str, object], dataset: Dataset, roles: Roles, seeds: Seeds
 ) -> tuple[Dataset, Roles]:
     """Put canaries in place of the audited records, and draw the target's members by coins, where the study says so.
 

@@ -80,7 +80,7 @@ class Representations:
     notes: list[Note]
 
 
-def fitted_target(study: Study, inputs: Inputs) -> Any | None:
+def fitted_target(study: Study, inputs: Inputs) -> object | None:
     """The target where it is a fitted estimator: an object, or from a skops file.
 
     Raises:
@@ -97,7 +97,7 @@ def fitted_target(study: Study, inputs: Inputs) -> Any | None:
 
 
 def representations_for(
-    study: Study, inputs: Inputs, target: Any | None, model: Model, dataset: Dataset, roles: Roles
+    study: Study, inputs: Inputs, target: object | None, model: Model, dataset: Dataset, roles: Roles
 ) -> Representations:
     """What each side is given; the records are checked for what these models do not take.
 
@@ -159,7 +159,7 @@ def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: boo
     return notes
 
 
-def _of_target(target: Any, dataset: Dataset) -> How:
+def _of_target(target: object, dataset: Dataset) -> How:
     if dataset.frame is None:
         return "numbers"
     columns = [str(column) for column in dataset.frame]
@@ -185,7 +185,7 @@ def _of_target(target: Any, dataset: Dataset) -> How:
     return "numbers"
 
 
-def _answers(target: Any, dataset: Dataset, how: How) -> bool:
+def _answers(target: object, dataset: Dataset, how: How) -> bool:
     """The fitted estimator answers about the first records, given so."""
     data = Representation.of(dataset, how)
     try:
@@ -272,7 +272,7 @@ def _tried(dataset: Dataset, roles: Roles) -> Ints:
 
 
 def _check_numbers(
-    dataset: Dataset, roles: Roles, trial: _Trial, target: Any | None, of_target: How, of_models: How
+    dataset: Dataset, roles: Roles, trial: _Trial, target: object | None, of_target: How, of_models: How
 ) -> None:
     """Raises:
     DataError: the columns cannot be encoded, or are missing values that a model does not take.
@@ -287,7 +287,7 @@ def _check_numbers(
         check_dataset(dataset)
 
 
-def _answers_missing(target: Any, dataset: Dataset) -> bool:
+def _answers_missing(target: object, dataset: Dataset) -> bool:
     gaps = np.flatnonzero(np.isnan(dataset.x).reshape(dataset.records, -1).any(1))[:8]
     try:
         EstimatorModels([target], dataset.class_labels).predict(as_float(dataset.x[gaps]))
@@ -308,12 +308,12 @@ def _parts(estimator: Any) -> list[Any]:
     return [estimator, *(part for part in flat if hasattr(part, "get_params") or callable(part))]
 
 
-def _parameters(part: Any) -> set[str]:
+def _parameters(part: object) -> set[str]:
     """Names of an estimator's parameters that are set (CatBoost's default is not to take categories)."""
     if not hasattr(part, "get_params") or isinstance(part, type):
         return set()
     return {name for name, value in part.get_params(deep=False).items() if value is not None and value is not False}
 
 
-def _library(part: Any) -> str:
+def _library(part: object) -> str:
     return type(part).__module__.partition(".")[0]

@@ -10,7 +10,7 @@ from memberwise.errors import DataError, TargetError
 from memberwise.types.arrays import Floats, Ints
 
 
-def class_numbers(y: Any, where: str) -> tuple[Ints, int]:
+def class_numbers(y: object, where: str) -> tuple[Ints, int]:
     """Class numbers ``(n,)`` and the number of classes (of plain numbers: the largest and one).
 
     Args:
@@ -60,7 +60,7 @@ def _not_labels(found: str, where: str) -> DataError:
     )
 
 
-def _no_probabilities(model: Any, found: str) -> TargetError:
+def _no_probabilities(model: object, found: str) -> TargetError:
     return TargetError(
         "the model does not answer probabilities",
         expected="numbers from 0 to 1, a row a record, from predict_proba or predict",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -57,7 +57,7 @@ class OutputDefence(BaseModel):
         refuse_labels(self, kind)
         return "scores"
 
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
         """What the defence learns of each of ``m`` models, or None.
 
         Args:
@@ -68,7 +68,7 @@ class OutputDefence(BaseModel):
         """
         return None
 
-    def pack(self, state: Any) -> Arrays:
+    def pack(self, state: object) -> Arrays:
         """What ``fit`` learned of one model, as arrays by name, for a released model's folder.
 
         Raises:
@@ -76,11 +76,11 @@ class OutputDefence(BaseModel):
         """
         raise NotImplementedError
 
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
         """What ``pack`` put away, with random numbers for answers that are not keyed."""
         raise NotImplementedError
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         """Defended ``(m, n, C)`` answers (``(m, n)`` labels); the same input, state and key give the same answer.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -45,7 +45,7 @@ class AnswerNoise(Random):
         refuse_labels(self, kind)
         return "logits" if self.on == "logits" else "probabilities"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         values = (as_logits if self.on == "logits" else as_probabilities)(target.predict(x), target.kind)
         count = values.shape[-1] if self.draws is None else self.draws
         noisy = np.stack(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -39,7 +39,7 @@ class DynaNoise(Random):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         z = as_logits(target.predict(x), target.kind)
         sureness = 1 - entr(softmax(z, axis=-1)).sum(-1, keepdims=True) / np.log(z.shape[-1])
         spread = np.sqrt(self.variance * (1 + self.slope * np.clip(sureness, 0, 1)))

@@ -35,14 +35,14 @@ class Hamp(Random):
         refuse_labels(self, kind)
         return kind
 
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
         """Each model's ranges of its members' features, ``(n, ...)`` records, and its generator."""
         return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
 
     def pack(self, state: Any) -> Arrays:
         return dict(vars(state[0]))
 
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
         return Features.of_arrays(arrays), rng
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -26,6 +26,6 @@ class HighConfidence(OutputDefence):
     def keeps_label(self) -> bool:
         return False
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         values = as_probabilities(target.predict(x), target.kind)
         return np.where(values < self.cutoff, 0.0, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -49,7 +49,7 @@ class ImageNoise(Random):
             refuse_labels(self, kind)
         return kind
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         sources = self.sources(target, x, states, keys)
         return np.concatenate([self._asked(target.one(i), x, source) for i, source in enumerate(sources)])
 

@@ -71,7 +71,7 @@ class Random(OutputDefence):
     keyed: bool = True
     step: Annotated[float, Field(gt=0)] = STEP
 
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
         return None if self.keyed else list(rngs)
 
     def sources(self, target: Target, x: Records, rngs: Sequence[Any] | None, keys: Sequence[bytes]) -> list[Source]:
@@ -92,10 +92,10 @@ class Random(OutputDefence):
         """By how many that draw stand before it: each noise of a chain has numbers of its own, whatever its name."""
         return f"noise {sum(isinstance(one, Random) for one in getattr(target, 'defences', ()))}"
 
-    def pack(self, state: Any) -> Arrays:
+    def pack(self, state: object) -> Arrays:
         return {}
 
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
         return rng
 
 

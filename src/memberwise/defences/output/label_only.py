@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,6 @@ class LabelOnly(OutputDefence):
     def gives(self, kind: Kind) -> Kind:
         return "labels"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         answers = target.predict(x)
         return answers if target.kind == "labels" else np.asarray(answers.argmax(-1), np.int64)

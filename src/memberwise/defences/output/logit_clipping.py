@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -37,7 +37,7 @@ class LogitClipping(OutputDefence):
         refuse_labels(self, kind)
         return "logits"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         """Logits with a bounded norm, ``(m, n, C)`` for ``(n, ...)`` records."""
         return (clipped if self.mode == "clip" else rescaled)(as_logits(target.predict(x), target.kind), self.r)
 

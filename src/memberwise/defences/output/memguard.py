@@ -49,7 +49,7 @@ class MemGuard(Random):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[Any] | None:
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
         if reference is None:
             raise StudyError(
                 "memguard needs records that no model was trained on", where="data.reference", fix="--reference N|FILE"
@@ -66,7 +66,7 @@ class MemGuard(Random):
         layers = dict(enumerate(state[0]))
         return {f"{name}{i}": part for i, layer in layers.items() for name, part in zip("wb", layer, strict=True)}
 
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> Any:
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
         return [(arrays[f"w{i}"], arrays[f"b{i}"]) for i in range(len(arrays) // 2)], rng
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:

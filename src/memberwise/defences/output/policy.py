@@ -6,7 +6,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tomli_w
@@ -59,7 +59,9 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
         ) from error
 
 
-def pack_states(defences: Sequence[OutputDefence], states: Sequence[Sequence[Any] | None]) -> tuple[Arrays, list[int]]:
+def pack_states(
+    defences: Sequence[OutputDefence], states: Sequence[Sequence[object] | None]
+) -> tuple[Arrays, list[int]]:
     """What defences learned of the one model before them, as arrays; and the places of those that cannot be kept."""
     arrays: Arrays = {}
     lost = []
@@ -78,13 +80,13 @@ def pack_states(defences: Sequence[OutputDefence], states: Sequence[Sequence[Any
     return arrays, lost
 
 
-def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, Array]) -> list[Sequence[Any] | None]:
+def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, Array]) -> list[Sequence[object] | None]:
     """What ``pack_states`` put away, for the same defences in the same places; fresh random numbers for the others.
 
     Raises:
         RunFolderError: a defence stands where another one learned.
     """
-    states: list[Sequence[Any] | None] = []
+    states: list[Sequence[object] | None] = []
     for place, defence in enumerate(defences):
         name = str(arrays[f"{place}"]) if f"{place}" in arrays else None
         if name is None:

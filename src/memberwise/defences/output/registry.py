@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -86,7 +85,7 @@ def is_output_defence(thing: object) -> bool:
     return isinstance(thing, OutputDefence) or (isinstance(thing, type) and issubclass(thing, OutputDefence))
 
 
-def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, Any]]:
+def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, object]]:
     """The class that a name stands for (built in, or the user's own ``file.py:name``), and parameters it brings.
 
     Raises:

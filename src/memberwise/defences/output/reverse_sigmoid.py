@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -42,7 +42,7 @@ class ReverseSigmoid(OutputDefence):
         refuse_labels(self, kind)
         return "probabilities"
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         values = as_probabilities(target.predict(x), target.kind)
         pushed = self.beta * (expit(self.gamma * logit(np.clip(values, 1e-9, 1 - 1e-9))) - 0.5)
         out = renormalised(values - pushed)

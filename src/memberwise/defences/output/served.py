@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ class DefendedTarget(Target):
         self,
         models: Target,
         defences: Sequence[OutputDefence],
-        states: Sequence[Sequence[Any] | None],
+        states: Sequence[Sequence[object] | None],
         keys: Sequence[bytes],
     ) -> None:
         self.models, self.defences, self.states, self.keys = models, defences, states, keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -22,7 +22,7 @@ class TopK(OutputDefence):
 
     k: Annotated[int, Field(ge=1)] = 3
 
-    def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
+    def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         values = as_probabilities(target.predict(x), target.kind)
         kept = np.argsort(-values, axis=-1, kind="stable")[..., : self.k]
         out = np.zeros_like(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class EarlyStopping(Options):
     patience: Annotated[int, Field(ge=1)] = 3
 
 
-def settings(options: EarlyStopping, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: EarlyStopping, study: dict[str, object]) -> dict[str, object]:
     """Raises StudyError where the study says something else itself."""
     return set_alone("early-stopping", "patience", options.patience, "training.patience", study)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class L2(Options):
     strength: Annotated[float, Field(ge=0)] = 1e-3
 
 
-def settings(options: L2, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: L2, study: dict[str, object]) -> dict[str, object]:
     """Raises StudyError where the study says something else itself."""
     return set_alone("l2", "strength", options.strength, "training.weight_decay", study)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class LabelSmoothing(Options):
     amount: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-def settings(options: LabelSmoothing, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: LabelSmoothing, study: dict[str, object]) -> dict[str, object]:
     """Raises StudyError where the study says something else itself."""
     return set_alone("label-smoothing", "amount", options.amount, "training.label_smoothing", study)
 

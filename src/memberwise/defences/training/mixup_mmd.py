@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -92,7 +90,7 @@ class MixupMmdOptions(Options):
     mixup: bool = True
 
 
-def _settings(options: MixupMmdOptions, values: dict[str, Any]) -> dict[str, Any]:
+def _settings(options: MixupMmdOptions, values: dict[str, object]) -> dict[str, object]:
     return mixup.settings(mixup.Mixup(), values) if options.mixup else {}
 
 

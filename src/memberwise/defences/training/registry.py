@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import ValidationError
 from torch import nn
 
@@ -74,7 +72,7 @@ TRAINING_DEFENCES: Registry[TrainingDefence] = Registry(
 )
 
 
-def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, Any]:
+def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, object]:
     """The training defence a study names (built in, or the user's own ``file.py:name``), and its options.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ MIXED = "adversary, searched threshold, 56:44"
 HONEST = "adversary, threshold from shadow models"
 # Where the slides' accuracy converges to: the share of members, if that is what it is.
 SHARE = 0.56
-SYSTEM: Mapping[str, Any] = {
+SYSTEM: Mapping[str, object] = {
     "model.hidden": [200, 200],
     "training.epochs": 5,
     "training.schedule": "constant",
@@ -42,8 +41,8 @@ def system(
     *,
     members: int | None = None,
     epochs: int = 5,
-    answer: Sequence[Mapping[str, Any]] = (),
-    **settings: Any,
+    answer: Sequence[Mapping[str, object]] = (),
+    **settings: object,
 ) -> Result:
     """One audit of the slides' system; 6,000 training records give its accuracy."""
     n = members or bench.pick(2000, 6000, 6000)

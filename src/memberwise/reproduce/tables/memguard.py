@@ -169,7 +169,7 @@ def _roles(bench: Bench, auxiliary: bool = True) -> Inputs:
     order = np.arange(n) if bench.source == "location30-memguard" else np.random.default_rng(bench.seed).permutation(n)
     most = bench.pick(300, n, n)
 
-    def part(start: int, end: int) -> Any:
+    def part(start: int, end: int) -> object:
         return order[start : min(end, start + most)]
 
     rows = {"members": part(*MEMBERS), "nonmembers": part(*OTHERS), "reference": part(*REFERENCE)}

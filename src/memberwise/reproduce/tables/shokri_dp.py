@@ -81,7 +81,7 @@ def _accounted(bench: Bench, setting: str, epsilon: int, wanted: Mapping[str, An
 def _private(bench: Bench, source: str) -> list[list[Plain]]:
     """What is tried for each epsilon, one coordinate after the other."""
 
-    def defence(key: str, *values: Any) -> list[Plain]:
+    def defence(key: str, *values: object) -> list[Plain]:
         return [{"training.defence": {key: value}} for value in values]
 
     rates: list[Plain]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, figure
@@ -15,7 +14,7 @@ PLAIN = "no mitigation"
 LABEL = "top 1, label"
 
 
-def _answer(name: str, **options: Any) -> dict[str, object]:
+def _answer(name: str, **options: object) -> dict[str, object]:
     return {"answer": [{"name": name, **options}]}
 
 
@@ -24,7 +23,7 @@ def _l2(strength: float) -> dict[str, object]:
     return {"training.defence": {"name": "l2", "strength": 2 * strength}}
 
 
-ROWS: Mapping[str, Mapping[str, Any]] = {
+ROWS: Mapping[str, Mapping[str, object]] = {
     PLAIN: {},
     "top 3": _answer("top-k", k=3),
     "top 1": _answer("top-k", k=1),

@@ -29,7 +29,7 @@ NAMES = {
     "cifar100": "CIFAR-100",
 }
 # The paper's rate is 0.001, its batch not stated; at 0.01, with momentum, 60 passes fit Location-30's members wholly.
-RECIPE: Mapping[str, Any] = {
+RECIPE: Mapping[str, object] = {
     "model.name": "shokri-mlp",
     "training.learning_rate": 0.01,
     "training.schedule": "constant",
@@ -42,7 +42,7 @@ SIZES = {"adult": 10_000, "mnist": 10_000, "location30": 1_200, "purchase100": 1
 
 
 def attacked(
-    bench: Bench, label: str, source: str, members: int, settings: Mapping[str, Any], auxiliary: bool = True
+    bench: Bench, label: str, source: str, members: int, settings: Mapping[str, object], auxiliary: bool = True
 ) -> Result:
     """One audit in which the shadow models' records are nobody else's; halves of the audited ones where too few are.
 

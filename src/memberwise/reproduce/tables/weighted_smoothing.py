@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.report.result import Result
@@ -40,7 +39,7 @@ class Case:
     """A data set with a network: ``name`` in rows and plots, and the study's settings."""
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
 
 def tradeoff(bench: Bench) -> Findings:
@@ -90,7 +89,7 @@ def _mildest(name: str, base: Result, runs: Mapping[str, Mapping[str, Result]]) 
     return f"{name}, undefended test accuracy {accuracy:.1f}%; points of it lost where grids begin: {', '.join(told)}."
 
 
-def _audited(bench: Bench, case: Case, method: str, label: str, own: Mapping[str, Any]) -> Result:
+def _audited(bench: Bench, case: Case, method: str, label: str, own: Mapping[str, object]) -> Result:
     """One point of a curve, at the rate that is best for it on validation records."""
     settings = merged(case.settings, own)
     rates = RATES[method][: bench.pick(1, 3, 3)]

@@ -6,7 +6,6 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +44,7 @@ def read_saved_file(path: str | Path, shadows: bool = False) -> SavedArrays:
     return _arrays(content, str(path), shadows)
 
 
-def saved_object(answers: Any, name: str) -> SavedArrays:
+def saved_object(answers: object, name: str) -> SavedArrays:
     """The arrays of saved answers that Python code hands over: a dict of arrays, or a DataFrame.
 
     Args:
@@ -65,7 +64,7 @@ def saved_object(answers: Any, name: str) -> SavedArrays:
     return _arrays(answers, name, name == "shadow_outputs")
 
 
-def _arrays(content: Mapping[str, Any] | pd.DataFrame, where: str, shadows: bool) -> SavedArrays:
+def _arrays(content: Mapping[str, object] | pd.DataFrame, where: str, shadows: bool) -> SavedArrays:
     if isinstance(content, pd.DataFrame):
         if shadows:
             raise DataError(
@@ -82,7 +81,7 @@ def _arrays(content: Mapping[str, Any] | pd.DataFrame, where: str, shadows: bool
     return SavedArrays({_array_name(name, arrays): values for name, values in arrays.items()})
 
 
-def _array_name(name: str, arrays: Mapping[str, Any]) -> str:
+def _array_name(name: str, arrays: Mapping[str, object]) -> str:
     """The name by which an array is read: label and Labels mean labels, where there is no array of that name."""
     meant = ALIASES.get(name.strip().lower(), name)
     same = [other for other in arrays if ALIASES.get(other.strip().lower(), other) == meant]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,7 +132,7 @@ def numbers_or_texts(values: Array, name: str, where: str, fix: str = "leave tho
     return values.astype(str)
 
 
-def plain(values: Any) -> Array:
+def plain(values: object) -> Array:
     """Python objects as numbers where all of them are; else the array as it is, its bytes decoded to texts.
 
     Args:

@@ -101,7 +101,7 @@ def _fit_and_collect(model: Model, records: Records, job: Job, collect: Collect)
     return collect(answering(model, [fit_one(model, records, job)], records), [job])
 
 
-def fit_one(model: Model, records: Records, job: Job) -> Any:
+def fit_one(model: Model, records: Records, job: Job) -> object:
     """Fit one estimator (cloned, seeded, on the data's own labels) or call the user's training function.
 
     Raises:
