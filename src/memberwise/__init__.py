@@ -71,7 +71,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'memberwise' has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)

@@ -26,6 +26,7 @@ from memberwise.report.result import Result
 from memberwise.signals.saved.files import saved_object
 from memberwise.study.flags import FLAGS, ROLES, study_keys
 from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
+from memberwise.types.parts import Plain
 
 WHERE = "memberwise.audit(...)"
 
@@ -215,9 +216,9 @@ def _translated(
     attacks: str | Attack | Sequence[str | Attack] | None = None,
     target: Any = None,
     saved: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[dict[str, Any], Inputs]:
+) -> tuple[Plain, Inputs]:
     """A study's nested values, and the objects that stand behind some of its names."""
-    values: dict[str, Any] = {}
+    values: Plain = {}
     columns = {name: None if column is None else str(column) for name, column in columns.items()}
     if study is not None:
         check_depth(study, WHERE)

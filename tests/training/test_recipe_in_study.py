@@ -53,12 +53,17 @@ def test_target_and_shadows_share_recipe_and_validation() -> None:
 
 
 def test_validation_rows_are_part_of_the_block_key() -> None:
-    keys = [prepared(RECIPE, data={"validation": count}).identity["roles"] for count in (60, 61)]
+    def roles(made: Prepared) -> dict[str, str]:
+        part = made.identity["roles"]
+        assert isinstance(part, dict)
+        return part
+
+    keys = [roles(prepared(RECIPE, data={"validation": count})) for count in (60, 61)]
     assert keys[0]["validation"] != keys[1]["validation"]
     plain = prepared({"epochs": 2}, data={"validation": 60})
-    assert "validation" in plain.identity["roles"], "accuracy on them is measured"
+    assert "validation" in roles(plain), "accuracy on them is measured"
     assert plain.target_job.validation is None
-    assert "validation" not in prepared({"epochs": 2}).identity["roles"]
+    assert "validation" not in roles(prepared({"epochs": 2}))
 
 
 def test_early_stopping_without_validation_records_is_refused() -> None:

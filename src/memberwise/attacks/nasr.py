@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.signals.read import probability_vectors
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Floats32
+from memberwise.types.foreign import Estimator
 
 EPOCHS, BATCH, RATE = 50, 32, 1e-3
 
@@ -38,7 +37,7 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     return result
 
 
-def _trained(inputs: Floats32, member: Floats, rng: np.random.Generator) -> Any:
+def _trained(inputs: Floats32, member: Floats, rng: np.random.Generator) -> Estimator:
     """Train on ``(r, 2, C)`` inputs; returns a function from inputs to ``(n,)`` log-odds."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -64,7 +63,7 @@ def _trained(inputs: Floats32, member: Floats, rng: np.random.Generator) -> Any:
     return log_odds
 
 
-def _network(classes: int) -> Any:
+def _network(classes: int) -> Estimator:
     from torch import Tensor, nn
 
     class ThreeBranches(nn.Module):

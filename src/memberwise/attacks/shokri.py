@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from memberwise.attacks.in_out import training_table
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Mask
+from memberwise.types.foreign import Estimator
 
 # At most so many rows (half IN, half OUT) train one class's classifier.
 MOST_ROWS = 5_000
@@ -23,24 +23,24 @@ FEWEST_ROWS = 100
 LOWEST = -30.0
 
 # make(seed) -> an unfitted scikit-learn-like classifier: fit(x, y), predict_proba(x), classes_.
-MakeClassifier = Callable[[int], Any]
+MakeClassifier = Callable[[int], Estimator]
 
 
-def mlp(seed: int) -> Any:
+def mlp(seed: int) -> Estimator:
     """64 hidden ReLU units and a two-way output, as in the paper; the number of passes is ours."""
     from sklearn.neural_network import MLPClassifier
 
     return MLPClassifier((64,), max_iter=30, learning_rate_init=3e-3, alpha=1e-3, random_state=seed)
 
 
-def logistic(seed: int) -> Any:
+def logistic(seed: int) -> Estimator:
     """Logistic regression, lightly regularised: the least that can be learned, and the fastest."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=200)
 
 
-def forest(seed: int) -> Any:
+def forest(seed: int) -> Estimator:
     """100 trees with at least 5 rows a leaf: learns answers that no line separates, and gives coarser scores."""
     from sklearn.ensemble import RandomForestClassifier
 

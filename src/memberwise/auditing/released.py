@@ -28,6 +28,7 @@ from memberwise.targets.base import Kind, Target
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
 from memberwise.types.arrays import Array, Arrays, Floats32
+from memberwise.types.parts import Plain
 
 # Records asked at once.
 CHUNK = 4096
@@ -152,9 +153,9 @@ def _json(path: Path) -> Any:
         raise RunFolderError(f"{path} cannot be read", found=str(error), fix="take it from the run again") from error
 
 
-def _facts(target: Path) -> dict[str, Any]:
+def _facts(target: Path) -> Plain:
     """``metadata.json``, and all files as they were written."""
-    facts: dict[str, Any] = _json(target / "metadata.json")
+    facts: Plain = _json(target / "metadata.json")
     known = isinstance(facts, dict) and facts.get("format") == TARGET_FORMAT
     needed = {"built_in", "architecture", "model", "classes", "record_shape", "kind", "answer", "not_kept", "files"}
     if not known or not needed <= set(facts):
@@ -174,7 +175,7 @@ def _facts(target: Path) -> dict[str, Any]:
     return facts
 
 
-def _maker(facts: dict[str, Any], model: Any, target: Path) -> Any:
+def _maker(facts: Plain, model: Any, target: Path) -> Any:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
     try:
@@ -223,7 +224,7 @@ def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequen
     return output_defences(answer)
 
 
-def _served(models: Target, defences: Sequence[OutputDefence], facts: dict[str, Any], target: Path) -> DefendedTarget:
+def _served(models: Target, defences: Sequence[OutputDefence], facts: Plain, target: Path) -> DefendedTarget:
     if facts["not_kept"]:
         name = type(defences[facts["not_kept"][0]]).__name__ if len(defences) > facts["not_kept"][0] else "a defence"
         raise RunFolderError(

@@ -9,6 +9,7 @@ import typer
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+from memberwise.types.parts import Plain
 
 DEMO: dict[str, object] = {
     "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
@@ -95,10 +96,10 @@ def audit(
 
 def study_of(
     file: str | None,
-    flags: dict[str, Any],
+    flags: Plain,
     settings: list[str],
     resume: bool = False,
-    demo: dict[str, Any] = DEMO,
+    demo: Plain = DEMO,
 ) -> Any:
     """The study that file and flags describe; flags come last. Without either of data: the demonstration.
 
@@ -111,7 +112,7 @@ def study_of(
     from memberwise.errors import RunFolderError, StudyError
     from memberwise.study.reading import apply_settings, choose_count, make_study, put, read_study
 
-    values: dict[str, Any] = {}
+    values: Plain = {}
     out = flags.get("run.out")
     models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
     beside = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from memberwise.cli.guard import guarded, to_stdout
+from memberwise.types.parts import Plain
 
 if TYPE_CHECKING:
     from memberwise.reproduce.reproduction import Size
@@ -73,7 +74,7 @@ def _seeds(first: int, count: int | None, size: Size) -> tuple[int, ...]:
     return tuple(range(first, first + (count or len(SEEDS[size]))))
 
 
-def _run(name: str, size: Size, options: dict[str, Any], keep: str | None, json: bool, quiet: bool) -> None:
+def _run(name: str, size: Size, options: Plain, keep: str | None, json: bool, quiet: bool) -> None:
     from memberwise.reproduce.registry import find_reproduction
 
     reproduction = find_reproduction(name)
@@ -120,7 +121,7 @@ def _list(json: bool) -> None:
     from memberwise.reproduce.registry import REPRODUCTIONS
     from memberwise.reproduce.reproduction import SIZES
 
-    rows: list[dict[str, Any]] = [
+    rows: list[Plain] = [
         {
             "name": r.name,
             "from": r.origin,

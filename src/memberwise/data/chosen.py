@@ -13,6 +13,7 @@ import pandas as pd
 from memberwise.data.dataset import Dataset
 from memberwise.errors import DataError, Note, StudyError, did_you_mean
 from memberwise.types.arrays import Array, Ints
+from memberwise.types.foreign import TableColumn
 
 # How a column without a name is called once it is read (pandas, readr, parquet); nobody calls a feature so.
 NAMELESS = re.compile(r"|nan|none|unnamed: \d+.*|\.\.\.\d+|__index_level_\d+__|level_\d+", re.IGNORECASE)
@@ -148,7 +149,7 @@ def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Note]:
     return notes
 
 
-def _plain_values(column: pd.Series[Any]) -> pd.Series[Any]:
+def _plain_values(column: TableColumn) -> TableColumn:
     """The column with values that can be compared; lists and the like become texts."""
     try:
         column.nunique()
@@ -157,13 +158,13 @@ def _plain_values(column: pd.Series[Any]) -> pd.Series[Any]:
     return column
 
 
-def _is_identifier(name: str, values: pd.Series[Any], different: int) -> bool:
+def _is_identifier(name: str, values: TableColumn, different: int) -> bool:
     """Whole numbers or texts of which (nearly) every record has its own."""
     many = bool(IDENTIFIER.fullmatch(name)) and different > max(FEW / 2, len(values) / 4)
     return (different == len(values) or many) and (_is_whole(values) or _is_text(values))
 
 
-def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Note:
+def _identifier_note(name: str, values: TableColumn, different: int) -> Note:
     what = "numbers the records" if _is_permutation(values) else "tells records apart"
     return Note(
         "id-column",
@@ -173,7 +174,7 @@ def _identifier_note(name: str, values: pd.Series[Any], different: int) -> Note:
     )
 
 
-def _tells_class(values: pd.Series[Any], different: int, y: Ints) -> bool:
+def _tells_class(values: TableColumn, different: int, y: Ints) -> bool:
     """Few values, each of which occurs with one class alone."""
     if not 2 <= different <= 50 or len(values) < FEWEST_OF_A_KIND * different or len(np.unique(y)) < 2:
         return False
@@ -207,7 +208,7 @@ def membership_notes(x: Array, names: Sequence[str] | None, members: Ints, nonme
     ]
 
 
-def _is_whole(column: pd.Series[Any]) -> bool:
+def _is_whole(column: TableColumn) -> bool:
     """Numbers without fractions, perhaps with gaps; no booleans."""
     if pd.api.types.is_bool_dtype(column.dtype) or not pd.api.types.is_numeric_dtype(column.dtype):
         return False
@@ -215,15 +216,15 @@ def _is_whole(column: pd.Series[Any]) -> bool:
     return bool(len(values) and np.isfinite(values).all() and (values == np.floor(values)).all())
 
 
-def _is_text(column: pd.Series[Any]) -> bool:
+def _is_text(column: TableColumn) -> bool:
     return not pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_datetime64_any_dtype(column.dtype)
 
 
-def _all_differ(column: pd.Series[Any]) -> bool:
+def _all_differ(column: TableColumn) -> bool:
     return (_is_whole(column) or _is_text(column)) and bool(_plain_values(column).is_unique) and not column.hasnans
 
 
-def _is_permutation(column: pd.Series[Any]) -> bool:
+def _is_permutation(column: TableColumn) -> bool:
     """0..n-1 or 1..n, in any order."""
     if column.hasnans or not _is_whole(column):
         return False
@@ -231,7 +232,7 @@ def _is_permutation(column: pd.Series[Any]) -> bool:
     return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())
 
 
-def _counts(column: pd.Series[Any]) -> bool:
+def _counts(column: TableColumn) -> bool:
     """Counts the rows from 0 or 1, and perhaps begins again: tables that were put one under another."""
     if len(column) < 2 or column.hasnans or not _is_whole(column):
         return False

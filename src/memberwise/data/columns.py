@@ -11,6 +11,7 @@ import pandas as pd
 
 from memberwise.errors import DataError, did_you_mean
 from memberwise.types.arrays import Floats, Floats32
+from memberwise.types.foreign import TableColumn
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Column:
             return [self.name]
         return [f"{self.name}={'nan' if level is None else level}" for level in self.levels]
 
-    def encode(self, values: pd.Series[Any], where: str, missing: bool = False) -> Floats32:
+    def encode(self, values: TableColumn, where: str, missing: bool = False) -> Floats32:
         """``(n, features)``; with ``missing`` a missing number stays NaN.
 
         Raises:
@@ -54,7 +55,7 @@ class Column:
             )
         return ((numbers - self.mean) / self.scale).astype(np.float32)[:, None]
 
-    def _indicators(self, values: pd.Series[Any]) -> Floats32:
+    def _indicators(self, values: TableColumn) -> Floats32:
         out = np.zeros((len(values), len(self.levels)), np.float32)
         place = {level: number for number, level in enumerate(self.levels)}
         texts = as_texts(values)
@@ -144,12 +145,12 @@ class Encoding:
         return [column for kind in ("number", "flag", "category") for column in self.parts if column.kind == kind]
 
 
-def as_texts(values: pd.Series[Any]) -> list[str | None]:
+def as_texts(values: TableColumn) -> list[str | None]:
     """Values of any kind as texts, None where they are missing."""
     return [None if missing else str(value) for value, missing in zip(values, values.isna(), strict=True)]
 
 
-def finite(values: pd.Series[Any], where: str, kind: str = "number", missing: bool = False) -> Floats:
+def finite(values: TableColumn, where: str, kind: str = "number", missing: bool = False) -> Floats:
     """A column's numbers as float64; with ``missing`` missing ones are NaN.
 
     Raises:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.treatment import Dropped, Treatment
 from memberwise.errors import Note
 from memberwise.types.arrays import Array, Ints, Records
+from memberwise.types.foreign import TableColumn
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,7 @@ class Dataset:
                 yield name, _plain(values)
 
 
-def _plain(values: Array | pd.Series[Any]) -> Array:
+def _plain(values: Array | TableColumn) -> Array:
     """The values as contiguous little-endian numbers, texts as their UTF-8 bytes with a mark between them."""
     if isinstance(values, pd.Series) and pd.api.types.is_numeric_dtype(values.dtype):
         values = values.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from numbers import Number
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from memberwise.data.features import LARGEST, too_large
 from memberwise.data.treatment import Dropped, OneHot, Treatment
 from memberwise.errors import DataError
 from memberwise.types.arrays import Ints
+from memberwise.types.foreign import TableColumn
 
 # More distinct texts than this in one column are names or free text, not categories.
 MOST_CATEGORIES = 1000
@@ -147,7 +147,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
     return numbers, flags, categories
 
 
-def _check_scalars(column: pd.Series[Any], source: str) -> None:
+def _check_scalars(column: TableColumn, source: str) -> None:
     """Raises:
     DataError: lists, arrays or complex numbers in a column.
     """
@@ -162,7 +162,7 @@ def _check_scalars(column: pd.Series[Any], source: str) -> None:
         )
 
 
-def _check_range(column: pd.Series[Any], source: str) -> None:
+def _check_range(column: TableColumn, source: str) -> None:
     """Raises:
     DataError: with the place of the first finite number that float32 cannot hold.
     """
@@ -172,7 +172,7 @@ def _check_range(column: pd.Series[Any], source: str) -> None:
         raise too_large(values[beyond[0]], len(beyond), source, int(beyond[0]), column.name)
 
 
-def _is_numbers(column: pd.Series[Any]) -> bool:
+def _is_numbers(column: TableColumn) -> bool:
     """Numbers, Python objects such as Decimal among them; no booleans, no texts."""
     if column.dtype != object:
         return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
@@ -180,7 +180,7 @@ def _is_numbers(column: pd.Series[Any]) -> bool:
     return len(values) > 0 and all(isinstance(v, Number) and not isinstance(v, (bool, np.bool_)) for v in values)
 
 
-def _with_commas(column: pd.Series[Any]) -> bool:
+def _with_commas(column: TableColumn) -> bool:
     """Texts of which nearly all are numbers with commas, of many different values."""
     texts = column.dropna().astype(str)
     if column.nunique() <= 20 or not texts.str.contains(",", regex=False).any():

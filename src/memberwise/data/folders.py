@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from memberwise.data.images import ENDINGS, ImageOptions, read_images
 from memberwise.data.labels import number_labels, texts
 from memberwise.errors import DataError, StudyError
 from memberwise.types.arrays import Array, Mask
+from memberwise.types.foreign import TableColumn
 
 # Sub-folders with these names alone are parts of the data, pooled in this order, and their sub-folders the classes.
 PARTS = ("train", "val", "valid", "validation", "test")
@@ -40,7 +41,7 @@ class Listed:
     paths: NDArray[np.object_]
     labels: Array
     test: Mask
-    columns: Mapping[str, tuple[str, pd.Series[Any]]]
+    columns: Mapping[str, tuple[str, TableColumn]]
 
 
 def read_folder(folder: Path, options: ImageOptions, source: str, columns: Mapping[str, str | None]) -> Dataset:

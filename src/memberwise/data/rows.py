@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from memberwise.types.arrays import Array, Floats, Mask
+from memberwise.types.foreign import TableColumn
 
 # Integers up to here are exact in float64.
 LARGEST_EXACT = 2**53
@@ -32,7 +33,7 @@ class TableRows:
 
     names: tuple[str, ...]
     kinds: tuple[Any, ...]
-    values: tuple[pd.Series[Any] | None, ...]
+    values: tuple[TableColumn | None, ...]
     single: bool = False
 
     @classmethod
@@ -62,7 +63,7 @@ class TableRows:
         return pd.DataFrame({name: _column(kind, values, numbers) for name, kind, values, numbers in columns})
 
 
-def _is_plain(column: pd.Series[Any]) -> bool:
+def _is_plain(column: TableColumn) -> bool:
     kind = column.dtype
     if isinstance(kind, pd.SparseDtype) or not (pd.api.types.is_numeric_dtype(kind) or _is_bool(kind)):
         return False
@@ -75,7 +76,7 @@ def _is_bool(kind: Any) -> bool:
     return bool(pd.api.types.is_bool_dtype(kind)) and not isinstance(kind, pd.CategoricalDtype)
 
 
-def _first_of_each(column: pd.Series[Any]) -> Mask:
+def _first_of_each(column: TableColumn) -> Mask:
     """``(n,)``: the row is the first with its value."""
     seen: set[Hashable] = set()
     first = np.zeros(len(column), bool)
@@ -99,13 +100,13 @@ def _key(value: object) -> Hashable:
     return (type(value), value)
 
 
-def _column(kind: Any, values: pd.Series[Any] | None, numbers: Array) -> pd.Series[Any]:
+def _column(kind: Any, values: TableColumn | None, numbers: Array) -> TableColumn:
     if values is None:
         plain = numbers.astype(np.float64)
         if not pd.api.types.is_float_dtype(kind):
             plain = np.rint(plain)
-        column: pd.Series[Any] = pd.Series(plain).astype(kind)
+        column: TableColumn = pd.Series(plain).astype(kind)
         return column
     codes = np.clip(np.rint(np.nan_to_num(numbers)), 0, len(values) - 1).astype(np.intp)
-    taken: pd.Series[Any] = values.iloc[codes].reset_index(drop=True)
+    taken: TableColumn = values.iloc[codes].reset_index(drop=True)
     return taken

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from memberwise.errors import DataError, Note
+from memberwise.types.foreign import TableColumn
 
 # Where a frame carries what was noticed while it was read.
 NOTES = "memberwise.notes"
@@ -204,7 +205,7 @@ def _second_header(frame: pd.DataFrame) -> list[str]:
     first, rest = frame.iloc[0], frame.iloc[1:]
     above = 0
     for name in texts:
-        column: pd.Series[Any] = rest[name]
+        column: TableColumn = rest[name]
         below = pd.to_numeric(column, errors="coerce")
         numbers = below.notna().sum() == column.notna().sum() > 0
         above += bool(numbers and isinstance(first[name], str) and not _is_number(first[name]))

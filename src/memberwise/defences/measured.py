@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
+
+from memberwise.types.parts import Plain
 
 Finding = Literal["lower", "higher", "not told apart"]
 WORDS: dict[str, str] = {"lower": "less", "higher": "more", "not told apart": "not told apart"}
@@ -38,7 +40,7 @@ class Measurement:
     finding: Finding
 
     @classmethod
-    def of(cls, line: dict[str, Any]) -> Measurement:
+    def of(cls, line: Plain) -> Measurement:
         mine, other, difference = line["auc"], line["undefended_auc"], line["difference"]
         sizes = (line["members"], line["nonmembers"], line["shadow_models"])
         return cls(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from memberwise.models.layers import Shape
 from memberwise.models.modules import ARCHITECTURES, Architecture
 from memberwise.study.entrypoint import code_hash, is_entrypoint, raised_at
 from memberwise.study.schema import ModelConfig
+from memberwise.types.foreign import Estimator, Factory
+from memberwise.types.parts import Plain
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Model:
 
     name: str
     kind: Literal["module", "estimator", "function"]
-    make: Callable[..., Any]
+    make: Factory
     code: str
 
 
@@ -106,7 +108,7 @@ def _refuse_unheeded(study: ModelConfig, architecture: Architecture) -> None:
             )
 
 
-def model_of(thing: Any, study: ModelConfig, shape: Shape, classes: int, name: str) -> Model:
+def model_of(thing: Estimator, study: ModelConfig, shape: Shape, classes: int, name: str) -> Model:
     """A model from a user's factory, class, unfitted estimator or training function."""
     code = code_hash(thing)
     if _is_estimator(thing):
@@ -148,14 +150,14 @@ def _layout(module: nn.Module) -> str:
     return hashlib.sha256(repr((str(module), shapes)).encode()).hexdigest()
 
 
-def _parameters(factory: Callable[..., Any], name: str) -> Mapping[str, inspect.Parameter]:
+def _parameters(factory: Factory, name: str) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(factory).parameters
     except (ValueError, TypeError) as error:  # built in, written in C
         raise StudyError(f"{name} makes no model", found=str(error), fix="a function that makes it") from error
 
 
-def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+def _call_factory(factory: Factory, offered: Plain, name: str) -> Any:
     """The first model of a factory.
 
     Raises:
@@ -173,7 +175,7 @@ def _call_factory(factory: Callable[..., Any], offered: dict[str, Any], name: st
         return _made(factory, offered, name)
 
 
-def _made(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> Any:
+def _made(factory: Factory, offered: Plain, name: str) -> Any:
     """A model of the factory; whatever goes wrong inside is the factory's.
 
     Raises:
@@ -193,7 +195,7 @@ def _made(factory: Callable[..., Any], offered: dict[str, Any], name: str) -> An
         ) from error
 
 
-def fresh(estimator: Any) -> Any:
+def fresh(estimator: Estimator) -> Estimator:
     """An unfitted estimator with the same parameters."""
     from sklearn.base import clone
 
@@ -203,7 +205,7 @@ def fresh(estimator: Any) -> Any:
         return type(estimator)(**copy.deepcopy(estimator.get_params(deep=False)))
 
 
-def refuse_no_classifier(estimator: Any, where: str) -> None:
+def refuse_no_classifier(estimator: Estimator, where: str) -> None:
     """Raises:
     StudyError: the estimator says that it is something else (a regressor, a clusterer), also at a pipeline's end, or
         predicts nothing.
@@ -220,7 +222,7 @@ def refuse_no_classifier(estimator: Any, where: str) -> None:
     )
 
 
-def _estimator_kind(estimator: Any) -> str | None:
+def _estimator_kind(estimator: Estimator) -> str | None:
     """What an estimator says it is: "classifier", "regressor", ..., or None where it says nothing."""
     from sklearn.utils import get_tags
 
@@ -231,5 +233,5 @@ def _estimator_kind(estimator: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _is_estimator(thing: Any) -> bool:
+def _is_estimator(thing: Estimator) -> bool:
     return not isinstance(thing, type) and hasattr(thing, "fit") and hasattr(thing, "get_params")

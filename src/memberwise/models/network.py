@@ -14,6 +14,7 @@ from torch.func import functional_call
 from memberwise.models.kinds import Kind
 from memberwise.models.layer_kinds import CONVOLUTIONS, DROPOUTS
 from memberwise.models.randomness import KeyedDropout, seed_torch
+from memberwise.types.foreign import Factory
 
 Tensors = dict[str, Tensor]
 # The smallest float32 of full precision: what is less is taken for it before a logarithm.
@@ -46,7 +47,7 @@ class Network:
         self.general = False  # True: written-out and compiled steps keep away from it
         self.idle: frozenset[str] = frozenset()  # trainable parameters that a trial gave no gradient
         # Compiled steps, what trials have shown and what is to be told, shared with the copies made below.
-        self.programs: dict[Any, Callable[..., Any] | None] = {}
+        self.programs: dict[Any, Factory | None] = {}
         self.trials: dict[Any, Any] = {}
         self.notes: dict[str, None] = {}
         with torch.random.fork_rng(devices=[]):

@@ -7,7 +7,7 @@ functions", 2018), applied once to each half of the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from memberwise.types.foreign import Factory
+from memberwise.types.parts import Plain
 
 _LOW = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
@@ -95,9 +98,7 @@ class KeyedDropout(TorchFunctionMode):
         self.key = key
         self.calls = 0
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Factory, types: Any, args: Any = (), kwargs: Plain | None = None) -> Any:
         kwargs = kwargs or {}
         dims = _DROPOUT.get(func)
         if dims is None:

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from memberwise.errors import RunFolderError
 from memberwise.store.files import whole_file, write_atomically
 from memberwise.types.arrays import Arrays
+from memberwise.types.parts import Plain
 
 
 def block_key(**parts: object) -> str:
@@ -30,7 +31,7 @@ class BlockStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "manifest.json"
-        self.manifest: dict[str, dict[str, Any]] = {}
+        self.manifest: dict[str, Plain] = {}
         self.finished: str | None = None  # the key of the run whose result stands beside these blocks
         if self.file.exists():
             try:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from memberwise.errors import MemberwiseError, StudyError, did_you_mean
 
@@ -25,7 +26,7 @@ def is_entrypoint(name: str) -> bool:
     return bool(colon) and bool(place) and attribute.isidentifier()
 
 
-def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = ()) -> object:
+def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = ()) -> Any:
     """The object which ``file.py:function`` or ``package.module:Class`` names.
 
     Args:

@@ -15,6 +15,7 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
 from memberwise.targets.base import Target
 from memberwise.types.arrays import Array, Floats, Ints
+from memberwise.types.foreign import Estimator
 
 SHOWN = 8
 
@@ -27,7 +28,7 @@ MADE_UP = re.compile(r"(Column_|f|x)?\d+")
 class Numbered:
     """An estimator that takes no labels but 0, 1, 2 ...: fitted on numbers, ``classes_`` are the data's own labels."""
 
-    estimator: Any
+    estimator: Estimator
     classes_: Array
 
     def __getattr__(self, name: str) -> Any:
@@ -54,7 +55,7 @@ class EstimatorModels(Target):
         TargetError: a model was fitted on labels that are none of the data's, or on several labels a record.
     """
 
-    def __init__(self, estimators: Sequence[Any], labels: ClassLabels, rows: TableRows | None = None) -> None:
+    def __init__(self, estimators: Sequence[Estimator], labels: ClassLabels, rows: TableRows | None = None) -> None:
         self.estimators, self.labels, self.rows = estimators, labels, rows
         first = estimators[0]
         self.margins = not hasattr(first, "predict_proba") and hasattr(first, "decision_function")
@@ -75,7 +76,7 @@ class EstimatorModels(Target):
         parts = [self._one(*each, x) for each in zip(self.estimators, self.columns, strict=True)]
         return np.stack(parts)
 
-    def _one(self, estimator: Any, columns: NDArray[np.intp], x: Array) -> Array:
+    def _one(self, estimator: Estimator, columns: NDArray[np.intp], x: Array) -> Array:
         try:
             records = records_for(estimator, x, self.rows)
             if self.kind == "labels":
@@ -120,7 +121,7 @@ class EstimatorModels(Target):
         return numbers.astype(np.int64)
 
 
-def columns_of(estimator: Any, labels: ClassLabels) -> NDArray[np.intp]:
+def columns_of(estimator: Estimator, labels: ClassLabels) -> NDArray[np.intp]:
     """``(c,)``: which class of the data each of the estimator's classes is.
 
     Raises:
@@ -169,7 +170,7 @@ def class_margins(margins: Floats, classes: int, shape: str) -> Floats:
     return margins
 
 
-def records_for(estimator: Any, x: Array, rows: TableRows | None) -> Any:
+def records_for(estimator: Estimator, x: Array, rows: TableRows | None) -> Any:
     """Records as an estimator takes them: rows of the table, in the order of its columns, or ``(n, features)``."""
     if rows is None:
         return x.reshape(len(x), -1)
@@ -180,7 +181,7 @@ def records_for(estimator: Any, x: Array, rows: TableRows | None) -> Any:
     return frame[names] if names else frame
 
 
-def known_columns(estimator: Any, columns: Sequence[str]) -> list[str]:
+def known_columns(estimator: Estimator, columns: Sequence[str]) -> list[str]:
     """Names of the columns that an estimator was fitted on; empty where it was fitted on arrays, or not yet."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
@@ -190,7 +191,7 @@ def known_columns(estimator: Any, columns: Sequence[str]) -> list[str]:
     return [] if made_up else names
 
 
-def _last(estimator: Any) -> Any:
+def _last(estimator: Estimator) -> Estimator:
     """The classifier at the end of pipelines and searches."""
     if isinstance(steps := getattr(estimator, "steps", None), list) and steps:
         return _last(steps[-1][1])
@@ -198,7 +199,7 @@ def _last(estimator: Any) -> Any:
     return estimator if best is None else _last(best)
 
 
-def _name(estimator: Any) -> str:
+def _name(estimator: Estimator) -> str:
     return type(estimator.estimator if isinstance(estimator, Numbered) else estimator).__name__
 
 

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from memberwise.errors import Note, TargetError
 from memberwise.models.network import Network
+from memberwise.types.parts import Plain
 
 CHANGE = "save the weights with safetensors.torch.save_file(model.state_dict(), 'model.safetensors') and give --model"
 # Parts of names that wrappers put in: data parallel and averaged models, Opacus, compiled, sharded, checkpointed ones.
@@ -26,7 +27,7 @@ EXTRA = "_extra_state"
 DEPTH = 3
 SHOWN = 4
 
-State = dict[str, Any]
+State = Plain
 
 
 def load_weights(path: Path, network: Network, seed: int = 0) -> tuple[nn.Module, list[Note]]:

@@ -14,9 +14,10 @@ from memberwise.data.labels import ClassLabels
 from memberwise.models.build import fresh
 from memberwise.targets.estimators import Numbered
 from memberwise.types.arrays import Array, Ints
+from memberwise.types.foreign import Estimator
 
 
-def fit_estimator(estimator: Any, x: Any, y: Ints, labels: ClassLabels, seed: int) -> Any:
+def fit_estimator(estimator: Estimator, x: Any, y: Ints, labels: ClassLabels, seed: int) -> Estimator:
     """The estimator fitted on records and the data's own labels, every random state in it seeded.
 
     One that refuses the labels (XGBoost wants 0, 1, 2 ...) is fitted on their numbers, see ``Numbered``; not where a
@@ -47,12 +48,12 @@ def _numbered(estimator: object, x: object, own: Array) -> Numbered | None:
     return None
 
 
-def _speaks_of_labels(estimator: Any) -> bool:
+def _speaks_of_labels(estimator: Estimator) -> bool:
     parameters = estimator.get_params(deep=True).items()
     return any(isinstance(value, dict) and "class_weight" in name for name, value in parameters)
 
 
-def _random_states(estimator: Any, seed: int) -> dict[str, int]:
+def _random_states(estimator: Estimator, seed: int) -> dict[str, int]:
     """A seed for every random state of an estimator, also of those inside it (the steps of a pipeline)."""
     names = sorted(name for name in estimator.get_params(deep=True) if name.endswith("__random_state"))
     inner = dict(zip(names, np.random.default_rng(seed).integers(2**31, size=len(names)).tolist(), strict=True))
@@ -61,7 +62,7 @@ def _random_states(estimator: Any, seed: int) -> dict[str, int]:
     return ({"random_seed": seed} if "random_seed" in _arguments(estimator) else {}) | inner
 
 
-def _quiet(estimator: Any) -> dict[str, object]:
+def _quiet(estimator: Estimator) -> dict[str, object]:
     """CatBoost writes files into the working folder unless it is told not to."""
     unsaid = "allow_writing_files" in _arguments(estimator) and "allow_writing_files" not in estimator.get_params()
     return {"allow_writing_files": False} if unsaid else {}

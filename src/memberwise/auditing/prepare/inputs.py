@@ -11,6 +11,7 @@ import numpy as np
 from memberwise.attacks.base import Attack
 from memberwise.data import Dataset
 from memberwise.types.arrays import Array, Arrays
+from memberwise.types.parts import Plain
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Inputs:
     attacks."""
 
     dataset: Dataset | None = None
-    rows: dict[str, Any] = field(default_factory=dict)
+    rows: Plain = field(default_factory=dict)
     model: Any = None
     target: Any = None
     outputs: Arrays | None = None

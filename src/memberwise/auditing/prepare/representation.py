@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from memberwise.targets.estimators import EstimatorModels, known_columns, record
 from memberwise.targets.files import load_skops
 from memberwise.training.estimators import fit_estimator
 from memberwise.types.arrays import Array, Ints
+from memberwise.types.foreign import Estimator
 
 How = Literal["numbers", "rows", "texts", "values"]
 
@@ -300,7 +301,7 @@ def _encoded(dataset: Dataset) -> bool:
     return dataset.frame is None or dataset.feature_names is not None
 
 
-def _parts(estimator: Any) -> list[Any]:
+def _parts(estimator: Estimator) -> list[Estimator]:
     """The estimator and all objects inside it."""
     values = estimator.get_params(deep=True).values()
     inner = [part for value in values for part in (value if isinstance(value, list) else [value])]

@@ -4,7 +4,7 @@ learning models"), with the ``mia`` library's names, arguments and shapes."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from memberwise.compat.mia.labels import ask, class_numbers
 from memberwise.errors import DataError, StudyError, TargetError
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Floats, Ints
+from memberwise.types.foreign import Estimator, Factory, Values
 
 
 class ShadowModelBundle:
@@ -33,7 +34,7 @@ class ShadowModelBundle:
 
     def __init__(
         self,
-        model_fn: Callable[..., Any],
+        model_fn: Factory,
         shadow_dataset_size: int,
         num_models: int = 20,
         seed: int = 42,
@@ -50,7 +51,7 @@ class ShadowModelBundle:
         self.seed, self.serializer = seed, serializer
 
     def fit_transform(
-        self, X: Any, y: Any, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
+        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
     ) -> tuple[Floats, Floats]:
         """Train the shadow models; ``(2 * size * models, 2 * C)`` attack data and ``(2 * size * models,)`` 1 IN, 0 OUT.
 
@@ -77,7 +78,7 @@ class ShadowModelBundle:
                 where="ShadowModelBundle.fit_transform",
                 fix=f"shadow_dataset_size of at most {len(X) // 2:,}",
             )
-        self.shadow_models_: list[Any] = []
+        self.shadow_models_: list[Estimator] = []
         self.shadow_train_indices_: list[Ints] = []
         self.shadow_test_indices_: list[Ints] = []
         seeds, parts, model = Seeds(self.seed), [], None
@@ -96,7 +97,7 @@ class ShadowModelBundle:
         return np.concatenate([data for data, _ in parts]), np.concatenate([member for _, member in parts])
 
 
-def prepare_attack_data(model: Any, data_in: tuple[Any, Any], data_out: tuple[Any, Any]) -> tuple[Floats, Floats]:
+def prepare_attack_data(model: Estimator, data_in: tuple[Any, Any], data_out: tuple[Any, Any]) -> tuple[Floats, Floats]:
     """A model's answers as attack data, and the truth.
 
     Args:
@@ -141,7 +142,7 @@ class AttackModelBundle:
 
     def __init__(
         self,
-        model_fn: Callable[..., Any],
+        model_fn: Factory,
         num_classes: int,
         serializer: Any = None,
         class_one_hot_coded: bool = True,
@@ -151,7 +152,7 @@ class AttackModelBundle:
         self.class_one_hot_coded, self.seed = class_one_hot_coded, seed
 
     def fit(
-        self, X: Any, y: Any, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
+        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
     ) -> AttackModelBundle:
         """Train the attack models on shadow models' attack data (``ShadowModelBundle.fit_transform``).
 
@@ -174,7 +175,7 @@ class AttackModelBundle:
                     where=f"AttackModelBundle(num_classes={self.num_classes})",
                     fix="more shadow models or records for each; or another num_classes, if there is no such class",
                 )
-        self.attack_models_: list[Any] = []
+        self.attack_models_: list[Estimator] = []
         seeds, model = Seeds(self.seed), None
         for k in tqdm(range(self.num_classes), disable=not verbose):
             model = _fresh(self.model_fn, seeds.integer("attack", k), model)
@@ -185,7 +186,7 @@ class AttackModelBundle:
                 self.serializer.save(f"attack_{k}", model)
         return self
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Values) -> Floats:
         """``(n,)`` probability that the record was a member. HIGHER = MORE LIKELY A MEMBER."""
         answers, classes = self._parts(X)
         result = np.zeros(len(answers))
@@ -199,11 +200,11 @@ class AttackModelBundle:
             result[classes == k] = said[:, -1]
         return result
 
-    def predict(self, X: Any) -> Ints:
+    def predict(self, X: Values) -> Ints:
         """``(n,)`` guesses: 1 where the probability is above 1/2, else 0."""
         return (self.predict_proba(X) > 0.5).astype(np.int64)
 
-    def _parts(self, X: Any) -> tuple[Floats, Ints]:
+    def _parts(self, X: Values) -> tuple[Floats, Ints]:
         """The answers ``(n, C)`` and the classes ``(n,)`` of attack data."""
         data, width = np.asarray(X, dtype=np.float64), self.num_classes
         columns = 2 * width if self.class_one_hot_coded else width + 1
@@ -219,7 +220,7 @@ class AttackModelBundle:
         return data[:, :width], class_numbers(labels, "X")[0]
 
 
-def _fresh(model_fn: Callable[..., Any], seed: int, last: Any) -> Any:
+def _fresh(model_fn: Factory, seed: int, last: Estimator) -> Estimator:
     """A new model, which is told its seed if the function takes one."""
     model = model_fn(seed=seed) if "seed" in inspect.signature(model_fn).parameters else model_fn()
     if model is last:
@@ -232,6 +233,6 @@ def _fresh(model_fn: Callable[..., Any], seed: int, last: Any) -> Any:
     return model
 
 
-def _check_pair(x: Any, y: Any, where: str) -> None:
+def _check_pair(x: Values, y: Values, where: str) -> None:
     if len(x) != len(y):
         raise DataError("records and labels differ in number", found=f"{len(x)} and {len(y)}", where=where)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memberwise.errors import DataError, TargetError
 from memberwise.types.arrays import Floats, Ints
+from memberwise.types.foreign import Estimator, Values
 
 
 def class_numbers(y: object, where: str) -> tuple[Ints, int]:
@@ -33,7 +32,7 @@ def class_numbers(y: object, where: str) -> tuple[Ints, int]:
     return labels.astype(np.int64), int(labels.max()) + 1
 
 
-def ask(model: Any, x: Any) -> Floats:
+def ask(model: Estimator, x: Values) -> Floats:
     """What the model answers, in [0, 1]: ``predict_proba`` where it has one, else ``predict``.
 
     Returns:

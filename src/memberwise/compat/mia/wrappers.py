@@ -15,6 +15,7 @@ from memberwise.compat.mia.labels import class_numbers
 from memberwise.errors import TargetError
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Array, Floats
+from memberwise.types.foreign import Estimator, Values
 
 # So many records are asked about at once.
 ASKED = 1024
@@ -28,13 +29,13 @@ class SklearnWrapper:
         seed: for every ``random_state`` in it (of a pipeline's steps, too) that has no value of its own.
     """
 
-    def __init__(self, classifier: Any, seed: int = 0) -> None:
+    def __init__(self, classifier: Estimator, seed: int = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     def fit(
         self,
-        X: Any,
-        y: Any,
+        X: Values,
+        y: Values,
         epochs: int | None = None,
         batch_size: int | None = None,
         validation_split: float | None = None,
@@ -63,7 +64,7 @@ class SklearnWrapper:
             self.classifier_.fit(_flat(X), numbers)
         return self
 
-    def predict(self, X: Any) -> Floats:
+    def predict(self, X: Values) -> Floats:
         """``(n, C)`` probabilities; 0 for a class of which it has seen no record."""
         result = np.zeros((len(X), self.classes_))
         result[:, self.classifier_.classes_] = self.classifier_.predict_proba(_flat(X))
@@ -103,8 +104,8 @@ class TorchWrapper:
 
     def fit(
         self,
-        X: Any,
-        y: Any,
+        X: Values,
+        y: Values,
         batch_size: int = 32,
         epochs: int = 20,
         shuffle: bool = True,
@@ -132,7 +133,7 @@ class TorchWrapper:
         return self
 
     @torch.no_grad()
-    def predict(self, X: Any) -> Floats:
+    def predict(self, X: Values) -> Floats:
         """``(n, C)`` probabilities: the softmax of the module's logits, in float64.
 
         Raises:
@@ -157,7 +158,7 @@ class TorchWrapper:
             yield
 
 
-def _flat(X: Any) -> Array:
+def _flat(X: Values) -> Array:
     return np.asarray(X).reshape(len(X), -1)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.types.parts import Plain
 
 
 class Augmentation(Options):
@@ -15,7 +16,7 @@ class Augmentation(Options):
     use: Annotated[tuple[Literal["flip", "crop", "cutout"], ...], Field(min_length=1)] = ("flip", "crop")
 
 
-def settings(options: Augmentation, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: Augmentation, study: Plain) -> Plain:
     """The study's own augmentations and those of the defence, each once."""
     return {"training.augment": list(dict.fromkeys([*study["training"]["augment"], *options.use]))}
 

@@ -15,6 +15,7 @@ from memberwise.study.schema import Study
 from memberwise.training.job import Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
+from memberwise.types.parts import Plain
 
 
 class Options(BaseModel):
@@ -69,14 +70,14 @@ class TrainingDefence:
     source: str
     step: Callable[[Any, Fit], Step] | None = None
     procedure: Callable[[Any, Fit], Procedure] | None = None
-    settings: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
-    answer: Callable[[Any], list[dict[str, Any]]] | None = None
+    settings: Callable[[Any, Plain], Plain] | None = None
+    answer: Callable[[Any], list[Plain]] | None = None
     roles: tuple[str, ...] = ()
     check: Callable[[Any, Fit, nn.Module], list[Note]] | None = None
     guarantee: str = "none"
     reported: str = ""
     bound: Callable[[Any, Fit], tuple[float, float] | None] | None = None
-    grid: tuple[dict[str, Any], ...] = ({},)
+    grid: tuple[Plain, ...] = ({},)
     extra: tuple[str, str] | None = None
 
     @property
@@ -85,7 +86,7 @@ class TrainingDefence:
         return bool(raised_leakage(self.name))
 
 
-def set_alone(name: str, parameter: str, value: Any, key: str, study: dict[str, Any]) -> dict[str, Any]:
+def set_alone(name: str, parameter: str, value: Any, key: str, study: Plain) -> Plain:
     """The setting ``key = value`` by a defence's parameter, where the study says nothing else about the key.
 
     Raises:

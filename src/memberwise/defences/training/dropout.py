@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from memberwise.defences.training.base import Options, TrainingDefence, set_alone
 from memberwise.errors import StudyError
 from memberwise.models.modules import ARCHITECTURES
+from memberwise.types.parts import Plain
 
 
 class Dropout(Options):
@@ -17,7 +18,7 @@ class Dropout(Options):
     rate: Annotated[float, Field(ge=0, lt=1)] = 0.5
 
 
-def settings(options: Dropout, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: Dropout, study: Plain) -> Plain:
     """Raises StudyError for an architecture without dropout, for a model of the user's own, and where the study says
     another rate.
     """

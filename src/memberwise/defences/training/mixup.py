@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memberwise.defences.training.base import Options, TrainingDefence
+from memberwise.types.parts import Plain
 
 
 class Mixup(Options):
     """No parameters: the weight of a mixture is uniform (alpha 1 of the paper)."""
 
 
-def settings(options: Mixup, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: Mixup, study: Plain) -> Plain:
     """The study's own augmentations, and mixup."""
     return {"training.augment": list(dict.fromkeys([*study["training"]["augment"], "mixup"]))}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -14,6 +14,7 @@ from memberwise.defences.training.losses import mean_of_records, soft_labels, tr
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold, normal
 from memberwise.training.step import Batch, Epoch, State, Step
+from memberwise.types.parts import Plain
 
 # Keeps the noise apart from what else is drawn from a step's key.
 _NOISE = 0x57530000
@@ -149,7 +150,7 @@ def step(options: WeightedSmoothing, fit: Fit) -> Step:
     return kind(options, fit.label_smoothing)
 
 
-def settings(options: WeightedSmoothing, study: dict[str, Any]) -> dict[str, Any]:
+def settings(options: WeightedSmoothing, study: Plain) -> Plain:
     """The authors' clipping of the gradient to norm 10, without which a probability near 0 could throw a model away."""
     return {"training.clip_norm": study["training"]["clip_norm"] or 10.0} if options.sigma else {}
 

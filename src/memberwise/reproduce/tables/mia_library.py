@@ -9,6 +9,7 @@ import numpy as np
 from memberwise.reproduce.bench import Bench, share
 from memberwise.reproduce.claim import Findings
 from memberwise.reproduce.reproduction import Reproduction
+from memberwise.types.foreign import Estimator
 
 
 def library(bench: Bench) -> Findings:
@@ -59,7 +60,7 @@ def _records(bench: Bench, n: int) -> tuple[Any, Any, int]:
     return dataset.x[rows].astype(np.float32) / 255, np.eye(classes, dtype=np.float32)[dataset.y[rows]], classes
 
 
-def _network(classes: int, seed: int) -> Any:
+def _network(classes: int, seed: int) -> Estimator:
     """Two convolutions, as the library's own example has."""
     from torch import nn
 
@@ -73,7 +74,7 @@ def _network(classes: int, seed: int) -> Any:
     return TorchWrapper(module, optimizer_params={"lr": 1e-3}, seed=seed)
 
 
-def _attack_model(seed: int) -> Any:
+def _attack_model(seed: int) -> Estimator:
     from sklearn.linear_model import LogisticRegression
 
     from memberwise.compat.mia.wrappers import SklearnWrapper
@@ -81,7 +82,7 @@ def _attack_model(seed: int) -> Any:
     return SklearnWrapper(LogisticRegression(max_iter=1000), seed=seed)
 
 
-def _accuracy(model: Any, x: Any, y: Any) -> float:
+def _accuracy(model: Estimator, x: Any, y: Any) -> float:
     return float(np.mean(model.predict(x).argmax(1) == y.argmax(1)))
 
 

@@ -145,7 +145,7 @@ def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
     return change(value)
 
 
-def mapped(value: object) -> object:
+def mapped(value: object) -> Any:
     """0 in the place of every tensor: what ``vmap`` is to map over."""
     return tree_map(lambda tensor: None if tensor is None else 0, value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from memberwise.training.steppers.dense_compiled import (
     is_same,
 )
 from memberwise.training.steppers.pooling import is_sliceable, with_sliced_pools
+from memberwise.types.foreign import Factory
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -42,7 +42,7 @@ class Compiled:
         TrainingError: it cannot be compiled.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Factory) -> None:
         self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
 
     def __call__(self, *arguments: Any) -> Any:

@@ -7,7 +7,7 @@ are read and written once here, which takes a compiler (torch's, which needs a C
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, State
 from memberwise.training.steppers.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
+from memberwise.types.foreign import Factory
 
-Program = Callable[..., Any]
+Program = Factory
 # The learning rate with which a program is tried.
 TRIAL_RATE = 0.01
 MISCOMPILED = "the compiled step was given up: it does not train what it was compiled from"
@@ -129,7 +130,7 @@ def is_same(changes: Sequence[Tensors], losses: Sequence[Tensor], precision: tor
     return far(values, expected, near, start, rough) is None and not far_losses(losses[2], losses[1], near)
 
 
-def compiled(function: Callable[..., Any], arguments: Sequence[Tensor]) -> Program:
+def compiled(function: Factory, arguments: Sequence[Tensor]) -> Program:
     """A function of tensors, which may change them in place, as a program for tensors of these shapes.
 
     What ``torch.compile`` looks at anew in every call is known here, which is worth a tenth of a small step.

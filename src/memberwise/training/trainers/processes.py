@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
@@ -21,6 +20,7 @@ from memberwise.training.loop import Tick
 from memberwise.training.plan import Plan
 from memberwise.training.trainers.base import ALONE, Collect, TrainerFacts, joined
 from memberwise.types.arrays import Array, Arrays, Ints
+from memberwise.types.foreign import Estimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def fit_one(model: Model, records: Records, job: Job) -> object:
         ) from error
 
 
-def answering(model: Model, fitted: Sequence[Any], records: Records) -> Target:
+def answering(model: Model, fitted: Sequence[Estimator], records: Records) -> Target:
     """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
     x, classes = records.x, len(records.labels)
     if model.kind == "estimator":
