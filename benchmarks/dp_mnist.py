@@ -19,7 +19,7 @@ from torch import nn
 
 from memberwise.data import load
 from memberwise.defences.training.dp_accounting import ORDERS, Sampling, epsilon_of
-from memberwise.defences.training.dp_sgd import DpSgd
+from memberwise.defences.training.dp_sgd_step import DpSgd
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
 from memberwise.targets.models import TorchModels

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for
-from memberwise.defences.training.dp_sgd import DEFENCE, DpSgd, DpSgdOptions, noise_multiplier, sampling
+from memberwise.defences.training.dp_sgd import DEFENCE, DpSgdOptions, noise_multiplier, sampling
+from memberwise.defences.training.dp_sgd_step import DpSgd
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys

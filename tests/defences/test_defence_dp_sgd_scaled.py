@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from memberwise.defences.training.base import Fit
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for, numerical_epsilon_of
-from memberwise.defences.training.dp_sgd import DEFENCE, DpSgd, DpSgdOptions
+from memberwise.defences.training.dp_sgd import DEFENCE, DpSgdOptions
 from memberwise.defences.training.dp_sgd_scaled import ScaledDpSgd
+from memberwise.defences.training.dp_sgd_step import DpSgd
 from memberwise.errors import StudyError
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import step_keys

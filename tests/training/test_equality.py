@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from odd_modules import ACTIVATIONS, TWISTS, chain
 from torch import Tensor, nn
 
-from memberwise.defences.training.dp_sgd import DpSgd
+from memberwise.defences.training.dp_sgd_step import DpSgd
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
 from memberwise.models.randomness import KeyedDropout, step_keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,7 +15,20 @@ from memberwise.types.arrays import Array
 from memberwise.types.arrays import Records as Records
 
 if TYPE_CHECKING:
-    from memberwise.targets.models import TorchModels
+    from memberwise.models.network import Network, Tensors
+
+
+class Networks(Protocol):
+    """Networks with their weights at hand: parameters and buffers ``(m, ...)`` by name."""
+
+    @property
+    def network(self) -> Network: ...
+
+    @property
+    def params(self) -> Tensors: ...
+
+    @property
+    def buffers(self) -> Tensors: ...
 
 
 class Target(ABC):
@@ -48,7 +61,7 @@ class Target(ABC):
         return self
 
     @property
-    def white_box(self) -> TorchModels | None:
+    def white_box(self) -> Networks | None:
         """The networks behind the answers, weights included; None where they are not at hand."""
         return None
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from memberwise.defences.training.dp_sgd import _RECORD, DpSgd
+from memberwise.defences.training.dp_sgd_step import _RECORD, DpSgd
 from memberwise.errors import StudyError
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from memberwise.models.network import Tensors
-    from memberwise.targets.models import TorchModels
+    from memberwise.targets.base import Networks
 
 # Numbers of gradients held at once.
 CHUNK_VALUES = 16_000_000
@@ -42,7 +42,7 @@ class GradientNorms:
         return Extra(norms, np.ones(norms.shape[:2], np.int32))
 
 
-def gradient_norms(models: TorchModels, i: int, questions: Questions) -> Floats32:
+def gradient_norms(models: Networks, i: int, questions: Questions) -> Floats32:
     """``(n, 2)``: of the i-th model, the norms by all parameters and by the last layer's."""
     import torch
     from torch.func import grad, vmap
