@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from memberwise.types.version import __version__
+
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
     from memberwise.auditing.load import load_signals
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
 
-__version__ = "0.1.0"
 
 _PLACES = {
     "audit": "memberwise.api",

@@ -121,7 +121,7 @@ def test_few_records_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     params, buffers = network.init(1)
     step, key = DpSgd(0.0, 0.4, 32.0), step_keys(3, 1)[0]
     whole, losses = step.clipped_sum(network, params, State(buffers, {}), part, key)
-    monkeypatch.setattr("memberwise.defences.training.dp_sgd.BYTES", 4 * network.parameters * 6)
+    monkeypatch.setattr("memberwise.defences.training.dp_sgd_step.BYTES", 4 * network.parameters * 6)
     chunks, same = step.clipped_sum(network, params, State(buffers, {}), part, key)
     torch.testing.assert_close(losses, same)
     for name, value in whole.items():

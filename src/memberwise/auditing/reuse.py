@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from memberwise import __version__
 from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.model import model_for
@@ -21,6 +20,7 @@ from memberwise.store.blocks import BlockStore, block_key
 from memberwise.store.files import json_values
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import Study
+from memberwise.types.version import __version__
 
 
 def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from memberwise import __version__
 from memberwise.cli import audit, data, defend, init, listing, report, reproduce
+from memberwise.types.version import __version__
 
 app = typer.Typer(
     name="memberwise",

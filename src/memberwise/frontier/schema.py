@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from memberwise import __version__
 from memberwise.assess.canaries import CanariesPart
 from memberwise.report.schema import AuditWarning
 from memberwise.statistics import Estimate, TprAtFpr
 from memberwise.types.parts import Plain, from_plain, json_schema, to_plain
+from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 1
 Measure = Literal["tpr", "auc"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
-from memberwise import __version__
 from memberwise.assess.canaries import CanariesPart
 from memberwise.assess.discoveries import Discoveries
 from memberwise.assess.figures import AttackFigures, Skipped
@@ -21,6 +20,7 @@ from memberwise.errors import Note
 from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
 from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
+from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 2
 READABLE = (1, SCHEMA_VERSION)

@@ -7,7 +7,6 @@ import hashlib
 import numpy as np
 import torch
 
-from memberwise import __version__
 from memberwise.auditing.prepare.representation import Representations
 from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
@@ -15,6 +14,7 @@ from memberwise.models.build import Model
 from memberwise.study.entrypoint import code_hash
 from memberwise.training.plan import Plan
 from memberwise.types.arrays import Ints
+from memberwise.types.version import __version__
 
 
 def identity_of(
