@@ -21,7 +21,7 @@ from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
 from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
 from memberwise.defences.output.top_k import TopK
-from memberwise.errors import StudyError
+from memberwise.defences.parameters import unusable_parameter
 from memberwise.registry import Registry
 from memberwise.study.schema import OutputDefenceConfig
 from memberwise.targets.base import Kind
@@ -100,21 +100,9 @@ def find_output_defence(name: str) -> tuple[type[OutputDefence], dict[str, objec
 
 
 def _make(study: OutputDefenceConfig) -> OutputDefence:
-    defence, own = find_output_defence(study.name)
-    given = own | {key: value for key, value in study.model_dump().items() if key != "name"}
+    defence, brought = find_output_defence(study.name)
+    parameters = brought | {key: value for key, value in study.model_dump().items() if key != "name"}
     try:
-        return defence.model_validate(given)
+        return defence.model_validate(parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        # What a whole set of parameters fails at names none of them.
-        what = (
-            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
-        )
-        raise StudyError(
-            f"the output defence {study.name} has no parameter {key}" if unknown else what,
-            expected=("one of " + ", ".join(defence.model_fields) or "none") if unknown else first["msg"],
-            found=None if unknown else repr(first["input"]),
-            where="answer",
-        ) from None
+        raise unusable_parameter(error, "output defence", study.name, defence.model_fields, "answer") from None

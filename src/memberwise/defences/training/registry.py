@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from torch import nn
 
+from memberwise.defences.parameters import unusable_parameter
 from memberwise.defences.training import (
     adversarial_regularisation,
     adversarial_training,
@@ -29,7 +30,7 @@ from memberwise.defences.training import (
     weighted_smoothing,
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.errors import Note, StudyError
+from memberwise.errors import Note
 from memberwise.registry import Registry, instance_of
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import DefenceConfig, Study, TrainingConfig
@@ -79,23 +80,12 @@ def find_defence(study: DefenceConfig) -> tuple[TrainingDefence, object]:
         StudyError: an unknown name or parameter.
     """
     defence = TRAINING_DEFENCES.find(study.name, "training.defence")
-    given = {key: value for key, value in study.model_dump().items() if key != "name"}
+    parameters = {key: value for key, value in study.model_dump().items() if key != "name"}
     try:
-        return defence, defence.options.model_validate(given)
+        return defence, defence.options.model_validate(parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        unknown = first["type"] == "extra_forbidden"
-        # What a whole set of parameters fails at names none of them.
-        what = (
-            f"the parameter {key} of {study.name} is not usable" if key else f"{study.name} cannot have these together"
-        )
-        raise StudyError(
-            f"the training defence {study.name} has no parameter {key}" if unknown else what,
-            expected="one of " + ", ".join(defence.options.model_fields) if unknown else first["msg"],
-            found=None if unknown else repr(first["input"]),
-            where="training.defence",
-        ) from None
+        known = defence.options.model_fields
+        raise unusable_parameter(error, "training defence", study.name, known, "training.defence") from None
 
 
 def write_out_defence(study: Study) -> Study:
