@@ -21,10 +21,10 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """
     if signals.population_target is None:
         raise ValueError("there are no answers on population records")
-    own = signals.target.log_p[0]
+    log_p = signals.target.log_p[0]
     world = np.sort(signals.population_target.log_p[0], axis=0)
-    world = np.broadcast_to(world, (len(world), own.shape[1]))  # a population asked once serves every query
-    ranks = [np.searchsorted(world[:, q], own[:, q], side="left") for q in range(own.shape[1])]
+    world = np.broadcast_to(world, (len(world), log_p.shape[1]))  # a population asked once serves every query
+    ranks = [np.searchsorted(world[:, q], log_p[:, q], side="left") for q in range(log_p.shape[1])]
     return np.asarray(np.mean(ranks, axis=0) / len(world))
 
 

@@ -21,10 +21,10 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     Returns:
         ``(n,)`` float64.
     """
-    shadows, own, out = shadows_of(signals.shadows), signals.target.log_p[0], signals.is_out
-    greater = np.empty(own.shape)
+    shadows, log_p, out = shadows_of(signals.shadows), signals.target.log_p[0], signals.is_out
+    greater = np.empty(log_p.shape)
     for part in record_blocks(shadows):
-        greater[part] = ((shadows.log_p[:, part] < own[part]) & out[:, part, None]).sum(0)
+        greater[part] = ((shadows.log_p[:, part] < log_p[part]) & out[:, part, None]).sum(0)
     count = out.sum(0).astype(np.float64)
     return np.asarray(greater.mean(-1) / np.where(count > 0, count, np.nan))
 

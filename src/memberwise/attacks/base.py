@@ -82,10 +82,10 @@ class Needs:
             return "needs shadow models, and there are none"
         if self.shadow_vectors and (signals.shadows is None or signals.shadows.vectors is None):
             return "needs full answers of shadow models, which are not in the table"
-        beside = self.training_table and signals.beside is not None
+        auxiliary = self.training_table and signals.beside is not None
         if (
             self.shadows == "in+out"
-            and not beside
+            and not auxiliary
             and not ((signals.is_in.sum(0) > 0) & (signals.is_out.sum(0) > 0)).any()
         ):
             return "needs shadow models that trained on audited records, and none did"

@@ -93,10 +93,10 @@ def predictive(side: Moments, prior: Prior) -> Predictive:
     beta_n = beta + S/2 + weight n (m - mean)^2 / (2 weight_n); Student's t with 2 alpha_n degrees of freedom at
     (weight mean + n m) / weight_n with scale^2 = beta_n (weight_n + 1) / (alpha_n weight_n).
     """
-    n, own = side.count, np.where(side.count > 0, side.mean, prior.mean)
+    n, mean = side.count, np.where(side.count > 0, side.mean, prior.mean)
     weight, alpha = prior.weight + n, prior.alpha + n / 2
-    beta = prior.beta + side.squares / 2 + prior.weight * n * (own - prior.mean) ** 2 / (2 * weight)
-    location = (prior.weight * prior.mean + n * own) / weight
+    beta = prior.beta + side.squares / 2 + prior.weight * n * (mean - prior.mean) ** 2 / (2 * weight)
+    location = (prior.weight * prior.mean + n * mean) / weight
     return Predictive(2 * alpha, location, np.sqrt(beta * (weight + 1) / (alpha * weight)))
 
 

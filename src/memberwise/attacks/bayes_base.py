@@ -28,9 +28,9 @@ def base(c: float = C) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        own = signals.target.log_p[0].astype(np.float64)
+        log_p = signals.target.log_p[0].astype(np.float64)
         typical = log_mean_both(signals) if has_both_sides(signals) else c * log_mean_out(signals)
-        return np.asarray((own - typical).mean(-1))
+        return np.asarray((log_p - typical).mean(-1))
 
     return score
 

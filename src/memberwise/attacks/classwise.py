@@ -44,10 +44,10 @@ def class_thresholds(values: Floats, trained_on: NDArray[np.int8], labels: Ints)
     """
     tau = np.full(len(labels), np.nan)
     for label in np.unique(labels):
-        own = labels == label
-        inside, outside = sides(values[:, own], trained_on[:, own])
+        rows = labels == label
+        inside, outside = sides(values[:, rows], trained_on[:, rows])
         if inside.size and outside.size and inside.size + outside.size >= FEWEST:
-            tau[own] = best_threshold(inside, outside)
+            tau[rows] = best_threshold(inside, outside)
     if np.isnan(tau).any():
         inside, outside = sides(values, trained_on)
         if inside.size and outside.size:

@@ -25,16 +25,16 @@ def augmented(signals: Signals, rng: np.random.Generator) -> Floats:
     Returns:
         ``(n,)`` float64 in [0, 1].
     """
-    own = signals.target.extra["augmented"][0].astype(np.float64)
+    answers = signals.target.extra["augmented"][0].astype(np.float64)
     if signals.shadows is None or "augmented" not in signals.shadows.extra:
-        return np.asarray(own.mean(-1))
+        return np.asarray(answers.mean(-1))
     bits = signals.shadows.extra["augmented"]
     trained_on = signals.trained_on[: len(bits)]
     rows = balanced_rows(trained_on, np.ones(signals.records, bool), MOST_ROWS, rng)
     if not rows.size:
-        return np.asarray(own.mean(-1))
+        return np.asarray(answers.mean(-1))
     at = tuple(rows.T)
-    return fit_classifier(logistic, bits[at].astype(np.float64), trained_on[at], rng)(own)
+    return fit_classifier(logistic, bits[at].astype(np.float64), trained_on[at], rng)(answers)
 
 
 def noised(signals: Signals, rng: np.random.Generator) -> Floats:
@@ -46,9 +46,9 @@ def noised(signals: Signals, rng: np.random.Generator) -> Floats:
     Returns:
         ``(n,)`` float64 in [0, 1].
     """
-    own = _with_mean(signals.target.extra["noised"][:1])[0]
+    answers = _with_mean(signals.target.extra["noised"][:1])[0]
     aucs = np.array(list(_aucs(signals)))
-    return np.asarray(own[:, aucs.mean(0).argmax() if aucs.size else -1])
+    return np.asarray(answers[:, aucs.mean(0).argmax() if aucs.size else -1])
 
 
 def _with_mean(shares: Floats32) -> Floats:

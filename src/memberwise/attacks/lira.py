@@ -78,8 +78,8 @@ def spread(side: Moments, kind: Spread) -> Floats:
     pooled = np.sqrt(prior.variance)
     if kind == "fixed":
         return np.tile(pooled, (len(side.mean), 1))
-    own = np.sqrt(side.squares / np.maximum(side.count - 1.0, 1.0))
-    return np.where(side.count >= FEWEST_FOR_OWN_SPREAD, np.maximum(own, SMALLEST_SHARE * pooled), pooled)
+    deviation = np.sqrt(side.squares / np.maximum(side.count - 1.0, 1.0))
+    return np.where(side.count >= FEWEST_FOR_OWN_SPREAD, np.maximum(deviation, SMALLEST_SHARE * pooled), pooled)
 
 
 BOTH, OUT = Needs(shadows="in+out"), Needs(shadows="out")

@@ -52,10 +52,10 @@ def other_data(signals: Signals, rng: np.random.Generator) -> Floats:
         raise ValueError("there is no other run to learn from")
     member = signals.transfer.member.astype(np.int8)
     rows = balanced_rows(member[None], np.ones(len(member), bool), MOST_ROWS, rng)[:, 1]
-    own = top_features(signals.target)
-    theirs = top_features(signals.transfer.answers, own.shape[1])
+    ours = top_features(signals.target)
+    theirs = top_features(signals.transfer.answers, ours.shape[1])
     judge = fit_classifier(mlp, theirs[rows], member[rows], rng)
-    return judge(own[:, : theirs.shape[1]])
+    return judge(ours[:, : theirs.shape[1]])
 
 
 def no_shadow(signals: Signals, rng: np.random.Generator) -> Floats:

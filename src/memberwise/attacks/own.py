@@ -102,8 +102,8 @@ def _check_needs(attack: Attack, where: str) -> None:
         )
     score: object = attack.score
     if not callable(score):
-        found = type(score).__name__
-        raise StudyError(f"the score of {attack.name} is no function", expected="score(signals, rng)", found=found)
+        kind = type(score).__name__
+        raise StudyError(f"the score of {attack.name} is no function", expected="score(signals, rng)", found=kind)
     stated: list[tuple[str, object, Sequence[object]]] = [
         ("needs.answers", needs.answers, LEVELS),
         ("needs.shadows", needs.shadows, SHADOWS),

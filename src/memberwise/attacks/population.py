@@ -48,7 +48,7 @@ def population_scores(
     if table is None:
         return {}
     rows, sample = table
-    found = {}
+    results = {}
     for name, (attack, before) in can.items():
         scores, _ = score(rows, attack, seeds.rng(f"attack:{name}"))
         if scores is None:
@@ -58,8 +58,8 @@ def population_scores(
         population = scores[len(sample) :]
         population = population[~np.isnan(population)]
         if len(population) and _alike(audited, before):
-            found[name] = OnPopulation(audited, population)
-    return found
+            results[name] = OnPopulation(audited, population)
+    return results
 
 
 def _without_in_models(attack: Attack) -> bool:

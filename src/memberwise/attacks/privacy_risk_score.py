@@ -31,17 +31,17 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     """
     values = mentr(shadows_of(signals.shadows), signals.labels)
     trained_on = signals.trained_on[: len(values)]
-    own = mentr(signals.target, signals.labels)[0]
+    entropies = mentr(signals.target, signals.labels)[0]
     result = np.full(signals.records, np.nan)
     for label in np.unique(signals.labels):
         rows = signals.labels == label
         in_moments, out_moments = sides(values[:, rows], trained_on[:, rows])
         if min(in_moments.size, out_moments.size) >= FEWEST:
-            result[rows] = posterior(own[rows], in_moments, out_moments)
+            result[rows] = posterior(entropies[rows], in_moments, out_moments)
     if (rows := np.isnan(result)).any():
         in_moments, out_moments = sides(values, trained_on)
         if in_moments.size and out_moments.size:
-            result[rows] = posterior(own[rows], in_moments, out_moments)
+            result[rows] = posterior(entropies[rows], in_moments, out_moments)
     return result
 
 

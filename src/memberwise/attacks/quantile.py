@@ -74,8 +74,8 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
 
     others = np.sort(standardised(phi[held], describe(rows[held], labels[held])))
     cut = others[min(ceil(LEVEL * (len(held) + 1)), len(held)) - 1]
-    own = standardised(signals.target.phi[0, :, 0], describe(signals.index, signals.labels))
-    return np.asarray(own - cut)
+    scores = standardised(signals.target.phi[0, :, 0], describe(signals.index, signals.labels))
+    return np.asarray(scores - cut)
 
 
 def describer(signals: Signals, fit: Rows, seed: int) -> Describe:

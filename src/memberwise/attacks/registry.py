@@ -87,17 +87,17 @@ def choose(names: Sequence[str], objects: Sequence[Attack] = ()) -> list[Attack]
         StudyError: a name is unknown, or there is none; an attack of the user's own is none, or has another's name.
     """
     chosen: set[str] = set()
-    own: dict[str, Attack] = {}
+    extras: dict[str, Attack] = {}
     for name in dict.fromkeys(names):
         if name in GROUPS or name in ATTACKS:
             chosen |= GROUPS.get(name, {name})
             continue
         attack = _own_attack(name, objects)
-        if own.setdefault(attack.name, attack) is not attack:
+        if extras.setdefault(attack.name, attack) is not attack:
             raise StudyError(f"two attacks are called {attack.name}", found=", ".join(names), where=WHERE)
-    if not chosen and not own:
+    if not chosen and not extras:
         raise StudyError("no attack is chosen", expected='"default", "all" or names', where=WHERE)
-    return [*(attack for name, attack in ATTACKS.items() if name in chosen), *own.values()]
+    return [*(attack for name, attack in ATTACKS.items() if name in chosen), *extras.values()]
 
 
 def _own_attack(name: str, objects: Sequence[Attack]) -> Attack:

@@ -80,30 +80,30 @@ class AttackRequest:
 
     def fprs(self, study: Study, nonmembers: int) -> list[float]:
         """False-positive rates to report, largest first: the study's (or automatic) and those the gate asks about."""
-        asked = study.statistics.fpr
-        chosen = auto_fprs(nonmembers) if isinstance(asked, str) else asked
+        rates = study.statistics.fpr
+        chosen = auto_fprs(nonmembers) if isinstance(rates, str) else rates
         return sorted({*chosen, *(rule.fpr for rule in self.rules if rule.fpr is not None)}, reverse=True)
 
 
 def _check_epsilon(rules: Sequence[GateRule], study: Study) -> None:
-    asked = [rule.text for rule in rules if rule.metric == "epsilon"]
-    if asked and not bounds_epsilon(study):
+    texts = [rule.text for rule in rules if rule.metric == "epsilon"]
+    if texts and not bounds_epsilon(study):
         raise StudyError(
             "epsilon cannot be gated on: from the records of one run it describes, it bounds nothing",
             expected="memberships drawn by independent coins (--coins), or canaries under 8 shadow models or more",
-            found="; ".join(asked),
+            found="; ".join(texts),
             where="--fail-if or gate.rules",
         )
 
 
 def _check_targets(study: Study) -> None:
-    wanted, models = study.statistics.targets, 1 + study.shadow.count
+    targets, models = study.statistics.targets, 1 + study.shadow.count
     known = study.outputs.file is None and study.shadow.budget is None
-    if wanted is not None and known and wanted > models:
+    if targets is not None and known and targets > models:
         raise StudyError(
             "more models are to take the target's place than there are",
             expected=f"at most {models}: the target and {study.shadow.count} shadow models",
-            found=str(wanted),
+            found=str(targets),
             where="statistics.targets",
             fix="more shadow models, or fewer targets",
         )

@@ -87,9 +87,9 @@ def shadow_scores(
         By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores
         ``(r,)`` and membership ``(r,)`` of the records that are evaluated and scored.
     """
-    found: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
+    pairs: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
     if signals.shadows is None or not attacks:
-        return found
+        return pairs
     if signals.records > STAND_IN_RECORDS:
         rng = seeds.rng("records of stand-ins")
         signals = signals.of_records(np.sort(rng.choice(signals.records, STAND_IN_RECORDS, replace=False)))
@@ -99,5 +99,5 @@ def shadow_scores(
             scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
             if scores is not None:
                 rows = stand_in.evaluated & ~np.isnan(scores)
-                found[attack.name].append((scores[rows], stand_in.member[rows]))
-    return found
+                pairs[attack.name].append((scores[rows], stand_in.member[rows]))
+    return pairs

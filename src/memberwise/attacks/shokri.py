@@ -66,7 +66,7 @@ def with_classifier(make: MakeClassifier) -> Score:
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
         answers, labels, trained_on = training_table(signals)
         x = features(answers)
-        own = features(signals.target)[0]
+        vectors = features(signals.target)[0]
         trained_on = trained_on[: len(x)]
         result = np.full(signals.records, np.nan)
         shared = []
@@ -76,13 +76,13 @@ def with_classifier(make: MakeClassifier) -> Score:
                 shared.append(label)
                 continue
             judge = fit_classifier(make, x[tuple(rows.T)], trained_on[tuple(rows.T)], rng)
-            result[signals.labels == label] = judge(own[signals.labels == label])
+            result[signals.labels == label] = judge(vectors[signals.labels == label])
         rows = balanced_rows(trained_on, np.isin(labels, shared), MOST_ROWS, rng)
         if len(rows):
             inputs = np.hstack([x[tuple(rows.T)], labels[rows[:, 1]][:, None] == shared])
             judge = fit_classifier(make, inputs, trained_on[tuple(rows.T)], rng)
             pooled = np.isin(signals.labels, shared)
-            result[pooled] = judge(np.hstack([own, signals.labels[:, None] == shared])[pooled])
+            result[pooled] = judge(np.hstack([vectors, signals.labels[:, None] == shared])[pooled])
         return result
 
     return score

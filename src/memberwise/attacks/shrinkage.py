@@ -59,5 +59,5 @@ def variance_prior(side: Moments) -> VariancePrior | None:
 
 def shrunk_variance(side: Moments, prior: VariancePrior) -> Floats:
     """``(n, q)``: posterior mean of each record's variance, (degrees variance + squares) / (degrees + count - 1)."""
-    own = np.maximum(side.count - 1.0, 0.0)
-    return np.asarray((prior.degrees * prior.variance + side.squares) / (prior.degrees + own))
+    degrees = np.maximum(side.count - 1.0, 0.0)
+    return np.asarray((prior.degrees * prior.variance + side.squares) / (prior.degrees + degrees))

@@ -66,8 +66,8 @@ def mentr(answers: Answers, labels: Ints) -> Floats:
         ``(m, n)`` nats, at most 0. HIGHER = MORE LIKELY A MEMBER.
     """
     terms = probability_vectors(answers) * log_complements(answers)
-    own = _of_class(log_vectors(answers), labels) * np.exp(_of_class(log_complements(answers), labels))
-    return np.asarray(own + np.where(_is_class(labels, terms.shape[-1]), 0.0, terms).sum(-1))
+    label_term = _of_class(log_vectors(answers), labels) * np.exp(_of_class(log_complements(answers), labels))
+    return np.asarray(label_term + np.where(_is_class(labels, terms.shape[-1]), 0.0, terms).sum(-1))
 
 
 @model_by_model

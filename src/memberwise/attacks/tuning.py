@@ -31,19 +31,19 @@ def tuned(signals: Signals, ratio: Ratio, fallback: float, rng: np.random.Genera
         bare = replace(bare, shadows=replace(bare.shadows, vectors=None, extra={}))
     if signals.records > MOST_RECORDS:
         bare = bare.of_records(np.sort(rng.choice(signals.records, MOST_RECORDS, replace=False)))
-    found = []
+    aucs = []
     for k in range(min(MOST, len(signals.trained_on))):
         stand_in = as_target(bare, k, rng)
         if stand_in.signals.shadows is None:
             continue
-        own, out = stand_in.signals.target.log_p[0].astype(np.float64), log_mean_out(stand_in.signals)
+        log_p, out = stand_in.signals.target.log_p[0].astype(np.float64), log_mean_out(stand_in.signals)
         rows = stand_in.evaluated & ~np.isnan(out).any(-1)
         member = stand_in.member[rows]
         if member.any() and not member.all():
-            found.append([auc(ratio(own[rows], out[rows], value).mean(-1), member) for value in GRID])
-    if len(found) < FEWEST:
+            aucs.append([auc(ratio(log_p[rows], out[rows], value).mean(-1), member) for value in GRID])
+    if len(aucs) < FEWEST:
         return fallback
-    return float(GRID[np.argmax(np.mean(found, axis=0).round(12))])
+    return float(GRID[np.argmax(np.mean(aucs, axis=0).round(12))])
 
 
 def auc(scores: Floats, member: Mask) -> float:

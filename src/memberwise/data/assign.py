@@ -39,38 +39,38 @@ def assign_roles(dataset: Dataset, wants: RoleSpec, seeds: Seeds) -> tuple[Datas
         StudyError: a want that means nothing.
     """
     counts: dict[str, int] = {}
-    given: dict[str, Rows] = {}
+    lists: dict[str, Rows] = {}
     first_rows = np.arange(dataset.records)
     for role in (*ROLES, "train_rows"):
         dataset, want = resolve(dataset, getattr(wants, role), role, len(first_rows))
         if isinstance(want, int):
             counts[role] = want
         elif want is not None:
-            given[role] = want
-    _check_train_rows(counts, given)
+            lists[role] = want
+    _check_train_rows(counts, lists)
     units = None if dataset.units is None else np.unique(dataset.units, return_inverse=True)[1].astype(np.int64)
-    _check_disjoint(given, units)
+    _check_disjoint(lists, units)
 
-    rows = given.copy()
+    rows = lists.copy()
     train_part = first_rows if dataset.test is None else np.setdiff1d(first_rows, dataset.test)
-    pool = _Pool(_free(train_part, given, units), units, seeds)
-    if "train_rows" in given:
+    pool = _Pool(_free(train_part, lists, units), units, seeds)
+    if "train_rows" in lists:
         if not len(pool.rows) and dataset.test is not None:
-            pool = _Pool(_free(dataset.test, given, units), units, seeds)
+            pool = _Pool(_free(dataset.test, lists, units), units, seeds)
         _members_of_target(rows, counts, units, seeds)
         _check_disjoint(rows, units)
     sizes = counts | {role: len(chosen) for role, chosen in rows.items()}
-    counts |= _defaults(sizes, len(pool.rows) - sum(counts.values()), len(train_part), "train_rows" in given)
+    counts |= _defaults(sizes, len(pool.rows) - sum(counts.values()), len(train_part), "train_rows" in lists)
     pool.check(counts, dataset.source)
     rows |= {role: pool.draw(role, counts[role]) for role in ROLES if role not in rows and role in counts}
     return dataset, _paired(dataset, rows, units, seeds, pool.caveats)
 
 
-def _check_train_rows(counts: dict[str, int], given: dict[str, Rows]) -> None:
+def _check_train_rows(counts: dict[str, int], lists: dict[str, Rows]) -> None:
     """Refuse what does not go with a target that is trained already."""
     if "train_rows" in counts:
         raise StudyError("train_rows is a count", expected="a file, or row numbers", where="target.train_rows")
-    if "train_rows" in given and ("background" in counts or "background" in given):
+    if "train_rows" in lists and ("background" in counts or "background" in lists):
         raise StudyError(
             "background is said twice",
             where="data.background, target.train_rows",
@@ -90,40 +90,40 @@ def _members_of_target(rows: dict[str, Rows], counts: dict[str, int], units: Row
             where="data.members, target.train_rows",
         )
     if "members" in counts:
-        wanted = counts.pop("members")
-        if wanted > len(seen):
+        count = counts.pop("members")
+        if count > len(seen):
             raise DataError(
-                "more members are asked for than the target saw", expected=f"at most {len(seen)}", found=f"{wanted}"
+                "more members are asked for than the target saw", expected=f"at most {len(seen)}", found=f"{count}"
             )
-        members, _ = take(seen, wanted, units, seeds.rng("role-members"))
+        members, _ = take(seen, count, units, seeds.rng("role-members"))
     rows["members"], rows["background"] = members, np.setdiff1d(seen, members)
 
 
-def _defaults(sizes: dict[str, int], left: int, train_part: int, trained: bool) -> dict[str, int]:
+def _defaults(sizes: dict[str, int], free: int, train_part: int, trained: bool) -> dict[str, int]:
     """How many members, non-members and population records are drawn where the user does not say.
 
     Args:
         sizes: what is settled, by role.
-        left: records which are free once the counts among ``sizes`` are drawn.
+        free: records which are left once the counts among ``sizes`` are drawn.
         train_part: records in the training part.
         trained: the target is trained already, so what is left cannot be chosen and a part is kept for the population.
     """
-    left = max(left, 0)
+    free = max(free, 0)
     most = min(int(AUDITED_SHARE * train_part), AUDITED_MOST)
     if not sizes:
         population = min(int(POPULATION_SHARE * train_part), POPULATION_MOST)
         return {"members": most, "nonmembers": most, "population": population}
     counts = {}
     if "members" not in sizes:
-        counts["members"] = min(sizes["nonmembers"], left) if "nonmembers" in sizes else min(most, left // 2)
-        left -= counts["members"]
+        counts["members"] = min(sizes["nonmembers"], free) if "nonmembers" in sizes else min(most, free // 2)
+        free -= counts["members"]
     members = sizes.get("members", counts.get("members", 0))
     if "nonmembers" not in sizes:
-        kept = min(int(POPULATION_SHARE * left), POPULATION_MOST) if trained and "population" not in sizes else 0
-        counts["nonmembers"] = min(members, left - kept)
-        left -= counts["nonmembers"]
+        kept = min(int(POPULATION_SHARE * free), POPULATION_MOST) if trained and "population" not in sizes else 0
+        counts["nonmembers"] = min(members, free - kept)
+        free -= counts["nonmembers"]
     if "population" not in sizes:
-        counts["population"] = min(left, POPULATION_MOST, max(POPULATION_LEAST, members))
+        counts["population"] = min(free, POPULATION_MOST, max(POPULATION_LEAST, members))
     return counts
 
 
@@ -138,11 +138,11 @@ class _Pool:
 
     def check(self, counts: dict[str, int], source: str) -> None:
         if sum(counts.values()) > len(self.rows):
-            asked = " + ".join(f"{count:,} {role}" for role, count in counts.items() if count)
+            terms = " + ".join(f"{count:,} {role}" for role, count in counts.items() if count)
             raise DataError(
                 "more records are asked for than exist",
                 expected=f"at most {len(self.rows):,} in the training part, records with another role not counted",
-                found=f"{asked} = {sum(counts.values()):,}",
+                found=f"{terms} = {sum(counts.values()):,}",
                 where=source,
             )
 
@@ -153,9 +153,9 @@ class _Pool:
         return taken
 
 
-def _free(rows: Rows, given: dict[str, Rows], units: Ints | None) -> Rows:
+def _free(rows: Rows, lists: dict[str, Rows], units: Ints | None) -> Rows:
     """The rows that may be drawn: not given a role already, nor of a unit that has one."""
-    taken = np.concatenate([NONE, *given.values()])
+    taken = np.concatenate([NONE, *lists.values()])
     return np.setdiff1d(rows, taken) if units is None else rows[~np.isin(units[rows], units[taken])]
 
 

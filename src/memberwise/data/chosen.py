@@ -99,17 +99,17 @@ def _check_names(names: Sequence[str], flag: str, columns: list[str], source: st
 
 def row_numbers(frame: pd.DataFrame) -> dict[str, str]:
     """Columns that number the rows (or are nameless and empty), each with the reason why it is no feature."""
-    found = {}
+    reasons = {}
     for name, column in frame.items():
         text = str(name)
         if NAMELESS.fullmatch(text):
             if column.isna().all():
-                found[text] = "no name and no values"
+                reasons[text] = "no name and no values"
             elif _counts(column) or _all_differ(column):
-                found[text] = "no name, and another value in every row: row numbers"
+                reasons[text] = "no name, and another value in every row: row numbers"
         elif ROW_NUMBERS.fullmatch(text) and _is_permutation(column):
-            found[text] = f"numbers the rows from {int(column.min())} to {int(column.max())}"
-    return found
+            reasons[text] = f"numbers the rows from {int(column.min())} to {int(column.max())}"
+    return reasons
 
 
 def _left_out(dropped: Sequence[tuple[str, str]]) -> list[Note]:

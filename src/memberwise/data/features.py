@@ -46,8 +46,8 @@ def as_features(parts: Sequence[object], source: str) -> Features:
     arrays = [array_of(part, "x", source) for part in parts]
     shape = arrays[0].shape
     if any(part.ndim < 2 or part.shape[1:] != shape[1:] for part in arrays) or 0 in shape[1:]:
-        found = " and ".join(str(part.shape) for part in arrays)
-        raise DataError("features have the wrong shape", expected="(n, features) or images", found=found, where=source)
+        shapes = " and ".join(str(part.shape) for part in arrays)
+        raise DataError("features have the wrong shape", expected="(n, features) or images", found=shapes, where=source)
     if any(part.dtype.kind not in "biuf" for part in arrays):
         texts = arrays[0].dtype.kind in "OUST"
         fix = "a table with texts goes in as a DataFrame, .csv or .parquet" if texts else None
@@ -80,15 +80,15 @@ def _is_channels_last(shape: Sequence[int]) -> bool:
 
 def _notes(part: Array, shape: tuple[int, ...], high: int, low: int, shades: bool) -> tuple[Note, ...]:
     """What the user should know of whole numbers: taken for images, or kept though they may be some, or not exact."""
-    said = f"{part.dtype} of shape {shape} a record"
+    form = f"{part.dtype} of shape {shape} a record"
     if shades:
-        message = f"the records ({said}, up to {high}) were taken for images and scaled from 0..255 to [0, 1]"
+        message = f"the records ({form}, up to {high}) were taken for images and scaled from 0..255 to [0, 1]"
         return (Note("scaled-images", f"{message}; give numbers that are no shades as int64, which stays as it is"),)
     if max(high, -low) > EXACT:
         message = f"the records hold whole numbers up to {max(high, -low):,}: models get float32, which is exact up to"
         return (Note("not-exact", f"{message} {EXACT:,} only, so that larger ones are rounded"),)
     if low >= 0 and 1 < high <= 255 and (part.dtype == np.uint8 or is_image(shape)):
-        message = f"the records ({said}, {low} to {high}) are given to the models as the numbers they are"
+        message = f"the records ({form}, {low} to {high}) are given to the models as the numbers they are"
         return (
             Note(
                 "not-scaled",

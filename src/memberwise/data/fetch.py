@@ -137,12 +137,12 @@ def _keep(content: Content, path: Path) -> Content:
     return content
 
 
-def _not_here(source: Source, found: str) -> DataError:
+def _not_here(source: Source, reason: str) -> DataError:
     files = " or ".join([source.file or source.folder, *(" and ".join(names) for names in source.originals)])
     return DataError(
         f"the data of {source.name!r} are not on this machine and cannot be downloaded",
         expected=files,
-        found=found,
+        found=reason,
         where=", ".join(str(folder) for folder in _folders()),
         fix=f"get it from {source.home} and put it there, or set {VARIABLE} to the folder that holds it",
     )

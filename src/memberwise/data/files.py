@@ -130,19 +130,19 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 READERS: dict[str, Callable[[Path], Content]] = {".npz": _read_npz, ".csv": read_csv, ".parquet": _read_parquet}
 
 
-def broken_format(path: Path, expected: str, found: object) -> DataError:
+def broken_format(path: Path, expected: str, fault: object) -> DataError:
     """The error for a public file that does not have its source's format."""
-    return _error(f"{path.name} does not have the format of its source", expected, found, path)
+    return _error(f"{path.name} does not have the format of its source", expected, fault, path)
 
 
 def _too_large(path: Path, error: BaseException) -> DataError:
     return DataError("the file does not fit into memory", found=str(error), where=str(path), fix="save fewer records")
 
 
-def _not_a(what: str, path: Path, found: object) -> DataError:
-    return _error(f"{path.name} is not what its name says", what, found, path)
+def _not_a(what: str, path: Path, fault: object) -> DataError:
+    return _error(f"{path.name} is not what its name says", what, fault, path)
 
 
-def _error(problem: str, expected: str, found: object, path: Path) -> DataError:
-    first_line = next(iter(str(found).splitlines()), type(found).__name__)
+def _error(problem: str, expected: str, fault: object, path: Path) -> DataError:
+    first_line = next(iter(str(fault).splitlines()), type(fault).__name__)
     return DataError(problem, expected=expected, found=first_line, where=str(path))

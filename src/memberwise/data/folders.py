@@ -82,9 +82,9 @@ def read_folder(folder: Path, options: ImageOptions, source: str, columns: Mappi
 
 def _by_folder(folder: Path, columns: Mapping[str, str | None]) -> Listed:
     """Every sub-folder is a class; where they are called train, test and so on, every sub-folder of those."""
-    asked = ", ".join(f"--{flag} {column}" for flag, column in columns.items() if column)
-    if asked:
-        raise StudyError("the folder has no table with columns to choose from", found=asked, where=str(folder))
+    flags = ", ".join(f"--{flag} {column}" for flag, column in columns.items() if column)
+    if flags:
+        raise StudyError("the folder has no table with columns to choose from", found=flags, where=str(folder))
     inside = {path.name for path in _sorted(folder) if path.is_dir()}
     parts = [folder / name for name in PARTS if name in inside] if {"train"} <= inside <= set(PARTS) else [folder]
     paths, labels, test = [], [], []

@@ -47,8 +47,8 @@ class ImageOptions:
         Raises:
             StudyError: an option that is not one, given twice, or with a value it cannot have.
         """
-        given = [part.partition("=")[::2] for part in query.split("&") if part]
-        values = dict(given)
+        pairs = [part.partition("=")[::2] for part in query.split("&") if part]
+        values = dict(pairs)
         try:
             options = cls()
             if "size" in values:
@@ -59,7 +59,7 @@ class ImageOptions:
             usable = min(least, *(options.size or (1,))) > 0 and colour in (None, "grey", "rgb")
         except ValueError:
             usable = False
-        if values or not usable or len(dict(given)) < len(given):
+        if values or not usable or len(dict(pairs)) < len(pairs):
             raise StudyError(
                 "the options of a folder of images are not understood",
                 expected="size=64 or size=64x48 (width x height), colour=grey or colour=rgb, least=20 (images of a "

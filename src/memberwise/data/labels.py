@@ -64,8 +64,8 @@ class ClassLabels:
         known = {key(value): number for number, value in enumerate(self.values)}
         if len(known) < len(self.values):
             return np.full(len(labels), -1)
-        found = {label: known.get(key(label), -1) for label in set(labels.tolist())}
-        return np.array([found[label] for label in labels.tolist()], np.intp)
+        numbers = {label: known.get(key(label), -1) for label in set(labels.tolist())}
+        return np.array([numbers[label] for label in labels.tolist()], np.intp)
 
 
 def _value(label: object) -> Hashable:
@@ -95,10 +95,10 @@ def own_labels(values: object, numbers: Ints, names: Sequence[str]) -> Array | N
     if len(shown) < len(names):
         by_number = array.dtype.kind in "iuf" and np.array_equal(array, numbers)
         return np.arange(len(names)).astype(array.dtype) if by_number else None
-    own = array[first]
-    if own.dtype.kind == "O" and not all(isinstance(value, str) for value in own):
-        own = np.array(own.tolist())  # objects that are all integers, or all truth values, are an array of those
-    return own if own.dtype.kind in "biufUO" and own.ndim == 1 else None
+    labels = array[first]
+    if labels.dtype.kind == "O" and not all(isinstance(value, str) for value in labels):
+        labels = np.array(labels.tolist())  # objects that are all integers, or all truth values, are an array of those
+    return labels if labels.dtype.kind in "biufUO" and labels.ndim == 1 else None
 
 
 def number_labels(values: object, classes: Sequence[str] | None = None, *, where: str) -> tuple[Ints, tuple[str, ...]]:

@@ -55,23 +55,23 @@ def read_cifar100(paths: Sequence[Path]) -> Arrays:
 
 
 def _read_cifar(path: Path, train: Sequence[str], test: str, names: str, label_bytes: int) -> Arrays:
-    found: dict[str, bytes] = {}
+    entries: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name, file = Path(member.name).name, archive.extractfile(member) if member.isfile() else None
                 if file is not None and name in (*train, test, names):
-                    found[name] = file.read()
+                    entries[name] = file.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise broken_format(path, "a .tar.gz archive", error) from error
-    missing = [name for name in (*train, test, names) if name not in found]
+    missing = [name for name in (*train, test, names) if name not in entries]
     if missing:
         raise broken_format(
             path, "CIFAR's binary version (the Python version holds pickles)", f"no {', '.join(missing)}"
         )
-    arrays: Arrays = {"classes": np.array(found[names].decode().split(), dtype=str)}
+    arrays: Arrays = {"classes": np.array(entries[names].decode().split(), dtype=str)}
     for part, files in (("train", train), ("test", (test,))):
-        content = b"".join(found[name] for name in files)
+        content = b"".join(entries[name] for name in files)
         if len(content) % (label_bytes + PIXELS):
             raise broken_format(path, f"records of {label_bytes + PIXELS} bytes", f"{len(content)} bytes")
         records = np.frombuffer(content, np.uint8).reshape(-1, label_bytes + PIXELS)

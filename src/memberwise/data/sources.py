@@ -82,8 +82,8 @@ def _by_name(source: str, columns: dict[str, str | None], progress: bool) -> Dat
 def _named(source: Source, columns: dict[str, str | None], progress: bool) -> Dataset:
     content = fetch(source, progress) if source.file else _digits()
     if source.label is None and any(columns.values()):
-        asked = ", ".join(f"--{name} {column}" for name, column in columns.items() if column)
-        raise StudyError(f"{source.name} has no columns to choose from", found=asked, where="data", fix="leave it out")
+        flags = ", ".join(f"--{name} {column}" for name, column in columns.items() if column)
+        raise StudyError(f"{source.name} has no columns to choose from", found=flags, where="data", fix="leave it out")
     dataset = from_object(
         content,
         source=source.name,

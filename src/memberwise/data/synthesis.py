@@ -67,22 +67,22 @@ def synthesise(
     parts_x, parts_y, queries = [], [], 0
     failures = np.zeros_like(each)
     for _ in range(TRIES):
-        wanted = np.repeat(np.arange(len(each)), missing)
-        if not len(wanted):
+        classes = np.repeat(np.arange(len(each)), missing)
+        if not len(classes):
             break
-        x, done, asked = _climb(ask, wanted, low, high, binary, climb, rng)
-        queries += asked
-        failures += np.bincount(wanted[~done], minlength=len(each))
-        missing = np.bincount(wanted[~done], minlength=len(each))
+        x, done, cost = _climb(ask, classes, low, high, binary, climb, rng)
+        queries += cost
+        failures += np.bincount(classes[~done], minlength=len(each))
+        missing = np.bincount(classes[~done], minlength=len(each))
         parts_x.append(x[done])
-        parts_y.append(wanted[done])
+        parts_y.append(classes[done])
     empty = np.zeros((0, len(low)), np.float32)
     return Synthetic(np.concatenate([empty, *parts_x]), np.concatenate([each[:0], *parts_y]), queries, failures)
 
 
 def _climb(
     ask: AskTarget,
-    wanted: Ints,
+    classes: Ints,
     low: Floats32,
     high: Floats32,
     binary: Mask,
@@ -90,7 +90,7 @@ def _climb(
     rng: np.random.Generator,
 ) -> tuple[Floats32, Mask, int]:
     """One chain for each wanted record: the records, which chains succeeded, and the queries asked."""
-    chains, features = len(wanted), len(low)
+    chains, features = len(classes), len(low)
     best_x = drawn(low, high, binary, (chains,), rng)
     x, best, rejects = best_x.copy(), np.zeros(chains), np.zeros(chains, np.int64)
     k = np.full(chains, min(climb.k_max, features))
@@ -98,12 +98,12 @@ def _climb(
     for _ in range(climb.iter_max):
         p = ask(x[active])
         queries += len(active)
-        own = p[np.arange(len(active)), wanted[active]]
-        better = own >= best[active]
+        confidence = p[np.arange(len(active)), classes[active]]
+        better = confidence >= best[active]
         up, down = active[better], active[~better]
-        best[up], best_x[up], rejects[up] = own[better], x[up], 0
-        sure = better & (own > climb.conf_min) & (p.argmax(1) == wanted[active])
-        done[active[sure & (rng.random(len(active)) < own)]] = True
+        best[up], best_x[up], rejects[up] = confidence[better], x[up], 0
+        sure = better & (confidence > climb.conf_min) & (p.argmax(1) == classes[active])
+        done[active[sure & (rng.random(len(active)) < confidence)]] = True
         rejects[down] += 1
         tired = down[rejects[down] > climb.rej_max]
         k[tired], rejects[tired] = np.maximum(min(climb.k_min, features), -(-k[tired] // 2)), 0

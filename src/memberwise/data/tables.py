@@ -100,9 +100,9 @@ def _encoding_note(path: Path, encoding: str) -> Note:
 def _read(path: Path, head: bytes, encoding: str, labels: Sequence[str]) -> tuple[pd.DataFrame, list[Note]]:
     # The last character of what was sniffed may be cut in two, but the reader must still complain of wrong ones.
     text = head.decode(encoding, "ignore" if len(head) == SNIFFED else "strict")
-    said = EXCEL_SEPARATOR.match(text)
-    separator = said[1] if said else separator_of(text, whole=len(head) < SNIFFED)
-    skip = 1 if said else 0
+    declaration = EXCEL_SEPARATOR.match(text)
+    separator = declaration[1] if declaration else separator_of(text, whole=len(head) < SNIFFED)
+    skip = 1 if declaration else 0
     reading: dict[str, Any] = {"encoding": encoding, "sep": separator, "skiprows": skip, "low_memory": False}
     names = [str(name) for name in pd.read_csv(path, nrows=0, **reading).columns]
     gaps = {name: [""] if _is_label(name, labels) else list(GAPS) for name in names}

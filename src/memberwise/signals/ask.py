@@ -51,14 +51,14 @@ def collect(
     arrays = _fields("audited", audited)
     if len(questions.population):
         arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, False))
-    own = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
+    members = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
     correct, loss = audited.correct[:, :, 0], -audited.log_p[:, :, 0]
-    weights = own.astype(np.float64)
+    weights = members.astype(np.float64)
     if len(questions.background):
-        beside = ask_about(served, questions, questions.background, "none", False)
+        background = ask_about(served, questions, questions.background, "none", False)
         seen = np.stack([np.isin(questions.background, job.rows) for job in jobs]) * questions.background_weight
-        correct = np.concatenate([correct, beside.correct[:, :, 0]], 1)
-        loss, weights = np.concatenate([loss, -beside.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
+        correct = np.concatenate([correct, background.correct[:, :, 0]], 1)
+        loss, weights = np.concatenate([loss, -background.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, questions, questions.test, "none", False)
     unseen = np.stack([~np.isin(questions.test, job.rows) for job in jobs])
     begun = time.perf_counter()

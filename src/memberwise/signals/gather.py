@@ -166,8 +166,8 @@ class _Run:
             problem = self.store.stale(name)
         if stored >= size:
             arrays, problem = self.store.load_first(name, size)
-        if arrays is not None and (lacks := lacking(arrays, self.questions, first)):
-            arrays, problem = None, f"{self.store.folder / name}.npz holds no {lacks}, which an attack needs"
+        if arrays is not None and (missing := lacking(arrays, self.questions, first)):
+            arrays, problem = None, f"{self.store.folder / name}.npz holds no {missing}, which an attack needs"
         if problem is not None:
             self.result.notes.append(Note("block-trained-again", f"{problem}; its models are trained again"))
         if arrays is not None:

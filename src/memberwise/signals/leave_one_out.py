@@ -74,8 +74,8 @@ def _models(answers: Answers | None, keep: NDArray[np.intp]) -> Answers | None:
 
 def _complement(trained_on: NDArray[np.int8], k: int) -> int | None:
     """The first model that trained on exactly the records which model ``k`` did not train on."""
-    found = np.flatnonzero((trained_on + trained_on[k] == 1).all(1))
-    return int(found[0]) if found.size and trained_on.shape[1] else None
+    models = np.flatnonzero((trained_on + trained_on[k] == 1).all(1))
+    return int(models[0]) if models.size and trained_on.shape[1] else None
 
 
 def _even_out(

@@ -75,18 +75,18 @@ def possible(logits: Array) -> Array:
 def _log_pair(values: Floats, labels: Ints, kind: Kind) -> tuple[Floats, Floats, int]:
     """log p_y, log(1 - p_y), and how many true-class answers were clipped."""
     here = np.broadcast_to(labels[None, :, None, None], (*values.shape[:-1], 1))
-    own = np.take_along_axis(values, here, -1)[..., 0]
+    value = np.take_along_axis(values, here, -1)[..., 0]
     if kind == "scores":
-        rest = 1.0 - own
+        rest = 1.0 - value
     else:
         others = values.copy()
         np.put_along_axis(others, here, -np.inf if kind == "logits" else 0.0, -1)
         if kind == "logits":
-            return *_log_sigmoids(own - logsumexp(others, axis=-1)), 0
+            return *_log_sigmoids(value - logsumexp(others, axis=-1)), 0
         rest = others.sum(-1)
     floor = SMALLEST[kind]
-    log_own, log_rest = np.log(np.maximum(own, floor)), np.log(np.maximum(rest, floor))
-    return log_own, log_rest, int(((own < floor) | (rest < floor)).sum())
+    log_value, log_rest = np.log(np.maximum(value, floor)), np.log(np.maximum(rest, floor))
+    return log_value, log_rest, int(((value < floor) | (rest < floor)).sum())
 
 
 def _log_sigmoids(phi: Floats) -> tuple[Floats, Floats]:

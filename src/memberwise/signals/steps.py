@@ -88,10 +88,10 @@ def find_step(*answers: Answers | None) -> Step | None:
 
 def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
     """The table with zeros of probabilities and scores counted as half a step, where the answers come in steps."""
-    beside = signals.beside
+    auxiliary = signals.beside
     step = find_step(
         *(signals.target, signals.shadows, signals.population_target, signals.population_shadows),
-        None if beside is None else beside.answers,
+        None if auxiliary is None else auxiliary.answers,
     )
     if step is None:
         return signals, None
@@ -101,7 +101,7 @@ def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
         shadows=_lifted(signals.shadows, step),
         population_target=_lifted(signals.population_target, step),
         population_shadows=_lifted(signals.population_shadows, step),
-        beside=None if beside is None else replace(beside, answers=_lifted(beside.answers, step)),
+        beside=None if auxiliary is None else replace(auxiliary, answers=_lifted(auxiliary.answers, step)),
     ), step
 
 

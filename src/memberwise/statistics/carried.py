@@ -182,12 +182,12 @@ def carry_over(
     carried = at(threshold_at_fpr(shadow_nonmembers, fpr), score)
     if population is None:
         return carried
-    beside, known = np.asarray(population[0], dtype=np.float64), np.sort(np.asarray(population[1], dtype=np.float64))
+    audited, known = np.asarray(population[0], dtype=np.float64), np.sort(np.asarray(population[1], dtype=np.float64))
     sure = sure_threshold(known, fpr)
     return replace(
         carried,
         population_fpr=_share_above(known, carried.threshold, confidence),
-        corrected=None if sure is None else at(sure, beside),
+        corrected=None if sure is None else at(sure, audited),
     )
 
 

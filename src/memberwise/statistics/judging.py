@@ -120,29 +120,29 @@ def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdic
 
 def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
     k = len(names)
-    found = {
+    bounds = {
         name: bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / k, high_error=error)
         for name in names
         if name in attacks
     }
-    outcomes = {name: _outcome(rule, found.get(name)) for name in names}
-    figures = tuple(JudgedFigure.of(name, found.get(name), outcomes[name]) for name in names)
+    outcomes = {name: _outcome(rule, bounds.get(name)) for name in names}
+    figures = tuple(JudgedFigure.of(name, bounds.get(name), outcomes[name]) for name in names)
     limit = f"the limit of {rule.limit:g}"
     if False in outcomes.values():
-        broken = {name: one for name, one in found.items() if one and outcomes[name] is False}
+        broken = {name: one for name, one in bounds.items() if one and outcomes[name] is False}
         each = [f"{name} {one.value:.4g}, at least {one.low:.4g}" for name, one in broken.items()]
         shared = f", at an error of {error / k:.2g} each, shared among {k} attacks" if k > 1 else ""
-        said = f"{rule.what}: {'; '.join(each)}, {_records(broken)}: {rule.side(above=True)} {limit}{shared}"
-        return Judged(rule, False, f"{_capital(said)}. The gate fails.", figures)
-    kept = {name: one for name, one in found.items() if one and outcomes[name]}
+        text = f"{rule.what}: {'; '.join(each)}, {_records(broken)}: {rule.side(above=True)} {limit}{shared}"
+        return Judged(rule, False, f"{_capital(text)}. The gate fails.", figures)
+    kept = {name: one for name, one in bounds.items() if one and outcomes[name]}
     if len(kept) < k or not k:
-        said = " ".join(_undecided(rule, found, {name for name in names if name not in kept}))
+        text = " ".join(_undecided(rule, bounds, {name for name in names if name not in kept}))
         more = f" {len(kept)} of {k} attacks lie {rule.side(above=False)} it." if kept else ""
-        return Judged(rule, None, said + more, figures)
+        return Judged(rule, None, text + more, figures)
     highest, one = max(kept.items(), key=lambda entry: entry[1].high or 0.0)
     every = f"; that is the highest upper bound of {k} attacks ({', '.join(names)})" if k > 1 else ""
-    said = f"{rule.what}: {highest} {one.value:.4g}, at most {one.high:.4g}, {_records({highest: one})}"
-    return Judged(rule, True, f"{_capital(said)}: {rule.side(above=False)} {limit}{every}. This rule is kept.", figures)
+    text = f"{rule.what}: {highest} {one.value:.4g}, at most {one.high:.4g}, {_records({highest: one})}"
+    return Judged(rule, True, f"{_capital(text)}: {rule.side(above=False)} {limit}{every}. This rule is kept.", figures)
 
 
 def _outcome(rule: GateRule, bounds: Bounds | None) -> bool | None:
@@ -151,36 +151,40 @@ def _outcome(rule: GateRule, bounds: Bounds | None) -> bool | None:
     return False if rule.broken_by(bounds.low) else None if rule.broken_by(bounds.high) else True
 
 
-def _undecided(rule: GateRule, found: Mapping[str, Bounds | None], names: set[str]) -> list[str]:
+def _undecided(rule: GateRule, bounds: Mapping[str, Bounds | None], names: set[str]) -> list[str]:
     """Why a rule is undecided, a sentence for each kind of reason."""
-    absent = sorted(names - set(found))
-    lacking = [name for name in found if name in names and found[name] is None]
-    bare = {name: one for name, one in found.items() if name in names and one and (one.low is None or one.high is None)}
-    few = {name: one for name, one in found.items() if name in names and one and not one.resolved}
-    across = {name: one for name, one in found.items() if name in names and one and name not in bare | few}
+    absent = sorted(names - set(bounds))
+    lacking = [name for name in bounds if name in names and bounds[name] is None]
+    bare = {
+        name: one for name, one in bounds.items() if name in names and one and (one.low is None or one.high is None)
+    }
+    few = {name: one for name, one in bounds.items() if name in names and one and not one.resolved}
+    across = {name: one for name, one in bounds.items() if name in names and one and name not in bare | few}
     undecided, limit = f'Rule "{rule.text}" is undecided:', f"the limit of {rule.limit:g}"
-    said = []
+    sentences = []
     if absent or not names:
         who = f"the attack {', '.join(absent)}" if names else "the family"
-        said.append(f"{undecided} {who} gave no figures, it was skipped or not run.")
+        sentences.append(f"{undecided} {who} gave no figures, it was skipped or not run.")
     if lacking:
         why = "no threshold was chosen, or nobody was called a member"
-        said.append(f"{undecided} {', '.join(lacking)}: {rule.what} was not computed ({why}).")
+        sentences.append(f"{undecided} {', '.join(lacking)}: {rule.what} was not computed ({why}).")
     for name, one in bare.items():
         head = f"{undecided} {name}: {rule.what} is {one.value:.4g} {_records({name: one})}"
-        said.append(f"{head}, without an interval ({one.method}); {limit} cannot be judged.")
+        sentences.append(f"{head}, without an interval ({one.method}); {limit} cannot be judged.")
     if few and rule.fpr is not None:
         needed = ceil(_FALSE_POSITIVES / rule.fpr - 1e-9)
         each = "; ".join(f"{name} {one.value:.4g}" for name, one in few.items())
         low_rate = f"so low a false-positive rate needs at least {needed} non-members"
-        said.append(f"{_capital(rule.what)}: {each}, {_records(few)}. That is undecided: {low_rate}.")
+        sentences.append(f"{_capital(rule.what)}: {each}, {_records(few)}. That is undecided: {low_rate}.")
     if across:
         each = "; ".join(
             f"{name} {one.value:.4g}, from {one.low:.4g} to {one.high:.4g}" for name, one in across.items()
         )
         cannot = "so these records cannot decide; more would"
-        said.append(f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these bounds, {cannot}.")
-    return said
+        sentences.append(
+            f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these bounds, {cannot}."
+        )
+    return sentences
 
 
 def _records(bounds: Mapping[str, Bounds]) -> str:
@@ -193,12 +197,12 @@ def _judge_epsilon(rule: GateRule, epsilon: EpsilonBound | None) -> Judged:
     if epsilon is None or epsilon.basis == DESCRIPTIVE:
         return Judged(rule, None, f'Rule "{rule.text}" is undecided: this run gave no bound on epsilon that holds.')
     value = epsilon.value
-    said = f"The lower bound on epsilon is {value:.4g} ({epsilon.basis})"
+    text = f"The lower bound on epsilon is {value:.4g} ({epsilon.basis})"
     if rule.broken_by(value):
-        reason = f"{said}: {rule.side(above=True)} the limit of {rule.limit:g}, so the gate fails."
+        reason = f"{text}: {rule.side(above=True)} the limit of {rule.limit:g}, so the gate fails."
         return Judged(rule, False, reason, (JudgedFigure(None, value, value, None, outcome=False),))
     no_proof = "no audit can show that epsilon is smaller"
-    reason = f"{said}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
+    reason = f"{text}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
     return Judged(rule, None, reason, (JudgedFigure(None, value, value, None),))
 
 

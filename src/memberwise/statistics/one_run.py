@@ -96,13 +96,13 @@ def one_run_bound(
     scored = ~np.isnan(score)
     inside = truth[scored][np.argsort(-score[scored], kind="stable")]
     coins, each = len(inside), 1 - error_rate(confidence) / len(choices)
-    found = []
+    bounds = []
     for top, bottom in choices:
         top, bottom = min(top, coins), min(bottom, max(0, coins - top))
         correct = int(inside[:top].sum() + (~inside[coins - bottom :]).sum())
         value = one_run_epsilon(correct, top + bottom, coins, confidence=each, delta=delta)
-        found.append((value, correct, top + bottom))
-    value, correct, guesses = max(found)
+        bounds.append((value, correct, top + bottom))
+    value, correct, guesses = max(bounds)
     most = one_run_epsilon(guesses, guesses, coins, confidence=each, delta=delta)
     best = f", the best of {len(choices)} numbers of guesses" if len(choices) > 1 else ""
     return EpsilonBound(
@@ -138,13 +138,13 @@ def choose_guesses(
     sizes = np.unique(np.geomspace(1, max(coins // 2, 1), SIZES).astype(np.int64))
     top = np.mean([_first(order, sizes) for order in orders], axis=0)
     bottom = np.mean([_first(~order[::-1], sizes) for order in orders], axis=0)
-    found = []
+    bounds = []
     for place, size in enumerate(sizes.tolist()):
         for above, below in ((size, 0), (0, size), (size, size)):
             correct = int((above > 0) * top[place] + (below > 0) * bottom[place] + 1e-9)
             bound = one_run_epsilon(correct, above + below, coins, confidence=confidence, delta=delta)
-            found.append((bound, above + below, (above, below)))
-    return max(found)[2]
+            bounds.append((bound, above + below, (above, below)))
+    return max(bounds)[2]
 
 
 def _first(hits: Mask, sizes: Ints) -> Ints:

@@ -54,10 +54,10 @@ def membership(member: ArrayLike) -> Mask:
     Raises:
         DataError: it holds something else than booleans or 0/1.
     """
-    given: Array = np.asarray(member)
-    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
-        raise DataError("member is not 0/1", expected="0 or 1 for every record", found=f"{np.unique(given)[:5]}")
-    return given.astype(np.bool_)
+    values: Array = np.asarray(member)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        raise DataError("member is not 0/1", expected="0 or 1 for every record", found=f"{np.unique(values)[:5]}")
+    return values.astype(np.bool_)
 
 
 def strictly_above(ascending: Floats, threshold: ArrayLike) -> Ints:

@@ -164,8 +164,8 @@ def without_interval(estimate: Estimate) -> Estimate:
 def _pooled(pairs: Sequence[tuple[ArrayLike, ArrayLike]]) -> tuple[Floats, Floats]:
     """All scores, each with its weight in the mean of TPR - FPR."""
     scores, weights = [], []
-    for given, member in pairs:
-        score, is_member = np.asarray(given, dtype=np.float64), membership(member)
+    for values, member in pairs:
+        score, is_member = np.asarray(values, dtype=np.float64), membership(member)
         scored = ~np.isnan(score)
         score, is_member = score[scored], is_member[scored]
         n1, n0 = int(is_member.sum()), int((~is_member).sum())

@@ -81,12 +81,12 @@ class RunFolder:
             self.lock.acquire(timeout=0)
         except Timeout:
             try:
-                found = f"process {holder.read_text()}"
+                owner = f"process {holder.read_text()}"
             except OSError:
-                found = "a process that is just beginning or ending"
+                owner = "a process that is just beginning or ending"
             raise RunFolderError(
                 f"another process is writing to {self.path}",
-                found=found,
+                found=owner,
                 fix="wait for it, or another --out",
             ) from None
         holder.write_text(str(os.getpid()))

@@ -124,8 +124,8 @@ def _beside(thing: object, file: Path) -> list[Path]:
     files = {
         Path(str(other.__file__)).resolve() for other in list(sys.modules.values()) if getattr(other, "__file__", None)
     }
-    home, own = file.resolve().parent, file.resolve()
-    near = [other for other in files if home in other.parents and other.suffix == ".py" and other != own]
+    home, path = file.resolve().parent, file.resolve()
+    near = [other for other in files if home in other.parents and other.suffix == ".py" and other != path]
     return sorted(other for other in near if not {"site-packages", "dist-packages"} & {*other.parts})
 
 

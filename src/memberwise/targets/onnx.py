@@ -169,22 +169,22 @@ def described(inputs: Sequence[Any]) -> str:
 
 def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], Array]:
     """From records to the input's shape: flattened, with a dimension of channels, or channels last."""
-    shape, wanted = dataset.shape, list(taken.shape or [])[1:]
-    known = [size for size in wanted if isinstance(size, int)]
-    free = len(known) < len(wanted)
-    if not wanted and not taken.shape:
+    shape, sizes = dataset.shape, list(taken.shape or [])[1:]
+    known = [size for size in sizes if isinstance(size, int)]
+    free = len(known) < len(sizes)
+    if not sizes and not taken.shape:
         return lambda x: x
 
     def fits(candidate: Sequence[int]) -> bool:
-        pairs = zip(candidate, wanted, strict=False)
-        return len(candidate) == len(wanted) and all(not isinstance(b, int) or a == b for a, b in pairs)
+        pairs = zip(candidate, sizes, strict=False)
+        return len(candidate) == len(sizes) and all(not isinstance(b, int) or a == b for a, b in pairs)
 
     last = (*shape[1:], shape[0])
     if fits(shape):
         return lambda x: x
     if len(shape) == 3 and fits(last):
         return lambda x: np.moveaxis(x, 1, -1)
-    if len(wanted) == 1 and fits((math.prod(shape),)):
+    if len(sizes) == 1 and fits((math.prod(shape),)):
         return lambda x: x.reshape(len(x), -1)
     for candidate in ((1, *shape), (*shape, 1)):
         if fits(candidate):

@@ -115,42 +115,42 @@ class _Fit:
 
     @property
     def problems(self) -> list[str]:
-        lacks = [f"{name} is missing" for name in self.missing]
-        return [*self.differing, *lacks, *(f"{name} is not part of the architecture" for name in self.unexpected)]
+        missing = [f"{name} is missing" for name in self.missing]
+        return [*self.differing, *missing, *(f"{name} is not part of the architecture" for name in self.unexpected)]
 
     @classmethod
     def of(cls, state: State, network: Network, seed: int) -> _Fit:
         fit = cls(_made(network, seed), names=tuple(state))
-        wanted = fit.module.state_dict(keep_vars=True)
-        buffers = {name: value for name, value in fit.module.named_buffers() if name not in wanted}
-        state = _renamed(state, {*wanted, *buffers})
-        state = {name: value for name, value in state.items() if name in wanted or not _is_bookkeeping(name, value)}
+        expected = fit.module.state_dict(keep_vars=True)
+        buffers = {name: value for name, value in fit.module.named_buffers() if name not in expected}
+        state = _renamed(state, {*expected, *buffers})
+        state = {name: value for name, value in state.items() if name in expected or not _is_bookkeeping(name, value)}
         fit.differing = [
             f"{name} has shape {tuple(value.shape)} instead of {tuple(known.shape)}"
-            for name, known in (wanted | buffers).items()
+            for name, known in (expected | buffers).items()
             if isinstance(known, Tensor) and isinstance(value := state.get(name), Tensor)
             if not is_lazy(known) and value.shape != known.shape
         ]
-        fit.differing += _untied(state, wanted)
+        fit.differing += _untied(state, expected)
         if not fit.differing:
-            fit._load(state, wanted, buffers)
+            fit._load(state, expected, buffers)
         else:
-            fit.missing = [name for name in wanted if name not in state and not name.endswith(EXTRA)]
-            fit.unexpected = [name for name in state if name not in wanted and name not in buffers]
+            fit.missing = [name for name in expected if name not in state and not name.endswith(EXTRA)]
+            fit.unexpected = [name for name in state if name not in expected and name not in buffers]
         return fit
 
-    def _load(self, state: State, wanted: State, buffers: State) -> None:
+    def _load(self, state: State, expected: State, buffers: State) -> None:
         try:
             result = self.module.load_state_dict(state, strict=False)
         except Exception as error:  # a module's own loading may raise anything
             self.differing = [f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"]
             return
-        there = {id(wanted[name]) for name in state if name in wanted}
+        there = {id(expected[name]) for name in state if name in expected}
         self.missing = [
             name
             for name in result.missing_keys
             # Another name of what is there; what older files lack; what a file of tensors cannot hold.
-            if id(wanted.get(name)) not in there and not name.endswith((EXTRA, "num_batches_tracked"))
+            if id(expected.get(name)) not in there and not name.endswith((EXTRA, "num_batches_tracked"))
         ]
         self.unexpected = [name for name in result.unexpected_keys if name not in buffers]
         with torch.no_grad():
@@ -172,11 +172,11 @@ def _is_bookkeeping(name: str, value: Any) -> bool:
     return _bare(name) == "n_averaged" and isinstance(value, Tensor) and value.numel() == 1
 
 
-def _untied(state: State, wanted: State) -> list[str]:
+def _untied(state: State, expected: State) -> list[str]:
     """Entries that are one tensor in the architecture and differ in the file, in words."""
     first: dict[int, str] = {}
     problems = []
-    for name, value in wanted.items():
+    for name, value in expected.items():
         if name in state and isinstance(value, Tensor):
             twin = first.setdefault(id(value), name)
             if not torch.equal(state[twin], state[name]):
@@ -184,14 +184,14 @@ def _untied(state: State, wanted: State) -> list[str]:
     return problems
 
 
-def _renamed(state: State, wanted: set[str]) -> State:
+def _renamed(state: State, names: set[str]) -> State:
     """The entries under the architecture's names: as they are, without wrappers, or without what all begin with.
 
     The way by which most names fit is taken, of equal ones the first.
     """
     bare = {name: _bare(name) for name in state}
-    ours = {_bare(name): name for name in wanted}
-    if len(ours) < len(wanted):
+    ours = {_bare(name): name for name in names}
+    if len(ours) < len(names):
         return state
     theirs = [name for name in bare.values() if name != "n_averaged"]
     cut, ours_cut = len(_beginning(theirs)), len(_beginning(list(ours)))
@@ -199,7 +199,7 @@ def _renamed(state: State, wanted: set[str]) -> State:
     best = state
     for known, length in ((ours, 0), (ours, cut), (shorter, 0), (shorter, cut)):
         renamed = {known.get(short[length:], name): state[name] for name, short in bare.items()}
-        if len(renamed) == len(state) and len(wanted & {*renamed}) > len(wanted & {*best}):
+        if len(renamed) == len(state) and len(names & {*renamed}) > len(names & {*best}):
             best = renamed
     return best
 

@@ -27,20 +27,20 @@ def fit_estimator(estimator: Estimator, x: Any, y: Ints, labels: ClassLabels, se
         x: ``(n, features)`` records or a table. y: ``(n,)`` class numbers.
     """
     estimator.set_params(**_random_states(estimator, seed), **_quiet(estimator))
-    own = labels.values[y]
+    values = labels.values[y]
     with redirect_stdout(StringIO()):  # what is printed is not ours to print: --json owns standard output
         try:
-            return estimator.fit(x, own)
+            return estimator.fit(x, values)
         except Exception:
-            numbered = _numbered(estimator, x, own)
+            numbered = _numbered(estimator, x, values)
             if numbered is None:
                 raise
             return numbered
 
 
-def _numbered(estimator: object, x: object, own: Array) -> Numbered | None:
+def _numbered(estimator: object, x: object, labels: Array) -> Numbered | None:
     """The estimator fitted on the numbers of these labels; None where the labels are not what it stumbled over."""
-    classes, numbers = np.unique(own, return_inverse=True)
+    classes, numbers = np.unique(labels, return_inverse=True)
     if _speaks_of_labels(estimator) or np.array_equal(classes, np.arange(len(classes))):
         return None
     with suppress(Exception):

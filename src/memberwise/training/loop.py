@@ -97,8 +97,8 @@ def _in_order(parts: Sequence[TrainedStack], order: Ints) -> TrainedStack:
         return {name: torch.cat([stack[name] for stack in stacks])[torch.from_numpy(order)] for name in stacks[0]}
 
     kinds = ([part.params for part in parts], [part.buffers for part in parts], [part.own for part in parts])
-    params, buffers, own = map(joined, kinds)
-    return TrainedStack(params, buffers, np.concatenate([part.losses for part in parts])[order], own)
+    params, buffers, tensors = map(joined, kinds)
+    return TrainedStack(params, buffers, np.concatenate([part.losses for part in parts])[order], tensors)
 
 
 def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> Floats:

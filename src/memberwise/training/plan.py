@@ -68,16 +68,16 @@ class Plan:
         return network.computing(getattr(torch, self.precision), layout)
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """The device of a study: "auto" takes a CUDA device where there is one."""
-    if wanted == "auto":
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise StudyError("there is no CUDA device here", where="run.device", fix="--device auto or cpu")
-    return torch.device(wanted)
+    return torch.device(name)
 
 
-def make_plan(wanted: PlanConfig, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
+def make_plan(config: PlanConfig, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
     """The plan for a network: what the study fixes; else the fastest of at most three candidates, measured.
 
     The choice is remembered for the machine and the network, so that the same study gets the same plan again. Where
@@ -86,10 +86,10 @@ def make_plan(wanted: PlanConfig, network: Network, data: DataTensors, job: Job,
     Warns:
         UserWarning: the module cannot be stacked; the message names the operation in the way.
     """
-    threads = wanted.threads or cores()
+    threads = config.threads or cores()
     obstacle = why_not_stackable(network, data, job) if job.step.stackable else "the training step says so"
     plans = candidates(network, threads, obstacle is None)
-    if obstacle is None and (plans[0].stacked or (wanted.stack or 1) > 1):
+    if obstacle is None and (plans[0].stacked or (config.stack or 1) > 1):
         reason = why_not_the_same(network, job, data, stacked=True)
         if reason is not None:
             obstacle = f"stacked they are another function ({reason})"
@@ -97,11 +97,11 @@ def make_plan(wanted: PlanConfig, network: Network, data: DataTensors, job: Job,
     if obstacle is not None:
         warnings.warn(f"shadow models train one by one: {obstacle}", stacklevel=2)
     flops = operations(network, data) * work
-    if (wanted.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
+    if (config.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
         plans = [Plan(2, "float32", threads)]  # not what is fast here, but what the study asks for
     if flops >= WORTH_COMPILING and can_compile(network.device):
         plans = with_compiled(plans, examined(network, job, data, plans[-1].stacked, compiled=True), job)
-    options = list(dict.fromkeys(_filled(plan, wanted) for plan in plans))
+    options = list(dict.fromkeys(_filled(plan, config) for plan in plans))
     if len(options) == 1 or flops < WORTH_MEASURING:
         return options[0]
     remembered = _Memory(network, data, job, options)
@@ -270,7 +270,7 @@ class _Memory:
             return
 
 
-def _filled(plan: Plan, wanted: PlanConfig) -> Plan:
+def _filled(plan: Plan, config: PlanConfig) -> Plan:
     """A candidate with what the study fixes put in."""
-    plan = replace(plan, **wanted.model_dump(exclude_none=True))
+    plan = replace(plan, **config.model_dump(exclude_none=True))
     return replace(plan, stacked=plan.stacked and plan.stack > 1) if plan.stacked else replace(plan, stack=1)

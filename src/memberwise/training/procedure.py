@@ -27,8 +27,8 @@ class TrainedModel:
     def __init__(self, stack: TorchModels, place: int, data: DataTensors) -> None:
         params = {name: value[place : place + 1] for name, value in stack.params.items()}
         buffers = {name: value[place : place + 1] for name, value in stack.buffers.items()}
-        own = {name: value[place : place + 1] for name, value in stack.own.items()}
-        self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked, own), data
+        tensors = {name: value[place : place + 1] for name, value in stack.own.items()}
+        self.alone, self.data = TorchModels(stack.network, params, buffers, stack.stacked, tensors), data
 
     @property
     def params(self) -> dict[str, Floats32]:
@@ -42,15 +42,15 @@ class TrainedModel:
 
     def labels(self, rows: Ints) -> Ints:
         """The ``(n,)`` class numbers of these rows."""
-        found: Ints = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
-        return found
+        labels: Ints = self.data.y[torch.from_numpy(rows).to(self.data.y.device)].cpu().numpy()
+        return labels
 
     def logits(self, rows: Ints) -> Floats32:
         """The model's ``(n, C)`` logits of ``(n,)`` rows."""
-        asked = rows if len(rows) else np.zeros(1, np.int64)  # not every module takes no records at all
+        queries = rows if len(rows) else np.zeros(1, np.int64)  # not every module takes no records at all
         parts = []
-        for first in range(0, len(asked), CHUNK):
-            x = self.data.records(torch.from_numpy(asked[first : first + CHUNK]).to(self.data.x.device))
+        for first in range(0, len(queries), CHUNK):
+            x = self.data.records(torch.from_numpy(queries[first : first + CHUNK]).to(self.data.x.device))
             answers = self.alone.predict(x.cpu().numpy())[0]
             parts.append(answers if self.alone.kind == "logits" else np.log(np.maximum(answers, TINY)))
         joined: Floats32 = np.concatenate(parts)[: len(rows)].astype(np.float32)
@@ -71,17 +71,17 @@ def run_procedures(
     """
     running = [_procedure(job).fit(job) for job in jobs]
     stages, released = 0, list[Trained]()
-    asked: list[list[Job]] = [next(game) for game in running]
+    requests: list[list[Job]] = [next(game) for game in running]
     while not released:
-        wanted = [job for part in asked for job in part]
+        queue = [job for part in requests for job in part]
         made: list[Trained] = []
-        for first in range(0, len(wanted), most):
-            stack = train(wanted[first : first + most], None)
+        for first in range(0, len(queue), most):
+            stack = train(queue[first : first + most], None)
             made += [TrainedModel(stack, place, data) for place in range(len(stack))]
         stages += 1
         if tick is not None:
             tick(1 - 0.5**stages)  # how many stages there will be is the procedure's secret
-        asked, released = _next_stage(running, asked, made)
+        requests, released = _next_stage(running, requests, made)
     if tick is not None:
         tick(1.0)
     return _joined(released)
@@ -94,13 +94,13 @@ def _procedure(job: Job) -> Any:
 
 
 def _next_stage(
-    running: Sequence[Any], asked: Sequence[list[Job]], made: Sequence[Trained]
+    running: Sequence[Any], requests: Sequence[list[Job]], made: Sequence[Trained]
 ) -> tuple[list[list[Job]], list[Trained]]:
     """Send each procedure the models it asked for: what all ask for next, or what all release."""
     following: list[list[Job]] = []
     released: list[Trained] = []
     first = 0
-    for game, part in zip(running, asked, strict=True):
+    for game, part in zip(running, requests, strict=True):
         try:
             following.append(game.send(list(made[first : first + len(part)])))
         except StopIteration as end:

@@ -87,20 +87,20 @@ def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator
     count = min(len(table.trained_on), int(np.clip(MOST_ROWS // table.records, FEWEST_MODELS, MOST_STAND_INS)))
     if HEIGHT in table.target.extra:
         count = min(count, len(shadows_of(table.shadows).extra[HEIGHT]))
-    left, told = table, None
+    rest, stats = table, None
     for k in range(count):
-        before, stand_in = left, as_target(table, k, rng)
-        left = stand_in.signals
-        if not _same_models(before, left):  # a model and its complement leave the same ones behind
-            told = statistics(left, offline)
-        if told is None:
+        before, stand_in = rest, as_target(table, k, rng)
+        rest = stand_in.signals
+        if not _same_models(before, rest):  # a model and its complement leave the same ones behind
+            stats = statistics(rest, offline)
+        if stats is None:
             continue
-        both = np.asarray(left.is_in.any(0) & left.is_out.any(0))
+        both = np.asarray(rest.is_in.any(0) & rest.is_out.any(0))
         rows = np.flatnonzero(stand_in.evaluated & both)
         if rows.size > MOST_ROWS // count:
             rows = rng.choice(rows, MOST_ROWS // count, replace=False)
-        scored = np.asarray(left.is_out.any(0)) if offline else both
-        mine, targets = (_matrix(features(answers, told)) for answers in (left.target, table.target))
+        scored = np.asarray(rest.is_out.any(0)) if offline else both
+        mine, targets = (_matrix(features(answers, stats)) for answers in (rest.target, table.target))
         yield Lesson(mine[rows], stand_in.member[rows], scored, targets[scored])
 
 

@@ -68,17 +68,17 @@ def statistics(signals: Signals, offline: bool) -> Statistics | None:
 
 
 def _side(shadows: Answers, use: Mask) -> Side | None:
-    found = moments(shadows, use)
-    prior = pooled_prior(found)
+    summary = moments(shadows, use)
+    prior = pooled_prior(summary)
     if prior is None:
         return None
     complement = Answers(shadows.log_1mp, shadows.log_p, shadows.correct)
     right = sum((answers.mean(-1) * used for answers, used in zip(shadows.correct, use, strict=True)), start=0.0)
     count = np.where(use.any(0), use.sum(0), np.nan)
     return Side(
-        found,
+        summary,
         prior,
-        spread(found, "shrunk"),
+        spread(summary, "shrunk"),
         log_mean_p(shadows, use),
         log_mean_p(complement, use),
         np.asarray(right / count, np.float64),
@@ -105,8 +105,8 @@ def _mean_height(shadows: Answers, use: Mask) -> Floats:
     return np.asarray(heights.sum(0, where=used) / np.where(used.any(0), used.sum(0), np.nan))
 
 
-def features(own: Answers, shadow_stats: Statistics) -> Columns:
-    """Features by name, each ``(n,)``, of one model's answers, ``own``: the same for a stand-in and for the target.
+def features(answers: Answers, shadow_stats: Statistics) -> Columns:
+    """Features by name, each ``(n,)``, of one model's ``answers``: the same for a stand-in and for the target.
 
     Per query, then averaged: the answer, the centres and shrunk spreads of both sides and their differences, and log
     ratios: Gaussian with one spread for all records and with each record's shrunk one, Student's t with the prior
@@ -114,25 +114,25 @@ def features(own: Answers, shadow_stats: Statistics) -> Columns:
     they agree. Beside them the answer without its drift, the height of full answers above both sides', how often
     shadow models are right, and means over the class.
     """
-    phi = own.phi[0]
-    logs = own.log_p[0].astype(np.float64), own.log_1mp[0].astype(np.float64)
-    found: Columns = {"phi": phi, "log p": logs[0]}
-    found |= {f"out {name}": values for name, values in _against(phi, *logs, shadow_stats.out_moments).items()}
+    phi = answers.phi[0]
+    logs = answers.log_p[0].astype(np.float64), answers.log_1mp[0].astype(np.float64)
+    columns: Columns = {"phi": phi, "log p": logs[0]}
+    columns |= {f"out {name}": values for name, values in _against(phi, *logs, shadow_stats.out_moments).items()}
     if shadow_stats.in_moments is not None:
-        found |= {f"in {name}": values for name, values in _against(phi, *logs, shadow_stats.in_moments).items()}
-        found |= _between(found, phi, *logs, shadow_stats.in_moments, shadow_stats.out_moments)
-    flat = {name: values.mean(-1) for name, values in found.items()}
+        columns |= {f"in {name}": values for name, values in _against(phi, *logs, shadow_stats.in_moments).items()}
+        columns |= _between(columns, phi, *logs, shadow_stats.in_moments, shadow_stats.out_moments)
+    flat = {name: values.mean(-1) for name, values in columns.items()}
     if phi.shape[1] > 1:
-        main = found["ratio t" if shadow_stats.in_moments is not None else "out z"]
+        main = columns["ratio t" if shadow_stats.in_moments is not None else "out z"]
         flat |= {"least": main.min(-1), "most": main.max(-1), "phi spread": phi.std(-1), "phi least": phi.min(-1)}
     if shadow_stats.drift is not None:
         flat |= _without_drift(flat["phi"], expit(flat["ratio t"]), shadow_stats.drift)
-    flat["correct"] = own.correct[0].mean(-1)
+    flat["correct"] = answers.correct[0].mean(-1)
     for name, side in (("out", shadow_stats.out_moments), ("in", shadow_stats.in_moments)):
         if side is not None:
             flat[f"{name} correct"] = side.correct
-            if HEIGHT in own.extra:
-                flat["height"] = own.extra[HEIGHT][0]
+            if HEIGHT in answers.extra:
+                flat["height"] = answers.extra[HEIGHT][0]
                 flat[f"{name} height"] = flat["height"] - side.height
     for name in ("phi", "out centre", "gap"):
         if name in flat:
@@ -154,7 +154,7 @@ def _against(phi: Floats, log_p: Floats, log_1mp: Floats, side: Side) -> Columns
 
 
 def _between(
-    found: Columns,
+    columns: Columns,
     phi: Floats,
     log_p: Floats,
     log_1mp: Floats,
@@ -162,8 +162,8 @@ def _between(
     out_moments: Side,
 ) -> Columns:
     """Log ratios between the sides and their like, each ``(n, q)``."""
-    gap = found["in centre"] - found["out centre"]
-    halfway = phi - (found["in centre"] + found["out centre"]) / 2
+    gap = columns["in centre"] - columns["out centre"]
+    halfway = phi - (columns["in centre"] + columns["out centre"]) / 2
     fixed, shrunk = (
         log_density(phi, in_moments.moments, kind) - log_density(phi, out_moments.moments, kind)
         for kind in ("fixed", "shrunk")
@@ -175,7 +175,7 @@ def _between(
         "ratio linear": gap * halfway,
         "ratio fixed": fixed,
         "ratio shrunk": shrunk,
-        "ratio t": found["in t"] - found["out t"],
+        "ratio t": columns["in t"] - columns["out t"],
         "ratio p": log_p - log_mix(np.stack([in_moments.log_p, out_moments.log_p]), half),
         "ratio 1 - p": log_1mp - log_mix(np.stack([in_moments.log_1mp, out_moments.log_1mp]), half),
     }

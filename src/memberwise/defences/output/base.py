@@ -142,13 +142,13 @@ def with_label(values: Floats, labels: Ints) -> Floats:
     moved = np.nonzero(values.argmax(-1) != labels)
     if not len(moved[0]):
         return values
-    rows, own = values[moved], labels[moved][:, None]
+    rows, label = values[moved], labels[moved][:, None]
     top = rows.argmax(-1)[:, None]
     largest = np.take_along_axis(rows, top, -1)
-    np.put_along_axis(rows, top, np.take_along_axis(rows, own, -1), -1)
-    np.put_along_axis(rows, own, largest, -1)
+    np.put_along_axis(rows, top, np.take_along_axis(rows, label, -1), -1)
+    np.put_along_axis(rows, label, largest, -1)
     raised = largest + 1e-6 * np.maximum(np.abs(largest), 1e-6)
-    np.put_along_axis(rows, own, np.where(rows.argmax(-1)[:, None] == own, largest, raised), -1)
+    np.put_along_axis(rows, label, np.where(rows.argmax(-1)[:, None] == label, largest, raised), -1)
     values = values.copy()
     values[moved] = rows
     return values

@@ -44,12 +44,12 @@ class LogitClipping(OutputDefence):
 
 def clipped(logits: Floats, r: float) -> Floats:
     """``(..., C)`` logits cut off at -r and r; the first of the largest stays the first of the largest."""
-    own, below = logits.max(-1, keepdims=True), r * (1 - 1e-6)
+    top, below = logits.max(-1, keepdims=True), r * (1 - 1e-6)
     out = np.clip(logits, -r, r)
-    np.copyto(out, below, where=(logits >= r) & (logits < own))
-    if own.min() <= -r:
+    np.copyto(out, below, where=(logits >= r) & (logits < top))
+    if top.min() <= -r:
         # Where all are at or below -r the label's goes a little above it.
-        np.put_along_axis(out, logits.argmax(-1)[..., None], np.clip(own, -below, r), -1)
+        np.put_along_axis(out, logits.argmax(-1)[..., None], np.clip(top, -below, r), -1)
     return out
 
 

@@ -56,9 +56,9 @@ class MemGuard(Random):
             )
         inside = []
         for i, rng in enumerate(rngs):
-            own = members(i)
-            own = own[np.sort(rng.permutation(len(own))[:SAMPLE])]
-            inside.append(_sorted(target.one(i).predict(own)[0], target.kind))
+            records = members(i)
+            records = records[np.sort(rng.permutation(len(records))[:SAMPLE])]
+            inside.append(_sorted(target.one(i).predict(records)[0], target.kind))
         outside = [_sorted(answers, target.kind) for answers in target.predict(reference[:SAMPLE])]
         return list(zip(train_classifiers(inside, outside, self.epochs, rngs), rngs, strict=True))
 
@@ -83,8 +83,8 @@ class MemGuard(Random):
         """Phase II: one model's ``(n, C)`` answers, noisy with the largest probability that the budget allows."""
         order = np.argsort(-logits, axis=-1, kind="stable")[:, ::-1]
         start = np.take_along_axis(logits, order, -1)
-        found = unsure_logits(classifier, start)
-        plain, noisy = softmax(start, axis=-1), softmax(found, axis=-1)
+        noisy_logits = unsure_logits(classifier, start)
+        plain, noisy = softmax(start, axis=-1), softmax(noisy_logits, axis=-1)
         noisy = with_label(noisy, np.full(len(noisy), logits.shape[-1] - 1))
         if self.released:
             share = np.ones(len(noisy))
@@ -92,16 +92,16 @@ class MemGuard(Random):
             changed = np.abs(noisy - plain).sum(-1)
             helps = undecided(classifier, noisy) < undecided(classifier, plain)
             share = np.where(helps, np.minimum(1, self.budget / np.maximum(changed, 1e-30)), 0)
-        given = np.where((coins < share)[:, None], noisy, plain)
-        out = np.empty_like(given)
-        np.put_along_axis(out, order, given, -1)
+        answers = np.where((coins < share)[:, None], noisy, plain)
+        out = np.empty_like(answers)
+        np.put_along_axis(out, order, answers, -1)
         return out
 
 
 def undecided(classifier: Layers, answers: Values) -> Values:
     """``(n,)`` distance of the classifier's probability from one half, for ``(n, C)`` answers sorted upwards."""
-    told = np.asarray(log_odds(classifier, answers.astype(np.float32)), np.float64)
-    return np.asarray(np.abs(np.tanh(told / 2)) / 2)
+    odds = np.asarray(log_odds(classifier, answers.astype(np.float32)), np.float64)
+    return np.asarray(np.abs(np.tanh(odds / 2)) / 2)
 
 
 def _sorted(answers: Array, kind: Kind) -> Values:

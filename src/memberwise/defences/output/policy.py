@@ -100,6 +100,6 @@ def unpack_states(defences: Sequence[OutputDefence], arrays: Mapping[str, Array]
                 where=FILE,
                 fix="take it from the run again; with another policy audit the model anew",
             )
-        own = {key.partition(".")[2]: values for key, values in arrays.items() if key.startswith(f"{place}.")}
-        states.append([defence.unpack(own, np.random.default_rng(secrets.randbits(128)))])
+        entries = {key.partition(".")[2]: values for key, values in arrays.items() if key.startswith(f"{place}.")}
+        states.append([defence.unpack(entries, np.random.default_rng(secrets.randbits(128)))])
     return states

@@ -45,9 +45,9 @@ def train_classifiers(
         for _ in range(epochs):
             order = torch.from_numpy(_orders(counts, rngs))
             for batch in torch.split(order, BATCH, dim=1):
-                told, kept = room.forward(x[models, batch])
+                odds, kept = room.forward(x[models, batch])
                 share = real[models, batch] / real[models, batch].sum(1, keepdim=True).clamp(min=1)
-                gradient = (told.sigmoid() - inside[models, batch][..., None].float()) * share[..., None]
+                gradient = (odds.sigmoid() - inside[models, batch][..., None].float()) * share[..., None]
                 for layer in reversed(range(len(layers))):
                     (weight, bias), inputs = layers[layer], kept[layer]
                     below = room.below(layer, gradient) if layer else gradient
@@ -62,8 +62,8 @@ def _told_apart(
 ) -> tuple[Floats32, Ints]:
     """``(models, n, C)`` answers, members' first, padding last; and each model's count of members, and of others."""
     counts = np.array([min(map(len, pair)) for pair in zip(members, others, strict=True)])
-    own = zip(members, others, counts, rngs, strict=True)
-    rows = [np.concatenate([r.permutation(inside)[:k], r.permutation(out)[:k]]) for inside, out, k, r in own]
+    groups = zip(members, others, counts, rngs, strict=True)
+    rows = [np.concatenate([r.permutation(inside)[:k], r.permutation(out)[:k]]) for inside, out, k, r in groups]
     padded = [np.resize(part, (2 * counts.max(), part.shape[1])) for part in rows]
     return np.stack(padded).astype(np.float32), counts
 
@@ -141,8 +141,8 @@ def unsure_logits(classifier: Layers, logits: Values) -> Values:
     layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in classifier]
     with threads_of(1):
         parts = [_search(layers, part) for part in torch.split(torch.from_numpy(logits.astype(np.float32)), CHUNK)]
-    found = torch.cat([hit for _, hit in parts]).numpy()
-    return np.where(found[:, None], torch.cat([z for z, _ in parts]).double().numpy(), logits)
+    hits = torch.cat([hit for _, hit in parts]).numpy()
+    return np.where(hits[:, None], torch.cat([z for z, _ in parts]).double().numpy(), logits)
 
 
 def _search(layers: Sequence[tuple[Tensor, Tensor]], start: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,18 +151,18 @@ def _search(layers: Sequence[tuple[Tensor, Tensor]], start: Tensor) -> tuple[Ten
 
     first = start.softmax(-1)
     side: Tensor = log_odds(layers, first)
-    best, found = start.clone(), torch.zeros(len(start), dtype=torch.bool)
+    best, hits = start.clone(), torch.zeros(len(start), dtype=torch.bool)
     rows = torch.nonzero((side.sigmoid() - 0.5).abs() > DECIDED)[:, 0]
     z, weight, age = start[rows], torch.full((len(rows),), DISTANCE), torch.zeros(len(rows), dtype=torch.int64)
     room = _Room(layers, len(rows))
     while len(rows):
         p = z.softmax(-1)
-        told, kept = room.forward(p)
+        odds, kept = room.forward(p)
         largest, other = z[:, :-1].max(-1)
         behind = largest - z[:, -1]
-        hit = (told[:, 0] * side[rows] <= 0) & (behind < 0)
-        best[rows[hit]], found[rows[hit]] = z[hit], True
-        gradient = told.sign()
+        hit = (odds[:, 0] * side[rows] <= 0) & (behind < 0)
+        best[rows[hit]], hits[rows[hit]] = z[hit], True
+        gradient = odds.sign()
         for layer in reversed(range(len(layers))):
             gradient = room.below(layer, gradient)
             gradient = gradient.mul_(kept[layer].sign_()) if layer else gradient
@@ -177,4 +177,4 @@ def _search(layers: Sequence[tuple[Tensor, Tensor]], start: Tensor) -> tuple[Ten
         going = (age <= STEPS) & (weight < 2 * LARGEST_DISTANCE)
         if not going.all():
             rows, z, age, weight = rows[going], z[going], age[going], weight[going]
-    return best, found
+    return best, hits

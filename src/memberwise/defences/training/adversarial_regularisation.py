@@ -63,10 +63,10 @@ class AdversarialRegularisation(Averaged):
 
     def loss(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> tuple[Tensor, State]:
         logits, buffers = network(params, state.buffers, batch.x, key)
-        own = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
+        losses = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
         odds = self.attack(_take("h", state.own), self._seen(logits), self._coded(batch.target))
         penalty = self._penalty(odds, batch.mask) * (batch.epoch >= PLAIN[self.form])
-        return mean_of_records(own, batch.mask) + self.weight * penalty, state._replace(buffers=buffers)
+        return mean_of_records(losses, batch.mask) + self.weight * penalty, state._replace(buffers=buffers)
 
     def _penalty(self, odds: Tensor, mask: Tensor | None) -> Tensor:
         if self.form == "paper":

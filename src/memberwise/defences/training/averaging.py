@@ -30,12 +30,12 @@ class Averaged(Step):
         if self.average == 1:
             return params, state
         counts, last = epoch.number >= self.epochs - self.average, epoch.number == self.epochs - 1
-        now, own = params | _moving(state.buffers, network), dict(state.own)
+        now, sums = params | _moving(state.buffers, network), dict(state.own)
         for name, value in now.items():
-            own[f"sum:{name}"] = own[f"sum:{name}"] + torch.where(counts, value, 0.0)
-            now[name] = torch.where(last, own[f"sum:{name}"] / self.average, value)
+            sums[f"sum:{name}"] = sums[f"sum:{name}"] + torch.where(counts, value, 0.0)
+            now[name] = torch.where(last, sums[f"sum:{name}"] / self.average, value)
         buffers = state.buffers | {name: now[name] for name in state.buffers if name in now}
-        return {name: now[name] for name in params}, State(buffers, own)
+        return {name: now[name] for name in params}, State(buffers, sums)
 
 
 def _moving(buffers: Tensors, network: Network) -> Tensors:

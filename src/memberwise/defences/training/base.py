@@ -92,14 +92,14 @@ def set_alone(name: str, parameter: str, value: Any, key: str, study: Plain) -> 
     Raises:
         StudyError: the study has a value of its own there, which would be lost.
     """
-    part, own = key.split(".")
-    given, default = study[part][own], getattr(getattr(Study(), part), own)
-    if given not in (default, value):
+    part, option = key.split(".")
+    setting, default = study[part][option], getattr(getattr(Study(), part), option)
+    if setting not in (default, value):
         raise StudyError(
             f"{name} sets {key} itself",
             expected=f"{key} left out, or the same as training.defence.{parameter}",
-            found=f"{key} = {given!r} and training.defence.{parameter} = {value!r}",
+            found=f"{key} = {setting!r} and training.defence.{parameter} = {value!r}",
             where="training.defence",
-            fix=f"leave {key} out, or set training.defence.{parameter}={given!r}",
+            fix=f"leave {key} out, or set training.defence.{parameter}={setting!r}",
         )
     return {key: value}

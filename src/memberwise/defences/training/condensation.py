@@ -62,13 +62,13 @@ class Matching(Step):
             theirs = network(drawn, state.buffers, batch.x, None)[0]
             return unmatched(ours, theirs, shares)
 
-        own = state.own
-        gradient, loss = grad_and_value(distance)(own["records"])
-        steps = own["steps"] + 1
-        mean = torch.lerp(gradient, own["mean"], DECAY[0])
-        square = torch.lerp(gradient.square(), own["square"], DECAY[1])
+        before = state.own
+        gradient, loss = grad_and_value(distance)(before["records"])
+        steps = before["steps"] + 1
+        mean = torch.lerp(gradient, before["mean"], DECAY[0])
+        square = torch.lerp(gradient.square(), before["square"], DECAY[1])
         spread = (square / (1 - DECAY[1] ** steps)).sqrt() + LEAST
-        records = own["records"] - self.rate / (1 - DECAY[0] ** steps) * mean / spread
+        records = before["records"] - self.rate / (1 - DECAY[0] ** steps) * mean / spread
         after = {"records": records, "mean": mean, "square": square, "steps": steps}
         return {name: torch.zeros_like(value) for name, value in params.items()}, loss, state._replace(own=after)
 
@@ -79,9 +79,9 @@ def redrawn(params: Tensors, key: Tensor) -> Tensors:
     Args:
         params: by name, each of any shape. key: ``()``.
     """
-    own = fold(key, _NETWORK)
+    subkey = fold(key, _NETWORK)
     return {
-        name: value.mean() + value.std(correction=0) * normal(fold(own, place), value.shape)
+        name: value.mean() + value.std(correction=0) * normal(fold(subkey, place), value.shape)
         for place, (name, value) in enumerate(params.items())
     }
 

@@ -26,8 +26,8 @@ class Softened(RecordStep):
         self.temperature = temperature
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        own = functional.cross_entropy(logits / self.temperature, target, reduction="none")
-        return self.temperature**2 * own
+        loss = functional.cross_entropy(logits / self.temperature, target, reduction="none")
+        return self.temperature**2 * loss
 
 
 class Distillation:

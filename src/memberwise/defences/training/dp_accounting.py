@@ -44,9 +44,9 @@ def numerical_epsilon_of(noise_multiplier: float, sampling: Sampling, delta: flo
     """
     if not epsilon_of(noise_multiplier, sampling, delta) <= LARGEST:
         return float("inf")
-    found = _opacus().PRVAccountant()
-    found.history = [(noise_multiplier, sampling.rate, sampling.steps)]
-    return float(_quietly(lambda: found.get_epsilon(delta, eps_error=EPSILON_ERROR, delta_error=delta / 1000)))
+    accountant = _opacus().PRVAccountant()
+    accountant.history = [(noise_multiplier, sampling.rate, sampling.steps)]
+    return float(_quietly(lambda: accountant.get_epsilon(delta, eps_error=EPSILON_ERROR, delta_error=delta / 1000)))
 
 
 def epsilon_of(noise_multiplier: float, sampling: Sampling, delta: float) -> float:
@@ -61,9 +61,9 @@ def epsilon_of(noise_multiplier: float, sampling: Sampling, delta: float) -> flo
     """
     if noise_multiplier == 0:
         return float("inf")
-    found = _opacus().RDPAccountant()
-    found.history = [(noise_multiplier, sampling.rate, sampling.steps)]
-    return float(_quietly(lambda: found.get_epsilon(delta, alphas=ORDERS)))
+    accountant = _opacus().RDPAccountant()
+    accountant.history = [(noise_multiplier, sampling.rate, sampling.steps)]
+    return float(_quietly(lambda: accountant.get_epsilon(delta, alphas=ORDERS)))
 
 
 @lru_cache(maxsize=256)

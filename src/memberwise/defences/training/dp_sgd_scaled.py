@@ -54,13 +54,13 @@ class ScaledDpSgd(DpSgd):
         self.multiplicity, self.augment, self.decay, self.epochs = multiplicity, tuple(augment), decay, epochs
 
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
-        own = super().init(network, rows, key)
+        tensors = super().init(network, rows, key)
         if self.augment and not network.drops and dense_layers(network) is not None:
             raise _no_images(self.augment, "a fully connected network")
         if not self.decay:
-            return own
+            return tensors
         zeros = {f"mean:{name}": torch.zeros_like(value) for name, value in network.init(0)[0].items()}
-        return own | zeros | {"steps": torch.zeros((), device=key.device)}
+        return tensors | zeros | {"steps": torch.zeros((), device=key.device)}
 
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
@@ -81,8 +81,10 @@ class ScaledDpSgd(DpSgd):
             return state
         t = state.own["steps"]
         kept = torch.where(t > 0, ((1 + t) / (10 + t)).clamp(max=self.decay), 0.0)
-        own = {f"mean:{name}": kept * state.own[f"mean:{name}"] + (1 - kept) * value for name, value in params.items()}
-        return state._replace(own=state.own | own | {"steps": t + 1})
+        means = {
+            f"mean:{name}": kept * state.own[f"mean:{name}"] + (1 - kept) * value for name, value in params.items()
+        }
+        return state._replace(own=state.own | means | {"steps": t + 1})
 
     def record_gradients(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor, part: slice
@@ -93,19 +95,19 @@ class ScaledDpSgd(DpSgd):
         if batch.x.dim() < IMAGES:
             raise _no_images(self.augment, f"records of shape {tuple(batch.x.shape[1:])}")
         places = torch.arange(len(batch.x), device=key.device)[part]
-        own = fold(key, _RECORD)
+        subkey = fold(key, _RECORD)
 
         def one(x: Tensor, target: Tensor, place: Tensor) -> tuple[Tensors, Tensor]:
-            mine = fold(own, place)
+            mine = fold(subkey, place)
             copies = x.expand(self.multiplicity, *x.shape)
             labels = target.expand(self.multiplicity, *target.shape)
             for number, name in enumerate(self.augment):
                 copies, labels = AUGMENTATIONS[name](copies, labels, fold(mine, _COPIES + number), None)
             alone = Batch(copies, labels, place.expand(self.multiplicity), None, batch.epoch)
-            found: tuple[Tensors, Tensor] = grad_and_value(
+            pair: tuple[Tensors, Tensor] = grad_and_value(
                 lambda values: self.loss(network, values, state, alone, mine)[0]
             )(params)
-            return found
+            return pair
 
         gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
         return gradients, losses

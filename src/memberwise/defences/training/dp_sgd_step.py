@@ -101,13 +101,13 @@ class DpSgd(Step):
         losses: list[Tensor] = []
         for first in range(0, len(batch.x), chunk):
             part = slice(first, first + chunk)
-            gradients, found = self.record_gradients(network, params, state, batch, key, part)
+            gradients, part_losses = self.record_gradients(network, params, state, batch, key, part)
             norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients.values()]).sum(0).sqrt()
             weights = self._weights(norms, None if batch.mask is None else batch.mask[part])
             total = {
                 name: value + torch.einsum("b,b...->...", weights, gradients[name]) for name, value in total.items()
             }
-            losses.append(found)
+            losses.append(part_losses)
         return total, torch.cat(losses)
 
     def _weights(self, norms: Tensor, mask: Tensor | None) -> Tensor:
@@ -147,19 +147,19 @@ class DpSgd(Step):
     ) -> tuple[Tensors, Tensor]:
         """``(k, ...)`` gradients and ``(k,)`` losses of the records ``part`` of a batch, each with its own dropout."""
         places = torch.arange(len(batch.x), device=key.device)[part]
-        own = fold(key, _RECORD)
+        subkey = fold(key, _RECORD)
 
         def one(x: Tensor, target: Tensor, place: Tensor) -> tuple[Tensors, Tensor]:
             alone = Batch(x[None], target[None], place[None], None, batch.epoch)
-            found: tuple[Tensors, Tensor] = grad_and_value(
-                lambda values: self.loss(network, values, state, alone, fold(own, place))[0]
+            pair: tuple[Tensors, Tensor] = grad_and_value(
+                lambda values: self.loss(network, values, state, alone, fold(subkey, place))[0]
             )(params)
-            return found
+            return pair
 
         try:
             gradients, losses = vmap(one)(batch.x[part], batch.target[part], places)
         except (RuntimeError, ValueError, TypeError, NotImplementedError):  # a module that vmap cannot take
-            return self._one_by_one(network, params, state, batch, own, places)
+            return self._one_by_one(network, params, state, batch, subkey, places)
         return gradients, losses
 
     def _one_by_one(

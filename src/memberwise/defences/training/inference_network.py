@@ -42,12 +42,12 @@ class InferenceNetwork:
         Args:
             key: ``()``.
         """
-        found: Tensors = {}
+        params: Tensors = {}
         for branch, widths in self.branches.items():
             for i, (ins, outs) in enumerate(pairwise(widths)):
-                found[f"{branch}.{i}.weight"] = normal(fold(key, len(found)), (outs, ins)) * (2 / ins) ** 0.5
-                found[f"{branch}.{i}.bias"] = torch.zeros(outs, device=key.device)
-        return found
+                params[f"{branch}.{i}.weight"] = normal(fold(key, len(params)), (outs, ins)) * (2 / ins) ** 0.5
+                params[f"{branch}.{i}.bias"] = torch.zeros(outs, device=key.device)
+        return params
 
     def __call__(self, params: Tensors, answers: Tensor, labels: Tensor) -> Tensor:
         """``(n,)`` log-odds from ``(n, classes)`` answers and one-hot labels."""

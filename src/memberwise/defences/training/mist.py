@@ -33,8 +33,8 @@ class CrossDifference(RecordStep):
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         theirs, label = target.max(-1)
-        own = logits.softmax(-1).gather(-1, label[:, None]).squeeze(-1)
-        return self.weight * (own - theirs).abs()
+        ours = logits.softmax(-1).gather(-1, label[:, None]).squeeze(-1)
+        return self.weight * (ours - theirs).abs()
 
 
 class Mist:
@@ -62,18 +62,18 @@ class Mist:
             first, second = rng.integers(2**32, size=(2, self.parts)).tolist()
             if mean is None:  # one beginning for all: the mean of unlike models would be a model of nothing
                 first = [job.seed] * self.parts
-            own = [replace(local, rows=part, seed=seed, init=mean) for part, seed in zip(rows, first, strict=True)]
-            learned = yield own
-            asked = learned
+            jobs = [replace(local, rows=part, seed=seed, init=mean) for part, seed in zip(rows, first, strict=True)]
+            learned = yield jobs
+            teachers = learned
             if any(map(keeps_statistics, learned)):
-                asked = yield [settled(part, model.params) for part, model in zip(own, learned, strict=True)]
+                teachers = yield [settled(part, model.params) for part, model in zip(jobs, learned, strict=True)]
             drawn = yield [
                 replace(
                     self._unmixed(local),
                     rows=part,
                     seed=seed,
                     init=learned[k].params,
-                    targets=mean_of_other_models(asked, k, part),
+                    targets=mean_of_other_models(teachers, k, part),
                     step=CrossDifference(self.weight),
                 )
                 for k, (part, seed) in enumerate(zip(rows, second, strict=True))

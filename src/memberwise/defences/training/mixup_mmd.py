@@ -45,14 +45,14 @@ class MixupMmd(Step):
         distance = mmd(inside, outside.detach(), *matched(labels, others, self.classes), self.sigma)
         on = state.own["counts"] * (batch.epoch < self.epochs - 1)
         right = torch.stack([(logits.argmax(-1) == y).float().mean() for logits, y in sides])
-        own = state.own | {"right": state.own["right"] + right.detach(), "steps": state.own["steps"] + 1}
-        return loss + self.weight * on * distance, after._replace(own=own)
+        tensors = state.own | {"right": state.own["right"] + right.detach(), "steps": state.own["steps"] + 1}
+        return loss + self.weight * on * distance, after._replace(own=tensors)
 
     def after_epoch(self, network: Network, params: Tensors, state: State, epoch: Epoch) -> tuple[Tensors, State]:
         right = state.own["right"]
-        own = {name: torch.zeros_like(value) for name, value in state.own.items()}
-        own["counts"] = (right[0] - right[1] >= self.gap * state.own["steps"]).float()
-        return params, state._replace(own=own)
+        tensors = {name: torch.zeros_like(value) for name, value in state.own.items()}
+        tensors["counts"] = (right[0] - right[1] >= self.gap * state.own["steps"]).float()
+        return params, state._replace(own=tensors)
 
 
 def matched(labels: Tensor, others: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -64,20 +64,20 @@ class RelaxLossStep(RecordStep):
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """What an odd epoch takes below the level."""
-        own = true_class(target, logits.shape[-1])
+        one_hot = true_class(target, logits.shape[-1])
         log_p = torch.log_softmax(logits, -1)
-        labels = flattened(log_p.exp(), own, self.upper)
+        labels = flattened(log_p.exp(), one_hot, self.upper)
         towards = -((labels.detach() if self.detach else labels) * log_p).sum(-1)
         if self.form == "paper":
             return towards
-        right = (own & true_class(logits, logits.shape[-1])).any(-1)
+        right = (one_hot & true_class(logits, logits.shape[-1])).any(-1)
         return torch.where(right, 0.0, towards) - self.plain(logits, target)
 
 
-def flattened(p: Tensor, own: Tensor, upper: float) -> Tensor:
+def flattened(p: Tensor, one_hot: Tensor, upper: float) -> Tensor:
     """``(batch, classes)`` soft labels: min(p_y, upper) for the true class, the rest equally for the others."""
-    top = (p * own).sum(-1, keepdim=True).clamp(max=upper)
-    return torch.where(own, top, (1 - top) / (p.shape[-1] - 1))
+    top = (p * one_hot).sum(-1, keepdim=True).clamp(max=upper)
+    return torch.where(one_hot, top, (1 - top) / (p.shape[-1] - 1))
 
 
 def step(options: RelaxLoss, fit: Fit) -> Step:

@@ -25,20 +25,20 @@ class RunningStatistics(Step):
 
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
         _, buffers = network.init(0)
-        found = {name: torch.zeros_like(buffers[name]) for name in momenta(network.module)}
-        return found | {"seen": torch.zeros((), device=key.device)}
+        zeros = {name: torch.zeros_like(buffers[name]) for name in momenta(network.module)}
+        return zeros | {"seen": torch.zeros((), device=key.device)}
 
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
     ) -> tuple[Tensors, Tensor, State]:
-        rates, own = momenta(network.module), state.own
+        rates, before = momenta(network.module), state.own
         # From 0 a layer moves to its momentum times what it saw in the batch.
         blank = state.buffers | {name: torch.zeros_like(state.buffers[name]) for name in rates}
         logits, buffers = network(params, blank, batch.x, key)
-        size = torch.ones_like(own["seen"]) * len(batch.x) if batch.mask is None else batch.mask.sum()
-        seen = own["seen"] + size
+        size = torch.ones_like(before["seen"]) * len(batch.x) if batch.mask is None else batch.mask.sum()
+        seen = before["seen"] + size
         share = size / seen.clamp(min=1)
-        mean = {name: own[name] + share * (buffers[name] / rate - own[name]) for name, rate in rates.items()}
+        mean = {name: before[name] + share * (buffers[name] / rate - before[name]) for name, rate in rates.items()}
         loss = mean_of_records(functional.cross_entropy(logits, batch.target, reduction="none"), batch.mask)
         still = {name: torch.zeros_like(value) for name, value in params.items()}
         return still, loss, State(buffers | mean, mean | {"seen": seen})

@@ -115,15 +115,15 @@ class NoisyGradientStep(WeightedSmoothingStep):
 
 def record_noise(key: Tensor, ids: Tensor, classes: int) -> Tensor:
     """``(batch, classes)`` standard normal numbers; a record's own do not depend on what else is in the batch."""
-    noise: Tensor = vmap(lambda own: normal(own, (classes,)))(fold(key, ids))
+    noise: Tensor = vmap(lambda subkey: normal(subkey, (classes,)))(fold(key, ids))
     return noise
 
 
-def modified_entropy(logits: Tensor, own: Tensor) -> Tensor:
+def modified_entropy(logits: Tensor, one_hot: Tensor) -> Tensor:
     """``(rows,)`` -(1 - p_y) log p_y - sum_{j != y} p_j log(1 - p_j), in float64 (Song and Mittal 2021)."""
     log_p = torch.log_softmax(logits.double(), -1)
     rest = -torch.expm1(log_p)
-    terms = torch.where(own, rest * log_p, log_p.exp() * rest.clamp(min=1e-30).log())
+    terms = torch.where(one_hot, rest * log_p, log_p.exp() * rest.clamp(min=1e-30).log())
     return -terms.sum(-1)
 
 
@@ -132,11 +132,11 @@ def weights(outputs: Tensor, target: Tensor, mask: Tensor | None, normalisation:
 
     A group whose records are all alike, or a single one, has weight 1.
     """
-    own = true_class(target, outputs.shape[-1])
-    values = modified_entropy(outputs, own)
+    one_hot = true_class(target, outputs.shape[-1])
+    values = modified_entropy(outputs, one_hot)
     real = torch.ones_like(values) if mask is None else mask.double()
     if normalisation != "none":
-        groups = (own.double() if normalisation == "class" else torch.ones_like(values)[:, None]) * real[:, None]
+        groups = (one_hot.double() if normalisation == "class" else torch.ones_like(values)[:, None]) * real[:, None]
         count = groups.sum(0).clamp(min=1)
         values = values - groups @ (values @ groups / count)
         deviation = (values.square() @ groups / count).sqrt()

@@ -111,12 +111,12 @@ class Starts:
 
 def schedule(queries: int) -> list[int]:
     """Directions of each gradient estimate, such that all questions together are exactly ``queries`` (at least 100)."""
-    left = queries - 1 - NEAREST - RANDOM - BISECTIONS
+    budget = queries - 1 - NEAREST - RANDOM - BISECTIONS
     plan: list[int] = []
-    while (size := round(FIRST_DIRECTIONS * (len(plan) + 1) ** 0.5)) + STEPS + BISECTIONS <= left:
+    while (size := round(FIRST_DIRECTIONS * (len(plan) + 1) ** 0.5)) + STEPS + BISECTIONS <= budget:
         plan.append(size)
-        left -= size + STEPS + BISECTIONS
-    plan[-1] += left
+        budget -= size + STEPS + BISECTIONS
+    plan[-1] += budget
     return plan
 
 

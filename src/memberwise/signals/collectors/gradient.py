@@ -62,11 +62,11 @@ def gradient_norms(models: Networks, i: int, questions: Questions) -> Floats32:
 
     def one_by_one(x: Tensor, y: Tensor) -> list[Tensor]:
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-        found = [
+        gradients = [
             torch.autograd.grad(loss(leaves, *pair), list(leaves.values()), materialize_grads=True)
             for pair in zip(x, y, strict=True)
         ]
-        return [torch.stack(parts) for parts in zip(*found, strict=True)]
+        return [torch.stack(parts) for parts in zip(*gradients, strict=True)]
 
     parts = []
     for first in range(0, len(questions.audited), step):

@@ -99,14 +99,14 @@ def check_extra(extra: object, name: str, models: int, records: int) -> None:
     """
     if extra is None:
         return
-    found = type(extra).__name__
+    form = type(extra).__name__
     if isinstance(extra, Extra):
         shapes = tuple(np.shape(extra.values)), tuple(np.shape(extra.queries))
         if shapes[0][:2] in ((models,), (models, records)) and shapes[1] == (models, records):
             return
-        found = f"values {shapes[0]}, queries {shapes[1]}"
+        form = f"values {shapes[0]}, queries {shapes[1]}"
     raise TrainingError(
         f"the collector {name} gathers something of another form",
         expected=f"an Extra with values ({models},) or ({models}, {records}, ...) and queries ({models}, {records})",
-        found=found,
+        found=form,
     )

@@ -33,15 +33,15 @@ def collectors(needed: Iterable[str | Collector], study: AttacksConfig) -> tuple
         StudyError: two that differ have the same name.
     """
     names: set[str] = set()
-    own: dict[str, Collector] = {}
+    objects: dict[str, Collector] = {}
     for one in needed:
         if isinstance(one, str):
             names.add(one)
-        elif collector_key(own.setdefault(one.name, one)) != collector_key(one):
+        elif collector_key(objects.setdefault(one.name, one)) != collector_key(one):
             raise StudyError(
                 f"two collectors are called {one.name}",
                 expected="a name for each, or the same code and parameters",
-                found=f"{own[one.name]!r} and {one!r}",
+                found=f"{objects[one.name]!r} and {one!r}",
                 where="Needs(extra=...)",
             )
     every: list[Collector] = [
@@ -51,7 +51,7 @@ def collectors(needed: Iterable[str | Collector], study: AttacksConfig) -> tuple
         RandomInputs(),
         GradientNorms(),
     ]
-    return (*(collector for collector in every if collector.name in names), *own.values())
+    return (*(collector for collector in every if collector.name in names), *objects.values())
 
 
 def is_built_in(collector: Collector) -> bool:

@@ -148,8 +148,8 @@ def read_shadows(arrays: SavedArrays, target: SavedAnswers, where: str) -> Saved
 
 def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAnswers:
     """The shadow file's records in the target's order; everything must fit."""
-    given = shadows.raw if shadows.raw is not None else shadows.log_p
-    if target.raw is None or given is None or shadows.trained_on is None:
+    answers = shadows.raw if shadows.raw is not None else shadows.log_p
+    if target.raw is None or answers is None or shadows.trained_on is None:
         raise ValueError("both files hold answers, the second trained_on")
     n = target.raw.shape[1]
     take = np.arange(n)
@@ -173,23 +173,23 @@ def _aligned(shadows: SavedAnswers, target: SavedAnswers, where: str) -> SavedAn
                 found=f"{len(missing)} of {n}, the first with index {target.index[missing[0]]}",
                 where=where,
             )
-    elif given.shape[1] != n:
+    elif answers.shape[1] != n:
         raise DataError(
             "outputs and shadow outputs hold different numbers of records",
             expected=f"{n}, as in the outputs",
-            found=str(given.shape[1]),
+            found=str(answers.shape[1]),
             where=where,
             fix="give both files an index array to align them",
         )
     expected = target.raw.shape[2:] if shadows.raw is not None else target.raw.shape[2:3]
-    if given.shape[2:] != expected:
+    if answers.shape[2:] != expected:
         raise DataError(
             "outputs and shadow outputs do not fit",
             expected=f"(queries, classes) = {expected}" if len(expected) == 2 else f"{expected[0]} queries",
-            found=str(given.shape[2:]),
+            found=str(answers.shape[2:]),
             where=where,
         )
-    _population_fits(shadows, target, given.shape[0], where)
+    _population_fits(shadows, target, answers.shape[0], where)
 
     def pick(values: Array | None) -> Array | None:
         return None if values is None else values[:, take]

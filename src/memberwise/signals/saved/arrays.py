@@ -25,16 +25,16 @@ LARGEST = -RULED_OUT
 
 def read_raw(arrays: SavedArrays, where: str, lead: bool) -> tuple[Kind, Array]:
     """Kind and answers as ``(m, n, q, C)``, or ``(m, n, q)`` for labels; ``lead``: the models come first."""
-    given = [name for name in (*KINDS, "answers") if name in arrays]
-    if len(given) != 1:
+    kinds = [name for name in (*KINDS, "answers") if name in arrays]
+    if len(kinds) != 1:
         raise DataError(
-            "no answers" if not given else "several kinds of answers",
+            "no answers" if not kinds else "several kinds of answers",
             expected="one of logits, probabilities, scores, answers" + (", or log_p and log_1mp" if lead else ""),
             found=", ".join(sorted(arrays)) or "nothing",
             where=where,
         )
-    values = np.asarray(arrays[given[0]])
-    if given[0] == "answers":
+    values = np.asarray(arrays[kinds[0]])
+    if kinds[0] == "answers":
         if values.ndim != (2 if lead else 1) or not values.size:
             raise DataError(
                 "answers have the wrong shape",
@@ -43,7 +43,7 @@ def read_raw(arrays: SavedArrays, where: str, lead: bool) -> tuple[Kind, Array]:
                 where=where,
             )
         return "labels", (values if lead else values[None])[..., None]
-    kind: Kind = given[0]  # type: ignore[assignment]  # one of KINDS
+    kind: Kind = kinds[0]  # type: ignore[assignment]  # one of KINDS
     return kind, _vectors(values, kind, where, lead, queries=True)
 
 
@@ -126,13 +126,13 @@ def needed(arrays: SavedArrays, name: str, where: str) -> Array:
 
 def read_logs(arrays: SavedArrays, where: str) -> tuple[Array, Array]:
     """``log_p`` and ``log_1mp``, each ``(m, n, q)``, saved in place of answers."""
-    beside = [name for name in (*KINDS, "answers") if name in arrays]
-    if beside:
+    kinds = [name for name in (*KINDS, "answers") if name in arrays]
+    if kinds:
         raise DataError(
-            f"log_p or log_1mp beside {beside[0]}",
+            f"log_p or log_1mp beside {kinds[0]}",
             expected="answers, or their logs",
             where=where,
-            fix=f"leave out log_p and log_1mp (with {beside[0]} more attacks run), or else {' and '.join(beside)}",
+            fix=f"leave out log_p and log_1mp (with {kinds[0]} more attacks run), or else {' and '.join(kinds)}",
         )
     log_p, log_1mp = (_log_probabilities(needed(arrays, name, where), name, where) for name in ("log_p", "log_1mp"))
     if log_p.shape != log_1mp.shape:
@@ -196,8 +196,8 @@ def zero_or_one(values: Array, name: str, where: str) -> NDArray[np.int8]:
     values = plain(values)
     if values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
         others = values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values
-        found = sorted(set(map(str, others.reshape(-1).tolist())))[:5]
-        raise DataError(f"{name} is not 0 or 1", found=", ".join(found), where=f"{where}, {name}")
+        examples = sorted(set(map(str, others.reshape(-1).tolist())))[:5]
+        raise DataError(f"{name} is not 0 or 1", found=", ".join(examples), where=f"{where}, {name}")
     return values.astype(np.int8)
 
 

@@ -94,9 +94,9 @@ def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
     """Stacked parameters and state at the beginning, each model from its own seed."""
     pairs = [_begun(network, job) for job in jobs]
     longest = max(len(job.rows) for job in jobs)
-    own = [job.step.init(network, longest, step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
+    tensors = [job.step.init(network, longest, step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
     inits = [params for params, _ in pairs]
-    return stack_models(inits), State(stack_models([buffers for _, buffers in pairs]), stack_models(own))
+    return stack_models(inits), State(stack_models([buffers for _, buffers in pairs]), stack_models(tensors))
 
 
 def _begun(network: Network, job: Job) -> tuple[Tensors, Tensors]:

@@ -31,8 +31,8 @@ def refusals() -> tuple[type[Exception], ...]:
 
     One of them has a private name; where that is gone, it is a RuntimeError, as the others are, or comes through.
     """
-    own = getattr(getattr(getattr(torch, "_dynamo", None), "exc", None), "FailOnRecompileLimitHit", RuntimeError)
-    return RuntimeError, own
+    refusal = getattr(getattr(getattr(torch, "_dynamo", None), "exc", None), "FailOnRecompileLimitHit", RuntimeError)
+    return RuntimeError, refusal
 
 
 class Compiled:

@@ -85,17 +85,17 @@ def dense_backward(
     Args:
         g: ``(m, batch, classes)`` gradient by the logits.
     """
-    found: list[tuple[str, nn.Linear, Tensor, Tensor]] = []
+    factors: list[tuple[str, nn.Linear, Tensor, Tensor]] = []
     for i in range(len(layers) - 1, -1, -1):
         (name, layer), saved = layers[i], kept[i]
         if isinstance(layer, nn.Linear):
-            found.append((name, layer, saved, g))
+            factors.append((name, layer, saved, g))
             g = torch.bmm(g, weights[f"{name}.weight"]) if i else g
         elif isinstance(layer, nn.Dropout):
             g = g * saved
         else:
             g = g * (saved > 0) if isinstance(layer, nn.ReLU) else g * (1 - saved * saved)
-    return found
+    return factors
 
 
 def dense_losses(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
