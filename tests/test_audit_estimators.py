@@ -159,6 +159,7 @@ def test_a_text_column_in_every_way() -> None:
         assert "duplicates" not in codes(result), "no two of these texts are the same"
 
 
+@pytest.mark.slow
 def test_categories_reach_worker_processes_as_they_are() -> None:
     model = HistGradientBoostingClassifier(max_iter=5, categorical_features=["sex", "ward"])
     table = TABLE.assign(sex=TABLE.sex.astype("category"))
@@ -177,6 +178,7 @@ def test_categories_reach_worker_processes_as_they_are() -> None:
     assert runs[0].scores.equals(runs[1].scores)
 
 
+@pytest.mark.slow
 def test_missing_values_stay_for_models_that_take_them() -> None:
     x = np.where(RNG.random(NUMBERS.shape) < 0.1, np.nan, NUMBERS)
     gaps = pd.DataFrame(x, columns=["age", "bmi"]).assign(sex=FRAME.sex, outcome=ILL)
@@ -224,6 +226,7 @@ def test_a_skops_file_is_the_object(values: list[Any], tmp_path: Path) -> None:
     assert facts(figures[1])[0] == target.score(table[["age", "bmi"]].iloc[ROWS], y[ROWS])
 
 
+@pytest.mark.slow
 def test_a_forest_as_onnx_gives_the_objects_figures(tmp_path: Path) -> None:
     """Its zeros are the same zeros, though single precision may have rounded them."""
     to_onnx = pytest.importorskip("skl2onnx").to_onnx

@@ -59,6 +59,7 @@ def test_misclassified_records_are_at_distance_0_and_wrong(whole: mw.Result) -> 
     np.testing.assert_array_equal(whole.scores["label-only-boundary"][asked] > 0, gap[asked] == 1)
 
 
+@pytest.mark.slow
 def test_folder_lacking_answers_gets_them_and_keeps_figures(whole: mw.Result, tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = mw.audit(**SMALL, attacks=["loss"], settings=FAST, out=out)
@@ -141,6 +142,7 @@ def test_estimators_answer_labels_and_have_no_gradients() -> None:
     assert entry(result, "label-only-noise")["auc"]["value"] > 0.5
 
 
+@pytest.mark.slow
 def test_revealed_records_train_nasr_and_are_not_evaluated() -> None:
     few: dict[str, Any] = SMALL | {"shadow_models": 2}
     result = mw.audit(**few, attacks=["loss", "nasr"], settings={**FAST, "attacks.reveal": 0.4})

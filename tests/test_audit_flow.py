@@ -50,6 +50,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
     return mw.audit(data="digits", settings=FAST, out=tmp_path_factory.mktemp("audit") / "run", **SMALL)
 
 
+@pytest.mark.slow
 def test_the_run_folder_is_complete(whole: mw.Result) -> None:
     assert whole.folder is not None
     names = {str(path.relative_to(whole.folder)) for path in whole.folder.rglob("*") if path.is_file()}
@@ -60,6 +61,7 @@ def test_the_run_folder_is_complete(whole: mw.Result) -> None:
     }
 
 
+@pytest.mark.slow
 def test_figures_agree_with_the_scores(whole: mw.Result) -> None:
     """AUC of scores.csv by scikit-learn, accuracies from the saved target by hand."""
     scores = whole.scores
@@ -70,6 +72,7 @@ def test_figures_agree_with_the_scores(whole: mw.Result) -> None:
     assert scores["member"].sum() == 300
 
 
+@pytest.mark.slow
 def test_the_saved_target_gives_the_signals_again(whole: mw.Result, digits: tuple[np.ndarray, np.ndarray]) -> None:
     from safetensors.torch import load_file
 
@@ -89,10 +92,12 @@ def test_the_saved_target_gives_the_signals_again(whole: mw.Result, digits: tupl
     assert facts["test_accuracy"] == pytest.approx(right[~member].mean())
 
 
+@pytest.mark.slow
 def test_lira_beats_the_loss_attack(whole: mw.Result) -> None:
     assert whole.auc("lira-online-fixed").value > whole.auc("loss").value
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_with_what_modules_have(digits: tuple[np.ndarray, np.ndarray]) -> None:
     def make_model() -> nn.Module:
         return nn.Sequential(
@@ -106,6 +111,7 @@ def test_a_module_of_ones_own_with_what_modules_have(digits: tuple[np.ndarray, n
     assert result.auc("lira-online").value > 0.5
 
 
+@pytest.mark.slow
 def test_an_estimator_on_a_frame_with_groups_and_units() -> None:
     data = load_breast_cancer(as_frame=True)
     table = data.frame.drop(columns="target").iloc[:, :6]
@@ -136,6 +142,7 @@ def train_nearest(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
     return lambda records: -((records.reshape(len(records), 1, -1) - means[None]) ** 2).sum(-1)
 
 
+@pytest.mark.slow
 def test_a_training_function_of_ones_own(digits: tuple[np.ndarray, np.ndarray]) -> None:
     result = mw.audit(model=train_nearest, data=digits, **SMALL)
     assert result.to_dict()["target"]["train_accuracy"] > 0.8
@@ -183,6 +190,7 @@ def test_a_target_trained_elsewhere(elsewhere: tuple[Path, Path, nn.Module, np.n
     np.testing.assert_allclose(same.scores["loss"], result.scores["loss"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_shadows_unlike_the_target_are_warned_about(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
     file, rows, _, _ = elsewhere
     result = mw.audit(
@@ -194,6 +202,7 @@ def test_shadows_unlike_the_target_are_warned_about(elsewhere: tuple[Path, Path,
     assert f"{shadow['train_accuracy']:.3f}" in message
 
 
+@pytest.mark.slow
 def test_a_target_trained_again_since_is_noticed(
     elsewhere: tuple[Path, Path, nn.Module, np.ndarray], tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -217,6 +226,7 @@ def test_a_target_that_does_not_fit_its_architecture(elsewhere: tuple[Path, Path
         mw.audit(target=file, train_rows=rows, data="digits", settings={"model.hidden": [32]})
 
 
+@pytest.mark.slow
 def test_a_state_dict_and_an_onnx_and_a_skops_target(
     elsewhere: tuple[Path, Path, nn.Module, np.ndarray], tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -267,6 +277,7 @@ def test_surplus_records_on_either_side() -> None:
     assert entry["auc"]["n_nonmembers"] == 250
 
 
+@pytest.mark.slow
 def test_shadows_from_auxiliary_records_are_offline() -> None:
     settings = FAST | {"shadow.data": "auxiliary"}
     result = mw.audit(data="digits", auxiliary=500, settings=settings, **SMALL | {"members": 250, "nonmembers": 250})
@@ -290,6 +301,7 @@ def test_queries_and_output_defences_reach_target_and_shadows() -> None:
     assert "top-one" not in ran(rounded), "rounded scores are no logits"
 
 
+@pytest.mark.slow
 def test_the_gate_passes_fails_and_cannot_tell() -> None:
     common: dict[str, Any] = {"data": "digits", "settings": FAST, **SMALL, "attacks": ["gap", "lira-online-fixed"]}
     failed = mw.audit(fail_if="lira-online-fixed:auc>0.501", **common)
@@ -325,6 +337,7 @@ def test_duplicates_across_the_sides_are_counted(digits: tuple[np.ndarray, np.nd
     assert message.startswith("7 of 200")
 
 
+@pytest.mark.slow
 def test_records_in_a_file_of_their_own(tmp_path: Path) -> None:
     data = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "label"})
     data.iloc[:400].to_csv(tmp_path / "main.csv", index=False)
@@ -340,6 +353,7 @@ def test_records_in_a_file_of_their_own(tmp_path: Path) -> None:
     assert set(others["index"]) == set(range(400, 569))
 
 
+@pytest.mark.slow
 def test_saved_answers_from_a_run_give_its_figures(whole: mw.Result) -> None:
     """The table of signals of a trained audit, written as saved answers, is audited to the same figures."""
     assert whole.folder is not None
@@ -373,6 +387,7 @@ def _halves(result: mw.Result) -> np.ndarray:
     return np.stack([np.isin(roles.audited, roles.shadow_rows(k, Seeds(2))) for k in range(8)]).astype(int)
 
 
+@pytest.mark.slow
 def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) -> None:
     assert whole.folder is not None
     again = mw.audit(whole.folder / "study.toml", out=tmp_path / "again")
@@ -435,6 +450,7 @@ def test_a_headline_weaker_than_another_attack_is_told() -> None:
     assert "loss" in message
 
 
+@pytest.mark.slow
 def test_a_forest_that_votes_zero_does_not_drown_lira(digits: tuple[np.ndarray, np.ndarray]) -> None:
     from sklearn.ensemble import RandomForestClassifier
 

@@ -76,6 +76,7 @@ def test_an_activation_used_again_is_one_more_activation(way: str) -> None:
     assert not [note for note in again["warnings"] if note["code"] == "general-path"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 @pytest.mark.parametrize("make", [frozen, frozen_bias, tied, normed])
 def test_what_is_not_written_out_trains_the_same_and_is_told(make: Callable[[], nn.Module]) -> None:

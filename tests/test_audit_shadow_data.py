@@ -61,6 +61,7 @@ def test_the_share_of_noise_counts(bits: tuple[np.ndarray, np.ndarray], tmp_path
     assert much["shadow"]["test_accuracy"] < little["shadow"]["test_accuracy"] - 0.2
 
 
+@pytest.mark.slow
 def test_a_target_that_is_never_sure_ends_with_a_word(bits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     settings: dict[str, Any] = {"shadow.synthesis": {"conf_min": 0.999999, "iter_max": 3}}
     with pytest.raises(StudyError, match="never sure enough"):

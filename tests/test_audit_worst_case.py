@@ -27,6 +27,7 @@ COMMON: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_canaries_and_targets_from_the_command_line(tmp_path: Path) -> None:
     out = tmp_path / "run"
     flags = ["--data", "digits", "--members", "150", "--nonmembers", "150", "--population", "100", "--seed", "1"]

@@ -13,6 +13,7 @@ import pytest
 RUN = Path(__file__).parents[1] / "benchmarks" / "run.py"
 
 
+@pytest.mark.slow
 def test_a_quick_run_is_stored_and_trains_as_a_plain_loop_does(tmp_path: Path) -> None:
     only = [word for name in ("limits", "batch256", "accuracy") for word in ("--only", name)]
     done = subprocess.run(

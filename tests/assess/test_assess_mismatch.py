@@ -114,6 +114,7 @@ def test_where_models_are_alike_the_carried_rate_holds() -> None:
     assert np.mean(held) > 0.85
 
 
+@pytest.mark.slow
 def test_discoveries_from_population_keep_share_of_false_names() -> None:
     ours, theirs = [], []
     for seed in range(25):

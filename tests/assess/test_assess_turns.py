@@ -167,6 +167,7 @@ def test_coin_epsilon_is_zero_on_nothing_and_large_on_leak() -> None:
     assert alone.epsilon.value > 1  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_epsilon_from_one_canary_in_many_runs() -> None:
     signals, member = table(np.random.default_rng(5), records=40, models=64, gap=8.0)
     epsilon = assessed(signals, member, canaries={"count": 40}).epsilon

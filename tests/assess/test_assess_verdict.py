@@ -110,6 +110,7 @@ def test_attacks_surely_worse_than_guessing_pass_nothing() -> None:
     assert named.passed is None
 
 
+@pytest.mark.slow
 def test_stronger_attacks_are_rare_where_nothing_leaks() -> None:
     said = 0
     for seed in range(20):

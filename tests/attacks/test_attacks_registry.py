@@ -85,6 +85,7 @@ def test_the_table_is_the_registry() -> None:
     assert all(attack.source and attack.summary.endswith(".") for attack in ATTACKS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
 def test_every_attack_scores_every_record_and_finds_the_leak(kind: str) -> None:
     signals, member = full_table(np.random.default_rng(1), 1200, leak=2.0, kind=kind)
@@ -100,6 +101,7 @@ def test_every_attack_scores_every_record_and_finds_the_leak(kind: str) -> None:
         assert roc_auc_score(member, outcome.scores) > 0.55, outcome.attack.name
 
 
+@pytest.mark.slow
 def test_data_that_carry_nothing_give_chance() -> None:
     """Mean AUC of 12 tables of 400 records: standard deviation 0.0084; the band is four of them."""
     # Slow: all but its trees is shokri's, and the learned attacks' own tests have more such tables.
@@ -122,6 +124,7 @@ def test_permuting_records_permutes_scores() -> None:
         np.testing.assert_allclose(there[name], here[name][order], rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_which_attacks_run() -> None:
     signals, _ = full_table(np.random.default_rng(3), 200, leak=1.0)
     together = scores_of(signals)
@@ -187,6 +190,7 @@ def test_offline_scores_untrained_records_and_online_does_not() -> None:
         np.testing.assert_array_equal(np.isnan(scores[name]), np.arange(100) >= 90)
 
 
+@pytest.mark.slow
 def test_shadow_scores_come_from_stand_in_shadow_models() -> None:
     signals, _ = full_table(np.random.default_rng(8), 400, leak=2.0)
     found = shadow_scores(signals, [ATTACKS["loss"]], SEEDS, most=4)["loss"]

@@ -16,6 +16,7 @@ from memberwise.errors import CheckError, MemberwiseError
 from memberwise.training.step import Step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["relaxloss", "weighted-smoothing", "dp-sgd"])
 def test_built_in_training_defences_pass(name: str) -> None:
     memberwise.check_defence(TRAINING_DEFENCES[name])

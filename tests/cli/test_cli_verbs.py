@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_last_lines_are_table_verdict_and_report(folder: Path) -> None:
     done = call(*AUDIT, "--out", str(folder), "--resume")
     lines = done.stdout.strip().split("\n")
@@ -41,12 +42,14 @@ def test_the_last_lines_are_table_verdict_and_report(folder: Path) -> None:
     assert "NO LIMIT SET" in done.stdout
 
 
+@pytest.mark.slow
 def test_json_prints_the_result_alone(folder: Path) -> None:
     done = call(*AUDIT, "--out", str(folder), "--json")
     assert json.loads(done.stdout)["headline"] == "lira-online-fixed"
     assert json.loads(done.stdout)["schema_version"] == 2
 
 
+@pytest.mark.slow
 def test_resume_alone_reads_the_study_of_the_folder(folder: Path) -> None:
     call(*AUDIT, "--out", str(folder))  # the folder's study without the gates of other tests
     done = call("audit", "--resume", "--out", str(folder), "--json")
@@ -54,6 +57,7 @@ def test_resume_alone_reads_the_study_of_the_folder(folder: Path) -> None:
     assert json.loads(done.stdout)["shadow"]["resumed"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "code"), [("auc>0.99", 0), ("gap:auc>0.501", 1), ("tpr@0.001>0.5", 3)])
 def test_the_gate_sets_the_exit_code(folder: Path, rule: str, code: int) -> None:
     done = call(*AUDIT, "--out", str(folder), "--fail-if", rule)
@@ -71,12 +75,14 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert 0 < cost["seconds"] < 60
 
 
+@pytest.mark.slow
 def test_the_stated_disk_is_what_is_written(folder: Path) -> None:
     cost = json.loads(call(*AUDIT, "--dry-run", "--json").stdout)
     written = sum(path.stat().st_size for path in (folder / "signals").glob("*.npz"))
     assert 0.5 * written < cost["disk_bytes"] < 1.5 * written
 
 
+@pytest.mark.slow
 def test_report_again_and_compared(folder: Path, tmp_path: Path) -> None:
     (folder / "report.html").unlink()
     assert call("report", str(folder)).exit_code == 0
@@ -148,6 +154,7 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPat
     assert "continues where it stopped" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_line_unless_debugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import memberwise.auditing.shadows
 

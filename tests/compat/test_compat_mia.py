@@ -62,6 +62,7 @@ def threshold_fn() -> SklearnWrapper:
     return SklearnWrapper(LogisticRegression(C=1e4))
 
 
+@pytest.mark.slow
 def test_the_example_finds_members() -> None:
     """Both targets are overfitted: 600 guesses would exceed 0.57 by chance once in 3,000 times."""
     result = subprocess.run([sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=True)

@@ -276,6 +276,7 @@ def test_noise_for_an_epsilon_gives_that_epsilon(epsilon: float) -> None:
     assert 0.999 * epsilon <= reached <= epsilon
 
 
+@pytest.mark.slow
 def test_options_and_what_the_report_is_told() -> None:
     assert noise_multiplier(DpSgdOptions(noise_multiplier=1.5), FIT) == 1.5
     assert epsilon_of(noise_multiplier(DpSgdOptions(), FIT), sampling(FIT), 1e-5) == pytest.approx(8, rel=2e-3)

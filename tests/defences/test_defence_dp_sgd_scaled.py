@@ -163,6 +163,7 @@ def test_what_does_not_go_together_is_refused() -> None:
     assert type(DEFENCE.step(DpSgdOptions(), Fit(2, 80, RECIPE))) is DpSgd  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_both_accountants_are_told() -> None:
     assert DEFENCE.check is not None
     how = Sampling(16 / 80, 10)

@@ -94,6 +94,7 @@ def audit(outputs: Any, shadow_outputs: Any, attacks: Any = NAMES, **more: Any) 
     return memberwise.audit(outputs=outputs, shadow_outputs=shadow_outputs, attacks=attacks, fpr=FPRS, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_attack_agrees(case: Any) -> None:
     outputs, shadow_outputs = make_answers(list(CASES).index(case) + 100, **CASES[case])  # type: ignore[arg-type]
@@ -120,6 +121,7 @@ def test_every_kind_and_precision(kind: str, dtype: Any) -> None:
     assert skipped == (set() if kind == "logits" else {"top-one", "top-one-search"})
 
 
+@pytest.mark.slow
 def test_confident_probabilities_keep_their_order() -> None:
     arrays = make_answers(52, n=200, classes=4, scale=4.0)
     outputs, shadow_outputs = (as_kind(given, "probabilities", softmax) for given in arrays)
@@ -127,6 +129,7 @@ def test_confident_probabilities_keep_their_order() -> None:
     check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "probabilities"), outputs["labels"])
 
 
+@pytest.mark.slow
 def test_a_constant_added_to_all_logits_changes_only_top_one() -> None:
     outputs, shadow_outputs = make_answers(71)
     moved = [as_kind(arrays, "logits", lambda logits: logits - 1e6) for arrays in (outputs, shadow_outputs)]
@@ -233,6 +236,7 @@ def test_all_attacks_run_and_statistics_follow_scores() -> None:
     check(result.to_dict(), result.scores, expected_scores(outputs, shadow_outputs, "logits"), outputs["labels"])
 
 
+@pytest.mark.slow
 def test_records_without_a_model_on_a_side_are_counted() -> None:
     outputs, shadow_outputs = make_answers(14)
     shadow_outputs["trained_on"][:, :5] = 0

@@ -29,6 +29,7 @@ def audited() -> mw.Result:
     )
 
 
+@pytest.mark.slow
 def test_the_result_says_what_was_done_to_the_records(audited: mw.Result) -> None:
     part = audited.to_dict()["encoding"]
     assert (part["kind"], part["records"], part["features"]) == ("table", 80, 3)
@@ -38,6 +39,7 @@ def test_the_result_says_what_was_done_to_the_records(audited: mw.Result) -> Non
     assert "row-number" in {warning["code"] for warning in audited.to_dict()["warnings"]}
 
 
+@pytest.mark.slow
 def test_the_report_says_it_in_words(audited: mw.Result) -> None:
     page = render(audited.parts, audited.scores, audited.curves)
     assert "What was done to the records" in page

@@ -123,6 +123,7 @@ def test_thresholds_of_half_the_target_tell_more(published: Callable[[str, bool]
         assert halves == pytest.approx(figure, abs=0.008)
 
 
+@pytest.mark.slow
 def test_the_published_attacker_on_the_saved_answers(published: Callable[[str, bool], Known]) -> None:
     blind, rng = published("shadow", False), np.random.default_rng(1)
     found = [

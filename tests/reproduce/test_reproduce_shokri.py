@@ -138,6 +138,7 @@ def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shokri_dp, "learnt", learnt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_published_figure_has_a_row_of_ours_at_full_size(name: str) -> None:
     bench = canned(name)
@@ -174,6 +175,7 @@ def test_the_run_nearest_in_both_accuracies_is_compared() -> None:
     assert nearest(canned("shokri-platforms"), "neural network", runs) == 20
 
 
+@pytest.mark.slow
 def test_noisy_shadow_records_run_from_data_to_claim(real_data: Path, tmp_path: Path) -> None:
     claim, _ = run_reproduction(find_reproduction("shokri-noisy"), "smoke", out=tmp_path, device="cpu")
     found = {row.setting: row.ours for row in claim.findings.rows if row.measure == "attack precision"}

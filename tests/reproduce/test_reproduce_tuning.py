@@ -70,6 +70,7 @@ def test_coordinates_are_chosen_one_after_the_other(bench: Bench, monkeypatch: p
     assert all(settings["defence"]["name"] == "d" and settings["defence"]["c"] in (0, 5) for settings in asked)
 
 
+@pytest.mark.slow
 def test_a_tuned_model_is_trained_once(bench: Bench, real_data: Path) -> None:
     settings = {
         "data.source": "location30",

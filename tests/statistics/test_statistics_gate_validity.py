@@ -37,6 +37,7 @@ def verdicts(rule: Any, shifts: Any, seed: int) -> Iterator[Any]:
         yield judge([parse_rule(rule)], attacks, list(attacks))[0].passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize(("rule", "shift"), [("auc>0.6", shift_of(0.6)), ("tpr@0.1>0.3", ndtri(0.3) - ndtri(0.1))])
 def test_model_at_limit_rarely_fails_and_above_rarely_passes(rule: str, shift: Any, k: int) -> None:

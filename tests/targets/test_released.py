@@ -62,6 +62,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_raw_rows_get_the_answers_of_the_run(runs: Path) -> None:
     for name in ("plain", "steady"):
         rows, answers = asked(runs / name)
@@ -76,6 +77,7 @@ def test_raw_rows_get_the_answers_of_the_run(runs: Path) -> None:
     np.testing.assert_allclose(undefended, mw.load_target(runs / "plain").predict(table()), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_that_knows_nothing_else(runs: Path, tmp_path: Path) -> None:
     rows, answers = asked(runs / "steady")
     frame = table().drop(columns=["person", "diagnosis"]).iloc[rows]
@@ -91,6 +93,7 @@ def test_a_process_of_its_own_that_knows_nothing_else(runs: Path, tmp_path: Path
     np.testing.assert_allclose(np.load(out), answers, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_record_none_and_strange_levels(runs: Path) -> None:
     target = mw.load_target(runs / "noisy")
     whole = target.predict(table())
@@ -101,6 +104,7 @@ def test_one_record_none_and_strange_levels(runs: Path) -> None:
     np.testing.assert_allclose(strange.sum(1), 1)
 
 
+@pytest.mark.slow
 def test_the_released_secret_follows_from_nothing(runs: Path, tmp_path: Path) -> None:
     """The audit's figures follow from the seed; answers that are released do not, and stay what they are."""
     again = audit(tmp_path / "again", [NOISE])
@@ -120,6 +124,7 @@ def test_the_released_secret_follows_from_nothing(runs: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(answers["first"], mw.load_target(runs / "noisy").predict(table().iloc[rows]))
 
 
+@pytest.mark.slow
 def test_the_secret_is_in_its_file_alone_and_stays_there(runs: Path, tmp_path: Path) -> None:
     run = shutil.copytree(runs / "noisy", tmp_path / "run")
     text = (run / "secret.key").read_text().strip()
@@ -177,6 +182,7 @@ HARM = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("harm", "match"), HARM)
 def test_missing_or_harmed_secret_is_told_never_bypassed(runs: Path, tmp_path: Path, harm: Any, match: str) -> None:
     run = shutil.copytree(runs / "noisy", tmp_path / "run")

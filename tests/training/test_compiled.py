@@ -40,6 +40,7 @@ def jobs(size: int = 150, **recipe: object) -> list[Job]:
     return [Job(np.random.default_rng(k).permutation(300)[:size], Step(0.1), settings, k) for k in range(3)]
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(
     ("recipe", "size"),
@@ -61,6 +62,7 @@ def test_compiled_or_not_the_same_models(recipe: dict[str, object], size: int) -
     assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_models_of_unlike_sizes_are_compiled_too() -> None:
     """143 and 150 records take as many steps; 129 take one less, and train apart."""

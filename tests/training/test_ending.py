@@ -101,6 +101,7 @@ COMMON: dict[str, Any] = {"members": 200, "nonmembers": 200, "shadow_models": 6,
 COMMON |= {"attacks": ["loss", "lira-online-fixed"], "settings": {"training.epochs": 15, "plan.precision": "float32"}}
 
 
+@pytest.mark.slow
 def test_audit_with_softmax_has_the_figures_of_one_without(digits: Any) -> None:
     one, other = (mw.audit(model=make, data=digits, **COMMON) for make in (bare, ended))
     for part in ("target", "shadow"):

@@ -144,6 +144,7 @@ def made(kinds: tuple[str, ...], bias: bool, flat: str, twist: str) -> Make:
 many = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @many
 @given(odd(), st.sampled_from([{}, {"nesterov": True}, {"optimizer": "adamw"}, {"clip_norm": 0.5}]))
 def test_odd_modules_train_as_by_hand(make: Make, recipe: dict[str, object]) -> None:
@@ -174,6 +175,7 @@ def test_each_twist_trains_as_by_hand_and_in_bfloat16_near(twist: str) -> None:
     check_equal(*in_private(network), network)
 
 
+@pytest.mark.slow
 @many
 @given(odd())
 def test_odd_modules_train_as_by_hand_in_private(make: Make) -> None:
@@ -318,6 +320,7 @@ def pools() -> st.SearchStrategy[nn.Module]:
     return st.one_of(largest, largest, mean, wide)
 
 
+@pytest.mark.slow
 @many
 @given(pools(), st.sampled_from(["none", "hook", "twice", "method"]))
 @example(nn.MaxPool2d(2), "twice")

@@ -141,6 +141,7 @@ def test_a_candidate_counts_with_its_fastest_turn(monkeypatch: pytest.MonkeyPatc
     assert measured([Plan(stack) for stack in found], network, data, jobs(1)[0]) == Plan(2)
 
 
+@pytest.mark.slow
 def test_estimators_in_processes_equal_their_fits_here() -> None:
     from sklearn.ensemble import RandomForestClassifier
 
