@@ -42,24 +42,24 @@ def contradiction_notes(target: Accuracies) -> list[Note]:
     """A warning that voids a gate where the target cannot be the model that was trained on the stated rows, or is not
     asked as it was trained: other rows, another order of columns, scaling or classes."""
     low, high = _interval(target.train, target.n_train)
-    own = f"the target is right on {target.train:.1%} of its own training rows"
-    found = []
+    claim = f"the target is right on {target.train:.1%} of its own training rows"
+    faults = []
     if high < _interval(target.test, target.n_test)[0]:
-        found.append(f"{own} and on {target.test:.1%} of rows it never saw, which chance does not explain")
+        faults.append(f"{claim} and on {target.test:.1%} of rows it never saw, which chance does not explain")
     if target.stored is not None and not low - STORED_MARGIN <= target.stored <= high + STORED_MARGIN:
-        found.append(f"{own}; with the model {target.stored:.1%} was stored")
+        faults.append(f"{claim}; with the model {target.stored:.1%} was stored")
     if len(target.shadows):
         middle = float(np.median(target.shadows))
         if high + FAR_BELOW < _interval(middle, target.n_train)[0]:
-            found.append(f"{own}, its shadow models, trained by the stated recipe, on {middle:.1%} of theirs")
+            faults.append(f"{claim}, its shadow models, trained by the stated recipe, on {middle:.1%} of theirs")
     if high < 1 / target.classes:
-        found.append(f"{own}, less than guessing one of {target.classes} classes gives")
-    if not found:
+        faults.append(f"{claim}, less than guessing one of {target.classes} classes gives")
+    if not faults:
         return []
     return [
         Note(
             CODE,
-            f"{'; '.join(found)}: it is not asked as it was trained (encoding, scaling, order of columns or classes), "
+            f"{'; '.join(faults)}: it is not asked as it was trained (encoding, scaling, order of columns or classes), "
             "or was trained on other rows or by another recipe than stated, so these figures may be about another "
             "model",
         )

@@ -176,8 +176,8 @@ def carried(
 ) -> list[Carried]:
     """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
     rates = fprs if len(nonmembers) else []
-    beside = None if population is None else (population.audited, population.population)
-    return [carry_over(scores, member, nonmembers, fpr, confidence, beside) for fpr in rates]
+    on_population = None if population is None else (population.audited, population.population)
+    return [carry_over(scores, member, nonmembers, fpr, confidence, on_population) for fpr in rates]
 
 
 def _figures(

@@ -164,10 +164,10 @@ def choose_headline(study: Study, ran: Sequence[str]) -> str:
     Raises:
         StudyError: the study's headline was skipped, or nothing ran.
     """
-    wanted = study.attacks.headline
-    if wanted is not None and wanted not in ran:
-        raise StudyError(f"the headline attack {wanted} could not run", found="ran: " + ", ".join(ran))
-    order = [wanted] if wanted is not None else [*HEADLINES, *ran]
+    choice = study.attacks.headline
+    if choice is not None and choice not in ran:
+        raise StudyError(f"the headline attack {choice} could not run", found="ran: " + ", ".join(ran))
+    order = [choice] if choice is not None else [*HEADLINES, *ran]
     for name in order:
         if name in ran:
             return str(name)

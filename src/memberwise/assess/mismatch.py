@@ -173,10 +173,12 @@ def _beyond(figures: Mapping[str, Compared], far: Mapping[str, float], tests: in
     )
 
 
-def _carried(found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]) -> CarriedRate | None:
+def _carried(
+    evaluations: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
+) -> CarriedRate | None:
     """What a carried threshold's rate is on population records: at the smallest rate that these resolve."""
     for name in names:
-        rows = found[name].figures.at_shadow_threshold if name in found else ()
+        rows = evaluations[name].figures.at_shadow_threshold if name in evaluations else ()
         known = {row.fpr: row.population_fpr for row in rows if row.population_fpr is not None}
         if known:
             resolved = [fpr for fpr in known if fpr * known[fpr].n_nonmembers >= ENOUGH_FALSE_POSITIVES]
@@ -188,11 +190,11 @@ def _carried(found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: 
 def _notes(part: Mismatch, figures: Mapping[str, Compared], tests: int) -> list[Note]:
     if not _beyond(figures, FAR, tests):
         return []
-    said = [f"p = {part.p:.2g}", f"accuracy {figures['accuracy'].target:.1%} against "
+    clauses = [f"p = {part.p:.2g}", f"accuracy {figures['accuracy'].target:.1%} against "
             f"{figures['accuracy'].shadows:.1%}"]  # fmt: skip
     if "spread" in figures:
         ratio = float(np.exp(figures["spread"].difference))
-        said.insert(1, f"the log odds of the true class spread {ratio:.2f} times as far")
+        clauses.insert(1, f"the log odds of the true class spread {ratio:.2f} times as far")
     where = "population records" if part.tested_on == "population" else "the audited records"
     known = part.carried_fpr
     rate = (
@@ -204,8 +206,8 @@ def _notes(part: Mismatch, figures: Mapping[str, Compared], tests: int) -> list[
     return [
         Note(
             "mismatch-strong" if part.strong else "mismatch",
-            f"the shadow models were not trained as the target was (on {where}: {', '.join(said)}): thresholds carried "
-            f"over from them, and shares of wrong names, do not hold, and attacks that learn on them are weaker than "
-            f"they could be.{rate} Give shadow models the target's own recipe and architecture",
+            f"the shadow models were not trained as the target was (on {where}: {', '.join(clauses)}): thresholds "
+            f"carried over from them, and shares of wrong names, do not hold, and attacks that learn on them are "
+            f"weaker than they could be.{rate} Give shadow models the target's own recipe and architecture",
         )
     ]

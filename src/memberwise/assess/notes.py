@@ -200,7 +200,7 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
         target: its accuracies on training and other records. train, test: ``(m,)`` those of the shadow models.
     """
     notes: list[Note] = []
-    for what, own, shadows in (("train", target[0], train), ("test", target[1], test)):
+    for what, accuracy, shadows in (("train", target[0], train), ("test", target[1], test)):
         middle = float(np.median(shadows))
         # A few that failed would widen an ordinary deviation until nothing looks unusual.
         robust = 1.4826 * float(np.median(np.abs(shadows - middle)))
@@ -215,11 +215,11 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
                     "that rest on them are weaker than they could be (a training that sometimes fails?)",
                 )
             )
-        if abs(own - middle) > max(ACCURACY_GAP, 3 * spread):
+        if abs(accuracy - middle) > max(ACCURACY_GAP, 3 * spread):
             notes.append(
                 Note(
                     "shadow-accuracy",
-                    f"the target's {what} accuracy is {own:.3f}, the shadow models' {shadows.mean():.3f} "
+                    f"the target's {what} accuracy is {accuracy:.3f}, the shadow models' {shadows.mean():.3f} "
                     f"(standard deviation {shadows.std():.3f}): they are not like the target, so the attacks that "
                     "rest on them are weaker than they could be; check the recipe (training.*, model.*), or, with "
                     "saved answers, that both files hold the same records in the same order",

@@ -58,8 +58,8 @@ def take_turns(
     scores, truth = [main.scores], [member]
     for k in models:
         stand_in = as_target(signals, k, seeds.rng("leave one out", k))
-        found = _scores(stand_in.signals, main.attack, seeds, k)
-        scores.append(np.where(stand_in.evaluated & evaluated, found, np.nan))
+        row = _scores(stand_in.signals, main.attack, seeds, k)
+        scores.append(np.where(stand_in.evaluated & evaluated, row, np.nan))
         truth.append(stand_in.member)
     return StandIns(np.stack(scores), np.stack(truth))
 

@@ -129,18 +129,18 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
     inside = member & ~np.isnan(scores)
     cuts = [threshold_at_fpr(s[~m & ~np.isnan(s)], fpr) for s, m in zip(scores, member, strict=True)]
     above = scores > np.array(cuts)[:, None]  # never where a score is NaN
-    found = inside & above
+    detections = inside & above
     outside = ~member & ~np.isnan(scores)
     known = inside.sum(0) >= 2
-    times, hits = inside.sum(0)[known], found.sum(0)[known]
+    times, hits = inside.sum(0)[known], detections.sum(0)[known]
     always = int((hits == times).sum())
-    rate = found.sum(1) / np.maximum(inside.sum(1), 1)
+    rate = detections.sum(1) / np.maximum(inside.sum(1), 1)
     chance = np.where(inside[:, known], rate[:, None], 1.0).prod(0)
     overlaps = []
     for a, b in combinations(range(len(scores)), 2):
         common = inside[a] & inside[b]
-        if either := int(((found[a] | found[b]) & common).sum()):
-            overlaps.append(int((found[a] & found[b]).sum()) / either)
+        if either := int(((detections[a] | detections[b]) & common).sum()):
+            overlaps.append(int((detections[a] & detections[b]).sum()) / either)
     only_inside = outside[:, known].any(0) & ~(outside & above)[:, known].any(0)
     exposed = (hits == times) & only_inside
     rows = np.flatnonzero(known)[exposed]

@@ -214,12 +214,12 @@ def _maker(facts: Plain, model: Any, target: Path) -> Any:
 
 def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
     """The policy's output defences; code of the user's own runs only where it is named."""
-    own = [defence.name for defence in answer if is_entrypoint(defence.name) and defence.name not in trust]
-    if own:
+    names = [defence.name for defence in answer if is_entrypoint(defence.name) and defence.name not in trust]
+    if names:
         raise StudyError(
-            f"the policy names {own[0]}, which is code of your own and is not run unless you trust it",
+            f"the policy names {names[0]}, which is code of your own and is not run unless you trust it",
             where=str(folder / POLICY),
-            fix=f"load_target({str(folder)!r}, trust={own})",
+            fix=f"load_target({str(folder)!r}, trust={names})",
         )
     return output_defences(answer)
 

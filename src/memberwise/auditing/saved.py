@@ -67,8 +67,8 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             shadow_accuracies = train
     members, classes = int(target.member.sum()), len(target.classes)
     others = len(target.member) - members
-    own = Accuracies(own_quality[0], members, other_quality[0], others, classes, None, shadow_accuracies)
-    notes += contradiction_notes(own)
+    accuracies = Accuracies(own_quality[0], members, other_quality[0], others, classes, None, shadow_accuracies)
+    notes += contradiction_notes(accuracies)
     with folder:
         folder.write_study(study)
         return finish(
@@ -96,8 +96,8 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
 def _quality(signals: Signals, member: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
     """The target's (accuracy, loss) on members and on non-members."""
     correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
-    own, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
-    return own, others
+    members, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
+    return members, others
 
 
 def digest(*files: Mapping[str, Array]) -> str:

@@ -37,8 +37,8 @@ def make_table(
     Raises:
         ValueError: the target was not asked about the audited records.
     """
-    own = answers_of(target, "audited")
-    if own is None:
+    audited = answers_of(target, "audited")
+    if audited is None:
         raise ValueError("the target was asked about the audited records")
     trained_on = np.array([np.isin(roles.audited, of_model) for of_model in rows], np.int8)
     answers = answers_of(shadows, "auxiliary")
@@ -46,7 +46,7 @@ def make_table(
     return Signals(
         index=roles.audited,
         labels=dataset.y[roles.audited],
-        target=own,
+        target=audited,
         shadows=answers_of(shadows, "audited"),
         trained_on=trained_on.reshape(len(rows), len(roles.audited)),
         population_target=answers_of(target, "population"),

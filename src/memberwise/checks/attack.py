@@ -96,11 +96,11 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
 def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: Findings) -> Floats:
     """The attack's scores, one float a record."""
     with findings.part("score(signals, rng) runs", TAKES):
-        given: object = attack.score(signals, np.random.default_rng(seed))
-        scores = np.asarray(given)
+        answer: object = attack.score(signals, np.random.default_rng(seed))
+        scores = np.asarray(answer)
     if scores.shape != (RECORDS,) or scores.dtype.kind != "f":
-        found = shown(given) if scores.dtype.kind == "O" else f"{scores.dtype} {scores.shape}"
-        findings.add(f"scores are floats of shape ({RECORDS},), one a record", found)
+        description = shown(answer) if scores.dtype.kind == "O" else f"{scores.dtype} {scores.shape}"
+        findings.add(f"scores are floats of shape ({RECORDS},), one a record", description)
         findings.close()
     return scores
 
@@ -119,16 +119,16 @@ def _check_places(attack: Attack, signals: Signals, scores: Floats, seed: int, f
 
 
 def _check_null(attack: Attack, seed: int, findings: Findings) -> None:
-    found = []
+    aucs = []
     for k in range(NULL_TABLES):
         table, truth = leaking_table(np.random.default_rng([seed, k]), leak=0.0)
-        found.append(_auc(_scores(attack, table, [seed, k], findings), truth))
+        aucs.append(_auc(_scores(attack, table, [seed, k], findings), truth))
     # Under the null an AUC has a standard deviation of about 1 / sqrt(3 n) for n records, half of them members.
     limit = 4 / np.sqrt(3 * RECORDS * NULL_TABLES)
-    if abs(float(np.mean(found)) - 0.5) > limit:
+    if abs(float(np.mean(aucs)) - 0.5) > limit:
         findings.add(
             f"an AUC of 0.5 (within {limit:.3f}) over {NULL_TABLES} tables that carry nothing",
-            f"{np.mean(found):.3f}: it learns who is a member from how the shadow models were chosen",
+            f"{np.mean(aucs):.3f}: it learns who is a member from how the shadow models were chosen",
         )
 
 

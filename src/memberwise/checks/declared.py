@@ -57,13 +57,13 @@ def _check_point(defence: TrainingDefence, point: object, findings: Findings) ->
     if not isinstance(point, Mapping):
         findings.add("every point of grid is a table of options", repr(point))
         return
-    own = {key: value for key, value in point.items() if key != "training"}
+    parameters = {key: value for key, value in point.items() if key != "training"}
     takes = ", ".join(defence.options.model_fields) or "none"
     with findings.part(f"the grid's {point} is read", f"name parameters of its options ({takes})", last=False):
-        options = defence.options.model_validate(own)
+        options = defence.options.model_validate(parameters)
         values = Study().to_dict()
         values["training"] |= point.get("training", {})
-        values["training"]["defence"] = {"name": defence.name, **own}
+        values["training"]["defence"] = {"name": defence.name, **parameters}
         values = make_study(values, "grid").to_dict()
         if defence.settings:
             _check_settings(defence, options, values, set(point.get("training", {})), findings)
@@ -78,19 +78,21 @@ def _check_settings(
     before = copy.deepcopy(values)
     with findings.part("settings(options, study) runs", "study is the study's keys as nested tables", last=False):
         try:
-            given = defence.settings(options, values)
+            settings = defence.settings(options, values)
         except StudyError:  # a study may be refused
             return
-        if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
-            findings.add("settings gives a dictionary of study keys", shown(given), 'such as {"training.epochs": 30}')
+        if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+            findings.add(
+                "settings gives a dictionary of study keys", shown(settings), 'such as {"training.epochs": 30}'
+            )
             return
         if values != before:
             findings.add("settings leaves the study as it is", "values changed in place", "return the keys instead")
-        if twice := [key for key in sorted(taken) if f"training.{key}" in given]:
+        if twice := [key for key in sorted(taken) if f"training.{key}" in settings]:
             findings.add("no key is set by settings and by the grid's training table", ", ".join(twice))
         with findings.part("the study is made of what settings gives", last=False):
             made = copy.deepcopy(before)
-            for key, value in given.items():
+            for key, value in settings.items():
                 put(made, key, value)
             make_study(made, "settings")
 
@@ -98,13 +100,13 @@ def _check_settings(
 def _check_answer(defence: TrainingDefence, options: object, findings: Findings) -> None:
     assert defence.answer is not None
     with findings.part("answer(options) runs", last=False):
-        given = defence.answer(options)
-        if not isinstance(given, list) or not all(isinstance(entry, dict) and "name" in entry for entry in given):
-            findings.add("answer gives a list of tables with a name", repr(given), 'such as [{"name": "hamp"}]')
+        entries = defence.answer(options)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
+            findings.add("answer gives a list of tables with a name", repr(entries), 'such as [{"name": "hamp"}]')
             return
         with findings.part("the output defences are made that answer names", last=False):
-            study = make_study({"answer": given}, "answer")
+            study = make_study({"answer": entries}, "answer")
             output_defences(study.answer)
             # What a study file cannot hold would be added once more where a run is resumed.
-            if study.to_dict()["answer"] != given:
-                findings.add("answer gives numbers, texts and lists alone", repr(given))
+            if study.to_dict()["answer"] != entries:
+                findings.add("answer gives numbers, texts and lists alone", repr(entries))

@@ -47,15 +47,15 @@ def check_output(defence: OutputDefence, seed: int) -> None:
     if states is not None and not (isinstance(states, Sized) and len(states) == len(models)):
         findings.add("fit gives None, or one state a model", shown(states))
         findings.close()
-    asked = x[:ASKED]
-    given = _asked(served, asked, findings)
-    _check_values(given, served.kind, findings)
-    labels = given if served.kind == "labels" else given.argmax(-1)
-    if defence.keeps_label and not np.array_equal(labels, models.predict(asked).argmax(-1)):
+    queries = x[:ASKED]
+    answers = _asked(served, queries, findings)
+    _check_values(answers, served.kind, findings)
+    labels = answers if served.kind == "labels" else answers.argmax(-1)
+    if defence.keeps_label and not np.array_equal(labels, models.predict(queries).argmax(-1)):
         findings.add("the label is kept, as it says", "another largest class")
-    if not np.allclose(given, _asked(served, asked, findings)):
+    if not np.allclose(answers, _asked(served, queries, findings)):
         findings.add("the same record gets the same answer", "another answer")
-    if not np.allclose(given[:, :FEWER], _asked(served, asked[:FEWER], findings)):
+    if not np.allclose(answers[:, :FEWER], _asked(served, queries[:FEWER], findings)):
         findings.add("an answer does not depend on what else is asked", "another answer among fewer records")
     findings.close()
 
@@ -73,8 +73,8 @@ def _check_type(defence: object) -> None:
         fix = f'give the defence itself: memberwise.defences.training.TRAINING_DEFENCES["{defence}"]'
     elif isinstance(defence, str) and defence in OUTPUT_DEFENCES:
         fix = f'give the defence itself: memberwise.defences.output.OUTPUT_DEFENCES["{defence}"]()'
-    found = shown(defence) if len(lacking) in (0, len(HAS)) else f"{shown(defence)} without {', '.join(lacking)}"
-    findings.add("a TrainingDefence, or an output defence", found, fix)
+    description = shown(defence) if len(lacking) in (0, len(HAS)) else f"{shown(defence)} without {', '.join(lacking)}"
+    findings.add("a TrainingDefence, or an output defence", description, fix)
     findings.close()
 
 
@@ -83,13 +83,13 @@ def _check_stated(defence: Any, findings: Findings) -> None:
     for kind in KINDS:
         with findings.part(f"gives({kind!r}) runs", "raise StudyError to refuse a kind"):
             try:
-                given: Any = defence.gives(kind)
+                answer: Any = defence.gives(kind)
             except StudyError:
                 if kind == "logits":  # what the models themselves answer
                     raise
                 continue
-            if given not in KINDS:
-                findings.add(f"gives({kind!r}) is one of {', '.join(KINDS)}", shown(given))
+            if answer not in KINDS:
+                findings.add(f"gives({kind!r}) is one of {', '.join(KINDS)}", shown(answer))
                 break
     with findings.part("keeps_label and queries are read", last=False):
         keeps, queries = defence.keeps_label, defence.queries
@@ -107,42 +107,44 @@ def _check_stated(defence: Any, findings: Findings) -> None:
 
 def _asked(served: DefendedTarget, x: Floats32, findings: Findings) -> Array:
     """Answers of the stated shape, to records that are still what they were."""
-    asked = x.copy()
+    queries = x.copy()
     with findings.part("answer(target, x, states, keys) runs"):
-        given: object = served.predict(asked)
-    if not np.array_equal(asked, x):
+        answers: object = served.predict(queries)
+    if not np.array_equal(queries, x):
         findings.add("the records are left as they were", "x changed in place", "work on x.copy()")
     shape = (len(served), len(x)) if served.kind == "labels" else (len(served), len(x), CLASSES)
-    wanted = f"answers of shape {shape} of kind {served.kind}"
-    if not isinstance(given, np.ndarray):
-        findings.add(wanted, shown(given), "return a numpy array")
-    elif given.dtype.kind not in "fiu":
-        findings.add(wanted, f"an array of {given.dtype}", "return numbers")
-    elif given.shape != shape:
-        findings.add(wanted, str(given.shape))
+    promise = f"answers of shape {shape} of kind {served.kind}"
+    if not isinstance(answers, np.ndarray):
+        findings.add(promise, shown(answers), "return a numpy array")
+    elif answers.dtype.kind not in "fiu":
+        findings.add(promise, f"an array of {answers.dtype}", "return numbers")
+    elif answers.shape != shape:
+        findings.add(promise, str(answers.shape))
     else:
-        return given
+        return answers
     findings.close()
     raise AssertionError("findings were added")
 
 
-def _check_values(given: Array, kind: Kind, findings: Findings) -> None:
-    if not np.isfinite(given).all():
+def _check_values(answers: Array, kind: Kind, findings: Findings) -> None:
+    if not np.isfinite(answers).all():
         findings.add("finite answers", "NaN or infinity")
         return
-    if kind == "labels" and not np.isin(given, np.arange(CLASSES)).all():
-        findings.add(f"labels are class numbers from 0 to {CLASSES - 1}", f"{given.min():g} to {given.max():g}")
-    if kind == "probabilities" and given.min() < -ROUNDING:
-        findings.add("probabilities of at least 0", f"{given.min():.3g}")
-    if kind == "probabilities" and not np.allclose(given.sum(-1), 1, atol=1e-6):
-        findings.add("probabilities that sum to 1", f"sums from {given.sum(-1).min():.3g} to {given.sum(-1).max():.3g}")
+    if kind == "labels" and not np.isin(answers, np.arange(CLASSES)).all():
+        findings.add(f"labels are class numbers from 0 to {CLASSES - 1}", f"{answers.min():g} to {answers.max():g}")
+    if kind == "probabilities" and answers.min() < -ROUNDING:
+        findings.add("probabilities of at least 0", f"{answers.min():.3g}")
+    if kind == "probabilities" and not np.allclose(answers.sum(-1), 1, atol=1e-6):
+        findings.add(
+            "probabilities that sum to 1", f"sums from {answers.sum(-1).min():.3g} to {answers.sum(-1).max():.3g}"
+        )
 
 
 def _linear(seed: int) -> FunctionModels:
     """Two linear models that answer logits, the same for a record whatever else is asked."""
     weights = np.random.default_rng(seed).normal(size=(2, FEATURES, CLASSES)) * 3
 
-    def predict(own: Floats, x: Floats32) -> Floats:
-        return np.asarray((x[:, :, None] * own).sum(1))
+    def predict(weight: Floats, x: Floats32) -> Floats:
+        return np.asarray((x[:, :, None] * weight).sum(1))
 
-    return FunctionModels([partial(predict, own) for own in weights], "logits")
+    return FunctionModels([partial(predict, weight) for weight in weights], "logits")

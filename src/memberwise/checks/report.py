@@ -67,7 +67,7 @@ class Findings:
             CheckError: something was; its cause is the first error which the user's own code raised.
         """
         if self.broken:
-            lines = "; ".join(f"{promise}: found {found}" for promise, found in self.broken)
+            lines = "; ".join(f"{promise}: found {fact}" for promise, fact in self.broken)
             raise CheckError(
                 f"{self.what} does not keep to its contract", expected=lines, fix="; ".join(self.fixes) or None
             ) from self.cause
@@ -87,8 +87,8 @@ def told(error: Exception) -> str:
 def place(error: Exception) -> str:
     """Where in the user's own code an error was raised; empty where it was not raised there."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(NOT_THEIRS)]
-    return f" (in {own[-1].name}, {Path(own[-1].filename).name} line {own[-1].lineno})" if own else ""
+    calls = [frame for frame in frames if not frame.filename.startswith(NOT_THEIRS)]
+    return f" (in {calls[-1].name}, {Path(calls[-1].filename).name} line {calls[-1].lineno})" if calls else ""
 
 
 def shown(value: object) -> str:

@@ -27,9 +27,9 @@ def leaking_table(rng: np.random.Generator, leak: float) -> tuple[Signals, Mask]
     outside = rng.normal(size=(POPULATION, CLASSES))
     outside_labels = rng.integers(0, CLASSES, POPULATION)
 
-    def logits(inside: Mask, centres: Floats, own: Ints) -> Floats:
+    def logits(inside: Mask, centres: Floats, truth: Ints) -> Floats:
         z = centres + rng.normal(size=(len(inside), *centres.shape))
-        z[:, np.arange(len(own)), own] += 1.0 + leak * inside
+        z[:, np.arange(len(truth)), truth] += 1.0 + leak * inside
         return np.asarray(z[:, :, None, :])
 
     def nowhere(models: int) -> Mask:

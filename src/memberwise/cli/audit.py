@@ -87,11 +87,11 @@ def audit(
     arguments = locals()
     with guarded(debug, resume_hint="the same command continues where it stopped"):
         flags = options.flags(arguments)
-        wanted = study_of(study, flags, settings or [], resume)
+        request = study_of(study, flags, settings or [], resume)
         if dry_run:
-            _dry_run(wanted, json)
+            _dry_run(request, json)
             return
-        _run(wanted, resume, json, quiet)
+        _run(request, resume, json, quiet)
 
 
 def study_of(
@@ -115,11 +115,11 @@ def study_of(
     values: Plain = {}
     out = flags.get("run.out")
     models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
-    beside = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]
-    if flags.get("outputs.file") is not None and beside:
+    clashes = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]
+    if flags.get("outputs.file") is not None and clashes:
         raise StudyError(
             "saved answers are audited without data, model or target",
-            found=", ".join(f"{key} = {flags[key]}" for key in beside),
+            found=", ".join(f"{key} = {flags[key]}" for key in clashes),
             fix="leave those flags out; roles and shadow models are in the files",
         )
     if out is not None and not out.strip():

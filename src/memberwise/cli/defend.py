@@ -68,11 +68,11 @@ def defend(
         _check_constraint(max_accuracy_loss, max_tpr)
         if study is None and shadow_models is None:
             flags["shadow.count"] = SHADOW_MODELS
-        wanted = study_of(study, flags, settings or [], demo=DEMO)
+        request = study_of(study, flags, settings or [], demo=DEMO)
         if dry_run:
-            _dry_run(wanted, json)
+            _dry_run(request, json)
             return
-        _run(wanted, json, quiet)
+        _run(request, json, quiet)
 
 
 def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> None:
@@ -99,13 +99,13 @@ def _run(study: Any, json: bool, quiet: bool) -> None:
             errors.print(f"{place} of {total}: {name}" if total else name, highlight=False, markup=False)
 
     with stdout_to_stderr(json):
-        found = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
+        frontier = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
     if json:
-        to_stdout(found.to_json())
+        to_stdout(frontier.to_json())
         return
     console = Console()
-    print_frontier(found.parts, console)
-    console.print(f"Report: {found.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
+    print_frontier(frontier.parts, console)
+    console.print(f"Report: {frontier.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
 
 
 def _dry_run(study: Any, json: bool) -> None:

@@ -51,7 +51,7 @@ def reproduce(
         _run(str(name), size, options, keep, json, quiet)
 
 
-def _size(name: str | None, **asked: bool) -> Size:
+def _size(name: str | None, **flags: bool) -> Size:
     """The one size asked for; quick where none is.
 
     Raises:
@@ -62,10 +62,10 @@ def _size(name: str | None, **asked: bool) -> Size:
 
     if name is None:
         raise StudyError("which table?", expected="a name", fix="memberwise reproduce --list")
-    wanted = [size for size in SIZES if asked[size]]
-    if len(wanted) > 1:
-        raise StudyError("one size at a time", found=" ".join(f"--{size}" for size in wanted))
-    return wanted[0] if wanted else "quick"
+    sizes = [size for size in SIZES if flags[size]]
+    if len(sizes) > 1:
+        raise StudyError("one size at a time", found=" ".join(f"--{size}" for size in sizes))
+    return sizes[0] if sizes else "quick"
 
 
 def _seeds(first: int, count: int | None, size: Size) -> tuple[int, ...]:

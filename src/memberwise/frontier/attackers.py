@@ -72,5 +72,5 @@ def considered(study: Study, headline: str, ran: Sequence[str], optimistic: Sequ
     """
     named = {*FAMILY, *BY_LABELS, *study.attacks.use, headline} - OPTIMISTIC
     # The user's own run only where the study asks for them, which it does by the place of their code.
-    own = {name for name in ran if name not in ATTACKS} - {*optimistic}
-    return [name for name in ran if name in named | own]
+    extras = {name for name in ran if name not in ATTACKS} - {*optimistic}
+    return [name for name in ran if name in named | extras]

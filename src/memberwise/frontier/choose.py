@@ -36,9 +36,9 @@ class Constraint:
         """
         if study.max_tpr is None:
             return cls(study.max_accuracy_loss, None, FPR)
-        found = re.fullmatch(r"\s*([0-9.eE+-]+)\s*@\s*([0-9.eE+-]+)\s*", study.max_tpr)
+        match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*@\s*([0-9.eE+-]+)\s*", study.max_tpr)
         try:
-            tpr, fpr = (float(part) for part in found.groups()) if found else (2.0, 2.0)
+            tpr, fpr = (float(part) for part in match.groups()) if match else (2.0, 2.0)
         except ValueError:
             tpr = fpr = 2.0
         if not (0 <= tpr <= 1 and 0 < fpr < 1):

@@ -164,8 +164,8 @@ def _compared(
     for place, (row, others) in enumerate(zip(measured, differences, strict=True)):
         first = others[0]
         canaries = canaries_found(measured, place, 0)
-        beside = None if first is None else BesideUndefended(**vars(first), canaries=canaries)
-        table.append(ComparedPoint(**vars(row), beside_undefended=beside))
+        comparison = None if first is None else BesideUndefended(**vars(first), canaries=canaries)
+        table.append(ComparedPoint(**vars(row), beside_undefended=comparison))
     return table, differences, kind, choose(table, constraint, _findings(differences), kind)
 
 
@@ -208,8 +208,8 @@ def _check(study: Study) -> None:
 def _asking_for(study: Study, constraint: Constraint) -> Study:
     """The study, reporting at the constraint's false-positive rate too."""
     rates = study.statistics.fpr
-    wanted = (constraint.fpr,) if isinstance(rates, str) else (*rates, constraint.fpr)
-    statistics = study.statistics.model_copy(update={"fpr": tuple(sorted(set(wanted), reverse=True))})
+    fprs = (constraint.fpr,) if isinstance(rates, str) else (*rates, constraint.fpr)
+    statistics = study.statistics.model_copy(update={"fpr": tuple(sorted(set(fprs), reverse=True))})
     return study.model_copy(update={"statistics": statistics})
 
 

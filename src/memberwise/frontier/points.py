@@ -111,7 +111,7 @@ def _refuse_lacking(name: str, study: Study) -> None:
 def _point(name: str, options: Plain) -> Point:
     """The point of a defence's options, among which ``training`` is a table of recipe keys of its own."""
     place, bare = _place(name)
-    own, training = {key: value for key, value in options.items() if key != "training"}, options.get("training", {})
+    values, training = {key: value for key, value in options.items() if key != "training"}, options.get("training", {})
     if not isinstance(training, dict):
         raise StudyError(
             f"the recipe of a point of {name} is not understood",
@@ -119,7 +119,7 @@ def _point(name: str, options: Plain) -> Point:
             found=repr(training),
             where="defend.points",
         )
-    return Point(bare, own, place, training)
+    return Point(bare, values, place, training)
 
 
 def _check(point: Point, study: Study) -> None:
@@ -136,11 +136,11 @@ def _check(point: Point, study: Study) -> None:
     made = write_out_defence(point.study(study, ""))
     output_defences(made.answer)
     recipe = made.training.model_dump()
-    wanted = point.study(study, "").training.model_dump()
-    if changed := [key for key in point.training if recipe[key] != wanted[key]]:
+    request = point.study(study, "").training.model_dump()
+    if changed := [key for key in point.training if recipe[key] != request[key]]:
         raise StudyError(
             f"{point.name} sets training.{changed[0]} itself",
-            found=f"{wanted[changed[0]]!r}, which would become {recipe[changed[0]]!r}",
+            found=f"{request[changed[0]]!r}, which would become {recipe[changed[0]]!r}",
             where=where,
             fix="leave it out of the point's training table",
         )
@@ -156,8 +156,8 @@ GROUPS: dict[str, Callable[[], list[str]]] = {"all": _all, "default": lambda: li
 
 def left_out(study: Study) -> list[tuple[str, list[str]]]:
     """Defences that a group name would have tried but for what they need, each with that in words."""
-    wanted = [member for name in study.defend.defences if name in GROUPS for member in GROUPS[name]()]
-    return [(name, needs) for name in dict.fromkeys(wanted) if (needs := needs_of(name, study))]
+    candidates = [member for name in study.defend.defences if name in GROUPS for member in GROUPS[name]()]
+    return [(name, needs) for name in dict.fromkeys(candidates) if (needs := needs_of(name, study))]
 
 
 def needs_of(name: str, study: Study) -> list[str]:
@@ -192,8 +192,10 @@ def _place(name: str) -> tuple[Literal["training", "answer"], str]:
     if name in TRAINING_DEFENCES:
         return "training", name
     if is_entrypoint(name) and not name.startswith(ANSWER):
-        own = load_entrypoint(name, "defend.defences (--defences)", (TrainingDefence, OutputDefence), (OutputDefence,))
-        return ("answer" if is_output_defence(own) else "training"), name
+        defence = load_entrypoint(
+            name, "defend.defences (--defences)", (TrainingDefence, OutputDefence), (OutputDefence,)
+        )
+        return ("answer" if is_output_defence(defence) else "training"), name
     if TRAINING_DEFENCES.has_plugin(name):
         return "training", name
     if OUTPUT_DEFENCES.has_plugin(bare):

@@ -58,18 +58,18 @@ def _rates(name: str, first: Iterable[TprAtFpr], second: Iterable[TprAtFpr], nam
 
 def notes(first: AuditResult, second: AuditResult) -> list[str]:
     """What stands in the way of comparing the two runs."""
-    found = []
+    differences = []
     if first.data.sha256 != second.data.sha256:
-        found.append("the runs audit different data")
+        differences.append("the runs audit different data")
     if first.headline != second.headline:
-        found.append(f"the headline attacks differ: {first.headline} and {second.headline}")
+        differences.append(f"the headline attacks differ: {first.headline} and {second.headline}")
     kinds = [run.canaries and run.canaries.kind for run in (first, second)]
     if kinds[0] != kinds[1]:
-        found.append(f"the canaries differ: {kinds[0] or 'none'} and {kinds[1] or 'none'}")
+        differences.append(f"the canaries differ: {kinds[0] or 'none'} and {kinds[1] or 'none'}")
     names = [{attack.name for attack in run.attacks} for run in (first, second)]
     if only := sorted(names[0] ^ names[1]):
-        found.append(f"in one run only: {', '.join(only)}")
-    return found
+        differences.append(f"in one run only: {', '.join(only)}")
+    return differences
 
 
 def table(rows: list[Row], names: tuple[str, str] = ("A", "B")) -> Table:

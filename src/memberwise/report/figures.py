@@ -85,15 +85,15 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # only what is referred to needs an id
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
     body = re.sub(r"font: ([^;\"]*?)px [^;\"]*", r"font: \1px var(--sans, sans-serif)", body)
-    body = re.sub("|".join(PAINT), lambda found: PAINT[found[0]], body)
+    body = re.sub("|".join(PAINT), lambda match: PAINT[match[0]], body)
     body = re.sub(r"\s*\n\s*", "\n", body)
     return f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(label)}">{body.strip()}'
 
 
 def main_attacks(headline: str, names: Sequence[str], most: int = 6) -> list[str]:
     """The attacks worth drawing together: the headline, then the best known, then whatever else there is."""
-    wanted = [headline, *MAIN, *names]
-    return list(dict.fromkeys(name for name in wanted if name in names))[:most]
+    candidates = [headline, *MAIN, *names]
+    return list(dict.fromkeys(name for name in candidates if name in names))[:most]
 
 
 def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) -> str | None:

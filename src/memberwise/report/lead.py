@@ -71,17 +71,17 @@ def _headline(result: AuditResult) -> str:
         return f"The attack {name} gave neither a TPR nor an AUC"
     words = sentence.interval_words(result)
     those = "canaries that the target trained on" if canaries_of(result) else "training records"
-    said = spoken(figure.estimate, "share", words)
+    share = spoken(figure.estimate, "share", words)
     if figure.fpr is not None:
-        told = f"If {rate(figure.fpr)} of outsiders may be wrongly accused, the attack {name} recognises {said} of the "
-        return f"{told}{those}; {_beside_guessing(figure, result)}"
+        text = f"If {rate(figure.fpr)} of outsiders may be wrongly accused, the attack {name} recognises {share} of"
+        return f"{text} the {those}; {_beside_guessing(figure, result)}"
     one = "a canary that the target trained on" if canaries_of(result) else "one training record"
     if figure.what == "AUC":
-        told = f"Shown {one} and one other record, the attack {name} ranks the first higher in {said} of cases"
+        text = f"Shown {one} and one other record, the attack {name} ranks the first higher in {share} of cases"
     else:
-        told = f"Asked whether the target trained on a record, the attack {name} is right on {said} of records of both"
-        told += " kinds"
-    return f"{told}; {_beside_guessing(figure, result)}"
+        text = f"Asked whether the target trained on a record, the attack {name} is right on {share} of records of both"
+        text += " kinds"
+    return f"{text}; {_beside_guessing(figure, result)}"
 
 
 def _canaries(result: AuditResult) -> str | None:

@@ -71,8 +71,8 @@ class Bench:
 
     @property
     def comparable(self) -> bool:
-        wanted = tuple(options[0] for options in self.reproduction.data)
-        return self.size != "smoke" and self.data == wanted
+        originals = tuple(options[0] for options in self.reproduction.data)
+        return self.size != "smoke" and self.data == originals
 
     def dataset(self, source: str | None = None) -> Dataset:
         """The records of a source, read once."""
@@ -140,8 +140,8 @@ class Bench:
 
     def published(self, setting: str, measure: str) -> Figure | None:
         """The published figure of a setting, None where the source prints none."""
-        found = published(self.reproduction.name)
-        return next((f for f in found if (f.setting, f.measure) == (setting, measure)), None)
+        figures = published(self.reproduction.name)
+        return next((f for f in figures if (f.setting, f.measure) == (setting, measure)), None)
 
 
 def accuracy_of(run: Result, part: Literal["train", "test"] = "test") -> float:
@@ -182,10 +182,10 @@ def learnt(name: str, run: Result, rows: Sequence[str]) -> Condition:
     """Whether a target is better than always answering the commonest class; else ``rows`` mean nothing."""
     labels = records_of(run.parts.study["data"]["source"]).y
     chance = float(np.bincount(labels).max() / len(labels))
-    found = figure(run, "test accuracy")
-    holds = found is not None and found.low is not None and found.low > chance
-    told = f"test accuracy {100 * accuracy_of(run):.1f}%, the commonest class {100 * chance:.1f}%"
-    return Condition(name, holds, told, tuple(rows))
+    accuracy = figure(run, "test accuracy")
+    holds = accuracy is not None and accuracy.low is not None and accuracy.low > chance
+    text = f"test accuracy {100 * accuracy_of(run):.1f}%, the commonest class {100 * chance:.1f}%"
+    return Condition(name, holds, text, tuple(rows))
 
 
 def floor(measure: str) -> float | None:
@@ -212,15 +212,15 @@ def choose_data(reproduction: Reproduction) -> tuple[str, ...]:
     """
     chosen = []
     for options in reproduction.data:
-        found = next((name for name in options if at_hand(SOURCES[name])), None)
-        found = found or next((name for name in options if SOURCES[name].remotes), None)
-        if found is None:
+        choice = next((name for name in options if at_hand(SOURCES[name])), None)
+        choice = choice or next((name for name in options if SOURCES[name].remotes), None)
+        if choice is None:
             raise DataError(
                 f"{reproduction.name} needs data that are not here",
                 expected=" or ".join(options),
                 fix=f"memberwise data get {options[-1]}",
             )
-        chosen.append(found)
+        chosen.append(choice)
     return tuple(chosen)
 
 

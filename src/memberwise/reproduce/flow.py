@@ -52,15 +52,15 @@ def run_reproduction(
     folder = Path(out or f"runs/reproduce/{reproduction.name}-{size}")
 
     def of_seed(seed: int) -> Bench:
-        def told(label: str) -> None:
+        def label_seed(label: str) -> None:
             announce(label if len(seeds) == 1 else f"seed {seed}: {label}")
 
-        return Bench(reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), told)
+        return Bench(reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed)
 
     benches = [of_seed(seed) for seed in seeds]
-    found = merge({bench.seed: reproduction.run(bench) for bench in benches})
+    findings = merge({bench.seed: reproduction.run(bench) for bench in benches})
     if size == "smoke":  # asks whether it runs; nothing has had time to learn
-        found = replace(found, conditions=())
+        findings = replace(findings, conditions=())
     settings = settings_of(reproduction.name, size)
     claim = Claim(
         name=reproduction.name,
@@ -74,32 +74,32 @@ def run_reproduction(
         commit=_commit(),
         machine=_machine(device),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        findings=judged(replace(found, rows=(*found.rows, *_unanswered(benches[0], found))), settings),
+        findings=judged(replace(findings, rows=(*findings.rows, *_unanswered(benches[0], findings))), settings),
         settings=settings,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for plot in found.plots:
+    for plot in findings.plots:
         write_text(folder / f"{plot.name}.svg", draw(plot))
     claim.save(folder / "claim.json")
     return claim, folder
 
 
-def _unanswered(bench: Bench, found: Findings) -> list[Row]:
+def _unanswered(bench: Bench, findings: Findings) -> list[Row]:
     """Published figures without a row of ours."""
-    reproduction, answered = bench.reproduction, {(row.setting, row.measure) for row in found.rows}
-    left = [f for f in published(reproduction.name) if (f.setting, f.measure) not in answered]
+    reproduction, answered = bench.reproduction, {(row.setting, row.measure) for row in findings.rows}
+    figures = [f for f in published(reproduction.name) if (f.setting, f.measure) not in answered]
     why = "its data are not here" if _substitute(reproduction, bench.data) else "not part of this size"
-    return [Row(figure.setting, figure.measure, figure, why=why) for figure in left]
+    return [Row(figure.setting, figure.measure, figure, why=why) for figure in figures]
 
 
 def _substitute(reproduction: Reproduction, data: tuple[str, ...]) -> str:
     """What stands in for what, and what is left out, in words; "" where the publication's own data were used."""
-    wanted = [options[0] for options in reproduction.data]
-    missing = [(first, used) for first, used in zip(wanted, data, strict=True) if used != first]
-    others = "; ".join(f"{used} in place of {first}" for first, used in missing if used not in wanted)
-    absent = ", ".join(first for first, used in missing if used in wanted)
-    told = [f"same method, other data: {others}"] if others else []
-    return "; ".join([*told, *([f"without {absent}: not here"] if absent else [])])
+    originals = [options[0] for options in reproduction.data]
+    missing = [(first, used) for first, used in zip(originals, data, strict=True) if used != first]
+    others = "; ".join(f"{used} in place of {first}" for first, used in missing if used not in originals)
+    absent = ", ".join(first for first, used in missing if used in originals)
+    clauses = [f"same method, other data: {others}"] if others else []
+    return "; ".join([*clauses, *([f"without {absent}: not here"] if absent else [])])
 
 
 def _commit() -> str:

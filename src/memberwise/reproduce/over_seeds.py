@@ -84,13 +84,13 @@ def _series(lines: Sequence[Series]) -> Series:
 def _condition(conditions: Mapping[int, Condition]) -> Condition:
     """Holds where it holds for every seed."""
     first = next(iter(conditions.values()))
-    told = "; ".join(f"seed {seed}: {condition.told}" for seed, condition in conditions.items())
+    text = "; ".join(f"seed {seed}: {condition.told}" for seed, condition in conditions.items())
     rows = tuple(dict.fromkeys(row for condition in conditions.values() for row in condition.rows))
-    return Condition(first.name, all(c.holds for c in conditions.values()), told, rows)
+    return Condition(first.name, all(c.holds for c in conditions.values()), text, rows)
 
 
-def _notes(found: Mapping[int, Findings]) -> tuple[str, ...]:
+def _notes(by_seed: Mapping[int, Findings]) -> tuple[str, ...]:
     """What every seed says alike is said once; else it is the first seed's, and says so."""
-    seed, first = next(iter(found.items()))
-    alike = set.intersection(*(set(findings.notes) for findings in found.values()))
+    seed, first = next(iter(by_seed.items()))
+    alike = set.intersection(*(set(findings.notes) for findings in by_seed.values()))
     return tuple(note if note in alike else f"Seed {seed}: {note}" for note in first.notes)

@@ -64,16 +64,16 @@ def write_page(folder: Path) -> Path:
 
 def page(claims: Iterable[Claim]) -> str:
     """The page as Markdown: reproductions in the registry's order, what was not run with the command to run it."""
-    found = sorted(claims, key=lambda claim: claim.size)
-    parts = [HEAD, _overview(found)]
+    by_size = sorted(claims, key=lambda claim: claim.size)
+    parts = [HEAD, _overview(by_size)]
     for reproduction in REPRODUCTIONS.values():
-        own = [claim for claim in found if claim.name == reproduction.name]
+        group = [claim for claim in by_size if claim.name == reproduction.name]
         title = reproduction.title[0].upper() + reproduction.title[1:]
         sizes: tuple[Size, ...] = ("quick", "full")
-        missing = [reproduction.command(size) for size in sizes if size not in {claim.size for claim in own}]
-        told = "".join(f" Not run: `{command}`." for command in missing)
-        parts.append(f"## {reproduction.name}\n\n{title} ({reproduction.origin}).{told}\n")
-        parts += [_section(claim, reproduction.command("full" if claim.size == "full" else "quick")) for claim in own]
+        missing = [reproduction.command(size) for size in sizes if size not in {claim.size for claim in group}]
+        note = "".join(f" Not run: `{command}`." for command in missing)
+        parts.append(f"## {reproduction.name}\n\n{title} ({reproduction.origin}).{note}\n")
+        parts += [_section(claim, reproduction.command("full" if claim.size == "full" else "quick")) for claim in group]
     return "\n".join(parts)
 
 
@@ -84,12 +84,12 @@ def _overview(claims: list[Claim]) -> str:
     lines.append("|---|---|---|--:|" + "--:|" * len(COLUMNS) + "---|")
     for reproduction in REPRODUCTIONS.values():
         link = f"[{reproduction.name}](#{reproduction.name})"
-        own = [claim for claim in claims if claim.name == reproduction.name]
-        if not own:
+        group = [claim for claim in claims if claim.name == reproduction.name]
+        if not group:
             lines.append(_line(link, "not run", *[""] * (len(COLUMNS) + 3)))
-        for claim in own:
-            found = counts(claim)
-            figures = (f"{found[what] or '—'}" for what in COLUMNS)
+        for claim in group:
+            tally = counts(claim)
+            figures = (f"{tally[what] or '—'}" for what in COLUMNS)
             seeds = f"{len(claim.seeds)}" if len(claim.seeds) >= FEW else f"**{len(claim.seeds)}**"
             fitted = ", ".join(setting.name for setting in claim.fitted) or "—"
             lines.append(_line(link, claim.size, ", ".join(claim.data), seeds, *figures, fitted))
@@ -113,10 +113,10 @@ def _section(claim: Claim, command: str) -> str:
     plots = claim.findings.plots
     if plots:
         lines += ["", " ".join(f"![{plot.title}]({plot_file(claim, plot.name)})" for plot in plots)]
-    beside = [row for row in claim.findings.rows if row.published]
-    lines += _table([row for row in beside if row.ours])
-    lines += _not_run([row for row in beside if not row.ours])
-    more = len(claim.findings.rows) - len(beside)
+    comparisons = [row for row in claim.findings.rows if row.published]
+    lines += _table([row for row in comparisons if row.ours])
+    lines += _not_run([row for row in comparisons if not row.ours])
+    more = len(claim.findings.rows) - len(comparisons)
     file = f"[{claim.name}-{claim.size}.json]({claim.name}-{claim.size}.json)"
     lines += ["", f"Published: {'; '.join(sources(claim)) or 'nothing to compare with'}. All figures, {more} of them"]
     lines[-1] += f" with nothing published beside them: {file}."
@@ -166,13 +166,13 @@ def _n(row: Row) -> str:
 def _not_run(rows: Sequence[Row]) -> list[str]:
     """Published figures without one of ours, by reason."""
     reasons = dict.fromkeys(row.why for row in rows)
-    told = []
+    lines = []
     for why in reasons:
-        own = [row for row in rows if row.why == why]
-        settings = ", ".join(dict.fromkeys(row.setting for row in own))
-        figures = "1 figure" if len(own) == 1 else f"{len(own)} figures"
-        told.append(f"{figures} ({settings}): {why or 'not part of this size'}")
-    return ["", f"Not run: {'; '.join(told)}."] if told else []
+        group = [row for row in rows if row.why == why]
+        settings = ", ".join(dict.fromkeys(row.setting for row in group))
+        figures = "1 figure" if len(group) == 1 else f"{len(group)} figures"
+        lines.append(f"{figures} ({settings}): {why or 'not part of this size'}")
+    return ["", f"Not run: {'; '.join(lines)}."] if lines else []
 
 
 def _line(*cells: str) -> str:

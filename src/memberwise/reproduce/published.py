@@ -41,11 +41,11 @@ def published(table: str) -> tuple[Figure, ...]:
 
 @cache
 def _all() -> tuple[Figure, ...]:
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for file in sorted(files("memberwise.reproduce").joinpath("figures").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
-            found += _read(tomllib.loads(file.read_text("utf-8"), parse_float=Decimal))
-    return tuple(found)
+            figures += _read(tomllib.loads(file.read_text("utf-8"), parse_float=Decimal))
+    return tuple(figures)
 
 
 def _read(content: Plain) -> list[Figure]:
@@ -53,7 +53,7 @@ def _read(content: Plain) -> list[Figure]:
 
     A row's figures are in the order of ``measures``; "" is one the source does not print.
     """
-    found = []
+    figures = []
     for table in content["table"]:
         for setting, *values in table["rows"]:
             for measure, value in zip(table["measures"], values, strict=True):
@@ -61,7 +61,7 @@ def _read(content: Plain) -> list[Figure]:
                     continue
                 exact = Decimal(value)
                 rounding = float(Decimal(1).scaleb(int(exact.as_tuple().exponent)) / 2)
-                found.append(
+                figures.append(
                     Figure(
                         table["name"],
                         setting,
@@ -72,4 +72,4 @@ def _read(content: Plain) -> list[Figure]:
                         table.get("verify", False),
                     )
                 )
-    return found
+    return figures

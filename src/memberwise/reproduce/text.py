@@ -73,9 +73,9 @@ def _reasons(row: Row) -> list[str]:
 
 def verdict_cell(row: Row, reasons: Sequence[str]) -> str:
     """The verdict and the numbers of the reasons, which say enough where nothing was compared."""
-    told = row.verdict == "not published" or (row.verdict == "not compared" and row.why)
+    omitted = row.verdict == "not published" or (row.verdict == "not compared" and row.why)
     numbers = [str(reasons.index(why) + 1) for why in _reasons(row)]
-    return " ".join([*([] if told else [row.verdict]), *([f"({', '.join(numbers)})"] if numbers else [])])
+    return " ".join([*([] if omitted else [row.verdict]), *([f"({', '.join(numbers)})"] if numbers else [])])
 
 
 ORIGINS = {
@@ -89,13 +89,13 @@ def origins(claim: Claim) -> list[str]:
     """Where the settings come from, a line for each kind."""
     lines = []
     for origin, words in ORIGINS.items():
-        told = [
+        entries = [
             f"{setting.name}: {setting.value}" + (f" ({setting.why})" if setting.why else "")
             for setting in claim.settings
             if setting.origin == origin
         ]
-        if told:
-            lines.append(f"{words}: {'; '.join(told)}")
+        if entries:
+            lines.append(f"{words}: {'; '.join(entries)}")
     return lines
 
 

@@ -33,8 +33,8 @@ class Tuned:
 
 def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed: int) -> Plain:
     """Random rows by role, none of them of the source's test part; validation rows are the same for every seed."""
-    own = np.setdiff1d(np.arange(dataset.records), np.empty(0, int) if dataset.test is None else dataset.test)
-    order = np.random.default_rng(SEED).permutation(own)
+    rows = np.setdiff1d(np.arange(dataset.records), np.empty(0, int) if dataset.test is None else dataset.test)
+    order = np.random.default_rng(SEED).permutation(rows)
     held_out, rest = order[:validation], np.sort(order[validation:])
     rest = np.random.default_rng([SEED, seed]).permutation(rest)
     return {"members": rest[:members], "nonmembers": rest[members : members + nonmembers], "validation": held_out}
@@ -49,22 +49,22 @@ def tune(
         settings: dotted keys of the study, ``data.members``, ``data.nonmembers`` and ``data.validation`` among them.
         coordinates: for each what is tried, as dotted keys to be merged into the settings; of equals the first.
     """
-    found: Plain = {}
+    choice: Plain = {}
     for options in coordinates:
-        found = merged(found, options[0])
+        choice = merged(choice, options[0])
     tried: dict[str, float] = {}
     best = 0.0
     for options in coordinates:
         scores = []
         for option in options:
-            wanted = merged(found, option)
-            name = json.dumps(wanted, sort_keys=True)
+            trial = merged(choice, option)
+            name = json.dumps(trial, sort_keys=True)
             if name not in tried:
-                tried[name] = _accuracy(bench, f"{label} {len(tried) + 1}", merged(settings, wanted))
+                tried[name] = _accuracy(bench, f"{label} {len(tried) + 1}", merged(settings, trial))
             scores.append(tried[name])
         best = max(scores)
-        found = merged(found, options[scores.index(best)])
-    return Tuned(found, best, tried)
+        choice = merged(choice, options[scores.index(best)])
+    return Tuned(choice, best, tried)
 
 
 def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> Plain:

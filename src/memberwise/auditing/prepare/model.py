@@ -119,29 +119,29 @@ def trainer_for(
     job: Job,
     data: Representation,
 ) -> Training:
-    asked = study.plan.model_dump(exclude_none=True)
-    wanted = PlanConfig.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | asked)
+    overrides = study.plan.model_dump(exclude_none=True)
+    config = PlanConfig.model_validate((plan.model_dump(exclude_none=True) if plan else {}) | overrides)
     if model.kind != "module":
-        threads = wanted.threads or cores()
-        made = Plan(wanted.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
+        threads = config.threads or cores()
+        made = Plan(config.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         x = data.x if data.as_stored else as_float(data.x)
         labels = dataset.class_labels
         return Training(ProcessTrainer(model, x, dataset.y, len(labels), made, labels, data.rows), made, [])
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
-    said = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
+    remarks = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
     tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
-        made = make_plan(wanted, network, tensors, job, work)
+        made = make_plan(config, network, tensors, job, work)
     notes = [Note("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
     trainer = StackTrainer(network, tensors, made)
     examined(trainer.network, job, tensors, made.stacked, made.compile)
     general = why_general(trainer.network, job, tensors, made.stacked, made.compile)
     notes += [] if general is None else [Note(GENERAL_PATH, general)]
-    return Training(trainer, made, [*said, *notes, *ending_notes(model.name, network)], trainer.network)
+    return Training(trainer, made, [*remarks, *notes, *ending_notes(model.name, network)], trainer.network)
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:

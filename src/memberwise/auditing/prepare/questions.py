@@ -51,6 +51,6 @@ def questions_of(
         as_stored=representations.target.as_stored,
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
-    beside = roles.auxiliary if study.shadow.data != "halves" else None
+    auxiliary = roles.auxiliary if study.shadow.data != "halves" else None
     of_models = replace(questions, x=representations.models.x, as_stored=representations.models.as_stored)
-    return questions, replace(of_models, test=test, auxiliary=beside)
+    return questions, replace(of_models, test=test, auxiliary=auxiliary)

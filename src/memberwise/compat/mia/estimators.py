@@ -192,12 +192,12 @@ class AttackModelBundle:
         result = np.zeros(len(answers))
         for k in np.unique(classes):
             model = self.attack_models_[k] if self.serializer is None else self.serializer.load(f"attack_{k}")
-            said = ask(model, answers[classes == k]).reshape((classes == k).sum(), -1)
-            if said.shape[1] > 2:
+            shares = ask(model, answers[classes == k]).reshape((classes == k).sum(), -1)
+            if shares.shape[1] > 2:
                 raise TargetError(
-                    "the attack model is no binary classifier", found=f"{said.shape[1]} columns", where="model_fn"
+                    "the attack model is no binary classifier", found=f"{shares.shape[1]} columns", where="model_fn"
                 )
-            result[classes == k] = said[:, -1]
+            result[classes == k] = shares[:, -1]
         return result
 
     def predict(self, X: Values) -> Ints:

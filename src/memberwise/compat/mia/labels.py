@@ -49,21 +49,21 @@ def ask(model: Estimator, x: Values) -> Floats:
     return answers
 
 
-def _not_labels(found: str, where: str) -> DataError:
+def _not_labels(problem: str, where: str) -> DataError:
     return DataError(
         "the labels are not classes",
         expected="one-hot rows (n, classes): a single 1 among 0s; or class numbers (n,) from 0",
-        found=found,
+        found=problem,
         where=where,
         fix="numpy.eye(classes)[numbers] makes one-hot rows",
     )
 
 
-def _no_probabilities(model: object, found: str) -> TargetError:
+def _no_probabilities(model: object, problem: str) -> TargetError:
     return TargetError(
         "the model does not answer probabilities",
         expected="numbers from 0 to 1, a row a record, from predict_proba or predict",
-        found=found,
+        found=problem,
         where=type(model).__name__,
         fix="memberwise.compat.mia.wrappers has SklearnWrapper and TorchWrapper, which do",
     )

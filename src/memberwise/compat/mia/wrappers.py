@@ -52,13 +52,13 @@ class SklearnWrapper:
 
         numbers, self.classes_ = class_numbers(y, "y")
         self.classifier_ = clone(self.classifier)
-        given = {"max_iter": epochs, "batch_size": batch_size}
+        parameters = {"max_iter": epochs, "batch_size": batch_size}
         for name, value in self.classifier_.get_params().items():
             key = name.rpartition("__")[2]
             if key == "random_state" and value is None:
                 self.classifier_.set_params(**{name: self.seed % 2**32})
-            elif given.get(key) is not None:
-                self.classifier_.set_params(**{name: given[key]})
+            elif parameters.get(key) is not None:
+                self.classifier_.set_params(**{name: parameters[key]})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is the caller's
             self.classifier_.fit(_flat(X), numbers)
@@ -162,5 +162,7 @@ def _flat(X: Values) -> Array:
     return np.asarray(X).reshape(len(X), -1)
 
 
-def _no_logits(found: str, fix: str) -> TargetError:
-    return TargetError("the module does not give logits", expected="(n, classes)", found=found, where="module", fix=fix)
+def _no_logits(problem: str, fix: str) -> TargetError:
+    return TargetError(
+        "the module does not give logits", expected="(n, classes)", found=problem, where="module", fix=fix
+    )

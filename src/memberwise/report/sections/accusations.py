@@ -56,15 +56,15 @@ def _calibration(result: AuditResult, part: Discoveries) -> str:
     """What the share of wrong names rests on, and what shadow models would have promised."""
     if part.assumption is None:
         return ""
-    said = f" The aim holds as far as {part.assumption}."
+    text = f" The aim holds as far as {part.assumption}."
     other = part.by_shadows
     if other and other.named:
         words = sentence.interval_words(result)
-        said += (
+        text += (
             f" Calibrated on shadow models, {other.attack} names {count(other.named)}, of whom "
             f"{spoken(other.wrong_share, 'share', words)} are wrong."
         )
-    return said
+    return text
 
 
 def mismatch_sentence(result: AuditResult) -> str | None:
@@ -90,7 +90,7 @@ def mismatch_code(result: AuditResult) -> str | None:
 
 def carried_sentence(rows: Sequence[CarriedThreshold], words: str) -> str | None:
     """Thresholds that do not give the target the rate which they gave shadow models, and what would."""
-    said = []
+    clauses = []
     for row in rows:
         if row.holds:
             continue
@@ -102,8 +102,8 @@ def carried_sentence(rows: Sequence[CarriedThreshold], words: str) -> str | None
                 f" (a threshold from population records gives {spoken(corrected.realised_fpr, 'share', words)}, and "
                 f"finds {spoken(corrected.tpr, 'share', words)} of the members)"
             )
-        said.append(text)
-    return f"The rate does not hold here: {'; '.join(said)}." if said else None
+        clauses.append(text)
+    return f"The rate does not hold here: {'; '.join(clauses)}." if clauses else None
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,11 @@ class Canaries(Section):
     id, link = "canaries", "Canaries"
 
     def context(self, source: Source) -> Mapping[str, object] | None:
-        said = canaries_sentence(source.result)
-        return None if said is None else {"said": said, "plot": markup(plot(source.curves))}
+        text = canaries_sentence(source.result)
+        return None if text is None else {"said": text, "plot": markup(plot(source.curves))}
 
     def lines(self, result: AuditResult) -> list[str]:
-        return [said] if (said := canaries_sentence(result)) else []
+        return [text] if (text := canaries_sentence(result)) else []
 
 
 def canaries_sentence(result: AuditResult) -> str | None:

@@ -21,13 +21,13 @@ class Targets(Section):
 
     def context(self, source: Source) -> Mapping[str, object] | None:
         result = source.result
-        said = targets_sentence(result)
-        if said is None:
+        text = targets_sentence(result)
+        if text is None:
             return None
-        return {"said": said, "stability": stability_sentence(result), "plot": markup(plot(result.targets))}
+        return {"said": text, "stability": stability_sentence(result), "plot": markup(plot(result.targets))}
 
     def lines(self, result: AuditResult) -> list[str]:
-        return [said for said in (targets_sentence(result), stability_sentence(result)) if said]
+        return [text for text in (targets_sentence(result), stability_sentence(result)) if text]
 
 
 def targets_sentence(result: AuditResult) -> str | None:

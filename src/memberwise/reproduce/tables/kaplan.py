@@ -40,8 +40,8 @@ def baseline(bench: Bench) -> Findings:
     sizes = bench.pick([1000, 3000], [1000, 3000, 6000, 12000, 30000], [1000, 3000, 6000, 12000, 30000])
     epochs = bench.pick([5], [5, 20], [5, 20, 50])
     runs = {(n, e): system(bench, f"{n} records, {e} epochs", members=n, epochs=e) for n in sizes for e in epochs}
-    wanted = bench.published("slides' system", "test accuracy")
-    target = wanted.value if wanted else 0.0
+    published = bench.published("slides' system", "test accuracy")
+    target = published.value if published else 0.0
     near = min(((n, 5) for n in sizes), key=lambda key: abs(accuracy_of(runs[key]) - target))
     result = runs[near]
     chosen = f"the training size is not stated; {near[0]:,} records come nearest at 5 epochs"
@@ -117,14 +117,14 @@ RANGES = [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0]
 def _searched_on(result: Result, n: int, seed: int, draws: int = 200) -> Ours:
     """The mean over random draws of ``n`` records, 56 % of them members."""
     rng = np.random.default_rng(seed)
-    scores, own = scores_of(result)
-    inside, outside, k = scores[own], scores[~own], round(SHARE * n)
-    found = [
+    scores, member = scores_of(result)
+    inside, outside, k = scores[member], scores[~member], round(SHARE * n)
+    accuracies = [
         best_accuracy(rng.choice(inside, k, replace=False), rng.choice(outside, n - k, replace=False))
         for _ in range(draws)
     ]
-    spread = 1.96 * float(np.std(found, ddof=1)) / draws**0.5
-    mean = float(np.mean(found))
+    spread = 1.96 * float(np.std(accuracies, ddof=1)) / draws**0.5
+    mean = float(np.mean(accuracies))
     return Ours(mean, mean - spread, mean + spread, n, f"mean of {draws} draws, normal", (seed,))
 
 

@@ -28,20 +28,20 @@ def combined(bench: Bench) -> Findings:
     setting = "clipping 1, image 0.5, confidence 15"
     base = system(bench, "undefended")
     answers = dict(list(_readings().items())[:: bench.pick(5, 1, 1)])
-    found = {label: system(bench, label, answer=answer) for label, answer in answers.items()}
-    near = min(found, key=lambda label: _distance(bench, setting, found[label]))
+    runs = {label: system(bench, label, answer=answer) for label, answer in answers.items()}
+    near = min(runs, key=lambda label: _distance(bench, setting, runs[label]))
     why = f"nearest of the readings: {near}"
-    rows = bench.rows(setting, found[near], ["test accuracy"], why=why, tolerance=0.015)
-    rows.append(bench.row(setting, SEARCHED, searched(found[near]), UNSTATED))
-    rows.append(bench.row(setting, MIXED, searched(found[near], SHARE), why, beside=SEARCHED, tolerance=0.01))
-    for label, run in {"undefended": base, **found}.items():
+    rows = bench.rows(setting, runs[near], ["test accuracy"], why=why, tolerance=0.015)
+    rows.append(bench.row(setting, SEARCHED, searched(runs[near]), UNSTATED))
+    rows.append(bench.row(setting, MIXED, searched(runs[near], SHARE), why, beside=SEARCHED, tolerance=0.01))
+    for label, run in {"undefended": base, **runs}.items():
         rows += three(bench, label, run)
-    gap = max(found_gap.value for run in found.values() if (found_gap := figure(run, "attack accuracy", "gap")))
+    gap = max(ours.value for run in runs.values() if (ours := figure(run, "attack accuracy", "gap")))
     notes = [
-        f"Of {len(found)} readings of the slides, {near} comes nearest to both figures: test accuracy "
-        f"{100 * accuracy_of(found[near]):.1f}%, adversary {100 * searched(found[near], SHARE).value:.1f}% on 56 "
+        f"Of {len(runs)} readings of the slides, {near} comes nearest to both figures: test accuracy "
+        f"{100 * accuracy_of(runs[near]):.1f}%, adversary {100 * searched(runs[near], SHARE).value:.1f}% on 56 "
         "members to 44 non-members, where calling every record a member gives 56.0%; on as many of each "
-        f"{100 * searched(found[near]).value:.1f}%.",
+        f"{100 * searched(runs[near]).value:.1f}%.",
         f"The gap attack, which needs labels alone, has up to {100 * gap:.1f}% under the combination.",
     ]
     return Findings(tuple(rows), (), tuple(notes))
@@ -62,11 +62,11 @@ def _readings() -> dict[str, list[Plain]]:
         "confidence a score, label kept": {"name": NOISE, "r": 15.0, "draw": "each", "keep_label": True},
     }
     rescaled: Plain = {"name": CLIP, "r": 1.0, "mode": "rescale"}
-    found = {f"{i}, {n}": [image, rescaled, noise] for n, noise in noises.items() for i, image in images.items()}
+    readings = {f"{i}, {n}": [image, rescaled, noise] for n, noise in noises.items() for i, image in images.items()}
     first = next(iter(images.values()))
-    found["confidence a score, label not kept"] = [first, rescaled, {"name": NOISE, "r": 15.0, "draw": "each"}]
-    found["logits cut off, not rescaled"] = [first, {**rescaled, "mode": "clip"}, noises["confidence shared"]]
-    return found
+    readings["confidence a score, label not kept"] = [first, rescaled, {"name": NOISE, "r": 15.0, "draw": "each"}]
+    readings["logits cut off, not rescaled"] = [first, {**rescaled, "mode": "clip"}, noises["confidence shared"]]
+    return readings
 
 
 def _distance(bench: Bench, setting: str, run: Result) -> float:
@@ -105,13 +105,13 @@ def cifar10(bench: Bench) -> Findings:
     rows = [row for label, run in runs.items() for row in three(bench, label, run)]
     plain = runs["undefended"]
     lost = {label: accuracy_of(plain) - accuracy_of(run) for label, run in runs.items() if run is not plain}
-    told = ", ".join(
+    costs = ", ".join(
         f"{label} {100 * searched(runs[label]).value:.1f}% for {100 * lost[label]:.1f} points" for label in lost
     )
     notes = [
         f"Undefended the model has {100 * accuracy_of(plain, 'train'):.1f}% on its training records and "
         f"{100 * accuracy_of(plain):.1f}% on others, and the adversary (searched, as many members as non-members) "
-        f"{100 * searched(plain).value:.1f}%. Defended, and for how much test accuracy: {told}."
+        f"{100 * searched(plain).value:.1f}%. Defended, and for how much test accuracy: {costs}."
     ]
     return Findings(tuple(rows), (), tuple(notes))
 

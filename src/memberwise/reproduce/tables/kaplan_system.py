@@ -46,8 +46,8 @@ def system(
 ) -> Result:
     """One audit of the slides' system; 6,000 training records give its accuracy."""
     n = members or bench.pick(2000, 6000, 6000)
-    wanted = {**SYSTEM, "data.members": n, "data.nonmembers": n, "training.epochs": epochs, "answer": list(answer)}
-    return bench.audit(label, wanted | settings)
+    study = {**SYSTEM, "data.members": n, "data.nonmembers": n, "training.epochs": epochs, "answer": list(answer)}
+    return bench.audit(label, study | settings)
 
 
 def three(bench: Bench, setting: str, run: Result) -> list[Row]:
@@ -64,12 +64,12 @@ def searched(result: Result, members: float = 0.5) -> Ours:
 
     ``members``: the share of members among them; non-members are left out to reach it.
     """
-    scores, own = scores_of(result)
-    inside, outside = scores[own], scores[~own]
+    scores, member = scores_of(result)
+    inside, outside = scores[member], scores[~member]
     outside = outside[: round(len(inside) * (1 - members) / members)]
     value, n = best_accuracy(inside, outside), len(inside) + len(outside)
-    found = share(value, n, (seed_of(result),))
-    return Ours(value, found.low, found.high, n, "Clopper-Pearson at a searched threshold: optimistic", found.seeds)
+    ours = share(value, n, (seed_of(result),))
+    return Ours(value, ours.low, ours.high, n, "Clopper-Pearson at a searched threshold: optimistic", ours.seeds)
 
 
 def best_accuracy(inside: Floats, outside: Floats) -> float:
@@ -100,9 +100,9 @@ def series_of(form: str, x: Sequence[float], runs: Sequence[Result]) -> list[Ser
         Series(
             label,
             tuple(x),
-            tuple(o.value for o in found if o),
-            tuple(o.low for o in found if o and o.low is not None),
-            tuple(o.high for o in found if o and o.high is not None),
+            tuple(o.value for o in figures if o),
+            tuple(o.low for o in figures if o and o.low is not None),
+            tuple(o.high for o in figures if o and o.high is not None),
         )
-        for label, found in lines.items()
+        for label, figures in lines.items()
     ]

@@ -40,10 +40,10 @@ def lira_16(bench: Bench) -> Findings:
 def rmia(bench: Bench) -> Findings:
     """RMIA beside LiRA, Attack-R and Attack-P with 1, 2, 4 and more reference models that did not see the record."""
     counts = bench.pick([1], [1, 2, 4], [1, 2, 4, 127])
-    full, rows, found = _published_network(bench), [], {}
+    full, rows, runs = _published_network(bench), [], {}
     for count in counts:
         result = bench.audit(f"{count} reference models", _study(bench, 2 * count, (*RMIA, *ONLINE), population=1000))
-        found[count] = result
+        runs[count] = result
         for attack in (*RMIA, *ONLINE):
             models = 2 * count if attack in ONLINE else count
             setting = f"{models} reference model{'s' if models > 1 else ''}, {attack}"
@@ -54,10 +54,10 @@ def rmia(bench: Bench) -> Findings:
                 rows += [bench.row(setting, m, ours, why, comparable=full) for m in both]
     series = []
     for attack in (*RMIA, *ONLINE):
-        there = [(count, o) for count, run in found.items() if (o := figure(run, "AUC", attack))]
+        there = [(count, o) for count, run in runs.items() if (o := figure(run, "AUC", attack))]
         series.append(Series(attack, tuple(c for c, _ in there), tuple(o.value for _, o in there), *_ends(there)))
     plot = Plot("models", "AUC by reference models", "models without the record", "AUC", tuple(series), log_x=True)
-    first = found[counts[0]]
+    first = runs[counts[0]]
     notes = (
         f"With {counts[0]} reference model a record RMIA (offline) has an AUC of {_auc(first, 'rmia-offline'):.3f}, "
         f"Attack-R {_auc(first, 'attack-r'):.3f}, the population attack {_auc(first, 'attack-p'):.3f}.",
@@ -105,9 +105,9 @@ def _why(result: Result, attack: str, ours: Ours | None, full: bool) -> str:
     return "" if full else SMALLER
 
 
-def _ends(found: list[tuple[int, Ours]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    lows = tuple(o.value if o.low is None else o.low for _, o in found)
-    return lows, tuple(o.value if o.high is None else o.high for _, o in found)
+def _ends(points: list[tuple[int, Ours]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    lows = tuple(o.value if o.low is None else o.low for _, o in points)
+    return lows, tuple(o.value if o.high is None else o.high for _, o in points)
 
 
 def _auc(result: Result, attack: str) -> float:

@@ -55,10 +55,10 @@ def location(bench: Bench) -> Findings:
     runs, neurals, strongest = {}, {}, {}
     for setting, answer in answers.items():
         runs[setting] = bench.audit(setting, _study(bench) | answer, _roles(bench))
-        own, neurals[setting] = _attacked(bench, setting, runs["undefended"], runs[setting])
-        rows += own
-        found = {row.measure: row.ours.value for row in own if row.ours and row.measure.endswith("by class")}
-        strongest[setting] = max(found.items(), key=lambda pair: pair[1])
+        lines, neurals[setting] = _attacked(bench, setting, runs["undefended"], runs[setting])
+        rows += lines
+        accuracies = {row.measure: row.ours.value for row in lines if row.ours and row.measure.endswith("by class")}
+        strongest[setting] = max(accuracies.items(), key=lambda pair: pair[1])
     for setting in ("undefended", f"budget {budgets[-1]:g}"):
         halves = {"shadow.data": "halves", "shadow.count": bench.pick(2, 4, 8)}
         run = bench.audit(f"{setting}, {LARGER}", _study(bench) | answers[setting] | halves, _roles(bench, False))
@@ -86,8 +86,8 @@ def _of_saved(bench: Bench) -> list[Row]:
     files = {model: find_file(SAVED.format(model)) for model in ("target", "shadow")}
     settings = {"saved answers, undefended": False, "saved answers, budget 1": True}
     if bench.source != "location30-memguard" or None in files.values():
-        found = [(setting, f"attack accuracy, {name}, by class") for setting in settings for name in METRICS]
-        return [bench.row(setting, measure, None, NOT_HERE) for setting, measure in found]
+        pairs = [(setting, f"attack accuracy, {name}, by class") for setting in settings for name in METRICS]
+        return [bench.row(setting, measure, None, NOT_HERE) for setting, measure in pairs]
     labels, rows = bench.dataset().y, list[Row]()
     whose = {
         "target": np.concatenate([labels[slice(*MEMBERS)], labels[slice(*OTHERS)]]),
@@ -118,8 +118,8 @@ def _half_known(signal: Any, target: Known, rng: np.random.Generator) -> float:
     for side in (target.member, ~target.member):
         rows = np.flatnonzero(side)
         half[rng.permutation(rows)[: len(rows) // 2]] = True
-    asked = target.of(~half)
-    return right(by_class(signal, [target.of(half)], asked), asked.member)
+    rest = target.of(~half)
+    return right(by_class(signal, [target.of(half)], rest), rest.member)
 
 
 def _attacked(bench: Bench, setting: str, plain: Result, run: Result) -> tuple[list[Row], Ours]:
@@ -205,18 +205,18 @@ def _plot(bench: Bench, runs: Mapping[str, Result], neurals: Mapping[str, Ours],
     """Attack accuracy against the budget, with the published curve of the neural attack."""
     budgets = {setting: float(setting.rpartition(" ")[2]) if " " in setting else 0.0 for setting in runs}
     x = tuple(budgets.values())
-    found = {(row.setting, row.measure): row.ours for row in rows}
+    figures = {(row.setting, row.measure): row.ours for row in rows}
     series = [_series("neural", x, list(neurals.values()))]
     for name in ("gap", *(f"{metric}, by class" for metric in METRICS)):
-        series.append(_series(name, x, [found.get((setting, f"attack accuracy, {name}")) for setting in runs]))
+        series.append(_series(name, x, [figures.get((setting, f"attack accuracy, {name}")) for setting in runs]))
     theirs = [(budgets[s], f.value) for s in runs if (f := bench.published(s, NEURAL))]
     published = Series("neural, published", tuple(b for b, _ in theirs), tuple(v for _, v in theirs), published=True)
     title = "MemGuard's budget on Location-30"
     return Plot("budget", title, "budget (expected change of an answer)", "attack accuracy", (*series, published))
 
 
-def _series(name: str, x: tuple[float, ...], found: list[Ours | None]) -> Series:
-    there = [(b, o) for b, o in zip(x, found, strict=True) if o is not None]
+def _series(name: str, x: tuple[float, ...], figures: list[Ours | None]) -> Series:
+    there = [(b, o) for b, o in zip(x, figures, strict=True) if o is not None]
     lows = tuple(o.value if o.low is None else o.low for _, o in there)
     highs = tuple(o.value if o.high is None else o.high for _, o in there)
     return Series(name, tuple(b for b, _ in there), tuple(o.value for _, o in there), lows, highs)

@@ -67,9 +67,9 @@ def by_class(signal: Signal, learned: list[Known], target: Known) -> Mask:
     member = np.concatenate([known.member for known in learned])
     tau = {}
     for label in np.unique(target.labels):
-        own = labels == label
-        own = own if member[own].any() and not member[own].all() else np.ones_like(own)
-        tau[label] = best_threshold(values[own & member], values[own & ~member])
+        rows = labels == label
+        rows = rows if member[rows].any() and not member[rows].all() else np.ones_like(rows)
+        tau[label] = best_threshold(values[rows & member], values[rows & ~member])
     return np.asarray(signal(target.answers, target.labels)[0] >= np.array([tau[label] for label in target.labels]))
 
 
@@ -113,13 +113,13 @@ def _taught(x: Floats32, member: Mask, rng: np.random.Generator) -> Callable[[Fl
             nn.init.zeros_(linear.bias)
             layers += [linear, nn.ReLU()]
         network = nn.Sequential(*layers[:-1])
-        inputs, told = torch.from_numpy(x), torch.from_numpy(member.astype(np.float32))
+        inputs, truth = torch.from_numpy(x), torch.from_numpy(member.astype(np.float32))
         optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [SLOWER], 0.1)
         for _ in range(EPOCHS):
             for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
                 optimiser.zero_grad()
-                loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], told[rows])
+                loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], truth[rows])
                 loss.backward()
                 optimiser.step()
             schedule.step()

@@ -54,9 +54,9 @@ def _pair(bench: Bench, source: str, label: str, study: dict[str, object], notes
     before = bench.audit(f"{label} undefended", study)
     after = bench.audit(f"{label} adversarial regularisation", study | {"training.defence": DEFENCES[source]})
     accuracy = [100 * accuracy_of(run) for run in (before, after)]
-    told = ", ".join(f"{a} {_percent(before, a)} to {_percent(after, a)}" for a in (OWN, *BESIDE))
+    shifts = ", ".join(f"{a} {_percent(before, a)} to {_percent(after, a)}" for a in (OWN, *BESIDE))
     notes.append(
-        f"{label}: test accuracy {accuracy[0]:.1f}% to {accuracy[1]:.1f}%; attack accuracy: {told}. The first is the "
+        f"{label}: test accuracy {accuracy[0]:.1f}% to {accuracy[1]:.1f}%; attack accuracy: {shifts}. The first is the "
         "attacker that the defence learns against."
     )
     return [
@@ -68,15 +68,15 @@ def _pair(bench: Bench, source: str, label: str, study: dict[str, object], notes
 def table_6(bench: Bench) -> Findings:
     """L2 factors instead."""
     rows: list[Row] = []
-    told = []
+    lines = []
     for factor in bench.pick([0.0, 0.005], [0.0, 0.001, 0.005, 0.01], [0.0, 0.001, 0.005, 0.01]):
         # lambda times the sum of squares: our strength counts half of it.
-        own = {"training.defence": {"name": "l2", "strength": 2 * factor}} if factor else {}
-        run = bench.audit(f"L2 {factor:g}", _study(bench, bench.source) | own)
+        defence = {"training.defence": {"name": "l2", "strength": 2 * factor}} if factor else {}
+        run = bench.audit(f"L2 {factor:g}", _study(bench, bench.source) | defence)
         rows += _lines(bench, bench.source, f"L2 {factor:g}", run)
-        told.append(f"{factor:g}: {100 * accuracy_of(run):.1f}% and {_percent(run, OWN)}")
+        lines.append(f"{factor:g}: {100 * accuracy_of(run):.1f}% and {_percent(run, OWN)}")
     note = (
-        f"Test accuracy and attack accuracy by L2 factor: {'; '.join(told)}. (The slides do not say whether a half is "
+        f"Test accuracy and attack accuracy by L2 factor: {'; '.join(lines)}. (The slides do not say whether a half is "
         "in the factor; here it is not.)"
     )
     return Findings(tuple(rows), (), (note,))
@@ -98,13 +98,13 @@ def table_7(bench: Bench) -> Findings:
         rows += _lines(bench, source, f"{size:,} reference records", run)
     lines = {"test accuracy": [figure(run, "test accuracy") for run in runs]}
     lines |= {f"attack accuracy, {a}": [figure(run, ATTACK, a) for run in runs] for a in (OWN, "lira-online-fixed")}
-    series = tuple(_series(name, sizes, found) for name, found in lines.items())
+    series = tuple(_series(name, sizes, figures) for name, figures in lines.items())
     plot = Plot("reference", "Size of the reference set", "reference records", "accuracy", series)
-    told = ", ".join(f"{a} {_percent(runs[0], a)} to {_percent(runs[-1], a)}" for a in (OWN, *BESIDE))
+    shifts = ", ".join(f"{a} {_percent(runs[0], a)} to {_percent(runs[-1], a)}" for a in (OWN, *BESIDE))
     accuracy = [100 * accuracy_of(run) for run in (runs[0], runs[-1])]
     note = (
         f"From {sizes[0]:,} to {sizes[-1]:,} reference records test accuracy goes from {accuracy[0]:.1f}% to "
-        f"{accuracy[1]:.1f}%, attack accuracy: {told}."
+        f"{accuracy[1]:.1f}%, attack accuracy: {shifts}."
     )
     return Findings(tuple(rows), (plot,), (note,))
 
@@ -115,9 +115,9 @@ def _lines(bench: Bench, source: str, setting: str, run: Result) -> list[Row]:
     why = bench.pick("", "a smaller training set", "") if source != "location30" else ""
     if source == "cifar100":
         why = "40,000 records train; the publication trains on all 50,000, and its reference set is the test set"
-    found = [(m, figure(run, m)) for m in ("train accuracy", "test accuracy")] + [(ATTACK, figure(run, ATTACK, OWN))]
+    figures = [(m, figure(run, m)) for m in ("train accuracy", "test accuracy")] + [(ATTACK, figure(run, ATTACK, OWN))]
     rows = []
-    for measure, ours in found:
+    for measure, ours in figures:
         tolerance = TOLERANCE.get(measure) if same and source == "purchase100" else None
         rows.append(replace(bench.row(setting, measure, ours, why), comparable=same, tolerance=tolerance))
     return rows + [bench.row(setting, f"{ATTACK}, {a}", figure(run, ATTACK, a)) for a in BESIDE]
@@ -179,12 +179,12 @@ def _not_run(bench: Bench, rows: list[Row]) -> list[Row]:
 
 
 def _percent(run: Result, attack: str) -> str:
-    found = figure(run, ATTACK, attack)
-    return "—" if found is None else f"{100 * found.value:.1f}%"
+    ours = figure(run, ATTACK, attack)
+    return "—" if ours is None else f"{100 * ours.value:.1f}%"
 
 
-def _series(name: str, sizes: tuple[int, ...], found: list[Ours | None]) -> Series:
-    there = [(s, o) for s, o in zip(sizes, found, strict=True) if o is not None]
+def _series(name: str, sizes: tuple[int, ...], figures: list[Ours | None]) -> Series:
+    there = [(s, o) for s, o in zip(sizes, figures, strict=True) if o is not None]
     lows = tuple(o.value if o.low is None else o.low for _, o in there)
     highs = tuple(o.value if o.high is None else o.high for _, o in there)
     return Series(name, tuple(s for s, _ in there), tuple(o.value for _, o in there), lows, highs)

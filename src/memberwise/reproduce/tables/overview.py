@@ -76,7 +76,9 @@ def mitigations(bench: Bench) -> Findings:
     rows: list[Row] = []
     notes: list[str] = []
     for source in bench.data[: bench.pick(1, 2, 2)]:
-        runs = {name: bench.audit(f"{source} {name}", _study(bench, source, own)) for name, own in _defences(source)}
+        runs = {
+            name: bench.audit(f"{source} {name}", _study(bench, source, defence)) for name, defence in _defences(source)
+        }
         for name, run in runs.items():
             rows += bench.rows(f"{source}, {name}", run, ["train accuracy", "test accuracy"])
             for attack in ("gap", "lira-online-fixed"):
@@ -85,8 +87,8 @@ def mitigations(bench: Bench) -> Findings:
             rows.append(bench.row(f"{source}, {name}", "AUC, LiRA", figure(run, "AUC", "lira-online-fixed")))
         auc = {name: run.auc("lira-online-fixed").value for name, run in runs.items()}
         accuracy = {name: accuracy_of(run) for name, run in runs.items()}
-        told = "; ".join(f"{name} {auc[name]:.3f} at test accuracy {100 * accuracy[name]:.1f}%" for name in runs)
-        notes.append(f"AUC of LiRA on {source}: {told}.")
+        text = "; ".join(f"{name} {auc[name]:.3f} at test accuracy {100 * accuracy[name]:.1f}%" for name in runs)
+        notes.append(f"AUC of LiRA on {source}: {text}.")
     if any("adversarial training" in row.setting for row in rows):
         notes.append(
             "Adversarial training is a defence against changed inputs; the overview cites adversarial regularisation "
@@ -107,7 +109,7 @@ def _defences(source: str) -> list[tuple[str, dict[str, object]]]:
     ]
 
 
-def _study(bench: Bench, source: str, own: dict[str, object]) -> dict[str, object]:
+def _study(bench: Bench, source: str, defence: dict[str, object]) -> dict[str, object]:
     n = bench.pick(300, 1000, 1350) if source == "location30" else bench.pick(300, 1000, 3000)
     return {
         "data.source": source,
@@ -119,7 +121,7 @@ def _study(bench: Bench, source: str, own: dict[str, object]) -> dict[str, objec
         "shadow.count": bench.pick(4, 8, 32),
         "attacks.use": ["gap", "loss", "lira-online-fixed"],
         "attacks.headline": "lira-online-fixed",
-        **own,
+        **defence,
     }
 
 

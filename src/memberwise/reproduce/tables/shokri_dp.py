@@ -35,23 +35,23 @@ def privacy(bench: Bench) -> Findings:
     for source in bench.data[: bench.pick(1, 1, 2)]:
         tests: dict[int, Ours | None] = {}
         base = _study(bench, source)
-        told = []
+        choices = []
         for epsilon in bench.pick((8,), EPSILONS, EPSILONS):
-            own = {"training.defence": {"name": "dp-sgd", "epsilon": float(epsilon), "accountant": "prv"}}
-            tuned = tune(bench, f"{source} epsilon {epsilon}", merged(base, own), _private(bench, source))
-            wanted = merged(merged(base, own), tuned.settings)
-            run = bench.audit(f"{source} epsilon {epsilon}", wanted, _rows(bench, base))
+            defence = {"training.defence": {"name": "dp-sgd", "epsilon": float(epsilon), "accountant": "prv"}}
+            tuned = tune(bench, f"{source} epsilon {epsilon}", merged(base, defence), _private(bench, source))
+            study = merged(merged(base, defence), tuned.settings)
+            run = bench.audit(f"{source} epsilon {epsilon}", study, _rows(bench, base))
             setting = f"{NAMES[source]}, epsilon {epsilon}"
             rows += _lines(bench, setting, run)
-            rows += _accounted(bench, setting, epsilon, wanted)
+            rows += _accounted(bench, setting, epsilon, study)
             tests[epsilon] = figure(run, "test accuracy")
             conditions.append(learnt(f"{setting}: the model has learnt", run, [setting]))
-            told.append(_told(epsilon, tuned))
+            choices.append(_told(epsilon, tuned))
         tuned = tune(bench, f"{source} without", base, _plain(bench))
         run = bench.audit(f"{source} without", merged(base, tuned.settings), _rows(bench, base))
         rows += _lines(bench, f"{NAMES[source]}, without", run)
         plots.append(_plot(bench, source, tests))
-        notes.append(f"Chosen on validation records of {NAMES[source]}: {'; '.join(told)}.")
+        notes.append(f"Chosen on validation records of {NAMES[source]}: {'; '.join(choices)}.")
         notes.append(_near(bench, source, tests))
     aucs = [row.ours.value for row in rows if row.measure == LOSS and row.ours and "epsilon" in row.setting]
     plain = [row.ours.value for row in rows if row.measure == LOSS and row.ours and "without" in row.setting]
@@ -65,9 +65,9 @@ def _lines(bench: Bench, setting: str, run: Result) -> list[Row]:
     return [*bench.rows(setting, run, MEASURES, why=UNSTATED), bench.row(setting, LOSS, figure(run, "AUC", "loss"))]
 
 
-def _accounted(bench: Bench, setting: str, epsilon: int, wanted: Mapping[str, Any]) -> list[Row]:
+def _accounted(bench: Bench, setting: str, epsilon: int, study: Mapping[str, Any]) -> list[Row]:
     """Epsilon of the audited model by both accountants."""
-    members, batch, epochs = (wanted[key] for key in ("data.members", "training.batch_size", "training.epochs"))
+    members, batch, epochs = (study[key] for key in ("data.members", "training.batch_size", "training.epochs"))
     how = Sampling(min(1.0, batch / members), epochs * -(-members // batch))
     noise = noise_for(float(epsilon), how, DELTA, "prv")
     values = {
@@ -90,11 +90,11 @@ def _private(bench: Bench, source: str) -> list[list[Plain]]:
     batches = [{"training.batch_size": size} for size in bench.pick([256], [512, 2048], [512, 1024, 2048, 4096])]
     clips = defence("clip", *bench.pick([1.0], [1.0, 0.3], [1.0, 0.3, 0.1]))
     averages = defence("average", *bench.pick([0.0], [0.0, 0.98], [0.0, 0.98, 0.999]))
-    wanted = [rates, batches, clips, averages]
+    coordinates = [rates, batches, clips, averages]
     if source == "cifar10":
         copies = [{"multiplicity": k, "augment": ["flip", "crop"] if k > 1 else []} for k in (1, 4, 8)]
-        wanted.append([{"training.defence": options} for options in copies])
-    return wanted
+        coordinates.append([{"training.defence": options} for options in copies])
+    return coordinates
 
 
 def _plain(bench: Bench) -> list[list[Plain]]:
@@ -129,18 +129,18 @@ def _told(epsilon: int, tuned: Tuned) -> str:
     settings = dict(tuned.settings)
     flat = {key.removeprefix("training."): value for key, value in settings.items() if key != "training.defence"}
     flat |= settings.get("training.defence", {})
-    told = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in flat.items() if value not in (0.0, []))
-    return f"epsilon {epsilon}: {told} ({100 * tuned.accuracy:.1f}%, best of {len(tuned.tried)})"
+    text = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in flat.items() if value not in (0.0, []))
+    return f"epsilon {epsilon}: {text} ({100 * tuned.accuracy:.1f}%, best of {len(tuned.tried)})"
 
 
 def _near(bench: Bench, source: str, tests: Mapping[int, Ours | None]) -> str:
     """How near ours come to the published accuracies at the same epsilon."""
-    told = []
+    differences = []
     for epsilon, ours in tests.items():
         published = bench.published(f"{NAMES[source]}, epsilon {epsilon}", "test accuracy")
         if ours is not None and published is not None:
-            told.append(f"{100 * (ours.value - published.value):+.1f} points at epsilon {epsilon}")
-    return f"Test accuracy on {NAMES[source]} less the published one: {', '.join(told)}."
+            differences.append(f"{100 * (ours.value - published.value):+.1f} points at epsilon {epsilon}")
+    return f"Test accuracy on {NAMES[source]} less the published one: {', '.join(differences)}."
 
 
 def _plot(bench: Bench, source: str, tests: dict[int, Ours | None]) -> Plot:
@@ -148,8 +148,8 @@ def _plot(bench: Bench, source: str, tests: dict[int, Ours | None]) -> Plot:
     lows = tuple(o.value if o.low is None else o.low for _, o in there)
     highs = tuple(o.value if o.high is None else o.high for _, o in there)
     ours = Series("ours", tuple(e for e, _ in there), tuple(o.value for _, o in there), lows, highs)
-    found = [(e, bench.published(f"{NAMES[source]}, epsilon {e}", "test accuracy")) for e in EPSILONS]
-    theirs = [(e, f.value) for e, f in found if f is not None]
+    figures = [(e, bench.published(f"{NAMES[source]}, epsilon {e}", "test accuracy")) for e in EPSILONS]
+    theirs = [(e, f.value) for e, f in figures if f is not None]
     published = Series("published", tuple(e for e, _ in theirs), tuple(v for _, v in theirs), published=True)
     title = f"Test accuracy by epsilon on {NAMES[source]}"
     return Plot(f"epsilon-{source}", title, "epsilon (delta 1e-5)", "test accuracy", (ours, published), log_x=True)

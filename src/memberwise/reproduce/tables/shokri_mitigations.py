@@ -54,7 +54,7 @@ def mitigations(bench: Bench) -> Findings:
     members = members_of(bench, bench.source)
     more: dict[str, object] = {"shadow.count": bench.pick(2, 10, 20), "training.epochs": bench.pick(10, 60, 200)}
     more |= {"attacks.use": [ATTACK, "gap", "lira-offline-fixed"]}
-    runs = {s: attacked(bench, s, bench.source, members, more | dict(own)) for s, own in ROWS.items()}
+    runs = {s: attacked(bench, s, bench.source, members, more | dict(change)) for s, change in ROWS.items()}
     rows = []
     for setting, run in runs.items():
         why = "the gap attack: an attack model of labels can tell no more" if setting == LABEL else ""
@@ -73,24 +73,26 @@ def _plot(bench: Bench, runs: Mapping[str, Result]) -> Plot:
         at, y = figure(run, "test accuracy"), figure(run, "attack accuracy", attack_of(setting))
         if at and y:
             points.setdefault(kind_of(setting), []).append((at, y))
-    lines = [series(kind, [at.value for at, _ in own], [y for _, y in own]) for kind, own in points.items()]
+    lines = [series(kind, [at.value for at, _ in pairs], [y for _, y in pairs]) for kind, pairs in points.items()]
     title = f"Mitigations on {NAMES[bench.source]}"
     return Plot("mitigations", title, "test accuracy", "attack accuracy", tuple(lines), kind="points")
 
 
 def _notes(bench: Bench, runs: Mapping[str, Result]) -> tuple[str, ...]:
-    found = {s: figure(run, "attack accuracy", attack_of(s)) for s, run in runs.items()}
+    accuracies = {s: figure(run, "attack accuracy", attack_of(s)) for s, run in runs.items()}
     coarse = [s for s in ROWS if s not in (PLAIN, LABEL) and not s.startswith("L2")]
-    least = min(coarse, key=lambda s: found[s].value if (found[s]) else 1.0)  # type: ignore[union-attr]
+    least = min(coarse, key=lambda s: accuracies[s].value if (accuracies[s]) else 1.0)  # type: ignore[union-attr]
     test = {s: figure(run, "test accuracy") for s, run in runs.items()}
     regularised = ", ".join(
-        f"{s.removeprefix('L2 ')} {percent(found[s])} at test accuracy {percent(test[s])}" for s in ROWS if "L2" in s
+        f"{s.removeprefix('L2 ')} {percent(accuracies[s])} at test accuracy {percent(test[s])}"
+        for s in ROWS
+        if "L2" in s
     )
     lira = figure(runs[PLAIN], "AUC", "lira-offline-fixed")
     t20 = figure(runs["temperature 20"], "AUC", "lira-offline-fixed")
     return (
-        f"Without mitigation the attack has {percent(found[PLAIN])}; coarser answers leave at least "
-        f"{percent(found[least])} ({least}), labels alone {percent(found[LABEL])}. L2: {regularised}.",
+        f"Without mitigation the attack has {percent(accuracies[PLAIN])}; coarser answers leave at least "
+        f"{percent(accuracies[least])} ({least}), labels alone {percent(accuracies[LABEL])}. L2: {regularised}.",
         f"A temperature of 20 changes LiRA's AUC from {percent(lira)} to {percent(t20)}: logits are divided, not lost.",
     )
 

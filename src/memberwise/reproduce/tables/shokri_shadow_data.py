@@ -33,11 +33,11 @@ def synthesis(bench: Bench) -> Findings:
     rows += bench.rows("target", real, ["train accuracy", "test accuracy"])
     why = "an attacker's records from marginals need the data's marginals; shadow.data has no such way"
     rows.append(bench.row("records drawn from marginals", "attack precision", None, why))
-    told = [w.message for w in made.parts.warnings if w.code == "synthetic-shadow-data"]
+    messages = [w.message for w in made.parts.warnings if w.code == "synthetic-shadow-data"]
     theirs = [run.parts.shadow.test_accuracy or 0.0 for run in (real, made) if run.parts.shadow]
     gap = figure(real, "attack accuracy", "gap")
     notes = (
-        *(f"{message[0].upper()}{message[1:]}." for message in told),
+        *(f"{message[0].upper()}{message[1:]}." for message in messages),
         f"Attack accuracy {percent(of_attack(real))} with real and {percent(of_attack(made))} with synthesised "
         f"records; the gap attack, which needs neither, has {percent(gap)}.",
         f"Shadow models' test accuracy: {100 * theirs[0]:.1f}% and {100 * theirs[1]:.1f}%.",

@@ -52,8 +52,8 @@ def attacked(
     if not auxiliary:
         rows.pop("auxiliary", None)
     data = "auxiliary" if "auxiliary" in rows else "halves"
-    wanted = {**RECIPE, "data.source": source, "shadow.data": data}
-    return bench.audit(label, wanted | dict(settings), Inputs(rows=rows))
+    study = {**RECIPE, "data.source": source, "shadow.data": data}
+    return bench.audit(label, study | dict(settings), Inputs(rows=rows))
 
 
 def disjoint(records: int, members: int, seed: int) -> dict[str, Ints]:
@@ -123,12 +123,12 @@ def _median(named: Ints) -> Floats:
 
 def nearest(bench: Bench, setting: str, runs: Mapping[int, Result]) -> int:
     """The key of the run whose accuracies lie nearest to the published ones of the setting."""
-    wanted = {measure: bench.published(setting, measure) for measure in ("train accuracy", "test accuracy")}
+    published = {measure: bench.published(setting, measure) for measure in ("train accuracy", "test accuracy")}
 
     def distance(key: int) -> float:
         target = runs[key].parts.target
         return float(
-            sum(abs(getattr(target, m.replace(" ", "_")) - found.value) for m, found in wanted.items() if found)
+            sum(abs(getattr(target, m.replace(" ", "_")) - theirs.value) for m, theirs in published.items() if theirs)
         )
 
     return min(runs, key=distance)
@@ -148,8 +148,8 @@ def series(label: str, x: Sequence[float], found: Sequence[Ours | None]) -> Seri
 
 def published_series(bench: Bench, label: str, settings: Mapping[Any, str], measure: str) -> list[Series]:
     """The published line, where something is published; ``settings`` by position on the axis."""
-    found = {x: f.value for x, setting in settings.items() if (f := bench.published(setting, measure))}
-    return [Series(label, tuple(found), tuple(found.values()), published=True)] if found else []
+    points = {x: f.value for x, setting in settings.items() if (f := bench.published(setting, measure))}
+    return [Series(label, tuple(points), tuple(points.values()), published=True)] if points else []
 
 
 def percent(ours: Ours | None) -> str:

@@ -71,19 +71,19 @@ def _by_size(source: str, title: str, lines: Sequence[Series]) -> Plot:
 def _by_class(runs: Mapping[int, Result]) -> Plot:
     lines = []
     for n, run in runs.items():
-        found = class_precision(run)
-        there = np.flatnonzero(~np.isnan(found))
-        lines.append(Series(f"{n:,} records", tuple(map(float, there)), tuple(map(float, found[there]))))
+        precision = class_precision(run)
+        there = np.flatnonzero(~np.isnan(precision))
+        lines.append(Series(f"{n:,} records", tuple(map(float, there)), tuple(map(float, precision[there]))))
     return Plot("classes", "Precision by class, CIFAR-10", "class", "attack precision", tuple(lines), kind="points")
 
 
 def _size_note(name: str, runs: Mapping[int, Result]) -> str:
-    told = [
+    parts = [
         f"{n:,} records {percent(median_precision(run))} (train {100 * accuracy_of(run, 'train'):.0f}%, "
         f"test {100 * accuracy_of(run):.0f}%, recall {percent(of_attack(run, 'attack recall'))})"
         for n, run in runs.items()
     ]
-    return f"Median precision on {name}: {', '.join(told)}."
+    return f"Median precision on {name}: {', '.join(parts)}."
 
 
 def shadow_count(bench: Bench) -> Findings:
@@ -178,12 +178,12 @@ def _rows_of_epochs(bench: Bench, before: str, runs: Mapping[int, Result]) -> li
 
 
 def _epochs_note(name: str, runs: Mapping[int, Result]) -> str:
-    told = [
+    parts = [
         f"{percent(of_attack(run, 'attack precision'))} after {e} "
         f"(gap attack {percent(figure(run, 'attack precision', 'gap'))})"
         for e, run in runs.items()
     ]
-    return f"Precision on {name} by passes: {', '.join(told)}."
+    return f"Precision on {name} by passes: {', '.join(parts)}."
 
 
 REPRODUCTIONS = (

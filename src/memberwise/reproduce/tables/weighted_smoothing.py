@@ -50,11 +50,11 @@ def tradeoff(bench: Bench) -> Findings:
     conditions: list[Condition] = []
     for case in _cases(bench):
         runs = {
-            method: {label: _audited(bench, case, method, label, own) for label, own in points.items()}
+            method: {label: _audited(bench, case, method, label, point) for label, point in points.items()}
             for method, points in _points(bench, case).items()
         }
         [base] = runs.pop(PLAIN).values()
-        for label, run in {PLAIN: base, **{k: run for found in runs.values() for k, run in found.items()}}.items():
+        for label, run in {PLAIN: base, **{k: run for curve in runs.values() for k, run in curve.items()}}.items():
             rows += _lines(bench, f"{case.name}, {label}", run)
         sound = _sound(case, base, runs)
         conditions += sound
@@ -70,8 +70,8 @@ def _sound(case: Case, base: Result, runs: Mapping[str, Mapping[str, Result]]) -
     """Curves can be compared where each begins at a model that has learnt, and near the undefended one."""
     rows = (f"{case.name}, ",)
     conditions = [learnt(f"{case.name}: the undefended model has learnt", base, rows)]
-    for method, found in runs.items():
-        mildest = next(iter(found.values()))
+    for method, curve in runs.items():
+        mildest = next(iter(curve.values()))
         conditions.append(learnt(f"{case.name}: {method} has learnt at its mildest strength", mildest, rows))
         lost = _lost(base, mildest)
         name = f"{case.name}: {method} begins within {100 * NEAR:.0f} points of the undefended model"
@@ -81,17 +81,19 @@ def _sound(case: Case, base: Result, runs: Mapping[str, Mapping[str, Result]]) -
 
 def _mildest(name: str, base: Result, runs: Mapping[str, Mapping[str, Result]]) -> str:
     """Where each grid begins, and what undefended costs."""
-    told = []
-    for found in runs.values():
-        label, run = next(iter(found.items()))
-        told.append(f"{label} {100 * _lost(base, run):+.1f}")
+    losses = []
+    for curve in runs.values():
+        label, run = next(iter(curve.items()))
+        losses.append(f"{label} {100 * _lost(base, run):+.1f}")
     accuracy = 100 * accuracy_of(base)
-    return f"{name}, undefended test accuracy {accuracy:.1f}%; points of it lost where grids begin: {', '.join(told)}."
+    return (
+        f"{name}, undefended test accuracy {accuracy:.1f}%; points of it lost where grids begin: {', '.join(losses)}."
+    )
 
 
-def _audited(bench: Bench, case: Case, method: str, label: str, own: Mapping[str, object]) -> Result:
+def _audited(bench: Bench, case: Case, method: str, label: str, point: Mapping[str, object]) -> Result:
     """One point of a curve, at the rate that is best for it on validation records."""
-    settings = merged(case.settings, own)
+    settings = merged(case.settings, point)
     rates = RATES[method][: bench.pick(1, 3, 3)]
     tuned = tune(bench, f"{case.name} {label}", settings, [[{"training.learning_rate": rate} for rate in rates]])
     settings |= tuned.settings
@@ -105,10 +107,10 @@ def _plot(source: str, attack: str, base: Result, runs: Mapping[str, Mapping[str
     series = [
         _series(
             name,
-            [_lost(base, run) for run in found.values()],
-            [figure(run, ACCURACY, attack) for run in found.values()],
+            [_lost(base, run) for run in curve.values()],
+            [figure(run, ACCURACY, attack) for run in curve.values()],
         )
-        for name, found in ({"undefended": {"": base}} | dict(runs)).items()
+        for name, curve in ({"undefended": {"": base}} | dict(runs)).items()
     ]
     title = f"Accuracy lost against attack on {source}: {ATTACKS[attack]}"
     return Plot(
@@ -118,17 +120,17 @@ def _plot(source: str, attack: str, base: Result, runs: Mapping[str, Mapping[str
 
 def _cheapest(source: str, base: Result, runs: Mapping[str, Mapping[str, Result]]) -> str:
     """The lowest attack accuracy within the loss of accuracy that is allowed, a defence and attack."""
-    told = []
-    for name, found in runs.items():
-        allowed = [run for run in found.values() if _lost(base, run) <= ALLOWED]
+    lines = []
+    for name, curve in runs.items():
+        allowed = [run for run in curve.values() if _lost(base, run) <= ALLOWED]
         best = {a: min((o.value for run in allowed if (o := figure(run, ACCURACY, a))), default=None) for a in ATTACKS}
         listed = ", ".join(f"{ATTACKS[a]} {100 * value:.1f}%" for a, value in best.items() if value is not None)
-        told.append(f"{name}: {listed or 'no strength costs so little'}")
-    own = {a: figure(base, ACCURACY, a) for a in ("gap", *ATTACKS)}
-    plain = ", ".join(f"{ATTACKS.get(a, a)} {100 * o.value:.1f}%" for a, o in own.items() if o)
+        lines.append(f"{name}: {listed or 'no strength costs so little'}")
+    figures = {a: figure(base, ACCURACY, a) for a in ("gap", *ATTACKS)}
+    plain = ", ".join(f"{ATTACKS.get(a, a)} {100 * o.value:.1f}%" for a, o in figures.items() if o)
     return (
         f"{source}, undefended: {plain}. Lowest attack accuracy for at most {100 * ALLOWED:.0f} points of test "
-        f"accuracy, over strengths, by attack: {'; '.join(told)}."
+        f"accuracy, over strengths, by attack: {'; '.join(lines)}."
     )
 
 
@@ -176,31 +178,32 @@ def ablation(bench: Bench) -> Findings:
     """Noise on the prediction, the logits or the gradient; weights by class, over all records, or as they are."""
     base = bench.audit("undefended", _study(bench, bench.source))
     runs: dict[str, dict[str, Result]] = {}
-    for variant, (own, sigmas) in list(VARIANTS.items())[: bench.pick(2, 6, 6)]:
+    for variant, (options, sigmas) in list(VARIANTS.items())[: bench.pick(2, 6, 6)]:
         runs[variant] = {}
         for sigma in sigmas[: bench.pick(1, 2, 2)]:
-            defence = {"training.defence": {"name": "weighted-smoothing", "sigma": sigma} | own}
+            defence = {"training.defence": {"name": "weighted-smoothing", "sigma": sigma} | options}
             label = f"{variant}, sigma {sigma:g}"
             runs[variant][label] = bench.audit(label, _study(bench, bench.source) | defence)
     rows = _lines(bench, "undefended", base)
     conditions = [learnt("the undefended model has learnt", base, [])]
-    told = []
-    for variant, found in runs.items():
-        mildest = next(iter(found.values()))
+    costs = []
+    for variant, curve in runs.items():
+        mildest = next(iter(curve.values()))
         conditions.append(learnt(f"{variant}: the model has learnt at the mildest strength", mildest, [variant]))
-        for label, run in found.items():
+        for label, run in curve.items():
             rows += _lines(bench, label, run)
         lost = " and ".join(
             f"{100 * lira.value:.1f}% for {100 * _lost(base, run):.1f} points"
-            for run in found.values()
+            for run in curve.values()
             if (lira := figure(run, ACCURACY, LIRA))
         )
-        told.append(f"{variant} {lost}")
+        costs.append(f"{variant} {lost}")
     plain = figure(base, ACCURACY, LIRA)
     notes = (
         "Attack accuracy of LiRA for the test accuracy lost, at each strength"
         + (f" (undefended {100 * plain.value:.1f}%)" if plain else "")
-        + f": {'; '.join(told)}. The slides find that nothing depends on these settings; their curves have no numbers.",
+        + f": {'; '.join(costs)}. The slides find that nothing depends on these settings; their curves have no "
+        "numbers.",
     )
     return Findings(tuple(rows), (_plot(bench.source, LIRA, base, runs),), notes, tuple(conditions))
 
@@ -242,8 +245,8 @@ def _lost(base: Result, run: Result) -> float:
     return accuracy_of(base) - accuracy_of(run)
 
 
-def _series(name: str, x: Sequence[float], found: Sequence[Ours | None]) -> Series:
-    there = [(at, o) for at, o in zip(x, found, strict=True) if o is not None]
+def _series(name: str, x: Sequence[float], figures: Sequence[Ours | None]) -> Series:
+    there = [(at, o) for at, o in zip(x, figures, strict=True) if o is not None]
     lows = tuple(o.value if o.low is None else o.low for _, o in there)
     highs = tuple(o.value if o.high is None else o.high for _, o in there)
     return Series(name, tuple(at for at, _ in there), tuple(o.value for _, o in there), lows, highs)
