@@ -16,9 +16,9 @@ from memberwise.signals.saved.answers import read_shadows, read_target
 from memberwise.signals.saved.table import signals_from_saved
 from memberwise.study.reading import make_study
 
-SEEDS = 100
-# Of 100 intervals of 95 %, fewer than 87 cover with probability 0.0005 (binomial).
-FEWEST = 87
+SEEDS = 50
+# Of 50 intervals of 95 %, fewer than 41 cover with probability 0.00016 (binomial).
+FEWEST = 41
 STUDY = make_study(
     {"outputs": {"file": "outputs"}, "attacks": {"use": NAMES}, "statistics": {"fpr": [0.1]}}, "the test"
 )

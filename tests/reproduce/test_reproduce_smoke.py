@@ -1,4 +1,4 @@
-"""Five reproductions at their smallest size, from the data to the claim file."""
+"""Four reproductions at their smallest size, from the data to the claim file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from memberwise.reproduce.published import published
 
 # What has a figure of ours in each, by setting and measure.
 SMOKE = {
-    "kaplan-combined": ("undefended", "test accuracy"),
     "memguard-location": ("budget 1", "attack accuracy, neural"),
     "mia-library": ("slides' code", "attack accuracy"),
     "nasr-table-6": ("L2 0.005", "attack accuracy"),
