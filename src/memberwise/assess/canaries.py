@@ -76,6 +76,8 @@ def canaries_part(
     Each model's complement stands aside with it, else the number of models that trained on a canary would tell
     whether this one did. Pairs of one canary are not independent: intervals are by bootstrap over canaries. None
     where no shadow model can take the target's place.
+
+    ``member``, ``evaluated``: ``(n,)``, the truth, and which records the figures are about.
     """
     shadows = 0 if signals.shadows is None else signals.shadows.models
     turns = take_turns(signals, main, member, evaluated, range(shadows), seeds)

@@ -33,7 +33,10 @@ def roc_curves(scores: Mapping[str, Floats], member: Mask, confidence: float) ->
 
 
 def thinned_roc(name: str, scores: Floats, member: Mask) -> Arrays:
-    """ROC points of scores of any shape, NaN left out, thinned where they are dense."""
+    """ROC points of scores of any shape, NaN left out, thinned where they are dense.
+
+    ``scores``, ``member``: ``(n,)``, or ``(m, n)`` over several models.
+    """
     use = ~np.isnan(scores)
     curve = roc(scores[use], member[use])
     keep = _thin(curve.fpr, int((use & ~member).sum()))
@@ -41,7 +44,10 @@ def thinned_roc(name: str, scores: Floats, member: Mask) -> Arrays:
 
 
 def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> Arrays:
-    """Phi of the target and of each shadow model on the records at positions ``worst``."""
+    """Phi of the target and of each shadow model on the records at positions ``worst``.
+
+    ``worst``: ``(w,)`` positions in the table; arrays are ``(w,)`` of the target and ``(m, w)`` of shadow models.
+    """
     if not len(worst) or np.isnan(signals.target.log_p).all():
         return {}
     drawn: Arrays = {

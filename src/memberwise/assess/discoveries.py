@@ -82,6 +82,8 @@ def discoveries(
     the target's place, which holds as far as the target was trained like them; without these on a random half of the
     target's own non-members, who are not tested then. What the standing attack names by shadow models where population
     records calibrate is in ``by_shadows``.
+
+    ``member``: ``(n,)`` the truth.
     """
     for name in (standing.attack.name, *ON_POPULATION):
         known = found[name].population if name in found else None

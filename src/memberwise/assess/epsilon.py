@@ -28,7 +28,10 @@ UNLIKELY = 4.5
 
 
 def coin_notes(study: Study, member: Mask) -> list[Note]:
-    """A warning where members are said to be drawn by coins and no coins would give so few or so many."""
+    """A warning where members are said to be drawn by coins and no coins would give so few or so many.
+
+    ``member``: ``(n,)`` the truth.
+    """
     members, n = int(member.sum()), len(member)
     if not study.data.coins or abs(members - n / 2) <= UNLIKELY * sqrt(n) / 2:
         return []
@@ -45,6 +48,8 @@ def epsilon_part(
     signals: Signals, main: AttackEvaluation, pairs: StandInScores, member: Mask, evaluated: Mask, study: Study
 ) -> EpsilonBound | None:
     """The ``epsilon`` of ``result.json``: one run by coins, else one canary in many runs, else descriptive.
+
+    ``member``, ``evaluated``: ``(n,)``, the truth, and which records the figures are about.
 
     Args:
         main: the headline. pairs: an attack's scores on shadow models in the target's place, on which the numbers of

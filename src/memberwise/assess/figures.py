@@ -148,7 +148,10 @@ def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> 
 def choose_threshold(
     attack: Attack, signals: Signals, scores: Scores, member: Mask, halves: Mask, on_shadows: StandInScores
 ) -> tuple[Threshold, StandInScores]:
-    """Where records are called members, and the shadow models' scores if that was chosen on them."""
+    """Where records are called members, and the shadow models' scores if that was chosen on them.
+
+    ``scores``, ``member``, ``halves``: ``(n,)``; on shadow models, pairs of such arrays.
+    """
     if isinstance(attack.threshold, float):
         # On shadow models, too, a threshold that needs no data would be the one between its two scores.
         fixed = attack.threshold_from == "fixed" and signals.shadows is not None
@@ -174,7 +177,10 @@ def carried(
     fprs: Sequence[float],
     confidence: float,
 ) -> list[Carried]:
-    """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models."""
+    """What thresholds chosen on shadow models for each rate give on the target; nothing without shadow models.
+
+    ``scores``, ``member``: ``(n,)``.
+    """
     rates = fprs if len(nonmembers) else []
     on_population = None if population is None else (population.audited, population.population)
     return [carry_over(scores, member, nonmembers, fpr, confidence, on_population) for fpr in rates]

@@ -32,7 +32,10 @@ def notes(
     attacks: Sequence[AttackFigures],
     headline: str,
 ) -> list[Note]:
-    """All warnings that the table of signals and the figures give cause for."""
+    """All warnings that the table of signals and the figures give cause for.
+
+    ``member``, ``evaluated``: ``(n,)``, the truth, and which records the figures are about.
+    """
     main = next(attack for attack in attacks if attack.name == headline)
     nonmembers = int((~member & evaluated).sum())
     return [

@@ -58,7 +58,10 @@ def one_of_each(units: Ints, rng: np.random.Generator) -> Mask:
 
 
 def worst_records(scores: Scores) -> NDArray[np.intp]:
-    """Positions of the records that look most like members, the worst first."""
+    """Positions of the records that look most like members, the worst first.
+
+    ``scores``: ``(n,)``, NaN where a record is not scored; the positions are ``(w,)``.
+    """
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")[:WORST_RECORDS]
     return order[~np.isnan(scores[order])]
 
@@ -73,7 +76,10 @@ def records_part(
     fpr: float,
     confidence: float,
 ) -> RecordsPart:
-    """The ``records`` of ``result.json``: the worst, and the headline attack within each class and group."""
+    """The ``records`` of ``result.json``: the worst, and the headline attack within each class and group.
+
+    ``member``, ``scores``: ``(n,)``; ``worst``: ``(w,)`` positions.
+    """
     names = np.asarray(class_names)[signals.labels]
     return RecordsPart(
         worst=tuple(
@@ -86,7 +92,10 @@ def records_part(
 
 
 def score_table(signals: Signals, member: Mask, evaluated: Mask, scores: Mapping[str, Scores]) -> pd.DataFrame:
-    """``scores.csv``."""
+    """``scores.csv``.
+
+    ``member``, ``evaluated`` and each attack's scores: ``(n,)``.
+    """
     columns: Arrays = {
         "index": signals.index,
         "label": signals.labels,

@@ -33,6 +33,7 @@ class StandIns:
 
     @property
     def scored(self) -> Mask:
+        """Which scores there are, of the shape of ``scores``: ``(m, n)``."""
         return ~np.isnan(self.scores)
 
 
@@ -51,6 +52,8 @@ def take_turns(
     signals: Signals, main: AttackEvaluation, member: Mask, evaluated: Mask, models: Iterable[int], seeds: Seeds
 ) -> StandIns:
     """The attack on the target and on each of these shadow models, left out with its complement.
+
+    ``member``: ``(n,)``, the truth about the target; each stand-in's scores and membership are ``(n,)``.
 
     Args:
         main: the attack and its scores of the target.

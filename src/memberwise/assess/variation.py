@@ -89,6 +89,8 @@ def targets_part(
     """The ``targets`` of ``result.json``: the target and ``wanted - 1`` shadow models, one of each pair first.
 
     None where fewer than two models can be attacked.
+
+    ``member``, ``evaluated``: ``(n,)``, the truth, and which records the figures are about.
     """
     shadows = 0 if signals.shadows is None else signals.shadows.models
     turns = take_turns(signals, main, member, evaluated, one_of_each_pair_first(shadows)[: wanted - 1], seeds)

@@ -30,6 +30,8 @@ def make_table(
 ) -> Signals:
     """The table of signals of models whose answers are at hand.
 
+    ``trained_on`` becomes ``(m, n)``.
+
     Args:
         target, shadows: arrays of blocks (``signals.codec``); empty where there are no shadow models.
         rows: those on which each shadow model trained.

@@ -6,10 +6,10 @@ from types import ModuleType
 
 from torch import nn
 
-Layers = tuple[type[nn.Module], ...]
+LayerKinds = tuple[type[nn.Module], ...]
 
 
-def kinds_of(place: ModuleType, base: str, *public: type[nn.Module]) -> Layers:
+def kinds_of(place: ModuleType, base: str, *public: type[nn.Module]) -> LayerKinds:
     """The public classes, and their private base class, of which users' own layers may be; without it these alone."""
     private = getattr(place, base, None)
     return public if private is None else (*public, private)

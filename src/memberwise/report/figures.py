@@ -129,7 +129,10 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
 
 
 def drawable(fpr: Floats, tpr: Floats, low: float) -> tuple[Floats, Floats]:
-    """The part of a curve that logarithmic axes can show: from the last point at or left of ``low`` on."""
+    """The part of a curve that logarithmic axes can show: from the last point at or left of ``low`` on.
+
+    Curves are ``(k,)`` false- and true-positive rates.
+    """
     first = max(0, int(np.searchsorted(fpr, low, side="right")) - 1)
     fpr, tpr = fpr[first:], tpr[first:]
     return np.maximum(fpr[tpr > 0], low), np.maximum(tpr[tpr > 0], low)
@@ -157,7 +160,10 @@ def log_axes(axes: Axes, low: float) -> None:
 
 
 def histogram(members: Floats, others: Floats, attack: str) -> str | None:
-    """Scores of members and non-members in shared bins; the extreme 0.5% a side are gathered in the end bins."""
+    """Scores of members and non-members in shared bins; the extreme 0.5% a side are gathered in the end bins.
+
+    Scores are ``(n1,)`` of members and ``(n0,)`` of non-members.
+    """
     members, others = members[~np.isnan(members)], others[~np.isnan(others)]
     both = np.concatenate([members, others])
     finite = both[np.isfinite(both)]
@@ -186,7 +192,10 @@ def histogram(members: Floats, others: Floats, attack: str) -> str | None:
 
 
 def beyond(scores: Floats) -> int:
-    """How many scores the histogram gathers in its end bins."""
+    """How many scores the histogram gathers in its end bins.
+
+    Scores are ``(n1,)`` of members and ``(n0,)`` of non-members.
+    """
     known = scores[~np.isnan(scores)]
     finite = known[np.isfinite(known)]
     if not len(finite):
@@ -202,7 +211,10 @@ def _core(finite: Floats) -> tuple[float, float]:
 
 
 def in_out(name: str, inside: Floats, outside: Floats, target: float, record: str) -> str:
-    """One record's phi: shadow models that trained on it above the line, the others below, the target marked."""
+    """One record's phi: shadow models that trained on it above the line, the others below, the target marked.
+
+    ``(k1,)`` values of models that trained on it, ``(k0,)`` of the others.
+    """
     values = np.concatenate([inside, outside, [target]])
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)

@@ -70,7 +70,10 @@ class Target(ABC):
         return self
 
     def fingerprint(self, example: Records) -> str:
-        """SHA-256 of its answers about a few records: it changes where the model is trained again."""
+        """SHA-256 of its answers about a few records: it changes where the model is trained again.
+
+        ``example``: ``(n, ...)`` records.
+        """
         return hashlib.sha256(np.ascontiguousarray(self.predict(example)).tobytes()).hexdigest()
 
     def notes(self, name: str) -> list[Note]:

@@ -37,6 +37,7 @@ class Numbered:
         return getattr(self.estimator, name)
 
     def predict(self, x: Any) -> Array:
+        """``(n,)`` labels as the data have them."""
         return self.classes_[np.asarray(self.estimator.predict(x), np.intp).reshape(len(x))]
 
 

@@ -119,7 +119,10 @@ def figures(predict: Predict, x: Records, classes: int) -> Floats:
 
 
 def answers_of_function(predict: Predict, x: Records) -> Array:
-    """What the function answers, as an array."""
+    """What the function answers, as an array.
+
+    Answers are ``(n, C)``.
+    """
     try:
         answers = predict(x.copy())  # some work in place
         return answers.detach().cpu().numpy() if isinstance(answers, torch.Tensor) else np.asarray(answers)

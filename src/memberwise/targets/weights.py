@@ -18,7 +18,10 @@ from memberwise.targets.state_dicts import CHANGE, load_weights
 
 
 def module_target(module: torch.nn.Module, network: Network, example: Records) -> TorchModels:
-    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace."""
+    """A trained module as something that answers, in the manner of ``network``, whose weights it may replace.
+
+    ``example``: ``(n, ...)`` records.
+    """
     if not any(value.requires_grad for value in module.parameters()):
         for value in module.parameters():  # nothing trains it; frozen for its use, it has gradients all the same
             value.requires_grad_(value.is_floating_point())

@@ -29,5 +29,8 @@ class Inputs:
 
 
 def rows_name(rows: Array) -> str:
-    """What a study calls rows that Python code gave as an array."""
+    """What a study calls rows that Python code gave as an array.
+
+    ``rows``: ``(r,)`` row numbers, or a mask ``(N,)``.
+    """
     return f"rows-{hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:12]}"

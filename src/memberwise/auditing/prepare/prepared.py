@@ -90,7 +90,10 @@ def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = N
 
 
 def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Prepared:
-    """The same audit with these records (float32, as they are asked) as the auxiliary ones, for shadow models."""
+    """The same audit with these records (float32, as they are asked) as the auxiliary ones, for shadow models.
+
+    ``x``: ``(r, ...)``; ``y``: ``(r,)`` class numbers.
+    """
     before = prepared.dataset
     rows = np.arange(before.records, before.records + len(y))
     units = prepared.roles.units

@@ -156,6 +156,8 @@ class AttackModelBundle:
     ) -> AttackModelBundle:
         """Train the attack models on shadow models' attack data (``ShadowModelBundle.fit_transform``).
 
+        ``X``: ``(n, C + classes)``; ``y``: ``(n,)``, 1 for members.
+
         Raises:
             DataError: the columns do not fit ``num_classes``, or a class lacks members or others.
         """

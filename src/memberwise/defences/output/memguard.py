@@ -11,10 +11,10 @@ from scipy.special import softmax
 
 from memberwise.defences.output.base import as_logits, as_probabilities, refuse_labels, with_label
 from memberwise.defences.output.keyed import Random
-from memberwise.defences.output.unsure import Layers, Values, log_odds, train_classifiers, unsure_logits
+from memberwise.defences.output.unsure import DenseWeights, log_odds, train_classifiers, unsure_logits
 from memberwise.errors import StudyError
 from memberwise.targets.base import Kind
-from memberwise.types.arrays import Array, Arrays
+from memberwise.types.arrays import Array, Arrays, Floats
 
 if TYPE_CHECKING:
     from memberwise.defences.output.base import Members, Rngs
@@ -79,7 +79,7 @@ class MemGuard(Random):
         coins = [source.uniform(1)[:, 0] for source in sources]
         return np.stack([self._guarded(*one) for one in zip(logits, [c for c, _ in states], coins, strict=True)])
 
-    def _guarded(self, logits: Values, classifier: Layers, coins: Values) -> Values:
+    def _guarded(self, logits: Floats, classifier: DenseWeights, coins: Floats) -> Floats:
         """Phase II: one model's ``(n, C)`` answers, noisy with the largest probability that the budget allows."""
         order = np.argsort(-logits, axis=-1, kind="stable")[:, ::-1]
         start = np.take_along_axis(logits, order, -1)
@@ -98,11 +98,11 @@ class MemGuard(Random):
         return out
 
 
-def undecided(classifier: Layers, answers: Values) -> Values:
+def undecided(classifier: DenseWeights, answers: Floats) -> Floats:
     """``(n,)`` distance of the classifier's probability from one half, for ``(n, C)`` answers sorted upwards."""
     odds = np.asarray(log_odds(classifier, answers.astype(np.float32)), np.float64)
     return np.asarray(np.abs(np.tanh(odds / 2)) / 2)
 
 
-def _sorted(answers: Array, kind: Kind) -> Values:
+def _sorted(answers: Array, kind: Kind) -> Floats:
     return np.sort(as_probabilities(answers, kind), axis=-1)

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Weights ``(in, out)`` and biases ``(1, out)`` of each layer.
-Layers = list[tuple[Floats32, Floats32]]
-Values = Floats
+DenseWeights = list[tuple[Floats32, Floats32]]
 
 HIDDEN = (256, 128, 64)
 RATE, BATCH = 1e-3, 64
@@ -25,8 +24,8 @@ CHUNK = 8192
 
 
 def train_classifiers(
-    members: Sequence[Values], others: Sequence[Values], epochs: int, rngs: Sequence[np.random.Generator]
-) -> list[Layers]:
+    members: Sequence[Floats], others: Sequence[Floats], epochs: int, rngs: Sequence[np.random.Generator]
+) -> list[DenseWeights]:
     """One classifier a model, C-256-128-64-1, told sorted ``(k, C)`` answers about its members from others.
 
     Stochastic gradient descent at 0.001, batches of 64, cross-entropy, as in the authors' code. As many members as
@@ -58,7 +57,7 @@ def train_classifiers(
 
 
 def _told_apart(
-    members: Sequence[Values], others: Sequence[Values], rngs: Sequence[np.random.Generator]
+    members: Sequence[Floats], others: Sequence[Floats], rngs: Sequence[np.random.Generator]
 ) -> tuple[Floats32, Ints]:
     """``(models, n, C)`` answers, members' first, padding last; and each model's count of members, and of others."""
     counts = np.array([min(map(len, pair)) for pair in zip(members, others, strict=True)])
@@ -76,7 +75,7 @@ def _orders(counts: Ints, rngs: Sequence[np.random.Generator]) -> Ints:
     return places
 
 
-def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> Layers:
+def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> DenseWeights:
     """First weights of all models (Glorot & Bengio 2010, uniform); biases are 0."""
     layers = []
     for size, out in pairwise((classes, *HIDDEN, 1)):
@@ -124,7 +123,7 @@ class _Room:
         return torch.matmul(gradient, self.layers[layer][0].mT, out=room)
 
 
-def unsure_logits(classifier: Layers, logits: Values) -> Values:
+def unsure_logits(classifier: DenseWeights, logits: Floats) -> Floats:
     """Phase I: ``(n, C)`` logits about which the classifier just changes its mind; as given where none were found.
 
     Args:

@@ -104,6 +104,8 @@ def _fit_and_collect(model: Model, records: Records, job: Job, collect: Collect)
 def fit_one(model: Model, records: Records, job: Job) -> object:
     """Fit one estimator (cloned, seeded, on the data's own labels) or call the user's training function.
 
+    Records are ``(n, ...)``, class numbers ``(n,)``.
+
     Raises:
         TrainingError: the estimator or the function fails.
     """
@@ -124,7 +126,10 @@ def fit_one(model: Model, records: Records, job: Job) -> object:
 
 
 def answering(model: Model, fitted: Sequence[Estimator], records: Records) -> Target:
-    """Fitted models as something that answers; the kind of a user's function is read off a first answer."""
+    """Fitted models as something that answers; the kind of a user's function is read off a first answer.
+
+    Records are ``(n, ...)``.
+    """
     x, classes = records.x, len(records.labels)
     if model.kind == "estimator":
         return EstimatorModels(fitted, records.labels, records.rows)
