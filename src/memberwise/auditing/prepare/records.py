@@ -64,7 +64,7 @@ def _encoded(dataset: Dataset, fit_rows: Ints) -> Dataset:
     """The data set encoded, missing numbers left as they are.
 
     Columns that cannot be encoded (free text, dates) are numbered in place, without ``feature_names``: a model that
-    takes the table's own rows does without, and for any other ``prepare.inputs`` refuses them.
+    takes the table's own rows does without, and for any other ``auditing.prepare.representation`` refuses them.
     """
     try:
         return encode(dataset, fit_rows, missing=True)
