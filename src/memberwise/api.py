@@ -246,6 +246,15 @@ def _translated(
         put(values, "model.name", getattr(model, "__name__", type(model).__name__))
     elif model is not None:
         put(values, "model.name", model)
+    if isinstance(target, type):
+        name = target.__name__
+        raise StudyError(
+            "the target is a class",
+            expected="one that is made and trained",
+            found=name,
+            where="target",
+            fix=f"{name}(...)",
+        )
     if isinstance(target, (str, Path)):
         put(values, "target.file", str(target))
     elif target is not None:

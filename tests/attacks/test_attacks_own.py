@@ -21,10 +21,12 @@ from memberwise.attacks.request import AttackRequest
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
 from memberwise.cli.main import app
+from memberwise.signals import Signals
 from memberwise.signals.collectors.registry import collector_key, collectors
 from memberwise.signals.questions import Access, Extra, Questions
 from memberwise.study.entrypoint import load_entrypoint
 from memberwise.study.schema import AttacksConfig, Study
+from memberwise.types.arrays import Floats
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding-an-attack.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -300,3 +302,14 @@ def test_a_key_changes_with_parameters_and_names_clash() -> None:
 
 def test_inputs_hold_the_attacks_that_are_objects() -> None:
     assert Inputs().attacks == ()
+
+
+def test_attack_that_writes_into_the_table_is_refused(tmp_path: Path) -> None:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
+        signals.target.log_p[:] = 0
+        return np.zeros(signals.records)
+
+    attack = Attack("writes", score, Needs(), "none", "Writes.")
+    small = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 2}
+    with pytest.raises(mw.TrainingError, match=r"the attack writes fails(.|\n)*read-only"):
+        mw.audit(**small, attacks=[attack, "loss"], settings={"training.epochs": 1}, out=tmp_path)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 from memberwise.report import html
 from memberwise.report.sections.attacks import legend
 from memberwise.report.sections.records import png, worst_records
+from memberwise.report.sections.registry import SECTIONS
 from memberwise.report.sections.study import study_text
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -235,3 +236,8 @@ def test_the_study_is_toml_that_reads_back(audit: Any, hostile: Any) -> None:
     assert back == {**study, "data": {key: value for key, value in study["data"].items() if value is not None}}
     assert "hidden = [200, 200]" in study_text(study)
     assert tomllib.loads(study_text(hostile.parts.study))
+
+
+def test_sections_have_ids_of_their_own() -> None:
+    ids = [section.id for section in SECTIONS]
+    assert len(set(ids)) == len(ids)

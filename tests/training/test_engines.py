@@ -27,6 +27,7 @@ from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
 from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
 from memberwise.study.schema import ModelConfig, TrainingConfig
 from memberwise.training.engines.base import Block, Done, run_block
+from memberwise.training.engines.local import LocalEngine
 from memberwise.training.engines.registry import ENGINES
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan
@@ -220,3 +221,19 @@ def test_the_engine_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     exec(page.split("```python\n")[1].split("```")[0], names)
     monkeypatch.setitem(ENGINES.built_in, "page", names["ThreadEngine"])
     assert is_same(run(tmp_path / "there", "page").arrays, run(tmp_path / "here").arrays)
+
+
+class Forgetful(LocalEngine):
+    """It takes blocks and gives none back."""
+
+    def submit(self, block: Block) -> Iterator[Done]:
+        return iter(())
+
+    def drain(self) -> Iterator[Done]:
+        return iter(())
+
+
+def test_engine_that_gives_nothing_back_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENGINES.built_in, "forgetful", Forgetful)
+    with pytest.raises(TrainingError, match="the engine gave nothing back"):
+        run(tmp_path, "forgetful")

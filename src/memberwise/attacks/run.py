@@ -13,7 +13,7 @@ from memberwise.attacks.base import Attack
 from memberwise.attacks.registry import is_built_in
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
-from memberwise.signals.table import Signals
+from memberwise.signals.table import Signals, read_only
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.types.arrays import Floats, Mask
 
@@ -60,8 +60,10 @@ def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[F
     """
     if reason := attack.needs.missing(signals):
         return None, reason
-    with nullcontext() if is_built_in(attack) else wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use"):
-        scores = np.asarray(attack.score(signals, rng), np.float64)
+    own = not is_built_in(attack)
+    with wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use") if own else nullcontext():
+        # What one attack wrote into the table would be another's figures.
+        scores = np.asarray(attack.score(read_only(signals) if own else signals, rng), np.float64)
         if scores.shape != (signals.records,):
             raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
     if np.isnan(scores).all():

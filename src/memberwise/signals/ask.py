@@ -22,7 +22,7 @@ from memberwise.targets.base import Target
 from memberwise.targets.models import Lifted
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
-from memberwise.types.arrays import Arrays, Ints
+from memberwise.types.arrays import Array, Arrays, Ints, Records
 
 # Values of answers, and of the records that are asked about, held at once while asking.
 CHUNK_VALUES = 8_000_000
@@ -179,10 +179,29 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
     for first in range(0, len(rows), step):
         chunk = rows[first : first + step]
         x = questions.records(chunk)
-        raw = np.stack([models.predict(np.array(view(x), order="C")) for view in views], axis=2)
+        raw = np.stack([_answers(models, np.array(view(x), order="C")) for view in views], axis=2)
         with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
             parts.append(read_answers(raw, questions.y[chunk], models.kind, None if vectors else 0))
     return join_records(parts)
+
+
+def _answers(models: Target, x: Records) -> Array:
+    """``(m, n, C)`` answers, or ``(m, n)`` labels; where a user's own output defence gives them, of the right form.
+
+    Raises:
+        TrainingError: that defence fails, or answers in another shape or with NaN.
+    """
+    own = models.users_code
+    if own is None:
+        return models.predict(x)
+    with wrap_user_errors(own, where="answer"):
+        answers = np.asarray(models.predict(x))
+        form = (len(models), len(x)) if models.kind == "labels" else (len(models), len(x), "classes")
+        if answers.ndim != len(form) or answers.shape[:2] != form[:2]:
+            raise ValueError(f"its answers are of shape {answers.shape}, where {form} is expected")
+        if models.kind != "labels" and np.isnan(answers).any():
+            raise ValueError("it answers NaN")
+    return answers
 
 
 def join_records(parts: Sequence[Answers]) -> Answers:

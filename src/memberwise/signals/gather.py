@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
-from memberwise.errors import Note
+from memberwise.errors import Note, TrainingError
 from memberwise.signals.ask import take_seconds
 from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.collection import SignalCollection
@@ -99,7 +99,15 @@ class _Run:
             if not size and not self.under_way:
                 return
             if not size:  # once these are done, there may turn out to be time for more
+                waiting = sorted(self.under_way)
                 self.keep(engine.drain())
+                if sorted(self.under_way) == waiting:
+                    raise TrainingError(
+                        "the engine gave nothing back",
+                        expected="drain() waits for every block that is under way",
+                        found=f"no end of block {', '.join(map(str, waiting))}",
+                        where="shadow.engine",
+                    )
                 continue
             arrays = self._read(number, first, size, stored)
             if arrays is not None:

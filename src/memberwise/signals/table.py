@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import wraps
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Arrays, Floats, Floats32, Ints, Mask
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+P = TypeVar("P", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,26 @@ class Signals:
         )
 
 
+def _locked(part: P) -> P:
+    """The same part with views of its arrays that cannot be written into."""
+
+    def view(value: Array) -> Array:
+        locked = value.view()
+        locked.flags.writeable = False
+        return locked
+
+    changed: dict[str, object] = {}
+    for one in fields(part):
+        value: object = getattr(part, one.name)
+        if isinstance(value, np.ndarray):
+            changed[one.name] = view(value)
+        elif isinstance(value, dict):
+            changed[one.name] = {name: view(array) for name, array in value.items()}
+        elif is_dataclass(value) and not isinstance(value, type):
+            changed[one.name] = _locked(value)
+    return replace(part, **changed)
+
+
 def once_a_table(compute: Callable[[Signals], T]) -> Callable[[Signals], T]:
     """A statistic of a table that attacks share: computed when first asked for, and kept as long as the table.
 
@@ -198,3 +222,9 @@ def once_a_table(compute: Callable[[Signals], T]) -> Callable[[Signals], T]:
         return values[signals]
 
     return shared
+
+
+@once_a_table
+def read_only(signals: Signals) -> Signals:
+    """The same table, whose arrays refuse to be written into: what an attack of the user's own is given."""
+    return _locked(signals)

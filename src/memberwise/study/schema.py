@@ -304,6 +304,13 @@ class Study(_Part):
     defend: DefendConfig = DefendConfig()
     run: RunConfig = RunConfig()
 
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _answers_by_name(cls, answer: Any) -> Any:
+        if not isinstance(answer, (list, tuple)):
+            return answer
+        return [{"name": one} if isinstance(one, str) else one for one in answer]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ``None`` included."""
         return self.model_dump(mode="json")

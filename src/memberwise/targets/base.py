@@ -69,6 +69,11 @@ class Target(ABC):
         """What has the same labels at the lowest cost."""
         return self
 
+    @property
+    def users_code(self) -> str | None:
+        """The part of what answers that is the user's own and raises as it likes, in words; None where none is."""
+        return None
+
     def fingerprint(self, example: Records) -> str:
         """SHA-256 of its answers about a few records: it changes where the model is trained again.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memberwise.errors import MissingExtraError, Note, TargetError
+from memberwise.errors import MemberwiseError, MissingExtraError, Note, TargetError
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.kinds import FileKind, TargetContext
@@ -75,7 +75,18 @@ def load_target(path: Path, context: TargetContext) -> tuple[Target, list[Note]]
     Raises:
         TargetError: it cannot be read, or does not answer about the data's records and classes.
     """
-    target, notes = check_target_file(path).load(path, context)
+    kind = check_target_file(path)
+    try:
+        target, notes = kind.load(path, context)
+    except MemberwiseError:
+        raise
+    except Exception as error:
+        raise TargetError(
+            f"the target {path} cannot be read",
+            expected=kind.words,
+            found=f"{type(error).__name__}: {error}",
+            where="target.file",
+        ) from error
     check_answers(target, f"the target {path}", context.example, context.classes)
     return target, notes
 
@@ -103,7 +114,7 @@ def check_answers(target: Target, name: str, example: Records, classes: int) -> 
         raise TargetError(
             f"{name} does not answer as the data has classes",
             expected=f"{classes} classes",
-            found=f"answers of shape {shape[1:]}",
+            found=f"answers of shape {shape[1:] if len(shape) == 3 else shape}",
         )
 
 

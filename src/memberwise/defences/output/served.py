@@ -65,6 +65,11 @@ class DefendedTarget(Target):
         """The models behind all defences but the last."""
         return DefendedTarget(self.models, self.defences[:-1], self.states[:-1], self.keys)
 
+    @property
+    def users_code(self) -> str | None:
+        own = [type(defence) for defence in self.defences if not type(defence).__module__.startswith("memberwise.")]
+        return f"the output defence {own[-1].__name__}" if own else None
+
     def one(self, i: int) -> DefendedTarget:
         states = [None if state is None else state[i : i + 1] for state in self.states]
         return DefendedTarget(self.models.one(i), self.defences, states, self.keys[i : i + 1])
