@@ -240,13 +240,14 @@ def test_a_drawn_buffer_that_is_not_saved(tmp_path: Path) -> None:
 
     from memberwise.data import from_object
     from memberwise.targets.files import load_target
+    from memberwise.targets.kinds import TargetContext
 
     dataset = from_object((X.numpy(), np.arange(9) % 3), source="data")
     for drawn in (False, True):
         torch.save(trained(lambda drawn=drawn: Masked(drawn=drawn)).state_dict(), tmp_path / "w.pt")
         network = Network(lambda drawn=drawn: Masked(drawn=drawn), torch.device("cpu"))  # type: ignore[misc]
         if not drawn:
-            assert load_target(tmp_path / "w.pt", network, dataset, X.numpy())[1] == []  # type: ignore[arg-type, call-arg]
+            assert load_target(tmp_path / "w.pt", TargetContext(dataset, X.numpy(), network))[1] == []
             continue
         with pytest.raises(TargetError, match=r"persistent=False"):
-            load_target(tmp_path / "w.pt", network, dataset, X.numpy())  # type: ignore[arg-type, call-arg]
+            load_target(tmp_path / "w.pt", TargetContext(dataset, X.numpy(), network))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
 
 from memberwise.errors import MemberwiseError, TrainingError
 from memberwise.study.entrypoint import raised_at
@@ -25,9 +24,12 @@ def wrap_user_errors(
     """
     try:
         yield
-    except (MemberwiseError, MemoryError, torch.OutOfMemoryError):
+    except (MemberwiseError, MemoryError):
         raise
     except Exception as error:
+        torch = sys.modules.get("torch")  # what has not loaded it does not raise its errors
+        if torch is not None and isinstance(error, torch.OutOfMemoryError):
+            raise
         first = (str(error).strip().splitlines() or [""])[0]
         raise TrainingError(
             f"{doing} fails",
