@@ -247,13 +247,12 @@ def _translated(
     elif model is not None:
         put(values, "model.name", model)
     if isinstance(target, type):
-        name = target.__name__
         raise StudyError(
-            "the target is a class",
-            expected="one that is made and trained",
-            found=name,
+            "this is no trained target",
+            expected="an object that is made and trained",
+            found=f"the class {target.__name__}",
             where="target",
-            fix=f"{name}(...)",
+            fix=f"{target.__name__}(...), trained; an unfitted model goes to model=",
         )
     if isinstance(target, (str, Path)):
         put(values, "target.file", str(target))
