@@ -322,6 +322,7 @@ def test_a_headline_that_cannot_run_is_an_error() -> None:
         )
 
 
+@pytest.mark.slow
 def test_duplicates_across_the_sides_are_counted(digits: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = digits
     twice = (np.concatenate([x[:400], x[:7]]), np.concatenate([y[:400], y[:7]]))
@@ -426,6 +427,7 @@ def test_one_record_a_unit_is_evaluated_and_interval_covers() -> None:
     assert result.scores["evaluated"].sum() == 50
 
 
+@pytest.mark.slow
 def test_members_that_are_swapped_do_not_pass() -> None:
     rng = np.random.default_rng(0)
     member = np.arange(400) < 200

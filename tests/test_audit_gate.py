@@ -91,6 +91,7 @@ def test_target_asked_unlike_its_training_passes_nothing(trained: mw.Result, dig
     assert 'skipped="1"' in junit(result.parts), "no test case of a CI server passes"
 
 
+@pytest.mark.slow
 def test_target_of_few_epochs_fails_beside_shadows_of_many() -> None:
     """Labels at random, so that only learning by heart helps."""
     rng = np.random.default_rng(0)
@@ -105,6 +106,7 @@ def test_target_of_few_epochs_fails_beside_shadows_of_many() -> None:
     assert "its shadow models" in facts["verdict"]["reason"]
 
 
+@pytest.mark.slow
 def test_redaction_from_the_command_line(tmp_path: Path) -> None:
     flags = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--population", "100", "--quiet"]
     flags += ["--attacks", "loss,lira-online-fixed", "--shadow-models", "4", "--set", "training.epochs=4"]

@@ -66,6 +66,7 @@ def audit(make: Callable[[], nn.Module], way: str) -> dict[str, Any]:
     return mw.audit(model=make, data=data, attacks=["loss"], settings=settings, seed=3, **sizes).to_dict()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_activation_used_again_is_one_more_activation(way: str) -> None:
     once, again = audit(separate, way), audit(reused, way)

@@ -226,6 +226,7 @@ def scaling(in_place: bool) -> Callable[..., Any]:
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_predict_function_that_works_in_place_changes_nothing(tmp_path: Path) -> None:
     found = []

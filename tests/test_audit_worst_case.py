@@ -81,6 +81,7 @@ def test_other_kinds_of_canaries(kind: str) -> None:
     assert result.auc().value > 0.5
 
 
+@pytest.mark.slow
 def test_coins_bound_epsilon_and_may_be_gated_on() -> None:
     result = mw.audit(settings=FAST | {"data.coins": True}, fail_if="epsilon>5", **COMMON)
     facts = result.to_dict()

@@ -67,6 +67,7 @@ def codes(found: Any) -> Any:
     return {code for code, _ in found.notes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", [500, 0])
 def test_a_model_like_the_others_is_not_spoken_of(population: int) -> None:
     fired = 0

@@ -79,6 +79,7 @@ def test_canaries_are_counted_over_all_pairs() -> None:
     np.testing.assert_allclose(found.curves["canaries.found"], hits / times)
 
 
+@pytest.mark.slow
 def test_on_canaries_that_nobody_remembers_intervals_cover() -> None:
     covered, zero = 0, []
     for seed in range(60):
@@ -123,6 +124,7 @@ def test_targets_in_turn_by_slow_loops() -> None:
     assert stable.always.value > 1.4 * stable.by_chance, "some records are remembered by every model"
 
 
+@pytest.mark.slow
 def test_targets_on_nothing_are_at_guessing() -> None:
     areas = []
     for seed in range(30):
@@ -147,6 +149,7 @@ def test_one_model_of_each_pair_comes_first() -> None:
     assert exposed_at([0.1], 5) == 0.1
 
 
+@pytest.mark.slow
 def test_coin_epsilon_is_zero_on_nothing_and_large_on_leak() -> None:
     values: dict[str, Any] = {"data": {"coins": True}}
     positive = 0

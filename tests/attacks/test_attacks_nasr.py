@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from attack_tables import full_table
 from sklearn.metrics import roc_auc_score
@@ -40,6 +41,7 @@ def test_it_needs_the_label_and_has_it() -> None:
     assert roc_auc_score(member[hidden], attack(signals)[hidden]) > 0.95
 
 
+@pytest.mark.slow
 def test_shuffled_membership_gives_chance() -> None:
     """Five tables, 300 hidden records each: accuracy has a standard deviation of 0.0129; the band is three."""
     found = []

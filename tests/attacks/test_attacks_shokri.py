@@ -58,6 +58,7 @@ def test_largest_answer_alone_keeps_most_of_the_signal() -> None:
     assert auc(signals, member) > best - 0.1  # of log-probabilities alone 0.53 is left
 
 
+@pytest.mark.slow
 def test_shuffled_membership_gives_chance() -> None:
     """Five tables of 600 records: the mean AUC has a standard deviation of 0.011."""
     found = []

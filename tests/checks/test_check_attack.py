@@ -14,6 +14,7 @@ from memberwise.attacks.base import Attack
 from memberwise.errors import CheckError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gap", "loss", "lira-online-fixed", "rmia-offline", "attack-p", "base", "quantile"])
 def test_built_in_attacks_pass(name: str) -> None:
     memberwise.check_attack(ATTACKS[name])

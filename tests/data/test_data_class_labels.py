@@ -65,6 +65,7 @@ def test_labels_are_compared_by_value_then_by_what_they_read_as(values: Any, ask
     assert labels.numbers_of(np.array(asked)).tolist() == numbers
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(-50, 50) | st.text(max_size=4), min_size=1, max_size=12, unique_by=str))
 def test_every_label_of_the_data_is_its_own_class(values: list[Any]) -> None:

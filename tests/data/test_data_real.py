@@ -108,6 +108,7 @@ def test_lfw62(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert faces.classes[int(counts.argmax())] == "George_W_Bush"
 
 
+@pytest.mark.slow
 def test_adult_encodes_to_108_columns(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adult = loaded("adult", real_data, monkeypatch, group="sex")
     assert adult.records == 48_842

@@ -269,6 +269,7 @@ def test_the_published_figure_of_both_libraries() -> None:
     assert epsilon_of(0.05, Sampling(0.05, 1000), 1e-5) > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.5, 8.0, 100.0])
 def test_noise_for_an_epsilon_gives_that_epsilon(epsilon: float) -> None:
     how = Sampling(64 / 1350, 1000)

@@ -175,6 +175,7 @@ def test_both_accountants_are_told() -> None:
     assert "PRV: not computed above 50" in much
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [1.0, 8.0])
 def test_noise_by_numerical_composition_is_less_and_holds(epsilon: float) -> None:
     how = Sampling(0.05, 200)

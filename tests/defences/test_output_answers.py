@@ -76,6 +76,7 @@ def test_zero_strength_answers_are_the_undefended_ones(name: Any) -> None:
     np.testing.assert_allclose(served(models, make(name, parameters)).predict(x), expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 def test_an_answer_depends_on_its_record_and_its_model_alone(name: Any, parameters: Any) -> None:
 

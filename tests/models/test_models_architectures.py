@@ -152,6 +152,7 @@ def test_forward_and_backward_on_any_records(name: str, shape: tuple[int, ...]) 
     assert all(value.grad is not None for value in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_step_of_two_stacked_equals_a_step_of_each(name: str) -> None:
     """In float64, where summation order is no excuse: gradients, losses and running statistics."""

@@ -108,6 +108,7 @@ def test_every_attack_agrees(case: Any) -> None:
     check(result.to_dict(), result.scores, expected, outputs["labels"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "scores"])
 def test_every_kind_and_precision(kind: str, dtype: Any) -> None:
@@ -144,6 +145,7 @@ def test_attack_p_counts_larger_losses_only() -> None:
     np.testing.assert_allclose(found, expected_scores(*rounded, "scores")["attack-p"], atol=1e-9)  # type: ignore[call-arg]
 
 
+@pytest.mark.slow
 def test_queries_are_averaged_where_the_design_says_so() -> None:
     outputs, shadow_outputs = make_answers(81)
     rng = np.random.default_rng(0)
@@ -162,6 +164,7 @@ def test_queries_are_averaged_where_the_design_says_so() -> None:
         np.testing.assert_allclose(result.scores[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_shadow_models_given_as_logs() -> None:
     outputs, shadow_outputs = make_answers(9)
     pairs = [
@@ -195,6 +198,7 @@ def test_answers_that_are_whole_floats() -> None:
     np.testing.assert_array_equal(whole.scores["gap"], expected_scores(outputs, None, "logits")["gap"])
 
 
+@pytest.mark.slow
 def test_string_labels_and_shuffled_files_with_an_index() -> None:
     outputs, shadow_outputs = make_answers(11)
     rng = np.random.default_rng(1)
@@ -209,6 +213,7 @@ def test_string_labels_and_shuffled_files_with_an_index() -> None:
     assert result.scores["index"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npz", "csv", "parquet"])
 def test_the_command_on_files(suffix: str, tmp_path: Path) -> None:
     outputs, shadow_outputs = make_answers(12)
@@ -229,6 +234,7 @@ def test_the_command_on_files(suffix: str, tmp_path: Path) -> None:
     check(json.loads(run.stdout), pd.read_csv(tmp_path / "run" / "scores.csv"), expected, outputs["labels"])
 
 
+@pytest.mark.slow
 def test_all_attacks_run_and_statistics_follow_scores() -> None:
     outputs, shadow_outputs = make_answers(13)
     result = audit(outputs, shadow_outputs, attacks=["all"])
@@ -253,6 +259,7 @@ def test_records_without_a_model_on_a_side_are_counted() -> None:
     assert "records-not-scored" not in {w["code"] for w in audit(*make_answers(14)).to_dict()["warnings"]}
 
 
+@pytest.mark.slow
 def test_the_written_study_names_saved_answers_and_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outputs, shadow_outputs = make_answers(15)

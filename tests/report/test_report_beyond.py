@@ -71,6 +71,7 @@ def _page(audit: Any) -> tuple[Any, Any]:
     return text, " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
+@pytest.mark.slow
 def test_the_report_has_a_section_for_each(turns: Any) -> None:
     text, words = _page(turns)
     ids = re.findall(r'<section id="(\w+)"', text)

@@ -41,6 +41,7 @@ def test_what_is_written_reads_back(which: str, request: pytest.FixtureRequest, 
         assert curves[name].dtype == curve.dtype
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes(audit: Any, tmp_path: Path) -> None:
     first, second = _write(audit, tmp_path / "a"), _write(audit, tmp_path / "b")
     for name in WRITTEN:
@@ -109,6 +110,7 @@ def test_the_result_is_written_last(audit: Any, tmp_path: Path, monkeypatch: pyt
     assert set(order) == WRITTEN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["result.json", "scores.csv", "curves.npz"])
 def test_a_missing_or_broken_file_is_named(audit: Any, tmp_path: Path, name: str) -> None:
     folder = _write(audit, tmp_path)
@@ -126,6 +128,7 @@ def test_another_schema_is_refused(audit: Any, tmp_path: Path) -> None:
         files.read_all(_write(audit, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_result_of_the_first_version_is_still_read(audit: Any, tmp_path: Path) -> None:
     folder = _write(audit, tmp_path)
     old = json.loads((folder / "result.json").read_text()) | {"schema_version": 1}

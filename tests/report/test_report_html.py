@@ -222,6 +222,7 @@ def test_records_that_are_not_evaluated_are_not_drawn(audit: Any) -> None:
     assert not kept.all()
 
 
+@pytest.mark.slow
 def test_many_classes_scroll_and_few_do_not(audit: Any) -> None:
     assert 'class="scroll tall"' not in _render(audit)
     audit.result["records"]["per_class"] *= 3

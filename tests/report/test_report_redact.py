@@ -84,6 +84,7 @@ def test_what_is_redacted_names_nobody_and_keeps_every_figure(full: Any, tmp_pat
     assert "left out of this page" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_redacted_run_is_reported_and_compared_as_any(full: Any, tmp_path: Path) -> None:
     audit, secrets = full
     files.write_all(tmp_path / "open", wanted(audit).parts, audit.scores, audit.curves)
@@ -133,6 +134,7 @@ def test_the_page_says_which_personal_data_it_holds(full: Any) -> None:
     assert "This page is personal data" not in html.render(*bare)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o022, 0o000, 0o077])
 def test_files_with_single_records_are_their_owners_alone(full: Any, tmp_path: Path, mask: int) -> None:
     audit, _ = full

@@ -55,6 +55,7 @@ def test_the_exit_code_is_the_verdict(
     assert result.exit_code == code
 
 
+@pytest.mark.slow
 def test_it_is_read_back_from_its_folder(result: Any, tmp_path: Path) -> None:
     files.write_all(tmp_path, result.parts, result.scores, result.curves)
     back = Result.load(tmp_path)
@@ -78,6 +79,7 @@ def test_it_shows_itself_in_words_and_in_a_notebook(result: Any, hostile: Any) -
     assert "<script" not in Result(hostile.result, hostile.scores)._repr_html_()
 
 
+@pytest.mark.slow
 def test_the_room_loads_neither_torch_nor_matplotlib() -> None:
     rooms = "memberwise.report.result, memberwise.report.terminal, memberwise.report.compare"
     code = f"import sys, {rooms}; print(*sys.modules)"

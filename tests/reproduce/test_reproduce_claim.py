@@ -152,6 +152,7 @@ def test_plots_are_the_same_twice() -> None:
     assert draw(plot) == draw(plot)
 
 
+@pytest.mark.slow
 def test_the_kept_page_is_the_one_its_claim_files_make(tmp_path: Path) -> None:
     files = sorted(DOCS.glob("*.json"))
     assert (DOCS / "README.md").read_text("utf-8") == page([Claim.load(file) for file in files])

@@ -30,6 +30,7 @@ FULL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_the_full_size_is_defined(name: str, faked: Callable[..., Any]) -> None:
     reproduction = find_reproduction(name)

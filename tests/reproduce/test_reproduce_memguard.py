@@ -70,6 +70,7 @@ def test_a_class_without_both_sides_has_the_threshold_of_all() -> None:
     assert 0 < called[own].mean() < 1
 
 
+@pytest.mark.slow
 def test_the_neural_attacker_learns_what_sorted_answers_tell() -> None:
     rng = np.random.default_rng(0)
     assert right(neural(answers(300, 1, 8.0), answers(300, 2, 8.0), rng), answers(300, 2).member) > 0.8

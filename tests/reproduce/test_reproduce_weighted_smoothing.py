@@ -18,6 +18,7 @@ def test_the_slides_print_no_figures() -> None:
     assert not published("ws-tradeoff") + published("ws-ablation")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "cases"), [("smoke", 1), ("quick", 3), ("full", 8)])
 def test_the_trade_off_has_each_attack_in_each_case(size: str, cases: int, faked: Callable[..., Any]) -> None:
     """Of five data sets three are images, which at full size have two networks each."""

@@ -117,6 +117,7 @@ def test_draws_are_the_rates_of_resampled_records(ties: bool, fpr: float) -> Non
     np.testing.assert_allclose(found, [slow_rate(a, member, w, fpr) for w in weights])
 
 
+@pytest.mark.slow
 def test_intervals_of_a_tpr_difference_hold() -> None:
     rng, repeats, fpr = np.random.default_rng(2), 200, 0.05
     truth = norm.sf(norm.isf(fpr) - 1.5) - norm.sf(norm.isf(fpr) - 1.0)

@@ -47,6 +47,7 @@ def test_model_at_limit_rarely_fails_and_above_rarely_passes(rule: str, shift: A
     assert above.count(True) <= MOST
 
 
+@pytest.mark.slow
 def test_what_is_clearly_broken_or_kept_is_seen() -> None:
     broken = list(verdicts("auc>0.6", [shift_of(0.72), *[0.0] * 5], seed=1))
     assert broken.count(False) > 0.85 * REPEATS

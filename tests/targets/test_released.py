@@ -191,6 +191,7 @@ def test_missing_or_harmed_secret_is_told_never_bypassed(runs: Path, tmp_path: P
         mw.load_target(run)
 
 
+@pytest.mark.slow
 def test_images_and_fitted_defences(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (300, 9, 8), dtype=np.uint8)
@@ -239,6 +240,7 @@ class Learned(Coarse):
 """
 
 
+@pytest.mark.slow
 def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)

@@ -115,6 +115,7 @@ def test_audit_with_softmax_has_the_figures_of_one_without(digits: Any) -> None:
     assert not {w["code"] for w in one.to_dict()["warnings"]} & {"answers-are-probabilities", "answers-are-scores"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["softmax", "sigmoid"])
 def test_a_trained_target_that_ends_so_has_its_own_loss(digits: Any, end: str) -> None:
     """The mean of -log p_y by hand; through a second softmax it would be 1.46 at least."""
