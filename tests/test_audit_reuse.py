@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,17 @@ def test_own_attack_is_run_again(tmp_path: Path) -> None:
 
 def test_trained_target_is_never_taken_as_known(tmp_path: Path) -> None:
     assert run_key(resolve(study(tmp_path)), Inputs(dataset=records(), target=object())) is None
+
+
+def test_key_changes_with_what_a_function_closes_over(tmp_path: Path) -> None:
+    def trained(x: object, y: object, seed: int, value: float = 0.0) -> Callable[[Any], Any]:
+        return lambda z: np.full((len(z), 3), value)
+
+    def closing(value: float) -> Callable[..., Any]:
+        return lambda x, y, seed: trained(x, y, seed, value)
+
+    resolved = resolve(study(tmp_path))
+    models = [closing(1.0), closing(2.0), partial(trained, value=1.0), partial(trained, value=2.0), trained]
+    keys = [run_key(resolved, Inputs(dataset=records(), model=model)) for model in models]
+    assert len(set(keys)) == len(keys)
+    assert run_key(resolved, Inputs(dataset=records(), model=closing(1.0))) == keys[0]

@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -106,15 +108,46 @@ def _is_own(value: object, module: ModuleType) -> bool:
 def code_hash(thing: object) -> str:
     """SHA-256 of the source file in which a class or function is written (of its name where there is no file).
 
-    Of an object, its class's. Modules that a user's file imported from beside it count, too.
+    Of an object, its class's. Modules that a user's file imported from beside it count, too, and so do the values that
+    a function closes over and the arguments of a ``functools.partial``: the same code makes other models of them.
     """
+    if isinstance(thing, partial):
+        bound = [thing.args, sorted(thing.keywords.items())]
+        return _hash([code_hash(thing.func).encode(), *(_described(value) for value in bound)])
+    closed = _closed_over(thing)
     thing = thing if inspect.isroutine(thing) or isinstance(thing, type) else type(thing)
     try:
         file = Path(inspect.getfile(thing))
         sources = [file.read_bytes(), *(other.read_bytes() for other in _beside(thing, file))]
     except (TypeError, OSError):
         sources = [repr(thing.__qualname__).encode()]
-    return hashlib.sha256(b"".join(sources)).hexdigest()
+    return _hash([*sources, *closed])
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _closed_over(thing: object) -> list[bytes]:
+    """The plain values and functions that a function's closure holds; itself, in recursion, left out."""
+    values = []
+    for cell in getattr(thing, "__closure__", None) or ():
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not yet filled
+            continue
+        if value is not thing:
+            values.append(_described(value))
+    return values
+
+
+def _described(value: object) -> bytes:
+    if inspect.isroutine(value):
+        return getattr(value, "__qualname__", "").encode()
+    if isinstance(value, (list, tuple)):
+        return b"[" + b",".join(_described(one) for one in value) + b"]"
+    plain = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
+    return (repr(value) if plain else type(value).__qualname__).encode()
 
 
 def _beside(thing: object, file: Path) -> list[Path]:
