@@ -41,6 +41,7 @@ def test_durations() -> None:
         mw.audit(**SMALL, budget="soon")
 
 
+@pytest.mark.slow
 def test_a_budget_trains_what_fits() -> None:
     """Some seconds are left for models of a few milliseconds; the whole ends with the budget."""
     begun = time.monotonic()
@@ -101,6 +102,7 @@ def test_ctrl_c_ends_with_a_report_on_what_is_there(monkeypatch: pytest.MonkeyPa
     assert "interrupted" not in {w["code"] for w in result["warnings"]}
 
 
+@pytest.mark.slow
 def test_a_stack_that_does_not_fit_is_halved_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     original = engines.train_stack  # type: ignore[attr-defined]
 
@@ -123,6 +125,7 @@ def test_a_stack_that_does_not_fit_is_halved_and_told(monkeypatch: pytest.Monkey
         mw.audit(**SMALL, shadow_models=2)
 
 
+@pytest.mark.slow
 def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
     from filelock import FileLock
 
@@ -133,6 +136,7 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path: Path) -> None:
         mw.audit(**SMALL, shadow_models=2, out=folder)
 
 
+@pytest.mark.slow
 def test_user_file_with_training_function_reaches_workers(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("SCALE = 2.0\n")
     (tmp_path / "mine.py").write_text(
@@ -145,6 +149,7 @@ def test_user_file_with_training_function_reaches_workers(tmp_path: Path) -> Non
     assert result.to_dict()["target"]["test_accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_a_number_of_shadow_models_or_a_budget(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="leave one of them out"):
         mw.audit(**SMALL, shadow_models=4, budget="9s")

@@ -62,6 +62,7 @@ def expected(target: Any, x: Any, y: Any) -> tuple[float, tuple[float, float]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", LABELS)
 def test_a_fitted_target_of_any_labels(values: list[Any]) -> None:
     y = np.array(values)[ILL]
@@ -72,6 +73,7 @@ def test_a_fitted_target_of_any_labels(values: list[Any]) -> None:
     assert facts(result) == pytest.approx(accuracies)
 
 
+@pytest.mark.slow
 def test_a_target_that_saw_some_of_the_classes() -> None:
     y = np.where(np.arange(N) >= 190, 3, ILL + 1)
     target = RandomForestClassifier(20, random_state=0).fit(NUMBERS[ROWS], y[ROWS])
@@ -81,6 +83,7 @@ def test_a_target_that_saw_some_of_the_classes() -> None:
     assert facts(result) == pytest.approx(accuracies)
 
 
+@pytest.mark.slow
 def test_weights_mean_the_datas_own_labels() -> None:
     found = []
     for values, weight in (([0, 1], {0: 50}), ([1, 2], {1: 50}), (["B", "M"], {"B": 50})):
@@ -90,6 +93,7 @@ def test_weights_mean_the_datas_own_labels() -> None:
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_a_target_is_given_the_rows_whose_columns_it_knows() -> None:
     """Some of the table's columns, in another order, unscaled; the shadow models likewise."""
     x = FRAME[["bmi", "age"]]
@@ -107,6 +111,7 @@ def test_a_target_is_given_the_rows_whose_columns_it_knows() -> None:
     assert "numbers encoded here" in codes(both)["frame-rows"], "a regression cannot take texts, and this is told"
 
 
+@pytest.mark.slow
 def test_a_target_fitted_on_a_numeric_tables_values() -> None:
     table = FRAME[["age", "bmi"]].assign(outcome=ILL)
     target = RandomForestClassifier(20, random_state=0).fit(NUMBERS[ROWS], ILL[ROWS])
@@ -125,6 +130,7 @@ def columns(numbers: Any, texts: Any) -> ColumnTransformer:
     return ColumnTransformer([("n", StandardScaler(), numbers), ("t", OneHotEncoder(handle_unknown="ignore"), texts)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -146,6 +152,7 @@ def test_a_pipeline_is_trained_on_rows(model: Any) -> None:
     assert "own rows" in codes(result)["frame-rows"]
 
 
+@pytest.mark.slow
 def test_a_text_column_in_every_way() -> None:
     texts = [f"patient {i} has " + " ".join(RNG.choice(["pain", "fever", "cough"], 3)) for i in range(N)]
     together = ColumnTransformer([("words", TfidfVectorizer(), "note"), ("n", StandardScaler(), ["age"])])
@@ -210,6 +217,7 @@ def test_a_regressor_is_refused_for_model_and_target() -> None:
         mw.audit(target=fitted, model=RandomForestClassifier(5), data=(NUMBERS, ILL), **TRAINED, **ALONE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[0, 1], ["B", "M"]])
 def test_a_skops_file_is_the_object(values: list[Any], tmp_path: Path) -> None:
     skops = pytest.importorskip("skops.io")
@@ -253,6 +261,7 @@ def test_a_forest_as_onnx_gives_the_objects_figures(tmp_path: Path) -> None:
     assert "0.05" in codes(done[1])["answers-in-steps"]
 
 
+@pytest.mark.slow
 def test_steps_and_rows_are_the_same_when_a_run_is_continued(tmp_path: Path) -> None:
     given: dict[str, Any] = {
         "data": TABLE,

@@ -40,6 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
     return mw.audit(**SMALL, attacks=["loss", *LABELS, *WHITE, "ml-leaks-3"], settings=FAST, out=out)
 
 
+@pytest.mark.slow
 def test_queries_are_counted_and_cut_on_shadow_models(whole: mw.Result) -> None:
     queries = {attack["name"]: attack["queries"] for attack in whole.to_dict()["attacks"]}
     assert queries == {
@@ -53,6 +54,7 @@ def test_queries_are_counted_and_cut_on_shadow_models(whole: mw.Result) -> None:
     assert "records-not-scored" in codes(whole)
 
 
+@pytest.mark.slow
 def test_misclassified_records_are_at_distance_0_and_wrong(whole: mw.Result) -> None:
     gap = mw.audit(**SMALL, attacks=["gap"], settings=FAST).scores["gap"]
     asked = whole.scores["label-only-boundary"].notna()
@@ -79,6 +81,7 @@ def test_folder_lacking_answers_gets_them_and_keeps_figures(whole: mw.Result, tm
     assert entry(finer, name)["queries"] == 200
 
 
+@pytest.mark.slow
 def test_only_the_first_shadow_models_are_asked(tmp_path: Path) -> None:
     few: dict[str, Any] = {**FAST, "attacks.boundary_records": 10, "training.epochs": 2, "plan.stack": 4}
     result = mw.audit(**(SMALL | {"shadow_models": 6}), attacks=LABELS, settings=few, out=tmp_path / "run")
@@ -104,6 +107,7 @@ class Words(torch.nn.Module):
         return torch.as_tensor(self.out(self.embedding(x.long()).mean(1)))
 
 
+@pytest.mark.slow
 def test_model_failing_on_altered_records_is_audited_without() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 30, (200, 6)).astype(np.float32), rng.integers(0, 2, 200)
@@ -114,6 +118,7 @@ def test_model_failing_on_altered_records_is_audited_without() -> None:
     assert "cannot be had of this target" in skipped(result)["label-only-noise"]
 
 
+@pytest.mark.slow
 def test_label_only_time_is_told_apart_and_is_no_signal(whole: mw.Result, tmp_path: Path) -> None:
     shadow = whole.to_dict()["shadow"]
     assert 0 < shadow["extra_seconds"] < shadow["seconds"]
@@ -124,12 +129,14 @@ def test_label_only_time_is_told_apart_and_is_no_signal(whole: mw.Result, tmp_pa
     assert plain.to_dict()["shadow"]["extra_seconds"] == 0
 
 
+@pytest.mark.slow
 def test_label_keeping_defence_changes_no_label_only_attack(whole: mw.Result) -> None:
     defended = mw.audit(**SMALL, attacks=LABELS, settings={**FAST, "answer": [{"name": "temperature", "t": 50.0}]})
     for name in LABELS:
         np.testing.assert_array_equal(defended.scores[name], whole.scores[name])
 
 
+@pytest.mark.slow
 def test_estimators_answer_labels_and_have_no_gradients() -> None:
     result = mw.audit(
         **SMALL,
@@ -156,6 +163,7 @@ def test_revealed_records_train_nasr_and_are_not_evaluated() -> None:
     assert "--set attacks.reveal=0.5" in reason
 
 
+@pytest.mark.slow
 def test_another_run_teaches_ml_leaks_2(whole: mw.Result) -> None:
     table = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
     labels = (table.sum(1) > 0).astype(int)
@@ -165,6 +173,7 @@ def test_another_run_teaches_ml_leaks_2(whole: mw.Result) -> None:
     assert "attacks.transfer" in skipped(mw.audit(data=(table, labels), **study, settings=FAST))["ml-leaks-2"]
 
 
+@pytest.mark.slow
 def test_saved_answers_tell_what_they_lack_and_may_be_revealed() -> None:
     rng = np.random.default_rng(0)
     member, labels = rng.random(400) < 0.5, rng.integers(0, 3, 400)

@@ -71,12 +71,14 @@ def test_a_limit_that_guessing_reaches_trains_nothing(tmp_path: Path, rule: str)
         mw.audit(outputs=answers, fail_if=rule)
 
 
+@pytest.mark.slow
 def test_a_target_that_is_asked_as_it_was_trained_may_pass(trained: mw.Result, digits: Any) -> None:
     result = audit_given(trained, digits, "auc>0.95")
     assert (result.exit_code, result.passed) == (0, True), result.to_dict()["verdict"]
     assert result.to_dict()["family"]["decision"] == "passed"
 
 
+@pytest.mark.slow
 def test_target_asked_unlike_its_training_passes_nothing(trained: mw.Result, digits: Any) -> None:
     """Columns in another order: the target is right on few of its own training rows, and nothing leaks any more."""
     x, y = digits

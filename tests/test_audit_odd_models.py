@@ -157,6 +157,7 @@ def test_blocks_of_a_run_count_only_in_the_models_turn(tmp_path: Path) -> None:
     assert problem is None
 
 
+@pytest.mark.slow
 def test_the_code_beside_a_factory_and_what_it_makes_count(tmp_path: Path) -> None:
     (tmp_path / "nets_beside.py").write_text("WIDTH = 4\n")
     (tmp_path / "factory.py").write_text(
@@ -202,6 +203,7 @@ def audit(tmp_path: Path, model: Any, name: str = "out", **more: Any) -> mw.Resu
         )
 
 
+@pytest.mark.slow
 def test_random_states_inside_a_pipeline_are_seeded(tmp_path: Path) -> None:
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(5))
     first, second = (audit(tmp_path, pipeline, name).scores for name in ("a", "b"))

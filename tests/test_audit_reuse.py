@@ -57,6 +57,7 @@ def study(out: Path, **parts: Any) -> Study:
     return make_study(values, "the test")
 
 
+@pytest.mark.slow
 def test_finished_run_is_read_without_preparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs, out = Inputs(dataset=records()), tmp_path / "run"
     first = audit_or_reuse(study(out), inputs)
@@ -71,6 +72,7 @@ def test_finished_run_is_read_without_preparing(tmp_path: Path, monkeypatch: pyt
             audit_or_reuse(study(out, **changed), inputs)
 
 
+@pytest.mark.slow
 def test_finished_run_without_result_is_done_again(tmp_path: Path) -> None:
     inputs, out = Inputs(dataset=records()), tmp_path / "run"
     first = audit_or_reuse(study(out), inputs)
@@ -94,6 +96,7 @@ def test_key_changes_with_data_and_rows(tmp_path: Path) -> None:
     assert run_key(resolved, Inputs(dataset=records())) == keys[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "text", "change"),
     [

@@ -94,6 +94,7 @@ def test_coins_bound_epsilon_and_may_be_gated_on() -> None:
         mw.audit(settings=FAST, fail_if="epsilon>5", **COMMON)
 
 
+@pytest.mark.slow
 def test_saved_answers_may_have_been_drawn_by_coins() -> None:
     rng = np.random.default_rng(0)
     member, y = rng.random(500) < 0.5, rng.integers(0, 3, 500)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import memberwise
 
 ROOT = Path(memberwise.__file__).parent
@@ -87,6 +89,7 @@ def without_shape() -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_array_functions_state_shapes() -> None:
     lacking = [f"{file}: {name}" for room, file, name in without_shape() if room not in EXEMPT]
     assert not lacking, "say the shapes, as ``(n,)``, in the docstrings of:\n" + "\n".join(lacking)

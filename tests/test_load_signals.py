@@ -59,12 +59,14 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_attacks_on_the_loaded_table_equal_scores_csv(case: str, tmp_path: Path) -> None:
     given = CASES[case]
     check_scores(mw.audit(**SMALL | given | {"settings": FAST | given.get("settings", {})}, out=tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_made_up_shadow_records_are_read_from_their_block(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = (rng.random((400, 20)) < 0.5).astype(np.float32)
@@ -84,6 +86,7 @@ def a_table() -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 def test_an_estimator_on_a_table_with_units_is_loaded(tmp_path: Path) -> None:
     settings = {"data": a_table(), "label": "outcome", "unit": "person", "model": RandomForestClassifier(10)}
     result = mw.audit(**SMALL | settings, out=tmp_path / "run")
@@ -94,6 +97,7 @@ def test_an_estimator_on_a_table_with_units_is_loaded(tmp_path: Path) -> None:
         mw.load_signals(tmp_path / "run", data=a_table().iloc[:-1])
 
 
+@pytest.mark.slow
 def test_rows_given_as_arrays_are_asked_for_and_checked(tmp_path: Path) -> None:
     digits = load_digits()
     x, y = digits.data.astype(np.float32) / 16, digits.target
@@ -119,6 +123,7 @@ def saved() -> tuple[dict[str, Any], dict[str, Any]]:
     return {"logits": z, "labels": y, "member": member.astype(int)}, {"logits": s, "trained_on": trained_on}
 
 
+@pytest.mark.slow
 def test_saved_answers_are_read_from_their_files(tmp_path: Path) -> None:
     outputs, shadow_outputs = saved()
     np.savez(tmp_path / "target.npz", **outputs)
@@ -130,6 +135,7 @@ def test_saved_answers_are_read_from_their_files(tmp_path: Path) -> None:
         mw.load_signals(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_saved_answers_given_as_objects_are_asked_for(tmp_path: Path) -> None:
     outputs, shadow_outputs = saved()
     objects: dict[str, Any] = {"outputs": outputs, "shadow_outputs": shadow_outputs}
@@ -139,6 +145,7 @@ def test_saved_answers_given_as_objects_are_asked_for(tmp_path: Path) -> None:
         mw.load_signals(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_block_that_is_harmed_or_missing_is_refused(tmp_path: Path) -> None:
     mw.audit(**SMALL, settings=FAST, out=tmp_path / "run")
     block = tmp_path / "run" / "signals" / "block-00001.npz"
@@ -151,6 +158,7 @@ def test_a_block_that_is_harmed_or_missing_is_refused(tmp_path: Path) -> None:
         mw.load_signals(tmp_path / "run", memebrs=[1])
 
 
+@pytest.mark.slow
 def test_fewer_models_than_the_blocks_hold_are_loaded(tmp_path: Path) -> None:
     mw.audit(**SMALL, settings=FAST, out=tmp_path / "run")
     check_scores(mw.audit(**SMALL | {"shadow_models": 2}, settings=FAST, out=tmp_path / "run"))

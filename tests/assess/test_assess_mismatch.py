@@ -79,6 +79,7 @@ def test_a_model_like_the_others_is_not_spoken_of(population: int) -> None:
     assert fired <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", [500, 0])
 def test_another_spread_is_told_and_a_far_one_strongly(population: int) -> None:
     far = assessed(*table(np.random.default_rng(1), stretch=2.0, population=population))
@@ -105,6 +106,7 @@ def test_carried_rates_are_corrected_on_the_population() -> None:
     assert known.value == offline.population_fpr.value
 
 
+@pytest.mark.slow
 def test_where_models_are_alike_the_carried_rate_holds() -> None:
     held = [
         row.holds
@@ -166,6 +168,7 @@ def test_without_grounds_nothing_is_tested() -> None:
     assert "fewer than two pairs" in part.reason
 
 
+@pytest.mark.slow
 def test_learned_attack_has_carried_thresholds_and_accusation() -> None:
     signals, member = table(np.random.default_rng(8), records=600, models=8, gap=2.0)
     found = assessed(signals, member, use=["learned"])

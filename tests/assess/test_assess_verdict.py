@@ -83,6 +83,7 @@ def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family() -> None:
     assert alone.gate.judge(alone.notes)[0].passed is True
 
 
+@pytest.mark.slow
 def test_voiding_warnings_withhold_a_pass_but_no_failure() -> None:
     assert {"mismatch-strong", "target-contradicts"} <= WITHHOLDING
     signals, member = table(gap=1.2)

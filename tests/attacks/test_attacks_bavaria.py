@@ -29,6 +29,7 @@ def prior(mean: float = 0.3, weight: float = 0.7, alpha: float = 2.5, beta: floa
     return bavaria.Prior(*(np.array([value]) for value in (mean, weight, alpha, beta)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[], [1.2], [0.5, -0.4, 2.0]])
 def test_the_predictive_is_the_integral_over_mean_and_variance(values: Any) -> None:
     """Sums over a grid of means (in the prior's deviations) and of log variances; 0.1 % of a density."""

@@ -45,6 +45,7 @@ def mean_aucs_of_features(design: Any, tables: int = 3) -> Any:
     return np.mean(aucs, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", [paired, unpaired, coins])
 def test_data_that_carry_nothing_give_chance(design: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean of 8 tables of 300 records, standard deviation 0.012; the band is four of them."""
@@ -75,6 +76,7 @@ def test_training_table_with_complement_would_teach_counts(monkeypatch: pytest.M
     assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
 
 
+@pytest.mark.slow
 def test_stand_in_without_signal_makes_attack_chance() -> None:
     signals, _ = gaussian_table(np.random.default_rng(3), 500, 10)
     found = shadow_scores(signals, [ONLINE], Seeds(0), most=6)[ONLINE.name]
@@ -82,6 +84,7 @@ def test_stand_in_without_signal_makes_attack_chance() -> None:
     assert np.mean([auc(*pair) for pair in found]) == pytest.approx(0.5, abs=0.045)  # four standard deviations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [6, 16])
 def test_bavaria_on_equal_spreads_beats_lira(models: int) -> None:
     """The best ROC, with every record's mean known, has AUC Phi(gap / sqrt 2)."""
@@ -96,6 +99,7 @@ def test_bavaria_on_equal_spreads_beats_lira(models: int) -> None:
     assert ours > best - (0.075 if models == 6 else 0.03)
 
 
+@pytest.mark.slow
 def test_its_own_threshold_is_one_half() -> None:
     """A likelihood ratio of 1 is where balanced accuracy is largest, and the classes are trained on balanced."""
     signals, member = gaussian_table(np.random.default_rng(5), 2000, 12, gap=2.0)
@@ -107,6 +111,7 @@ def test_its_own_threshold_is_one_half() -> None:
     assert 0 < scores.min() < scores.max() < 1
 
 
+@pytest.mark.slow
 def test_offline_features_know_out_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is never a stand-in: what it says of its members changes nothing, what it says of others does."""
     monkeypatch.setattr(learned, "MOST_STAND_INS", 6)
@@ -138,6 +143,7 @@ def test_records_nobody_trained_on_are_scored_offline_alone() -> None:
     assert np.isnan(run(replace(signals, trained_on=np.zeros_like(trained_on)), OFFLINE)).all(), "nobody can teach"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "queries", "kind"), [(2, 18, "logits"), (100, 1, "probabilities"), (3, 2, "scores")]
 )
@@ -250,6 +256,7 @@ def test_drift_is_found_but_no_single_record_signal() -> None:
     assert np.var(quiet) < 0.25 * np.var(own - shared)
 
 
+@pytest.mark.slow
 def test_full_answers_help_where_their_height_tells_members() -> None:
     """phi is the same for members and others; the true class's logit above the mean of all is not."""
     rng = np.random.default_rng(17)

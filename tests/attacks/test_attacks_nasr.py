@@ -31,6 +31,7 @@ def test_separable_answers_are_told_apart() -> None:
     assert ((scores > 0) == member)[hidden].mean() > 0.95
 
 
+@pytest.mark.slow
 def test_it_needs_the_label_and_has_it() -> None:
     """Membership raises the class after the true one: nothing without the label, plain with it."""
     signals, member = full_table(np.random.default_rng(2), 1200)

@@ -61,6 +61,7 @@ def test_the_pages_attack_takes_ten_lines() -> None:
     assert len([line for line in MEDIAN.splitlines() if line.strip() and not line.startswith(("import", "from"))]) <= 10
 
 
+@pytest.mark.slow
 def test_a_files_attack_is_in_result_report_and_scores(mine: Path) -> None:
     result = mw.Result.load(mine / "run")
     assert [attack["name"] for attack in result.data["attacks"]] == ["loss", "median"]
@@ -70,6 +71,7 @@ def test_a_files_attack_is_in_result_report_and_scores(mine: Path) -> None:
     assert "median" in (mine / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_an_object_scores_as_its_file_does(mine: Path, tmp_path: Path) -> None:
     attack = load_entrypoint(f"{mine}/mine.py:ATTACK", "attacks.use")
     result = mw.audit(
@@ -80,6 +82,7 @@ def test_an_object_scores_as_its_file_does(mine: Path, tmp_path: Path) -> None:
     assert re.fullmatch("median@[0-9a-f]{12}", named)
 
 
+@pytest.mark.slow
 def test_a_run_with_an_object_says_what_is_missing(mine: Path, tmp_path: Path) -> None:
     attack = load_entrypoint(f"{mine}/mine.py:ATTACK", "attacks.use")
     mw.audit(**SMALL, settings=FAST, attacks=attack, out=tmp_path / "run")
@@ -91,6 +94,7 @@ def test_a_run_with_an_object_says_what_is_missing(mine: Path, tmp_path: Path) -
     assert CliRunner().invoke(app, goes_on).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_pages_attack_from_a_loaded_table_runs(mine: Path) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -102,6 +106,7 @@ def test_the_pages_attack_from_a_loaded_table_runs(mine: Path) -> None:
     np.testing.assert_array_equal(scores, mw.Result.load(mine / "run").scores["median"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["logistic", "estimator"])
 def test_the_pages_collector_gathers_for_its_attack(mine: Path, tmp_path: Path, model: str) -> None:
     from sklearn.tree import DecisionTreeClassifier
@@ -118,6 +123,7 @@ def test_the_pages_collector_gathers_for_its_attack(mine: Path, tmp_path: Path, 
     assert signals.shadows.extra["negatives"].shape == (4, 200)
 
 
+@pytest.mark.slow
 def test_other_parameters_of_a_collector_ask_again(mine: Path, tmp_path: Path) -> None:
     first = load_entrypoint(f"{mine}/negatives.py:ATTACK", "attacks.use")
     other = replace(first, needs=replace(first.needs, extra=replace(first.needs.extra, factor=1.0)))
@@ -136,6 +142,7 @@ def refused(*attacks: Any) -> mw.StudyError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_a_built_in_attacks_name_is_refused(mine: Path) -> None:
     error = refused(replace(LOSS, summary="Another."))
     assert error.problem == "an attack of one's own cannot be called loss: a built-in one has that name"
@@ -144,6 +151,7 @@ def test_a_built_in_attacks_name_is_refused(mine: Path) -> None:
     assert refused(replace(LOSS, name="a b")).found == "'a b'"
 
 
+@pytest.mark.slow
 def test_two_attacks_of_one_name_are_refused(mine: Path) -> None:
     error = refused(f"{mine}/mine.py:ATTACK", replace(LOSS, name="median"))
     assert error.problem == "two attacks are called median"
@@ -162,6 +170,7 @@ def test_needs_that_there_are_not_are_refused(needs: Any, problem: str) -> None:
     assert problem in refused(replace(LOSS, name="own", needs=needs)).problem
 
 
+@pytest.mark.slow
 def test_an_unknown_place_or_name_is_told(mine: Path) -> None:
     assert refused(f"{mine}/mine.py:ATACK").fix == "did you mean ATTACK?"
     assert refused(f"{mine}/mine.py:score").problem.endswith("mine.py:score is no attack")
@@ -169,6 +178,7 @@ def test_an_unknown_place_or_name_is_told(mine: Path) -> None:
     assert refused(3).problem == "3 is no attack"
 
 
+@pytest.mark.slow
 def test_a_built_in_object_goes_by_its_name() -> None:
     study = mw.audit(**SMALL, settings=TINY, attacks=[LOSS, "gap"]).data["study"]
     assert study["attacks"]["use"] == ["loss", "gap"]
@@ -178,6 +188,7 @@ def failing(signals: Any, rng: np.random.Generator) -> Any:
     raise KeyError("nothing there")
 
 
+@pytest.mark.slow
 def test_an_attack_that_raises_ends_in_one_error(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(MEDIAN.replace("    assert", "    signals.nosuch\n    assert"))
     done = call("--attacks", f"gap,{tmp_path}/bad.py:ATTACK", "--out", f"{tmp_path}/run")
@@ -193,6 +204,7 @@ def test_an_attack_that_raises_ends_in_one_error(tmp_path: Path) -> None:
         mw.audit(**SMALL, settings=TINY, attacks=[replace(LOSS, name="own", score=lambda signals, rng: np.zeros(3))])
 
 
+@pytest.mark.slow
 def test_a_finished_run_with_an_own_attack_runs_it_again(mine: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MEDIAN)
     study = Study.model_validate(
@@ -209,6 +221,7 @@ def test_a_finished_run_with_an_own_attack_runs_it_again(mine: Path, tmp_path: P
     np.testing.assert_allclose(audit_or_reuse(study).scores["median"], 2 * before)
 
 
+@pytest.mark.slow
 def test_a_headline_and_rules_may_name_an_own_attack(mine: Path) -> None:
     study = Study.model_validate(
         {"attacks": {"use": [f"{mine}/mine.py:ATTACK"], "headline": "median"}, "gate": {"rules": ["median:auc>0.6"]}}
@@ -284,6 +297,7 @@ def test_collectors_that_cannot_be_used_are_refused(collector: Any, problem: str
     assert part in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Counted, Modelled])
 def test_dataclasses_and_models_are_collectors(kind: Any) -> None:
     result = mw.audit(**SMALL, settings=TINY, attacks=[with_collector(kind())])

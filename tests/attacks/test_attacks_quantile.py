@@ -72,6 +72,7 @@ def test_quantile_beats_loss_where_features_show_difficulty() -> None:
     assert min(flagged) > 0.03
 
 
+@pytest.mark.slow
 def test_a_tenth_of_non_members_is_flagged_at_most() -> None:
     """Mean over 4 tables, each with held-out quarters of 300: standard deviation 0.01."""
     rates = []
@@ -105,6 +106,7 @@ def test_the_class_is_read_too(classes: int) -> None:
     assert roc_auc_score(member, score(signals)) > roc_auc_score(member, loss) + 0.05
 
 
+@pytest.mark.slow
 def test_wide_records_are_projected_and_images_are_records() -> None:
     """Images whose brightness is their difficulty."""
 

@@ -133,6 +133,7 @@ def test_scores_do_not_depend_on_which_attacks_run() -> None:
     assert (scores_of(signals, seeds=Seeds(1))["shokri"] != together["shokri"]).any()
 
 
+@pytest.mark.slow
 def test_attacks_change_nothing_in_the_table() -> None:
     signals, _ = full_table(np.random.default_rng(4), 100)
     arrays = [signals.target.log_p, signals.target.vectors, signals.shadows.log_p, signals.shadows.vectors]
@@ -143,6 +144,7 @@ def test_attacks_change_nothing_in_the_table() -> None:
         np.testing.assert_array_equal(array, copy)
 
 
+@pytest.mark.slow
 def test_two_shadow_models_work_or_give_a_reason() -> None:
     signals, _ = full_table(np.random.default_rng(5), 200, models=2, vectors=2)
     outcomes = {outcome.attack.name: outcome for outcome in run_attacks(signals, EVERY, SEEDS)}

@@ -41,6 +41,7 @@ def named(step: type[Step]) -> TrainingDefence:
     return TrainingDefence("mine", Options, "a test", "none", step=lambda options, fit: step())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "told"), [(Nothing, "plain training's")])
 def test_broken_training_defences_are_told(step: type[Step], told: str) -> None:
     with pytest.raises(CheckError, match=told):

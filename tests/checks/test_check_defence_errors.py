@@ -130,6 +130,7 @@ def test_everything_wrong_in_what_it_names_is_told_at_once() -> None:
     assert {"'x'", "'a'"} <= set(str(refused(wrong)).replace(";", " ").split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["l2", "label-smoothing", "hamp", "early-stopping", "logit-clipping-in-training"])
 def test_built_in_defences_that_set_keys_pass(name: str) -> None:
     memberwise.check_defence(TRAINING_DEFENCES[name])

@@ -239,6 +239,7 @@ CASES: dict[str, tuple[Maker, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, said = CASES[name]

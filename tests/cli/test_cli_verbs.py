@@ -104,6 +104,7 @@ def test_lists(kind: str, expected: str) -> None:
     assert expected in done.stdout
 
 
+@pytest.mark.slow
 def test_the_study_that_init_writes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("init").exit_code == 0

@@ -71,6 +71,7 @@ def test_the_example_finds_members() -> None:
     assert all(float(line.split()[-1]) > 0.57 for line in lines)
 
 
+@pytest.mark.slow
 def test_about_as_strong_as_our_attack_on_the_same_models(example: ModuleType) -> None:
     from sklearn.datasets import load_digits
 

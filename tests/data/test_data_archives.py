@@ -51,6 +51,7 @@ def test_purchase_and_location_format(quotes: bool, packed: bool, tmp_path: Path
     assert (arrays["y"] == y).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_texas_format(packed: bool, tmp_path: Path) -> None:
     x, y = bits(10, 6169), np.arange(10)[:, None] * 11 + 1

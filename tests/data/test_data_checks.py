@@ -63,6 +63,7 @@ def test_no_warning_without_duplicates_and_bytes_work() -> None:
     assert "1 of 10" in duplicates(dataset, np.arange(10), np.arange(10, 20))[0][1]
 
 
+@pytest.mark.slow
 def test_sixty_thousand_images_are_compared_in_seconds() -> None:
     x = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
     dataset = from_object((x, np.arange(60_000) % 2), source="s")

@@ -377,6 +377,7 @@ def test_ham10000_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # On the command line.
 
 
+@pytest.mark.slow
 def test_check_and_audit_of_a_folder(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for k in range(120):

@@ -136,6 +136,7 @@ def test_each_record_has_dropout_of_its_own() -> None:
     assert len(set(losses.tolist())) == 6
 
 
+@pytest.mark.slow
 def test_the_noise_has_its_size_and_is_divided_with_the_sum() -> None:
     network, part = Network(mlp, CPU), batch()
     params, buffers = network.init(1)
@@ -195,6 +196,7 @@ def test_dp_sgd_without_noise_and_clip_is_poisson_sgd(make: Callable[[], nn.Modu
         torch.testing.assert_close(value, plain.params[name], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_bfloat16_and_channels_last_train_close_by(layout: torch.memory_format) -> None:
     for make in (mlp, conv):

@@ -142,6 +142,7 @@ def test_a_stack_equals_its_models_alone() -> None:
         torch.testing.assert_close(stack.params[name][1], value[0], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(ValueError, match="multiplicity above 1 goes with augment"):
         DpSgdOptions(multiplicity=4)
@@ -185,6 +186,7 @@ def test_noise_by_numerical_composition_is_less_and_holds(epsilon: float) -> Non
     assert epsilon_of(less, how, 1e-5) > epsilon
 
 
+@pytest.mark.slow
 def test_little_noise_is_not_composed() -> None:
     """The grid of the transform would take more memory than there is."""
     assert numerical_epsilon_of(0.05, Sampling(0.05, 1000), 1e-5) == float("inf")

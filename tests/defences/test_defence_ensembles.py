@@ -119,6 +119,7 @@ def test_selena_takes_sub_models_that_leave_out_nothing() -> None:
     assert np.isfinite(ENGINE.train(wanted(Selena(60, 1, 1), 1)).predict(X)).all()
 
 
+@pytest.mark.slow
 def test_selena_keeps_labels_from_what_was_memorised() -> None:
     """Labels at random: plain training learns them by heart, soft labels of models that did not see a row cannot."""
     wide = Network(lambda: nn.Sequential(nn.Linear(12, 64), nn.ReLU(), nn.Linear(64, CLASSES)), CPU)

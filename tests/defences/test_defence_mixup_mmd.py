@@ -90,6 +90,7 @@ def test_it_counts_after_an_epoch_with_a_gap_and_not_in_the_last() -> None:
     assert on[6:-1].all()
 
 
+@pytest.mark.slow
 def test_answers_come_nearer_to_those_about_others() -> None:
     """Labels at random, so that answers about members differ by memory alone."""
     recipe = replace(LONGER, epochs=40)

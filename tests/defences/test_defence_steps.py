@@ -82,6 +82,7 @@ def plain() -> tuple[float, float]:
         return memorised(Step())
 
 
+@pytest.mark.slow
 @each_step
 def test_random_labels_are_learnt_less_by_heart(
     name: str, strong: dict[str, Any], off: dict[str, Any], plain: tuple[float, float]

@@ -24,6 +24,7 @@ def audited(defence: dict[str, Any] | str, out: Path, **more: Any) -> mw.Result:
     return mw.audit(settings=FAST | {"training.defence": entry}, out=out / "run", **(SMALL | more))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "defence",
     [
@@ -41,6 +42,7 @@ def test_an_audit_of_each(defence: dict[str, Any], tmp_path: Path) -> None:
     assert apart < 0.25, "shadow models are trained by the same defence"
 
 
+@pytest.mark.slow
 def test_dp_sgd_says_its_epsilon_and_keeps_below_its_line(tmp_path: Path) -> None:
     result = audited({"name": "dp-sgd", "epsilon": 1.0}, tmp_path).to_dict()
     [message] = [warning["message"] for warning in result["warnings"] if warning["code"] == "dp-epsilon"]
@@ -58,6 +60,7 @@ def test_missing_reference_records_are_told_before_training(defence: str, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_batchnorm_under_dp_sgd_is_told_before_training(tmp_path: Path) -> None:
     def normed(classes: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, classes))

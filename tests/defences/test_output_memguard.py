@@ -69,6 +69,7 @@ def slow_search(classifier: Any, start: Any) -> Any:
     return result
 
 
+@pytest.mark.slow
 def test_the_search_does_what_a_slow_loop_does(classifier: Any) -> None:
     z = np.sort(np.concatenate([answers(6, 8, seed=3), answers(6, 2, seed=4)])).astype(np.float32)
     fast = softmax(unsure.unsure_logits(classifier, z.astype(np.float64)), -1)
@@ -78,6 +79,7 @@ def test_the_search_does_what_a_slow_loop_does(classifier: Any) -> None:
     assert np.abs(np.abs(fast - softmax(z, -1)).sum(-1) - np.abs(slow - softmax(z, -1)).sum(-1)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_and_is_each_models_own() -> None:
     sides = [np.sort(softmax(answers(400, sure, seed=seed), -1)) for sure, seed in ((8, 1), (2, 2), (2, 3), (8, 4))]
     rngs = [np.random.default_rng([0, i]) for i in (0, 1)]
@@ -125,6 +127,7 @@ def test_labels_stay_and_the_classifier_is_unsure(guarded: Any, classifier: Any)
     assert after.mean() < before.mean() / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [0.05, 0.3, 2.0])
 def test_expected_change_is_within_budget_of_two_answers(guarded: Any, budget: float) -> None:
     z, ask = guarded
@@ -177,6 +180,7 @@ class Swapped(MemGuard):
         return super().answer(target, x, states, keys)[..., ::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [0.1, 2.0])
 def test_label_only_viewer_gets_answers_without_memguard(budget: float) -> None:
     models, x = linear(3, 4), records(40)
@@ -186,6 +190,7 @@ def test_label_only_viewer_gets_answers_without_memguard(budget: float) -> None:
     np.testing.assert_array_equal(ask_labels(chain, x), chain.predict(x).argmax(-1))
 
 
+@pytest.mark.slow
 def test_what_is_built_on_it_is_asked_itself() -> None:
     models, x = linear(2, 4), records(40)
     behind = served(models, Swapped(epochs=1))

@@ -27,6 +27,7 @@ def audit(answer: str, out: Path) -> mw.Result:
     return mw.audit(data="digits", attacks=["loss"], settings=settings, out=out, **small)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_example_of_the_page_keeps_labels(tmp_path: Path) -> None:
     code = next(
         block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if "class Shrink" in block
@@ -54,6 +55,7 @@ def test_failing_defence_is_named(body: str, found: str, tmp_path: Path) -> None
         audit(f"{file}:Mine", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_bare_name_stands_for_a_defence(tmp_path: Path) -> None:
     study = audit("rounding", tmp_path).to_dict()["study"]
     assert study["answer"] == [{"name": "rounding"}]

@@ -67,6 +67,7 @@ def test_hiding_from_one_attack_is_no_gain_if_another_sees() -> None:
     assert hidden.strongest_auc({}).name == "label-only-noise"
 
 
+@pytest.mark.slow
 def test_two_points_alike_are_rarely_told_apart() -> None:
     """Six attacks a point, whichever is strongest by chance: false claims in at most 5 %."""
     wrong = 0

@@ -139,6 +139,7 @@ def test_a_constant_added_to_all_logits_changes_only_top_one() -> None:
         np.testing.assert_allclose(plain[name], shifted[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_attack_p_counts_larger_losses_only() -> None:
     rounded = [as_kind(arrays, "scores", lambda z: np.round(softmax(z), 2)) for arrays in make_answers(51)]
     found = audit(*rounded, attacks=["attack-p"]).scores["attack-p"]  # type: ignore[misc]
@@ -284,6 +285,7 @@ def test_the_written_study_names_saved_answers_and_runs_again(tmp_path: Path, mo
     assert list((tmp_path / "runs").iterdir()) == [folder]
 
 
+@pytest.mark.slow
 def test_the_digest_of_columns_is_that_of_their_content() -> None:
     outputs, _ = make_answers(16)
     names = np.array(["ant", "bee", "cat"])[outputs["labels"]]

@@ -9,6 +9,7 @@ import pytest
 from memberwise.statistics import tpr_at_fpr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [8, 1, 0])
 @pytest.mark.parametrize(("n1", "n0"), [(1, 1), (30, 7), (80, 120), (200, 400)])
 def test_interval_by_trying_every_rank(n1: int, n0: int, decimals: int) -> None:

@@ -112,6 +112,7 @@ def test_an_epsilon_that_describes_has_no_line(turns: Any) -> None:
     assert not any("Epsilon" in line for line in terminal_lines(turns.parts))
 
 
+@pytest.mark.slow
 def test_nobody_named_and_nobody_called_a_member(turns: Any) -> None:
     turns.result["discoveries"] |= {"named": 0, "wrong": 0, "wrong_share": None}
     for attack in turns.result["attacks"]:
@@ -121,6 +122,7 @@ def test_nobody_named_and_nobody_called_a_member(turns: Any) -> None:
     assert "names nobody of 3,000 records" in words
 
 
+@pytest.mark.slow
 def test_attack_without_thresholds_is_spoken_for_by_stand_in(turns: Any) -> None:
     turns.result["headline"] = "loss"
     for attack in turns.result["attacks"]:

@@ -75,6 +75,7 @@ def test_scores_are_sorted_exact_and_empty_where_missing(audit: Any) -> None:
     assert first.split(",")[4:6] == ["", "0.30000000000000004"]
 
 
+@pytest.mark.slow
 def test_a_label_that_reads_like_a_missing_value_stays(audit: Any, tmp_path: Path) -> None:
     audit.scores["label"] = "NA"
     _, scores, _ = files.read_all(_write(audit, tmp_path))
@@ -122,6 +123,7 @@ def test_a_missing_or_broken_file_is_named(audit: Any, tmp_path: Path, name: str
         files.read_all(folder)
 
 
+@pytest.mark.slow
 def test_another_schema_is_refused(audit: Any, tmp_path: Path) -> None:
     audit.result["schema_version"] = 3
     with pytest.raises(RunFolderError, match="schema_version 1 or 2"):

@@ -69,6 +69,7 @@ def test_the_page_is_well_formed_and_ids_are_unique(page: Any) -> None:
     assert inner <= set(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
 def test_the_page_needs_nothing_and_runs_nothing(which: str, request: pytest.FixtureRequest) -> None:
     text = _render(request.getfixturevalue(which))
@@ -85,6 +86,7 @@ def test_the_page_needs_nothing_and_runs_nothing(which: str, request: pytest.Fix
         assert "http" not in text.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_hostile_strings_are_shown_as_they_are(hostile: Any) -> None:
     text = _render(hostile)
     page = Page(text)
@@ -113,6 +115,7 @@ def test_no_attacks_at_all_still_makes_a_page(bare: Any) -> None:
     assert "was not run" in Page(_render(bare)).words
 
 
+@pytest.mark.slow
 def test_every_part_is_there_and_in_order(page: Any) -> None:
     sections = [attrs["id"] for attrs in page.of("section")]
     assert sections == [
@@ -137,6 +140,7 @@ def test_every_part_is_there_and_in_order(page: Any) -> None:
     assert len(page.of("svg")) == 14
 
 
+@pytest.mark.slow
 def test_every_table_has_a_caption_and_every_picture_words(page: Any) -> None:
     assert len(page.of("table")) == len(page.of("caption"))
     assert all(attrs["aria-label"] for attrs in page.of("svg"))
@@ -145,6 +149,7 @@ def test_every_table_has_a_caption_and_every_picture_words(page: Any) -> None:
     assert len(page.of("h1")) == 1
 
 
+@pytest.mark.slow
 def test_no_estimate_is_bare(audit: Any) -> None:
     text = _render(audit)
     rows = re.findall(r"<tr[^>]*>.*?</tr>", text.split('id="attacks"')[1].split("</section>")[0], flags=re.S)[1:]
@@ -157,6 +162,7 @@ def test_no_estimate_is_bare(audit: Any) -> None:
             assert re.search(r"<small>[\d.]+\u2013[\d.]+%?</small>|too few", cell)
 
 
+@pytest.mark.slow
 def test_marks_of_resolution_are_shown(audit: Any) -> None:
     rows = audit.result["attacks"][7]["tpr_at_fpr"]
     rows[1]["resolvable"] = "weak"
@@ -166,10 +172,12 @@ def test_marks_of_resolution_are_shown(audit: Any) -> None:
     assert cells.count("too few") == len(audit.result["attacks"])
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(audit: Any) -> None:
     assert _render(audit) == _render(audit)
 
 
+@pytest.mark.slow
 def test_the_report_is_small_and_quick(audit: Any) -> None:
     colour = np.random.default_rng(1).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     audit.curves["worst.image"] = colour
@@ -199,6 +207,7 @@ def test_records_without_shadow_models_become_a_table(audit: Any) -> None:
     assert audit.result["records"]["worst"][0]["index"] == int(audit.curves["worst.index"][0])
 
 
+@pytest.mark.slow
 def test_the_plot_of_a_record_is_found_by_its_index(audit: Any) -> None:
     order = np.arange(12)[::-1]
     expected = [card.plot for card in worst_records(audit.parts, audit.curves)]
@@ -215,6 +224,7 @@ def test_models_left_out_for_a_record_are_not_drawn(audit: Any) -> None:
     assert (trained == -1).sum() == 2
 
 
+@pytest.mark.slow
 def test_records_that_are_not_evaluated_are_not_drawn(audit: Any) -> None:
     kept = audit.scores["evaluated"] == 1
     drawn = kept & audit.scores["lira-online-fixed"].notna() & (audit.scores["member"] == 1)

@@ -217,6 +217,7 @@ def above_guessing(part: Any, key: Any = None) -> Any:
     return [one for name, inner in part.items() for one in above_guessing(inner, name)]
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(results())
 def test_no_lead_contradicts_its_page(result: Any) -> None:

@@ -98,6 +98,7 @@ def test_a_redacted_run_is_reported_and_compared_as_any(full: Any, tmp_path: Pat
     assert shut.auc() == plain.auc()
 
 
+@pytest.mark.slow
 def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full: Any, tmp_path: Path) -> None:
     audit, _ = full
     files.write_all(tmp_path / "records", wanted(audit, redact=True).parts, audit.scores, audit.curves)
@@ -123,6 +124,7 @@ def test_scores_stay_whole_unless_they_are_to_be_redacted_too(full: Any, tmp_pat
         read_transfer(tmp_path / "scores")
 
 
+@pytest.mark.slow
 def test_the_page_says_which_personal_data_it_holds(full: Any) -> None:
     audit, secrets = full
     page = html.render(audit.parts, audit.scores, audit.curves)

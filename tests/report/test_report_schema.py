@@ -32,6 +32,7 @@ def test_published_schema_equals_generated(name: str) -> None:
     assert json.loads((DOCS / name).read_text("utf-8")) == schema
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

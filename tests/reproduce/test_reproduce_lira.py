@@ -19,6 +19,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lira, "choose_device", lambda wanted: torch.device("cuda"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("name", TABLES)
 def test_published_size_pairs_every_figure_with_ours(name: str, faked: Callable[..., Any]) -> None:
@@ -46,6 +47,7 @@ def test_what_is_quoted_from_memory_is_marked() -> None:
     assert not any(figure.verify for figure in published("lira-16"))
 
 
+@pytest.mark.slow
 def test_a_users_figures_are_beside_the_same_of_ours(faked: Callable[..., Any]) -> None:
     rows = {(row.setting, row.measure): row for row in lira.rmia(faked("rmia-table", "full")).rows}
     theirs = rows["254 reference models, rmia-online", "AUC, a user's run"]

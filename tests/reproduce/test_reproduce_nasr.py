@@ -20,6 +20,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nasr, "choose_device", lambda wanted: torch.device("cuda"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.usefixtures("gpu")
 def test_published_size_pairs_every_figure_with_ours(name: str, faked: Callable[..., Any]) -> None:
@@ -33,6 +34,7 @@ def test_published_size_pairs_every_figure_with_ours(name: str, faked: Callable[
         assert (row.tolerance is not None) == (purchase and figure.measure != "train accuracy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_other_data_and_smaller_sizes_are_not_compared(name: str, faked: Callable[..., Any]) -> None:
     for size, data in (("full", LOCATION.get(name, ("location30",))), ("quick", None), ("smoke", None)):

@@ -70,6 +70,7 @@ def test_a_mean_over_models_has_students_interval() -> None:
     assert (found.n, found.seeds) == (9, (4,))
 
 
+@pytest.mark.slow
 def test_scores_read_from_the_folder_are_those_the_audit_drew(tmp_path: Path) -> None:
     bench = Bench(find_reproduction("overview-lira"), "smoke", 1, "cpu", tmp_path, ("digits",))
     settings = {

@@ -150,6 +150,7 @@ def test_every_published_figure_has_a_row_of_ours_at_full_size(name: str) -> Non
         assert row.ours is not None or row.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_line_is_stated_twice(name: str) -> None:
     bench = canned(name)

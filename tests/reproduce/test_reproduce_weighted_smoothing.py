@@ -38,6 +38,7 @@ def test_the_trade_off_has_each_attack_in_each_case(size: str, cases: int, faked
         assert settings["training.learning_rate"] == wanted, "the best on validation records"
 
 
+@pytest.mark.slow
 def test_data_that_stand_in_twice_are_run_once(faked: Callable[..., Any]) -> None:
     bench = faked("ws-tradeoff", "full", LOCATION)
     found = ws.tradeoff(bench)
@@ -45,6 +46,7 @@ def test_data_that_stand_in_twice_are_run_once(faked: Callable[..., Any]) -> Non
     assert len(found.plots) == 5 * len(ws.ATTACKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [ws.PLAIN, ws.SMOOTHING, ws.DP])
 def test_a_curve_that_begins_at_chance_means_nothing(
     method: str, faked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

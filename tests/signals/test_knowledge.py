@@ -34,6 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
     )
 
 
+@pytest.mark.slow
 def test_a_finished_runs_target_is_read_with_its_members(run: mw.Result) -> None:
     assert run.folder is not None
     transfer = read_transfer(run.folder)
@@ -42,6 +43,7 @@ def test_a_finished_runs_target_is_read_with_its_members(run: mw.Result) -> None
     assert transfer.answers.vectors.shape == (1, 240, 10)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_what_is_no_finished_run_is_refused(run: mw.Result, tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="holds no run from which attacks can learn"):
         read_transfer(tmp_path)

@@ -37,6 +37,7 @@ def test_values_by_sorting(fpr: float) -> None:
     assert tpr_at_no_false_positive(pairs).value == pytest.approx(np.mean(inside > out[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "m", "shift", "level", "spread"),
     [(200, 16, 0.0, 0.3, 0.3), (200, 16, 2.0, 0.5, 0.5), (100, 16, 3.0, 0.5, 0.5)],

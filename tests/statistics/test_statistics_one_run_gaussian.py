@@ -51,6 +51,7 @@ def test_more_right_guesses_show_more() -> None:
     assert bounds[-1] > bounds[0] + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("coins", "guesses", "least"), [(1_000, 100, 0.5), (20_000, 300, 0.7)])
 def test_known_epsilon_is_rarely_exceeded_and_mostly_reached(coins: int, guesses: int, least: float) -> None:
     rng, mu, delta = np.random.default_rng(coins), 1.0, 1e-5

@@ -52,6 +52,7 @@ def test_bounds_of_the_ratio_are_quantiles_of_a_ratio_of_betas() -> None:
     assert 0.9 < whole[0] < 1 < whole[1] < 1.1
 
 
+@pytest.mark.slow
 def test_interval_covers_and_is_not_needlessly_wide() -> None:
     rng, tpr, fpr, prior = np.random.default_rng(1), 0.3, 0.05, 0.1
     truth = prior * tpr / (prior * tpr + (1 - prior) * fpr)

@@ -27,6 +27,7 @@ def mean_balanced_accuracy(pairs: Any, threshold: Any) -> Any:
     return np.mean(accuracies) if accuracies else None
 
 
+@pytest.mark.slow
 @given(models)
 def test_best_threshold_is_best_and_finite(models: Any) -> None:
     pairs = [tuple(map(np.array, zip(*model, strict=True))) for model in models]

@@ -59,6 +59,7 @@ def codes(result: mw.Result) -> set[str]:
     return {warning["code"] for warning in result.to_dict()["warnings"]}
 
 
+@pytest.mark.slow
 def test_a_function_has_the_scores_of_its_module(digits: Any, module: nn.Module) -> None:
     with_module = audit(digits, module)
     logits = audit(digits, lambda x: module(torch.from_numpy(x)))
@@ -88,6 +89,7 @@ class Doubled(Target):
             return 2 * self.module(torch.from_numpy(x)).numpy()[None]  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_a_target_of_ones_own_is_asked_as_it_is(digits: Any, module: nn.Module) -> None:
     own = audit(digits, Doubled(module))
     function = audit(digits, lambda x: 2 * module(torch.from_numpy(x)))
@@ -110,6 +112,7 @@ class Labels:
         return np.asarray(self.fitted.predict(x))
 
 
+@pytest.mark.slow
 def test_an_object_that_predicts_is_asked(digits: Any) -> None:
     fitted = LogisticRegression(max_iter=300).fit(digits[0][ROWS], digits[1][ROWS])
     known, unknown = audit(digits, fitted), audit(digits, Proba(fitted))
@@ -119,6 +122,7 @@ def test_an_object_that_predicts_is_asked(digits: Any) -> None:
     assert "target-function" in codes(labels)
 
 
+@pytest.mark.slow
 def test_a_function_resumes_and_a_changed_one_is_noticed(digits: Any, module: nn.Module, tmp_path: Path) -> None:
     def asked(scale: float) -> mw.Result:
         return audit(digits, lambda x: scale * module(torch.from_numpy(x)), out=tmp_path / "run", resume=True)
@@ -171,6 +175,7 @@ def test_what_is_no_target_is_refused(digits: Any, thing: Any) -> None:
         audit(digits, thing)
 
 
+@pytest.mark.slow
 def test_a_kind_of_files_is_one_record(
     digits: Any, module: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -186,6 +191,7 @@ def test_a_kind_of_files_is_one_record(
         audit(digits, tmp_path / "mine.xyz")
 
 
+@pytest.mark.slow
 def test_a_kind_of_objects_is_one_record(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(thing: Any, context: TargetContext) -> Target:
         return FunctionTarget(lambda x: x @ np.full((64, 10), thing), context.classes, "logits")

@@ -259,6 +259,7 @@ def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
         mw.load_target(tmp_path / "run", model=nn.Linear(3, 4), policy=False)
 
 
+@pytest.mark.slow
 def test_a_defence_that_does_not_say_what_it_learned(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
     name = f"{tmp_path / 'mine.py'}:Learned"
@@ -267,6 +268,7 @@ def test_a_defence_that_does_not_say_what_it_learned(tmp_path: Path) -> None:
         mw.load_target(tmp_path / "run", trust=[name])
 
 
+@pytest.mark.slow
 def test_python_module_is_not_taken_for_a_named_architecture(tmp_path: Path) -> None:
     def mlp(shape: tuple[int, ...], classes: int) -> nn.Module:
         return nn.Sequential(nn.Linear(shape[0], classes))
@@ -279,6 +281,7 @@ def test_python_module_is_not_taken_for_a_named_architecture(tmp_path: Path) -> 
     np.testing.assert_allclose(loaded, softmax(answers, axis=1), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_whose_model_is_not_kept(tmp_path: Path) -> None:
     audit(tmp_path / "run", model=LogisticRegression())
     with pytest.raises(RunFolderError, match=r"holds no model(.|\n)*scikit-learn classifier"):

@@ -106,6 +106,7 @@ def test_mixup_averages_pairs_and_their_targets() -> None:
     assert int((chosen == torch.arange(50)).sum()) < 10
 
 
+@pytest.mark.slow
 def test_mixup_weight_is_uniform_without_favourite_partners() -> None:
     x = torch.eye(5)
     weights, partners = [], []

@@ -79,6 +79,7 @@ def assert_same(one: TrainedStack, i: int, other: TrainedStack, j: int) -> None:
             torch.testing.assert_close(a[name][i], b[name][j], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_each_model_ends_where_an_oracle_ends_it() -> None:
     data, network = noisy(), Network(module, CPU)
     stopped = train_stack(jobs(4), network, data)

@@ -171,6 +171,7 @@ def test_ctrl_c_keeps_what_is_done(engines: dict[str, Any], monkeypatch: pytest.
     assert is_same(whole.arrays, run(tmp_path / "whole").arrays)
 
 
+@pytest.mark.slow
 def test_a_budget_counts_the_models_under_way(engines: dict[str, Any], tmp_path: Path) -> None:
     jobs = TimeBudget(job, 16, ends=time.perf_counter() + 101, guess=10.0)
     assert jobs.next_size(2, ShadowRun(trained=2, seconds=20.0), 0) == 8, "a last block, not quite full"
@@ -196,6 +197,7 @@ def test_a_worker_is_sent_trainer_and_questions_once(make: Callable[[], Trainer]
         assert is_same(run_block(trainer, collection, block), there)
 
 
+@pytest.mark.slow
 def test_an_audit_under_threads_has_the_same_scores(engines: dict[str, Any]) -> None:
     common: dict[str, Any] = {
         "data": "digits",

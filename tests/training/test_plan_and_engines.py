@@ -90,6 +90,7 @@ def test_what_the_study_fixes_is_kept() -> None:
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18, stack=5, precision="bfloat16", threads=1).precision == "bfloat16"
 
 
+@pytest.mark.slow
 def test_measured_plan_is_a_candidate_and_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(plan_module, "SHORT", 0.005)
