@@ -13,8 +13,8 @@ from memberwise.types.version import __version__
 if TYPE_CHECKING:
     from memberwise.api import audit, defend
     from memberwise.auditing.load import load_signals
-    from memberwise.auditing.released import load_target
     from memberwise.checks import check_attack, check_defence
+    from memberwise.defences.released import load_target
     from memberwise.errors import (
         CheckError,
         DataError,
@@ -34,7 +34,7 @@ _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
     "load_signals": "memberwise.auditing.load",
-    "load_target": "memberwise.auditing.released",
+    "load_target": "memberwise.defences.released",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
