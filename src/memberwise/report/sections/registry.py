@@ -12,6 +12,8 @@ from memberwise.report.sections.canaries import Canaries
 from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.limits import Limits
 from memberwise.report.sections.parts import Parts
+from memberwise.report.sections.people import People
+from memberwise.report.sections.recipe import Recipe
 from memberwise.report.sections.records import Records
 from memberwise.report.sections.roc import Roc
 from memberwise.report.sections.scores import Scores
@@ -27,6 +29,8 @@ SECTIONS: tuple[Section, ...] = (
     Records(),
     Parts(),
     Canaries(),
+    Recipe(),
+    People(),
     Targets(),
     Accused(),
     Attacker(),
