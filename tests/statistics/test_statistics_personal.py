@@ -48,7 +48,7 @@ def simulated(name: str, pairs: int, records: int, within: float, drift: float, 
 
 def inflation(inside: Any, outside: Any) -> float:
     apart = np.concatenate([inside - inside.mean(0), outside - outside.mean(0)])
-    return 1 + inside.shape[1] * shared_drift(apart) / len(inside)
+    return float(1 + inside.shape[1] * shared_drift(apart) / len(inside))
 
 
 def shares(inside: Any, outside: Any) -> Any:

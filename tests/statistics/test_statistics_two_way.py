@@ -55,7 +55,7 @@ def test_intervals_cover_new_trainings_and_records(varies: float, tails: bool) -
         rng = np.random.default_rng([10, seed])
         scores, member, pairs = drawn(rng, 10, 300, varies, tails)
         rows = estimates(two_way(scores, member, pairs, FPRS, rng, draws=60), 0.95, 150, 150)
-        held += [one.low <= value <= one.high for one, value in zip(rows, truth, strict=True)]  # type: ignore[operator]
+        held += [one.low <= value <= one.high for one, value in zip(rows, truth, strict=True)]
     assert held[:2].min() >= 0.9 * runs, (held / runs).tolist()
 
 
