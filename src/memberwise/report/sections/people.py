@@ -29,7 +29,7 @@ class People(Section):
         }
 
     def lines(self, result: AuditResult) -> list[str]:
-        return [text] if (text := people_sentence(result)) else []
+        return [f"Single people: {text}"] if (text := people_sentence(result)) else []
 
 
 def people_sentence(result: AuditResult) -> str | None:
@@ -40,7 +40,7 @@ def people_sentence(result: AuditResult) -> str | None:
     highest = part.share_above[-1]
     words = sentence.interval_words(result)
     return (
-        f"Single people: an attacker told that one of two models was trained on a person's record picks the right one "
+        f"An attacker told that one of two models was trained on a person's record picks the right one "
         f"at least {highest.auc:.0%} of the time for {spoken(highest, 'share', words)} of the records; "
         f"{_few(part.share_above[0], words)}. {_named(part)}"
     )
