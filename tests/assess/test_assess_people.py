@@ -13,6 +13,7 @@ from memberwise.assess.people import pair_sides, people_part
 from memberwise.assess.turns import Turns, clusters_of, models_in_turn
 from memberwise.attacks import ATTACKS
 from memberwise.errors import StudyError
+from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
 from memberwise.statistics.two_way import figures_of
@@ -78,7 +79,7 @@ def test_a_score_high_either_way_names_nobody() -> None:
     inside = signals.trained_on == 1
     flagged = np.where(learned, 9.0, 0.0) + np.random.default_rng(0).normal(size=inside.shape) * 0.01
     clusters = clusters_of(signals.trained_on)
-    part = people_part(signals, np.asarray(member), [Turns("base", flagged, inside, clusters)], ["0"], 0.95)
+    part = people_part(signals, np.asarray(member), [Turns("base", flagged, inside, clusters)], ["0"], 0.95, Seeds(0))
     assert part is not None
     assert part.named == 0
 

@@ -19,10 +19,13 @@ from memberwise.assess.people import PeoplePart, people_part
 from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_models, recipe_part
 from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
-from memberwise.assess.turns import FEWEST, attacks_in_turn, models_in_turn, take_all_turns
+from memberwise.assess.turns import FEWEST, Turns, attacks_in_turn, models_in_turn, take_all_turns
+from memberwise.assess.units import UnitsPart, units_part
 from memberwise.assess.variation import TargetsPart, targets_part
 from memberwise.assess.verdict import Gate
+from memberwise.attacks import Attack
 from memberwise.attacks.request import AttackRequest, family_of
+from memberwise.attacks.run import score
 from memberwise.errors import Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
@@ -41,7 +44,7 @@ class Assessment:
         headline: the attack that is spoken of first.
         gate: what judges the study's rules once all warnings are known.
         canaries, targets: where the study asks for them and they can be had. mismatch: None without shadow models.
-        recipe, people: where enough shadow models can take the target's place.
+        recipe, people: where enough shadow models can take the target's place. units: of these, with ``data.unit``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """
@@ -54,6 +57,7 @@ class Assessment:
     targets: TargetsPart | None
     recipe: RecipePart | None
     people: PeoplePart | None
+    units: UnitsPart | None
     discoveries: Discoveries
     mismatch: Mismatch | None
     records: RecordsPart
@@ -81,6 +85,7 @@ def assess(
     """
     signals = with_knowledge(signals, member, study.attacks, seeds)
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
+    unrevealed = evaluated.copy()
     if units is not None:
         evaluated &= one_of_each(units, seeds.rng("one record of each unit"))
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
@@ -93,8 +98,8 @@ def assess(
     epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
     canaries, targets, more_curves, more_notes = _in_turn(signals, standing, member, evaluated, fprs, study, seeds)
     naming = main if len(main.nonmembers) else standing
-    models, people = _over_all_models(
-        signals, evaluations, family, member, evaluated, fprs, study, seeds, class_names, units
+    models, people, of_units = _over_all_models(
+        signals, evaluations, family, member, unrevealed, fprs, study, seeds, class_names, units
     )
     named = discoveries(evaluations, naming, member, confidence, seeds.rng("calibration half"))
     mismatch, mismatch_notes = mismatch_part(
@@ -111,6 +116,7 @@ def assess(
         targets=targets,
         recipe=recipe_part(models, confidence),
         people=people,
+        units=of_units,
         discoveries=named,
         mismatch=mismatch,
         records=records_part(signals, member, main.scores, worst, headline, class_names, fprs[0], confidence),
@@ -147,17 +153,40 @@ def _over_all_models(
     seeds: Seeds,
     class_names: Sequence[str],
     units: Ints | None,
-) -> tuple[list[RecipeModels], PeoplePart | None]:
+) -> tuple[list[RecipeModels], PeoplePart | None, UnitsPart | None]:
     """What the shadow models in the target's place, one after another, say of the recipe and of single records."""
     turns, confidence = study.statistics.turns, study.statistics.confidence
     models = models_in_turn(signals, turns)
     if turns == "none" or len(models) < FEWEST or study.canaries.count:
-        return [], None
+        return [], None, None
     attacks = attacks_in_turn([one.attack for one in evaluations.values()], family, turns)
     rows = take_all_turns(signals, attacks, models, evaluated, seeds)
     named = {attack.name: attack for attack in attacks}
     recipe = [recipe_models(signals, named[one.attack], one, evaluated, fprs, seeds, units) for one in rows]
-    return recipe, people_part(signals, member, rows, class_names, confidence)
+    people = people_part(signals, member, rows, class_names, confidence, seeds, units)
+    return recipe, people, _of_units(signals, attacks, rows, member, evaluated, fprs, confidence, seeds, units)
+
+
+def _of_units(
+    signals: Signals,
+    attacks: Sequence[Attack],
+    turns: Sequence[Turns],
+    member: Mask,
+    evaluated: Mask,
+    fprs: Sequence[float],
+    confidence: float,
+    seeds: Seeds,
+    units: Ints | None,
+) -> UnitsPart | None:
+    """Whole units, by the first attack that took turns, on all of their records."""
+    if units is None or not turns:
+        return None
+    attack = next(attack for attack in attacks if attack.name == turns[0].attack)
+    scores, _ = score(signals, attack, seeds.rng(f"attack:{attack.name}"))
+    if scores is None:
+        return None
+    scores = np.where(evaluated, scores, np.nan)
+    return units_part(scores, member, units, turns[0], attack.name, fprs, confidence, seeds)
 
 
 def _in_turn(

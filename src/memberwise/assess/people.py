@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memberwise.assess.turns import Turns, clusters_of
+from memberwise.data.groups import divisions
+from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, clopper_pearson
 from memberwise.statistics.carried import threshold_at_fpr
+from memberwise.statistics.disparity import GroupDifference, group_differences
 from memberwise.statistics.gate import LEVELS
 from memberwise.statistics.personal import (
     AucTable,
+    Share,
     auc_table,
     cross_pair_auc,
     pair_correlation,
@@ -68,6 +72,13 @@ class ExposedRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupRisk(GroupDifference):
+    """A group beside the rest, and the share of its records whose AUC_i is above 0.9."""
+
+    above: ShareAbove
+
+
+@dataclass(frozen=True, kw_only=True)
 class PeoplePart:
     """The ``people`` of ``result.json``.
 
@@ -77,7 +88,7 @@ class PeoplePart:
         effective_models: so many models a side, trained apart, would tell as much.
         share_above: the share of records above each level. named: how many are named.
         attack: by which records are found in turn; None where none went through the turns.
-        worst: the most exposed, the surest first.
+        worst: the most exposed, the surest first. groups: classes and groups beside the rest.
     """
 
     records: int
@@ -88,6 +99,7 @@ class PeoplePart:
     attack: str | None
     named: int
     worst: tuple[ExposedRecord, ...]
+    groups: tuple[GroupRisk, ...]
 
 
 @dataclass(frozen=True)
@@ -123,13 +135,20 @@ def pair_sides(signals: Signals) -> Sides | None:
 
 
 def people_part(
-    signals: Signals, member: Mask, turns: Sequence[Turns], class_names: Sequence[str], confidence: float
+    signals: Signals,
+    member: Mask,
+    turns: Sequence[Turns],
+    class_names: Sequence[str],
+    confidence: float,
+    seeds: Seeds,
+    units: Ints | None = None,
 ) -> PeoplePart | None:
     """Each record's own risk; None where the shadow models cannot tell it.
 
     Args:
         member: ``(n,)`` the truth about the target.
         turns: of attacks; the first with reference models finds records in turn.
+        units: ``(n,)`` whose record each is: groups are compared by one record of each.
     """
     sides = pair_sides(signals)
     if sides is None:
@@ -138,8 +157,8 @@ def people_part(
     correlation = pair_correlation(sides.inside, sides.outside)
     table = auc_table(pairs, rounded_down(correlation))
     aucs = cross_pair_auc(sides.inside, sides.outside)
-    shares = shares_above(aucs, table, LEVELS, confidence, inflation(sides))
-    method = f"profile likelihood over all distributions of risk, {pairs} pairs"
+    factor = inflation(sides)
+    shares = shares_above(aucs, table, LEVELS, confidence, factor)
     found = _found(signals, sides, turns)
     worst, named = _worst(signals, member, sides, table, aucs, found, class_names, confidence)
     return PeoplePart(
@@ -147,21 +166,49 @@ def people_part(
         pairs=pairs,
         correlation=correlation,
         effective_models=pairs / (1 - correlation),
-        share_above=tuple(
-            ShareAbove(
-                auc=one.level,
-                value=one.value,
-                low=one.low,
-                high=one.high,
-                n_members=len(sides.rows),
-                n_nonmembers=len(sides.rows),
-                method=method,
-            )
-            for one in shares
-        ),
+        share_above=tuple(_share(one, len(sides.rows), pairs) for one in shares),
         attack=None if found is None else found.attack,
         named=named,
         worst=worst,
+        groups=_groups(signals, sides, aucs, table, factor, class_names, units, confidence, seeds.rng("groups by lot")),
+    )
+
+
+def _groups(
+    signals: Signals,
+    sides: Sides,
+    aucs: Floats,
+    table: AucTable,
+    factor: float,
+    class_names: Sequence[str],
+    units: Ints | None,
+    confidence: float,
+    rng: np.random.Generator,
+) -> tuple[GroupRisk, ...]:
+    """Classes, and groups by every division of their columns, each beside the rest; of a person the first record."""
+    first = np.arange(len(aucs)) if units is None else np.unique(units[sides.rows], return_index=True)[1]
+    risks, rows = aucs[first], sides.rows[first]
+    ways = [("class", np.asarray(class_names)[signals.labels[rows]])]
+    if signals.groups is not None:
+        ways += [("group", names) for names in divisions(signals.groups[rows])]
+    risky = []
+    for row in group_differences(risks, ways, confidence, rng):
+        inside = next(names == row.name for by, names in ways if by == row.by and row.name in names)
+        share = shares_above(risks[inside], table, LEVELS[-1:], confidence, 1 + (factor - 1) * float(inside.mean()))
+        risky.append(GroupRisk(**vars(row), above=_share(share[0], row.records, len(sides.inside))))
+    return tuple(risky)
+
+
+def _share(share: Share, records: int, pairs: int) -> ShareAbove:
+    method = f"profile likelihood over all distributions of risk, {pairs} pairs"
+    return ShareAbove(
+        auc=share.level,
+        value=share.value,
+        low=share.low,
+        high=share.high,
+        n_members=records,
+        n_nonmembers=records,
+        method=method,
     )
 
 

@@ -63,7 +63,7 @@ class RecipeModels:
         """As ``result.json`` holds them."""
         auc, *rates = estimates(self.models, confidence, self.n_members, self.n_nonmembers, self.refitted)
         rows = [
-            TprAtFpr(**vars(one), fpr=fpr, resolvable=self._mark(fpr))
+            TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, self.n_nonmembers))
             for one, fpr in zip(rates, self.fprs, strict=True)
         ]
         return RecipeFigures(self.attack, auc, tuple(rows))
@@ -73,9 +73,11 @@ class RecipeModels:
         figures = self.figures(confidence)
         return figures.auc if metric == "auc" else next((row for row in figures.tpr_at_fpr if row.fpr == fpr), None)
 
-    def _mark(self, fpr: float) -> Resolvable:
-        expected = fpr * self.n_nonmembers
-        return "yes" if expected >= ENOUGH_FALSE_POSITIVES else "weak" if expected >= 1 else "no"
+
+def mark(fpr: float, n_nonmembers: int) -> Resolvable:
+    """Whether so many non-members of each model resolve a rate."""
+    expected = fpr * n_nonmembers
+    return "yes" if expected >= ENOUGH_FALSE_POSITIVES else "weak" if expected >= 1 else "no"
 
 
 @dataclass(frozen=True)

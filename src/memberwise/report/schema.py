@@ -15,6 +15,7 @@ from memberwise.assess.mismatch import Mismatch
 from memberwise.assess.people import PeoplePart
 from memberwise.assess.recipe import RecipePart
 from memberwise.assess.records import RecordsPart
+from memberwise.assess.units import UnitsPart
 from memberwise.assess.variation import TargetsPart
 from memberwise.assess.verdict import Family
 from memberwise.data.treatment import Treatment
@@ -116,7 +117,7 @@ class AuditResult:
         shadow: None without shadow models; so is mismatch.
         headline: the attack that is spoken of first.
         canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
-        recipe, people: over all shadow models in turn; only where there are enough of them.
+        recipe, people, units: over all shadow models in turn; only where there are enough of them.
         family: None in results of version 1, which judged rules without an attack's name on the headline alone.
         redacted: what was left out: "records", "scores".
     """
@@ -138,6 +139,7 @@ class AuditResult:
     targets: TargetsPart | None = field(default=None, metadata=OPTIONAL)
     recipe: RecipePart | None = field(default=None, metadata=LEFT_OUT)
     people: PeoplePart | None = field(default=None, metadata=LEFT_OUT)
+    units: UnitsPart | None = field(default=None, metadata=LEFT_OUT)
     discoveries: Discoveries | None = None
     mismatch: Mismatch | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -179,6 +181,7 @@ class AuditResult:
             targets=assessment.targets,
             recipe=assessment.recipe,
             people=assessment.people,
+            units=assessment.units,
             discoveries=assessment.discoveries,
             mismatch=assessment.mismatch,
             skipped=assessment.skipped,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from memberwise.assess.people import ExposedRecord, PeoplePart, ShareAbove
+from memberwise.assess.people import ExposedRecord, GroupRisk, PeoplePart, ShareAbove
 from memberwise.report import sentence
-from memberwise.report.formats import count, plain, spoken
+from memberwise.report.formats import count, percent, plain, spoken
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Section, Source
+
+# Holm's p-values below this are spoken of as differences.
+DIFFERS = 0.05
+NAMED = 4
 
 
 class People(Section):
@@ -26,6 +30,8 @@ class People(Section):
             "people": part,
             "shares": [(f"{one.auc:g}", spoken(one, "share", words), odds(one.auc)) for one in part.share_above],
             "rows": [_row(one) for one in part.worst],
+            "groups": [_group(one) for one in part.groups],
+            "disparity": disparity_sentence(part),
         }
 
     def lines(self, result: AuditResult) -> list[str]:
@@ -44,6 +50,33 @@ def people_sentence(result: AuditResult) -> str | None:
         f"at least {highest.auc:.0%} of the time for {spoken(highest, 'share', words)} of the records; "
         f"{_few(part.share_above[0], words)}. {_named(part)}"
     )
+
+
+def disparity_sentence(part: PeoplePart) -> str | None:
+    """Which classes and groups surely differ from the rest."""
+    if not part.groups:
+        return None
+    surely = [one for one in part.groups if one.p_adjusted < DIFFERS]
+    compared = f"Of {count(len(part.groups))} classes and groups that are compared with the rest"
+    if not surely:
+        return f"{compared}, none differs beyond chance (Holm, 5%): that is no proof that all are alike."
+    each = [f"{one.by} {one.name} {one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})" for one in surely]
+    named = "; ".join(each[:NAMED]) + (f"; and {len(each) - NAMED} more" if len(each) > NAMED else "")
+    verb = "differs" if len(surely) == 1 else "differ"
+    return f"{compared}, {count(len(surely))} {verb} beyond chance (Holm, 5%) in mean risk: {named}."
+
+
+def _group(one: GroupRisk) -> Mapping[str, str]:
+    top = one.top[-1]
+    return {
+        "name": f"{one.by} {one.name}",
+        "records": count(one.records),
+        "mean": f"{one.mean:.3f}",
+        "difference": f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})",
+        "p": "<0.001" if one.p_adjusted < 0.001 else f"{one.p_adjusted:.3f}",
+        "above": f"{percent(one.above.value)} ({percent(one.above.low)} to {percent(one.above.high)})",
+        "top": f"{top.count} of {top.of} ({percent(top.low)} to {percent(top.high)})",
+    }
 
 
 def odds(auc: float) -> str:

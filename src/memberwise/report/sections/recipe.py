@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from memberwise.assess.recipe import RecipeFigures
+from memberwise.assess.units import UnitFigures
 from memberwise.report import sentence
 from memberwise.report.formats import count, rate, spoken
 from memberwise.report.schema import AuditResult
@@ -27,7 +28,7 @@ class Recipe(Section):
             f"{count(part.models)} shadow models took the target's place, {count(part.trainings)} of them trained "
             "independently of each other (two of a complementary pair are one training). Differences between these "
             "figures and this model's are chance, or show that the model was not trained by that recipe.",
-            "pairs": [(row.attack, _figures(row, words)) for row in part.attacks],
+            "pairs": [(row.attack, figures_in_words(row, words)) for row in part.attacks],
         }
 
     def lines(self, result: AuditResult) -> list[str]:
@@ -39,12 +40,12 @@ def recipe_sentence(result: AuditResult) -> str | None:
     part = result.recipe
     if part is None:
         return None
-    figures = _figures(part.attacks[0], sentence.interval_words(result))
+    figures = figures_in_words(part.attacks[0], sentence.interval_words(result))
     return f"This way of training, over {count(part.models)} models in turn, by {part.attack}: {figures}."
 
 
-def _figures(row: RecipeFigures, words: str) -> str:
-    rates = [
-        f"TPR at {rate(one.fpr)} FPR {spoken(one, 'share', words)}" for one in row.tpr_at_fpr if one.resolvable != "no"
-    ]
+def figures_in_words(row: RecipeFigures | UnitFigures, words: str) -> str:
+    """AUC, and the TPR at each rate that the records resolve."""
+    resolved = [one for one in row.tpr_at_fpr if one.resolvable != "no"]
+    rates = [f"TPR at {rate(one.fpr)} FPR {spoken(one, 'share', words)}" for one in resolved]
     return "; ".join([f"AUC {spoken(row.auc, 'number', words)}", *rates])

@@ -19,6 +19,7 @@ from memberwise.report.sections.roc import Roc
 from memberwise.report.sections.scores import Scores
 from memberwise.report.sections.study import StudyText
 from memberwise.report.sections.targets import Targets
+from memberwise.report.sections.units import Units
 from memberwise.report.sections.warnings import Warnings
 
 SECTIONS: tuple[Section, ...] = (
@@ -31,6 +32,7 @@ SECTIONS: tuple[Section, ...] = (
     Canaries(),
     Recipe(),
     People(),
+    Units(),
     Targets(),
     Accused(),
     Attacker(),
