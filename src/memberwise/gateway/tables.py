@@ -97,8 +97,8 @@ _TRIGGERS = {
         f"CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger {_ABORT}",
         f"CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger {_ABORT}",
         # A row may also be replaced, which fires no trigger on deletion.
-        "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger "
-        f"WHEN EXISTS (SELECT 1 FROM ledger WHERE id = NEW.id) {_ABORT}",  # noqa: S608
+        "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger "  # noqa: S608
+        f"WHEN EXISTS (SELECT 1 FROM ledger WHERE id = NEW.id) {_ABORT}",
     ),
     "postgresql": (
         "CREATE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
