@@ -64,7 +64,8 @@ def test_digests_differ_by_record_shape_and_secret(seed: int, shape: tuple[int, 
 
 
 def test_minus_zero_is_the_same_record() -> None:
-    assert digest(np.float32([[0.0, 1.0]]), SECRET) == digest(np.float32([[-0.0, 1.0]]), SECRET)
+    zeros = [np.array([[zero, 1.0]], np.float32) for zero in (0.0, -0.0)]
+    assert digest(zeros[0], SECRET) == digest(zeros[1], SECRET)
 
 
 def test_cells_depend_on_the_secret_not_on_the_batch() -> None:
