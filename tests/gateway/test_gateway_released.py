@@ -11,7 +11,10 @@ from memberwise.errors import RunFolderError, StudyError
 from memberwise.gateway.policy import Policy, read_gateway_policy
 from memberwise.study.schema import OutputDefenceConfig
 
-ANSWER = (OutputDefenceConfig(name="round", digits=2), OutputDefenceConfig(name="confidence-noise", r=0.1))
+ANSWER = tuple(
+    OutputDefenceConfig.model_validate(one)
+    for one in ({"name": "round", "digits": 2}, {"name": "confidence-noise", "r": 0.1})
+)
 SERVED = """
 [plans.default]
 questions = 500
