@@ -154,7 +154,7 @@ def pack(answer: Array) -> bytes:
 
 
 def unpack(blob: bytes) -> Array:
-    """What ``pack`` made bytes of."""
+    """What ``pack`` made bytes of: ``(classes,)`` or ``()``."""
     if blob[:1] == b"l":
         return np.array(int.from_bytes(blob[1:], "little", signed=True), np.int64)
     return np.frombuffer(blob, "<f8", offset=1).astype(np.float64)

@@ -243,8 +243,8 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     before, connection.autocommit = connection.autocommit, True
     connection.execute("SET synchronous_commit TO on")
     connection.execute(f"SET lock_timeout TO '{WAIT}s'")
-    # A gateway that froze in a transaction must not hold up the others.
-    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
+    # A gateway that froze in a transaction must not hold up the others until they give up.
+    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT // 3}s'")
     connection.autocommit = before
 
 
