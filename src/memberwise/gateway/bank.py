@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memberwise.errors import StoreError
-from memberwise.gateway.books import Delivery, Grant, GrantRequest, deliver_many, epoch_of, grant_many, refund_many
+from memberwise.gateway.books import deliver_many, grant_many, refund_many
+from memberwise.gateway.grants import Delivery, Grant, GrantRequest, epoch_of
 from memberwise.gateway.ledger import Notices
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.store import StatementError, Store
