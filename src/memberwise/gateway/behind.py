@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -89,11 +90,16 @@ def array_records(given: Array | Rows, shape: tuple[int, ...]) -> Floats32:
     Raises:
         Problem: another shape, or a table with other than numbers.
     """
-    if isinstance(given, Rows):
-        given = _numbers_of(given)
+    given = shaped(_numbers_of(given) if isinstance(given, Rows) else given, shape)
     if given.shape[1:] != shape:
         raise Problem("invalid-records", f"A record is of shape {list(shape)}.")
     return given.astype(np.float32)
+
+
+def shaped(given: Array, shape: tuple[int, ...]) -> Array:
+    """Records ``(n, features)`` as ``(n, *shape)`` where they are as many numbers; others as they are."""
+    flat = given.ndim == 2 and len(shape) > 1 and given.shape[1] == math.prod(shape)
+    return given.reshape(len(given), *shape) if flat else given
 
 
 def _numbers_of(rows: Rows) -> Array:

@@ -49,7 +49,7 @@ async def read_body(receive: Receive, length: str | None, max_bytes: int, second
 
 def too_large(max_bytes: int) -> Problem:
     """The refusal of a body of more than ``max_bytes``."""
-    return Problem("too-large", f"A request has at most {max_bytes} bytes.", headers={"Connection": "close"})
+    return Problem("too-large", f"A request has at most {max_bytes} bytes.")
 
 
 def parse_json(body: bytes, max_depth: int) -> dict[str, Any]:

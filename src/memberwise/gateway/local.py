@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from memberwise.errors import DataError, MemberwiseError, RunFolderError, StudyError
-from memberwise.gateway.behind import Behind, BehindError, Joined, array_records, check_answers
+from memberwise.gateway.behind import Behind, BehindError, Joined, array_records, check_answers, shaped
 from memberwise.gateway.defended import Defences, answer_bytes, fingerprint
 from memberwise.gateway.policy import Policy, ServedModel
 from memberwise.gateway.problems import Problem
@@ -128,7 +128,7 @@ def _released(policy: Policy, model: ServedModel, folder: Path) -> Behind:
         # Shades come as whole numbers; any other numbers are features as the model takes them.
         whole = given.dtype.kind in "iu"
         encoded = served.columns is not None or (preprocessing.shades and not whole)
-        return preprocessing.records(given, encoded=encoded)
+        return preprocessing.records(shaped(given, preprocessing.shape), encoded=encoded)
 
     return LocalModel(
         lambda x: served.predict(x, encoded=True),
