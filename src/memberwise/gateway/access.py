@@ -91,9 +91,7 @@ class KeyReader:
 class Access:
     """Decides who asks, by the headers alone."""
 
-    def __init__(
-        self, policy: Policy, folder: Path, reader: KeyReader, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, policy: Policy, folder: Path, reader: KeyReader, now: Callable[[], float] = time.time) -> None:
         self.policy, self.reader = policy, reader
         self.tokens = None if policy.access.jwt is None else Tokens(policy.access.jwt, folder, now)
 

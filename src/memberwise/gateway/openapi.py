@@ -7,12 +7,11 @@ from typing import Any
 from memberwise.gateway.behind import Behind
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.problems import KINDS, MEDIA_TYPE
-from memberwise.gateway.protocols.base import LARGEST
 from memberwise.gateway.protocols.v2 import ID, OUTPUTS, TYPES
 from memberwise.types.version import __version__
 
 ASKED = (400, 401, 403, 408, 413, 415, 429, 500, 502, 503, 504)
-KEY = [{"key": []}]
+KEY: list[dict[str, list[str]]] = [{"key": []}]
 LARGEST_WHOLE = 2**53
 
 
@@ -74,6 +73,7 @@ _PROBLEM = {
 
 
 def _ask(name: str, asks: dict[str, Any], answers: dict[str, Any], security: list[dict[str, list[str]]]) -> Any:
+    content = {"application/json": {"schema": answers}}
     told = {header: {"$ref": f"#/components/headers/{header}"} for header in ("Memberwise-Tier", "RateLimit")}
     return {
         "post": {
@@ -81,7 +81,7 @@ def _ask(name: str, asks: dict[str, Any], answers: dict[str, Any], security: lis
             "security": security,
             "requestBody": {"required": True, "content": {"application/json": {"schema": asks}}},
             "responses": {
-                "200": {"description": "Answers.", "headers": told, "content": {"application/json": {"schema": answers}}},
+                "200": {"description": "Answers.", "headers": told, "content": content},
                 **_problems(ASKED),
             },
         }

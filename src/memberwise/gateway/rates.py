@@ -9,9 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from limits import RateLimitItem, parse
+from limits.limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.util import parse
 
 from memberwise.errors import MissingExtraError, StudyError
 from memberwise.gateway.policy import Plan, StoreConfig
@@ -73,8 +74,8 @@ class Rates:
                 stats = self.here.get_window_stats(item, client)
         except Exception as error:
             self._leave_alone(error)
-            return item.get_expiry()
-        return max(1, min(item.get_expiry(), math.ceil(stats.reset_time - time.time())))
+            return int(item.get_expiry())
+        return int(max(1, min(item.get_expiry(), math.ceil(stats.reset_time - time.time()))))
 
     def _leave_alone(self, error: Exception) -> None:
         self.left_alone_until = self.clock() + REDIS_PAUSE

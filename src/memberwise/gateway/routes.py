@@ -229,5 +229,3 @@ def _json(values: object) -> Response:
 
 def _plain(body: bytes, kind: str) -> Response:
     return Response(body, headers={"Cache-Control": "no-store", "Content-Type": kind})
-
-

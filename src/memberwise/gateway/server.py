@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         self.announce()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Signals are the loop's: it ends with exit code 0, and no signal is raised again."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

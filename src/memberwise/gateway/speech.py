@@ -73,9 +73,7 @@ class V2Speech(Speech):
         self.ask_url, self.ready_url = f"{model}/infer", f"{model}/ready"
         self.datatype = config.datatype or "FP32"
         if self.datatype not in (*WHOLE, *FLOATS):
-            raise StudyError(
-                "the server's datatype is none of numbers", found=self.datatype, where="upstream.datatype"
-            )
+            raise StudyError("the server's datatype is none of numbers", found=self.datatype, where="upstream.datatype")
         self.whole = self.datatype in WHOLE
 
     def question(self, x: Floats32) -> bytes:
@@ -145,7 +143,8 @@ def speech_of(config: Upstream) -> Speech:
     Raises:
         StudyError: its address or model's name cannot be used.
     """
-    return {"v2": V2Speech, "v1": V1Speech, "mlflow": MLflowSpeech}[config.protocol](config)
+    spoken: dict[str, type[V2Speech] | type[V1Speech]] = {"v2": V2Speech, "v1": V1Speech, "mlflow": MLflowSpeech}
+    return spoken[config.protocol](config)
 
 
 def as_answers(found: Any, records: int, classes: Sequence[str], kind: Kind | None) -> Array:
@@ -209,7 +208,7 @@ def _text(value: Any) -> str:
 
 
 def _likely(outputs: Mapping[str, Any], records: int, classes: int) -> str:
-    """The output that holds an answer: known by its name, else the only one with a figure a class, else the only one."""
+    """The output with the answer: known by its name, else the only one with a figure a class, else the only one."""
     for name in KNOWN:
         if name in outputs:
             return name

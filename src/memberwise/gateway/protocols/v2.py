@@ -80,7 +80,9 @@ class V2:
         return Reply(head + tail, {"content-type": "application/octet-stream", HEADER: str(len(head))})
 
 
-def metadata(model: str, classes: tuple[str, ...], shape: tuple[int, ...], datatype: str, output: str) -> dict[str, Any]:
+def metadata(
+    model: str, classes: tuple[str, ...], shape: tuple[int, ...], datatype: str, output: str
+) -> dict[str, Any]:
     """What ``GET /v2/models/MODEL`` answers.
 
     Args:
