@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from memberwise.gateway.decide import Decision, History, Refusal, decide
+from memberwise.gateway.keys import is_name
 from memberwise.gateway.ledger import Notices, entry, write_ledger
 from memberwise.gateway.policy import Policy, Tier
 from memberwise.gateway.store import StatementError
@@ -45,6 +46,8 @@ class GrantRequest:
             raise ValueError(f"{len(self.digests)} digests and cells of {len(self.cells)} records")
         if not 0 <= self.cost_nats < float("inf"):
             raise ValueError(f"a record costs {self.cost_nats} nats")
+        if not is_name(self.client):
+            raise ValueError("this is no name of a client, which has at most 200 printable characters")
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,11 @@ def check_key(store: Store, token: str, now: float) -> KeyClient | None:
     return KeyClient(row.name, row.plan, row.kind)
 
 
+def is_name(name: str) -> bool:
+    """Whether a client can be called so: 1 to 200 printable characters, no space around them."""
+    return name == name.strip() and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
 _LOOK_UP = sa.select(keys).where(keys.c.digest == sa.bindparam("digest"))
 
 
@@ -158,7 +163,7 @@ def _insert(connection: sa.Connection, name: str, plan: str, kind: str, now: flo
 
 
 def _check_name(name: str) -> None:
-    if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+    if not is_name(name):
         raise StudyError(
             "this is no name of a client",
             expected=f"at most {LONGEST_NAME} printable characters, no space around them",

@@ -20,8 +20,14 @@ from memberwise.gateway.tables import SCHEMA, counters, metadata, versions
 
 # How long a writer waits for another one, in seconds.
 WAIT = 30
-# How long a connection to PostgreSQL may take, in seconds.
-CONNECT = 5
+# When a server that is silent counts as away: libpq's settings, in seconds and (the last) milliseconds.
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 # The number under which PostgreSQL's gateways take turns in making the tables.
 CREATION = 0x6D656D62
 
@@ -89,6 +95,8 @@ class Store:
             StoreError: the database does not answer.
         """
         with self._connection(writes=False) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="AUTOCOMMIT")  # one trip to the server, not three
             yield connection
 
     def close(self) -> None:
@@ -176,8 +184,14 @@ def _engine(address: sa.URL) -> sa.Engine:
     if address.get_backend_name() == "postgresql":
         if importlib.util.find_spec("psycopg") is None:
             raise MissingExtraError.of("psycopg", "serve-many", "a store in PostgreSQL")
+        # Counters are read after their lock is taken, and as they are then, whatever the server's default.
         engine = sa.create_engine(
-            address, pool_size=16, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT}, hide_parameters=True
+            address,
+            isolation_level="READ COMMITTED",
+            pool_size=16,
+            pool_pre_ping=True,
+            connect_args=PATIENCE,
+            hide_parameters=True,
         )
         sa.event.listen(engine, "connect", _prepare_postgresql)
         return engine
@@ -224,6 +238,8 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     before, connection.autocommit = connection.autocommit, True
     connection.execute("SET synchronous_commit TO on")
     connection.execute(f"SET lock_timeout TO '{WAIT}s'")
+    # A gateway that froze in a transaction must not hold up the others.
+    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
     connection.autocommit = before
 
 
