@@ -18,8 +18,9 @@ from memberwise.gateway.metrics import Metrics
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.rates import Rates
 from memberwise.gateway.routes import failed, refused_by_router, routes
-from memberwise.gateway.serving import Serving
+from memberwise.gateway.serving import Serving, derived
 from memberwise.gateway.store import Store
+from memberwise.gateway.watching import Watching
 
 
 class Gateway:
@@ -44,6 +45,8 @@ class Gateway:
         self.metrics = Metrics()
         self.reader = KeyReader(store, clock)
         self.rates = Rates(policy.store, LOGGER.warning)
+        sketch_key = derived(secret, b"sketches")
+        self.watching = Watching(policy, behind.shape, sketch_key, self.metrics, clock)
         self.serving = self._serving(policy, behind)
         self.closing: set[asyncio.Task[None]] = set()
 
@@ -83,6 +86,7 @@ class Gateway:
             self.rates = before
             raise
         old, self.serving = self.serving, serving
+        self.watching.configure(policy)
         old.retired = True
         if not old.users:
             self._close(old)
@@ -91,6 +95,7 @@ class Gateway:
         """Finish what was begun, and close the store."""
         await self.serving.close()
         await asyncio.gather(*self.closing, return_exceptions=True)
+        self.watching.close()
         self.reader.close()
         self.store.close()
 
@@ -103,6 +108,7 @@ class Gateway:
             secret=self.secret,
             reader=self.reader,
             rates=self.rates,
+            watching=self.watching,
             now=self.clock,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 
 from memberwise.errors import StudyError
+from memberwise.gateway.keys import JWT_PREFIX, LONGEST_NAME, is_name
 from memberwise.gateway.policy import Jwt
 from memberwise.gateway.problems import Problem
 
@@ -20,7 +21,6 @@ LEAST = 10.0
 # Keys that could not be read again are good for so many times ``refresh``.
 STALE = 10
 LARGEST, TIMEOUT = 1_000_000, 5.0
-LONGEST_NAME = 190
 
 
 class Tokens:
@@ -108,7 +108,7 @@ def client_name(claims: Mapping[str, Any], claim: str) -> str:
         Problem: the claim is no plain text.
     """
     name = claims.get(claim)
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+    if not isinstance(name, str) or len(JWT_PREFIX + name) > LONGEST_NAME or not is_name(name):
         raise _refused()
     return name
 

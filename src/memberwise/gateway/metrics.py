@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from memberwise.gateway.watch import Alarm
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
@@ -29,7 +34,23 @@ class Metrics:
             "memberwise_model_failures", "Questions the model gave no usable answer to.", ["kind"],
             registry=self.registry,
         )  # fmt: skip
+        self.alarms = Counter(
+            "memberwise_alarms", "Alarms that a client's questions raised.", ["code"], registry=self.registry
+        )
+        self.alarmed = Gauge(
+            "memberwise_clients_with_alarm", "Clients with an alarm now.", ["code"], registry=self.registry
+        )
         self.reloads = Counter("memberwise_reloads", "Policies read again.", ["outcome"], registry=self.registry)
+
+    def clients_with_alarms(self, alarms: Mapping[str, Sequence[Alarm]]) -> None:
+        """Take over how many clients have which alarm.
+
+        Args:
+            alarms: by client.
+        """
+        self.alarmed.clear()
+        for code, count in Counts(alarm.code for each in alarms.values() for alarm in each).items():
+            self.alarmed.labels(code).set(count)
 
     def text(self) -> bytes:
         """All counts in Prometheus' text format."""

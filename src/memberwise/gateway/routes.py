@@ -136,6 +136,7 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
     async def metrics(request: Request) -> Response:
         async with gateway.request() as serving:
             await serving.access.admin(headers_of(request.scope))
+        gateway.metrics.clients_with_alarms(await gateway.watching.alarms())
         return _plain(gateway.metrics.text(), gateway.metrics.content_type)
 
     async def openapi(_: Request) -> Response:

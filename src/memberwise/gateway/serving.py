@@ -23,6 +23,7 @@ from memberwise.gateway.protocols.base import Limits, Outcome, Query, Rows
 from memberwise.gateway.rates import Rates
 from memberwise.gateway.store import Store
 from memberwise.gateway.tiers import coarsen
+from memberwise.gateway.watching import Watching
 from memberwise.types.arrays import Array, Floats32
 
 # Numbers in a request above which its digests are made beside the loop.
@@ -55,9 +56,11 @@ class Serving:
         secret: bytes,
         reader: KeyReader,
         rates: Rates,
+        watching: Watching,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.policy, self.store, self.behind, self.rates = policy, store, behind, rates
+        self.watching = watching
         self.access = Access(policy, folder, reader)
         self.bank = Bank(store, policy, epoch_of(policy, behind.fingerprint), now)
         self.digest_key, self.cells_key = derived(secret, b"digest"), derived(secret, b"cells")
@@ -83,6 +86,7 @@ class Serving:
             headers = budget_headers(client, grant.remaining)
             raise Problem("budget-spent", grant.refusal.message, reason=grant.refusal.reason, headers=headers)
         answers = await self._answers(grant, x, deadline)
+        self.watching.note(client.name, x, request.digests, request.cells, answers)
         told = coarsen(answers, grant.tier)
         return Answered(Outcome(told, grant.tier, self.behind.kind, self.behind.classes), grant.remaining)
 
@@ -106,7 +110,7 @@ class Serving:
             digests, near = await asyncio.to_thread(self._digests, x)
         else:
             digests, near = self._digests(x)
-        return GrantRequest(client.name, client.plan_name, digests, near)
+        return GrantRequest(client.name, client.plan_name, digests, near, self.watching.tier(client.name))
 
     def _digests(self, x: Floats32) -> tuple[list[bytes], list[tuple[bytes, ...]]]:
         return digest(x, self.digest_key), cells(x, self.cells_key, self.policy.budget.neighbourhood)
