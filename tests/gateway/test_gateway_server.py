@@ -199,7 +199,7 @@ def test_a_budget_holds_against_64_clients(
     crowd = at_once(of_number, clients, BUDGET + 300)
     assert (crowd.answered, crowd.statuses.count(429)) == (BUDGET, 300)
     # What was answered is answered again, at no cost.
-    again = at_once(of_number, clients[:8], 200)
+    again = at_once(of_number, [gateway.client(headers) for _ in range(8)], 200)
     assert again.answered <= 200
     assert spent(gateway.store_url) == (BUDGET, {"alice": BUDGET})
 
@@ -272,7 +272,7 @@ def test_sighup_changes_the_policy_or_nothing(digits_model: Path, start: Callabl
     path = gateway.folder / "policy.toml"
     good = path.read_text()
     with gateway.client(key(gateway.store_url)) as client:
-        assert predict(client, np.ones((2, 64))).headers["RateLimit-Policy"] == '"questions";q=3'
+        assert predict(client, np.ones((1, 64))).headers["RateLimit-Policy"] == '"questions";q=3'
         wrong = ["not = [toml", "unknown = 1", good.replace("digits.skops", "nowhere.skops"), ""]
         wrong += [good.replace('name = "digits"', 'name = "a/b"'), good + '\n[access]\njwt = {issuer = "x"}']
         for number, text in enumerate(wrong):
@@ -280,16 +280,14 @@ def test_sighup_changes_the_policy_or_nothing(digits_model: Path, start: Callabl
             gateway.process.send_signal(signal.SIGHUP)
             gateway.wait_for("the policy in force stays", number + 1)
             assert predict(client, np.ones((1, 64))).headers["RateLimit-Policy"] == '"questions";q=3', text
-        path.write_text(good.replace("questions = 3", "questions = 7") + '\nanswer = [{name = "label-only"}]')
-        text = path.read_text()
-        path.write_text('answer = [{name = "label-only"}]\n' + text.replace('\nanswer = [{name = "label-only"}]', ""))
+        path.write_text('answer = [{name = "label-only"}]\n' + good.replace("questions = 3", "questions = 7"))
         gateway.process.send_signal(signal.SIGHUP)
         gateway.wait_for("another policy is in force")
         answer = predict(client, np.ones((1, 64)))
         assert answer.headers["RateLimit-Policy"] == '"questions";q=7'
         assert type(answer.json()["predictions"][0]) is int
         # What was spent stays spent; under other output defences the record is another question.
-        assert answer.headers["RateLimit"] == '"questions";r=4'
+        assert answer.headers["RateLimit"] == '"questions";r=5'
 
 
 def test_no_request_is_dropped_while_policies_change(
@@ -497,7 +495,7 @@ def test_no_secret_is_ever_said(
 
 def run(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "memberwise.cli.main", "serve", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})})
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env={**os.environ, **(env or {})})
 
 
 def test_what_cannot_be_served_is_told_at_the_start(tmp_path: Path, digits_model: Path) -> None:
@@ -510,17 +508,14 @@ def test_what_cannot_be_served_is_told_at_the_start(tmp_path: Path, digits_model
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        cases: list[tuple[list[str | Path], str]] = [
-            ([tmp_path / "nowhere.toml"], "cannot be read"),
-            ([policy("nonsense = 1")], "unknown key"),
-            ([policy(model), "--port", "99999"], "no port"),
-        ]
-        for arguments, words in cases:
-            done = run(*arguments)
-            assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+        done = run(tmp_path / "nowhere.toml")
+        assert (done.returncode, "cannot be read" in done.stderr) == (2, True), done.stderr
+        done = run(policy(model), "--port", "99999")
+        assert (done.returncode, "no port" in done.stderr) == (2, True), done.stderr
         done = run(policy(model), "--port", str(taken.getsockname()[1]))
         assert (done.returncode, "nothing can listen" in done.stderr) == (2, True), done.stderr
     for text, words in (
+        ("nonsense = 1", "unknown key"),
         ('[model]\nfile = "nowhere.skops"', "not there"),
         ('[model]\nfile = "nowhere"', "no model"),
         (model + '[server]\ncertificate = "a.pem"', "private key"),
