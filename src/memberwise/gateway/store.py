@@ -117,7 +117,7 @@ class Store:
                 raise StudyError(
                     "the store belongs to gateways of another secret",
                     expected="the secret.key with which it was begun: by it records are told apart",
-                    where=self.engine.url.render_as_string(hide_password=True),
+                    where=_place(self.engine.url),
                     fix="copy that secret.key beside this policy, mode 600; or begin a new store",
                 )
 
