@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -125,9 +126,18 @@ def check_key(store: Store, token: str, now: float) -> KeyClient | None:
     It is looked up by its digest, in one indexed read, and nothing of it is remembered: a key revoked by another
     process is refused by the next request.
     """
-    digest = _digest(token)
+    return check_keys(store, [token], now)[0]
+
+
+def check_keys(store: Store, tokens: Sequence[str], now: float) -> list[KeyClient | None]:
+    """The same of several keys, in one read."""
+    digests = [_digest(token) for token in tokens]
     with store.reading() as connection:
-        row = connection.execute(_LOOK_UP, {"digest": digest}).first()
+        rows = {bytes(row.digest): row for row in connection.execute(_LOOK_UP, {"digests": [*set(digests)]})}
+    return [_client(rows.get(digest), digest, now) for digest in digests]
+
+
+def _client(row: Any, digest: bytes, now: float) -> KeyClient | None:
     if row is None or not hmac.compare_digest(bytes(row.digest), digest):
         return None
     if row.revoked is not None or (row.expires is not None and row.expires <= now):
@@ -140,7 +150,7 @@ def is_name(name: str) -> bool:
     return name == name.strip() and 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
-_LOOK_UP = sa.select(keys).where(keys.c.digest == sa.bindparam("digest"))
+_LOOK_UP = sa.select(keys).where(keys.c.digest.in_(sa.bindparam("digests", expanding=True)))
 
 
 def _digest(token: str) -> bytes:
