@@ -142,6 +142,8 @@ def numbers(values: Any, limits: Limits) -> Array:
         level = list(chain.from_iterable(level))
     if len(shape) < 2:
         raise Problem("invalid-records", "Records are a list, with a list of numbers for each record.")
+    if not level:
+        raise Problem("invalid-records", "A record has numbers.")
     return plain_numbers(level).reshape(shape)
 
 
