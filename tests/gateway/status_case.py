@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -82,10 +82,17 @@ def fill(store: Store, policy: Policy) -> str:
     return new_key(store, "operator", kind="admin", now=NOW - 1000)
 
 
+def telling(facts: Facts) -> Callable[[], Awaitable[Facts]]:
+    async def tell() -> Facts:
+        return facts
+
+    return tell
+
+
 @contextmanager
 def served(store: Store, facts: Facts, now: float = NOW) -> Iterator[str]:
     """The address of a real server with the page."""
-    app = Starlette(routes=status_routes(lambda: facts, store, SECRET, lambda: now))
+    app = Starlette(routes=status_routes(telling(facts), store, SECRET, lambda: now))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", server_header=False, lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()

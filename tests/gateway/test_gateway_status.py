@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from status_case import COSTS, EVIL, NOW, SECRET, Cost, facts_of, fill, policy_of, served, spend
+from status_case import COSTS, EVIL, NOW, SECRET, Cost, facts_of, fill, policy_of, served, spend, telling
 
 from memberwise.gateway.keys import new_key, revoke_key, rotate_key
 from memberwise.gateway.sessions import COOKIE, LASTS, is_signed_in, sign_in
@@ -27,7 +27,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def web(store: Store, clock: list[float]) -> Iterator[TestClient]:
-    app = Starlette(routes=status_routes(lambda: facts_of(policy_of()), store, SECRET, lambda: clock[0]))
+    app = Starlette(routes=status_routes(telling(facts_of(policy_of())), store, SECRET, lambda: clock[0]))
     with TestClient(app, follow_redirects=False) as client:
         yield client
 
@@ -153,7 +153,7 @@ def test_key_signs_in_by_the_form(web: TestClient, store: Store) -> None:
 
 def test_cookie_is_secure_under_tls(store: Store) -> None:
     key = fill(store, policy_of())
-    app = Starlette(routes=status_routes(lambda: facts_of(policy_of()), store, SECRET, lambda: NOW))
+    app = Starlette(routes=status_routes(telling(facts_of(policy_of())), store, SECRET, lambda: NOW))
     with TestClient(app, base_url="https://gateway", follow_redirects=False) as client:
         assert "; Secure" in client.post("/status/sign-in", data={"key": key}).headers["set-cookie"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
     except (OSError, ValueError) as error:
         raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
     return parse_policy(values, str(path))
+
+
+def policy_digest(path: Path) -> str:
+    """The SHA-256 of a policy's file, in hexadecimal, as ``sha256sum`` prints it.
+
+    Raises:
+        StudyError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
 
 
 def load_behind(policy: Policy, folder: Path, secret: bytes) -> Behind:
