@@ -334,7 +334,7 @@ def test_the_ladder_coarsens_as_the_budget_goes(store: Store, run: Run) -> None:
 
     async def scenario() -> list[str]:
         bank = Bank(store, policy(plans={"default": {"questions": 10, "ladder": ladder}}))
-        tiers = [(await ask(bank, request(number)))[0].tier for number in range(10)]
+        tiers: list[str] = [(await ask(bank, request(number)))[0].tier for number in range(10)]
         # What was granted as a vector stays one; with a coarser record in the batch all are as coarse.
         tiers.append((await bank.grant(request(0))).tier)
         tiers.append((await bank.grant(request(0, 7))).tier)

@@ -58,7 +58,7 @@ class Store:
             StoreError: the database cannot be reached, or is of another version.
         """
         address = _address(url)
-        place = address.render_as_string(hide_password=True)
+        place = _place(address)
         engine = _engine(address)
         store = cls(engine)
         try:
@@ -109,7 +109,7 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection.execution_options(writes=writes)
         except SQLAlchemyError as error:
-            place, reason = self.engine.url.render_as_string(hide_password=True), _reason(error, self.engine.url)
+            place, reason = _place(self.engine.url), _reason(error, self.engine.url)
             if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
                 raise StatementError("the gateway's store refuses this", found=reason, where=place) from None
             raise StoreError("the gateway's store does not answer", found=reason, where=place) from None
@@ -175,8 +175,13 @@ def _address(url: str) -> sa.URL:
             found="no address" if scheme is None else f"{scheme}://",
             where="store.url",
         )
-    if drivers[scheme] == "sqlite" and address.database in (None, "", ":memory:"):
-        raise StudyError("a store in memory forgets what was spent", expected="sqlite:///FILE", where="store.url")
+    file = address.database or ""
+    if drivers[scheme] == "sqlite" and (not file or ":memory:" in file or file.startswith("file:") or address.query):
+        raise StudyError(
+            "this is no file of a store",
+            expected="sqlite:///FILE, without options: a store in memory would forget what was spent",
+            where="store.url",
+        )
     return address.set(drivername=drivers[scheme])
 
 
@@ -241,6 +246,11 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     # A gateway that froze in a transaction must not hold up the others.
     connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
     connection.autocommit = before
+
+
+def _place(address: sa.URL) -> str:
+    """The address without what may be secret: the password and all options, which may hold it too."""
+    return address.set(query={}).render_as_string(hide_password=True)
 
 
 def _reason(error: SQLAlchemyError, address: sa.URL) -> str:
