@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from starlette.applications import Starlette
 
 from memberwise.gateway.access import KeyReader
 from memberwise.gateway.behind import Behind
+from memberwise.gateway.costs import AttackCost, attack_costs
+from memberwise.gateway.explain import gives_labels
 from memberwise.gateway.logs import LOGGER
 from memberwise.gateway.metrics import Metrics
 from memberwise.gateway.policy import Policy
@@ -105,7 +108,8 @@ class Gateway:
             alarms=await self.watching.alarms(),
             lowered=dict(self.watching.lowered),
             refusals=self.metrics.refused(),
-            costs=(),
+            attacks=await asyncio.to_thread(_attacks),
+            labels=await asyncio.to_thread(gives_labels, policy),
         )
 
     async def close(self) -> None:
@@ -135,6 +139,12 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(serving.close())
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
+
+
+@cache
+def _attacks() -> tuple[AttackCost, ...]:
+    """All attacks and what they cost; loaded when somebody looks."""
+    return tuple(attack_costs())
 
 
 def make_app(
