@@ -14,7 +14,7 @@ from status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, ser
 from memberwise.gateway.costs import AttackCost
 from memberwise.gateway.keys import new_key, revoke_key, rotate_key
 from memberwise.gateway.sessions import COOKIE, LASTS, is_signed_in, sign_in
-from memberwise.gateway.status import Status, most_generous, status_of
+from memberwise.gateway.status import Status, alike, most_generous, status_of
 from memberwise.gateway.status_page import render, status_routes
 from memberwise.gateway.store import Store
 from memberwise.gateway.watch import Alarm
@@ -96,6 +96,16 @@ def test_attack_is_judged_by_the_plan_that_leaves_most() -> None:
     assert [(one.state, one.records) for one in found] == [("possible", 90), ("possible", 5), ("stopped", 0)]
     assert [(one.state, one.records) for one in strict] == [("stopped", 0), ("weaker", 1), ("stopped", 0)]
     assert [one.attack for one in found] == list(COSTS)
+
+
+def test_attacks_alike_share_a_row_those_possible_first() -> None:
+    more = (*COSTS, AttackCost("loss", 1, "scores"))
+    rows = alike(most_generous(policy_of(), more, labels=False))
+    assert [(names, one.state) for names, one in rows] == [
+        ("lira-offline, loss", "possible"),
+        ("label-only-augment", "possible"),
+        ("label-only-boundary", "weaker"),
+    ]
 
 
 def test_names_are_escaped_everywhere(store: Store) -> None:

@@ -21,6 +21,8 @@ from memberwise.gateway.watch import Alarm
 # Neighbourhoods listed, and rows of the ledger in which a client's last question is looked for.
 MOST_ASKED, LAST_ROWS = 10, 100_000
 
+STATES = ("stopped", "weaker", "possible")
+
 State = Literal["valid", "expired", "revoked", "none"]
 
 
@@ -162,9 +164,18 @@ def most_generous(policy: Policy, attacks: Sequence[AttackCost], labels: bool) -
     return [max(verdicts, key=_left) for verdicts in zip(*plans, strict=True)]
 
 
+def alike(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
+    """Attacks of which the same is to be said, by their names, those that are stopped last; and what is to be said."""
+    groups: dict[tuple[object, ...], list[Verdict]] = {}
+    for one in sorted(verdicts, key=lambda one: -STATES.index(one.state)):
+        key = (one.attack.answers, one.attack.questions, one.attack.once, one.state, one.records, one.everyone)
+        groups.setdefault((*key, one.reasons), []).append(one)
+    return [(", ".join(one.attack.name for one in group), group[0]) for group in groups.values()]
+
+
 def _left(verdict: Verdict) -> tuple[int, float]:
     records = float("inf") if verdict.records is None else verdict.records
-    return ("stopped", "weaker", "possible").index(verdict.state), records
+    return STATES.index(verdict.state), records
 
 
 def _plan(name: str, key: Key | None, policy: Policy) -> str | None:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from memberwise.errors import StoreError
 from memberwise.gateway.policy import Tier
 from memberwise.gateway.sessions import COOKIE, LASTS, is_signed_in, sign_in
-from memberwise.gateway.status import Facts, Status, status_of
+from memberwise.gateway.status import Facts, Status, alike, status_of
 from memberwise.gateway.store import Store
 
 PATH = "/status"
@@ -109,7 +109,9 @@ def render(status: Status, template: str = "status.html.j2") -> str:
     return (
         _environment()
         .get_template(template)
-        .render(status=status, path=PATH, tiers=TIER_WORDS, listed=LISTED, seconds=_ago(status.now), time=_time)
+        .render(
+            status=status, path=PATH, tiers=TIER_WORDS, listed=LISTED, alike=alike, seconds=_ago(status.now), time=_time
+        )
     )
 
 
