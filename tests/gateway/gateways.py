@@ -277,7 +277,7 @@ class Crowd:
 def ask_at_once(
     ask: Callable[[httpx2.Client, int], httpx2.Response], clients: list[httpx2.Client], count: int
 ) -> Crowd:
-    """``count`` questions by as many threads as clients; None is a request that got no answer."""
+    """``count`` questions by as many threads as clients, which are closed; None is a request that got no answer."""
     numbers, lock, crowd = iter(range(count)), threading.Lock(), Crowd()
 
     def work(client: httpx2.Client) -> None:
@@ -295,9 +295,24 @@ def ask_at_once(
 
     with ThreadPoolExecutor(len(clients)) as pool:
         list(pool.map(work, clients))
+    for client in clients:
+        client.close()
     return crowd
 
 
 @pytest.fixture
 def at_once() -> Callable[..., Crowd]:
     return ask_at_once
+
+
+@pytest.fixture
+def key_beside() -> Callable[..., dict[str, str]]:
+    """From a store's address to the header with a new key, made beside the gateway that runs."""
+
+    def make(url: str, name: str = "alice", kind: Kind = "client") -> dict[str, str]:
+        store = Store.open(url)
+        token = new_key(store, name, now=time.time(), kind=kind)
+        store.close()
+        return {"Authorization": f"Bearer {token}"}
+
+    return make

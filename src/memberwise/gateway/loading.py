@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 
 from memberwise.errors import StudyError
 from memberwise.gateway.behind import Behind
-from memberwise.gateway.policy import Policy, parse_policy
+from memberwise.gateway.policy import Policy, read_gateway_policy
 
 
 def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
@@ -20,12 +19,8 @@ def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
     if verify_key is not None:
         from memberwise.gateway.signing import verify_policy
 
-        verify_policy(path, verify_key)
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
-    return parse_policy(values, str(path))
+        return verify_policy(path, verify_key)
+    return read_gateway_policy(path)
 
 
 def policy_digest(path: Path) -> str:

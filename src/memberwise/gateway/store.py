@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import importlib.util
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 
 from memberwise.errors import MissingExtraError, StoreError, StudyError
 from memberwise.gateway.policy import StoreConfig
-from memberwise.gateway.tables import SCHEMA, counters, metadata, versions
+from memberwise.gateway.tables import SCHEMA, counters, metadata, secrets, versions
 
 # How long a writer waits for another one, in seconds.
 WAIT = 30
@@ -98,6 +99,27 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execution_options(isolation_level="AUTOCOMMIT")  # one trip to the server, not three
             yield connection
+
+    def claim(self, mark: bytes) -> None:
+        """Take the store for the gateways of one secret, by a digest of it.
+
+        Args:
+            mark: 32 bytes, from which the secret cannot be told.
+
+        Raises:
+            StudyError: gateways of another secret keep their budgets here.
+        """
+        with self.writing() as connection:
+            kept = connection.execute(sa.select(secrets.c.digest)).scalar()
+            if kept is None:
+                connection.execute(secrets.insert().values(digest=mark))
+            elif not hmac.compare_digest(bytes(kept), mark):
+                raise StudyError(
+                    "the store belongs to gateways of another secret",
+                    expected="the secret.key with which it was begun: by it records are told apart",
+                    where=self.engine.url.render_as_string(hide_password=True),
+                    fix="copy that secret.key beside this policy, mode 600; or begin a new store",
+                )
 
     def close(self) -> None:
         """Give all connections back."""
