@@ -117,7 +117,7 @@ class Store:
                 raise StudyError(
                     "the store belongs to gateways of another secret",
                     expected="the secret.key with which it was begun: by it records are told apart",
-                    where=self.engine.url.render_as_string(hide_password=True),
+                    where=_place(self.engine.url),
                     fix="copy that secret.key beside this policy, mode 600; or begin a new store",
                 )
 
@@ -265,8 +265,8 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     before, connection.autocommit = connection.autocommit, True
     connection.execute("SET synchronous_commit TO on")
     connection.execute(f"SET lock_timeout TO '{WAIT}s'")
-    # A gateway that froze in a transaction must not hold up the others.
-    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
+    # A gateway that froze in a transaction must not hold up the others until they give up.
+    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT // 3}s'")
     connection.autocommit = before
 
 
