@@ -303,3 +303,16 @@ def ask_at_once(
 @pytest.fixture
 def at_once() -> Callable[..., Crowd]:
     return ask_at_once
+
+
+@pytest.fixture
+def key_beside() -> Callable[..., dict[str, str]]:
+    """From a store's address to the header with a new key, made beside the gateway that runs."""
+
+    def make(url: str, name: str = "alice", kind: Kind = "client") -> dict[str, str]:
+        store = Store.open(url)
+        token = new_key(store, name, now=time.time(), kind=kind)
+        store.close()
+        return {"Authorization": f"Bearer {token}"}
+
+    return make
