@@ -6,6 +6,7 @@
     ├── TargetError (ValueError)     the target model cannot be loaded or does not fit the study
     ├── RunFolderError (ValueError)  the output folder holds something else, or is in use
     ├── MissingExtraError (ImportError)   an optional package is needed
+    ├── StoreError (RuntimeError)    the gateway's store cannot be opened, or does not answer
     ├── CheckError (AssertionError)  an attack or a defence does not keep to its contract
     └── TrainingError (RuntimeError) something failed while training or answering
 
@@ -85,6 +86,12 @@ class MissingExtraError(MemberwiseError, ImportError):
 
 class TrainingError(MemberwiseError, RuntimeError):
     """Something failed while training models or asking them for answers."""
+
+    exit_code = 4
+
+
+class StoreError(MemberwiseError, RuntimeError):
+    """The gateway's store of keys and budgets cannot be opened, or does not answer."""
 
     exit_code = 4
 
