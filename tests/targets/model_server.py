@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -48,6 +50,7 @@ class ModelServer:
             model = outer
 
         self.lock, self.at_once = threading.Lock(), 0
+        self.open: set[socket.socket] = set()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
@@ -58,6 +61,10 @@ class ModelServer:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+        with self.lock:
+            for connection in self.open:  # kept alive, they would go on answering
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
@@ -67,6 +74,17 @@ class ModelServer:
 class Handler(BaseHTTPRequestHandler):
     model: ModelServer
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        with self.model.lock:
+            self.model.open.add(self.connection)
+
+    def finish(self) -> None:
+        with self.model.lock:
+            self.model.open.discard(self.connection)
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
 
     def log_message(self, *_: object) -> None:
         """Silent."""

@@ -17,6 +17,8 @@ from memberwise.types.arrays import Array, Floats, Ints
 # What figures are usually called, where a model has several outputs that fit.
 USUAL = ("prob", "softmax", "score", "logit")
 LabelsBy = Literal["values", "places"]
+# Share of the records that a limit on classes is read off.
+MOST = 0.98
 # Rows of probabilities sum to 1 but for this.
 OFF = 0.1
 
@@ -177,7 +179,7 @@ class Coarseness:
 
     Attributes:
         digits: decimal places that hold all of them, up to 4; None where they need more.
-        nonzero: the most classes of a record that are not 0. classes: C.
+        nonzero: classes that are not 0, at most, of nearly all records. classes: C.
     """
 
     digits: int | None
@@ -190,7 +192,8 @@ class Coarseness:
         values = np.asarray(answers, np.float64)
         near = 1e-6 if answers.dtype == np.float32 else 1e-9
         digits = next((d for d in range(5) if np.abs(values - np.round(values, d)).max(initial=0) <= near), None)
-        return cls(digits, int((values != 0).sum(1).max(initial=0)), answers.shape[1])
+        shown = np.sort((values != 0).sum(1))  # of ties one class more is shown
+        return cls(digits, int(shown[int(MOST * (len(shown) - 1))]) if len(shown) else 0, answers.shape[1])
 
     def coarser_than(self, other: Coarseness) -> bool:
         rounded = self.digits is not None and (other.digits is None or self.digits < other.digits)
