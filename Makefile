@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast check bench bench-attacks bench-others agreement install clean
+.PHONY: demo test test-fast services check bench bench-attacks bench-others agreement install clean
 
 install: $(INSTALLED)
 
@@ -26,6 +26,20 @@ test: $(INSTALLED)
 # Under two minutes on two cores: what needs neither long training, nor the real data sets, nor a service.
 test-fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not real_data and not services"
+
+# What the tests with the mark "services" need: environments for other servers, and axe. Says which of Debian's packages
+# are missing.
+AXE := .services/axe/package/axe.min.js
+services: .venv-mlserver/.installed .venv-mlflow/.installed $(AXE)
+	@tests/services/packages.sh
+
+.venv-%/.installed: tests/services/requirements-%.txt
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(AXE): tests/services/fetch_axe.sh
+	$< .services/axe
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -51,4 +65,4 @@ agreement: $(INSTALLED)
 	$(BIN)/python benchmarks/agreement_labels.py
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv-others runs
+	rm -rf $(VENV) .venv-mlserver .venv-mlflow .services benchmarks/.venv-others runs

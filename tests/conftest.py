@@ -15,6 +15,12 @@ from hypothesis import settings
 settings.register_profile("memberwise", deadline=None)
 settings.load_profile("memberwise")
 
+# What runs beside the tests (PostgreSQL, Redis, a browser, model servers): fixtures for all rooms.
+pytest_plugins = ("services.daemons", "services.browser", "services.model_servers")
+SERVICES = frozenset(
+    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
+)
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
@@ -27,7 +33,10 @@ def real_data() -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the real data, before ``-m`` chooses."""
+    """Mark what asks for the real data or for a service, before ``-m`` chooses."""
     for item in items:
-        if "real_data" in getattr(item, "fixturenames", ()):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "real_data" in fixtures:
             item.add_marker("real_data")
+        if fixtures & SERVICES:
+            item.add_marker("services")

@@ -6,6 +6,7 @@
     ├── TargetError (ValueError)     the target model cannot be loaded or does not fit the study
     ├── RunFolderError (ValueError)  the output folder holds something else, or is in use
     ├── MissingExtraError (ImportError)   an optional package is needed
+    ├── StoreError (RuntimeError)    the gateway's store cannot be opened, or does not answer
     ├── CheckError (AssertionError)  an attack or a defence does not keep to its contract
     ├── AskingError (RuntimeError)   a served model cannot be asked any more
     └── TrainingError (RuntimeError) something failed while training or answering
@@ -92,6 +93,12 @@ class TrainingError(MemberwiseError, RuntimeError):
 
 class AskingError(MemberwiseError, RuntimeError):
     """A served model cannot be asked any more; what it has answered is kept."""
+
+    exit_code = 4
+
+
+class StoreError(MemberwiseError, RuntimeError):
+    """The gateway's store of keys and budgets cannot be opened, or does not answer."""
 
     exit_code = 4
 

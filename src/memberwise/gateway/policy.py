@@ -48,6 +48,7 @@ class Upstream(_Part):
     token_env: environment variable with a bearer token for it. headers_file: further headers, ``Name: value`` a line.
     classes, shape: names of the classes, and shape of one record.
     answers: what comes back; "auto": told by the answers to the first questions.
+    revision: of the model there, in words of one's own: with another one, every record is asked and paid for anew.
     """
 
     url: str
@@ -61,6 +62,7 @@ class Upstream(_Part):
     classes: tuple[str, ...]
     shape: tuple[Count, ...]
     answers: Literal["auto", "probabilities", "logits", "scores", "labels"] = "auto"
+    revision: str = ""
     timeout: Seconds = 10.0
     concurrency: Count = 64
 

@@ -9,24 +9,12 @@ import torch
 from torch import Tensor
 
 from memberwise.errors import Note
-from memberwise.models.kinds import Kind, kind_of_answers
+from memberwise.models.kinds import Kind, kind_by_range, kind_of_answers
 from memberwise.models.network import Network
 from memberwise.models.randomness import step_keys
-from memberwise.types.arrays import Array
 
 # Parameters are tried so many times larger: logits grow with them, what a softmax or a sigmoid gives does not.
 SCALES = (1.0, 4.0, 30.0)
-
-
-def kind_by_range(answers: Array) -> Kind:
-    """The kind of ``(n, C)`` answers of one model.
-
-    "probabilities" where every row is non-negative and sums to 1, "scores" where all lie in [0, 1] and some above one
-    half (a sigmoid a class), else "logits".
-    """
-    if kind_of_answers(answers) == "probabilities":
-        return "probabilities"
-    return "scores" if answers.min() >= 0 and 0.5 < answers.max() <= 1 else "logits"
 
 
 def with_ending(network: Network, x: Tensor) -> Network:

@@ -24,3 +24,14 @@ def kind_of_answers(values: Array) -> Kind:
     if values.min() >= -1e-6 and np.median(off) <= 1e-3 and off.max() <= 0.1:
         return "probabilities"
     return "logits"
+
+
+def kind_by_range(answers: Array) -> Kind:
+    """The kind of ``(n, C)`` answers of one model.
+
+    "probabilities" where every row is non-negative and sums to 1, "scores" where all lie in [0, 1] and some above one
+    half (a sigmoid a class), else "logits".
+    """
+    if kind_of_answers(answers) == "probabilities":
+        return "probabilities"
+    return "scores" if answers.min() >= 0 and 0.5 < answers.max() <= 1 else "logits"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from memberwise.errors import MemberwiseError, MissingExtraError, Note, TargetError
+from memberwise.errors import MemberwiseError, Note, TargetError
 from memberwise.targets.base import Records, Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.kinds import FileKind, TargetContext
 from memberwise.targets.onnx import OnnxModel
+from memberwise.targets.skops_files import load_skops
 from memberwise.targets.state_dicts import CHANGE
 from memberwise.targets.weights import SAFETENSORS, TORCH
 
@@ -116,23 +117,3 @@ def check_answers(target: Target, name: str, example: Records, classes: int) -> 
             expected=f"{classes} classes",
             found=f"answers of shape {shape[1:] if len(shape) == 3 else shape}",
         )
-
-
-def load_skops(path: Path) -> object:
-    """The estimator of a skops file.
-
-    Raises:
-        TargetError: it holds types that are not loaded without trust, or is no skops file.
-    """
-    try:
-        import skops.io
-    except ImportError:
-        raise MissingExtraError.of("skops", "sklearn", f"the target {path}") from None
-    try:
-        return skops.io.load(path)
-    except Exception as error:
-        raise TargetError(
-            f"{path} holds types that are not loaded without trust, or is no skops file",
-            found=str(error)[:300],
-            fix="export the model to ONNX (skl2onnx) and give the .onnx file",
-        ) from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.errors import TargetError
-from memberwise.models.ending import kind_by_range
+from memberwise.models.kinds import kind_by_range
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
 

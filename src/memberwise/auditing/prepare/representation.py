@@ -20,7 +20,7 @@ from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
 from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
-from memberwise.targets.files import load_skops
+from memberwise.targets.skops_files import load_skops
 from memberwise.training.estimators import fit_estimator
 from memberwise.types.arrays import Array, Ints
 from memberwise.types.foreign import Estimator

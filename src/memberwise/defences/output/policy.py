@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from memberwise.defences.output.base import OutputDefence
 
 FILE = "policy.toml"
+# What else the gateway reads in the same document, and how a model answers does not depend on.
+SERVING = ("version", "model", "upstream", "server", "access", "plans", "budget", "watch", "store")
 HEAD = """\
 # By these output defences, in this order, the model in target/ is to answer: memberwise.load_target(FOLDER).
 # The secret of their random numbers is in secret.key (256 random bits, mode 600), made for this model alone. The audit
@@ -46,7 +48,7 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
     """
     try:
         values = tomllib.loads((folder / FILE).read_text("utf-8"))
-        if set(values) != {"answer"}:
+        if "answer" not in values or not values.keys() <= {"answer", *SERVING}:
             raise ValueError("the keys " + (", ".join(values) or "none"))
         return tuple(OutputDefenceConfig.model_validate(one) for one in values["answer"])
     except (OSError, ValueError, TypeError) as error:

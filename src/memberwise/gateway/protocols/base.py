@@ -1,0 +1,234 @@
+"""What protocols share: a request's records as strict numbers, and an answer on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+
+from memberwise.gateway.policy import ProtocolName, Tier
+from memberwise.gateway.problems import Problem
+from memberwise.targets.base import Kind
+from memberwise.types.arrays import Array
+
+LARGEST = float(np.finfo(np.float32).max)
+# Whole numbers beyond these are not told apart as float32, and more digits than float64's are no number of a record.
+LARGEST_WHOLE = 2**53
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table: ``data`` has one list a row, in the order of ``columns``."""
+
+    columns: tuple[str, ...]
+    data: Sequence[Sequence[Any]]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A request, understood.
+
+    Attributes:
+        records: numbers ``(n, ...)``, or rows of a table.
+        id: the client's name for the request, given back.
+        wanted: names of the outputs it asks for; empty: whatever there is.
+        binary: outputs that are to come as bytes (v2); "*" is all of them.
+    """
+
+    records: Array | Rows
+    id: str | None = None
+    wanted: tuple[str, ...] = ()
+    binary: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is told of ``n`` answers.
+
+    Attributes:
+        answers: ``(n, classes)`` float64, or labels ``(n,)`` int64.
+        tier: how much of them it is. kind: of the vector.
+        classes: names of the classes.
+    """
+
+    answers: Array
+    tier: Tier
+    kind: Kind
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> Array:
+        """``(n,)`` int64: the numbers of the largest classes."""
+        return self.answers if self.answers.ndim == 1 else self.answers.argmax(1).astype(np.int64)
+
+    @property
+    def name(self) -> str:
+        """What the answers are: "probabilities", "scores" or "label"."""
+        if self.answers.ndim == 1:
+            return "label"
+        return "scores" if self.kind == "scores" else "probabilities"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A body and its headers."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class ServedProtocol(Protocol):
+    """One protocol's way from bytes to records and from answers to bytes."""
+
+    name: ProtocolName
+
+    def parse(self, body: bytes, headers: Mapping[str, str], limits: Limits) -> Query:
+        """The records of a request.
+
+        Raises:
+            Problem: it is no request of this protocol, or larger than allowed.
+        """
+        ...
+
+    def reply(self, outcome: Outcome, query: Query, model: str) -> Reply:
+        """The answers as this protocol has them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one request: levels of nesting, records, and numbers a record (None: it is a table's row)."""
+
+    depth: int
+    records: int
+    shape: tuple[int, ...]
+
+
+def json_body(headers: Mapping[str, str]) -> None:
+    """Refuse a body that is not plain JSON.
+
+    Raises:
+        Problem: its type is another one, or it is compressed.
+    """
+    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind not in ("application/json", "application/octet-stream"):
+        raise Problem("unsupported-media-type", "Send application/json.")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem("unsupported-media-type", "Compressed bodies are not read.")
+
+
+def numbers(values: Any, limits: Limits) -> Array:
+    """Nested lists of JSON numbers ``(n, ...)``: int64 where all are whole, else float64.
+
+    Raises:
+        Problem: they hold anything else (true and null too), are not a block, or are too many.
+    """
+    level: list[Any] = [values]
+    shape: list[int] = []
+    while level and isinstance(level[0], list):
+        if set(map(type, level)) != {list}:
+            raise Problem("invalid-records", "Numbers and lists are mixed.")
+        sizes = set(map(len, level))
+        if len(sizes) > 1:
+            raise Problem("invalid-records", "The lists are of different lengths.")
+        shape.append(sizes.pop())
+        check_count(shape[:1], limits)
+        level = list(chain.from_iterable(level))
+    if len(shape) < 2:
+        raise Problem("invalid-records", "Records are a list, with a list of numbers for each record.")
+    return plain_numbers(level).reshape(shape)
+
+
+def plain_numbers(level: list[Any]) -> Array:
+    """A flat list of JSON numbers as int64 where all are whole, else float64.
+
+    Raises:
+        Problem: there is anything else among them, or a number beyond float32.
+    """
+    types = set(map(type, level))
+    if not types <= {int, float}:
+        raise Problem("invalid-records", "Records are numbers; texts, true, false and null are not.")
+    whole = types == {int}
+    try:
+        array = np.array(level, np.int64 if whole else np.float64)
+    except OverflowError:
+        raise Problem("invalid-records", "A number is too large.") from None
+    return checked(array)
+
+
+def checked(array: Array) -> Array:
+    """The same numbers.
+
+    Raises:
+        Problem: NaN, infinity, or beyond float32 (whole ones: beyond 2**53).
+    """
+    largest = LARGEST_WHOLE if array.dtype.kind in "iu" else LARGEST
+    if array.size and not (array.max() <= largest and array.min() >= -largest):
+        raise Problem("invalid-records", "A number is not finite, or too large.")
+    return array
+
+
+def check_count(shape: Sequence[int], limits: Limits) -> None:
+    """Refuse more records than allowed, or none.
+
+    Raises:
+        Problem: as said.
+    """
+    if not shape:
+        return
+    if shape[0] > limits.records:
+        raise Problem("too-large", f"A request has at most {limits.records} records.")
+    if shape[0] == 0:
+        raise Problem("invalid-records", "There are no records.")
+
+
+def table(columns: Any, data: Any, limits: Limits) -> Rows:
+    """Rows of a table, checked for their form; what a column holds is seen where it is encoded.
+
+    Raises:
+        Problem: columns are no distinct texts, or rows of another length, or hold lists or huge numbers.
+    """
+    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+        raise Problem("invalid-records", "Columns are a list of names.")
+    if len(set(columns)) != len(columns):
+        raise Problem("invalid-records", "A column stands twice.")
+    if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in data):
+        raise Problem("invalid-records", "Every row is a list, with a value for each column.")
+    check_count([len(data)], limits)
+    for value in chain.from_iterable(data):
+        if isinstance(value, (list, dict)):
+            raise Problem("invalid-records", "A value of a row is a number, a text, true, false or null.")
+        if type(value) in (int, float) and not -LARGEST <= value <= LARGEST:
+            raise Problem("invalid-records", "A number is not finite, or too large.")
+    return Rows(tuple(columns), data)
+
+
+def as_table(records: list[Any], limits: Limits) -> Rows:
+    """Rows from a list of objects that all have the same keys.
+
+    Raises:
+        Problem: they differ in their keys, or are no objects.
+    """
+    check_count([len(records)], limits)
+    if not all(isinstance(row, dict) for row in records):
+        raise Problem("invalid-records", "Every record is an object from columns to values.")
+    columns = list(records[0])
+    if any(row.keys() != records[0].keys() for row in records):
+        raise Problem("invalid-records", "All records have the same columns.")
+    return table(columns, [[row[name] for name in columns] for row in records], limits)
+
+
+def only(values: Mapping[str, Any], allowed: set[str]) -> None:
+    """Refuse keys that mean nothing here.
+
+    Raises:
+        Problem: there are some.
+    """
+    if not values.keys() <= allowed:
+        raise Problem("invalid-request", f"The request has other keys than {', '.join(sorted(allowed))}.")
