@@ -123,7 +123,7 @@ class HttpSender:
         Raises:
             TargetError: the address cannot be asked.
         """
-        reply = self._post(method, address, b"")
+        reply = self._post(method, address, b"{}" if method == "POST" else b"")
         if isinstance(reply, self.library.Response):
             try:
                 return json.loads(reply.content) if reply.status_code == 200 else None
