@@ -54,7 +54,7 @@ def audit(resolved: ResolvedStudy, inputs: Inputs, *, resume: bool = False, prog
 def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun: float, progress: Progress) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     folder.write_study(prepared.study)
-    prepared, target = ask_served(prepared, folder)
+    prepared, target = ask_served(prepared, folder, progress)
     prepared, made = with_synthetic_shadow_data(prepared, inputs, folder)
     finish_served(prepared)
     shadows = gather_shadows(prepared, folder, begun, progress)

@@ -16,6 +16,7 @@ from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.target import TargetRun, gather_target
 from memberwise.errors import Note, StudyError
 from memberwise.signals.collectors.registry import collectors
+from memberwise.signals.progress import Progress
 from memberwise.store.folder import RunFolder
 from memberwise.targets.answer_store import FILE
 from memberwise.targets.asking import ANSWERED, SENT, Coarser
@@ -23,7 +24,7 @@ from memberwise.targets.endpoint import EXAMPLES, Endpoint
 from memberwise.types.arrays import Records
 
 
-def ask_served(prepared: Prepared, folder: RunFolder) -> tuple[Prepared, TargetRun]:
+def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tuple[Prepared, TargetRun]:
     """The target's signals as ``gather_target`` has them; of a served model with what its answers and budget allow.
 
     Where answers turn coarser on the way, all are read again as what all of them are: none is asked for twice.
@@ -35,10 +36,12 @@ def ask_served(prepared: Prepared, folder: RunFolder) -> tuple[Prepared, TargetR
     if not isinstance(endpoint, Endpoint):
         return prepared, gather_target(prepared, folder)
     fitted(prepared, endpoint, "probabilities")  # a budget that is too small is told before anything is asked
+    watched = progress.named("questions")
     try:
         while True:
             endpoint.begin(_examples(prepared))
             fit = fitted(prepared, endpoint, endpoint.kind)
+            _watch(endpoint, asking(fit), watched)
             try:
                 return fit, gather_target(fit, folder)
             except Coarser as coarser:
@@ -46,6 +49,21 @@ def ask_served(prepared: Prepared, folder: RunFolder) -> tuple[Prepared, TargetR
     except BaseException:
         endpoint.close()
         raise
+    finally:
+        watched.stop()
+
+
+def _watch(endpoint: Endpoint, need: Asking, progress: Progress) -> None:
+    """Tell how many of the questions are answered."""
+    done = len(endpoint.store)
+    progress.start(max(need.total or 0, done), done)
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        progress.update(done)
+
+    endpoint.tell = tell
 
 
 def finish_served(prepared: Prepared) -> None:
@@ -64,7 +82,7 @@ def fitted(prepared: Prepared, endpoint: Endpoint, kind: str) -> Prepared:
     more = by_labels(prepared) if kind == "labels" and "default" in study.attacks.use else []
     attacks = [*request.attacks, *(attack for attack in more if attack not in request.attacks)]
     made = collectors([attack.needs.extra for attack in attacks if attack.needs.extra], study.attacks)
-    need = Need.of(prepared.questions, attacks, made, study.target.probes)
+    need = Need.of(prepared.questions, attacks, made, min(study.target.probes, study.target.batch))
     granted = grant(need, study.target.max_queries, wasted(endpoint))
     skipped = _skipped(attacks, granted)
     left = [attack for attack in attacks if attack.name not in skipped]
@@ -104,9 +122,9 @@ def asking(prepared: Prepared) -> Asking:
     more = [attack for attack in choose(LABEL_ONLY) if _can_ask(attack, prepared)]
     made = collectors([attack.needs.extra for attack in attacks if attack.needs.extra], study.attacks)
     labelled = collectors([attack.needs.extra for attack in more if attack.needs.extra], study.attacks)
-    need = Need.of(prepared.questions, attacks, made, study.target.probes)
+    need = Need.of(prepared.questions, attacks, made, min(study.target.probes, study.target.batch))
     granted = grant(need, study.target.max_queries)
-    of_labels = Need.of(prepared.questions, more, labelled, study.target.probes)
+    of_labels = Need.of(prepared.questions, more, labelled, min(study.target.probes, study.target.batch))
     asked = [count for name, count in need.collectors.items() if name not in granted.refused]
     first = (need.lean if granted.lean else need.base) + need.probes
     return Asking(
@@ -161,6 +179,7 @@ def _fit_notes(endpoint: Endpoint, granted: Grant, more: Sequence[str], kind: st
         if endpoint.config.max_queries is None and len(more) == 1:
             message += "; stronger ones ask hundreds of questions a record: name them (label-only-noise, "
             message += "label-only-boundary), or say how many there may be (--max-queries)"
+        message += ". If it has figures under another name: --set target.output=NAME"
         notes.append(Note("endpoint-labels", message))
     return notes
 

@@ -61,7 +61,7 @@ class Asker:
     """Asks a sender, keeps in a store.
 
     Args:
-        read: outputs and a number of records to answers.
+        read: outputs and a number of records to answers. tell: how many records were answered, each time.
         clock, sleep: seconds, and waiting.
     """
 
@@ -71,10 +71,11 @@ class Asker:
         store: AnswerStore,
         pace: Pace,
         read: Callable[[Outputs, int], list[Answer]],
+        tell: Callable[[int], None] = lambda count: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.sender, self.store, self.pace, self.read = sender, store, pace, read
+        self.sender, self.store, self.pace, self.read, self.tell = sender, store, pace, read, tell
         self.clock, self.sleep = clock, sleep
 
     def ask(self, take: Callable[[Ints], Sent], rows: Ints, digests: Sequence[bytes]) -> None:
@@ -200,6 +201,7 @@ class _Run:
             answers = self.asker.read(outcome.outputs, count)
             kept = {self.digests[row]: answer for row, answer in zip(one.rows, answers, strict=True)}
             store.keep(kept, answered=count, seconds=outcome.seconds)
+            self.asker.tell(count)
             self.in_a_row = 0
         elif isinstance(outcome, Failed):
             raise outcome.error

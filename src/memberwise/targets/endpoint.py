@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from memberwise.errors import Note, StudyError, TargetError
+from memberwise.errors import AskingError, Note, StudyError, TargetError
 from memberwise.models.kinds import Kind
 from memberwise.study.address import shown_address
-from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
+from memberwise.study.entrypoint import code_hash, is_entrypoint, load_entrypoint
 from memberwise.study.schema import TargetConfig
 from memberwise.targets.answer_store import Answer, AnswerStore
 from memberwise.targets.asking import ANSWERED, REFUSED, RETRIES, SECONDS, SENT, Asker, BudgetSpent, Coarser, Pace
@@ -78,11 +78,13 @@ class Endpoint(Target):
         labels = form.dataset.class_labels
         self.reader = AnswerReader(labels, config.classes, config.output)
         _ = self.reader.places  # names of classes that are none are refused now
-        self.identity = hashlib.blake2b(json.dumps(config.identity(), sort_keys=True).encode()).digest()
         self.sender: Sender = _sender(config, _headers(config, environment))
+        code = code_hash(self.sender.ask) if isinstance(self.sender, FunctionSender) else ""
+        self.identity = hashlib.blake2b(f"{json.dumps(config.identity(), sort_keys=True)}{code}".encode()).digest()
         self.noticed: list[Note] = []
         self.spent: BudgetSpent | None = None
         self.described = False
+        self.tell: Callable[[int], None] = lambda count: None  # records answered, each time some are
         self.mine: set[bytes] = set()  # what this process has asked, or found
         self._store: AnswerStore | None = None
         self._kind: Kind | None = None
@@ -98,6 +100,11 @@ class Endpoint(Target):
         return self._kind
 
     @property
+    def probes(self) -> int:
+        """How many records are asked about again: no more than fit a request."""
+        return min(self.config.probes, self.config.batch)
+
+    @property
     def store(self) -> AnswerStore:
         if self._store is None:
             self._store = AnswerStore(self.folder)
@@ -108,14 +115,16 @@ class Endpoint(Target):
         """What asks; before the first question the server's metadata are read."""
         if not self.described and isinstance(self.sender, HttpSender):
             self.sender.codec = codec = self.sender.codec.described(self.sender.fetch)
-            self.reader = AnswerReader(self.reader.labels, self.reader.order, codec.signature.output)
+            known, named = codec.signature.classes, set(codec.signature.classes) == set(self.reader.labels.names)
+            order = self.reader.order or (known if named else ())
+            self.reader = AnswerReader(self.reader.labels, order, codec.signature.output)
             self._compare_version(codec.signature.version)
             self.store.say(MODEL, codec.model)
             self.described = True
         config = self.config
         many = OF_FUNCTIONS if config.protocol == "custom" else CONCURRENCY
         pace = Pace(config.batch, config.concurrency or many, config.retries, config.max_queries)
-        return Asker(self.sender, self.store, pace, self.reader.read)
+        return Asker(self.sender, self.store, pace, self.reader.read, self.tell)
 
     def fingerprint(self, example: Records) -> str:
         """Of whom is asked: nothing is asked for it."""
@@ -139,9 +148,8 @@ class Endpoint(Target):
         known = self.store.said(KIND)
         if known is None:
             example = example[:EXAMPLES]
-            probes = min(self.config.probes, len(example))
-            if probes:
-                self._answers(example[:probes])  # in one request, as they are asked about again
+            if self.probes:
+                self._answers(example[: self.probes])  # in one request, as they are asked about again
             self._kind = self._told(self._answers(example))
             self.store.say(KIND, self._kind)
         else:
@@ -177,16 +185,17 @@ class Endpoint(Target):
         return Changes(**said) if isinstance(said, dict) and said.get("records") else None
 
     def _probe(self, when: str, example: Records) -> None:
-        sent = self.form.of(example[: min(self.config.probes, len(example))])
-        if not len(sent):
+        if not self.probes:
             return
+        sent = self.form.of(example[: self.probes])
         digests = digests_of(sent, self.identity)
         try:
             again = self.asker.once(sent)
-        except BudgetSpent as error:
-            self.noticed.append(
-                Note("endpoint-not-asked-again", f"nobody looked whether answers change: {error.problem}")
-            )
+        except (BudgetSpent, AskingError) as error:
+            if when == "at_once" and isinstance(error, AskingError):
+                raise
+            message = f"whether the server's answers change was not looked at again: {error.problem}"
+            self.noticed.append(Note("endpoint-not-asked-again", message))
             return
         found = self.store.find(digests)
         pairs = [(found[digest], one) for digest, one in zip(digests, again, strict=True) if digest in found]
@@ -220,9 +229,8 @@ class Endpoint(Target):
                 raise TargetError(f"the served model does not answer {wanted}", found=wrong, where="target.answers")
             return wanted
         kind = told_kind(values)
-        if self.after is not None and kind != "logits" and self.after("probabilities") == "scores":
-            return "scores"
-        return kind
+        defended = self.after is not None and self.after("probabilities") == "scores"
+        return "scores" if defended else kind  # as the shadow models' behind the same policy
 
     def _answers(self, x: Records) -> list[Answer]:
         """The answers about ``(n, ...)`` records, in their order; what is in the store is not asked."""

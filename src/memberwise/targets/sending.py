@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from memberwise.errors import MemberwiseError, MissingExtraError, TargetError
+from memberwise.errors import MemberwiseError, MissingExtraError, TargetError, TrainingError
 from memberwise.study.address import shown_address
 from memberwise.study.entrypoint import raised_at
 from memberwise.targets.protocols.base import Codec, Outputs, Sent, UnknownForm, by_record
@@ -26,6 +26,13 @@ SHOWN = 200
 TOO_LARGE = 413
 TOO_MANY = 429
 WHERE = "target.endpoint"
+REDIRECT = "give that address: a token is sent to nobody else than whom the study names"
+
+
+class NotTaken(TargetError, TrainingError):
+    """The server does not take these records. Of a collector's altered ones: the model cannot be asked so."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ class HttpSender:
     def _judged(self, reply: httpx2.Response) -> Outcome | None:
         """What became of a question that was not answered; None where it was."""
         code = reply.status_code
-        if code == 200:
+        if 200 <= code < 300:
             return None
         text = f"{code} {reply.reason_phrase}: {self._shown(reply)}"
         if code == TOO_MANY:
@@ -177,12 +184,13 @@ class HttpSender:
             403: "a token that may ask: --set target.token_env=NAME of an environment variable",
             404: "the model's name (target.model), or the address",
         }.get(code, "target.protocol, target.input, target.datatype, target.records: as the server takes records")
-        if code in (401, 403, 407):
-            problem = "the server does not let us ask"
-        else:
-            problem = "the server does not take the question"
         where = shown_address(str(reply.request.url))
-        return Failed(TargetError(problem, found=text, where=where, fix=fix))
+        if code < 400:
+            to = shown_address(reply.headers.get("location", ""))
+            return Failed(TargetError("the server sends us elsewhere", found=f"{code} {to}", where=where, fix=REDIRECT))
+        if code in (401, 403, 407):
+            return Failed(TargetError("the server does not let us ask", found=text, where=where, fix=fix))
+        return Failed(NotTaken("the server does not take the question", found=text, where=where, fix=fix))
 
     def _shown(self, reply: httpx2.Response) -> str:
         return self._safe(" ".join(reply.content[: 4 * SHOWN].decode("utf-8", "replace").split()))[:SHOWN]

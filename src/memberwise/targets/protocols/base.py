@@ -36,7 +36,7 @@ class Signature:
     """Names and form of a served model's tensors, as the study has them; the server's metadata fill the gaps.
 
     Attributes:
-        shape: of one record, where it differs from the data's. version: as the server states it.
+        shape: of one record, where it differs from the data's. version, classes: as the server states them.
     """
 
     model: str | None = None
@@ -45,6 +45,7 @@ class Signature:
     datatype: str | None = None
     shape: tuple[int, ...] = ()
     version: str | None = None
+    classes: tuple[str, ...] = ()
 
 
 class UnknownForm(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -56,12 +57,7 @@ class V2(Codec):
         """
         model = self.model
         if model is None:
-            raise TargetError(
-                "which of the server's models is asked is not known",
-                expected="its name",
-                where="target.model",
-                fix="--set target.model=NAME",
-            )
+            raise _no_name()
         path = self.address.partition("/v2/models/")[2].split("?")[0].removesuffix("/infer").strip("/")
         version = path.partition("/")[2] if self.signature.model is None else ""
         return f"{self.base}/v2/models/{quote(model, safe='')}" + (f"/{version}" if version else "")
@@ -91,7 +87,7 @@ class V2(Codec):
         versions = facts.get("versions")
         if isinstance(versions, list) and versions:
             known = replace(known, version=", ".join(map(str, versions)))
-        return replace(codec, signature=known)
+        return replace(codec, signature=replace(known, classes=_classes(facts)))
 
     def request(self, records: Sent) -> Request:
         if isinstance(records, pd.DataFrame):
@@ -114,10 +110,37 @@ class V2(Codec):
 
 
 def _only_model(fetch: Fetch, base: str) -> str | None:
-    """The one model that the server's repository lists; None where it lists none or several."""
-    listed = fetch("POST", f"{base}/v2/repository/index")
-    names = {str(one["name"]) for one in listed if "name" in one} if isinstance(listed, list) else set()
-    return names.pop() if len(names) == 1 else None
+    """The one model that the server's repository lists; None where it lists none.
+
+    Raises:
+        TargetError: it lists several.
+    """
+    found = fetch("POST", f"{base}/v2/repository/index")
+    rows = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    names = sorted({str(one["name"]) for one in rows if "name" in one})
+    if len(names) > 1:
+        raise _no_name(", ".join(names[:12]))
+    return names[0] if names else None
+
+
+def _no_name(found: str | None = None) -> TargetError:
+    return TargetError(
+        "which of the server's models is asked is not known",
+        expected="its name",
+        found=found,
+        where="target.model",
+        fix="--set target.model=NAME",
+    )
+
+
+def _classes(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the classes in the vector's order, as the gateway states them."""
+    parameters = facts.get("parameters")
+    try:
+        names = json.loads(parameters["classes"]) if isinstance(parameters, Mapping) else []
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def _listed(facts: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
