@@ -213,7 +213,9 @@ def test_a_collector_beyond_the_servers_budget_is_skipped(tmp_path: Path) -> Non
         few = {"attacks.boundary_queries": 100, "attacks.boundary_records": 10}
         arguments = audited(X, Y, attacks=["loss", "label-only-boundary"], settings=few)
         result = mw.audit(endpoint=server.url, **arguments, out=tmp_path / "run")
-        assert [one["name"] for one in result.to_dict()["skipped"]] == ["label-only-boundary"]
+        [skipped] = result.to_dict()["skipped"]
+        assert skipped["name"] == "label-only-boundary"
+        assert skipped["reason"] == "needs further questions, and the server grants no more answers"
         assert "the server grants no more answers" in codes(result)["endpoint-budget"]
         server.fault = None
         again = mw.audit(endpoint=server.url, **arguments, out=tmp_path / "run")

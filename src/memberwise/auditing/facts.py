@@ -42,9 +42,10 @@ def finish(
     """Put ``result.json`` together, write the run folder and read it back.
 
     Args:
-        skipped: attacks that were not even tried, beside those of the assessment.
+        skipped: attacks that were not even tried, or for another reason than the assessment knows.
     """
-    assessment = replace(assessment, skipped=(*assessment.skipped, *skipped))
+    reasons = {one.name: one for one in (*assessment.skipped, *skipped)}
+    assessment = replace(assessment, skipped=tuple(reasons.values()))
     known = [*notes, *assessment.notes]
     verdict, family = assessment.gate.judge(known)
     stronger = [one.attack for one in family.stronger]

@@ -74,6 +74,6 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         target=facts,
         shadow=shadow_facts(prepared, shadows) if shadows.count else None,
         notes=run_notes(prepared, target, made, shadows, step),
-        skipped=skipped_for(prepared),
+        skipped=skipped_for(prepared, target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
     )

@@ -21,7 +21,7 @@ from memberwise.store.folder import RunFolder
 from memberwise.targets.answer_store import FILE
 from memberwise.targets.asking import ANSWERED, SENT, Coarser
 from memberwise.targets.endpoint import EXAMPLES, Endpoint
-from memberwise.types.arrays import Records
+from memberwise.types.arrays import Arrays, Records
 
 
 def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tuple[Prepared, TargetRun]:
@@ -155,9 +155,19 @@ def wasted(endpoint: Endpoint) -> int:
     return max(0, round(counts[SENT] - counts[ANSWERED]))
 
 
-def skipped_for(prepared: Prepared) -> list[Skipped]:
-    """Attacks that the budget of questions did not do for."""
-    return [Skipped(name, reason) for name, reason in prepared.refused.items()]
+def skipped_for(prepared: Prepared, target: Arrays) -> list[Skipped]:
+    """Attacks that a budget of questions did not do for, ours or the server's.
+
+    Args:
+        target: its arrays, as collected.
+    """
+    endpoint, reasons = prepared.target, dict(prepared.refused)
+    if isinstance(endpoint, Endpoint) and endpoint.spent is not None:
+        for attack in prepared.resolved.request.attacks:
+            extra = attack.needs.extra_name
+            if extra is not None and f"audited.extra.{extra}" not in target:
+                reasons[attack.name] = f"needs further questions, and {endpoint.spent.problem.partition(':')[0]}"
+    return [Skipped(name, reason) for name, reason in reasons.items()]
 
 
 def _skipped(attacks: Sequence[Attack], granted: Grant) -> dict[str, str]:

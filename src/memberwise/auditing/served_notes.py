@@ -68,7 +68,7 @@ def endpoint_facts(prepared: Prepared) -> EndpointFacts | None:
         model=_text(endpoint.store.said("model")),
         version=_text(endpoint.store.said("version")),
         answers=endpoint.kind,
-        told="by the study" if endpoint.config.answers != "auto" else "by the answers",
+        told=_told(endpoint),
         coarseness=None if seen is None else seen.words() or None,
         labels=labels,
         questions=round(counts[SENT]),
@@ -125,6 +125,12 @@ def _policy_notes(
             "shadow models answer in the same way",
         )
     ]
+
+
+def _told(endpoint: Endpoint) -> str:
+    if endpoint.config.answers != "auto":
+        return "by the study"
+    return "by the policy" if endpoint.after is not None and endpoint.kind == "scores" else "by the answers"
 
 
 def _kind(endpoint: Endpoint) -> str:
