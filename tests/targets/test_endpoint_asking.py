@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 import struct
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -130,9 +131,42 @@ def test_retry_after_is_read_as_seconds_or_date() -> None:
 
 
 def test_waiting_doubles_and_patience_ends() -> None:
-    assert [delay_before(Again("x"), tries) for tries in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert [delay_before(Again("x"), tries, 0, 8) for tries in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    with pytest.raises(AskingError, match="does not answer, in 9 tries"):
+        delay_before(Again("x"), 8, 0, 8)
     with pytest.raises(AskingError, match="asks to wait 86,400 s"):
-        delay_before(Again("x", 86_400.0), 0)
+        delay_before(Again("x", 86_400.0), 0, 0, 8)
+
+
+def test_who_is_told_to_come_back_is_patient() -> None:
+    busy = Again("429", 0.0, counted=False)
+    assert [delay_before(busy, tries, 0, 3) for tries in range(6)] == [0, 0, 0, 0.5, 1, 2]
+    with pytest.raises(AskingError, match="asks to wait 30 s, after 3,590 s"):
+        delay_before(busy, 400, 3590, 3)
+    failing = Again("503", 0.0, counted=True)
+    with pytest.raises(AskingError, match="in 4 tries"):
+        delay_before(failing, 3, 0, 3)
+
+
+@pytest.mark.slow
+def test_a_rate_limit_starves_no_request(tmp_path: Path) -> None:
+    """Ten requests a second for twenty-five: each batch is refused many times, and none is given up."""
+    last = [0.0]
+    lock = threading.Lock()
+
+    def fault(handler: Handler, number: int) -> bool:
+        with lock:
+            now = time.monotonic()
+            if now - last[0] >= 0.1:
+                last[0] = now
+                return False
+        return bool(refuse(429, Retry_After="0")(handler, number))
+
+    with serving(fault=fault) as server:
+        target = endpoint(server, tmp_path, batch=16, concurrency=16, retries=2, probes=0)
+        assert_array_equal(target.predict(X)[0], probabilities(X))
+        assert server.requests < 400
+        target.close()
 
 
 def test_a_server_that_is_gone_ends_it_and_nothing_is_lost(tmp_path: Path) -> None:

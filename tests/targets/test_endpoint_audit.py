@@ -259,6 +259,29 @@ def test_shadow_models_answer_by_the_policy_the_target_once(tmp_path: Path) -> N
         mw.audit(endpoint=server.url, policy=file, **audited(X, Y, attacks=["default"]), out=tmp_path / "run")
 
 
+def test_shadow_data_may_be_made_by_asking_it(tmp_path: Path) -> None:
+    synthetic = {
+        "shadow.data": "synthetic",
+        "shadow.synthesis": {"conf_min": 0.3, "iter_max": 60, "k_max": 3, "k_min": 1},
+    }
+    more = audited(X, Y, attacks=["loss", "shokri"], settings=synthetic)
+    with serving() as server:
+        served = mw.audit(endpoint=server.url, **more, out=tmp_path / "run")
+        asked = server.received
+        again = mw.audit(endpoint=server.url, **more, out=tmp_path / "run")
+        assert server.received == asked
+    given = mw.audit(target=probabilities, **{**more, "settings": more["settings"] | {"target.model": None}})
+    assert served.scores.equals(given.scores)
+    assert again.scores.equals(given.scores)
+    assert served.to_dict()["target"]["endpoint"]["changed_meanwhile"] == 0
+
+
+def test_without_the_client_library_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(mw.MemberwiseError, match=r"pip install 'memberwise\[endpoint\]'"):
+        mw.audit(endpoint="http://127.0.0.1:9", **audited(X, Y))
+
+
 def test_noise_and_a_new_version_warn() -> None:
     def newer(x: Any) -> Any:
         return probabilities(x if server.received <= 300 else x * np.float32(1.2))

@@ -84,6 +84,13 @@ class TargetConfig(_Part):
     token_env: str | None = None
     headers_file: str | None = None
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, classes: Any) -> Any:
+        if not isinstance(classes, (list, tuple)):
+            return classes
+        return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in classes]
+
     @model_validator(mode="after")
     def _one_target(self) -> Self:
         if self.endpoint is not None and self.file is not None:

@@ -31,10 +31,14 @@ class BudgetSpent(TrainingError):
 
 
 class Coarser(MemberwiseError):
-    """Answers became coarser than those before: all are to be read as this kind. No user sees it."""
+    """Answers became coarser than those before: all are to be read as this kind."""
 
     def __init__(self, kind: Kind) -> None:
-        super().__init__(f"answers are {kind} now")
+        super().__init__(
+            f"the server's answers turned into {kind} on the way",
+            where="target.endpoint",
+            fix="a larger budget there, and another --out",
+        )
         self.kind = kind
 
 
@@ -50,10 +54,14 @@ class Pace:
 
 @dataclass
 class _Try:
-    """Positions of records that are asked about together, how often that was tried, and not before when."""
+    """Positions of records that are asked about together.
+
+    tries: how often that failed. waited: seconds at the server's own wish. due: not before that.
+    """
 
     rows: Ints
     tries: int = 0
+    waited: float = 0.0
     due: float = 0.0
 
 
@@ -99,7 +107,8 @@ class Asker:
         Raises:
             BudgetSpent, AskingError, TargetError: as ``ask``.
         """
-        for tries in range(self.pace.retries + 1):
+        tries, waited = 0, 0.0
+        while True:
             self.take_from_budget(len(records))
             outcome = self.sender.send(records)
             if isinstance(outcome, Answered):
@@ -111,10 +120,9 @@ class Asker:
                 self.store.count(sent=-len(records))
                 raise refused_by_server(outcome.why)
             self.store.count(retries=len(records), sent=0 if outcome.counted else -len(records))
-            if tries == self.pace.retries:
-                raise gave_up(outcome.why, tries)
-            self.sleep(delay_before(outcome, tries))
-        raise AssertionError("unreachable")
+            delay = delay_before(outcome, tries, waited, self.pace.retries)
+            self.sleep(delay)
+            tries, waited = tries + 1, waited + (0.0 if outcome.counted else delay)
 
     @property
     def left(self) -> int | None:
@@ -142,6 +150,7 @@ class _Run:
         self.running: dict[Future[Outcome], _Try] = {}
         self.error: MemberwiseError | None = None
         self.pause, self.in_a_row, self.refused, self.why = 0.0, 0, 0, ""
+        self.width = float(asker.pace.concurrency)  # requests at once: fewer after each that came too early
 
     def carry_out(self, pool: ThreadPoolExecutor) -> None:
         """Ask until all is answered, or there is a reason to stop; what is under way then is still waited for."""
@@ -159,7 +168,7 @@ class _Run:
 
     def _submit(self, pool: ThreadPoolExecutor) -> None:
         asker, now = self.asker, self.asker.clock()
-        while len(self.running) < asker.pace.concurrency and self.pause <= now:
+        while len(self.running) < int(self.width) and self.pause <= now:
             one = next((one for one in self.waiting if one.due <= now), None)
             if one is None:
                 return
@@ -170,7 +179,7 @@ class _Run:
                 if left < 1:
                     self.error = own_budget_spent(asker.pace.most or 0, 0)
                     return
-                self.waiting.append(_Try(one.rows[left:], one.tries, one.due))
+                self.waiting.append(_Try(one.rows[left:], one.tries, one.waited, one.due))
                 one.rows = one.rows[:left]
             self.waiting.remove(one)
             asker.take_from_budget(len(one.rows))
@@ -183,7 +192,7 @@ class _Run:
             if due is not None and due > now and self.error is None:
                 self.asker.sleep(due - now)
             return
-        free = len(self.running) < self.asker.pace.concurrency
+        free = len(self.running) < int(self.width)
         timeout = max(0.0, due - now) if due is not None and free and due > now else None
         self._settle(*wait(self.running, timeout=timeout, return_when=FIRST_COMPLETED)[0])
 
@@ -202,17 +211,19 @@ class _Run:
             kept = {self.digests[row]: answer for row, answer in zip(one.rows, answers, strict=True)}
             store.keep(kept, answered=count, seconds=outcome.seconds)
             self.asker.tell(count)
+            self.width = min(float(self.asker.pace.concurrency), self.width + 1 / self.width)
             self.in_a_row = 0
         elif isinstance(outcome, Failed):
             raise outcome.error
         elif isinstance(outcome, Again):
             store.count(retries=count, sent=0 if outcome.counted else -count)
-            if one.tries >= self.asker.pace.retries:
-                raise gave_up(outcome.why, one.tries)
-            delay = delay_before(outcome, one.tries)
-            self.waiting.append(_Try(one.rows, one.tries + 1, self.asker.clock() + delay))
+            delay = delay_before(outcome, one.tries, one.waited, self.asker.pace.retries)
+            due = self.asker.clock() + delay
+            self.waiting.append(_Try(one.rows, one.tries + 1, one.waited + (0.0 if outcome.counted else delay), due))
+            if not outcome.counted:  # too many at once
+                self.width = max(1.0, self.width / 2)
             if outcome.delay is not None:  # it asks everybody to wait
-                self.pause = max(self.pause, self.asker.clock() + delay)
+                self.pause = max(self.pause, due)
         else:
             store.count(sent=-count)
             self._refused(one, outcome)
@@ -232,22 +243,32 @@ class _Run:
             self.waiting.clear()
 
 
-def delay_before(outcome: Again, tries: int) -> float:
-    """Seconds before the next try, after ``tries`` further ones.
+def delay_before(outcome: Again, tries: int, waited: float, retries: int) -> float:
+    """Seconds before the next try, after ``tries`` that failed and ``waited`` seconds at the server's wish.
+
+    What the server refuses with a time to come back is asked as long as there is patience: others may have come first.
 
     Raises:
-        AskingError: the server asks for more patience than there is.
+        AskingError: there were ``retries`` tries again already, or the server asks for more patience than there is.
     """
-    if outcome.delay is None:
-        return float(min(MOST_WAIT, FIRST_WAIT * 2**tries))
-    if outcome.delay > PATIENCE:
+    own = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(tries, 30)))
+    if outcome.delay is None or outcome.counted:
+        if tries >= retries:
+            raise gave_up(outcome.why, tries)
+        return own if outcome.delay is None else _patient(outcome, outcome.delay, 0.0)
+    later = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(max(0, tries - retries), 30)))
+    return _patient(outcome, outcome.delay if tries < retries else max(outcome.delay, later), waited)
+
+
+def _patient(outcome: Again, delay: float, waited: float) -> float:
+    if waited + delay > PATIENCE:
         raise AskingError(
-            f"the server asks to wait {outcome.delay:,.0f} s",
+            f"the server asks to wait {delay:,.0f} s" + (f", after {waited:,.0f} s" if waited else ""),
             found=outcome.why,
             where="target.endpoint",
             fix=f"run it again after that; {CONTINUE}",
         )
-    return outcome.delay
+    return delay
 
 
 def gave_up(why: str, tries: int) -> AskingError:

@@ -164,6 +164,7 @@ class Endpoint(Target):
             example: as ``begin`` had them.
         """
         if self.store.said("meanwhile") is None:
+            self.described = False  # the version may be another
             self._probe("meanwhile", example)
         self.close()
 

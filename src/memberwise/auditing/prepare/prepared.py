@@ -103,7 +103,8 @@ def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Pre
         units = np.r_[units, units.max() + 1 + np.arange(len(y))]
     roles = replace(prepared.roles, auxiliary=rows, units=units)
     dataset = _appended(prepared, x, y)
-    return assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
+    again = assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
+    return replace(again, target=prepared.target, refused=prepared.refused)  # one that is served has begun
 
 
 def _appended(prepared: Prepared, x: Array, y: Ints) -> Dataset:
