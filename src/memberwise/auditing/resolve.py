@@ -88,6 +88,8 @@ def with_policy(study: Study) -> Study:
     path = Path(target.policy)
     try:
         answer = tomllib.loads(path.read_text("utf-8")).get("answer", [])
+        if not isinstance(answer, list) or not all(isinstance(one, (str, dict)) for one in answer):
+            raise ValueError("answer is no list of output defences")
         with_it = Study.model_validate({"answer": answer}).answer
     except (OSError, ValueError) as error:
         raise StudyError(

@@ -35,8 +35,10 @@ def pairs(facts: EndpointFacts) -> list[tuple[str, str]]:
         ("protocol", f"{facts.protocol}{model}{version}"),
         ("answers", f"{_answers(facts)}; told {facts.told}"),
         ("questions", _questions(facts)),
-        ("from the store", f"{count(facts.from_store)} answers were kept from an earlier run and not asked for again"),
     ]
+    if facts.from_store:
+        text = f"{count(facts.from_store)} answers were kept from an earlier run and not asked for again"
+        told.append(("from the store", text))
     if facts.retries or facts.refused:
         text = f"{count(facts.retries)} records were sent again, {count(facts.refused)} were refused by the server"
         told.append(("tries", text))
@@ -53,10 +55,10 @@ def pairs(facts: EndpointFacts) -> list[tuple[str, str]]:
 
 def _answers(facts: EndpointFacts) -> str:
     looks = "" if facts.coarseness is None else f", {facts.coarseness}"
-    some = (
-        f", {count(facts.labels)} of {count(facts.records)} as labels alone" if 0 < facts.labels < facts.records else ""
-    )
-    return f"{facts.answers}{looks}{some}"
+    figures = facts.records - facts.labels
+    if facts.answers == "labels" and figures:
+        return f"labels ({count(figures)} of {count(facts.records)} came as figures{looks})"
+    return f"{facts.answers}{looks}"
 
 
 def _questions(facts: EndpointFacts) -> str:
