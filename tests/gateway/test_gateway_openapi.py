@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import skops.io
+import skl2onnx  # type: ignore[import-untyped]
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
@@ -30,8 +31,11 @@ def test_schemathesis_finds_nothing(
     tmp_path: Path, start: Callable[..., Process], key_beside: Callable[..., dict[str, str]]
 ) -> None:
     # A tree answers whatever it is asked, numbers near the largest float32 too.
-    skops.io.dump(DecisionTreeClassifier(max_depth=5).fit(*load_iris(return_X_y=True)), tmp_path / "iris.skops")
-    gateway = start({"model": {"file": str(tmp_path / "iris.skops")}, "server": {"max_records": 3}})
+    tree = DecisionTreeClassifier(max_depth=5).fit(*load_iris(return_X_y=True))
+    onnx = skl2onnx.to_onnx(tree, initial_types=[("x", FloatTensorType([None, 4]))])
+    (tmp_path / "iris.onnx").write_bytes(onnx.SerializeToString())
+    model = {"file": str(tmp_path / "iris.onnx"), "classes": ["0", "1", "2"], "shape": [4]}
+    gateway = start({"model": model, "server": {"max_records": 3}})
     headers = key_beside(gateway.store_url)
     schemathesis(gateway, headers, "--max-examples", "100", "--exclude-checks", "positive_data_acceptance")
     # That v2's shape and data belong together is nothing that a schema can say.
