@@ -227,7 +227,8 @@ def test_a_refund_gives_everything_back(any_store: Store, run: Run) -> None:
         assert spent(any_store) == (0, {"ann": 0}, 0)
         assert read_total(any_store).nats == 0
         with any_store.reading() as connection:
-            assert connection.execute(sa.select(sa.func.count()).select_from(records)).scalar() == 0
+            for table in (records, cells):  # what failed leaves nothing that fills the disk
+                assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar() == 0
         assert (await bank.grant(request(4, 5, 6))).refusal is None
         await bank.close()
 

@@ -66,6 +66,9 @@ def test_an_expired_key_opens_nothing(any_store: Store) -> None:
     assert check_key(any_store, token, 9.9) is not None
     assert check_key(any_store, token, 10.0) is None
     assert [key.state(10.0) for key in list_keys(any_store)] == ["expired"]
+    # A clock that is set back does not bring it back.
+    assert check_key(any_store, token, 5.0) is None
+    assert [key.state(5.0) for key in list_keys(any_store)] == ["expired"]
 
 
 def test_a_revoked_key_fails_at_the_next_check(any_url: str) -> None:

@@ -65,6 +65,7 @@ def test_the_tables_are_those_of_the_gateway() -> None:
         ("version = true\nanswer = []", "version"),
         ("version = 1.0\nanswer = []", "version"),
         ("[plans.default]\nquestions = 3", "plans"),
+        ("answer = " + "[" * 5000, "recursion"),
     ],
 )
 def test_what_is_no_policy_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -74,7 +75,8 @@ def test_what_is_no_policy_is_refused(tmp_path: Path, text: str, told: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["answer = []\nserverr = {}", "version = 2", "answer = []\nplans = {}", "[server]\nprt = 1"]
+    "text",
+    ["answer = []\nserverr = {}", "version = 2", "answer = []\nplans = {}", "[server]\nprt = 1", "x = " + "[" * 5000],
 )
 def test_the_gateway_refuses_unknown_keys(tmp_path: Path, text: str) -> None:
     (tmp_path / "policy.toml").write_text(text)

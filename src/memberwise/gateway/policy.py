@@ -266,6 +266,6 @@ def read_gateway_policy(path: Path) -> Policy:
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
     return parse_policy(values, str(path))

@@ -144,7 +144,7 @@ def _code_digest(folder: Path, name: str) -> str:
 def _parsed(path: Path, content: bytes) -> Policy:
     try:
         values = tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
     return parse_policy(values, str(path))
 

@@ -6,6 +6,7 @@ import hmac
 import importlib.util
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        # Threads of one process wake each other; SQLite's own waiting sleeps, and may sleep past its turn.
+        self._turn = threading.Lock()
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -82,7 +85,7 @@ class Store:
             StoreError: the database does not answer; nothing was written, or (where it went away while it committed)
                 nobody knows.
         """
-        with self._connection(writes=True) as connection, connection.begin():
+        with self._in_turn(), self._connection(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 # One row's lock makes all gateways take turns: counters are read and written by one at a time.
                 connection.execute(sa.select(counters.c.spent).where(counters.c.name == "total").with_for_update())
@@ -117,13 +120,22 @@ class Store:
                 raise StudyError(
                     "the store belongs to gateways of another secret",
                     expected="the secret.key with which it was begun: by it records are told apart",
-                    where=self.engine.url.render_as_string(hide_password=True),
+                    where=_place(self.engine.url),
                     fix="copy that secret.key beside this policy, mode 600; or begin a new store",
                 )
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=WAIT):
+            raise StoreError("the gateway's store does not answer", found="another writer has not ended")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _connection(self, *, writes: bool) -> Iterator[sa.Connection]:
@@ -265,8 +277,8 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     before, connection.autocommit = connection.autocommit, True
     connection.execute("SET synchronous_commit TO on")
     connection.execute(f"SET lock_timeout TO '{WAIT}s'")
-    # A gateway that froze in a transaction must not hold up the others.
-    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
+    # A gateway that froze in a transaction must not hold up the others until they give up.
+    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT // 3}s'")
     connection.autocommit = before
 
 

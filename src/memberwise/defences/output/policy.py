@@ -55,7 +55,7 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
         values = tomllib.loads((folder / FILE).read_text("utf-8"))
         _check_tables(values)
         return tuple(OutputDefenceConfig.model_validate(one) for one in values["answer"])
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunFolderError(
             "the policy by which the model answers cannot be read",
             expected=f"a list answer of output defences, each with its name; of other keys version = {VERSION} and the "
