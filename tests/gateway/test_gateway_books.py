@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memberwise.gateway.books import Delivery, Grant, GrantRequest, deliver_many, grant_many, pack, refund_many, unpack
+from memberwise.gateway.books import deliver_many, grant_many, refund_many
+from memberwise.gateway.grants import Delivery, Grant, GrantRequest
+from memberwise.gateway.kept import pack, unpack
 from memberwise.gateway.ledger import Notices, read_clients, read_ledger, read_total
 from memberwise.gateway.policy import parse_policy
 from memberwise.gateway.store import Store

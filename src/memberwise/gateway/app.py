@@ -10,7 +10,6 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from memberwise.errors import MemberwiseError
 from memberwise.gateway.access import KeyReader
 from memberwise.gateway.behind import Behind
 from memberwise.gateway.logs import LOGGER
@@ -47,7 +46,8 @@ class Gateway:
         self.rates = Rates(policy.store, LOGGER.warning)
         sketch_key = derived(secret, b"sketches")
         self.watching = Watching(policy, behind.shape, sketch_key, self.metrics, clock)
-        self.serving = self._serving(policy, behind)
+        self.replaced: list[Rates] = []
+        self.serving = self._serving(policy, behind, self.rates)
         self.closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -77,14 +77,12 @@ class Gateway:
             StudyError: it cannot be carried out; the one in force stays.
         """
         rates = self.rates
-        if policy.store.rates_env != self.serving.policy.store.rates_env:
+        if policy.store.rates_env != self.rates.config.rates_env:
             rates = Rates(policy.store, LOGGER.warning)
-        before, self.rates = self.rates, rates
-        try:
-            serving = self._serving(policy, behind)
-        except MemberwiseError:
-            self.rates = before
-            raise
+        serving = self._serving(policy, behind, rates)
+        if rates is not self.rates:
+            self.replaced.append(self.rates)
+            self.rates = rates
         old, self.serving = self.serving, serving
         self.watching.configure(policy)
         old.retired = True
@@ -95,11 +93,13 @@ class Gateway:
         """Finish what was begun, and close the store."""
         await self.serving.close()
         await asyncio.gather(*self.closing, return_exceptions=True)
+        for rates in (*self.replaced, self.rates):
+            await rates.close()
         self.watching.close()
         self.reader.close()
         self.store.close()
 
-    def _serving(self, policy: Policy, behind: Behind) -> Serving:
+    def _serving(self, policy: Policy, behind: Behind, rates: Rates) -> Serving:
         return Serving(
             policy,
             self.folder,
@@ -107,7 +107,7 @@ class Gateway:
             behind=behind,
             secret=self.secret,
             reader=self.reader,
-            rates=self.rates,
+            rates=rates,
             watching=self.watching,
             now=self.clock,
         )

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from memberwise.errors import StoreError
-from memberwise.gateway.books import Delivery, Grant, GrantRequest, deliver_many, epoch_of, grant_many, refund_many
+from memberwise.gateway.books import deliver_many, grant_many, refund_many
+from memberwise.gateway.grants import Delivery, Grant, GrantRequest, epoch_of
 from memberwise.gateway.ledger import Notices
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.store import StatementError, Store
@@ -84,10 +85,10 @@ class Bank:
             answers: by index of the record; all of ``grant.new``.
 
         Raises:
-            ValueError: an answer is missing.
+            ValueError: an answer is missing, or nothing was granted.
             StoreError: the store does not answer, or holds no payment for a record: nothing may be released.
         """
-        if set(answers) != set(grant.new):
+        if grant.refusal is not None or set(answers) != set(grant.new):
             raise ValueError(f"answers to the records {grant.new} are needed, found {sorted(answers)}")
         if grant.new:
             kept: dict[bytes, Array] = await self._do(Delivery(grant, dict(answers)))
@@ -143,7 +144,8 @@ class Bank:
         jobs: list[_Job] = []
         job = self._jobs.get()
         while job is not None:
-            jobs.append(job)
+            if job.result.set_running_or_notify_cancel():
+                jobs.append(job)
             if len(jobs) == GROUP or self._jobs.empty():
                 return jobs, False
             job = self._jobs.get()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,7 +36,8 @@ class KeyClient:
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key: not the key. Times are seconds since 1970."""
+    """What is known of a key: not the key. Times are seconds since 1970; ``revoked`` is ``expires`` where the key was
+    used after it had expired."""
 
     name: str
     plan: str
@@ -47,8 +48,10 @@ class Key:
 
     def state(self, now: float) -> Literal["valid", "expired", "revoked"]:
         """Whether the key opens anything at this time."""
-        if self.revoked is not None:
+        if self.revoked is not None and self.revoked != self.expires:
             return "revoked"
+        if self.revoked is not None:
+            return "expired"
         return "expired" if self.expires is not None and self.expires <= now else "valid"
 
 
@@ -134,7 +137,18 @@ def check_keys(store: Store, tokens: Sequence[str], now: float) -> list[KeyClien
     digests = [_digest(token) for token in tokens]
     with store.reading() as connection:
         rows = {bytes(row.digest): row for row in connection.execute(_LOOK_UP, {"digests": [*set(digests)]})}
+    _end_expired(store, rows.values(), now)
     return [_client(rows.get(digest), digest, now) for digest in digests]
+
+
+def _end_expired(store: Store, rows: Iterable[Any], now: float) -> None:
+    """What was seen to have expired stays so, though the clock be set back."""
+    ended = [row.id for row in rows if row.revoked is None and row.expires is not None and row.expires <= now]
+    if ended:
+        with store.writing() as connection:
+            connection.execute(
+                keys.update().where(keys.c.id.in_(ended), keys.c.revoked.is_(None)).values(revoked=keys.c.expires)
+            )
 
 
 def _client(row: Any, digest: bytes, now: float) -> KeyClient | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
-from memberwise.errors import StudyError
 from memberwise.gateway.behind import Behind
-from memberwise.gateway.policy import Policy, parse_policy
+from memberwise.gateway.policy import Policy, read_gateway_policy
 
 
 def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
@@ -19,12 +17,8 @@ def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
     if verify_key is not None:
         from memberwise.gateway.signing import verify_policy
 
-        verify_policy(path, verify_key)
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
-    return parse_policy(values, str(path))
+        return verify_policy(path, verify_key)
+    return read_gateway_policy(path)
 
 
 def load_behind(policy: Policy, folder: Path, secret: bytes) -> Behind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -11,14 +12,18 @@ import numpy as np
 from scipy.fft import dctn
 
 from memberwise.gateway.policy import Neighbourhood
-from memberwise.types.arrays import Floats, Floats32
+from memberwise.types.arrays import Floats, Floats32, Ints
 
 # Bytes of a digest: 128 bits, keyed, so that nobody finds two records of one digest.
 SIZE = 16
-# Random projections that a cell is made of.
-PROJECTIONS = 8
-# Frequencies kept of an image, along each side.
-FREQUENCIES = 8
+# Random projections that one cell is made of, of features and of an image's frequencies; features that one is made of.
+PROJECTIONS, IMAGE_PROJECTIONS, SAMPLED = 8, 16, 64
+# Cells of single features are so many steps wide: of features that are 0 or 1, a step of 0.25 tells the two apart.
+STEPS = 4
+# Frequencies kept of an image, along each side, and their root mean square: about that of pixels in [0, 1].
+FREQUENCIES, CONTRAST = 8, 1 / 3
+# Of an image's root mean square: with less contrast than this it is of one colour.
+FLAT = 0.01
 
 
 def digest(x: Floats32, secret: bytes) -> list[bytes]:
@@ -37,12 +42,14 @@ def digest(x: Floats32, secret: bytes) -> list[bytes]:
 
 
 def cells(x: Floats32, secret: bytes, config: Neighbourhood) -> list[tuple[bytes, ...]]:
-    """The cells that each record lies in, one a table: near copies share most of theirs, strangers none.
+    """The cells that each record lies in, one a table: near copies share some of theirs, strangers hardly any.
 
-    A cell is that of locality-sensitive hashing by p-stable projections (Datar et al. 2004): each table projects a
-    record on directions that nobody knows without the secret, and quantises with steps of ``config.step``. Distances
-    are root mean squares over features, so that a step means the same for any number of them. Of an image it is the
-    low frequencies (a discrete cosine transform) that are projected, without its brightness and contrast.
+    Locality-sensitive hashing, with what nobody knows who has not the secret. Every second table projects a record on
+    random directions and quantises by shifted grids of width ``config.step`` (p-stable distributions, Datar et al.
+    2004), in root mean squares over features, so that a step means the same for any number of them: noise in all
+    features stays in the cell. The tables between quantise a random choice of single features, four steps wide (bit
+    sampling, Indyk and Motwani 1998): changes of few features stay in the cell, as flipped bits do. Of images all
+    tables project the low frequencies (a discrete cosine transform), without brightness and contrast.
 
     Args:
         x: records ``(n, *shape)``, as the model takes them.
@@ -51,16 +58,17 @@ def cells(x: Floats32, secret: bytes, config: Neighbourhood) -> list[tuple[bytes
     Returns:
         ``config.tables`` digests of 16 bytes a record.
     """
+    if not len(x):
+        return []
     image = kind_of(x.shape[1:], config) == "image"
     features = frequencies(x) if image else np.asarray(x, np.float64).reshape(len(x), -1)
-    width = features.shape[1]
-    directions, shifts = _directions(secret, width, config.tables)
-    # Per feature, so that one step of the input in every feature is one step here.
-    places = np.floor(features @ directions / (np.sqrt(width) * config.step) + shifts) + 0.0
-    groups = places.reshape(len(x), config.tables, PROJECTIONS)
+    parts = []
+    for table in range(config.tables):
+        grid = _grid(secret, features.shape[1], table, image)
+        parts.append(np.floor(grid.places(features) / config.step + grid.shifts) + 0.0)
     return [
-        tuple(_keyed(secret, b"cells", bytes([table]) + group.tobytes()) for table, group in enumerate(row))
-        for row in groups
+        tuple(_keyed(secret, b"cells", bytes([table]) + part[i].tobytes()) for table, part in enumerate(parts))
+        for i in range(len(x))
     ]
 
 
@@ -78,23 +86,46 @@ def frequencies(x: Floats32) -> Floats:
         x: ``(n, height, width)`` or ``(n, channels, height, width)``; anything else is taken as one row of pixels.
 
     Returns:
-        ``(n, at most 64)``, of root mean square 1 unless the image is of one colour.
+        ``(n, at most 64)``, of root mean square ``CONTRAST`` unless the image is of one colour.
     """
     images = np.asarray(x, np.float64)
     images = images.reshape(len(images), 1, -1) if images.ndim < 3 else images
     images = images.mean(1) if images.ndim > 3 else images
     low = dctn(images, axes=(1, 2), norm="ortho")[:, :FREQUENCIES, :FREQUENCIES].reshape(len(images), -1)
+    whole = np.sqrt(np.square(low).mean(1, keepdims=True))
     low[:, 0] = 0
-    scale = np.sqrt(np.square(low).mean(1, keepdims=True))
-    result: Floats = low / np.where(scale > 0, scale, 1)
+    # What is of one colour but for rounding is not blown up into a pattern.
+    scale = np.maximum(np.sqrt(np.square(low).mean(1, keepdims=True)), FLAT * whole)
+    result: Floats = low * (CONTRAST / np.where(scale > 0, scale, 1))
     return result
 
 
-@lru_cache(maxsize=8)
-def _directions(secret: bytes, width: int, tables: int) -> tuple[Floats, Floats]:
-    """Directions ``(width, tables * PROJECTIONS)`` and shifts ``(tables * PROJECTIONS,)`` that the secret draws."""
-    rng = np.random.default_rng(int.from_bytes(_keyed(secret, b"directions", b""), "big"))
-    return rng.standard_normal((width, tables * PROJECTIONS)), rng.random(tables * PROJECTIONS)
+@dataclass(frozen=True)
+class _Grid:
+    """A table: what is quantised of a record's features, and how far the grid is shifted."""
+
+    directions: Floats | None
+    columns: Ints
+    shifts: Floats
+
+    def places(self, features: Floats) -> Floats:
+        """Where records lie, in the input's units: ``(n, of this table)``."""
+        if self.directions is None:
+            sampled: Floats = features[:, self.columns] / STEPS
+            return sampled
+        projected: Floats = features @ self.directions
+        return projected
+
+
+@lru_cache(maxsize=64)
+def _grid(secret: bytes, width: int, table: int, image: bool) -> _Grid:
+    rng = np.random.default_rng(int.from_bytes(_keyed(secret, b"grid", bytes([table])), "big"))
+    if not image and table % 2:
+        columns = rng.permutation(width)[:SAMPLED]
+        return _Grid(None, columns, rng.random(len(columns)))
+    count = IMAGE_PROJECTIONS if image else PROJECTIONS
+    directions = rng.standard_normal((width, count)) / np.sqrt(width)
+    return _Grid(directions, np.arange(0), rng.random(count))
 
 
 def _keyed(secret: bytes, purpose: bytes, message: bytes) -> bytes:

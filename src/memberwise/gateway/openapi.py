@@ -7,12 +7,12 @@ from typing import Any
 from memberwise.gateway.behind import Behind
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.problems import KINDS, MEDIA_TYPE
+from memberwise.gateway.protocols.base import LARGEST
 from memberwise.gateway.protocols.v2 import ID, OUTPUTS, TYPES
 from memberwise.types.version import __version__
 
 ASKED = (400, 401, 403, 408, 413, 415, 429, 500, 502, 503, 504)
 KEY: list[dict[str, list[str]]] = [{"key": []}]
-LARGEST_WHOLE = 2**53
 
 
 def document(policy: Policy, behind: Behind) -> dict[str, Any]:
@@ -113,8 +113,7 @@ def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _number() -> dict[str, Any]:
-    """A number of a record; whole ones have a smaller range than others, in which both are taken."""
-    return {"type": "number", "minimum": -LARGEST_WHOLE, "maximum": LARGEST_WHOLE}
+    return {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 
 
 def _record(shape: tuple[int, ...]) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def _v1(records: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mlflow(records: dict[str, Any]) -> dict[str, Any]:
-    params = {"type": "object", "maxProperties": 0}
+    params = {"type": ["object", "null"], "maxProperties": 0}
     return {
         "oneOf": [_object({form: records, "params": params}, [form]) for form in ("inputs", "instances")],
     }
@@ -154,7 +153,12 @@ def _v2(policy: Policy, behind: Behind) -> dict[str, Any]:
             "name": {"type": "string"},
             "shape": shape,
             "datatype": {"enum": [*TYPES]},
-            "data": {"type": "array", "minItems": 1, "description": "Nested lists of numbers, or flat, of the shape."},
+            "data": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": ["number", "array"]},
+                "description": "Numbers of the shape, nested as it says or flat.",
+            },
             "parameters": parameters,
         },
         ["name", "shape", "datatype", "data"],

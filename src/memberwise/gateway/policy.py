@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, did_you_mean
 from memberwise.study.schema import OutputDefenceConfig
 
 VERSION = 1
@@ -239,10 +239,23 @@ def parse_policy(values: dict[str, Any], where: str) -> Policy:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the document"
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise StudyError(
-            f"the policy cannot be read: {key}", expected=message, found=repr(first["input"])[:80], where=where
-        ) from None
+        # A whole table is not shown: an address in it may hold a password.
+        value = None if isinstance(first["input"], dict) else repr(first["input"])[:80]
+        if first["type"] == "extra_forbidden":
+            raise StudyError(
+                f"the policy has an unknown key: {key}",
+                found=value,
+                where=where,
+                fix=did_you_mean(str(first["loc"][-1]), _keys(Policy)),
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise StudyError(f"the policy cannot be read: {key}", expected=message, found=value, where=where) from None
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    """All keys of a document, of its parts too."""
+    parts = {part for part in _Part.__subclasses__() if part is not model}
+    return {name for part in (model, *parts) for name in part.model_fields}
 
 
 def read_gateway_policy(path: Path) -> Policy:
@@ -253,6 +266,6 @@ def read_gateway_policy(path: Path) -> Policy:
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
     return parse_policy(values, str(path))

@@ -57,6 +57,11 @@ class Rates:
             if not await self._hit(item, client):
                 raise Problem("rate-exceeded", headers={"Retry-After": str(await self._wait(item, client))})
 
+    async def close(self) -> None:
+        """Give the connections to Redis back."""
+        if self.shared is not None:
+            await self.shared.storage.bridge.storage.aclose()
+
     async def _hit(self, item: RateLimitItem, client: str) -> bool:
         if self.shared is not None and self.clock() >= self.left_alone_until:
             try:

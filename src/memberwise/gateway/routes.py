@@ -115,6 +115,8 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         return response if response.status_code != 200 else _json({})
 
     async def model_ready(request: Request) -> Response:
+        if request.path_params["model"].endswith(":predict"):  # another address of the same form
+            raise Problem("method-not-allowed", headers={"Allow": "POST"})
         _check_model(request.scope, gateway.serving.policy.server.name)
         return await _ready(gateway, {"name": gateway.serving.policy.server.name, "ready": True})
 

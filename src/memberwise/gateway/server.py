@@ -22,6 +22,7 @@ from memberwise.gateway.policy import Policy
 from memberwise.gateway.policy import Server as ServerConfig
 from memberwise.gateway.protocol import timed_protocol
 from memberwise.gateway.reload import Reloader
+from memberwise.gateway.serving import derived
 from memberwise.gateway.store import Store, store_url
 from memberwise.store.secret import ensure_secret, read_secret
 
@@ -95,6 +96,7 @@ def serve(
     tls = _tls(policy.server, folder)
     behind = load_behind(policy, folder, secret)
     store = Store.open(store_url(policy.store, folder))
+    store.claim(derived(secret, b"store"))
     log_to()
     with contextlib.closing(_socket(listening.host, listening.port)) as taken:
         app = make_app(policy, folder, store=store, behind=behind, secret=secret)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import importlib.util
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 
 from memberwise.errors import MissingExtraError, StoreError, StudyError
 from memberwise.gateway.policy import StoreConfig
-from memberwise.gateway.tables import SCHEMA, counters, metadata, versions
+from memberwise.gateway.tables import SCHEMA, counters, metadata, secrets, versions
 
 # How long a writer waits for another one, in seconds.
 WAIT = 30
@@ -45,6 +47,8 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        # Threads of one process wake each other; SQLite's own waiting sleeps, and may sleep past its turn.
+        self._turn = threading.Lock()
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -58,7 +62,7 @@ class Store:
             StoreError: the database cannot be reached, or is of another version.
         """
         address = _address(url)
-        place = address.render_as_string(hide_password=True)
+        place = _place(address)
         engine = _engine(address)
         store = cls(engine)
         try:
@@ -81,7 +85,7 @@ class Store:
             StoreError: the database does not answer; nothing was written, or (where it went away while it committed)
                 nobody knows.
         """
-        with self._connection(writes=True) as connection, connection.begin():
+        with self._in_turn(), self._connection(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 # One row's lock makes all gateways take turns: counters are read and written by one at a time.
                 connection.execute(sa.select(counters.c.spent).where(counters.c.name == "total").with_for_update())
@@ -99,9 +103,39 @@ class Store:
                 connection.execution_options(isolation_level="AUTOCOMMIT")  # one trip to the server, not three
             yield connection
 
+    def claim(self, mark: bytes) -> None:
+        """Take the store for the gateways of one secret, by a digest of it.
+
+        Args:
+            mark: 32 bytes, from which the secret cannot be told.
+
+        Raises:
+            StudyError: gateways of another secret keep their budgets here.
+        """
+        with self.writing() as connection:
+            kept = connection.execute(sa.select(secrets.c.digest)).scalar()
+            if kept is None:
+                connection.execute(secrets.insert().values(digest=mark))
+            elif not hmac.compare_digest(bytes(kept), mark):
+                raise StudyError(
+                    "the store belongs to gateways of another secret",
+                    expected="the secret.key with which it was begun: by it records are told apart",
+                    where=_place(self.engine.url),
+                    fix="copy that secret.key beside this policy, mode 600; or begin a new store",
+                )
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=WAIT):
+            raise StoreError("the gateway's store does not answer", found="another writer has not ended")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _connection(self, *, writes: bool) -> Iterator[sa.Connection]:
@@ -109,7 +143,7 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection.execution_options(writes=writes)
         except SQLAlchemyError as error:
-            place, reason = self.engine.url.render_as_string(hide_password=True), _reason(error, self.engine.url)
+            place, reason = _place(self.engine.url), _reason(error, self.engine.url)
             if isinstance(error, (DataError, IntegrityError, ProgrammingError)):
                 raise StatementError("the gateway's store refuses this", found=reason, where=place) from None
             raise StoreError("the gateway's store does not answer", found=reason, where=place) from None
@@ -175,8 +209,13 @@ def _address(url: str) -> sa.URL:
             found="no address" if scheme is None else f"{scheme}://",
             where="store.url",
         )
-    if drivers[scheme] == "sqlite" and address.database in (None, "", ":memory:"):
-        raise StudyError("a store in memory forgets what was spent", expected="sqlite:///FILE", where="store.url")
+    file = address.database or ""
+    if drivers[scheme] == "sqlite" and (not file or ":memory:" in file or file.startswith("file:") or address.query):
+        raise StudyError(
+            "this is no file of a store",
+            expected="sqlite:///FILE, without options: a store in memory would forget what was spent",
+            where="store.url",
+        )
     return address.set(drivername=drivers[scheme])
 
 
@@ -238,9 +277,14 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     before, connection.autocommit = connection.autocommit, True
     connection.execute("SET synchronous_commit TO on")
     connection.execute(f"SET lock_timeout TO '{WAIT}s'")
-    # A gateway that froze in a transaction must not hold up the others.
-    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT}s'")
+    # A gateway that froze in a transaction must not hold up the others until they give up.
+    connection.execute(f"SET idle_in_transaction_session_timeout TO '{WAIT // 3}s'")
     connection.autocommit = before
+
+
+def _place(address: sa.URL) -> str:
+    """The address without what may be secret: the password and all options, which may hold it too."""
+    return address.set(query={}).render_as_string(hide_password=True)
 
 
 def _reason(error: SQLAlchemyError, address: sa.URL) -> str:

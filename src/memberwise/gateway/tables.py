@@ -13,6 +13,9 @@ _Text = sa.String(200)
 
 versions = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, nullable=False))
 
+# A digest of the secret by which records are digested: under another one the same records are other questions.
+secrets = sa.Table("secret", metadata, sa.Column("digest", sa.LargeBinary(32), primary_key=True))
+
 # Bearer tokens: of each its SHA-256 digest alone. A name's keys share its budget.
 keys = sa.Table(
     "api_keys",

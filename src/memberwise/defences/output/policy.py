@@ -6,7 +6,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tomli_w
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
     from memberwise.defences.output.base import OutputDefence
 
 FILE = "policy.toml"
-# What else the gateway reads in the same document, and how a model answers does not depend on.
-SERVING = ("version", "model", "upstream", "server", "access", "plans", "budget", "watch", "store")
 HEAD = """\
-# By these output defences, in this order, the model in target/ is to answer: memberwise.load_target(FOLDER).
+# By these output defences, in this order, the model in target/ is to answer: memberwise.load_target(FOLDER), or
+# memberwise serve policy.toml, of which the other tables ([plans], [budget], [server] and so on) are read as well.
 # The secret of their random numbers is in secret.key (256 random bits, mode 600), made for this model alone. The audit
 # drew from another one, which follows from its seed: its figures can be repeated, these answers cannot be foretold.
 """
+UNDEFENDED = """\
+# The model in target/ answers as it is: no output defence. memberwise serve policy.toml reads the other tables as well.
+"""
+VERSION = 1
+# What else the document says, of a model in service; the gateway reads and checks it.
+TABLES = frozenset({"model", "upstream", "server", "access", "plans", "budget", "watch", "store"})
 
 
 def write_policy(folder: Path, answer: Sequence[OutputDefenceConfig]) -> None:
@@ -36,8 +41,8 @@ def write_policy(folder: Path, answer: Sequence[OutputDefenceConfig]) -> None:
     if answer:
         ensure_secret(folder)
     defences = [defence.model_dump(mode="json") for defence in answer]
-    head = HEAD if answer else "# The model in target/ answers as it is: no output defence.\n"
-    write_atomically(folder / FILE, (head + tomli_w.dumps({"answer": defences})).encode())
+    head = HEAD if answer else UNDEFENDED
+    write_atomically(folder / FILE, (head + tomli_w.dumps({"version": VERSION, "answer": defences})).encode())
 
 
 def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
@@ -48,17 +53,28 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
     """
     try:
         values = tomllib.loads((folder / FILE).read_text("utf-8"))
-        if "answer" not in values or not values.keys() <= {"answer", *SERVING}:
-            raise ValueError("the keys " + (", ".join(values) or "none"))
+        _check_tables(values)
         return tuple(OutputDefenceConfig.model_validate(one) for one in values["answer"])
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RunFolderError(
             "the policy by which the model answers cannot be read",
-            expected="a list answer of output defences, each with its name",
+            expected=f"a list answer of output defences, each with its name; of other keys version = {VERSION} and the "
+            "gateway's tables",
             found=str(error).partition("\n")[0],
             where=str(folder / FILE),
             fix="take it from the run again: without it the model would answer undefended",
         ) from error
+
+
+def _check_tables(values: Mapping[str, Any]) -> None:
+    if "answer" not in values:
+        raise ValueError("the keys " + (", ".join(values) or "none"))
+    if unknown := set(values) - TABLES - {"version", "answer"}:
+        raise ValueError("the unknown key " + ", ".join(sorted(unknown)))
+    if type(values.get("version", VERSION)) is not int or values.get("version", VERSION) != VERSION:
+        raise ValueError(f"version = {values['version']!r}")
+    if wrong := [name for name in TABLES if not isinstance(values.get(name, {}), dict)]:
+        raise ValueError(f"{min(wrong)}, which is no table")
 
 
 def pack_states(

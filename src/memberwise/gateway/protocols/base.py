@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -15,8 +16,6 @@ from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
 
 LARGEST = float(np.finfo(np.float32).max)
-# Whole numbers beyond these are not told apart as float32, and more digits than float64's are no number of a record.
-LARGEST_WHOLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def json_body(headers: Mapping[str, str]) -> None:
 
 
 def numbers(values: Any, limits: Limits) -> Array:
-    """Nested lists of JSON numbers ``(n, ...)``: int64 where all are whole, else float64.
+    """Nested lists of JSON numbers ``(n, ...)``: int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: they hold anything else (true and null too), are not a block, or are too many.
@@ -142,11 +141,13 @@ def numbers(values: Any, limits: Limits) -> Array:
         level = list(chain.from_iterable(level))
     if len(shape) < 2:
         raise Problem("invalid-records", "Records are a list, with a list of numbers for each record.")
+    if not level:
+        raise Problem("invalid-records", "A record has numbers.")
     return plain_numbers(level).reshape(shape)
 
 
 def plain_numbers(level: list[Any]) -> Array:
-    """A flat list of JSON numbers as int64 where all are whole, else float64.
+    """A flat list of JSON numbers as int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: there is anything else among them, or a number beyond float32.
@@ -154,22 +155,22 @@ def plain_numbers(level: list[Any]) -> Array:
     types = set(map(type, level))
     if not types <= {int, float}:
         raise Problem("invalid-records", "Records are numbers; texts, true, false and null are not.")
-    whole = types == {int}
-    try:
-        array = np.array(level, np.int64 if whole else np.float64)
-    except OverflowError:
-        raise Problem("invalid-records", "A number is too large.") from None
-    return checked(array)
+    # Python compares whole numbers of any length with others exactly.
+    if level and not (min(level) >= -LARGEST and max(level) <= LARGEST):
+        raise Problem("invalid-records", "A number is not finite, or too large.")
+    if types == {int}:
+        with contextlib.suppress(OverflowError):
+            return np.array(level, np.int64)
+    return np.array(level, np.float64)
 
 
 def checked(array: Array) -> Array:
     """The same numbers.
 
     Raises:
-        Problem: NaN, infinity, or beyond float32 (whole ones: beyond 2**53).
+        Problem: NaN, infinity, or beyond float32.
     """
-    largest = LARGEST_WHOLE if array.dtype.kind in "iu" else LARGEST
-    if array.size and not (array.max() <= largest and array.min() >= -largest):
+    if array.dtype.kind == "f" and array.size and not (array.max() <= LARGEST and array.min() >= -LARGEST):
         raise Problem("invalid-records", "A number is not finite, or too large.")
     return array
 
@@ -183,7 +184,7 @@ def check_count(shape: Sequence[int], limits: Limits) -> None:
     if not shape:
         return
     if shape[0] > limits.records:
-        raise Problem("too-large", f"A request has at most {limits.records} records.")
+        raise Problem("invalid-records", f"A request has at most {limits.records} records.")
     if shape[0] == 0:
         raise Problem("invalid-records", "There are no records.")
 
