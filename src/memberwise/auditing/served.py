@@ -19,7 +19,7 @@ from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.progress import Progress
 from memberwise.store.folder import RunFolder
 from memberwise.targets.answer_store import FILE
-from memberwise.targets.asking import ANSWERED, SENT, Coarser
+from memberwise.targets.asking import ANSWERED, SENT, BudgetSpent, Coarser
 from memberwise.targets.endpoint import EXAMPLES, Endpoint
 from memberwise.types.arrays import Arrays, Records
 
@@ -36,16 +36,20 @@ def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tup
     if not isinstance(endpoint, Endpoint):
         return prepared, gather_target(prepared, folder)
     fitted(prepared, endpoint, "probabilities")  # a budget that is too small is told before anything is asked
-    watched = progress.named("questions")
+    watched, lean = progress.named("questions"), False
     try:
         while True:
             endpoint.begin(_examples(prepared))
-            fit = fitted(prepared, endpoint, endpoint.kind)
+            fit = fitted(prepared, endpoint, endpoint.kind, lean)
             _watch(endpoint, asking(fit), watched)
             try:
                 return fit, gather_target(fit, folder)
             except Coarser as coarser:
                 endpoint.settle(coarser.kind)
+            except BudgetSpent:
+                if lean:
+                    raise
+                lean = True  # perhaps only the records for accuracies are without an answer
     except BaseException:
         endpoint.close()
         raise
@@ -72,8 +76,11 @@ def finish_served(prepared: Prepared) -> None:
         prepared.target.finish(_examples(prepared))
 
 
-def fitted(prepared: Prepared, endpoint: Endpoint, kind: str) -> Prepared:
+def fitted(prepared: Prepared, endpoint: Endpoint, kind: str, lean: bool = False) -> Prepared:
     """The audit with the attacks and questions that fit what is answered and the budget.
+
+    Args:
+        kind: of the answers. lean: without the records that tell accuracies alone.
 
     Raises:
         StudyError: the budget does not do, or the attacks that are asked for do not fit it.
@@ -84,6 +91,7 @@ def fitted(prepared: Prepared, endpoint: Endpoint, kind: str) -> Prepared:
     made = collectors([attack.needs.extra for attack in attacks if attack.needs.extra], study.attacks)
     need = Need.of(prepared.questions, attacks, made, min(study.target.probes, study.target.batch))
     granted = grant(need, study.target.max_queries, wasted(endpoint))
+    granted = replace(granted, lean=granted.lean or lean)
     skipped = _skipped(attacks, granted)
     left = [attack for attack in attacks if attack.name not in skipped]
     if not left or study.attacks.headline in skipped:
