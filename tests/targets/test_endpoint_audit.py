@@ -343,6 +343,14 @@ def test_keys_of_speed_are_not_part_of_the_run() -> None:
         assert make_study({"target": keys | other}, "x").training_key() != one
 
 
+def test_a_file_and_an_endpoint_are_too_many() -> None:
+    settings = {"target.file": "model.onnx", "target.endpoint": "http://127.0.0.1:9"}
+    with pytest.raises(StudyError, match="in a file or served, not both"):
+        mw.audit(data=(X, Y), settings=settings)
+    with pytest.raises(StudyError, match="an object or served, not both"):
+        mw.audit(endpoint="http://127.0.0.1:9", target=probabilities, **audited(X, Y))
+
+
 @pytest.mark.parametrize("keys", [{"max_queries": 5}, {"protocol": "v1"}, {"policy": "policy.toml"}, {"batch": 3}])
 def test_keys_of_an_endpoint_want_one(keys: dict[str, Any]) -> None:
     with pytest.raises(StudyError, match="this is about a served model, and there is none"):

@@ -15,6 +15,7 @@ from memberwise.defences.training.registry import write_out_defence
 from memberwise.errors import StudyError
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
+from memberwise.study.address import shown_address
 from memberwise.study.schema import Study, TargetConfig
 from memberwise.training.engines.registry import find_engine
 
@@ -81,6 +82,13 @@ def with_policy(study: Study) -> Study:
                 fix="--endpoint URL",
             )
         return study
+    if target.file is not None:
+        raise StudyError(
+            "a target is in a file or served, not both",
+            found=f"{target.file}, {shown_address(target.endpoint)}",
+            where="target.file, target.endpoint",
+            fix="leave one of them out",
+        )
     if study.outputs.file is not None:
         raise StudyError("saved answers are audited without an endpoint", where="target.endpoint")
     if target.policy is None:

@@ -91,12 +91,6 @@ class TargetConfig(_Part):
             return classes
         return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in classes]
 
-    @model_validator(mode="after")
-    def _one_target(self) -> Self:
-        if self.endpoint is not None and self.file is not None:
-            raise ValueError("a target from a file or an endpoint, not both")
-        return self
-
     @property
     def given(self) -> bool:
         """A target that was trained elsewhere: a file, or served."""

@@ -12,7 +12,7 @@ from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset
 from memberwise.data.rows import TableRows
 from memberwise.defences.output.registry import kind_behind, output_defences
-from memberwise.errors import Note, TargetError, TrainingError
+from memberwise.errors import Note, StudyError, TargetError, TrainingError
 from memberwise.models.network import Network
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study
@@ -45,6 +45,8 @@ def target_of(
         StudyError: the target is of no kind that answers. TargetError: it does not answer about the records.
     """
     if study.target.endpoint is not None:
+        if inputs.target is not None:
+            raise StudyError("a target is an object or served, not both", where="target, endpoint")
         endpoint = endpoint_of(study, dataset, rows)
         return endpoint, endpoint.identity.hex(), []
     example = questions.records(questions.audited[:64])
