@@ -50,6 +50,10 @@ def audit(
     auxiliary: object = None,
     target: object = None,
     train_rows: object = None,
+    endpoint: str | None = None,
+    protocol: str | None = None,
+    max_queries: int | None = None,
+    policy: str | Path | None = None,
     outputs: str | Path | Mapping[str, object] | pd.DataFrame | None = None,
     shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
@@ -75,6 +79,9 @@ def audit(
             called with ``(n, ...)`` float32 records and answers logits or probabilities (which is told by its answers);
             any object with ``predict_proba`` or ``predict``; or a ``memberwise.targets.base.Target`` of your own. Then
             ``train_rows`` are all rows it saw.
+        endpoint: a served model instead, with ``train_rows``: its address, asked by the protocol "v2", "v1" or
+            "mlflow", or "custom" and ``file.py:ask``. max_queries: about so many records at most. policy: the
+            server's policy (TOML), by which shadow models answer too. Further keys are in docs/endpoints.md.
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame); no model is
             needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
@@ -112,6 +119,10 @@ def audit(
             fpr=fpr,
             fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             seed=seed,
+            endpoint=endpoint,
+            protocol=protocol,
+            max_queries=max_queries,
+            policy=None if policy is None else str(policy),
         )
         | dict(settings or {}),
     )

@@ -8,6 +8,7 @@
     ├── MissingExtraError (ImportError)   an optional package is needed
     ├── StoreError (RuntimeError)    the gateway's store cannot be opened, or does not answer
     ├── CheckError (AssertionError)  an attack or a defence does not keep to its contract
+    ├── AskingError (RuntimeError)   a served model cannot be asked any more
     └── TrainingError (RuntimeError) something failed while training or answering
 
 A message says what is wrong, then what was expected, what was found, where, and what to do about it.
@@ -86,6 +87,12 @@ class MissingExtraError(MemberwiseError, ImportError):
 
 class TrainingError(MemberwiseError, RuntimeError):
     """Something failed while training models or asking them for answers."""
+
+    exit_code = 4
+
+
+class AskingError(MemberwiseError, RuntimeError):
+    """A served model cannot be asked any more; what it has answered is kept."""
 
     exit_code = 4
 

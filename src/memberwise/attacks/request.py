@@ -111,11 +111,13 @@ def _check_targets(study: Study) -> None:
 
 
 def _check_canaries(study: Study) -> None:
-    if study.canaries.count and (study.outputs.file or study.target.file or study.shadow.data != "halves"):
+    if study.canaries.count and (study.outputs.file or study.target.given or study.shadow.data != "halves"):
         raise StudyError(
             "canaries are for a target and shadow models which train on them",
             expected='a target that is trained here, and shadow.data = "halves"',
-            found="saved answers" if study.outputs.file else study.target.file or f"shadow.data = {study.shadow.data}",
+            found="saved answers"
+            if study.outputs.file
+            else study.target.file or study.target.endpoint or f"shadow.data = {study.shadow.data}",
             where="canaries.count",
         )
 

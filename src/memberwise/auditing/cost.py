@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from memberwise.auditing.afford import Asking
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
+from memberwise.auditing.served import asking
 from memberwise.errors import StudyError
 from memberwise.signals.ask import collect, collect_extras, serve
 from memberwise.signals.codec import vector_models
@@ -30,6 +32,7 @@ class Cost:
 
     Attributes:
         models: target included. rows: records each trains on. parameters: trainable numbers each (None: no module).
+        questions: to a served model; None where none is.
         seconds: training and asking, by calibration (attacks and report not counted). disk_bytes: signals on disk.
     """
 
@@ -43,9 +46,13 @@ class Cost:
     attacks: list[str]
     seconds: float
     disk_bytes: int
+    questions: Asking | None = None
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        values = asdict(self)
+        if self.questions is None:
+            del values["questions"]
+        return values
 
     def describe(self) -> str:
         """A few lines for a person."""
@@ -58,6 +65,7 @@ class Cost:
             f"attacks       {', '.join(self.attacks)}\n"
             f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
             f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
+            + ("" if self.questions is None else "\n".join(self.questions.lines()) + "\n")
         )
 
 
@@ -85,6 +93,7 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         attacks=[attack.name for attack in resolved.request.attacks],
         seconds=calibrate(prepared) * times,
         disk_bytes=_disk(prepared, study.shadow.count),
+        questions=asking(prepared) if study.target.endpoint is not None else None,
     )
 
 

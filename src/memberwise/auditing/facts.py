@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from memberwise.assess import Assessment
+from memberwise.assess.figures import Skipped
 from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
+from memberwise.auditing.served_notes import endpoint_facts
 from memberwise.data import Dataset
 from memberwise.data.treatment import Treatment
 from memberwise.errors import Note
@@ -34,8 +37,15 @@ def finish(
     shadow: ShadowFacts | None,
     notes: Sequence[Note],
     encoding: Treatment | None = None,
+    skipped: Sequence[Skipped] = (),
 ) -> Result:
-    """Put ``result.json`` together, write the run folder and read it back."""
+    """Put ``result.json`` together, write the run folder and read it back.
+
+    Args:
+        skipped: attacks that were not even tried, or for another reason than the assessment knows.
+    """
+    reasons = {one.name: one for one in (*assessment.skipped, *skipped)}
+    assessment = replace(assessment, skipped=tuple(reasons.values()))
     known = [*notes, *assessment.notes]
     verdict, family = assessment.gate.judge(known)
     stronger = [one.attack for one in family.stronger]
@@ -61,12 +71,15 @@ def target_facts(prepared: Prepared, arrays: Arrays, step: Step | None) -> Targe
     Args:
         arrays: the target's. step: of answers that come in steps: losses take no logarithm of less.
     """
+    endpoint = endpoint_facts(prepared)
+    given = "endpoint" if endpoint is not None else prepared.study.target.file or "given in Python"
     return TargetFacts.of(
-        "trained here" if prepared.target is None else prepared.study.target.file or "given in Python",
+        "trained here" if prepared.target is None else given,
         prepared.model.name,
         _quality(arrays, "train", step),
         _quality(arrays, "test", step),
         float(arrays["validation_accuracy"][0]) if "validation_accuracy" in arrays else None,
+        endpoint,
     )
 
 

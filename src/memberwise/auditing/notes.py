@@ -8,6 +8,7 @@ from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.prepare.target import stored_accuracy
+from memberwise.auditing.served_notes import served_notes
 from memberwise.auditing.target import TargetRun
 from memberwise.errors import Note
 from memberwise.signals.remarks import remark_notes
@@ -29,6 +30,7 @@ def run_notes(prepared: Prepared, target: TargetRun, made: Notes, shadows: Shado
         *prepared.notes,
         *target.notes,
         *made,
+        *served_notes(prepared, shadows.arrays if shadows.count else None),
         *prepared.trainer.notes,
         *remark_notes(target.arrays, shadows.arrays),
         *step_notes(step),

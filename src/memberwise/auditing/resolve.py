@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,15 @@ from memberwise.attacks.request import AttackRequest
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.training.registry import write_out_defence
+from memberwise.errors import StudyError
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
-from memberwise.study.schema import Study
+from memberwise.study.address import shown_address
+from memberwise.study.schema import Study, TargetConfig
 from memberwise.training.engines.registry import find_engine
 
 SAVED_ANSWERS = "saved answers"
+NOTHING_SERVED = TargetConfig()
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,63 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
     Raises:
         StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
-    study = with_output_folder(write_out_defence(study))
+    study = with_output_folder(with_policy(write_out_defence(study)))
     find_engine(study.shadow.engine)
     request = AttackRequest.of(study, attacks)
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
+
+
+def with_policy(study: Study) -> Study:
+    """The study of a served model with the output defences of the server's policy, by which shadow models answer.
+
+    Raises:
+        StudyError: the policy cannot be read or is another than the study's ``answer``; or no model is served.
+    """
+    target = study.target
+    if target.endpoint is None:
+        set_keys = [name for name, value in target.model_dump().items() if value != getattr(NOTHING_SERVED, name)]
+        strange = [f"target.{name}" for name in set_keys if name not in ("file", "train_rows")]
+        if strange:
+            raise StudyError(
+                "this is about a served model, and there is none",
+                found=", ".join(strange),
+                where="target",
+                fix="--endpoint URL",
+            )
+        return study
+    if target.file is not None:
+        raise StudyError(
+            "a target is in a file or served, not both",
+            found=f"{target.file}, {shown_address(target.endpoint)}",
+            where="target.file, target.endpoint",
+            fix="leave one of them out",
+        )
+    if study.outputs.file is not None:
+        raise StudyError("saved answers are audited without an endpoint", where="target.endpoint")
+    if target.policy is None:
+        return study
+    path = Path(target.policy)
+    try:
+        answer = tomllib.loads(path.read_text("utf-8")).get("answer", [])
+        if not isinstance(answer, list) or not all(isinstance(one, (str, dict)) for one in answer):
+            raise ValueError("answer is no list of output defences")
+        with_it = Study.model_validate({"answer": answer}).answer
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            "the policy of the endpoint cannot be read",
+            expected="a policy.toml with its list of output defences, [[answer]]",
+            found=(getattr(error, "strerror", None) or str(error)).partition("\n")[0],
+            where=f"target.policy ({path})",
+        ) from None
+    if study.answer not in ((), with_it):
+        raise StudyError(
+            "the study's answer is another than the policy's",
+            expected="one of them",
+            found=", ".join(one.name for one in study.answer) + "; " + (", ".join(o.name for o in with_it) or "none"),
+            where="answer, target.policy",
+            fix="leave answer out; if the policy has changed since the run was begun, another --out",
+        )
+    return study.model_copy(update={"answer": with_it})
 
 
 def with_output_folder(study: Study) -> Study:

@@ -51,7 +51,7 @@ def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
     the user's own is involved: nothing tells whether these are what they were.
     """
     study = resolved.study
-    unknown = resolved.request.own or study.target.file is not None or inputs.target is not None
+    unknown = resolved.request.own or study.target.given or inputs.target is not None
     if unknown or resolved.of_saved_answers:
         return None
     place = study.data

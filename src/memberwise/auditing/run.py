@@ -12,10 +12,10 @@ from memberwise.auditing.notes import run_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_smaller_stack
 from memberwise.auditing.resolve import ResolvedStudy, resolve
 from memberwise.auditing.saved import audit_saved
+from memberwise.auditing.served import ask_served, finish_served, skipped_for
 from memberwise.auditing.shadows import gather_shadows
 from memberwise.auditing.synthetic import with_synthetic_shadow_data
 from memberwise.auditing.table import signals_table
-from memberwise.auditing.target import gather_target
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
@@ -54,8 +54,9 @@ def audit(resolved: ResolvedStudy, inputs: Inputs, *, resume: bool = False, prog
 def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun: float, progress: Progress) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     folder.write_study(prepared.study)
-    target = gather_target(prepared, folder)
+    prepared, target = ask_served(prepared, folder, progress)
     prepared, made = with_synthetic_shadow_data(prepared, inputs, folder)
+    finish_served(prepared)
     shadows = gather_shadows(prepared, folder, begun, progress)
     signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study
@@ -73,5 +74,6 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         target=facts,
         shadow=shadow_facts(prepared, shadows) if shadows.count else None,
         notes=run_notes(prepared, target, made, shadows, step),
+        skipped=skipped_for(prepared, target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
     )

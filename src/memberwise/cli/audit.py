@@ -54,6 +54,16 @@ def audit(
     target: Annotated[
         Text, option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
     ] = None,
+    endpoint: Annotated[
+        Text, option("--endpoint", help="A served model: URL (or file.py:ask, custom).", panel="Model")
+    ] = None,
+    protocol: Annotated[Text, option("--protocol", help="v2 (default), v1, mlflow or custom.", panel="Model")] = None,
+    max_queries: Annotated[
+        int | None, option("--max-queries", help="Ask the endpoint about so many records at most.", panel="Model")
+    ] = None,
+    policy: Annotated[
+        Text, option("--policy", help="The endpoint's policy.toml: shadow models answer by it.", panel="Model")
+    ] = None,
     train_rows: Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
     outputs: Annotated[Text, option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
     shadow_outputs: Annotated[Text, option("--shadow-outputs", help="Shadow models' answers.", panel="Model")] = None,
@@ -113,6 +123,7 @@ def study_of(
     from pathlib import Path
 
     from memberwise.errors import RunFolderError, StudyError
+    from memberwise.study.address import shown_address
     from memberwise.study.reading import apply_settings, choose_count, make_study, put, read_study
 
     values: Plain = {}
@@ -122,7 +133,7 @@ def study_of(
     if flags.get("outputs.file") is not None and clashes:
         raise StudyError(
             "saved answers are audited without data, model or target",
-            found=", ".join(f"{key} = {flags[key]}" for key in clashes),
+            found=", ".join(f"{key} = {shown_address(str(flags[key]))}" for key in clashes),
             fix="leave those flags out; roles and shadow models are in the files",
         )
     if out is not None and not out.strip():
@@ -132,7 +143,11 @@ def study_of(
         raise StudyError(f"the run would write over {file}", where="--out", fix="another --out")
     if file is not None:
         values = read_study(file)
-    elif resume and out is not None and not flags.keys() & {"data.source", "outputs.file", "target.file"}:
+    elif (
+        resume
+        and out is not None
+        and not flags.keys() & {"data.source", "outputs.file", "target.file", "target.endpoint"}
+    ):
         if not (Path(out) / "study.toml").exists():
             raise RunFolderError(
                 f"{out} holds no run to resume",
@@ -141,7 +156,7 @@ def study_of(
                 fix="give the command by which it was begun, without --resume: nothing was trained yet",
             )
         values = read_study(Path(out) / "study.toml")
-    elif not flags.keys() & {"data.source", "outputs.file", "target.file"}:
+    elif not flags.keys() & {"data.source", "outputs.file", "target.file", "target.endpoint"}:
         values = copy.deepcopy(demo)
     choose_count(values, flags.get("shadow.count"), flags.get("shadow.budget"))
     for key, value in flags.items():

@@ -36,6 +36,11 @@ population = 500          # nobody trains on these: the attacker's sample of the
 # [target]                # a model that is trained already
 # file = "model.safetensors"
 # train_rows = "rows.txt" # all rows it saw
+# endpoint = "http://127.0.0.1:8080"   # or where it is served; then
+# protocol = "v2"         # "v1", "mlflow", or "custom" with endpoint = "file.py:ask"
+# max_queries = 5000      # ask about so many records at most
+# policy = "policy.toml"  # the server's: shadow models answer by it
+# token_env = "TOKEN"     # environment variable with a bearer token
 
 # [outputs]               # or only its saved answers
 # file = "answers.npz"

@@ -17,11 +17,12 @@ LINE_SECONDS = 15.0
 class Bar:
     """A live bar on a terminal, else a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "shadow models", unit: str = "models") -> None:
+        self.what, self.unit = what, unit
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal
         self.bar = Progress(
-            TextColumn("shadow models"),
+            TextColumn(what),
             BarColumn(),
             TextColumn("{task.fields[line]}"),
             console=self.console,
@@ -35,22 +36,25 @@ class Bar:
             self.bar.start()
 
     def update(self, done: float) -> None:
-        line = progress_line(done, self.total, done - self.first, time.monotonic() - self.begun)
+        line = progress_line(done, self.total, done - self.first, time.monotonic() - self.begun, self.unit)
         if self.live:
             self.bar.update(self.task, completed=done, line=line)
         elif time.monotonic() - self.told > LINE_SECONDS:
             self.told = time.monotonic()
-            print(f"shadow models: {line}", file=sys.stderr, flush=True)
+            print(f"{self.what}: {line}", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         if self.live:
             self.bar.stop()
 
+    def named(self, what: str) -> Bar:
+        return Bar(what, what)
 
-def progress_line(done: float, total: int, trained: float, seconds: float) -> str:
+
+def progress_line(done: float, total: int, trained: float, seconds: float, unit: str = "models") -> str:
     """For example ``12 of 64, 1.9 models/s, 27 s left``."""
     text = f"{int(done)} of {total}"
     if trained <= 0 or seconds <= 0:
         return text
     rate = trained / seconds
-    return f"{text}, {rate:.1f} models/s, {duration((total - done) / rate)} left"
+    return f"{text}, {rate:.1f} {unit}/s, {duration((total - done) / rate)} left"

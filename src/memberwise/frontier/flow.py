@@ -191,7 +191,7 @@ def expected_points(study: Study) -> tuple[list[str], float]:
 
 
 def _check(study: Study) -> None:
-    if study.outputs.file is not None or study.target.file is not None:
+    if study.outputs.file is not None or study.target.given:
         raise StudyError(
             "a frontier is of models that are trained here",
             found="saved answers" if study.outputs.file else "a trained target",

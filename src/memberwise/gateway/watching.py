@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from memberwise.gateway.logs import LOGGER
 from memberwise.gateway.metrics import Metrics
 from memberwise.gateway.neighbours import kind_of
@@ -83,8 +85,9 @@ class Watching:
     ) -> None:
         self.waiting -= 1
         try:
-            drawn = sketches(x, self.secret, neighbourhood)
-            alarm = self.watcher.observe(client, asked_of(digests, cells, answers, drawn), self.now())
+            with np.errstate(all="ignore"):  # records may be as large as float32 goes
+                drawn = sketches(x, self.secret, neighbourhood)
+                alarm = self.watcher.observe(client, asked_of(digests, cells, answers, drawn), self.now())
             self._lower(client)
         except Exception as error:  # nobody waits for this thread: what fails is told here or nowhere
             LOGGER.error("the watcher failed", exc_info=error)

@@ -49,6 +49,43 @@ class DataFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndpointFacts:
+    """How a served model was asked, in the life of the run folder.
+
+    Attributes:
+        address: without credentials. answers: their kind; told: by what. coarseness: how coarse figures look.
+        questions: records sent that may have been answered; answered: of these, answered. records: different ones
+            whose answers are kept, labels of these labels alone. from_store: answers kept by an
+            earlier run of the folder and used by a later one.
+        retries: records sent again. refused: by the server. seconds_per_question: of requests, by records.
+        asked_again, changed_at_once, changed_meanwhile: records asked about again, and of these answered otherwise.
+        policy: output defences by which shadow models answer, as the server's policy says.
+    """
+
+    address: str
+    protocol: str
+    model: str | None = None
+    version: str | None = None
+    answers: str
+    told: str
+    coarseness: str | None = None
+    labels: int
+    questions: int
+    answered: int
+    records: int
+    from_store: int
+    retries: int
+    refused: int
+    max_queries: int | None = None
+    seconds_per_question: float | None = None
+    asked_again: int
+    changed_at_once: int | None = None
+    changed_meanwhile: int | None = None
+    largest_change: float | None = None
+    policy: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetFacts:
     """The target: what it is, and how often it is right on its own training records and on others."""
 
@@ -60,6 +97,7 @@ class TargetFacts:
     test_loss: float | None = None
     gap: float | None = None
     validation_accuracy: float | None = None
+    endpoint: EndpointFacts | None = field(default=None, metadata=LEFT_OUT)
 
     @classmethod
     def of(
@@ -69,6 +107,7 @@ class TargetFacts:
         train: tuple[float, float],
         test: tuple[float, float],
         validation: float | None = None,
+        endpoint: EndpointFacts | None = None,
     ) -> Self:
         """``train`` and ``test`` are (accuracy, loss), ``validation`` an accuracy."""
         return cls(
@@ -80,6 +119,7 @@ class TargetFacts:
             test_loss=test[1],
             gap=train[0] - test[0],
             validation_accuracy=validation,
+            endpoint=endpoint,
         )
 
 

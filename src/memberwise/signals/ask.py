@@ -18,6 +18,7 @@ from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
 from memberwise.signals.table import Answers
 from memberwise.signals.views import query_views
+from memberwise.targets.asking import BudgetSpent
 from memberwise.targets.base import Target
 from memberwise.targets.models import Lifted
 from memberwise.targets.user_errors import wrap_user_errors
@@ -124,6 +125,9 @@ def collect_extras(
         ):
             try:
                 extra = collector.collect(access, questions)
+            except BudgetSpent:  # it may be asked when more is granted: nothing says that it was
+                del arrays[f"extra.{name}"]
+                continue
             except TrainingError:
                 continue
             check_extra(extra, name, count, len(questions.audited))

@@ -56,6 +56,8 @@ class Collector(Protocol):
         words: what an attacker needs for it, in words.
         most_models: the target and so many first shadow models are asked: costs are bounded, and thresholds and
             attack models need no more.
+
+    ``asks(questions)``, where it has it, says how many questions it puts to one model at most.
     """
 
     name: ClassVar[str]

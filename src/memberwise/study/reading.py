@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from memberwise.errors import StudyError, did_you_mean
+from memberwise.study.address import check_address
 from memberwise.study.schema import Study
 
 # No key has more tables and lists around it.
@@ -20,6 +21,9 @@ MOST_LEVELS = 20
 def make_study(values: Mapping[str, object], where: str) -> Study:
     """Check plain nested values and make a ``Study``; an error names the key, what was found and close keys."""
     check_depth(values, where)
+    target = values.get("target")
+    if isinstance(target, Mapping):
+        check_address(target.get("endpoint"), f"{where}, target.endpoint")
     try:
         return Study.model_validate(values)
     except ValidationError as error:

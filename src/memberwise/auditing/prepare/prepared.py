@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +46,7 @@ class Prepared:
         target: the trained target, where it is given; ``target_hash`` identifies it.
         shadow_jobs: the jobs of the shadow models.
         identity: what every block depends on beside its jobs.
+        refused: attacks that a budget of questions does not do for, each with the reason.
     """
 
     resolved: ResolvedStudy
@@ -63,6 +64,7 @@ class Prepared:
     target_hash: str | None
     identity: dict[str, object]
     notes: list[Note]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def study(self) -> Study:
@@ -101,7 +103,8 @@ def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Pre
         units = np.r_[units, units.max() + 1 + np.arange(len(y))]
     roles = replace(prepared.roles, auxiliary=rows, units=units)
     dataset = _appended(prepared, x, y)
-    return assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
+    again = assemble(prepared.resolved, inputs, dataset, roles, prepared.notes, prepared.plan.to_study())
+    return replace(again, target=prepared.target, refused=prepared.refused)  # one that is served has begun
 
 
 def _appended(prepared: Prepared, x: Array, y: Ints) -> Dataset:
@@ -158,7 +161,9 @@ def assemble(
         more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
     questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
-    target, target_hash, noticed = target_of(study, inputs, training.network, questions, dataset, estimator)
+    target, target_hash, noticed = target_of(
+        study, inputs, training.network, questions, dataset, estimator, representations.target.rows
+    )
     return Prepared(
         resolved=resolved,
         seeds=seeds,

@@ -23,6 +23,8 @@ def questions_of(
 ) -> tuple[Questions, Questions]:
     """What the target is asked, and what shadow models are: fewer test records, and auxiliary ones where they train.
 
+    A served model's answers are defended by its server: output defences stand before the shadow models alone.
+
     Raises:
         StudyError: queries that are for images, of other records.
     """
@@ -42,7 +44,7 @@ def questions_of(
         background=sample,
         background_weight=len(unaudited) / max(1, len(sample)),
         queries=study.queries,
-        defences=resolved.output_defences,
+        defences=() if study.target.endpoint is not None else resolved.output_defences,
         key=seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
         reference=roles.reference if len(roles.reference) else None,
         rng_seed=study.run.seed,
@@ -51,6 +53,13 @@ def questions_of(
         as_stored=representations.target.as_stored,
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
+    if study.target.endpoint is not None:  # every question may cost
+        questions = replace(questions, test=test)
     auxiliary = roles.auxiliary if study.shadow.data != "halves" else None
-    of_models = replace(questions, x=representations.models.x, as_stored=representations.models.as_stored)
+    of_models = replace(
+        questions,
+        x=representations.models.x,
+        as_stored=representations.models.as_stored,
+        defences=resolved.output_defences,
+    )
     return questions, replace(of_models, test=test, auxiliary=auxiliary)

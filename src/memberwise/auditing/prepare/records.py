@@ -25,14 +25,16 @@ def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Rol
     dataset = choose_columns(dataset, where.features, where.drop)
     names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
     wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | inputs.rows
-    if (study.target.file is not None or inputs.target is not None) and wants["train_rows"] is None:
+    if (study.target.given or inputs.target is not None) and wants["train_rows"] is None:
         raise StudyError(
             "a trained target needs the rows it was trained on",
             where="target.train_rows",
             fix="--train-rows FILE with all row numbers it saw (.txt or .npy)",
         )
-    if wants["train_rows"] is not None and study.target.file is None and inputs.target is None:
-        raise StudyError("training rows without a trained target", where="target.train_rows", fix="--target FILE")
+    if wants["train_rows"] is not None and not study.target.given and inputs.target is None:
+        raise StudyError(
+            "training rows without a trained target", where="target.train_rows", fix="--target FILE, or --endpoint URL"
+        )
     dataset, roles = assign_roles(dataset, RoleSpec(**wants), seeds)
     dataset, roles = apply_canaries_and_coins(study, wants, dataset, roles, seeds)
     dataset = _encoded(dataset, roles.fit_rows)

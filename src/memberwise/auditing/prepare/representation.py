@@ -118,13 +118,15 @@ def representations_for(
     trial = _Trial(model, dataset, roles, columns)
     of_target = None if target is None else _of_target(target, dataset)
     of_models = _of_model(trial, of_target)
+    raw = study.target.endpoint is not None and study.target.records == "raw"
     if of_target is None:
-        of_target = of_models if inputs.target is None and study.target.file is None else "numbers"
+        given = inputs.target is not None or study.target.given
+        of_target = "numbers" if given and not (raw and of_models in ("rows", "texts")) else of_models
     if "numbers" in (of_target, of_models):
         _check_numbers(dataset, roles, trial, target, of_target, of_models)
     target_input = Representation.of(dataset, of_target, columns)
     models_input = target_input if of_models == of_target else Representation.of(dataset, of_models, columns)
-    trained_elsewhere = inputs.target is not None or study.target.file is not None
+    trained_elsewhere = inputs.target is not None or study.target.file is not None or (study.target.given and not raw)
     return Representations(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from functools import partial
 from pathlib import Path
 
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset
-from memberwise.errors import Note, TargetError, TrainingError
+from memberwise.data.rows import TableRows
+from memberwise.defences.output.registry import kind_behind, output_defences
+from memberwise.errors import Note, StudyError, TargetError, TrainingError
 from memberwise.models.network import Network
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
+from memberwise.targets.endpoint import Endpoint
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import load_target
 from memberwise.targets.kinds import TargetContext
 from memberwise.targets.objects import object_target
+from memberwise.targets.sent import Form
 
 
 def target_of(
@@ -26,16 +32,23 @@ def target_of(
     questions: Questions,
     dataset: Dataset,
     estimator: EstimatorModels | None = None,
+    rows: TableRows | None = None,
 ) -> tuple[Target | None, str | None, list[Note]]:
     """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.
 
     Args:
         network: the architecture that weights in a file belong to; None where the study names none.
         estimator: the target, where it is a fitted estimator.
+        rows: what the target's records are, where they are rows of the table.
 
     Raises:
         StudyError: the target is of no kind that answers. TargetError: it does not answer about the records.
     """
+    if study.target.endpoint is not None:
+        if inputs.target is not None:
+            raise StudyError("a target is an object or served, not both", where="target, endpoint")
+        endpoint = endpoint_of(study, dataset, rows)
+        return endpoint, endpoint.identity.hex(), []
     example = questions.records(questions.audited[:64])
     if estimator is not None:
         try:
@@ -57,6 +70,17 @@ def target_of(
     path = Path(study.target.file)
     target, notes = load_target(path, context)
     return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *target.notes(f"the target {path}")]
+
+
+def endpoint_of(study: Study, dataset: Dataset, rows: TableRows | None) -> Endpoint:
+    """The served model of a study; nothing is asked yet.
+
+    Args:
+        rows: what its records are, where they are rows of the table already.
+    """
+    after = None if not study.answer else partial(kind_behind, output_defences(study.answer))
+    form = Form(dataset, study.target.records == "raw", rows)
+    return Endpoint(study.target, form, Path(str(study.run.out)), os.environ, after)
 
 
 def stored_accuracy(study: Study) -> float | None:

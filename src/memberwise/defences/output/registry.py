@@ -73,11 +73,19 @@ def answered_kind(studies: Sequence[OutputDefenceConfig]) -> Kind:
     return _kind_after(tuple(_make(study) for study in studies))
 
 
-def _kind_after(defences: Sequence[OutputDefence]) -> Kind:
-    kind: Kind = "logits"
+def kind_behind(defences: Sequence[OutputDefence], kind: Kind) -> Kind:
+    """What is answered through these defences by a model that gives ``kind``.
+
+    Raises:
+        StudyError: a defence can do nothing with what reaches it.
+    """
     for defence in defences:
         kind = defence.gives(kind)
     return kind
+
+
+def _kind_after(defences: Sequence[OutputDefence]) -> Kind:
+    return kind_behind(defences, "logits")
 
 
 def is_output_defence(thing: object) -> bool:

@@ -47,6 +47,10 @@ class BoundaryDistances:
     words: ClassVar[str] = "labels of many chosen inputs (boundary search)"
     most_models: ClassVar[int] = 4
 
+    def asks(self, questions: Questions) -> int:
+        """Questions to one model, where it is right about every record."""
+        return self.queries * min(self.records, len(questions.audited))
+
     def collect(self, access: Access, questions: Questions) -> Extra | None:
         n, width = len(questions.audited), int(np.prod(questions.x.shape[1:]))
         if np.isnan(questions.records(questions.audited)).any():

@@ -34,6 +34,10 @@ class GradientNorms:
     words: ClassVar[str] = "weights of a network (white-box)"
     most_models: ClassVar[int] = 16
 
+    def asks(self, questions: Questions) -> int:
+        """None: it reads the weights."""
+        return 0
+
     def collect(self, access: Access, questions: Questions) -> Extra | None:
         models = access.models.white_box
         if models is None:

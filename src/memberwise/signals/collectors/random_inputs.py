@@ -27,6 +27,10 @@ class RandomInputs:
     words: ClassVar[str] = "answers to 1,000 random inputs"
     most_models: ClassVar[int] = 16
 
+    def asks(self, questions: Questions) -> int:
+        """Questions to one model."""
+        return self.count
+
     def collect(self, access: Access, questions: Questions) -> Extra | None:
         if access.served.kind == "labels":
             return None

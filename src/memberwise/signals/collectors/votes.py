@@ -40,6 +40,10 @@ class Augmented:
     words: ClassVar[str] = "labels of augmented copies (images, or tables with binary columns)"
     most_models: ClassVar[int] = 16
 
+    def asks(self, questions: Questions) -> int:
+        """Questions to one model: the record itself is asked about anyway."""
+        return (len(augmentations(questions)) - 1) * len(questions.audited)
+
     def collect(self, access: Access, questions: Questions) -> Extra | None:
         views = augmentations(questions)
         if len(views) < 2:
@@ -62,6 +66,10 @@ class Noised:
     words: ClassVar[str] = "labels of noised copies"
     # They choose a strength of noise, at a hundred questions a record each.
     most_models: ClassVar[int] = 8
+
+    def asks(self, questions: Questions) -> int:
+        """Questions to one model."""
+        return len(NOISE) * self.copies * len(questions.audited)
 
     def collect(self, access: Access, questions: Questions) -> Extra | None:
         views = noises(questions, self.copies)

@@ -1,0 +1,1 @@
+"""Protocols of served models, from the client's side: pure codecs."""

@@ -1,0 +1,312 @@
+"""One question sent, and what came of it: an answer, another try, a refusal, or the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from memberwise.errors import MemberwiseError, MissingExtraError, TargetError, TrainingError
+from memberwise.study.address import shown_address
+from memberwise.study.entrypoint import raised_at
+from memberwise.targets.protocols.base import Codec, Outputs, Sent, UnknownForm, by_record
+
+if TYPE_CHECKING:
+    import httpx2
+
+# So much of a reply is shown in an error.
+SHOWN = 200
+TOO_LARGE = 413
+TOO_MANY = 429
+WHERE = "target.endpoint"
+REDIRECT = "give that address: a token is sent to nobody else than whom the study names"
+
+
+class NotTaken(TargetError, TrainingError):
+    """The server does not take these records. Of a collector's altered ones: the model cannot be asked so."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Answered:
+    """``outputs`` by name; ``seconds`` it took."""
+
+    outputs: Outputs
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Again:
+    """It may work later: after ``delay`` seconds, where the server says so. counted: it may have been answered."""
+
+    why: str
+    delay: float | None = None
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The server does not answer this question: a budget of its own is spent. too_large: fewer records may do."""
+
+    why: str
+    too_large: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No further try would help."""
+
+    error: MemberwiseError
+
+
+Outcome = Answered | Again | Refused | Failed
+
+
+class Sender(Protocol):
+    """Sends questions; called from several threads."""
+
+    def send(self, records: Sent) -> Outcome:
+        """One try."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HttpSender:
+    """Asks over HTTP.
+
+    Args:
+        headers: with every request; their values are secrets. timeout: seconds.
+    """
+
+    def __init__(self, codec: Codec, headers: Mapping[str, str], timeout: float, connections: int) -> None:
+        try:
+            import httpx2
+        except ImportError:
+            raise MissingExtraError.of("httpx2", "endpoint", "a served model") from None
+        self.library = httpx2
+        self.codec, self.secrets = codec, [value for value in headers.values() if len(value) >= 4]
+        self.secrets += [value.partition(" ")[2] for value in headers.values() if len(value.partition(" ")[2]) >= 4]
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        try:
+            self.client = httpx2.Client(headers=dict(headers), timeout=timeout, limits=limits)
+        except (ValueError, UnicodeError):
+            raise TargetError("a header or the token cannot be sent", expected="plain text", where=WHERE) from None
+
+    def send(self, records: Sent) -> Outcome:
+        request = self.codec.request(records)
+        begun = time.perf_counter()
+        reply = self._post("POST", request.address, request.body)
+        if not isinstance(reply, self.library.Response):
+            return reply
+        outcome = self._judged(reply)
+        if outcome is not None:
+            return outcome
+        try:
+            outputs = self.codec.outputs(json.loads(reply.content), len(records))
+        except (ValueError, RecursionError) as error:
+            what = str(error) if isinstance(error, UnknownForm) else "no JSON"
+            return Failed(
+                TargetError(
+                    f"the server's reply is none of the protocol {self.codec.name}",
+                    found=f"{what}: {self._shown(reply)}",
+                    where=shown_address(request.address),
+                    fix="another --protocol, or --protocol custom --endpoint file.py:ask",
+                )
+            )
+        return Answered(outputs, time.perf_counter() - begun)
+
+    def fetch(self, method: str, address: str) -> Any:
+        """A JSON document of the server, None where it has none there.
+
+        Raises:
+            TargetError: the address cannot be asked.
+        """
+        reply = self._post(method, address, b"{}" if method == "POST" else b"")
+        if isinstance(reply, self.library.Response):
+            try:
+                return json.loads(reply.content) if reply.status_code == 200 else None
+            except (ValueError, RecursionError):
+                return None
+        if isinstance(reply, Failed):
+            raise reply.error
+        return None  # the questions will tell
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _post(self, method: str, address: str, body: bytes) -> httpx2.Response | Again | Failed:
+        http = self.library
+        try:
+            content = {"content": body, "headers": {"Content-Type": "application/json"}} if body else {}
+            return self.client.request(method, address, **content)  # type: ignore[arg-type]
+        except (http.ConnectError, http.ConnectTimeout) as error:
+            return Again(self._safe(f"no connection ({error})"), counted=False)
+        except http.TimeoutException as error:
+            return Again(f"no answer within {self.client.timeout.read} s ({type(error).__name__})")
+        except (http.InvalidURL, http.UnsupportedProtocol, UnicodeError) as error:
+            return Failed(
+                TargetError(
+                    "the address of the endpoint cannot be asked",
+                    expected="http://HOST:PORT or https://...",
+                    found=self._safe(f"{shown_address(address)} ({error})"),
+                    where=WHERE,
+                )
+            )
+        except http.HTTPError as error:
+            return Again(self._safe(f"the connection broke ({type(error).__name__}: {error})"))
+
+    def _judged(self, reply: httpx2.Response) -> Outcome | None:
+        """What became of a question that was not answered; None where it was."""
+        code = reply.status_code
+        if 200 <= code < 300:
+            return None
+        text = f"{code} {reply.reason_phrase}: {self._shown(reply)}"
+        if code == TOO_MANY:
+            delay = delay_of(reply.headers.get("retry-after"))
+            if delay is None and is_budget(reply.headers.get("content-type", ""), reply.content):
+                return Refused(text)
+            return Again(text, delay, counted=False)
+        if code == TOO_LARGE:
+            return Refused(text, too_large=True)
+        if code == 408 or code >= 500:
+            return Again(text, delay_of(reply.headers.get("retry-after")))
+        fix = {
+            401: "a token: --set target.token_env=NAME of an environment variable",
+            403: "a token that may ask: --set target.token_env=NAME of an environment variable",
+            404: "the model's name (target.model), or the address",
+        }.get(code, "target.protocol, target.input, target.datatype, target.records: as the server takes records")
+        where = shown_address(str(reply.request.url))
+        if code < 400:
+            to = shown_address(reply.headers.get("location", ""))
+            return Failed(TargetError("the server sends us elsewhere", found=f"{code} {to}", where=where, fix=REDIRECT))
+        if code in (401, 403, 407):
+            return Failed(TargetError("the server does not let us ask", found=text, where=where, fix=fix))
+        return Failed(NotTaken("the server does not take the question", found=text, where=where, fix=fix))
+
+    def _shown(self, reply: httpx2.Response) -> str:
+        return self._safe(" ".join(reply.content[: 4 * SHOWN].decode("utf-8", "replace").split()))[:SHOWN]
+
+    def _safe(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+class FunctionSender:
+    """Asks a function of the user's: ``ask(records) -> answers``, or outputs by name.
+
+    Connection errors and time-outs, and errors with a ``response`` of status 429 or 5xx, are tried again.
+    """
+
+    def __init__(self, ask: Callable[[Sent], object]) -> None:
+        self.ask = ask
+
+    def send(self, records: Sent) -> Outcome:
+        begun = time.perf_counter()
+        try:
+            answers = self.ask(records.copy())
+            return Answered(outputs_of(answers, len(records)), time.perf_counter() - begun)
+        except MemberwiseError as error:
+            return Failed(error)
+        except Exception as error:
+            reply = getattr(error, "response", None)
+            code = getattr(reply, "status_code", None)
+            text = f"{type(error).__name__}: {str(error)[:SHOWN]}"
+            if isinstance(code, int) and (code == TOO_MANY or code >= 500):
+                headers = getattr(reply, "headers", None) or {}
+                return Again(text, delay_of(headers.get("retry-after") or headers.get("Retry-After")), code >= 500)
+            if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__.endswith("Timeout"):
+                return Again(text)
+            return Failed(
+                TargetError(
+                    "the function that asks the served model fails",
+                    expected="figures by class or labels, one a record",
+                    found=text,
+                    where=raised_at(error, WHERE),
+                )
+            )
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def outputs_of(answers: object, count: int) -> Outputs:
+    """What a function answers, as outputs by name.
+
+    Raises:
+        TargetError: no arrays, or not one answer a record.
+    """
+    if hasattr(answers, "detach"):
+        answers = answers.detach().cpu().numpy()
+    if isinstance(answers, pd.DataFrame):
+        answers = {str(name): answers[name].to_numpy() for name in answers}
+    values = {k: _listed(v) for k, v in answers.items()} if isinstance(answers, Mapping) else _listed(answers)
+    try:
+        return by_record(values, count, "answers")
+    except UnknownForm as error:
+        raise TargetError(
+            "the function that asks the served model answers in another form",
+            expected=f"an array of {count} records",
+            found=str(error),
+            where=WHERE,
+        ) from None
+
+
+def _listed(values: object) -> object:
+    return np.asarray(values).tolist() if hasattr(values, "__array__") or isinstance(values, tuple) else values
+
+
+def delay_of(header: str | None, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait, which gives seconds or a date; None where it says nothing."""
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(int(header.strip())))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, TypeError, IndexError):
+        return None
+    date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return max(0.0, (date - now()).total_seconds())
+
+
+def is_budget(content_type: str, body: bytes) -> bool:
+    """A refusal (RFC 9457) that speaks of a budget: it is spent, and waiting does not help."""
+    if "problem+json" not in content_type:
+        return False
+    try:
+        problem = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(problem, Mapping):
+        return False
+    text = " ".join(str(problem.get(name, "")) for name in ("type", "title", "detail", "reason")).lower()
+    return any(word in text for word in ("budget", "quota", "exhausted", "spent"))
+
+
+def read_headers(token: str | None, text: str | None, where: str) -> dict[str, str]:
+    """Headers of every request: a bearer token, and the lines ``Name: value`` of a file.
+
+    Raises:
+        TargetError: a line is none; what it holds is not said.
+    """
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    for number, line in enumerate((text or "").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip() or " " in name.strip() or not value.strip():
+            raise TargetError("this is no header", expected="Name: value", where=f"{where}, line {number}")
+        headers[name.strip()] = value.strip()
+    return headers
