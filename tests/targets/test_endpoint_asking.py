@@ -276,6 +276,40 @@ def test_a_token_is_sent_and_never_shown(tmp_path: Path) -> None:
     assert b"ward-7" not in kept
 
 
+def budget_of_each(budgets: dict[str, int]) -> Any:
+    """A refusal of the account whose budget does not do for a request; unknown accounts are not let in."""
+    lock = threading.Lock()
+
+    def fault(handler: Handler, number: int) -> bool:
+        name = handler.headers["Authorization"].removeprefix("Bearer ")
+        count = len(handler.model.bodies[-1]["inputs"][0]["data"]) // X.shape[1]
+        with lock:
+            if budgets[name] >= count:
+                budgets[name] -= count
+                return False
+        problem = {"type": "about:blank", "title": "Budget spent", "status": 429, "detail": "client"}
+        handler.reply(429, problem, kind="problem+json")
+        return True
+
+    return fault
+
+
+@pytest.mark.slow
+def test_accounts_that_collude_spend_all_their_budgets(tmp_path: Path) -> None:
+    budgets = {"first-account": 50, "second-account": 20, "third-account": 60}
+    tokens = " ".join(budgets)
+    with serving(fault=budget_of_each(budgets)) as server:
+        config = TargetConfig(endpoint=server.url, model="clf", token_env="TOKENS", probes=0, batch=16)
+        target = Endpoint(config, Form(dataset()), tmp_path, {"TOKENS": tokens})
+        assert_array_equal(target.predict(X[:100])[0], probabilities(X[:100]))
+        assert sum(budgets.values()) == 30
+        with pytest.raises(BudgetSpent):
+            target.predict(X[100:200])
+        assert budgets == dict.fromkeys(budgets, 0)
+        assert len(target.store) == 130 == len(server.seen)
+        target.close()
+
+
 def test_a_token_that_is_not_there_is_told_first(tmp_path: Path) -> None:
     with serving() as server:
         with pytest.raises(StudyError, match="token for the endpoint is not there"):

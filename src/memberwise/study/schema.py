@@ -58,8 +58,8 @@ class TargetConfig(_Part):
     policy: the server's policy: shadow models answer through its output defences, as the server does.
     batch: records a request. concurrency: requests under way at once (4; of "custom", 1). timeout: seconds. retries:
     of one request. probes: so many records are asked about again, at the start and at the end. max_queries: records
-    asked about in the life of the run folder. token_env: environment variable with a bearer token. headers_file:
-    further headers, ``Name: value`` a line.
+    asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several, of
+    accounts that collude. headers_file: further headers, ``Name: value`` a line.
     """
 
     file: str | None = None

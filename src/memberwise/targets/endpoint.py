@@ -78,7 +78,7 @@ class Endpoint(Target):
         labels = form.dataset.class_labels
         self.reader = AnswerReader(labels, config.classes, config.output)
         _ = self.reader.places  # names of classes that are none are refused now
-        self.sender: Sender = _sender(config, _headers(config, environment))
+        self.sender: Sender = _sender(config, _headers(config), _tokens(config, environment))
         code = code_hash(self.sender.ask) if isinstance(self.sender, FunctionSender) else ""
         self.identity = hashlib.blake2b(f"{json.dumps(config.identity(), sort_keys=True)}{code}".encode()).digest()
         self.noticed: list[Note] = []
@@ -320,22 +320,31 @@ def compared(first: Sequence[Answer], again: Sequence[Answer]) -> Changes:
     return Changes(len(differences), changed, max(sizes) if sizes else None)
 
 
-def _headers(config: TargetConfig, environment: Mapping[str, str]) -> dict[str, str]:
-    """The headers of every request.
+def _tokens(config: TargetConfig, environment: Mapping[str, str]) -> list[str]:
+    """Bearer tokens: one, or those of several accounts, apart by spaces or lines.
 
     Raises:
-        StudyError: the variable or the file is not there.
+        StudyError: the variable is not there.
     """
-    token = None
-    if config.token_env is not None:
-        token = environment.get(config.token_env)
-        if not token:
-            raise StudyError(
-                "the token for the endpoint is not there",
-                expected=f"the environment variable {config.token_env}",
-                where="target.token_env",
-                fix=f"export {config.token_env}=...; the variable's name stands in the study, the token does not",
-            )
+    if config.token_env is None:
+        return []
+    tokens = (environment.get(config.token_env) or "").split()
+    if not tokens:
+        raise StudyError(
+            "the token for the endpoint is not there",
+            expected=f"the environment variable {config.token_env}",
+            where="target.token_env",
+            fix=f"export {config.token_env}=...; the variable's name stands in the study, the token does not",
+        )
+    return tokens
+
+
+def _headers(config: TargetConfig) -> dict[str, str]:
+    """Further headers of every request.
+
+    Raises:
+        StudyError: the file is not there.
+    """
     text = None
     if config.headers_file is not None:
         try:
@@ -346,10 +355,10 @@ def _headers(config: TargetConfig, environment: Mapping[str, str]) -> dict[str, 
                 found=getattr(error, "strerror", None) or "no UTF-8",
                 where=f"target.headers_file ({config.headers_file})",
             ) from None
-    return read_headers(None if token is None else token.strip(), text, f"target.headers_file ({config.headers_file})")
+    return read_headers(text, f"target.headers_file ({config.headers_file})")
 
 
-def _sender(config: TargetConfig, headers: Mapping[str, str]) -> Sender:
+def _sender(config: TargetConfig, headers: Mapping[str, str], tokens: Sequence[str]) -> Sender:
     address = str(config.endpoint)
     if config.protocol == "custom":
         if not is_entrypoint(address) or "://" in address:
@@ -374,4 +383,4 @@ def _sender(config: TargetConfig, headers: Mapping[str, str]) -> Sender:
         )
     signature = Signature(config.model, config.input, config.output, config.datatype, config.shape)
     codec = PROTOCOLS[config.protocol](address.rstrip("/"), signature)
-    return HttpSender(codec, headers, config.timeout, config.concurrency or CONCURRENCY)
+    return HttpSender(codec, headers, config.timeout, config.concurrency or CONCURRENCY, tokens)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -85,15 +86,25 @@ class HttpSender:
 
     Args:
         headers: with every request; their values are secrets. timeout: seconds.
+        tokens: of accounts that ask in turn, as clients do who collude; one whose budget is spent asks no more.
     """
 
-    def __init__(self, codec: Codec, headers: Mapping[str, str], timeout: float, connections: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        headers: Mapping[str, str],
+        timeout: float,
+        connections: int,
+        tokens: Sequence[str] = (),
+    ) -> None:
         try:
             import httpx2
         except ImportError:
             raise MissingExtraError.of("httpx2", "endpoint", "a served model") from None
         self.library = httpx2
         self.codec, self.secrets = codec, [value for value in headers.values() if len(value) >= 4]
+        self.secrets += [token for token in tokens if len(token) >= 4]
+        self.tokens, self.turn, self.lock = list(tokens), 0, threading.Lock()
         self.secrets += [value.partition(" ")[2] for value in headers.values() if len(value.partition(" ")[2]) >= 4]
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         try:
@@ -102,9 +113,32 @@ class HttpSender:
             raise TargetError("a header or the token cannot be sent", expected="plain text", where=WHERE) from None
 
     def send(self, records: Sent) -> Outcome:
+        outcome: Outcome = Refused("no account has any budget left")
+        for token in self._accounts():
+            outcome = self._sent(records, token)
+            if not isinstance(outcome, Refused) or outcome.too_large:
+                return outcome
+            if len(records) == 1 and token is not None:
+                self._is_spent(token)
+        return outcome
+
+    def _accounts(self) -> list[str | None]:
+        """Tokens in the order in which they are to be tried, each request beginning with another."""
+        with self.lock:
+            self.turn += 1
+            first = self.turn % max(1, len(self.tokens))
+            return [*self.tokens[first:], *self.tokens[:first]] or [None]
+
+    def _is_spent(self, token: str) -> None:
+        """Of several accounts this one asks no more; the last one may be granted more later."""
+        with self.lock:
+            if token in self.tokens and len(self.tokens) > 1:
+                self.tokens.remove(token)
+
+    def _sent(self, records: Sent, token: str | None) -> Outcome:
         request = self.codec.request(records)
         begun = time.perf_counter()
-        reply = self._post("POST", request.address, request.body)
+        reply = self._post("POST", request.address, request.body, token)
         if not isinstance(reply, self.library.Response):
             return reply
         outcome = self._judged(reply)
@@ -130,7 +164,7 @@ class HttpSender:
         Raises:
             TargetError: the address cannot be asked.
         """
-        reply = self._post(method, address, b"{}" if method == "POST" else b"")
+        reply = self._post(method, address, b"{}" if method == "POST" else b"", self._accounts()[0])
         if isinstance(reply, self.library.Response):
             try:
                 return json.loads(reply.content) if reply.status_code == 200 else None
@@ -143,11 +177,12 @@ class HttpSender:
     def close(self) -> None:
         self.client.close()
 
-    def _post(self, method: str, address: str, body: bytes) -> httpx2.Response | Again | Failed:
+    def _post(self, method: str, address: str, body: bytes, token: str | None) -> httpx2.Response | Again | Failed:
         http = self.library
+        headers = {"Content-Type": "application/json"} if body else {}
+        headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
-            content = {"content": body, "headers": {"Content-Type": "application/json"}} if body else {}
-            return self.client.request(method, address, **content)  # type: ignore[arg-type]
+            return self.client.request(method, address, content=body or None, headers=headers)
         except (http.ConnectError, http.ConnectTimeout) as error:
             return Again(self._safe(f"no connection ({error})"), counted=False)
         except http.TimeoutException as error:
@@ -295,13 +330,13 @@ def is_budget(content_type: str, body: bytes) -> bool:
     return any(word in text for word in ("budget", "quota", "exhausted", "spent"))
 
 
-def read_headers(token: str | None, text: str | None, where: str) -> dict[str, str]:
-    """Headers of every request: a bearer token, and the lines ``Name: value`` of a file.
+def read_headers(text: str | None, where: str) -> dict[str, str]:
+    """Headers of every request: the lines ``Name: value`` of a file.
 
     Raises:
         TargetError: a line is none; what it holds is not said.
     """
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    headers = {}
     for number, line in enumerate((text or "").splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
