@@ -1,4 +1,4 @@
-"""Shokri's attack on networks: training size, number of shadow models, data sets, and the table of platforms."""
+"""Shokri's attack on networks: training size, number of shadow models and data sets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from memberwise.report.result import Result
 from memberwise.reproduce.bench import Bench, accuracy_of, figure
 from memberwise.reproduce.claim import Findings, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
+from memberwise.reproduce.tables.shokri_platforms import epochs_note, over_epochs, rows_of_epochs
 from memberwise.reproduce.tables.shokri_system import (
     ATTACK,
     FOUR,
@@ -31,11 +32,6 @@ from memberwise.signals.codec import VECTOR_MODELS
 
 CIFAR_SIZES = {"cifar10": (2_500, 5_000, 10_000, 15_000), "cifar100": (4_600, 10_520, 19_920, 29_540)}
 CIFAR = {"model.name": "shokri-cnn", "training.batch_size": 32}
-SERVICES = {
-    "Google": "the service ended in 2018",
-    "Amazon (10, 1e-6)": "needs an account of the service: comes with endpoint targets",
-    "Amazon (100, 1e-4)": "needs an account of the service: comes with endpoint targets",
-}
 GOOGLE = "the table is of Google's models, whose kind is not known; ours is the paper's own network"
 
 
@@ -130,60 +126,17 @@ def datasets(bench: Bench) -> Findings:
     shadows = {"adult": bench.pick(2, 10, 20), "mnist": bench.pick(2, 10, 50), "location30": bench.pick(2, 16, 60)}
     rows, lines, notes = [], [], []
     for source, several in epochs.items():
-        runs = _over_epochs(bench, source, several, shadows[source])
+        runs = over_epochs(bench, source, several, shadows[source])
         near = nearest(bench, NAMES[source], runs)
         why = f"{GOOGLE}, after {near} passes, where its accuracies are nearest"
         rows += bench.rows(NAMES[source], runs[near], ["train accuracy", "test accuracy"], why=why)
         rows += bench.rows(NAMES[source], runs[near], ["attack precision"], ATTACK, why, tolerance=0.05)
         rows += bench.rows(NAMES[source], runs[near], ["attack accuracy", "attack recall"], ATTACK)
-        rows += _rows_of_epochs(bench, f"{NAMES[source]}, ", runs)
+        rows += rows_of_epochs(bench, f"{NAMES[source]}, ", runs)
         lines.append(series(NAMES[source], several, [of_attack(run, "attack precision") for run in runs.values()]))
-        notes.append(_epochs_note(NAMES[source], runs))
+        notes.append(epochs_note(NAMES[source], runs))
     plot = Plot("passes", "Precision against passes", "passes", "attack precision", tuple(lines), log_x=True)
     return Findings(tuple(rows), (plot,), tuple(notes))
-
-
-def platforms(bench: Bench) -> Findings:
-    """The local network's row of the table of platforms, and the services' as they were published."""
-    members = members_of(bench, bench.source)
-    several = bench.pick([5, 15], [10, 20, 40, 60, 100], [10, 20, 40, 60, 100, 200])
-    runs = _over_epochs(bench, bench.source, several, bench.pick(2, 10, 20))
-    near = nearest(bench, "neural network", runs)
-    why = f"after {near} passes over {members:,} records, where both accuracies are nearest; the slides state neither"
-    rows = bench.rows("neural network", runs[near], ["train accuracy", "test accuracy"], why=why)
-    rows += bench.rows("neural network", runs[near], FOUR[1:], ATTACK)
-    rows += [
-        bench.row(service, measure, None, reason)
-        for service, reason in SERVICES.items()
-        for measure in ("train accuracy", "test accuracy")
-    ]
-    rows += _rows_of_epochs(bench, "", runs)
-    lines = [
-        series(measure, several, [figure(run, measure, ATTACK) for run in runs.values()])
-        for measure in ("train accuracy", "test accuracy", "attack accuracy")
-    ]
-    plot = Plot("passes", f"Accuracy against passes, {NAMES[bench.source]}", "passes", "accuracy", tuple(lines))
-    return Findings(tuple(rows), (plot,), (_epochs_note(NAMES[bench.source], runs),))
-
-
-def _over_epochs(bench: Bench, source: str, several: Sequence[int], shadows: int) -> dict[int, Result]:
-    more: dict[str, object] = {"shadow.count": shadows}
-    members = members_of(bench, source)
-    return {e: attacked(bench, f"{source} {e}", source, members, more | {"training.epochs": e}) for e in several}
-
-
-def _rows_of_epochs(bench: Bench, before: str, runs: Mapping[int, Result]) -> list[Row]:
-    measures = ["train accuracy", "test accuracy", "attack precision"]
-    return [row for e, run in runs.items() for row in bench.rows(f"{before}{e} passes", run, measures, ATTACK)]
-
-
-def _epochs_note(name: str, runs: Mapping[int, Result]) -> str:
-    parts = [
-        f"{percent(of_attack(run, 'attack precision'))} after {e} "
-        f"(gap attack {percent(figure(run, 'attack precision', 'gap'))})"
-        for e, run in runs.items()
-    ]
-    return f"Precision on {name} by passes: {', '.join(parts)}."
 
 
 REPRODUCTIONS = (
@@ -211,13 +164,5 @@ REPRODUCTIONS = (
         (("adult",), ("mnist",), ("location30",)),
         (0.4, 3, 30),
         datasets,
-    ),
-    Reproduction(
-        "shokri-platforms",
-        SLIDES,
-        "accuracy of the same model on three platforms",
-        (("purchase100", "location30"),),
-        (0.3, 1, 20),
-        platforms,
     ),
 )
