@@ -54,7 +54,7 @@ def digits() -> np.ndarray:
     """``(1797, 64)`` float32 in [0, 1]."""
     from sklearn.datasets import load_digits
 
-    return (load_digits().data / 16).astype(np.float32)
+    return np.asarray(load_digits().data / 16, np.float32)
 
 
 @pytest.fixture(scope="session")

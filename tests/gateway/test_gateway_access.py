@@ -205,7 +205,7 @@ def test_tokens_that_are_not_right_open_nothing(with_tokens: Served, provider: P
         provider.token(algorithm="RS512"),
         provider.token(algorithm="PS256"),
         other.token(),
-        jwt.encode(claims, None, algorithm="none", headers={"kid": "one"}),
+        jwt.encode(claims, "", algorithm="none", headers={"kid": "one"}),
         forged(claims, public),
         forged(claims, json.dumps(provider.jwks()["keys"][0]).encode()),
         jwt.encode(claims, other.rsa["one"], algorithm="RS256", headers={"kid": "nobody"}),

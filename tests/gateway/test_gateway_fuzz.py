@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BODIES = 10_000
 RECORD = [0.5] * 64
 TENSOR = {"name": "x", "shape": [1, 64], "datatype": "FP32", "data": RECORD}
-SPLIT = {"columns": [f"p{i}" for i in range(64)], "data": [RECORD]}
+SPLIT: dict[str, Any] = {"columns": [f"p{i}" for i in range(64)], "data": [RECORD]}
 SEEDS: list[tuple[str, Any]] = [
     ("/v1/models/digits:predict", {"instances": [RECORD]}),
     ("/v2/models/digits/infer", {"id": "a", "inputs": [TENSOR], "outputs": [{"name": "label"}], "parameters": {}}),

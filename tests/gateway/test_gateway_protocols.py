@@ -25,7 +25,7 @@ def by_hand(path: Path, x: np.ndarray) -> np.ndarray:
     p = skops.io.load(path).predict_proba(x)
     z = np.clip(np.log(np.maximum(p, 1e-30)), -3, 3)
     e = np.exp(z)
-    return np.round(e / e.sum(1, keepdims=True), 3)
+    return np.asarray(np.round(e / e.sum(1, keepdims=True), 3))
 
 
 def tensor(x: np.ndarray, datatype: str = "FP64", **more: Any) -> dict[str, Any]:
@@ -198,6 +198,16 @@ def test_more_than_allowed_is_refused(make_served: Callable[..., Served], digits
     split = {"columns": [f"{i}" for i in range(64)], "data": digits[:4].tolist()}
     assert served.client.post("/invocations", json={"dataframe_split": split}, headers=key).status_code == 400
     assert served.spent()[0] == 3
+
+
+def test_records_beyond_the_model_are_refused(served: Served, digits: np.ndarray) -> None:
+    key = served.key()
+    with np.errstate(over="ignore"):
+        huge = np.full((1, 64), 3e38)
+    huge[0, ::2] *= -1
+    assert served.ask(huge, key).status_code == 400
+    assert served.spent()[0] == 0
+    assert served.ask(digits[:1], key).status_code == 200
 
 
 def test_other_models_and_methods_are_refused(served: Served) -> None:

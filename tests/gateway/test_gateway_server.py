@@ -144,9 +144,9 @@ def test_rows_of_a_table_are_encoded_as_in_the_audit(tmp_path: Path, start: Call
 def test_onnx_is_served_without_torch(
     tmp_path: Path, digits_model: Path, digits: np.ndarray, start: Callable[..., Process]
 ) -> None:
-    import skl2onnx
+    import skl2onnx  # type: ignore[import-untyped]
     import skops.io
-    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
 
     model = skops.io.load(digits_model)
     onnx = skl2onnx.to_onnx(model, initial_types=[("x", FloatTensorType([None, 64]))])
@@ -173,7 +173,12 @@ def test_a_gateway_stands_behind_a_gateway(
     with inner.client({"Authorization": f"Bearer {token}"}) as client:
         expected = np.round(predict(client, digits[:5]).json()["predictions"], 2)
     for protocol in ("v2", "v1", "mlflow"):
-        upstream = {"url": inner.url, "protocol": protocol, "model": "digits", "token_env": "INNER_TOKEN"}
+        upstream: dict[str, Any] = {
+            "url": inner.url,
+            "protocol": protocol,
+            "model": "digits",
+            "token_env": "INNER_TOKEN",
+        }
         upstream |= {"classes": [str(i) for i in range(10)], "shape": [64]}
         policy = {"upstream": upstream, "answer": [{"name": "rounding", "digits": 2}], **NAMED}
         outer = start(policy, env={"INNER_TOKEN": token})

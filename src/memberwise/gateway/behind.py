@@ -27,12 +27,12 @@ class BehindError(MemberwiseError):
     """What is behind the gateway gave no usable answer: nothing was released, and the budget is given back.
 
     Args:
-        kind: of the problem that the client is told: "bad-answer", "slow-answer" or "unavailable".
+        kind: of the problem that the client is told: "bad-answer", "slow-answer", "unavailable" or "invalid-records".
         one: it may be one request's fault, of several that were asked together.
     """
 
     def __init__(self, problem: str, kind: str = "bad-answer", *, one: bool = True) -> None:
-        self.kind, self.one = kind, one and kind == "bad-answer"
+        self.kind, self.one = kind, one and kind in ("bad-answer", "invalid-records")
         super().__init__(problem)
 
 

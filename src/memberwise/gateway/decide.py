@@ -97,7 +97,7 @@ def tier_at(ladder: Sequence[Step], share: float) -> Tier:
 def _refusal(history: History, policy: Policy, plan: str) -> Refusal | None:
     limits, budget = policy.plans[plan], policy.budget
     if history.new and not _fits(history.client, limits.questions, history.new):
-        return Refusal("client", _sentence("this client's budget", history.client, limits.questions, history.new))
+        return Refusal("client", _sentence(history.client, limits.questions, history.new))
     if history.new and not _fits(history.client_nats, limits.nats, history.new * history.cost):
         return Refusal("client", "The rest of this client's budget of information does not reach for this request.")
     if history.unseen and history.crowd > (budget.neighbourhood.questions or history.crowd):
@@ -125,6 +125,8 @@ def _share(spent: float, limit: float | None, more: int, cost: float = 1.0) -> f
     return 0.0 if limit is None else (spent + max(0, more - 1) * cost) / limit
 
 
-def _sentence(whose: str, spent: int, limit: int | None, more: int) -> str:
-    left = max(0, (limit or 0) - spent)
-    return f"{left} questions are left of {whose} of {limit}, and this request has {more} that it has not asked before."
+def _sentence(spent: int, limit: int | None, more: int) -> str:
+    total = limit or 0
+    return (
+        f"This client has {max(0, total - spent):,} of its {total:,} questions left, and this request needs {more:,}."
+    )

@@ -84,6 +84,9 @@ class LocalModel:
                 answers = self._predict(x)
         except Exception as error:
             raise BehindError(f"the model fails: {type(error).__name__}") from error
+        if answers.dtype.kind == "f" and not np.isfinite(answers).all():
+            # It is the records that a model of this process has no answer to: numbers so large that it overflows.
+            raise BehindError("the model's answers are not finite", "invalid-records")
         return check_answers(answers, len(x), len(self.classes), self._kind if self._kind == "labels" else "scores")
 
 

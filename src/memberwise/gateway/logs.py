@@ -39,7 +39,9 @@ def log_to(stream: Any = None) -> None:
     """Send the gateway's and the server's logs to a stream, as JSON (default: standard error)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
-    for name, level in (("memberwise.gateway", logging.INFO), ("uvicorn", logging.WARNING)):
+    logging.captureWarnings(True)
+    levels = {"memberwise.gateway": logging.INFO, "uvicorn": logging.WARNING, "py.warnings": logging.WARNING}
+    for name, level in levels.items():
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

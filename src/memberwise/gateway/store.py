@@ -6,6 +6,7 @@ import hmac
 import importlib.util
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        # Threads of one process wake each other; SQLite's own waiting sleeps, and may sleep past its turn.
+        self._turn = threading.Lock()
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -82,7 +85,7 @@ class Store:
             StoreError: the database does not answer; nothing was written, or (where it went away while it committed)
                 nobody knows.
         """
-        with self._connection(writes=True) as connection, connection.begin():
+        with self._in_turn(), self._connection(writes=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 # One row's lock makes all gateways take turns: counters are read and written by one at a time.
                 connection.execute(sa.select(counters.c.spent).where(counters.c.name == "total").with_for_update())
@@ -124,6 +127,15 @@ class Store:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if not self._turn.acquire(timeout=WAIT):
+            raise StoreError("the gateway's store does not answer", found="another writer has not ended")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _connection(self, *, writes: bool) -> Iterator[sa.Connection]:

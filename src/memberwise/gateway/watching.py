@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from memberwise.gateway.logs import LOGGER
 from memberwise.gateway.metrics import Metrics
 from memberwise.gateway.neighbours import kind_of
@@ -17,6 +19,8 @@ from memberwise.types.arrays import Array, Floats32
 
 # Requests that may wait to be looked at; of more the newest are not.
 WAITING = 10_000
+# Questions and cells that are remembered, over all clients: some ten megabytes.
+REMEMBERED = 25_000
 
 
 class Watching:
@@ -36,7 +40,7 @@ class Watching:
     ) -> None:
         self.secret, self.metrics, self.now = secret, metrics, now
         self.neighbourhood = policy.budget.neighbourhood
-        self.watcher = Watcher(policy.watch, NEAR[kind_of(shape, self.neighbourhood)])
+        self.watcher = Watcher(policy.watch, NEAR[kind_of(shape, self.neighbourhood)], REMEMBERED)
         self.lowered: dict[str, Tier] = {}
         self.thread = ThreadPoolExecutor(1, "watch")
         self.waiting = 0
@@ -83,8 +87,9 @@ class Watching:
     ) -> None:
         self.waiting -= 1
         try:
-            drawn = sketches(x, self.secret, neighbourhood)
-            alarm = self.watcher.observe(client, asked_of(digests, cells, answers, drawn), self.now())
+            with np.errstate(all="ignore"):  # records may be as large as float32 goes
+                drawn = sketches(x, self.secret, neighbourhood)
+                alarm = self.watcher.observe(client, asked_of(digests, cells, answers, drawn), self.now())
             self._lower(client)
         except Exception as error:  # nobody waits for this thread: what fails is told here or nowhere
             LOGGER.error("the watcher failed", exc_info=error)
