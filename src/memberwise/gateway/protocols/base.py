@@ -192,11 +192,14 @@ def check_count(shape: Sequence[int], limits: Limits) -> None:
 def table(columns: Any, data: Any, limits: Limits) -> Rows:
     """Rows of a table, checked for their form; what a column holds is seen where it is encoded.
 
+    Columns that pandas has numbered are called by their numbers.
+
     Raises:
-        Problem: columns are no distinct texts, or rows of another length, or hold lists or huge numbers.
+        Problem: columns are no distinct names, or rows of another length, or hold lists or huge numbers.
     """
-    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+    if not isinstance(columns, list) or not columns or not {*map(type, columns)} <= {str, int}:
         raise Problem("invalid-records", "Columns are a list of names.")
+    columns = [str(name) for name in columns]
     if len(set(columns)) != len(columns):
         raise Problem("invalid-records", "A column stands twice.")
     if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in data):
