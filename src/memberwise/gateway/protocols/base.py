@@ -147,7 +147,7 @@ def numbers(values: Any, limits: Limits) -> Array:
 
 
 def plain_numbers(level: list[Any]) -> Array:
-    """A flat list of JSON numbers as int64 where all are whole and fit, else float64.
+    """A flat list of JSON numbers ``(n,)`` as int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: there is anything else among them, or a number beyond float32.
@@ -165,7 +165,7 @@ def plain_numbers(level: list[Any]) -> Array:
 
 
 def checked(array: Array) -> Array:
-    """The same numbers.
+    """The same numbers, of any shape ``(...)``.
 
     Raises:
         Problem: NaN, infinity, or beyond float32.
@@ -190,7 +190,7 @@ def check_count(shape: Sequence[int], limits: Limits) -> None:
 
 
 def table(columns: Any, data: Any, limits: Limits) -> Rows:
-    """Rows of a table, checked for their form; what a column holds is seen where it is encoded.
+    """Rows ``(n, columns)`` of a table, checked for their form; what a column holds is seen where it is encoded.
 
     Columns that pandas has numbered are called by their numbers.
 
@@ -214,7 +214,7 @@ def table(columns: Any, data: Any, limits: Limits) -> Rows:
 
 
 def as_table(records: list[Any], limits: Limits) -> Rows:
-    """Rows from a list of objects that all have the same keys.
+    """Rows ``(n, columns)`` from a list of objects that all have the same keys.
 
     Raises:
         Problem: they differ in their keys, or are no objects.
