@@ -17,7 +17,7 @@ import uvicorn
 
 from memberwise.errors import StudyError
 from memberwise.gateway.app import Gateway, make_app
-from memberwise.gateway.loading import load_behind, read_policy
+from memberwise.gateway.loading import load_behind, policy_digest, read_policy
 from memberwise.gateway.logs import LOGGER, log_to
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.policy import Server as ServerConfig
@@ -106,6 +106,7 @@ def serve(
     sys.setswitchinterval(SWITCH)
     with contextlib.closing(_socket(listening.host, listening.port)) as taken:
         app = make_app(policy, folder, store=store, behind=behind, secret=secret)
+        app.state.gateway.digest = policy_digest(path)
         place = _place(listening, taken, policy, tls is not None)
         config = _config(app, policy, tls)
         reloader = Reloader(app.state.gateway, path, verify_key)

@@ -15,7 +15,7 @@ WIDTH = 32
 # and Location-30, where about one stranger in ten has a neighbour so near among 200.
 NEAR = {"cells": 0.3, "image": 0.15}
 # Distances between strangers are known from so many questions on; one in EVERY later ones replaces the oldest.
-KNOWN, KEPT, EVERY = 32, 64, 50
+KNOWN, KEPT, EVERY = 32, 64, 10
 # Of a client so many last questions are compared.
 COMPARED = 500
 
