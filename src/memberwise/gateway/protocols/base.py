@@ -165,7 +165,7 @@ def plain_numbers(level: list[Any]) -> Array:
 
 
 def checked(array: Array) -> Array:
-    """The same numbers, of any shape ``(...)``.
+    """The same numbers ``(n, ...)``.
 
     Raises:
         Problem: NaN, infinity, or beyond float32.
