@@ -160,7 +160,7 @@ class Process:
             time.sleep(0.05)
 
 
-def write_policy(folder: Path, values: Mapping[str, Any]) -> Path:
+def write_free_policy(folder: Path, values: Mapping[str, Any]) -> Path:
     path = folder / "policy.toml"
     path.write_text(tomli_w.dumps(_joined(FREE, values)))
     return path
@@ -179,7 +179,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     ) -> Process:
         place = folder or tmp_path / f"process-{len(processes)}"
         place.mkdir(exist_ok=True)
-        path = place / "policy.toml" if values is None else write_policy(place, values)
+        path = place / "policy.toml" if values is None else write_free_policy(place, values)
         log = place / f"log-{len(processes)}.jsonl"
         command = [sys.executable, "-m", "memberwise.cli.main", "serve", str(path), "--port", "0", "--json", *flags]
         with log.open("wb") as errors:
@@ -316,3 +316,9 @@ def key_beside() -> Callable[..., dict[str, str]]:
         return {"Authorization": f"Bearer {token}"}
 
     return make
+
+
+@pytest.fixture
+def write_policy() -> Callable[..., Path]:
+    """Writes a policy's keys into a folder."""
+    return write_free_policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -22,8 +23,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 import memberwise as mw
+from memberwise.errors import RunFolderError
 from memberwise.gateway.keys import Kind, new_key, revoke_key
 from memberwise.gateway.ledger import read_clients, read_total
+from memberwise.gateway.loading import load_behind
+from memberwise.gateway.policy import parse_policy
 from memberwise.gateway.store import Store
 
 if TYPE_CHECKING:
@@ -99,6 +103,48 @@ def test_a_released_model_is_served_as_it_was_released(released: Path, start: Ca
     for answer in answers:
         np.testing.assert_array_equal(answer, expected)
     assert spent(gateway.store_url) == (20, {"alice": 20})
+
+
+def test_a_released_model_keeps_its_defences(released: Path, tmp_path: Path) -> None:
+    for answer, fits in ((DEFENCES, True), (DEFENCES[::-1], False), ([], False), (None, True)):
+        values: dict[str, Any] = {"model": {"file": str(released)}} | ({} if answer is None else {"answer": answer})
+        if fits:
+            behind = load_behind(parse_policy(values, "the test"), tmp_path, b"s" * 32)
+            assert behind.kind == "scores"
+            asyncio.run(behind.close())
+        else:
+            with pytest.raises(RunFolderError, match="output defences"):
+                load_behind(parse_policy(values, "the test"), tmp_path, b"s" * 32)
+
+
+def test_shades_are_asked_as_bytes_or_scaled(tmp_path: Path, start: Callable[..., Process]) -> None:
+    out = tmp_path / "run"
+    x = (load_digits().images * 15).astype(np.uint8)
+    mw.audit(
+        data=(x, load_digits().target),
+        members=200,
+        nonmembers=200,
+        shadow_models=2,
+        attacks=["loss"],
+        out=out,
+        settings={"training.epochs": 2, "model.hidden": [8]},
+    )
+    expected = mw.load_target(out).predict(x[:4])
+    gateway = start({"model": {"file": str(out)}})
+    with gateway.client(key(gateway.store_url)) as client:
+        told = client.get("/v2/models/model").json()
+        assert told["inputs"][0]["datatype"] == "UINT8"
+        scaled = x[:4].astype(np.float32) / np.float32(255)
+        for datatype, given in (("UINT8", x[:4]), ("INT64", x[:4]), ("FP32", scaled)):
+            tensor = {"name": "x", "shape": [4, 8, 8], "datatype": datatype, "data": given.ravel().tolist()}
+            output = client.post("/v2/models/model/infer", json={"inputs": [tensor]}).json()["outputs"][0]
+            np.testing.assert_array_equal(np.reshape(output["data"], (4, 10)), expected)
+        for given in (x[:4], scaled):
+            answer = client.post("/v1/models/model:predict", json={"instances": given.tolist()})
+            np.testing.assert_array_equal(answer.json()["predictions"], expected)
+        too_light = client.post("/v1/models/model:predict", json={"instances": [[[256] * 8] * 8]})
+        assert too_light.status_code == 400
+    assert spent(gateway.store_url)[0] == 4
 
 
 def test_rows_of_a_table_are_encoded_as_in_the_audit(tmp_path: Path, start: Callable[..., Process]) -> None:

@@ -1,4 +1,4 @@
-"""The gateway between other people's servers and clients: MLServer, MLflow's model server, Triton's client, MLflow's."""
+"""The gateway between other people's servers and clients: MLServer, MLflow's model server; Triton's and MLflow's."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ for as_bytes in (True, False):
     given.set_data_from_numpy(x, binary_data=as_bytes)
     name = told["outputs"][0]["name"]
     for outputs in (None, [triton.InferRequestedOutput(name, binary_data=as_bytes)]):
-        found.append(client.infer("digits", [given], outputs=outputs, headers=headers).as_numpy(name).tolist())
+        found.append(client.infer("digits", [given], outputs=outputs, headers=dict(headers)).as_numpy(name).tolist())
 try:
-    client.infer("digits", [given], headers={})
+    client.infer("digits", [given], headers={})  # nobody's
 except triton.InferenceServerException as error:
     refused = str(error)
 print(json.dumps({"found": found, "refused": refused}))

@@ -90,6 +90,8 @@ def serve(
         StudyError: the policy cannot be carried out.
         MemberwiseError: the model or the store cannot be opened.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a policy to replace
     policy = read_policy(path, verify_key)
     folder = path.resolve().parent
     ensure_secret(folder)
