@@ -25,7 +25,6 @@ def test_unsigned_changes_are_not_taken_over(
     tmp_path: Path,
     start: Callable[..., Process],
     write_policy: Callable[..., Path],
-    key_beside: Callable[..., dict[str, str]],
 ) -> None:
     private = tmp_path / "signer"
     public = make_key_pair(private)
@@ -43,7 +42,7 @@ def test_unsigned_changes_are_not_taken_over(
         with gateway.client(headers) as client:
             return str(client.post("/v1/models/model:predict", json=BODY).headers["RateLimit-Policy"])
 
-    headers = key_beside(gateway.store_url)
+    headers = gateway.key()
     values["plans"]["default"]["questions"] = 50
     write_policy(folder, values)
     gateway.process.send_signal(signal.SIGHUP)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 CLASSES = [str(number) for number in range(10)]
-Keys = Callable[..., dict[str, str]]
 
 TRITON = """
 import json, sys
@@ -79,18 +78,14 @@ def check(gateway: Process, headers: dict[str, str], server: ModelServer) -> Non
         assert wrong.status_code == 400
 
 
-def test_mlserver_stands_behind_the_gateway(
-    mlserver: ModelServer, start: Callable[..., Process], key_beside: Keys
-) -> None:
+def test_mlserver_stands_behind_the_gateway(mlserver: ModelServer, start: Callable[..., Process]) -> None:
     gateway = start(rounded(mlserver, "v2", output="predict_proba", input="predict"))
-    check(gateway, key_beside(gateway.store_url), mlserver)
+    check(gateway, gateway.key(), mlserver)
 
 
-def test_mlflow_stands_behind_the_gateway(
-    mlflow_server: ModelServer, start: Callable[..., Process], key_beside: Keys
-) -> None:
+def test_mlflow_stands_behind_the_gateway(mlflow_server: ModelServer, start: Callable[..., Process]) -> None:
     gateway = start(rounded(mlflow_server, "mlflow"))
-    check(gateway, key_beside(gateway.store_url), mlflow_server)
+    check(gateway, gateway.key(), mlflow_server)
 
 
 def test_triton_client_asks_by_its_defaults(
@@ -99,10 +94,9 @@ def test_triton_client_asks_by_its_defaults(
     digits: np.ndarray,
     tmp_path: Path,
     start: Callable[..., Process],
-    key_beside: Keys,
 ) -> None:
     gateway = start({"model": {"file": str(digits_model)}, "server": {"name": "digits"}})
-    headers = key_beside(gateway.store_url)
+    headers = gateway.key()
     np.save(tmp_path / "x.npy", digits[:5])
     token = headers["Authorization"].removeprefix("Bearer ")
     told = said(mlserver_python, TRITON, gateway.url.removeprefix("http://"), token, tmp_path / "x.npy")
