@@ -107,8 +107,7 @@ def signs_of(question: Asked, neighbour: Asked | None, times: int, strangers: bo
     """What one question looks like.
 
     Args:
-        neighbour: the client's latest question about another record that shares half of its cells: now and then
-            strangers share one.
+        neighbour: the client's latest question about another record in one of its cells.
         times: how often this very record was among the client's last questions.
         strangers: another client asked about another record that shares half of its cells.
         copy: it is much nearer to one of the client's last questions than strangers are.
@@ -156,7 +155,7 @@ class Watcher:
         remembered: questions kept at most, over all clients; as many cells are remembered beside them.
     """
 
-    def __init__(self, config: Watch, near: float = NEAR["cells"], remembered: int = 100_000) -> None:
+    def __init__(self, config: Watch, near: float = NEAR["cells"], remembered: int = 50_000) -> None:
         self._config = config
         self._near = near
         self._remembered = remembered
@@ -200,14 +199,13 @@ class Watcher:
 
     def _note(self, client: str, history: _History, question: Asked) -> None:
         times = history.times[question.digest]
-        enough = max(2, len(question.cells)) / 2
         own = [found for found in map(history.latest.get, question.cells) if found is not None]
-        places = [place for place, other in own if other.digest != question.digest]
-        near = max((place for place in places if places.count(place) >= enough), default=None)
-        neighbour = next((other for place, other in own if place == near), None)
+        before = [found for found in own if found[1].digest != question.digest]
+        neighbour = max(before, key=lambda found: found[0])[1] if before else None
+        # Half of the cells with one and the same record: among everybody's questions strangers share one now and then.
         everybody = [found for found in map(self._cells.get, question.cells) if found is not None]
         others = [digest for who, digest in everybody if who != client and digest != question.digest]
-        strangers = any(others.count(digest) >= enough for digest in others)
+        strangers = any(2 * others.count(digest) >= max(2, len(question.cells)) for digest in others)
         signs = signs_of(question, neighbour, times, strangers, self._is_copy(history, question))
         question = replace(question, sketch=None)
         history.questions.append((history.asked, question, signs))
