@@ -184,7 +184,7 @@ def gateway(policy: Path) -> Iterator[Served]:
     """Our gateway by a policy, with a key of its own."""
     port, memberwise = free_port(), [sys.executable, "-m", "memberwise.cli.main"]
     key = subprocess.run(
-        [*memberwise, "keys", "new", f"auditor-{port}", "--json", "--policy", policy], capture_output=True, check=False
+        [*memberwise, "keys", "new", f"auditor-{port}", "--policy", policy], capture_output=True, check=False
     )
     if key.returncode:
         raise RuntimeError(key.stderr.decode("utf-8", "replace"))
@@ -193,5 +193,5 @@ def gateway(policy: Path) -> Iterator[Served]:
     with running(command, policy.parent, lambda: answers(f"{url}/health/ready"), seconds=120):
         yield Served(
             {"target.endpoint": url, "target.model": "model", "target.token_env": "MEMBERWISE_AUDITOR"},
-            {"MEMBERWISE_AUDITOR": str(json.loads(key.stdout)["key"])},
+            {"MEMBERWISE_AUDITOR": key.stdout.decode().strip()},
         )
