@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
+from memberwise.errors import TrainingError
 from memberwise.types.arrays import Floats32, Ints
 
 MODEL = "clf"
@@ -45,6 +47,7 @@ else:
     mlflow.sklearn.save_model(
         model, folder / "model", signature=infer_signature(data["x"], model.predict_proba(data["x"])),
         pyfunc_predict_fn="predict_proba", pip_requirements=["scikit-learn"],
+        skops_trusted_types=["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"],
     )
 """
 
@@ -88,7 +91,7 @@ def running(
     """The command as a process group of its own in ``folder``, whose output goes to ``folder/output.log``.
 
     Raises:
-        RuntimeError: it ends before it is ready, or is not ready in time.
+        TrainingError: it ends before it is ready, or is not ready in time.
     """
     log = folder / "output.log"
     with log.open("wb") as output:
@@ -106,7 +109,7 @@ def running(
         end = time.monotonic() + seconds
         while not ready():
             if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+                raise TrainingError(f"{command[0]} did not start", found=log.read_text("utf-8", "replace")[-2000:])
             time.sleep(0.1)
         yield process
     finally:
@@ -138,7 +141,8 @@ def train(kind: str, python: Path, folder: Path, x: Floats32, y: Ints, settings:
         kind: "mlserver" or "mlflow". x: ``(n, features)``. y: ``(n,)`` class numbers. settings: hidden, max_iter and
             random_state.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     numbers = {name: np.array(value) for name, value in settings.items()}
     np.savez(folder / "records.npz", allow_pickle=False, x=x, y=y, **numbers)
     (folder / "train.py").write_text(TRAIN)
@@ -146,7 +150,7 @@ def train(kind: str, python: Path, folder: Path, x: Floats32, y: Ints, settings:
         [python, folder / "train.py", kind, folder], env={**os.environ, **QUIET}, capture_output=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(done.stderr.decode("utf-8", "replace")[-2000:])
+        raise TrainingError(f"{kind}'s model cannot be trained", found=done.stderr.decode("utf-8", "replace")[-2000:])
 
 
 @contextmanager
@@ -187,7 +191,7 @@ def gateway(policy: Path) -> Iterator[Served]:
         [*memberwise, "keys", "new", f"auditor-{port}", "--policy", policy], capture_output=True, check=False
     )
     if key.returncode:
-        raise RuntimeError(key.stderr.decode("utf-8", "replace"))
+        raise TrainingError("the gateway makes no key", found=key.stderr.decode("utf-8", "replace")[-2000:])
     url = f"http://127.0.0.1:{port}"
     command = [*memberwise, "serve", str(policy), "--port", str(port)]
     with running(command, policy.parent, lambda: answers(f"{url}/health/ready"), seconds=120):
