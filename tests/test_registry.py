@@ -144,3 +144,9 @@ def test_defences_and_data_of_a_package_go_by_their_names(monkeypatch: pytest.Mo
 def test_what_is_no_attack_is_refused(name: str, thing: object) -> None:
     with pytest.raises(StudyError, match=f"{name} is no attack"):
         check_own(thing, name, ATTACKS)
+
+
+@pytest.mark.parametrize("registry", [ATTACKS, OUTPUT_DEFENCES, TRAINING_DEFENCES])
+def test_a_file_without_a_name_is_told_how_to_name_it(registry: Registry[object]) -> None:
+    with pytest.raises(StudyError, match=r"mine\.py:NAME"):
+        choose(["mine.py"]) if registry is ATTACKS else registry.find("mine.py", "here")

@@ -95,11 +95,12 @@ class Registry(Mapping[str, T], Generic[T]):
     def unknown(self, name: str, where: str | None) -> StudyError:
         """The error for a name that nothing has."""
         form = f", or {self.form}" if self.form else ""
+        named = f"{name}:NAME, where NAME is the {self.what} in that file" if name.endswith(".py") else None
         return StudyError(
             f"there is no {self.what} {name}",
             expected="one of " + ", ".join(self) + form,
             where=where,
-            fix=did_you_mean(name, self) or self.otherwise,
+            fix=named or did_you_mean(name, self) or self.otherwise,
         )
 
     def plugins(self) -> tuple[dict[str, object], list[str]]:

@@ -10,14 +10,11 @@ import pytest
 from memberwise.assess import AttackRequest, assess
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
 from memberwise.assess.notes import WITHHOLDING
-from memberwise.assess.stand_ins import StandIns
-from memberwise.assess.variation import targets_part
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.request import FAMILY, LABEL_ONLY, family_of
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Answers, Signals
-from memberwise.statistics import clopper_pearson
 from memberwise.study.reading import make_study
 
 VOID = ("target-contradicts", "the target contradicts itself")
@@ -169,31 +166,3 @@ def test_chance_alone_rarely_contradicts() -> None:
         train, test = rng.binomial(200, 0.9, 2) / 200
         said += bool(contradiction_notes(accuracies(train=train, n_train=200, test=test, n_test=200)))
     assert said <= 4
-
-
-def exposed(scores: Any, member: Any, monkeypatch: Any) -> Any:
-    turns = StandIns(np.asarray(scores, float), np.asarray(member, bool))
-    monkeypatch.setattr("memberwise.assess.variation.take_turns", lambda *_: turns)
-    signals, _ = table(records=turns.scores.shape[1])
-    main = next(iter(assessed(signals, turns.member[0], use=("loss",)).gate.found.values()))  # type: ignore[arg-type]
-    part = targets_part(signals, main, turns.member[0], turns.member[0], len(scores), [0.1], 0.95, Seeds(0))
-    return part.stability  # type: ignore[union-attr]
-
-
-def test_records_member_like_either_way_are_not_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 40 records four models each trained on half: record 0 is odd (always high), 1 is learned by heart (high only
-    where trained on), 2 by all models but one, 3 was in every model."""
-    rng = np.random.default_rng(0)
-    member = np.stack([np.arange(40) % 2 == k % 2 for k in range(4)])
-    member[:, 3] = True
-    scores = rng.uniform(0, 1, (4, 40))
-    scores[:, 0] = 9
-    scores[:, 1] = np.where(member[:, 1], 9, -1)
-    scores[:, 2] = np.where(member[:, 2], [9, 9, -1, 9], -1)
-    scores[:, 3] = 9
-    stable = exposed(scores, member, monkeypatch)
-    assert stable.always_exposed == (1,)
-    assert stable.exposed.value == pytest.approx(1 / 40)
-    low, _ = clopper_pearson(1, 40, 0.95)
-    assert stable.exposed.low == pytest.approx(float(low))
-    assert stable.always.value >= 3 / 40, "found whenever they were trained on, whatever else"

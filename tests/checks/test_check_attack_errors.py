@@ -62,7 +62,7 @@ def test_a_later_run_may_fail_too() -> None:
         runs.append(1)
         return np.ones(3) if len(runs) == 3 else signals.target.phi[0, :, 0]
 
-    assert "float64 (3,)" in str(refused(replace(LOSS, score=third)))
+    assert "float64 (3,)" in str(refused(replace(LOSS, name="mine", score=third)))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,11 @@ def test_a_later_run_may_fail_too() -> None:
 )
 def test_what_an_attack_states_must_exist(parts: dict[str, Any], told: str) -> None:
     assert told in str(refused(replace(LOSS, **parts)))
+
+
+@pytest.mark.parametrize("name", ["", "my attack", "tpr>", "gap"])
+def test_a_name_that_an_audit_refuses_is_a_finding(name: str) -> None:
+    assert "an audit takes it" in str(refused(replace(LOSS, name=name)))
 
 
 @pytest.mark.parametrize(

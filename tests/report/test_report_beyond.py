@@ -52,7 +52,7 @@ def turns(audit: Any) -> Any:
             for k, rate in enumerate((0.1, 0.01), 1)
         ],
         "stability": {"fpr": 0.01, "records": 2900, "always": estimate(0.034, 0.028, 0.041, 2900), "sometimes": 0.4,
-                      "never": 0.566, "by_chance": 0.007, "overlap": 0.37, "always_exposed": [12, 9]},
+                      "never": 0.566, "by_chance": 0.007, "overlap": 0.37},
     }  # fmt: skip
     for attack in result["attacks"]:
         attack["at_shadow_threshold"] = [
@@ -84,7 +84,7 @@ def test_the_report_has_a_section_for_each(turns: Any) -> None:
         "71.0% (95% interval 61.0\u201382.0%) recognised at 0.1% FPR",
         "few pairs to judge this by", "record 77 (in 33 of 33 models)", "21.0% of the canaries are found in all",
         "standard deviation 3.3%", "mean AUC 0.730", "Of 2,900 records", "(0.70% would be",
-        "names 210 of 3,000 records", "Right if 1% are members", "1.7%", "84.0%", "82.0\u201385.0%", "12, 9",
+        "names 210 of 3,000 records", "Right if 1% are members", "1.7%", "84.0%", "82.0\u201385.0%",
     ):  # fmt: skip
         assert said in words, said
     assert "nan" not in words.lower()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,17 @@ from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import AttackEvaluation, AttackFigures, Skipped, attack_figures
 from memberwise.assess.mismatch import Mismatch, mismatch_part
 from memberwise.assess.notes import notes
+from memberwise.assess.people import PeoplePart, people_part
+from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_models, recipe_part
 from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
+from memberwise.assess.turns import FEWEST, Turns, attacks_in_turn, models_in_turn, take_all_turns
+from memberwise.assess.units import UnitsPart, units_part
 from memberwise.assess.variation import TargetsPart, targets_part
 from memberwise.assess.verdict import Gate
+from memberwise.attacks import Attack
 from memberwise.attacks.request import AttackRequest, family_of
+from memberwise.attacks.run import score
 from memberwise.errors import Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
@@ -38,6 +44,7 @@ class Assessment:
         headline: the attack that is spoken of first.
         gate: what judges the study's rules once all warnings are known.
         canaries, targets: where the study asks for them and they can be had. mismatch: None without shadow models.
+        recipe, people: where enough shadow models can take the target's place. units: of these, with ``data.unit``.
         scores: ``scores.csv``; curves: ``curves.npz``.
         notes: warnings as (code, message).
     """
@@ -48,6 +55,9 @@ class Assessment:
     epsilon: EpsilonBound | None
     canaries: CanariesPart | None
     targets: TargetsPart | None
+    recipe: RecipePart | None
+    people: PeoplePart | None
+    units: UnitsPart | None
     discoveries: Discoveries
     mismatch: Mismatch | None
     records: RecordsPart
@@ -75,17 +85,22 @@ def assess(
     """
     signals = with_knowledge(signals, member, study.attacks, seeds)
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
+    unrevealed = evaluated.copy()
     if units is not None:
         evaluated &= one_of_each(units, seeds.rng("one record of each unit"))
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
     confidence = study.statistics.confidence
     evaluations, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds)
     headline = choose_headline(study, list(evaluations))
+    family = family_of(list(evaluations), headline, signals.target.kind)
     main, attacks = evaluations[headline], tuple(one.figures for one in evaluations.values())
     standing = attack_in_turn(evaluations, headline)
     epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
     canaries, targets, more_curves, more_notes = _in_turn(signals, standing, member, evaluated, fprs, study, seeds)
     naming = main if len(main.nonmembers) else standing
+    models, people, of_units = _over_all_models(
+        signals, evaluations, family, member, unrevealed, fprs, study, seeds, class_names, units
+    )
     named = discoveries(evaluations, naming, member, confidence, seeds.rng("calibration half"))
     mismatch, mismatch_notes = mismatch_part(
         signals, member, evaluations, (headline, named.attack, *ON_POPULATION), fprs
@@ -99,17 +114,22 @@ def assess(
         epsilon=epsilon,
         canaries=canaries,
         targets=targets,
+        recipe=recipe_part(models, confidence),
+        people=people,
+        units=of_units,
         discoveries=named,
         mismatch=mismatch,
         records=records_part(signals, member, main.scores, worst, headline, class_names, fprs[0], confidence),
         gate=Gate(
             asking.rules,
-            family_of(list(evaluations), headline, signals.target.kind),
+            family,
             headline,
             evaluations,
             member,
             epsilon,
             confidence,
+            {one.attack: one for one in models},
+            {one.auc: one for one in people.share_above} if people else {},
         ),
         scores=score_table(signals, member, evaluated, scores),
         curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
@@ -120,6 +140,53 @@ def assess(
             *more_notes,
         ],
     )
+
+
+def _over_all_models(
+    signals: Signals,
+    evaluations: Mapping[str, AttackEvaluation],
+    family: Sequence[str],
+    member: Mask,
+    evaluated: Mask,
+    fprs: Sequence[float],
+    study: Study,
+    seeds: Seeds,
+    class_names: Sequence[str],
+    units: Ints | None,
+) -> tuple[list[RecipeModels], PeoplePart | None, UnitsPart | None]:
+    """What the shadow models in the target's place, one after another, say of the recipe and of single records."""
+    turns, confidence = study.statistics.turns, study.statistics.confidence
+    models = models_in_turn(signals, turns)
+    if turns == "none" or len(models) < FEWEST or study.canaries.count:
+        return [], None, None
+    attacks = attacks_in_turn([one.attack for one in evaluations.values()], family, turns)
+    rows = take_all_turns(signals, attacks, models, evaluated, seeds)
+    named = {attack.name: attack for attack in attacks}
+    recipe = [recipe_models(signals, named[one.attack], one, evaluated, fprs, seeds, units) for one in rows]
+    people = people_part(signals, member, rows, class_names, confidence, seeds, units)
+    return recipe, people, _of_units(signals, attacks, rows, member, evaluated, fprs, confidence, seeds, units)
+
+
+def _of_units(
+    signals: Signals,
+    attacks: Sequence[Attack],
+    turns: Sequence[Turns],
+    member: Mask,
+    evaluated: Mask,
+    fprs: Sequence[float],
+    confidence: float,
+    seeds: Seeds,
+    units: Ints | None,
+) -> UnitsPart | None:
+    """Whole units, by the first attack that took turns, on all of their records."""
+    if units is None or not turns:
+        return None
+    attack = next(attack for attack in attacks if attack.name == turns[0].attack)
+    scores, _ = score(signals, attack, seeds.rng(f"attack:{attack.name}"))
+    if scores is None:
+        return None
+    scores = np.where(evaluated, scores, np.nan)
+    return units_part(scores, member, units, turns[0], attack.name, fprs, confidence, seeds)
 
 
 def _in_turn(

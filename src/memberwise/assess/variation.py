@@ -1,5 +1,4 @@
-"""Several models in the target's place: how much the figures differ from one training to the next, and who is exposed
-whatever model is trained."""
+"""Several models in the target's place: how much the figures differ from one training to the next."""
 
 from __future__ import annotations
 
@@ -22,7 +21,6 @@ from memberwise.types.parts import FIRST
 
 # The false-positive rate at which a record is called exposed is the one nearest to this.
 EXPOSED_AT = 0.01
-LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,13 @@ class RateOverModels(OverModels):
 class Stability:
     """Which members are found at a false-positive rate by the attack on every model that trained on them.
 
+    Records are named in ``people`` alone: one that is found always may look so whether or not it was trained on.
+
     Attributes:
         records: how many two models or more trained on; all shares are of these, None without any.
         always, sometimes, never: found in every such model, in some, in none.
         by_chance: the share that would be found always if each model exposed as many members as it does, drawn anew.
         overlap: the mean of |both| / |either| over pairs of models, among the members of both.
-        exposed: found always, and above no threshold of a model that did not train on them.
-        always_exposed: their row numbers, those in most models first.
     """
 
     fpr: float
@@ -61,8 +59,6 @@ class Stability:
     never: float | None
     by_chance: float | None
     overlap: float | None
-    exposed: Estimate | None
-    always_exposed: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ def targets_part(
         attack=main.attack.name,
         auc=_over([auc(s, m, confidence).value for s, m in parts], n1, n0, confidence),
         tpr_at_fpr=tuple(RateOverModels(fpr=fpr, **vars(figure)) for fpr, figure in rates),
-        stability=_stability(turns.scores[models], turns.member[models], signals.index, at, confidence),
+        stability=_stability(turns.scores[models], turns.member[models], at, confidence),
     )
 
 
@@ -122,17 +118,12 @@ def _over(values: list[float], n1: int, n0: int, confidence: float) -> OverModel
     return OverModels(mean, deviation, tuple(values))
 
 
-def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, confidence: float) -> Stability:
-    """Who is found in every model that trained on them.
-
-    A record is *exposed* whose score is above every such model's threshold and above no threshold of a model that did
-    not train on it, at least one: a score that is high either way tells nothing about membership.
-    """
+def _stability(scores: np.ndarray, member: Mask, fpr: float, confidence: float) -> Stability:
+    """Who is found in every model that trained on them."""
     inside = member & ~np.isnan(scores)
     cuts = [threshold_at_fpr(s[~m & ~np.isnan(s)], fpr) for s, m in zip(scores, member, strict=True)]
     above = scores > np.array(cuts)[:, None]  # never where a score is NaN
     detections = inside & above
-    outside = ~member & ~np.isnan(scores)
     known = inside.sum(0) >= 2
     times, hits = inside.sum(0)[known], detections.sum(0)[known]
     always = int((hits == times).sum())
@@ -143,10 +134,6 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
         common = inside[a] & inside[b]
         if either := int(((detections[a] | detections[b]) & common).sum()):
             overlaps.append(int((detections[a] & detections[b]).sum()) / either)
-    only_inside = outside[:, known].any(0) & ~(outside & above)[:, known].any(0)
-    exposed = (hits == times) & only_inside
-    rows = np.flatnonzero(known)[exposed]
-    order = np.argsort(-times[exposed], kind="stable")
     return Stability(
         fpr=fpr,
         records=int(known.sum()),
@@ -155,8 +142,6 @@ def _stability(scores: np.ndarray, member: Mask, index: np.ndarray, fpr: float, 
         never=float((hits == 0).mean()) if known.any() else None,
         by_chance=float(chance.mean()) if known.any() else None,
         overlap=float(np.mean(overlaps)) if overlaps else None,
-        exposed=_share(int(exposed.sum()), int(known.sum()), confidence),
-        always_exposed=tuple(int(i) for i in index[rows[order]][:LISTED]),
     )
 
 

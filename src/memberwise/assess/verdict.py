@@ -21,6 +21,8 @@ from memberwise.statistics import (
     ranked_both,
     verdict_of,
 )
+from memberwise.statistics.bounds import Measurable
+from memberwise.statistics.gate import OF_NO_ATTACK, RECIPE
 from memberwise.statistics.judging import JudgedFigure
 from memberwise.types.arrays import Mask
 from memberwise.types.parts import FIRST
@@ -68,6 +70,7 @@ class Gate:
         rules: of the study. family, headline: names of attacks.
         found: every attack that ran. member: ``(n,)`` the truth.
         epsilon: the bound of the audit, if any. confidence: of the study.
+        recipe: attacks over all models in turn. exposed: the share of records above each personal risk.
     """
 
     rules: Sequence[GateRule]
@@ -77,6 +80,8 @@ class Gate:
     member: Mask
     epsilon: EpsilonBound | None
     confidence: float
+    recipe: Mapping[str, Measurable] = field(default_factory=dict)
+    exposed: Mapping[float, Estimate] = field(default_factory=dict)
 
     def judge(self, warnings: Sequence[Note]) -> tuple[Verdict, Family]:
         """The verdict and the ``family`` of ``result.json``.
@@ -85,7 +90,7 @@ class Gate:
         warning that voids the figures (``WITHHOLDING``), or on attacks that are surely worse than guessing.
         """
         measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.found.items()}
-        judged = judge(self.rules, measured, self.family, self.confidence, self.epsilon)
+        judged = judge(self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed)
         voided = {code: message for code, message in warnings if code in WITHHOLDING}
         swapped = upside_down([one.figures for one in self.found.values()])
         outcomes, withheld = [], set()
@@ -101,7 +106,7 @@ class Gate:
 
     def _worse_than_guessing(self, rule: GateRule, swapped: Sequence[str]) -> dict[str, str]:
         """Why a rule's attacks show nothing: all of them, or the headline among them, are worse than guessing."""
-        names = list(self.family) if rule.attack is None else [rule.attack]
+        names = list(self.family) if rule.attack in (None, RECIPE) else [str(rule.attack)]
         if not set(names) <= set(swapped) and self.headline not in set(names) & set(swapped):
             return {}
         worse = [name for name in names if name in swapped]
@@ -112,7 +117,7 @@ class Gate:
         }
 
     def _family(self, judged: Sequence[Judged]) -> Family:
-        about = [one for one in judged if one.rule.attack is None and one.rule.metric != "epsilon"]
+        about = [one for one in judged if one.rule.attack is None and one.rule.metric not in OF_NO_ATTACK]
         outcomes = [one.passed for one in about]
         decided: Decision = "failed" if False in outcomes else "passed" if all(outcomes) else "inconclusive"
         return Family(

@@ -104,12 +104,14 @@ def _own_attack(name: str, objects: Sequence[Attack]) -> Attack:
     """The user's own attack of this name in a study: an object, in a file, or of an installed package."""
     attack = given_object(name, objects) if is_study_name(name) else ATTACKS.look_up(name, WHERE)
     if attack is None and not is_entrypoint(name):
-        close = get_close_matches(name, [*ATTACKS, *GROUPS], cutoff=0.5)
+        close = [] if name.endswith(".py") else get_close_matches(name, [*ATTACKS, *GROUPS], cutoff=0.5)
         raise StudyError(
             f"there is no attack called {name!r}",
             expected=f"perhaps {' or '.join(close)}" if close else '"default", "all" or attacks by name',
             where=WHERE,
-            fix="memberwise list attacks shows all of them",
+            fix=f"{name}:NAME, where NAME is the attack in that file"
+            if name.endswith(".py")
+            else "memberwise list attacks shows all of them",
         )
     checked = check_own(attack, name, {*ATTACKS, *GROUPS})
     if ATTACKS.has_plugin(name) and checked.name != name:

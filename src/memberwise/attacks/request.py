@@ -12,6 +12,7 @@ from memberwise.errors import StudyError, did_you_mean
 from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.questions import Collector
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
+from memberwise.statistics.gate import RECIPE
 from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Mask
@@ -47,7 +48,7 @@ class AttackRequest:
         _check_canaries(study)
         attacks = choose(study.attacks.use, objects)
         headline = [study.attacks.headline] if study.attacks.headline else []
-        named = [rule.attack for rule in rules if rule.attack is not None] + headline
+        named = [rule.attack for rule in rules if rule.attack not in (None, RECIPE)] + headline
         more = [name for name in named if name not in {attack.name for attack in attacks}]
         for name in more:
             if name not in ATTACKS and not ATTACKS.has_plugin(name):

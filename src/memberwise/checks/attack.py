@@ -10,8 +10,11 @@ from scipy.stats import spearmanr
 
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.base import LEVELS, Attack, Needs
+from memberwise.attacks.own import check_own
+from memberwise.attacks.registry import is_built_in
 from memberwise.checks.report import Findings, shown
 from memberwise.checks.tables import RECORDS, leaking_table, reordered, same_table
+from memberwise.errors import StudyError
 from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.table import Signals
 from memberwise.statistics.auc import auc
@@ -91,6 +94,11 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
         if value not in known:
             findings.add(f"{name} is one of {', '.join(known)}", repr(value))
     findings.close()
+    try:
+        check_own(attack, attack.name, () if is_built_in(attack) else ATTACKS)
+    except StudyError as error:
+        findings.add(f"an audit takes it (expected {error.expected})", error.found or error.problem, error.fix)
+        findings.close()
 
 
 def _scores(attack: Attack, signals: Signals, seed: int | list[int], findings: Findings) -> Floats:

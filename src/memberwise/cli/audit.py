@@ -47,6 +47,9 @@ def audit(
     targets: Annotated[
         int | None, option("--targets", help="So many models in the target's place in turn.", panel="Attack")
     ] = None,
+    turns: Annotated[
+        Text, option("--turns", help="Shadow models in the target's place: all, none or K.", panel="Attack")
+    ] = None,
     model: options.ModelName = None,
     target: Annotated[
         Text, option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")

@@ -83,6 +83,7 @@ fpr = "auto"              # or false-positive rates: [0.01, 0.001]
 confidence = 0.95
 delta = 1e-5
 # targets = 8             # so many models in the target's place in turn
+# turns = "all"           # shadow models in turn, attacks that learn included; "none", or so many
 
 [gate]
 rules = []                # for example ["tpr@0.01>0.05"]: fail where 5 % of members are found at 1 % false alarms

@@ -21,7 +21,7 @@ ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz,
 StudyFile = Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)]
 Data = Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")]
 Label = Annotated[Text, option("--label", help="Column of the class.", panel="Data")]
-Group = Annotated[Text, option("--group", help="Column of subgroups to report by.", panel="Data")]
+Group = Annotated[Text, option("--group", help="Column of subgroups, or several by comma.", panel="Data")]
 Unit = Annotated[Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")]
 Features = Annotated[Text, option("--features", help="Columns that alone are features, by comma.", panel="Data")]
 Drop = Annotated[Text, option("--drop", help="Columns that are no features, by comma.", panel="Data")]

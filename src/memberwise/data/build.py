@@ -12,6 +12,7 @@ import pandas as pd
 from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import array_of, as_features, dense_columns, is_sparse
+from memberwise.data.groups import crossed, group_columns
 from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.medmnist import from_medmnist, is_medmnist
 from memberwise.data.tables import notes_of
@@ -116,7 +117,8 @@ def _from_frame(
         raise DataError("two columns have the same name", found=twice, where=source)
     frame = dense_columns(frame, source)
     label, group, unit = str(label or "label"), *(None if c is None else str(c) for c in (group, unit))
-    for column, flag in ((label, "label"), (group, "group"), (unit, "unit")):
+    by = [] if group is None else group_columns(group, list(frame.columns))
+    for column, flag in ((label, "label"), *((name, "group") for name in by), (unit, "unit")):
         if column is not None and column not in frame:
             raise DataError(
                 f"there is no {flag} column {column!r}",
@@ -130,7 +132,7 @@ def _from_frame(
         test = np.flatnonzero(frame[split] == "test")
     frame = frame.reset_index(drop=True)
     y, names = number_labels(frame[label].to_numpy(), classes, where=f"{source}, column {label}")
-    groups = None if group is None else texts(frame[group].astype(object).where(frame[group].notna(), "(missing)"))
+    groups = None if group is None else crossed(frame, by)
     # An identifier is no feature: it would name the record. The group stays one, as the model's owner has it.
     features = frame.drop(columns=[c for c in (label, unit, split) if c is not None])
     if not len(features.columns) or not len(frame):

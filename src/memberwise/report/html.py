@@ -64,11 +64,11 @@ def personal(result: AuditResult, curves: Curves) -> list[str]:
     worst = result.records.worst
     pictures = " and thumbnails" if worst and "worst.image" in curves else ""
     listed = len(result.canaries.per_canary.most_exposed) if result.canaries else 0
-    always = len(result.targets.stability.always_exposed) if result.targets else 0
+    people = len(result.people.worst) if result.people else 0
     return [
         *([f"row numbers, labels, membership, scores{pictures} of {len(worst)} records"] if worst else []),
         *([f"the row numbers of the canaries found most often ({listed})"] if listed else []),
-        *([f"the row numbers of records that every model exposes ({always})"] if always else []),
+        *([f"row numbers, labels, membership and personal risks of {people} records"] if people else []),
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.report import placed, sentence
-from memberwise.report.formats import count, number, plain, rate, spoken
+from memberwise.report.formats import count, number, percent, plain, rate, spoken
 from memberwise.report.placed import Placed
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.canaries import KINDS
@@ -173,6 +173,9 @@ def _broken(result: AuditResult) -> list[str]:
 def _broken_figure(figure: BrokenBy) -> str:
     if figure.metric == "epsilon":
         return f"epsilon, at least {plain(figure.value)} where {plain(figure.limit)} is allowed"
+    if figure.metric == "exposed":
+        share = f"{percent(figure.value)}, at least {percent(figure.low)}"
+        return f"people with a risk above {plain(figure.level)}: {share}, where {percent(figure.limit)} is allowed"
     at = f" at {rate(figure.fpr)} FPR" if figure.fpr is not None else ""
     name = {"tpr": "TPR", "auc": "AUC"}.get(figure.metric, figure.metric.replace("_", " "))
     least = f"at least {plain(figure.low)}"

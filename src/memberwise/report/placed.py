@@ -99,12 +99,17 @@ def of_canaries(result: AuditResult) -> list[Placed]:
 
 
 def of_the_rest(result: AuditResult) -> list[Placed]:
-    """Models in the target's place, parts of the records, and a bound on epsilon."""
+    """Models in the target's place, single people, parts of the records, and a bound on epsilon."""
     figures: list[Placed] = []
     if (targets := result.targets) is not None:
         means = [TprAtFpr(**vars(row.mean), fpr=row.fpr, resolvable="yes") for row in targets.tpr_at_fpr]
         figures += _rates("models in turn", means)
         figures += _one("models in turn", "AUC", targets.auc.mean, 0.5, CLEAR_AUC, unit="number")
+    for one in result.recipe.attacks if result.recipe else ():
+        figures += _rates(f"the recipe, by {one.attack}", one.tpr_at_fpr)
+        figures += _one(f"the recipe, by {one.attack}", "AUC", one.auc, 0.5, CLEAR_AUC, unit="number")
+    for share in result.people.share_above if result.people else ():
+        figures += _one("single people", f"share with a risk above {share.auc:g}", share, 0.0)
     for word, parts in (("class", result.records.per_class), ("group", result.records.per_group)):
         for row in parts:
             of, rates = f"{word} {row.name}", [row.tpr] if row.tpr else []

@@ -12,7 +12,10 @@ from memberwise.assess.discoveries import Discoveries
 from memberwise.assess.figures import AttackFigures, Skipped
 from memberwise.assess.flow import Assessment
 from memberwise.assess.mismatch import Mismatch
+from memberwise.assess.people import PeoplePart
+from memberwise.assess.recipe import RecipePart
 from memberwise.assess.records import RecordsPart
+from memberwise.assess.units import UnitsPart
 from memberwise.assess.variation import TargetsPart
 from memberwise.assess.verdict import Family
 from memberwise.data.treatment import Treatment
@@ -154,6 +157,7 @@ class AuditResult:
         shadow: None without shadow models; so is mismatch.
         headline: the attack that is spoken of first.
         canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
+        recipe, people, units: over all shadow models in turn; only where there are enough of them.
         family: None in results of version 1, which judged rules without an attack's name on the headline alone.
         redacted: what was left out: "records", "scores".
     """
@@ -173,6 +177,9 @@ class AuditResult:
     epsilon: EpsilonBound | None = None
     canaries: CanariesPart | None = field(default=None, metadata=LEFT_OUT)
     targets: TargetsPart | None = field(default=None, metadata=OPTIONAL)
+    recipe: RecipePart | None = field(default=None, metadata=LEFT_OUT)
+    people: PeoplePart | None = field(default=None, metadata=LEFT_OUT)
+    units: UnitsPart | None = field(default=None, metadata=LEFT_OUT)
     discoveries: Discoveries | None = None
     mismatch: Mismatch | None = None
     skipped: tuple[Skipped, ...] = ()
@@ -212,6 +219,9 @@ class AuditResult:
             epsilon=assessment.epsilon,
             canaries=assessment.canaries,
             targets=assessment.targets,
+            recipe=assessment.recipe,
+            people=assessment.people,
+            units=assessment.units,
             discoveries=assessment.discoveries,
             mismatch=assessment.mismatch,
             skipped=assessment.skipped,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.table import Answers, Signals
+from memberwise.signals.table import Signals
 from memberwise.types.arrays import Mask
 
 
@@ -47,29 +47,21 @@ def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
     member, evaluated = mine == 1, varies & (mine >= 0)
     complement = _complement(signals.trained_on[:, varies], k)
     keep = np.setdiff1d(np.arange(signals.shadows.models), [k] if complement is None else [k, complement])
-    trained_on = signals.trained_on[keep]
+    others = signals.of_models(keep)
     if complement is None:
-        _even_out(trained_on, member, evaluated, rng)
+        _even_out(others.trained_on, member, evaluated, rng)
     known = signals.known
     if known is not None:
         evaluated &= np.isnan(known)
         known = np.where(np.isnan(known), np.nan, member.astype(np.float64))
-    seen = signals.population_trained_on
+    one, population = np.array([k]), signals.population_shadows
     table = replace(
-        signals,
-        target=signals.shadows.of_models(np.array([k])),
-        shadows=_models(signals.shadows, keep),
-        trained_on=trained_on,
-        population_target=_models(signals.population_shadows, np.array([k])),
-        population_shadows=_models(signals.population_shadows, keep),
-        population_trained_on=None if seen is None else seen[keep],
+        others,
+        target=signals.shadows.of_models(one),
+        population_target=None if population is None else population.of_models(one),
         known=known,
     )
     return StandIn(table, member, evaluated)
-
-
-def _models(answers: Answers | None, keep: NDArray[np.intp]) -> Answers | None:
-    return None if answers is None or not keep.size else answers.of_models(keep)
 
 
 def _complement(trained_on: NDArray[np.int8], k: int) -> int | None:

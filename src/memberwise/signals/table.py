@@ -187,6 +187,21 @@ class Signals:
             known=None if self.known is None else self.known[rows],
         )
 
+    def of_models(self, keep: NDArray[np.intp]) -> Signals:
+        """The table with these shadow models alone: ``(k,)`` positions, ascending."""
+
+        def kept(answers: Answers | None) -> Answers | None:
+            return None if answers is None or not keep.size else answers.of_models(keep)
+
+        seen = self.population_trained_on
+        return replace(
+            self,
+            shadows=kept(self.shadows),
+            trained_on=self.trained_on[keep],
+            population_shadows=kept(self.population_shadows),
+            population_trained_on=None if seen is None else seen[keep],
+        )
+
 
 def _locked(part: P) -> P:
     """The same part with views of its arrays that cannot be written into."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,14 @@ from memberwise.types.arrays import Floats, Mask
 
 # Two-sided confidence below which no interval is asked for: a one-sided bound at 49.5 % is the point estimate.
 LEAST_CONFIDENCE = 0.01
+
+
+class Measurable(Protocol):
+    """What gives a figure with an interval at any confidence."""
+
+    def estimate(self, metric: str, fpr: float | None, confidence: float) -> Estimate | None:
+        """A figure with its two-sided interval; None where there is none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class Bounds:
 
 
 def bounds_of(
-    attack: Measured, metric: str, fpr: float | None, *, low_error: float, high_error: float
+    attack: Measurable, metric: str, fpr: float | None, *, low_error: float, high_error: float
 ) -> Bounds | None:
     """Both one-sided bounds: the ends of two-sided intervals at confidence 1 - 2 error. None as ``Measured.estimate``.
 

@@ -13,8 +13,14 @@ from memberwise.types.parts import LEFT_OUT, Plain, to_plain
 
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
-    'precision, recall, or epsilon (of no attack); for example "tpr@0.01>0.05" or "lira-online:auc>0.6"'
+    "precision, recall; or epsilon, exposed(0.9) (of no attack); recipe:tpr@FPR and recipe:auc are over all models "
+    'in turn; for example "tpr@0.01>0.05", "lira-online:auc>0.6", "recipe:auc>0.6" or "exposed(0.9)>0.01"'
 )
+# In an attack's place: the family's figures over all shadow models in turn.
+RECIPE = "recipe"
+OF_RECIPE = ("tpr", "auc")
+# Levels of personal risk of which the share of records above is known.
+LEVELS = (0.6, 0.7, 0.8, 0.9)
 
 # what each metric can be, and what it is in words
 _METRICS: dict[str, tuple[float, float, str]] = {
@@ -25,11 +31,14 @@ _METRICS: dict[str, tuple[float, float, str]] = {
     "precision": (0, 1, "the precision (the share of members among the records called members)"),
     "recall": (0, 1, "the recall (the share of members called members)"),
     "epsilon": (0, inf, "the lower bound on epsilon"),
+    "exposed": (0, 1, "the share of records with a personal risk (AUC) above {level:g}"),
 }
+OF_NO_ATTACK = ("epsilon", "exposed")
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(
-    rf"(?:(?P<attack>[\w.-]+)\s*:)?\s*(?P<metric>[a-z_]+)\s*(?:@\s*(?P<fpr>{_NUMBER}))?\s*"
+    rf"(?:(?P<attack>[\w.-]+)\s*:)?\s*(?P<metric>[a-z_]+)\s*(?:\(\s*(?P<level>{_NUMBER})\s*\))?\s*"
+    rf"(?:@\s*(?P<fpr>{_NUMBER}))?\s*"
     rf"(?P<operator>>=|>)\s*(?P<limit>{_NUMBER})"
 )
 _TELLS_NOTHING = "a model that tells nothing about its records would break it, so no audit could pass"
@@ -41,11 +50,12 @@ class GateRule:
 
     Attributes:
         attack: whose figure; None means every attack of the family.
-        metric: tpr, auc, balanced_accuracy, advantage, precision, recall or epsilon.
+        metric: tpr, auc, balanced_accuracy, advantage, precision, recall, epsilon or exposed.
         fpr: the false-positive rate of tpr, else None.
         operator: ">" or ">=".
         limit: within what the metric can be, and above what guessing gives.
         text: the rule as written.
+        level: the personal risk of exposed, else None.
     """
 
     attack: str | None
@@ -54,6 +64,7 @@ class GateRule:
     operator: str
     limit: float
     text: str
+    level: float | None = None
 
     def broken_by(self, figure: float) -> bool:
         return figure > self.limit if self.operator == ">" else figure >= self.limit
@@ -61,7 +72,8 @@ class GateRule:
     @property
     def what(self) -> str:
         """The metric in words."""
-        return _METRICS[self.metric][2].format(fpr=self.fpr)
+        words = _METRICS[self.metric][2].format(fpr=self.fpr, level=self.level)
+        return f"{words}, over all models in turn" if self.attack == RECIPE else words
 
     def side(self, *, above: bool) -> str:
         """How a figure lies that breaks the rule (``above``) or keeps it: "above", "at or below", ..."""
@@ -74,7 +86,8 @@ class BrokenBy:
     """A figure above a rule's limit.
 
     Attributes:
-        metric, fpr, limit: of the rule. attack: whose figure; None for epsilon, which has a lower bound alone.
+        metric, fpr, level, limit: of the rule. attack: whose figure; None for exposed, and for epsilon, which has a
+            lower bound alone.
         low, high: one-sided bounds at ``low_error`` and ``high_error``.
         outcome: False, the rule is broken.
     """
@@ -91,6 +104,7 @@ class BrokenBy:
     n_members: int | None = field(default=None, metadata=LEFT_OUT)
     n_nonmembers: int | None = field(default=None, metadata=LEFT_OUT)
     outcome: bool = False
+    level: float | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -147,8 +161,17 @@ def parse_rule(text: str) -> GateRule:
     if (metric == "tpr") != (fpr is not None):
         needs = "needs a false-positive rate: tpr@FPR" if metric == "tpr" else "takes no @: only tpr has one"
         raise _malformed(text, f"the metric {metric} of a gate rule {needs}")
-    if metric == "epsilon" and match["attack"]:
-        raise _malformed(text, f"epsilon is a figure of the audit, not of {match['attack']} alone")
+    if metric in OF_NO_ATTACK and match["attack"]:
+        raise _malformed(text, f"{metric} is a figure of the audit, not of {match['attack']} alone")
+    if match["attack"] == RECIPE and metric not in OF_RECIPE:
+        raise _malformed(text, f"of the recipe there is no {metric}, only {' and '.join(OF_RECIPE)}")
+    if (metric == "exposed") != (match["level"] is not None):
+        needs = "needs a personal risk: exposed(0.9)" if metric == "exposed" else "takes no (...): only exposed has one"
+        raise _malformed(text, f"the metric {metric} of a gate rule {needs}")
+    if match["level"] is not None and float(match["level"]) not in LEVELS:
+        raise _malformed(
+            text, f"the personal risk of a gate rule, {match['level']}, is none of {', '.join(map(str, LEVELS))}"
+        )
     if fpr is not None and not 0.0 < float(fpr) < 1.0:
         raise _malformed(text, f"the false-positive rate of a gate rule, {fpr}, is not in (0, 1)")
     lowest, highest, _ = _METRICS[metric]
@@ -158,7 +181,8 @@ def parse_rule(text: str) -> GateRule:
             text, f"the limit of a gate rule, {match['limit']}, can never be crossed or always is: {reach}"
         )
     at = None if fpr is None else float(fpr)
-    rule = GateRule(match["attack"], metric, at, match["operator"], limit, text.strip())
+    level = None if match["level"] is None else float(match["level"])
+    rule = GateRule(match["attack"], metric, at, match["operator"], limit, text.strip(), level)
     _refuse_guessing(rule)
     return rule
 
@@ -184,8 +208,8 @@ def _refuse_guessing(rule: GateRule) -> None:
     if level is not None and rule.limit <= level:
         how = "" if rule.fpr is None else f": it calls {level:g} of the members members, too"
         _refuse(rule, f"{level:g}{how}", f"a limit above {level:g}")
-    if rule.metric == "epsilon" and rule.operator == ">=" and rule.limit == 0:
-        _refuse(rule, "0, the bound where nothing is shown", "epsilon>0, or a limit above 0")
+    if rule.metric in OF_NO_ATTACK and rule.operator == ">=" and rule.limit == 0:
+        _refuse(rule, "0, which a model that tells nothing has", f"{rule.metric}>0, or a limit above 0")
 
 
 def _refuse(rule: GateRule, reached: str, expected: str) -> None:

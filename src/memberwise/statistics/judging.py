@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 
-from memberwise.statistics.bounds import Bounds, Measured, bounds_of
+from memberwise.statistics.bounds import Bounds, Measurable, bounds_of
 from memberwise.statistics.epsilon import DESCRIPTIVE, EpsilonBound
-from memberwise.statistics.gate import BrokenBy, GateRule, RuleOutcome, Verdict
+from memberwise.statistics.estimate import Estimate
+from memberwise.statistics.gate import RECIPE, BrokenBy, GateRule, RuleOutcome, Verdict
 
 # From so many expected false positives on a rate is resolved (tpr.py).
 _FALSE_POSITIVES = 10
@@ -62,7 +63,7 @@ class Judged:
         """As ``result.json`` holds it, with the figures above the limit."""
         rule = self.rule
         broken = tuple(
-            BrokenBy(metric=rule.metric, fpr=rule.fpr, limit=rule.limit, **asdict(figure))
+            BrokenBy(metric=rule.metric, fpr=rule.fpr, limit=rule.limit, level=rule.level, **asdict(figure))
             for figure in self.figures
             if figure.outcome is False
         )
@@ -71,10 +72,12 @@ class Judged:
 
 def judge(
     rules: Sequence[GateRule],
-    attacks: Mapping[str, Measured],
+    attacks: Mapping[str, Measurable],
     family: Sequence[str],
     confidence: float = 0.95,
     epsilon: EpsilonBound | None = None,
+    recipe: Mapping[str, Measurable] | None = None,
+    exposed: Mapping[float, Estimate] | None = None,
 ) -> list[Judged]:
     """Judge each rule.
 
@@ -90,6 +93,8 @@ def judge(
         attacks: those that ran, by name.
         family: names of attacks, chosen before the run; those that did not run are left out.
         epsilon: of the audit. A lower bound above the limit fails; one below it decides nothing.
+        recipe: attacks of the family over all models in turn, for rules about the recipe.
+        exposed: the share of records above each personal risk: broken by its lower end, kept by its upper one.
 
     Returns:
         The outcome of each rule, in their order.
@@ -98,6 +103,10 @@ def judge(
     for rule in rules:
         if rule.metric == "epsilon":
             judged.append(_judge_epsilon(rule, epsilon))
+        elif rule.metric == "exposed":
+            judged.append(_judge_exposed(rule, exposed or {}))
+        elif rule.attack == RECIPE:
+            judged.append(_judge(rule, list(recipe or {}), recipe or {}, 1.0 - confidence))
         else:
             names = [name for name in family if name in attacks] if rule.attack is None else [rule.attack]
             judged.append(_judge(rule, names, attacks, 1.0 - confidence))
@@ -118,7 +127,7 @@ def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdic
     return Verdict(gate, passed, reason, tuple(one.summary() for one in judged), tuple(withheld))
 
 
-def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured], error: float) -> Judged:
+def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measurable], error: float) -> Judged:
     k = len(names)
     bounds = {
         name: bounds_of(attacks[name], rule.metric, rule.fpr, low_error=error / k, high_error=error)
@@ -126,7 +135,8 @@ def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measured]
         if name in attacks
     }
     outcomes = {name: _outcome(rule, bounds.get(name)) for name in names}
-    figures = tuple(JudgedFigure.of(name, bounds.get(name), outcomes[name]) for name in names)
+    of = f"{RECIPE}, by " if rule.attack == RECIPE else ""
+    figures = tuple(JudgedFigure.of(f"{of}{name}", bounds.get(name), outcomes[name]) for name in names)
     limit = f"the limit of {rule.limit:g}"
     if False in outcomes.values():
         broken = {name: one for name, one in bounds.items() if one and outcomes[name] is False}
@@ -163,7 +173,7 @@ def _undecided(rule: GateRule, bounds: Mapping[str, Bounds | None], names: set[s
     undecided, limit = f'Rule "{rule.text}" is undecided:', f"the limit of {rule.limit:g}"
     sentences = []
     if absent or not names:
-        who = f"the attack {', '.join(absent)}" if names else "the family"
+        who = f"the attack {', '.join(absent)}" if names else "the recipe" if rule.attack == RECIPE else "the family"
         sentences.append(f"{undecided} {who} gave no figures, it was skipped or not run.")
     if lacking:
         why = "no threshold was chosen, or nobody was called a member"
@@ -204,6 +214,23 @@ def _judge_epsilon(rule: GateRule, epsilon: EpsilonBound | None) -> Judged:
     no_proof = "no audit can show that epsilon is smaller"
     reason = f"{text}. The limit of {rule.limit:g} is not shown to be crossed; {no_proof}."
     return Judged(rule, None, reason, (JudgedFigure(None, value, value, None),))
+
+
+def _judge_exposed(rule: GateRule, exposed: Mapping[float, Estimate]) -> Judged:
+    share = exposed.get(rule.level or 0.0)
+    if share is None or share.low is None or share.high is None:
+        why = "needs at least 8 complementary pairs of shadow models, and answers that are not labels"
+        return Judged(rule, None, f'Rule "{rule.text}" is undecided: {rule.what} {why}.')
+    outcome = False if rule.broken_by(share.low) else None if rule.broken_by(share.high) else True
+    figure = JudgedFigure(None, share.value, share.low, share.high, outcome=outcome)
+    text = f"{_capital(rule.what)}: {share.value:.4g}, from {share.low:.4g} to {share.high:.4g}"
+    limit = f"the limit of {rule.limit:g}"
+    if outcome is None:
+        return Judged(
+            rule, None, f"{text}: {limit} lies within these bounds; more shadow models would decide.", (figure,)
+        )
+    end = "This rule is kept." if outcome else "The gate fails."
+    return Judged(rule, outcome, f"{text}: {rule.side(above=not outcome)} {limit}. {end}", (figure,))
 
 
 def _capital(text: str) -> str:

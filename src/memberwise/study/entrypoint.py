@@ -48,7 +48,7 @@ def load_entrypoint(name: str, where: str, kinds: Kinds = (), classes: Kinds = (
 
 def _load(place: str, where: str) -> ModuleType:
     try:
-        return _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+        return _load_file(Path(place), where) if place.endswith(".py") else _load_module(place)
     except MemberwiseError:
         raise
     except (Exception, SystemExit) as error:
@@ -162,9 +162,9 @@ def _beside(thing: object, file: Path) -> list[Path]:
     return sorted(other for other in near if not {"site-packages", "dist-packages"} & {*other.parts})
 
 
-def _load_file(path: Path) -> ModuleType:
+def _load_file(path: Path, where: str) -> ModuleType:
     if not path.is_file():
-        raise StudyError(f"the file {path} does not exist", where=f"{path}:...", fix="give file.py:function")
+        raise StudyError(f"the file {path} does not exist", where=where, fix="give file.py:NAME, the file's path first")
     # A name of its own, so that two files called model.py do not meet in sys.modules.
     name = f"{USER_FILE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)

@@ -37,6 +37,7 @@ FLAGS: dict[str, Flag] = {
     "canaries": Flag("canaries.count"),
     "canary_kind": Flag("canaries.kind"),
     "targets": Flag("statistics.targets"),
+    "turns": Flag("statistics.turns"),
     "model": Flag("model.name"),
     "target": Flag("target.file"),
     "endpoint": Flag("target.endpoint"),

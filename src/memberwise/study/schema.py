@@ -287,12 +287,20 @@ class StatisticsConfig(_Part):
     """False-positive rates, confidence of every interval, delta of epsilon.
 
     targets: so many models, the target among them, are attacked in turn.
+    turns: shadow models that take the target's place, for the recipe's figures, by all attacks of the family: "all",
+        so many, or "none". Without it those that cost little do, by the attacks that learn nothing.
     """
 
     fpr: str | tuple[float, ...] = "auto"
     confidence: Share = 0.95
     delta: Annotated[float, Field(ge=0, lt=1)] = 1e-5
     targets: Annotated[int, Field(ge=2)] | None = None
+    turns: Annotated[int, Field(ge=8)] | Literal["all", "none"] | None = None
+
+    @field_validator("turns", mode="before")
+    @classmethod
+    def _number(cls, turns: Any) -> Any:
+        return int(turns) if isinstance(turns, str) and turns.isdigit() else turns
 
     @field_validator("fpr", mode="before")
     @classmethod

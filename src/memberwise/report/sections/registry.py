@@ -13,11 +13,14 @@ from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.endpoint import Served
 from memberwise.report.sections.limits import Limits
 from memberwise.report.sections.parts import Parts
+from memberwise.report.sections.people import People
+from memberwise.report.sections.recipe import Recipe
 from memberwise.report.sections.records import Records
 from memberwise.report.sections.roc import Roc
 from memberwise.report.sections.scores import Scores
 from memberwise.report.sections.study import StudyText
 from memberwise.report.sections.targets import Targets
+from memberwise.report.sections.units import Units
 from memberwise.report.sections.warnings import Warnings
 
 SECTIONS: tuple[Section, ...] = (
@@ -28,6 +31,9 @@ SECTIONS: tuple[Section, ...] = (
     Records(),
     Parts(),
     Canaries(),
+    Recipe(),
+    People(),
+    Units(),
     Targets(),
     Accused(),
     Attacker(),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from memberwise.assess.variation import Stability, TargetsPart
+from memberwise.assess.variation import TargetsPart
 from memberwise.report import sentence
 from memberwise.report.figures import INK, MEMBER, MUTED, OTHER, drawing, to_svg
 from memberwise.report.formats import count, percent, rate, spoken
@@ -54,16 +54,7 @@ def stability_sentence(result: AuditResult) -> str | None:
         f"{spoken(stable.always, 'share', sentence.interval_words(result))} are recognised at "
         f"{rate(stable.fpr)} FPR in every model that trained on them ({percent(stable.by_chance)} would be, if "
         f"each model exposed others), {percent(stable.sometimes)} in some and {percent(stable.never)} in none."
-        f"{_exposed(stable, sentence.interval_words(result))}"
     )
-
-
-def _exposed(stable: Stability, words: str) -> str:
-    """Records that are recognised where they were trained on and only there; version 1 did not say how many."""
-    if stable.exposed is None:
-        return ""
-    share = spoken(stable.exposed, "share", words)
-    return f" {share} are, and in no model that did not train on them: their score tells membership, not oddity."
 
 
 def plot(part: TargetsPart | None) -> str | None:

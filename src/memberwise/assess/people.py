@@ -1,0 +1,289 @@
+"""What the training means for single records: each one's own risk, over models that saw it and models that did not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from memberwise.assess.turns import Turns, clusters_of
+from memberwise.data.groups import divisions
+from memberwise.seeds import Seeds
+from memberwise.signals.table import Signals
+from memberwise.statistics import Estimate, clopper_pearson
+from memberwise.statistics.carried import threshold_at_fpr
+from memberwise.statistics.disparity import GroupDifference, group_differences
+from memberwise.statistics.gate import LEVELS
+from memberwise.statistics.personal import (
+    AucTable,
+    Share,
+    auc_table,
+    cross_pair_auc,
+    pair_correlation,
+    rounded_down,
+    shared_drift,
+    shares_above,
+)
+from memberwise.types.arrays import Floats, Ints, Mask
+from memberwise.types.parts import FIRST
+
+# Fewer complementary pairs say too little about one record.
+FEWEST_PAIRS = 8
+# A record is named where its risk is surely above this level, it is found in every turn that trained on it, at this
+# rate, and the models that did not train on it flag it at most so often (the upper end at 95 %).
+NAMED_ABOVE, NAMED_AT, FLAGGED_AT_MOST = 0.9, 0.01, 0.25
+LISTED = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareAbove(Estimate):
+    """The share of records whose AUC_i is above ``auc``."""
+
+    auc: float = field(metadata=FIRST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExposedRecord:
+    """A record with one of the highest risks.
+
+    Attributes:
+        index, label, member: its row number, class, and whether the target trained on it.
+        auc, low, high: its AUC_i with its interval.
+        in_score, out_score: the mean scaled logit of its true class, over models that trained on it and over others.
+        found, in_turns: in how many turns the attack found it, of those whose model trained on it.
+        flagged, out_turns: in how many turns it was called a member wrongly, of the others.
+        named: surely above 0.9, found in every turn, and seldom flagged where it was not trained on.
+    """
+
+    index: int
+    label: str
+    member: bool
+    auc: float
+    low: float
+    high: float
+    in_score: float
+    out_score: float
+    found: int | None
+    in_turns: int
+    flagged: int | None
+    out_turns: int
+    named: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupRisk(GroupDifference):
+    """A group beside the rest, and the share of its records whose AUC_i is above 0.9."""
+
+    above: ShareAbove
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeoplePart:
+    """The ``people`` of ``result.json``.
+
+    Attributes:
+        records, pairs: that it rests on.
+        correlation: of a record's IN and OUT score within a complementary pair, in the mean.
+        effective_models: so many models a side, trained apart, would tell as much.
+        share_above: the share of records above each level. named: how many are named.
+        attack: by which records are found in turn; None where none went through the turns.
+        worst: the most exposed, the surest first. groups: classes and groups beside the rest.
+    """
+
+    records: int
+    pairs: int
+    correlation: float
+    effective_models: float
+    share_above: tuple[ShareAbove, ...]
+    attack: str | None
+    named: int
+    worst: tuple[ExposedRecord, ...]
+    groups: tuple[GroupRisk, ...]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """IN and OUT scores of the models of complete pairs, by record.
+
+    Attributes:
+        rows: ``(r,)`` positions of the records that every pair splits. inside, outside: ``(p, r)``.
+    """
+
+    rows: Ints
+    inside: Floats
+    outside: Floats
+
+
+def pair_sides(signals: Signals) -> Sides | None:
+    """The scaled logits of complete complementary pairs; None where there are too few, or the answers are labels."""
+    if signals.shadows is None or signals.shadows.kind == "labels":
+        return None
+    numbers = clusters_of(signals.trained_on)
+    pairs = [np.flatnonzero(numbers == one) for one in np.unique(numbers)]
+    whole = [pair for pair in pairs if len(pair) == 2]
+    if len(whole) < FEWEST_PAIRS:
+        return None
+    first, second = (np.array([pair[side] for pair in whole]) for side in (0, 1))
+    split = (signals.trained_on[first] + signals.trained_on[second] == 1).all(0)
+    phi = signals.shadows.phi.mean(2)
+    rows = np.flatnonzero(split & np.isfinite(phi).all(0))
+    if not len(rows):
+        return None
+    a, b, of_first = phi[first][:, rows], phi[second][:, rows], signals.trained_on[first][:, rows] == 1
+    return Sides(rows, np.where(of_first, a, b), np.where(of_first, b, a))
+
+
+def people_part(
+    signals: Signals,
+    member: Mask,
+    turns: Sequence[Turns],
+    class_names: Sequence[str],
+    confidence: float,
+    seeds: Seeds,
+    units: Ints | None = None,
+) -> PeoplePart | None:
+    """Each record's own risk; None where the shadow models cannot tell it.
+
+    Args:
+        member: ``(n,)`` the truth about the target.
+        turns: of attacks; the first with reference models finds records in turn.
+        units: ``(n,)`` whose record each is: groups are compared by one record of each.
+    """
+    sides = pair_sides(signals)
+    if sides is None:
+        return None
+    pairs = len(sides.inside)
+    correlation = pair_correlation(sides.inside, sides.outside)
+    table = auc_table(pairs, rounded_down(correlation))
+    aucs = cross_pair_auc(sides.inside, sides.outside)
+    factor = inflation(sides)
+    shares = shares_above(aucs, table, LEVELS, confidence, factor)
+    found = _found(signals, sides, turns)
+    worst, named = _worst(signals, member, sides, table, aucs, found, class_names, confidence)
+    return PeoplePart(
+        records=len(sides.rows),
+        pairs=pairs,
+        correlation=correlation,
+        effective_models=pairs / (1 - correlation),
+        share_above=tuple(_share(one, len(sides.rows), pairs) for one in shares),
+        attack=None if found is None else found.attack,
+        named=named,
+        worst=worst,
+        groups=_groups(signals, sides, aucs, table, factor, class_names, units, confidence, seeds.rng("groups by lot")),
+    )
+
+
+def _groups(
+    signals: Signals,
+    sides: Sides,
+    aucs: Floats,
+    table: AucTable,
+    factor: float,
+    class_names: Sequence[str],
+    units: Ints | None,
+    confidence: float,
+    rng: np.random.Generator,
+) -> tuple[GroupRisk, ...]:
+    """Classes, and groups by every division of their columns, each beside the rest; of a person the first record."""
+    first = np.arange(len(aucs)) if units is None else np.unique(units[sides.rows], return_index=True)[1]
+    risks, rows = aucs[first], sides.rows[first]
+    ways = [("class", np.asarray(class_names)[signals.labels[rows]])]
+    if signals.groups is not None:
+        ways += [("group", names) for names in divisions(signals.groups[rows])]
+    risky = []
+    for row in group_differences(risks, ways, confidence, rng):
+        inside = next(names == row.name for by, names in ways if by == row.by and row.name in names)
+        share = shares_above(risks[inside], table, LEVELS[-1:], confidence, 1 + (factor - 1) * float(inside.mean()))
+        risky.append(GroupRisk(**vars(row), above=_share(share[0], row.records, len(sides.inside))))
+    return tuple(risky)
+
+
+def _share(share: Share, records: int, pairs: int) -> ShareAbove:
+    method = f"profile likelihood over all distributions of risk, {pairs} pairs"
+    return ShareAbove(
+        auc=share.level,
+        value=share.value,
+        low=share.low,
+        high=share.high,
+        n_members=records,
+        n_nonmembers=records,
+        method=method,
+    )
+
+
+def inflation(sides: Sides) -> float:
+    """By how much the likelihood of all records together is flatter than that of independent ones: 1 + n tau^2 / p.
+
+    tau^2 is the mean squared correlation between records over models of one side, beyond chance.
+    """
+    apart = np.concatenate([sides.inside - sides.inside.mean(0), sides.outside - sides.outside.mean(0)])
+    return 1 + len(sides.rows) * shared_drift(apart) / len(sides.inside)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Which records an attack finds in turn: of ``(r,)`` records counts of turns."""
+
+    attack: str
+    found: Ints
+    flagged: Ints
+    in_turns: Ints
+    out_turns: Ints
+
+
+def _found(signals: Signals, sides: Sides, turns: Sequence[Turns]) -> _Found | None:
+    """By the first attack that compares with models which did not train on the record: others find outliers."""
+    one = next((turn for turn in turns if turn.attack.startswith(("learned", "lira", "base", "rmia"))), None)
+    if one is None:
+        return None
+    scored = ~np.isnan(one.scores)
+    cuts = [threshold_at_fpr(s[~m & k], NAMED_AT) for s, m, k in zip(one.scores, one.member, scored, strict=True)]
+    above = scored & (np.nan_to_num(one.scores, nan=-np.inf) > np.array(cuts)[:, None])
+    inside, outside = scored & one.member, scored & ~one.member
+    counts = [part[:, sides.rows].sum(0) for part in (above & inside, above & outside, inside, outside)]
+    return _Found(one.attack, *counts)
+
+
+def _worst(
+    signals: Signals,
+    member: Mask,
+    sides: Sides,
+    table: AucTable,
+    aucs: Floats,
+    found: _Found | None,
+    class_names: Sequence[str],
+    confidence: float,
+) -> tuple[tuple[ExposedRecord, ...], int]:
+    """The most exposed records, and how many are named."""
+    low, high = (ends[table.bins(aucs)] for ends in table.intervals(confidence))
+    named = np.zeros(len(aucs), bool) if found is None else _named(low, found)
+    order = np.lexsort((-aucs, -low, ~named))[:LISTED]
+    in_score, out_score = sides.inside.mean(0), sides.outside.mean(0)
+    turns = len(sides.inside)
+    worst = [
+        ExposedRecord(
+            index=int(signals.index[sides.rows[i]]),
+            label=str(class_names[signals.labels[sides.rows[i]]]),
+            member=bool(member[sides.rows[i]]),
+            auc=float(aucs[i]),
+            low=float(low[i]),
+            high=float(high[i]),
+            in_score=float(in_score[i]),
+            out_score=float(out_score[i]),
+            found=None if found is None else int(found.found[i]),
+            in_turns=turns if found is None else int(found.in_turns[i]),
+            flagged=None if found is None else int(found.flagged[i]),
+            out_turns=turns if found is None else int(found.out_turns[i]),
+            named=bool(named[i]),
+        )
+        for i in order
+    ]
+    return tuple(worst), int(named.sum())
+
+
+def _named(low: Floats, found: _Found) -> Mask:
+    """``(r,)`` records that are named one by one."""
+    enough = (found.in_turns >= FEWEST_PAIRS) & (found.out_turns >= FEWEST_PAIRS)
+    _, upper = clopper_pearson(found.flagged, np.maximum(found.out_turns, 1), 0.95)
+    return np.asarray(enough & (low > NAMED_ABOVE) & (found.found == found.in_turns) & (upper <= FLAGGED_AT_MOST))

@@ -1,0 +1,172 @@
+"""What this way of training gives away, the next time too: every shadow model in the target's place in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memberwise.assess.figures import LEARNING
+from memberwise.assess.turns import Turns, take_all_turns
+from memberwise.attacks import Attack
+from memberwise.seeds import Seeds
+from memberwise.signals.table import Signals
+from memberwise.statistics import Estimate, TprAtFpr
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
+from memberwise.statistics.tpr import Resolvable
+from memberwise.statistics.two_way import (
+    DRAWS,
+    FEWEST_CLUSTERS,
+    Refitted,
+    TwoWay,
+    estimates,
+    figures_of,
+    jackknifed,
+    two_way,
+)
+from memberwise.types.arrays import Ints, Mask
+
+# An attack is refitted without each of so many groups of pairs, where that goes through at most so many numbers.
+GROUPS, REFITTED = 8, 8 * 64 * 64 * 10_000
+FEW_DRAWS, MANY_RECORDS = 100, 10_000
+
+
+@dataclass(frozen=True)
+class RecipeFigures:
+    """One attack over all models in turn: the means over new trainings and new records, with intervals over both."""
+
+    attack: str
+    auc: Estimate
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+
+
+@dataclass(frozen=True)
+class RecipeModels:
+    """One attack over all models in turn, from which its figures follow at any confidence.
+
+    Attributes:
+        turns: how many models took the target's place.
+        models: AUC, and the TPR at each of ``fprs``. refitted: None where the attack was not refitted.
+        n_members, n_nonmembers: of one model.
+    """
+
+    attack: str
+    turns: int
+    models: TwoWay
+    refitted: Refitted | None
+    fprs: tuple[float, ...]
+    n_members: int
+    n_nonmembers: int
+
+    def figures(self, confidence: float) -> RecipeFigures:
+        """As ``result.json`` holds them."""
+        auc, *rates = estimates(self.models, confidence, self.n_members, self.n_nonmembers, self.refitted)
+        rows = [
+            TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, self.n_nonmembers))
+            for one, fpr in zip(rates, self.fprs, strict=True)
+        ]
+        return RecipeFigures(self.attack, auc, tuple(rows))
+
+    def estimate(self, metric: str, fpr: float | None, confidence: float) -> Estimate | None:
+        """The figure of a gate's rule."""
+        figures = self.figures(confidence)
+        return figures.auc if metric == "auc" else next((row for row in figures.tpr_at_fpr if row.fpr == fpr), None)
+
+
+def mark(fpr: float, n_nonmembers: int) -> Resolvable:
+    """Whether so many non-members of each model resolve a rate."""
+    expected = fpr * n_nonmembers
+    return "yes" if expected >= ENOUGH_FALSE_POSITIVES else "weak" if expected >= 1 else "no"
+
+
+@dataclass(frozen=True)
+class RecipePart:
+    """The ``recipe`` of ``result.json``.
+
+    Attributes:
+        estimand: what the figures are about, in words.
+        attack: the one whose figures stand first; named before the run.
+        models, trainings: that took the target's place, and how many of them are independent (complementary pairs).
+        auc, tpr_at_fpr: of ``attack``. attacks: every attack's.
+    """
+
+    estimand: str
+    attack: str
+    models: int
+    trainings: int
+    auc: Estimate
+    tpr_at_fpr: tuple[TprAtFpr, ...]
+    attacks: tuple[RecipeFigures, ...]
+
+
+ESTIMAND = (
+    "the mean over models trained anew by the shadow models' recipe, on new records of the same kind, each attacked "
+    "with shadow models as these were"
+)
+
+
+def recipe_part(models: Sequence[RecipeModels], confidence: float) -> RecipePart | None:
+    """The figures over all models in turn; None where no attack could go through them."""
+    rows = [one.figures(confidence) for one in models]
+    if not rows:
+        return None
+    return RecipePart(
+        estimand=ESTIMAND,
+        attack=rows[0].attack,
+        models=models[0].turns,
+        trainings=len(models[0].models.by_cluster),
+        auc=rows[0].auc,
+        tpr_at_fpr=rows[0].tpr_at_fpr,
+        attacks=tuple(rows),
+    )
+
+
+def recipe_models(
+    signals: Signals,
+    attack: Attack,
+    turns: Turns,
+    evaluated: Mask,
+    fprs: Sequence[float],
+    seeds: Seeds,
+    units: Ints | None,
+) -> RecipeModels:
+    """One attack's figures of every model in turn, under the same weightings of the records.
+
+    Args:
+        evaluated: ``(n,)`` the records that figures are about. units: ``(n,)`` whose record each is: one person's stand
+            together.
+    """
+    scored = ~np.isnan(turns.scores)
+    n1, n0 = (int(np.mean((scored & side).sum(1))) for side in (turns.member, ~turns.member))
+    draws = FEW_DRAWS if signals.records > MANY_RECORDS else DRAWS
+    rng = seeds.rng(f"records drawn anew:{attack.name}")
+    models = two_way(turns.scores, turns.member, turns.clusters, fprs, rng, draws, units)
+    refitted = refitted_variance(signals, attack, turns, evaluated, fprs, seeds)
+    return RecipeModels(attack.name, len(turns.clusters), models, refitted, tuple(fprs), n1, n0)
+
+
+def refitted_variance(
+    signals: Signals, attack: Attack, turns: Turns, evaluated: Mask, fprs: Sequence[float], seeds: Seeds
+) -> Refitted | None:
+    """The variance over trainings, groups of pairs left out in turn as targets and as shadow models.
+
+    With scores held fixed the shadow models that the turns share are not counted; where noise has heavy tails, or
+    models differ much, that is too little. None where refitting would take long, or there are too few trainings.
+    """
+    clusters, models = np.unique(turns.clusters), len(turns.clusters)
+    groups = min(GROUPS, len(clusters))
+    everyone = models == len(signals.trained_on)
+    if len(clusters) < 2 * FEWEST_CLUSTERS or not everyone or groups * models**2 * signals.records > REFITTED:
+        return None
+    if attack.name in LEARNING:
+        return None
+    without = []
+    for group in np.array_split(clusters, groups):
+        keep = np.flatnonzero(~np.isin(turns.clusters, group))
+        again = take_all_turns(signals.of_models(keep), [attack], range(len(keep)), evaluated, seeds)
+        if not again:
+            return None
+        one = zip(again[0].scores, again[0].member, strict=True)
+        without.append(np.mean([figures_of(scores, member, fprs) for scores, member in one], 0))
+    return jackknifed(np.array(without))

@@ -1,0 +1,107 @@
+"""Every shadow model in turn in the target's place, its complement left out, scored by attacks that refit each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memberwise.assess.figures import LEARNING
+from memberwise.attacks import Attack
+from memberwise.attacks.request import FAMILY
+from memberwise.attacks.run import score
+from memberwise.seeds import Seeds
+from memberwise.signals.leave_one_out import as_target
+from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Ints, Mask
+
+# Models times shadow models times records that are gone through by default: half a minute on two cores.
+COST = 64 * 64 * 50_000
+# So many models at least, in pairs: fewer say nothing about another training.
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Turns:
+    """One attack on every model in turn.
+
+    Attributes:
+        attack: its name.
+        scores: ``(k, n)``, NaN where a record is not scored. member: ``(k, n)`` who trained on what.
+        clusters: ``(k,)`` models of one number were trained on complementary halves.
+    """
+
+    attack: str
+    scores: Floats
+    member: Mask
+    clusters: Ints
+
+
+def clusters_of(trained_on: NDArray[np.int8]) -> Ints:
+    """``(m,)`` models of one number are complementary: what one trained on the other did not; each other by itself.
+
+    ``trained_on``: ``(m, n)``, 1 IN, 0 OUT, -1 neither.
+    """
+    varies = (trained_on == 1).any(0) & (trained_on == 0).any(0)
+    halves, numbers = trained_on[:, varies], np.full(len(trained_on), -1)
+    for k in range(len(halves)):
+        if numbers[k] < 0:
+            numbers[k] = k
+            twins = np.flatnonzero((halves + halves[k] == 1).all(1) & (numbers < 0))
+            numbers[twins[:1]] = k
+    return np.unique(numbers, return_inverse=True)[1]
+
+
+def attacks_in_turn(attacks: Sequence[Attack], family: Sequence[str], turns: int | str | None) -> list[Attack]:
+    """Those of the family that ran, in the family's order.
+
+    One that learns on shadow models, and would at each turn, only where it is asked for (``turns`` is "all" or a
+    number); one that asks further questions never, as few shadow models are asked them.
+    """
+    chosen = [
+        attack
+        for attack in attacks
+        if attack.name in family and attack.needs.extra is None and (turns is not None or attack.name not in LEARNING)
+    ]
+    order = [*FAMILY, *(attack.name for attack in chosen if attack.name not in FAMILY)]
+    return sorted(chosen, key=lambda attack: order.index(attack.name))
+
+
+def models_in_turn(signals: Signals, turns: int | str | None) -> list[int]:
+    """Numbers of the shadow models that take a turn, in pairs from the first: all, or as many as are asked for.
+
+    By default all, where that goes through at most ``COST`` numbers for an attack; else as many pairs as it allows.
+    """
+    models = len(signals.trained_on)
+    if isinstance(turns, int):
+        return list(range(min(models, turns)))
+    if turns == "all":
+        return list(range(models))
+    affordable = int(COST / max(1, models * signals.records)) // 2 * 2
+    return list(range(min(models, affordable)))
+
+
+def take_all_turns(
+    signals: Signals, attacks: Sequence[Attack], models: Sequence[int], evaluated: Mask, seeds: Seeds
+) -> list[Turns]:
+    """Each attack on each of these models; those left out that can score none of them.
+
+    A stand-in meets all attacks, which share its statistics.
+
+    Args:
+        evaluated: ``(n,)`` the records that figures are about.
+    """
+    scores = {attack.name: np.full((len(models), signals.records), np.nan) for attack in attacks}
+    member = np.zeros((len(models), signals.records), bool)
+    for place, k in enumerate(models):
+        stand_in = as_target(signals, k, seeds.rng("leave one out", k))
+        member[place], usable = stand_in.member, stand_in.evaluated & evaluated
+        for attack in attacks:
+            row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
+            if row is not None:
+                scores[attack.name][place] = np.where(usable, row, np.nan)
+    clusters = clusters_of(signals.trained_on)[list(models)]
+    turns = [Turns(name, rows, member, clusters) for name, rows in scores.items()]
+    return [one for one in turns if not np.isnan(one.scores).all(1).any()]

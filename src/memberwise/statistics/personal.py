@@ -1,0 +1,212 @@
+"""The risk of each record by itself: how well a model that trained on it is told from one that did not.
+
+AUC_i is the probability that an IN model scores record i above an OUT model *trained apart*. The two models of a
+complementary pair are not independent, record by record (what helps the record's neighbours into one half keeps them
+out of the other), so IN is compared with OUT of other pairs only, and what chance does to that figure is tabulated by
+simulation with the pairs' own correlation. The share of records above a level then has a profile likelihood over all
+mixing distributions (Kiefer & Wolfowitz 1956), which a histogram of the noisy AUC_i has not: it is spread by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import special
+from scipy.stats import rankdata
+
+from memberwise.types.arrays import Floats, Ints, Mask
+
+# True AUCs of the table; no level that is asked for lies on it.
+GRID = np.unique(np.round([*np.linspace(0.0125, 0.9875, 40), 0.0015, 0.5, 0.9985, 0.9999], 4))
+BINS = 60
+DRAWS, SEED = 10_000, 0x504552
+# Shares that are tried: dense near 0, where answers lie that matter.
+SHARES = np.unique(
+    np.concatenate(
+        [
+            [0, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.0175, 0.02, 0.025, 0.03, 0.04],
+            np.arange(0.05, 0.2, 0.015),
+            np.arange(0.2, 0.8, 0.04),
+            1 - np.array([0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15]),
+        ]
+    )
+)
+EM_STEPS, SMOOTH_STEPS = 600, 100
+
+
+@dataclass(frozen=True)
+class AucTable:
+    """P(the estimated AUC_i falls in a bin | the true one).
+
+    Attributes:
+        edges: ``(BINS - 1,)`` between bins. probabilities: ``(len(GRID), BINS)``.
+    """
+
+    edges: Floats
+    probabilities: Floats
+
+    def bins(self, aucs: Floats) -> Ints:
+        """``(n,)`` the bins of estimated AUCs."""
+        return np.searchsorted(self.edges, aucs, "right")
+
+    def intervals(self, confidence: float) -> tuple[Floats, Floats]:
+        """``(BINS,)`` ends of the interval of the true AUC in each bin: the values that it does not contradict.
+
+        Both tails hold more than half of what is not covered, the bin itself counted in; the ends are the next values
+        of the grid, so that the interval is never too short.
+        """
+        below = self.probabilities.cumsum(1)
+        above = 1 - below + self.probabilities
+        tail = (1 - confidence) / 2
+        held = (above > tail) & (below > tail)
+        ends = np.concatenate([[0.0], GRID, [1.0]])
+        first, last = held.argmax(0), len(GRID) - 1 - held[::-1].argmax(0)
+        return ends[first], ends[last + 2]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of records whose AUC_i is above a level, with its interval."""
+
+    level: float
+    value: float
+    low: float
+    high: float
+
+
+def cross_pair_auc(inside: Floats, outside: Floats) -> Floats:
+    """``(n,)`` share of comparisons across pairs in which the IN model scores higher; ties count half.
+
+    Args:
+        inside, outside: ``(p, n)`` scores of each pair's IN and OUT model, p >= 2.
+    """
+    pairs = len(inside)
+    ranks = rankdata(np.concatenate([inside, outside]), axis=0)[:pairs].sum(0) - pairs * (pairs + 1) / 2
+    within = (inside > outside).sum(0) + 0.5 * (inside == outside).sum(0)
+    return np.asarray((ranks - within) / (pairs * (pairs - 1)))
+
+
+def pair_correlation(inside: Floats, outside: Floats) -> float:
+    """Mean over records of the correlation, over pairs, of a record's IN and OUT score; corrected for few pairs.
+
+    Args:
+        inside, outside: ``(p, n)``.
+    """
+    a, b = inside - inside.mean(0), outside - outside.mean(0)
+    scale = np.sqrt((a * a).sum(0) * (b * b).sum(0))
+    usable = scale > 0
+    if not usable.any():
+        return 0.0
+    mean = float(((a * b).sum(0)[usable] / scale[usable]).mean())
+    return float(np.clip(mean / (1 - (1 - mean * mean) / (2 * (len(inside) - 1))), -0.95, 0.95))
+
+
+def shared_drift(scores: Floats) -> float:
+    """Mean squared correlation, over models, between records, less what chance gives: how far records move together.
+
+    From at most 1,000 records.
+
+    Args:
+        scores: ``(m, n)`` of models, with what each record's being IN or OUT adds taken away.
+    """
+    chosen = scores[:, np.linspace(0, scores.shape[1] - 1, min(1000, scores.shape[1])).astype(int)]
+    centred = chosen - chosen.mean(0)
+    deviation = centred.std(0)
+    centred = centred[:, deviation > 0] / deviation[deviation > 0]
+    n = centred.shape[1]
+    if n < 2:
+        return 0.0
+    correlations = centred.T @ centred / len(centred)
+    squares = (correlations**2).sum() - (np.diag(correlations) ** 2).sum()
+    return float(max(0.0, squares / (n * (n - 1)) - 1 / (len(centred) - 1)))
+
+
+@lru_cache(maxsize=16)
+def auc_table(pairs: int, correlation: float, draws: int = DRAWS) -> AucTable:
+    """The table for so many pairs with this correlation within (a multiple of 0.05 keeps tables few), by simulation.
+
+    Normal scores, one unit of spread on either side. With correlation 0 it is that of as many IN and OUT models trained
+    apart, but for the comparisons within pairs.
+    """
+    rng = np.random.default_rng([SEED, pairs])
+    inside = rng.normal(size=(pairs, draws))
+    outside = correlation * inside + np.sqrt(1 - correlation**2) * rng.normal(size=(pairs, draws))
+    edges = special.ndtr(np.linspace(-3.2, 3.2, BINS - 1))
+    rows = []
+    for auc in GRID:
+        estimated = cross_pair_auc(inside + np.sqrt(2) * special.ndtri(auc), outside)
+        rows.append(np.bincount(np.searchsorted(edges, estimated, "right"), minlength=BINS) / draws)
+    table = np.array(rows) + 0.05 / draws
+    return AucTable(edges, table / table.sum(1, keepdims=True))
+
+
+def rounded_down(correlation: float) -> float:
+    """A multiple of 0.05, downwards: a more negative correlation makes AUC_i the more uncertain."""
+    return float(round(np.floor(correlation / 0.05 + 1e-9) * 0.05, 2))
+
+
+def shares_above(
+    aucs: Floats, table: AucTable, levels: Sequence[float], confidence: float, inflation: float = 1.0
+) -> list[Share]:
+    """The share of records whose true AUC_i is above each level: every share that the profile likelihood allows.
+
+    Args:
+        aucs: ``(n,)`` estimated. inflation: by which the likelihood ratio is divided, where records move together.
+    """
+    counts = np.bincount(table.bins(aucs), minlength=BINS).astype(np.float64)
+    likelihood = table.probabilities
+    free = _mixture(likelihood, counts, 1500)
+    smooth = _mixture(likelihood, counts, SMOOTH_STEPS)
+    best = _log_likelihood(free[None], likelihood, counts)[0]
+    critical = float(special.chdtri(1, 1 - confidence))
+    start = 0.8 * free + 0.2 / len(free)
+    shares = []
+    for level in levels:
+        above = np.asarray(level < GRID)
+        fitted = _mixtures_with_share(start, above, likelihood, counts)
+        held = _log_likelihood(fitted, likelihood, counts)
+        ratio = 2 * (max(best, float(held.max())) - held) / inflation
+        low, high = _ends(ratio, critical)
+        shares.append(Share(level, float(np.clip(smooth[above].sum(), low, high)), low, high))
+    return shares
+
+
+def _mixture(likelihood: Floats, counts: Floats, steps: int) -> Floats:
+    """The mixing distribution of largest likelihood over the grid, by so many steps of EM from a flat one."""
+    mixture = np.full(len(likelihood), 1 / len(likelihood))
+    for _ in range(steps):
+        mixture = mixture * (likelihood @ (counts / np.maximum(mixture @ likelihood, 1e-300))) / counts.sum()
+    return np.asarray(mixture)
+
+
+def _mixtures_with_share(start: Floats, above: Mask, likelihood: Floats, counts: Floats) -> Floats:
+    """``(len(SHARES), len(GRID))``: the best mixture that has each share above the level."""
+    share = SHARES[:, None]
+    up, down = above, ~above
+    mixtures = np.where(up, share * start / start[up].sum(), (1 - share) * start / start[down].sum())
+    for _ in range(EM_STEPS):
+        mixtures = mixtures * ((counts / np.maximum(mixtures @ likelihood, 1e-300)) @ likelihood.T)
+        sums = [np.maximum(mixtures[:, side].sum(1, keepdims=True), 1e-300) for side in (up, down)]
+        mixtures = np.where(up, share * mixtures / sums[0], (1 - share) * mixtures / sums[1])
+    return np.asarray(mixtures)
+
+
+def _log_likelihood(mixtures: Floats, likelihood: Floats, counts: Floats) -> Floats:
+    return np.asarray((counts * np.log(np.maximum(mixtures @ likelihood, 1e-300))).sum(-1))
+
+
+def _ends(ratio: Floats, critical: float) -> tuple[float, float]:
+    """The smallest and largest share that is not contradicted, linear between those tried."""
+    held = np.flatnonzero(ratio <= critical)
+    first, last = int(held[0]), int(held[-1])
+
+    def cut(inner: int, outer: int) -> float:
+        rise = max(float(ratio[outer] - ratio[inner]), 1e-12)
+        return float(SHARES[inner] + (SHARES[outer] - SHARES[inner]) * (critical - ratio[inner]) / rise)
+
+    low = 0.0 if first == 0 else cut(first, first - 1)
+    high = 1.0 if last == len(SHARES) - 1 else cut(last, last + 1)
+    return low, high

@@ -1,0 +1,73 @@
+"""Groups beside the rest: exact by hand where small, and rarely different where all are alike."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind
+
+from memberwise.statistics import disparity
+from memberwise.statistics.disparity import group_differences
+
+
+def compared(risks: Any, *names: Any, seed: int = 0) -> Any:
+    return group_differences(risks, [("group", part) for part in names], 0.95, np.random.default_rng(seed))
+
+
+def test_a_difference_is_welchs() -> None:
+    rng = np.random.default_rng(0)
+    risks, names = rng.random(200), np.where(np.arange(200) < 60, "a", "b")
+    rows = {row.name: row for row in compared(risks, names)}
+    interval = ttest_ind(risks[:60], risks[60:], equal_var=False).confidence_interval(0.95)
+    assert (rows["a"].low, rows["a"].high) == pytest.approx((interval.low, interval.high))
+    assert rows["b"].difference == pytest.approx(-rows["a"].difference)
+    assert rows["a"].top[1].of == 10
+    assert rows["a"].top[1].count + rows["b"].top[1].count == 10
+
+
+def test_the_test_is_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disparity, "SMALLEST", 2)
+    risks, names = np.array([0.9, 0.8, 0.3, 0.5, 0.4]), np.array(list("aabbb"))
+    [first, _] = compared(risks, names)
+    seen = abs(risks[:2].sum() - 2 * risks.mean())
+    draws = [abs(risks[list(one)[:2]].sum() - 2 * risks.mean()) >= seen - 1e-12 for one in permutations(range(5))]
+    assert first.p == pytest.approx(np.mean(draws), abs=0.03)
+
+
+def test_small_groups_are_not_compared() -> None:
+    names = np.array(["few"] * 29 + ["many"] * 200 + ["more"] * 100)
+    assert {row.name for row in compared(np.random.default_rng(1).random(329), names)} == {"many", "more"}
+
+
+def test_holm_goes_over_all_divisions() -> None:
+    rng = np.random.default_rng(2)
+    risks = rng.random(300)
+    first, second = rng.choice(list("abc"), 300), rng.choice(list("xy"), 300)
+    rows = compared(risks, first, second)
+    ordered = sorted(rows, key=lambda row: row.p)
+    assert ordered[0].p_adjusted == pytest.approx(min(1, 5 * ordered[0].p))
+    assert all(row.p_adjusted >= row.p for row in rows)
+
+
+@pytest.mark.slow
+def test_alike_groups_seldom_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disparity, "PERMUTATIONS", 499)
+    different = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        risks, names = rng.beta(0.5, 0.5, 300), rng.choice(list("abcdef"), 300, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.1])
+        different += any(row.p_adjusted < 0.05 for row in compared(risks, names, seed=seed))
+    assert different <= 300 * 0.05 + 2.6 * np.sqrt(300 * 0.05 * 0.95)
+
+
+def test_a_group_at_risk_is_seen() -> None:
+    rng = np.random.default_rng(3)
+    names = np.where(np.arange(400) < 60, "small", "large")
+    risks = np.clip(rng.normal(0.55, 0.1, 400) + 0.15 * (names == "small"), 0, 1)
+    rows = {row.name: row for row in compared(risks, names)}
+    assert rows["small"].p_adjusted < 0.01
+    assert rows["small"].low > 0.1
+    assert rows["small"].top[1].value > 0.5
