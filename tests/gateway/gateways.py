@@ -134,10 +134,32 @@ class Process:
     url: str
     folder: Path
     log: Path
+    store_url: str
 
-    @property
-    def store_url(self) -> str:
-        return f"sqlite:///{self.folder / 'gateway.sqlite'}"
+    def key(self, name: str = "alice", kind: Kind = "client") -> dict[str, str]:
+        """The header with a new key, made beside the running gateway."""
+        store = Store.open(self.store_url)
+        token = new_key(store, name, now=time.time(), kind=kind)
+        store.close()
+        return {"Authorization": f"Bearer {token}"}
+
+    def spent(self) -> tuple[int, dict[str, int]]:
+        """Questions in total and by client."""
+        store = Store.open(self.store_url)
+        try:
+            return read_total(store).questions, {one.name: one.questions for one in read_clients(store)}
+        finally:
+            store.close()
+
+    @staticmethod
+    def predict(client: httpx2.Client, x: np.ndarray) -> httpx2.Response:
+        """Ask about these records by v1."""
+        return client.post("/v1/models/digits:predict", json={"instances": x.tolist()})
+
+    @staticmethod
+    def of_number(client: httpx2.Client, number: int) -> httpx2.Response:
+        """A question that no other number asks."""
+        return Process.predict(client, np.random.default_rng(number).random((1, 64)).astype(np.float32))
 
     def client(self, headers: Mapping[str, str] | None = None, **more: Any) -> httpx2.Client:
         """A client of it, which reads nothing from the environment."""
@@ -160,7 +182,7 @@ class Process:
             time.sleep(0.05)
 
 
-def write_policy(folder: Path, values: Mapping[str, Any]) -> Path:
+def write_free_policy(folder: Path, values: Mapping[str, Any]) -> Path:
     path = folder / "policy.toml"
     path.write_text(tomli_w.dumps(_joined(FREE, values)))
     return path
@@ -176,10 +198,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
         flags: tuple[str, ...] = (),
+        store_url: str | None = None,
     ) -> Process:
         place = folder or tmp_path / f"process-{len(processes)}"
         place.mkdir(exist_ok=True)
-        path = place / "policy.toml" if values is None else write_policy(place, values)
+        path = place / "policy.toml" if values is None else write_free_policy(place, values)
         log = place / f"log-{len(processes)}.jsonl"
         command = [sys.executable, "-m", "memberwise.cli.main", "serve", str(path), "--port", "0", "--json", *flags]
         with log.open("wb") as errors:
@@ -194,7 +217,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         ready, _, _ = select.select([process.stdout], [], [], 120)
         line = process.stdout.readline() if ready else b""
         assert line, log.read_text()[-3000:]
-        return Process(process, json.loads(line)["url"], place, log)
+        url = json.loads(line)["url"]
+        return Process(process, url, place, log, store_url or f"sqlite:///{place / 'gateway.sqlite'}")
 
     yield begin
     for process in processes:
@@ -306,13 +330,6 @@ def at_once() -> Callable[..., Crowd]:
 
 
 @pytest.fixture
-def key_beside() -> Callable[..., dict[str, str]]:
-    """From a store's address to the header with a new key, made beside the gateway that runs."""
-
-    def make(url: str, name: str = "alice", kind: Kind = "client") -> dict[str, str]:
-        store = Store.open(url)
-        token = new_key(store, name, now=time.time(), kind=kind)
-        store.close()
-        return {"Authorization": f"Bearer {token}"}
-
-    return make
+def write_policy() -> Callable[..., Path]:
+    """Writes a policy's keys into a folder."""
+    return write_free_policy

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
 from memberwise.gateway.books import GrantRequest, grant_many
+from memberwise.gateway.costs import AttackCost
 from memberwise.gateway.keys import new_key, revoke_key
 from memberwise.gateway.ledger import Notices
 from memberwise.gateway.policy import Policy, Tier, parse_policy
@@ -26,14 +27,11 @@ NOW = 1_800_000_000.0
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
 
 
-@dataclass(frozen=True)
-class Cost:
-    name: str
-    questions: int
-    answers: Literal["labels", "vectors", "logits"]
-
-
-COSTS = (Cost("lira-offline", 1, "vectors"), Cost("label-only-augment", 18, "labels"), Cost("boundary", 1000, "labels"))
+COSTS = (
+    AttackCost("lira-offline", 1, "scores"),
+    AttackCost("label-only-augment", 18, "labels", least=2),
+    AttackCost("label-only-boundary", 1000, "labels", least=100, near=True),
+)
 
 
 def policy_of(**parts: Any) -> Policy:
@@ -82,10 +80,17 @@ def fill(store: Store, policy: Policy) -> str:
     return new_key(store, "operator", kind="admin", now=NOW - 1000)
 
 
+def telling(facts: Facts) -> Callable[[], Awaitable[Facts]]:
+    async def tell() -> Facts:
+        return facts
+
+    return tell
+
+
 @contextmanager
 def served(store: Store, facts: Facts, now: float = NOW) -> Iterator[str]:
     """The address of a real server with the page."""
-    app = Starlette(routes=status_routes(lambda: facts, store, SECRET, lambda: now))
+    app = Starlette(routes=status_routes(telling(facts), store, SECRET, lambda: now))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", server_header=False, lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()

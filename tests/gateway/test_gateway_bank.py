@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -441,6 +442,43 @@ async def bank_idle() -> None:
 
 def _unpaid(grant: Grant) -> Grant:
     return Grant(grant.tier, [None], [0], None, None, [b"nobody has paid"], grant.request)
+
+
+def test_a_request_without_records_costs_nothing(store: Store, run: Run) -> None:
+    async def scenario() -> None:
+        bank = Bank(store, policy(1))
+        grant, answers = await ask(bank, request())
+        await bank.close()
+        assert (grant.refusal, grant.new, grant.remaining, answers) == (None, [], 1, [])
+
+    run(scenario())
+    assert spent(store) == (0, {}, 0)
+
+
+def test_answers_to_a_refused_request_are_not_released(store: Store, run: Run) -> None:
+    async def scenario() -> None:
+        bank = Bank(store, policy(1))
+        grant = await bank.grant(request(1, 2))
+        with pytest.raises(ValueError, match="answers"):
+            await bank.deliver(grant, {})
+        await bank.close()
+
+    run(scenario())
+
+
+@pytest.mark.slow
+def test_a_record_of_many_clients_stays_quick(store: Store, run: Run) -> None:
+    async def scenario() -> float:
+        bank = Bank(store, policy(1))
+        await asyncio.gather(*(ask(bank, request(1, client=f"client {i}")) for i in range(5000)))
+        begin = time.process_time()
+        for _ in range(20):
+            await ask(bank, request(1, client="client 1"))
+        await bank.close()
+        return time.process_time() - begin
+
+    assert run(scenario()) < 1  # a few milliseconds each, not one for each of the others
+    assert spent(store)[0] == 1
 
 
 def test_a_closed_bank_grants_nothing(store: Store, run: Run) -> None:

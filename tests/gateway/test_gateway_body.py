@@ -138,7 +138,10 @@ def test_numbers_are_read_without_loss(values: list[list[float]]) -> None:
     ("columns", "data"),
     [
         (["a", "a"], [[1, 2]]),
-        (["a", 1], [[1, 2]]),
+        (["1", 1], [[1, 2]]),
+        (["a", None], [[1, 2]]),
+        (["a", True], [[1, 2]]),
+        (["a", 1.5], [[1, 2]]),
         ([], [[]]),
         (["a"], [[1, 2]]),
         (["a"], [1]),

@@ -27,16 +27,14 @@ def schemathesis(gateway: Process, headers: dict[str, str], *more: str) -> None:
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(
-    tmp_path: Path, start: Callable[..., Process], key_beside: Callable[..., dict[str, str]]
-) -> None:
+def test_schemathesis_finds_nothing(tmp_path: Path, start: Callable[..., Process]) -> None:
     # A tree answers whatever it is asked, numbers near the largest float32 too.
     tree = DecisionTreeClassifier(max_depth=5).fit(*load_iris(return_X_y=True))
     onnx = skl2onnx.to_onnx(tree, initial_types=[("x", FloatTensorType([None, 4]))])
     (tmp_path / "iris.onnx").write_bytes(onnx.SerializeToString())
     model = {"file": str(tmp_path / "iris.onnx"), "classes": ["0", "1", "2"], "shape": [4]}
     gateway = start({"model": model, "server": {"max_records": 3}})
-    headers = key_beside(gateway.store_url)
+    headers = gateway.key()
     schemathesis(gateway, headers, "--max-examples", "100", "--exclude-checks", "positive_data_acceptance")
     # That v2's shape and data belong together is nothing that a schema can say.
     rest = ["--exclude-path-regex", "infer$", "--checks", "positive_data_acceptance", "--max-examples", "50"]

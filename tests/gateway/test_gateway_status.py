@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from status_case import COSTS, EVIL, NOW, SECRET, Cost, facts_of, fill, policy_of, served, spend
+from status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
 
+from memberwise.gateway.costs import AttackCost
 from memberwise.gateway.keys import new_key, revoke_key, rotate_key
 from memberwise.gateway.sessions import COOKIE, LASTS, is_signed_in, sign_in
-from memberwise.gateway.status import Status, status_of, stop_of
+from memberwise.gateway.status import Status, alike, most_generous, status_of
 from memberwise.gateway.status_page import render, status_routes
 from memberwise.gateway.store import Store
 from memberwise.gateway.watch import Alarm
@@ -27,7 +28,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def web(store: Store, clock: list[float]) -> Iterator[TestClient]:
-    app = Starlette(routes=status_routes(lambda: facts_of(policy_of()), store, SECRET, lambda: clock[0]))
+    app = Starlette(routes=status_routes(telling(facts_of(policy_of())), store, SECRET, lambda: clock[0]))
     with TestClient(app, follow_redirects=False) as client:
         yield client
 
@@ -87,37 +88,33 @@ def test_rotated_key_shows_the_newest_state(store: Store) -> None:
     assert client.key == "valid"
 
 
-@pytest.mark.parametrize(
-    ("cost", "parts", "stopped"),
-    [
-        (Cost("a", 1, "vectors"), {}, "no"),
-        (Cost("a", 1, "vectors"), {"plans": {"default": {"ladder": [{"above": 0, "tier": "label"}]}}}, "yes"),
-        (Cost("a", 1, "labels"), {"plans": {"default": {"ladder": [{"above": 0, "tier": "label"}]}}}, "no"),
-        (Cost("a", 18, "labels"), {}, "some"),
-        (Cost("a", 31, "labels"), {}, "yes"),
-        (Cost("a", 31, "labels"), {"budget": {"neighbourhood": {"questions": None}}}, "no"),
-        (
-            Cost("a", 31, "labels"),
-            {"budget": {"neighbourhood": {"questions": None}}, "plans": {"default": {"questions": 40}}},
-            "some",
-        ),
-        (Cost("a", 5000, "labels"), {"budget": {"total": 10, "neighbourhood": {"questions": 10_000}}}, "yes"),
-    ],
-)
-def test_budgets_stop_what_needs_more_than_they_grant(cost: Cost, parts: dict[str, object], stopped: str) -> None:
-    assert stop_of(cost, policy_of(**parts)).stopped == stopped
+def test_attack_is_judged_by_the_plan_that_leaves_most() -> None:
+    labels = {"questions": 10, "ladder": [{"above": 0, "tier": "label"}]}
+    both = policy_of(plans={"default": labels, "open": {"questions": 90}})
+    alone = policy_of(plans={"default": labels})
+    found, strict = most_generous(both, COSTS, labels=False), most_generous(alone, COSTS, labels=False)
+    assert [(one.state, one.records) for one in found] == [("possible", 90), ("possible", 5), ("stopped", 0)]
+    assert [(one.state, one.records) for one in strict] == [("stopped", 0), ("weaker", 1), ("stopped", 0)]
+    assert [one.attack for one in found] == list(COSTS)
 
 
-def test_without_a_limit_nothing_is_said_to_be_stopped() -> None:
-    endless = policy_of(plans={"default": {"questions": None}}, budget={"neighbourhood": {"questions": None}})
-    assert {stop_of(cost, endless).stopped for cost in COSTS} == {"no"}
+def test_attacks_alike_share_a_row_those_possible_first() -> None:
+    more = (*COSTS, AttackCost("loss", 1, "scores"))
+    rows = alike(most_generous(policy_of(), more, labels=False))
+    assert [(names, one.state) for names, one in rows] == [
+        ("lira-offline, loss", "possible"),
+        ("label-only-augment", "possible"),
+        ("label-only-boundary", "weaker"),
+    ]
 
 
 def test_names_are_escaped_everywhere(store: Store) -> None:
     policy = policy_of()
     fill(store, policy)
     alarm = Alarm("averaging", EVIL, NOW)
-    facts = facts_of(policy, model=EVIL, alarms={EVIL: (alarm,)}, refusals={EVIL: 1}, costs=[Cost(EVIL, 1, "labels")])
+    facts = facts_of(
+        policy, model=EVIL, alarms={EVIL: (alarm,)}, refusals={EVIL: 1}, attacks=[AttackCost(EVIL, 1, "labels")]
+    )
     page = render(status_of(store, facts, NOW))
     assert page.count("&lt;script&gt;alert(2)") >= 5
     assert page.count("<script") == 1
@@ -125,7 +122,7 @@ def test_names_are_escaped_everywhere(store: Store) -> None:
 
 
 def test_page_of_an_empty_store_is_drawn(store: Store) -> None:
-    page = render(status_of(store, facts_of(policy_of(budget={}), alarms={}, costs=(), refusals={}), NOW))
+    page = render(status_of(store, facts_of(policy_of(budget={}), alarms={}, attacks=(), refusals={}), NOW))
     assert "Nobody has a key yet" in page
     assert "No alarms" in page
 
@@ -153,7 +150,7 @@ def test_key_signs_in_by_the_form(web: TestClient, store: Store) -> None:
 
 def test_cookie_is_secure_under_tls(store: Store) -> None:
     key = fill(store, policy_of())
-    app = Starlette(routes=status_routes(lambda: facts_of(policy_of()), store, SECRET, lambda: NOW))
+    app = Starlette(routes=status_routes(telling(facts_of(policy_of())), store, SECRET, lambda: NOW))
     with TestClient(app, base_url="https://gateway", follow_redirects=False) as client:
         assert "; Secure" in client.post("/status/sign-in", data={"key": key}).headers["set-cookie"]
 

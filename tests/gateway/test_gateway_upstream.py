@@ -139,6 +139,15 @@ def test_kinds_that_change_are_502(make_served: Callable[..., Served], odd_serve
     assert served.ask(X[:1] + 7, key).status_code == 200
 
 
+def test_logits_do_not_become_probabilities(make_served: Callable[..., Served], odd_server: OddServer) -> None:
+    served = make_served(upstream(odd_server))
+    key = served.key()
+    odd_server.says({"predictions": [[3.0, -1.0, 2.0]]})
+    assert served.ask(X[:1], key).status_code == 200
+    odd_server.says({"predictions": P[:1]})
+    assert served.ask(X[1:], key).status_code == 502
+
+
 def test_nothing_but_the_answer_passes(make_served: Callable[..., Served], odd_server: OddServer) -> None:
     served = make_served(upstream(odd_server, "v2"))
     key = served.key()

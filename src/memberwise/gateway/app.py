@@ -6,18 +6,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from starlette.applications import Starlette
 
 from memberwise.gateway.access import KeyReader
 from memberwise.gateway.behind import Behind
+from memberwise.gateway.costs import AttackCost, attack_costs
+from memberwise.gateway.explain import gives_labels
 from memberwise.gateway.logs import LOGGER
 from memberwise.gateway.metrics import Metrics
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.rates import Rates
 from memberwise.gateway.routes import failed, refused_by_router, routes
 from memberwise.gateway.serving import Serving, derived
+from memberwise.gateway.status import Facts
+from memberwise.gateway.status_page import status_routes
 from memberwise.gateway.store import Store
 from memberwise.gateway.watching import Watching
 
@@ -28,6 +33,7 @@ class Gateway:
     Attributes:
         serving: by which policy requests are answered from now on; those that began before finish by theirs.
         metrics: counts since the start.
+        digest: SHA-256 of the policy's file, in hexadecimal, where it is in one. loaded: when it was taken over.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Gateway:
     ) -> None:
         self.folder, self.store, self.secret, self.clock = folder, store, secret, clock
         self.metrics = Metrics()
+        self.digest, self.loaded = "", clock()
         self.reader = KeyReader(store, clock)
         self.rates = Rates(policy.store, LOGGER.warning)
         sketch_key = derived(secret, b"sketches")
@@ -85,9 +92,25 @@ class Gateway:
             self.rates = rates
         old, self.serving = self.serving, serving
         self.watching.configure(policy)
+        self.loaded = self.clock()
         old.retired = True
         if not old.users:
             self._close(old)
+
+    async def facts(self) -> Facts:
+        """What the status page says beside the store."""
+        policy = self.serving.policy
+        return Facts(
+            policy=policy,
+            model=policy.server.name,
+            digest=self.digest,
+            loaded=self.loaded,
+            alarms=await self.watching.alarms(),
+            lowered=dict(self.watching.lowered),
+            refusals=self.metrics.refused(),
+            attacks=await asyncio.to_thread(_attacks),
+            labels=await asyncio.to_thread(gives_labels, policy),
+        )
 
     async def close(self) -> None:
         """Finish what was begun, and close the store."""
@@ -116,6 +139,12 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(serving.close())
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
+
+
+@cache
+def _attacks() -> tuple[AttackCost, ...]:
+    """All attacks and what they cost; loaded when somebody looks."""
+    return tuple(attack_costs())
 
 
 def make_app(
@@ -147,7 +176,8 @@ def make_app(
             await gateway.close()
 
     handlers = {404: refused_by_router, 405: refused_by_router, Exception: failed}
-    app = Starlette(routes=routes(gateway), exception_handlers=handlers, lifespan=lifespan)
+    addresses = [*routes(gateway), *status_routes(gateway.facts, store, secret, clock)]
+    app = Starlette(routes=addresses, exception_handlers=handlers, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     return app

@@ -48,7 +48,9 @@ def deliver_many(connection: sa.Connection, deliveries: Sequence[Delivery]) -> l
         return []
     keys = {one.grant.records[i] for one in deliveries for i in one.answers}
     kept = stored_answers(connection, keys)
-    paid = select_rows(connection, sa.select(grants.c.record, clients.c.name).join(clients), grants.c.record, keys)
+    names = {one.grant.request.client for one in deliveries}
+    mine = sa.select(grants.c.record, clients.c.name).join(clients).where(clients.c.name.in_(list(names)))
+    paid = select_rows(connection, mine, grants.c.record, keys)
     payers = {(bytes(row.record), row.name) for row in paid}
     fresh: dict[bytes, bytes] = {}
     for one in deliveries:

@@ -13,9 +13,9 @@ from memberwise.gateway.tiers import coarsest
 Answers = Literal["labels", "scores", "vectors", "logits", "weights"]
 State = Literal["possible", "weaker", "stopped"]
 
-# A search along the boundary of 1,000 questions spreads over several neighbourhoods: this many times the limit of one
-# was granted at most (digits, Location-30, MNIST, breast cancer; three to five times in the median). docs/decisions.md.
-SPREAD = 10
+# A search along the boundary of 1,000 questions spreads over several neighbourhoods: four to eight times the limit of
+# one was granted in the median, twelve times at most (digits, Location-30, MNIST, breast cancer; docs/decisions.md).
+SPREAD = 15
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Asked(Target):
         return 1
 
     def predict(self, x: Records) -> Array:
+        """``(1, n, classes)`` of the records at hand ``(n, ...)``, and of no others."""
         if x is not self.x:
             raise AsksFurtherError
         return self.answers[None]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
+from memberwise.errors import StudyError
 from memberwise.gateway.behind import Behind
 from memberwise.gateway.policy import Policy, read_gateway_policy
 
@@ -19,6 +21,18 @@ def read_policy(path: Path, verify_key: Path | None = None) -> Policy:
 
         return verify_policy(path, verify_key)
     return read_gateway_policy(path)
+
+
+def policy_digest(path: Path) -> str:
+    """The SHA-256 of a policy's file, in hexadecimal, as ``sha256sum`` prints it.
+
+    Raises:
+        StudyError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StudyError("the policy cannot be read", found=str(error), where=str(path)) from None
 
 
 def load_behind(policy: Policy, folder: Path, secret: bytes) -> Behind:

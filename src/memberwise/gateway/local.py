@@ -57,6 +57,7 @@ class LocalModel:
         return self._kind
 
     def records(self, given: Array | Rows) -> Floats32:
+        """Records ``(n, *shape)`` as the model takes them."""
         if self._prepare is None:
             return array_records(given, self.shape)
         try:

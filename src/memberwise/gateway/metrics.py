@@ -52,6 +52,15 @@ class Metrics:
         for code, count in Counts(alarm.code for each in alarms.values() for alarm in each).items():
             self.alarmed.labels(code).set(count)
 
+    def refused(self) -> dict[str, int]:
+        """Requests refused since the start, by what was wrong and, of a spent budget, whose."""
+        counts: dict[str, int] = {}
+        for sample in next(iter(self.refusals.collect())).samples:
+            if sample.name.endswith("_total"):
+                kind, reason = sample.labels["kind"], sample.labels["reason"]
+                counts[f"{kind}: {reason}" if reason else kind] = int(sample.value)
+        return counts
+
     def text(self) -> bytes:
         """All counts in Prometheus' text format."""
         return generate_latest(self.registry)

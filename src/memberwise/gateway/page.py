@@ -50,10 +50,10 @@ class Page:
         }
         self.answers = stored_answers(connection, keys)
         by_id = {client.id: name for name, client in self.clients.items()}
+        mine = sa.select(grants).where(grants.c.client.in_(list(by_id)))
         self.paid = {
             (by_id[row.client], bytes(row.record)): _Paid(row.tier, row.nats, row.pending)
-            for row in select_rows(connection, sa.select(grants), grants.c.record, keys & set(self.answers))
-            if row.client in by_id
+            for row in select_rows(connection, mine, grants.c.record, keys & set(self.answers))
         }
         near = {
             cell

@@ -8,7 +8,7 @@ from pathlib import Path
 from memberwise.errors import MemberwiseError
 from memberwise.gateway.app import Gateway
 from memberwise.gateway.behind import Behind
-from memberwise.gateway.loading import load_behind, read_policy
+from memberwise.gateway.loading import load_behind, policy_digest, read_policy
 from memberwise.gateway.logs import LOGGER, where_raised
 from memberwise.gateway.policy import Policy
 
@@ -44,13 +44,14 @@ class Reloader:
         """Read the policy and serve by it from the next request on; False where the old one stays."""
         counts = self.gateway.metrics.reloads
         try:
-            policy, behind = await asyncio.to_thread(self._load)
+            policy, behind, digest = await asyncio.to_thread(self._load)
         except Exception as error:
             counts.labels("kept").inc()
             LOGGER.error("the policy in force stays", extra={"values": _plainly(error)})
             return False
         try:
             self.gateway.change(policy, behind)
+            self.gateway.digest = digest
         except Exception as error:
             await behind.close()
             counts.labels("kept").inc()
@@ -67,7 +68,7 @@ class Reloader:
             if not self.again:
                 return
 
-    def _load(self) -> tuple[Policy, Behind]:
+    def _load(self) -> tuple[Policy, Behind, str]:
         policy = read_policy(self.path, self.verify_key)
         old = self.gateway.serving.policy
         fixed = [f"server.{name}" for name in FIXED if getattr(policy.server, name) != getattr(old.server, name)]
@@ -75,7 +76,7 @@ class Reloader:
             fixed.append("store.url")
         if fixed:
             LOGGER.warning("some changes take effect at the next start", extra={"values": {"keys": fixed}})
-        return policy, load_behind(policy, self.gateway.folder, self.gateway.secret)
+        return policy, load_behind(policy, self.gateway.folder, self.gateway.secret), policy_digest(self.path)
 
 
 def _plainly(error: Exception) -> dict[str, object]:

@@ -8,6 +8,7 @@ import math
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import uvicorn
 
 from memberwise.errors import StudyError
 from memberwise.gateway.app import Gateway, make_app
-from memberwise.gateway.loading import load_behind, read_policy
+from memberwise.gateway.loading import load_behind, policy_digest, read_policy
 from memberwise.gateway.logs import LOGGER, log_to
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.policy import Server as ServerConfig
@@ -27,6 +28,8 @@ from memberwise.gateway.store import Store, store_url
 from memberwise.store.secret import ensure_secret, read_secret
 
 KEEP_ALIVE = 75
+# Seconds after which a thread that computes lets another one go on: the loop must not wait for the bank's.
+SWITCH = 0.0005
 BACKLOG = 2048
 
 
@@ -87,6 +90,8 @@ def serve(
         StudyError: the policy cannot be carried out.
         MemberwiseError: the model or the store cannot be opened.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a policy to replace
     policy = read_policy(path, verify_key)
     folder = path.resolve().parent
     ensure_secret(folder)
@@ -98,8 +103,10 @@ def serve(
     store = Store.open(store_url(policy.store, folder))
     store.claim(derived(secret, b"store"))
     log_to()
+    sys.setswitchinterval(SWITCH)
     with contextlib.closing(_socket(listening.host, listening.port)) as taken:
         app = make_app(policy, folder, store=store, behind=behind, secret=secret)
+        app.state.gateway.digest = policy_digest(path)
         place = _place(listening, taken, policy, tls is not None)
         config = _config(app, policy, tls)
         reloader = Reloader(app.state.gateway, path, verify_key)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import sqlalchemy as sa
 
+from memberwise.gateway.costs import AttackCost, Verdict, judge
 from memberwise.gateway.decide import tier_at
 from memberwise.gateway.keys import ANONYMOUS, JWT_PREFIX, Key, list_keys
 from memberwise.gateway.ledger import read_clients, read_total
-from memberwise.gateway.policy import TIERS, Policy, Tier
+from memberwise.gateway.policy import Policy, Tier
 from memberwise.gateway.store import Store
 from memberwise.gateway.tables import cells, ledger
 from memberwise.gateway.tiers import coarsest
@@ -20,20 +21,9 @@ from memberwise.gateway.watch import Alarm
 # Neighbourhoods listed, and rows of the ledger in which a client's last question is looked for.
 MOST_ASKED, LAST_ROWS = 10, 100_000
 
+STATES = ("stopped", "weaker", "possible")
+
 State = Literal["valid", "expired", "revoked", "none"]
-
-
-class AttackCost(Protocol):
-    """What an attack needs: questions about one record, and how much of each answer."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def questions(self) -> int: ...
-
-    @property
-    def answers(self) -> Literal["labels", "vectors", "logits"]: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Facts:
         model: its name. digest: of the policy's file. loaded: when it was read, seconds since 1970.
         alarms: by client. lowered: the tier of clients with such an alarm.
         refusals: requests refused since the process began, by reason.
-        costs: of the attacks.
+        attacks: and what they cost. labels: the output defences leave nothing but labels.
     """
 
     policy: Policy
@@ -54,7 +44,8 @@ class Facts:
     alarms: Mapping[str, Sequence[Alarm]]
     lowered: Mapping[str, Tier]
     refusals: Mapping[str, int]
-    costs: Sequence[AttackCost]
+    attacks: Sequence[AttackCost]
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,17 +77,6 @@ class ClientStatus:
 
 
 @dataclass(frozen=True)
-class Stop:
-    """Whether the budgets stop an attack: "no" about any record, "some" (at most so many records), or "yes"; why."""
-
-    attack: str
-    questions: int
-    answers: str
-    stopped: Literal["yes", "some", "no"]
-    why: str
-
-
-@dataclass(frozen=True)
 class Status:
     """The whole page."""
 
@@ -109,7 +89,7 @@ class Status:
     neighbourhoods: tuple[int, ...]
     neighbourhood_limit: int | None
     refusals: tuple[tuple[str, int], ...]
-    stops: tuple[Stop, ...]
+    verdicts: tuple[Verdict, ...]
     version: int
     digest: str
     loaded: float
@@ -171,38 +151,31 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
         neighbourhoods=neighbourhoods,
         neighbourhood_limit=policy.budget.neighbourhood.questions,
         refusals=tuple(sorted(facts.refusals.items())),
-        stops=tuple(stop_of(cost, policy) for cost in facts.costs),
+        verdicts=tuple(most_generous(policy, facts.attacks, facts.labels)),
         version=policy.version,
         digest=facts.digest,
         loaded=facts.loaded,
     )
 
 
-def stop_of(cost: AttackCost, policy: Policy) -> Stop:
-    """Whether the budgets that the most generous plan grants reach for an attack on one record, or on how many."""
-    plans = policy.plans.values()
-    finest = min((plan.ladder[0].tier for plan in plans), key=TIERS.index)
-    finest = coarsest((finest, policy.budget.ladder[0].tier))
-    limits = [plan.questions for plan in plans]
-    client = None if None in limits else max(limit for limit in limits if limit is not None)
-    crowd, total, questions = policy.budget.neighbourhood.questions, policy.budget.total, cost.questions
+def most_generous(policy: Policy, attacks: Sequence[AttackCost], labels: bool) -> list[Verdict]:
+    """What the policy leaves of each attack, by the plan that leaves most of it."""
+    plans = [judge(policy, attacks, name, labels) for name in policy.plans]
+    return [max(verdicts, key=_left) for verdicts in zip(*plans, strict=True)]
 
-    def stop(stopped: Literal["yes", "some", "no"], why: str) -> Stop:
-        return Stop(cost.name, questions, cost.answers, stopped, why)
 
-    if cost.answers == "vectors" and finest == "label":
-        return stop("yes", "it needs scores, and nobody is answered more than labels")
-    # Of n questions about a record one is the record itself, the others are near it.
-    for limit, whose in ((crowd, "about one neighbourhood"), (client, "a client"), (total, "of all clients together")):
-        if limit is not None and questions > limit:
-            return stop("yes", f"{limit:,} questions {whose}")
-    reach = [(total // questions, "all clients together")] if total is not None else []
-    reach += [(client // questions, "a client")] if client is not None else []
-    if not reach:
-        return stop("no", "no budget limits the number of records")
-    records, whose = min(reach)
-    words = f"{whose} can attack {records:,} record{'s' if records != 1 else ''}"
-    return stop("no" if questions == 1 else "some", words)
+def alike(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
+    """Attacks of which the same is to be said, by their names, those that are stopped last; and what is to be said."""
+    groups: dict[tuple[object, ...], list[Verdict]] = {}
+    for one in sorted(verdicts, key=lambda one: -STATES.index(one.state)):
+        key = (one.attack.answers, one.attack.questions, one.attack.once, one.state, one.records, one.everyone)
+        groups.setdefault((*key, one.reasons), []).append(one)
+    return [(", ".join(one.attack.name for one in group), group[0]) for group in groups.values()]
+
+
+def _left(verdict: Verdict) -> tuple[int, float]:
+    records = float("inf") if verdict.records is None else verdict.records
+    return STATES.index(verdict.state), records
 
 
 def _plan(name: str, key: Key | None, policy: Policy) -> str | None:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from memberwise.errors import StoreError
 from memberwise.gateway.policy import Tier
 from memberwise.gateway.sessions import COOKIE, LASTS, is_signed_in, sign_in
-from memberwise.gateway.status import Facts, Status, status_of
+from memberwise.gateway.status import Facts, Status, alike, status_of
 from memberwise.gateway.store import Store
 
 PATH = "/status"
@@ -44,11 +44,13 @@ TIER_WORDS: dict[Tier | None, str] = {
 }
 
 
-def status_routes(facts: Callable[[], Facts], store: Store, secret: bytes, now: Callable[[], float]) -> list[BaseRoute]:
+def status_routes(
+    facts: Callable[[], Awaitable[Facts]], store: Store, secret: bytes, now: Callable[[], float]
+) -> list[BaseRoute]:
     """The page's addresses, all below ``/status``.
 
     Args:
-        facts: what this gateway knows now; called on the event loop.
+        facts: what this gateway knows now.
         secret: of the gateway. now: seconds since 1970.
     """
     reader = _Reader(facts, store, now)
@@ -107,7 +109,9 @@ def render(status: Status, template: str = "status.html.j2") -> str:
     return (
         _environment()
         .get_template(template)
-        .render(status=status, path=PATH, tiers=TIER_WORDS, listed=LISTED, seconds=_ago(status.now), time=_time)
+        .render(
+            status=status, path=PATH, tiers=TIER_WORDS, listed=LISTED, alike=alike, seconds=_ago(status.now), time=_time
+        )
     )
 
 
@@ -121,7 +125,7 @@ def stylesheet() -> str:
 class _Reader:
     """Reads the status once for all who ask at the same time."""
 
-    def __init__(self, facts: Callable[[], Facts], store: Store, now: Callable[[], float]) -> None:
+    def __init__(self, facts: Callable[[], Awaitable[Facts]], store: Store, now: Callable[[], float]) -> None:
         self.facts, self.store, self.now = facts, store, now
         self.lock = asyncio.Lock()
         self.read_at, self.status = float("-inf"), None
@@ -132,7 +136,8 @@ class _Reader:
         async with self.lock:
             time = asyncio.get_running_loop().time()
             if self.status is None or time - self.read_at > FRESH:
-                self.status = await asyncio.to_thread(status_of, self.store, self.facts(), self.now())
+                facts = await self.facts()
+                self.status = await asyncio.to_thread(status_of, self.store, facts, self.now())
                 self.read_at = time
             return self.status
 

@@ -21,7 +21,7 @@ from memberwise.gateway.policy import Policy, Upstream
 from memberwise.gateway.problems import Problem
 from memberwise.gateway.protocols.base import Rows
 from memberwise.gateway.speech import Speech, speech_of
-from memberwise.models.kinds import kind_by_range
+from memberwise.models.kinds import kind_by_range, kind_of_answers
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.types.arrays import Array, Floats32
 
@@ -29,7 +29,6 @@ from memberwise.types.arrays import Array, Floats32
 BYTES_A_FIGURE, BYTES_AROUND = 40, 65_536
 # Seconds for which what is known of the server is not asked again.
 READY_FOR = 2.0
-# Answers by which their kind is told are of so many records at least, or of this server's first ones again.
 JSON_TYPES = ("application/json", "application/octet-stream", "")
 # Statuses that say nothing of a single request among those asked together.
 OVERLOADED = (429, 502, 503, 504)
@@ -71,6 +70,7 @@ class UpstreamModel:
         return "probabilities" if kind == "logits" else kind
 
     def records(self, given: Array | Rows) -> Floats32:
+        """Records ``(n, *shape)`` as the server takes them."""
         x = array_records(given, self.shape)
         if self.speech.whole and not (x == np.rint(x)).all():
             raise Problem("invalid-records", "The model takes whole numbers.")
@@ -143,6 +143,8 @@ class UpstreamModel:
         answers = check_answers(answers, len(x), len(self.classes), self.told)
         if self.told is None:
             self.told = "labels" if answers.ndim == 1 else kind_by_range(answers)
+        elif self.told == "logits" and self.config.answers == "auto" and kind_of_answers(answers) == "probabilities":
+            raise BehindError("the model's answers are probabilities, and were logits before")
         return answers
 
     async def _post(self, url: str, body: bytes, most: int) -> Any:

@@ -19,6 +19,8 @@ from memberwise.types.arrays import Array, Floats32
 
 # Requests that may wait to be looked at; of more the newest are not.
 WAITING = 10_000
+# Questions and cells that are remembered, over all clients: some ten megabytes.
+REMEMBERED = 25_000
 
 
 class Watching:
@@ -38,7 +40,7 @@ class Watching:
     ) -> None:
         self.secret, self.metrics, self.now = secret, metrics, now
         self.neighbourhood = policy.budget.neighbourhood
-        self.watcher = Watcher(policy.watch, NEAR[kind_of(shape, self.neighbourhood)])
+        self.watcher = Watcher(policy.watch, NEAR[kind_of(shape, self.neighbourhood)], REMEMBERED)
         self.lowered: dict[str, Tier] = {}
         self.thread = ThreadPoolExecutor(1, "watch")
         self.waiting = 0

@@ -147,7 +147,7 @@ def numbers(values: Any, limits: Limits) -> Array:
 
 
 def plain_numbers(level: list[Any]) -> Array:
-    """A flat list of JSON numbers as int64 where all are whole and fit, else float64.
+    """A flat list of JSON numbers ``(n,)`` as int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: there is anything else among them, or a number beyond float32.
@@ -165,7 +165,7 @@ def plain_numbers(level: list[Any]) -> Array:
 
 
 def checked(array: Array) -> Array:
-    """The same numbers.
+    """The same numbers ``(n, ...)``.
 
     Raises:
         Problem: NaN, infinity, or beyond float32.
@@ -190,13 +190,16 @@ def check_count(shape: Sequence[int], limits: Limits) -> None:
 
 
 def table(columns: Any, data: Any, limits: Limits) -> Rows:
-    """Rows of a table, checked for their form; what a column holds is seen where it is encoded.
+    """Rows ``(n, columns)`` of a table, checked for their form; what a column holds is seen where it is encoded.
+
+    Columns that pandas has numbered are called by their numbers.
 
     Raises:
-        Problem: columns are no distinct texts, or rows of another length, or hold lists or huge numbers.
+        Problem: columns are no distinct names, or rows of another length, or hold lists or huge numbers.
     """
-    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+    if not isinstance(columns, list) or not columns or not {*map(type, columns)} <= {str, int}:
         raise Problem("invalid-records", "Columns are a list of names.")
+    columns = [str(name) for name in columns]
     if len(set(columns)) != len(columns):
         raise Problem("invalid-records", "A column stands twice.")
     if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in data):
@@ -211,7 +214,7 @@ def table(columns: Any, data: Any, limits: Limits) -> Rows:
 
 
 def as_table(records: list[Any], limits: Limits) -> Rows:
-    """Rows from a list of objects that all have the same keys.
+    """Rows ``(n, columns)`` from a list of objects that all have the same keys.
 
     Raises:
         Problem: they differ in their keys, or are no objects.
