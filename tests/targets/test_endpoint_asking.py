@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import ssl
 import struct
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from endpoints import budget_of, data, dataset, endpoint, probabilities, serving
 from model_server import Handler, ModelServer
 from numpy.testing import assert_array_equal
@@ -139,10 +144,14 @@ def test_waiting_doubles_and_patience_ends() -> None:
 
 
 def test_who_is_told_to_come_back_is_patient() -> None:
-    busy = Again("429", 0.0, counted=False)
+    busy = Again("429", 0.0, counted=False, busy=True)
     assert [delay_before(busy, tries, 0, 3) for tries in range(6)] == [0, 0, 0, 0.5, 1, 2]
     with pytest.raises(AskingError, match="asks to wait 30 s, after 3,590 s"):
         delay_before(busy, 400, 3590, 3)
+    untold = Again("429", None, counted=False, busy=True)
+    assert [delay_before(untold, tries, 0, 3) for tries in range(6)] == [0.5, 1, 2, 4, 8, 16]
+    with pytest.raises(AskingError, match="in 7 tries"):
+        delay_before(untold, 6, 0, 3)
     failing = Again("503", 0.0, counted=True)
     with pytest.raises(AskingError, match="in 4 tries"):
         delay_before(failing, 3, 0, 3)
@@ -378,6 +387,40 @@ def test_answers_are_private_and_whole(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert {len(row[0]) for row in connection.execute("SELECT answer FROM answers")} == {1 + 8 * 4}
     connection.close()
+
+
+@pytest.mark.slow
+def test_a_certificate_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving() as server:
+        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
+        url = server.url.replace("http://", "https://")
+        unknown = endpoint(None, tmp_path / "a", endpoint=url)
+        with pytest.raises(TargetError, match="certificate is not trusted"):
+            unknown.predict(X[:5])
+        unknown.close()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        known = endpoint(None, tmp_path / "b", endpoint=url)
+        assert_array_equal(known.predict(X[:5])[0], probabilities(X[:5]))
+        known.close()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    begins = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), 1, begins, begins + timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    (folder / "c.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "k.pem").write_bytes(private.private_bytes(*form))
+    return folder / "c.pem", folder / "k.pem"
 
 
 def test_a_store_that_is_none_is_told(tmp_path: Path) -> None:

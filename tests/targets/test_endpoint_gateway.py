@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 import memberwise as mw
+from memberwise.gateway.keys import new_key
+from memberwise.gateway.store import Store
 from memberwise.store.secret import ensure_secret
 
 if TYPE_CHECKING:
@@ -46,6 +49,14 @@ def served(start: Callable[..., Process], folder: Path, model: Path, **policy: A
     return process
 
 
+def key_for(process: Process, name: str = "alice") -> dict[str, str]:
+    """The header with a new key, made beside the gateway that runs."""
+    store = Store.open(process.store_url)
+    token = new_key(store, name, now=time.time())
+    store.close()
+    return {"Authorization": f"Bearer {token}"}
+
+
 def audited(process: Process, headers: dict[str, str], folder: Path, protocol: str = "v2", **more: Any) -> mw.Result:
     file = folder / "headers"
     file.write_text("".join(f"{name}: {value}\n" for name, value in headers.items()))
@@ -56,11 +67,11 @@ def audited(process: Process, headers: dict[str, str], folder: Path, protocol: s
 
 @pytest.mark.parametrize("protocol", ["v2", "v1", "mlflow"])
 def test_the_gateway_audited_equals_the_defended_model(
-    protocol: str, start: Any, key_beside: Any, digits_model: Path, tmp_path: Path
+    protocol: str, start: Any, digits_model: Path, tmp_path: Path
 ) -> None:
     answer = [{"name": "rounding", "digits": 2}]
     process = served(start, tmp_path / "g", digits_model, answer=answer)
-    key = key_beside(process.store_url)
+    key = key_for(process)
     through = audited(process, key, tmp_path, protocol, policy=tmp_path / "g" / "policy.toml")
     beside = mw.audit(
         target=str(digits_model), **ROLES, settings={"answer": answer, "shadow.allow_size_mismatch": True}
@@ -73,10 +84,10 @@ def test_the_gateway_audited_equals_the_defended_model(
         assert not file.is_file() or key["Authorization"].split()[1].encode() not in file.read_bytes()
 
 
-def test_a_ladder_turns_the_audit_to_labels(start: Any, key_beside: Any, digits_model: Path, tmp_path: Path) -> None:
+def test_a_ladder_turns_the_audit_to_labels(start: Any, digits_model: Path, tmp_path: Path) -> None:
     ladder = [{"above": 0.0, "tier": "vector"}, {"above": 0.5, "tier": "label"}]
     process = served(start, tmp_path / "g", digits_model, plan={"questions": 700, "ladder": ladder})
-    result = audited(process, key_beside(process.store_url), tmp_path, attacks=["gap", "label-only-noise"])
+    result = audited(process, key_for(process), tmp_path, attacks=["gap", "label-only-noise"])
     facts = result.to_dict()["target"]["endpoint"]
     assert facts["answers"] == "labels"
     assert 0 < facts["labels"] < facts["records"]
@@ -85,23 +96,21 @@ def test_a_ladder_turns_the_audit_to_labels(start: Any, key_beside: Any, digits_
     assert "the server grants no more answers" in skipped["reason"]
 
 
-def test_another_key_continues_where_a_budget_ended(
-    start: Any, key_beside: Any, digits_model: Path, tmp_path: Path
-) -> None:
+def test_another_key_continues_where_a_budget_ended(start: Any, digits_model: Path, tmp_path: Path) -> None:
     process = served(start, tmp_path / "g", digits_model, plan={"questions": 300})
     with pytest.raises(mw.MemberwiseError, match="the server grants no more answers") as caught:
-        audited(process, key_beside(process.store_url, "first"), tmp_path, attacks=["loss"])
+        audited(process, key_for(process, "first"), tmp_path, attacks=["loss"])
     assert caught.value.exit_code == 4
-    result = audited(process, key_beside(process.store_url, "second"), tmp_path, attacks=["loss"])
+    result = audited(process, key_for(process, "second"), tmp_path, attacks=["loss"])
     facts = result.to_dict()["target"]["endpoint"]
     assert facts["from_store"] == 300
     assert facts["questions"] == facts["answered"] == facts["records"] + 8 == 300 + 300 + 8  # none is left for the end
     assert {"endpoint-accuracies", "endpoint-budget", "endpoint-not-asked-again"} <= codes(result).keys()
 
 
-def test_a_rate_is_waited_for(start: Any, key_beside: Any, digits_model: Path, tmp_path: Path) -> None:
+def test_a_rate_is_waited_for(start: Any, digits_model: Path, tmp_path: Path) -> None:
     process = served(start, tmp_path / "g", digits_model, plan={"rates": ["5/second"]})
-    result = audited(process, key_beside(process.store_url), tmp_path, attacks=["loss"])
+    result = audited(process, key_for(process), tmp_path, attacks=["loss"])
     facts = result.to_dict()["target"]["endpoint"]
     assert facts["retries"] > 0
     assert facts["questions"] == facts["answered"]

@@ -60,12 +60,13 @@ def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tup
 def _watch(endpoint: Endpoint, need: Asking, progress: Progress) -> None:
     """Tell how many of the questions are answered."""
     done = len(endpoint.store)
-    progress.start(max(need.total or 0, done), done)
+    total = max(need.total or need.records + need.probes, done)
+    progress.start(total, done)
 
     def tell(count: int) -> None:
         nonlocal done
         done += count
-        progress.update(done)
+        progress.update(min(done, total))
 
     endpoint.tell = tell
 

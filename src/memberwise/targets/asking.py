@@ -122,7 +122,7 @@ class Asker:
             self.store.count(retries=len(records), sent=0 if outcome.counted else -len(records))
             delay = delay_before(outcome, tries, waited, self.pace.retries)
             self.sleep(delay)
-            tries, waited = tries + 1, waited + (0.0 if outcome.counted else delay)
+            tries, waited = tries + 1, waited + (delay if outcome.busy else 0.0)
 
     @property
     def left(self) -> int | None:
@@ -219,8 +219,8 @@ class _Run:
             store.count(retries=count, sent=0 if outcome.counted else -count)
             delay = delay_before(outcome, one.tries, one.waited, self.asker.pace.retries)
             due = self.asker.clock() + delay
-            self.waiting.append(_Try(one.rows, one.tries + 1, one.waited + (0.0 if outcome.counted else delay), due))
-            if not outcome.counted:  # too many at once
+            self.waiting.append(_Try(one.rows, one.tries + 1, one.waited + (delay if outcome.busy else 0.0), due))
+            if outcome.busy:
                 self.width = max(1.0, self.width / 2)
             if outcome.delay is not None:  # it asks everybody to wait
                 self.pause = max(self.pause, due)
@@ -252,8 +252,8 @@ def delay_before(outcome: Again, tries: int, waited: float, retries: int) -> flo
         AskingError: there were ``retries`` tries again already, or the server asks for more patience than there is.
     """
     own = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(tries, 30)))
-    if outcome.delay is None or outcome.counted:
-        if tries >= retries:
+    if outcome.delay is None or not outcome.busy:
+        if tries >= (2 * retries if outcome.busy else retries):
             raise gave_up(outcome.why, tries)
         return own if outcome.delay is None else _patient(outcome, outcome.delay, 0.0)
     later = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(max(0, tries - retries), 30)))

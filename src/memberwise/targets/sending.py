@@ -27,6 +27,7 @@ SHOWN = 200
 TOO_LARGE = 413
 TOO_MANY = 429
 WHERE = "target.endpoint"
+CERTIFICATE = "the authority's certificate in a file (PEM), and SSL_CERT_FILE=that file in the environment"
 REDIRECT = "give that address: a token is sent to nobody else than whom the study names"
 
 
@@ -46,11 +47,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Again:
-    """It may work later: after ``delay`` seconds, where the server says so. counted: it may have been answered."""
+    """It may work later: after ``delay`` seconds, where the server says so.
+
+    counted: it may have been answered. busy: the server says that it is asked too often.
+    """
 
     why: str
     delay: float | None = None
     counted: bool = True
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,9 @@ class HttpSender:
         try:
             return self.client.request(method, address, content=body or None, headers=headers)
         except (http.ConnectError, http.ConnectTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                problem, found = "the server's certificate is not trusted", self._safe(str(error))
+                return Failed(TargetError(problem, found=found, where=shown_address(address), fix=CERTIFICATE))
             return Again(self._safe(f"no connection ({error})"), counted=False)
         except http.TimeoutException as error:
             return Again(f"no answer within {self.client.timeout.read} s ({type(error).__name__})")
@@ -209,7 +217,7 @@ class HttpSender:
             delay = delay_of(reply.headers.get("retry-after"))
             if delay is None and is_budget(reply.headers.get("content-type", ""), reply.content):
                 return Refused(text)
-            return Again(text, delay, counted=False)
+            return Again(text, delay, counted=False, busy=True)
         if code == TOO_LARGE:
             return Refused(text, too_large=True)
         if code == 408 or code >= 500:
@@ -258,7 +266,8 @@ class FunctionSender:
             text = f"{type(error).__name__}: {str(error)[:SHOWN]}"
             if isinstance(code, int) and (code == TOO_MANY or code >= 500):
                 headers = getattr(reply, "headers", None) or {}
-                return Again(text, delay_of(headers.get("retry-after") or headers.get("Retry-After")), code >= 500)
+                delay = delay_of(headers.get("retry-after") or headers.get("Retry-After"))
+                return Again(text, delay, counted=code >= 500, busy=code == TOO_MANY)
             if isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__.endswith("Timeout"):
                 return Again(text)
             return Failed(
