@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
-from status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
 
 from memberwise.gateway.costs import AttackCost
 from memberwise.gateway.keys import new_key, revoke_key, rotate_key
@@ -18,6 +18,11 @@ from memberwise.gateway.status import Status, alike, most_generous, status_of
 from memberwise.gateway.status_page import render, status_routes
 from memberwise.gateway.store import Store
 from memberwise.gateway.watch import Alarm
+
+if TYPE_CHECKING:
+    from tests.gateway.status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
+else:
+    from status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from status_case import EVIL, facts_of, fill, policy_of, served
 
 from memberwise.gateway.keys import revoke_key
 from memberwise.gateway.store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+    from tests.gateway.status_case import EVIL, facts_of, fill, policy_of, served
+else:
+    from status_case import EVIL, facts_of, fill, policy_of, served
 
 pytestmark = pytest.mark.slow
 SCHEMES = ("light", "dark")

@@ -274,7 +274,7 @@ def test_augmented_copies_of_real_records_are_alarmed(name: str, real_data: Path
     near = NEAR[kind_of(x.shape[1:], CONFIG)]
     attacker, user = Watcher(Watch(), near), Watcher(Watch(), near)
     attacker.observe("a", by_record(gathered(x, y, model, Augmented())), 0)
-    assert "altered-copies" in {alarm.code for alarm in attacker.alarms()["a"]}
+    assert {alarm.code for alarm in attacker.alarms()["a"]} & {"altered-copies", "near-duplicates"}
     test = x[TRAINED:]
     for start in range(0, len(test), 100):
         part = test[start : start + 100]

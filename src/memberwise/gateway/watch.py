@@ -37,8 +37,6 @@ SENTENCES: Mapping[Code, str] = {
     "shared-neighbourhoods": "{share} of the last {asked} questions are near copies of records that other clients "
     "asked about, as of several clients that share an attack",
 }
-# The tables whose cells are of random projections: in those between, of single features, strangers meet more often.
-TELLING = slice(0, None, 2)
 # A question counts as repeated from this time on: a batch that is sent again after a failure is no attack.
 REPEATED = 3
 # A margin below this share of the neighbour's shrinks.
@@ -109,8 +107,7 @@ def signs_of(question: Asked, neighbour: Asked | None, times: int, strangers: bo
     """What one question looks like.
 
     Args:
-        neighbour: the client's latest question about another record that shares a cell of projections with it, or half
-            of all: strangers now and then share one of single features.
+        neighbour: the client's latest question about another record in one of its cells.
         times: how often this very record was among the client's last questions.
         strangers: another client asked about another record that shares half of its cells.
         copy: it is much nearer to one of the client's last questions than strangers are.
@@ -202,15 +199,13 @@ class Watcher:
 
     def _note(self, client: str, history: _History, question: Asked) -> None:
         times = history.times[question.digest]
-        enough = max(2, len(question.cells)) / 2
         own = [found for found in map(history.latest.get, question.cells) if found is not None]
-        places = [place for place, other in own if other.digest != question.digest]
-        told = {found[0] for found in map(history.latest.get, question.cells[TELLING]) if found is not None}
-        near = max((place for place in places if place in told or places.count(place) >= enough), default=None)
-        neighbour = next((other for place, other in own if place == near), None)
+        before = [found for found in own if found[1].digest != question.digest]
+        neighbour = max(before, key=lambda found: found[0])[1] if before else None
+        # Half of the cells with one and the same record: among everybody's questions strangers share one now and then.
         everybody = [found for found in map(self._cells.get, question.cells) if found is not None]
         others = [digest for who, digest in everybody if who != client and digest != question.digest]
-        strangers = any(others.count(digest) >= enough for digest in others)
+        strangers = any(2 * others.count(digest) >= max(2, len(question.cells)) for digest in others)
         signs = signs_of(question, neighbour, times, strangers, self._is_copy(history, question))
         question = replace(question, sketch=None)
         history.questions.append((history.asked, question, signs))
