@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import memberwise as mw
 from memberwise.gateway.ledger import read_total
+from memberwise.gateway.loading import load_behind
+from memberwise.gateway.policy import parse_policy
+from memberwise.gateway.problems import Problem
+from memberwise.gateway.protocols.base import Limits, table
 
 if TYPE_CHECKING:
     from tests.gateway.gateways import Served
@@ -119,3 +127,31 @@ def test_odd_numbers_are_refused_everywhere(
     assert served.spent()[0] == 0
     assert served.client.post(path, content=text.encode(), headers=key).status_code == 200
     assert np.isfinite(served.spent()[0])
+
+
+@pytest.mark.slow
+def test_no_odd_row_of_a_table_fails(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.integers(18, 90, 300), "job": rng.choice(["nurse", "smith"], 300)})
+    frame["smokes"], frame["weight"] = rng.random(300) < 0.5, rng.random(300)
+    frame["ill"] = np.where(frame["age"] > 50, "yes", "no")
+    settings = {"training.epochs": 1, "model.hidden": [4]}
+    roles: dict[str, Any] = {"members": 100, "nonmembers": 100, "shadow_models": 2, "attacks": ["loss"]}
+    mw.audit(data=frame, label="ill", out=tmp_path / "run", settings=settings, **roles)
+    behind = load_behind(parse_policy({"model": {"file": str(tmp_path / "run")}}, "the test"), tmp_path, b"s" * 32)
+    columns, plain = ["age", "job", "smokes", "weight"], [40, "nurse", True, 0.5]
+    draw, answered, refused = random.Random(0), 0, set()
+    for _ in range(2000):
+        rows = [list(plain) for _ in range(draw.choice([1, 2, 5]))]
+        for _ in range(draw.choice([1, 1, 2, 4])):
+            rows[draw.randrange(len(rows))][draw.randrange(4)] = draw.choice(ODD)
+        try:
+            x = behind.records(table(columns, rows, Limits(depth=16, records=256, shape=behind.shape)))
+        except Problem as problem:
+            refused.add(problem.status)
+        else:
+            assert x.shape == (len(rows), *behind.shape)
+            answered += 1
+    assert 100 < answered < 1900
+    assert refused == {400}
+    asyncio.run(behind.close())

@@ -61,10 +61,13 @@ class LocalModel:
         if self._prepare is None:
             return array_records(given, self.shape)
         try:
-            return self._prepare(given)
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                return self._prepare(given)
         except DataError as error:
             # Of the client's own records, in words: what was expected and where, never the model's inside.
             raise Problem("invalid-records", _sentence(error)) from None
+        except (TypeError, ValueError, ArithmeticError):  # values that pandas cannot put into a column
+            raise Problem("invalid-records") from None
 
     async def answer(self, x: Floats32) -> Array:
         return await self._joined.answer(x)
@@ -170,7 +173,7 @@ def _frame(rows: Rows) -> Any:
 
 
 def _sentence(error: DataError) -> str:
-    parts = [error.problem, error.expected and f"expected {error.expected}", error.found and f"found {error.found}"]
+    parts = [error.problem, error.expected and f"expected {error.expected}", error.where]
     return "; ".join(part for part in parts if part)[:400] + "."
 
 
