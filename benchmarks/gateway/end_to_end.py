@@ -117,7 +117,8 @@ def through_gateway(work: Path, name: str, clients: int, *flags: str | Path) -> 
     port = servers.free_port()
     address = f"http://127.0.0.1:{port}"
     command = [*MEMBERWISE, "serve", str(folder / "policy.toml"), "--port", str(port)]
-    asked: list[str | Path] = ["--endpoint", address, "--policy", folder / "policy.toml", "--set", "target.token_env=TOKENS"]
+    asked: list[str | Path] = ["--endpoint", address, "--policy", folder / "policy.toml"]
+    asked += ["--set", "target.token_env=TOKENS"]
     with servers.running(command, folder, lambda: servers.answers(f"{address}/health/ready"), seconds=120):
         return audit(work, name, *asked, "--set", "target.model=model", *flags, TOKENS=tokens)
 

@@ -153,6 +153,8 @@ def refitted_variance(
 
     With scores held fixed the shadow models that the turns share are not counted; where noise has heavy tails, or
     models differ much, that is too little. None where refitting would take long, or there are too few trainings.
+
+    ``evaluated``: ``(n,)``.
     """
     clusters, models = np.unique(turns.clusters), len(turns.clusters)
     groups = min(GROUPS, len(clusters))

@@ -135,7 +135,7 @@ def _weighted_figures(scores: Floats, member: Mask, weights: Floats, fprs: Seque
 
 
 def figures_of(scores: Floats, member: Mask, fprs: Sequence[float]) -> Floats:
-    """``(1 + len(fprs),)`` AUC and TPR at each rate of one model; NaN scores are left out."""
+    """AUC and TPR at each rate of one model, ``(f,)``, from ``(n,)`` scores; NaN ones are left out."""
     usable = ~np.isnan(scores)
     order = np.argsort(-scores[usable], kind="stable")
     weights = np.ones((1, len(order)))
