@@ -31,7 +31,7 @@ class Changes:
 
 
 def compared(first: Sequence[Answer], again: Sequence[Answer]) -> Changes:
-    """How two rounds of answers about the same records differ."""
+    """How two rounds of answers, ``(C,)`` figures or labels, about the same records differ."""
     differences = []
     for one, other in zip(first, again, strict=True):
         if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):

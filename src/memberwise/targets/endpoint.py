@@ -140,7 +140,7 @@ class Endpoint(Target):
         """Ask about the same few records a last time, and close.
 
         Args:
-            example: as ``begin`` had them.
+            example: ``(n, ...)``, as ``begin`` had them.
         """
         if self.store.said("meanwhile") is None:
             self.described = False  # the version may be another

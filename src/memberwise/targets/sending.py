@@ -75,7 +75,7 @@ class Sender(Protocol):
     """Sends questions; called from several threads."""
 
     def send(self, records: Sent) -> Outcome:
-        """One try."""
+        """One try, about ``(n, ...)`` records."""
         ...
 
     def close(self) -> None: ...
@@ -103,6 +103,7 @@ class HttpSender:
             raise TargetError("a header or the token cannot be sent", expected="plain text", where=WHERE) from None
 
     def send(self, records: Sent) -> Outcome:
+        """One try, about ``(n, ...)`` records."""
         request = self.codec.request(records)
         begun = time.perf_counter()
         reply = self._post("POST", request.address, request.body)

@@ -24,6 +24,7 @@ class FunctionSender:
         self.ask = ask
 
     def send(self, records: Sent) -> Outcome:
+        """One try, about ``(n, ...)`` records."""
         begun = time.perf_counter()
         try:
             answers = self.ask(records.copy())
