@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from memberwise.checks import check_attack, check_defence
     from memberwise.defences.released import load_target
     from memberwise.errors import (
+        AskingError,
         CheckError,
         DataError,
         MemberwiseError,
@@ -47,12 +48,14 @@ _PLACES = {
     "MissingExtraError": "memberwise.errors",
     "RunFolderError": "memberwise.errors",
     "StoreError": "memberwise.errors",
+    "AskingError": "memberwise.errors",
     "StudyError": "memberwise.errors",
     "TargetError": "memberwise.errors",
     "TrainingError": "memberwise.errors",
 }
 
 __all__ = [
+    "AskingError",
     "CheckError",
     "DataError",
     "Estimate",

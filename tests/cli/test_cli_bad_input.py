@@ -295,7 +295,7 @@ def test_errors_are_exported_and_light() -> None:
     code = (
         "import sys, memberwise as mw\n"
         "names = [name for name in mw.__all__ if name.endswith('Error')]\n"
-        "assert len(names) == 8 and all(issubclass(getattr(mw, name), mw.MemberwiseError) for name in names)\n"
+        "assert len(names) == 10 and all(issubclass(getattr(mw, name), mw.MemberwiseError) for name in names)\n"
         "assert not {'torch', 'sklearn', 'pandas'} & set(sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

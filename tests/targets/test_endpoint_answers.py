@@ -18,7 +18,8 @@ from memberwise.data.encoding import encode
 from memberwise.errors import StudyError, TargetError
 from memberwise.study.schema import TargetConfig
 from memberwise.targets.asking import Coarser
-from memberwise.targets.endpoint import Endpoint, compared
+from memberwise.targets.changes import compared
+from memberwise.targets.endpoint import Endpoint
 from memberwise.targets.protocols.base import Signature, UnknownForm, by_record
 from memberwise.targets.protocols.mlflow import MlflowServer
 from memberwise.targets.protocols.v1 import V1

@@ -9,7 +9,8 @@ from memberwise.auditing.prepare import Prepared
 from memberwise.errors import Note
 from memberwise.report.schema import EndpointFacts
 from memberwise.targets.asking import ANSWERED, REFUSED, RETRIES, SECONDS, SENT
-from memberwise.targets.endpoint import EXAMPLES, FOUND, Changes, Endpoint
+from memberwise.targets.changes import Changes
+from memberwise.targets.endpoint import EXAMPLES, FOUND, Endpoint
 from memberwise.targets.served_answers import Coarseness
 from memberwise.types.arrays import Arrays
 

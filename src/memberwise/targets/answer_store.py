@@ -68,7 +68,7 @@ class AnswerStore:
         return found
 
     def answers(self) -> Iterator[Answer]:
-        """All answers."""
+        """All answers: ``(C,)`` figures or labels."""
         for (answer,) in self.connection.execute("SELECT answer FROM answers"):
             yield _unpack(answer)
 

@@ -102,7 +102,7 @@ class Asker:
             run.carry_out(pool)
 
     def once(self, records: Sent) -> list[Answer]:
-        """Answers that are not kept: about records whose first answer is.
+        """Answers that are not kept, about ``(n, ...)`` records whose first answer is.
 
         Raises:
             BudgetSpent, AskingError, TargetError: as ``ask``.

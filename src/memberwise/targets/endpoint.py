@@ -5,50 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from memberwise.errors import AskingError, Note, StudyError, TargetError
+from memberwise.errors import AskingError, Note, TargetError
 from memberwise.models.kinds import Kind
 from memberwise.study.address import shown_address
-from memberwise.study.entrypoint import code_hash, is_entrypoint, load_entrypoint
+from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import TargetConfig
 from memberwise.targets.answer_store import Answer, AnswerStore
 from memberwise.targets.asking import ANSWERED, REFUSED, RETRIES, SECONDS, SENT, Asker, BudgetSpent, Coarser, Pace
 from memberwise.targets.base import Records, Target
-from memberwise.targets.protocols.base import Signature
-from memberwise.targets.protocols.registry import PROTOCOLS
-from memberwise.targets.sending import FunctionSender, HttpSender, Sender, read_headers
+from memberwise.targets.changes import SAME, Changes, compared
+from memberwise.targets.connection import CONCURRENCY, OF_FUNCTIONS, headers_of, sender_of, tokens_of
+from memberwise.targets.protocols.custom import FunctionSender
+from memberwise.targets.sending import HttpSender, Sender
 from memberwise.targets.sent import Form, digests_of, take
 from memberwise.targets.served_answers import AnswerReader, Coarseness, LabelsBy, told_kind, why_not
 from memberwise.types.arrays import Array, Floats
 
 # The kind is told by the answers about so many records.
 EXAMPLES = 256
-# Requests under way at once, where the study does not say: a server's, and a function's, which may not like threads.
-CONCURRENCY, OF_FUNCTIONS = 4, 1
-# Answers that differ by less do so by the order of additions.
-SAME = 1e-6
 FOUND, KIND, BY, COARSER, VERSION, MODEL = "found", "kind", "labels_by", "coarser", "version", "model"
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Of so many records that were asked about again, how many were answered otherwise, and by how much at most.
-
-    Attributes:
-        largest: difference of a figure; None where labels are answered.
-    """
-
-    records: int
-    changed: int
-    largest: float | None = None
-
-    def words(self) -> str:
-        by = "" if self.largest is None else f", by up to {self.largest:.3g}"
-        return f"{self.changed} of {self.records} records were answered otherwise{by}"
 
 
 class Endpoint(Target):
@@ -78,7 +57,7 @@ class Endpoint(Target):
         labels = form.dataset.class_labels
         self.reader = AnswerReader(labels, config.classes, config.output)
         _ = self.reader.places  # names of classes that are none are refused now
-        self.sender: Sender = _sender(config, _headers(config), _tokens(config, environment))
+        self.sender: Sender = sender_of(config, headers_of(config), tokens_of(config, environment))
         code = code_hash(self.sender.ask) if isinstance(self.sender, FunctionSender) else ""
         self.identity = hashlib.blake2b(f"{json.dumps(config.identity(), sort_keys=True)}{code}".encode()).digest()
         self.noticed: list[Note] = []
@@ -161,7 +140,7 @@ class Endpoint(Target):
         """Ask about the same few records a last time, and close.
 
         Args:
-            example: as ``begin`` had them.
+            example: ``(n, ...)``, as ``begin`` had them.
         """
         if self.store.said("meanwhile") is None:
             self.described = False  # the version may be another
@@ -301,86 +280,3 @@ class Endpoint(Target):
     def shown(self) -> str:
         """Its address, without what may be a secret."""
         return shown_address(self.address)
-
-
-def compared(first: Sequence[Answer], again: Sequence[Answer]) -> Changes:
-    """How two rounds of answers about the same records differ."""
-    differences = []
-    for one, other in zip(first, again, strict=True):
-        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-            with np.errstate(invalid="ignore"):
-                gaps = np.where(one == other, 0.0, np.abs(one - other) / np.maximum(1.0, np.abs(one)))
-            differences.append(float(np.nan_to_num(gaps, nan=np.inf).max()))
-        elif isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-            differences.append(np.inf)  # coarser: no figure says by how much
-        else:
-            differences.append(0.0 if one == other else np.inf)
-    changed = sum(gap > SAME for gap in differences)
-    sizes = [gap for gap in differences if np.isfinite(gap)]
-    return Changes(len(differences), changed, max(sizes) if sizes else None)
-
-
-def _tokens(config: TargetConfig, environment: Mapping[str, str]) -> list[str]:
-    """Bearer tokens: one, or those of several accounts, apart by spaces or lines.
-
-    Raises:
-        StudyError: the variable is not there.
-    """
-    if config.token_env is None:
-        return []
-    tokens = (environment.get(config.token_env) or "").split()
-    if not tokens:
-        raise StudyError(
-            "the token for the endpoint is not there",
-            expected=f"the environment variable {config.token_env}",
-            where="target.token_env",
-            fix=f"export {config.token_env}=...; the variable's name stands in the study, the token does not",
-        )
-    return tokens
-
-
-def _headers(config: TargetConfig) -> dict[str, str]:
-    """Further headers of every request.
-
-    Raises:
-        StudyError: the file is not there.
-    """
-    text = None
-    if config.headers_file is not None:
-        try:
-            text = Path(config.headers_file).read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise StudyError(
-                "the headers for the endpoint cannot be read",
-                found=getattr(error, "strerror", None) or "no UTF-8",
-                where=f"target.headers_file ({config.headers_file})",
-            ) from None
-    return read_headers(text, f"target.headers_file ({config.headers_file})")
-
-
-def _sender(config: TargetConfig, headers: Mapping[str, str], tokens: Sequence[str]) -> Sender:
-    address = str(config.endpoint)
-    if config.protocol == "custom":
-        if not is_entrypoint(address) or "://" in address:
-            raise StudyError(
-                "the protocol custom asks a function",
-                expected="--endpoint file.py:ask, a function of records that answers for each",
-                found=shown_address(address),
-                where="target.endpoint",
-            )
-        ask = load_entrypoint(address, "target.endpoint")
-        if not callable(ask):
-            raise StudyError(f"{address} cannot be called", found=type(ask).__name__, where="target.endpoint")
-        return FunctionSender(ask)
-    if not address.startswith(("http://", "https://")):
-        fix = "--protocol custom" if is_entrypoint(address) else None
-        raise StudyError(
-            "this is no address of a served model",
-            expected="http://HOST:PORT or https://...",
-            found=shown_address(address),
-            where="target.endpoint",
-            fix=fix,
-        )
-    signature = Signature(config.model, config.input, config.output, config.datatype, config.shape)
-    codec = PROTOCOLS[config.protocol](address.rstrip("/"), signature)
-    return HttpSender(codec, headers, config.timeout, config.concurrency or CONCURRENCY, tokens)

@@ -98,7 +98,7 @@ def take(sent: Sent, rows: Ints) -> Sent:
 
 
 def digests_of(sent: Sent, identity: bytes) -> list[bytes]:
-    """A digest of each record as it is sent.
+    """A digest of each of ``(n, ...)`` records as it is sent.
 
     Args:
         identity: of whom it is asked: another model, another digest.

@@ -71,7 +71,7 @@ class Codec(ABC):
 
     @abstractmethod
     def request(self, records: Sent) -> Request:
-        """The question about these records."""
+        """The question about these ``(n, ...)`` records."""
 
     @abstractmethod
     def outputs(self, document: Any, count: int) -> Outputs:
@@ -114,7 +114,7 @@ def shaped(x: Array, shape: Sequence[int]) -> Array:
 
 
 def listed(x: Array) -> list[Any]:
-    """An array as nested lists; a missing number is null."""
+    """An array ``(n, ...)`` as nested lists; a missing number is null."""
     gaps = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     if not gaps.any():
         return list(x.tolist())
@@ -139,7 +139,7 @@ def rows_of(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 def array(values: Any, what: str) -> Array:
-    """Values of a reply as an array: numbers as float64 or int64, else texts; null is NaN.
+    """Values of a reply as an array ``(n, ...)``: numbers as float64 or int64, else texts; null is NaN.
 
     Raises:
         UnknownForm: they are no array, such as lists of different lengths.
