@@ -48,7 +48,7 @@ def run(*command: str | Path, check: bool = True, **environment: str) -> subproc
 def frontier(work: Path) -> dict[str, Any]:
     """The exported model in ``work/frontier``, and what was recommended."""
     folder = work / "frontier"
-    run("defend", *RECIPE, *DEFEND, "--defences", "rounding,logit-clipping,temperature", "--out", folder)
+    run("defend", *RECIPE, *DEFEND, "--defences", "rounding,logit-clipping", "--out", folder)
     facts = json.loads((folder / "frontier.json").read_text())
     best = facts["recommended"]
     point = facts["points"][0 if best is None else best]
@@ -71,10 +71,8 @@ def rows(work: Path) -> list[str | Path]:
 def audit(work: Path, name: str, *flags: str | Path, **environment: str) -> dict[str, Any]:
     """One scenario: each attack's figures, and the questions that were asked."""
     out = work / "audits" / name
-    done = run(
-        "audit", *RECIPE, *rows(work), "--shadow-models", "32", "--attacks", ATTACKS, *ASKING, "--out", out, *flags,
-        check=False, **environment,
-    )  # fmt: skip
+    fixed = [*RECIPE, *rows(work), "--population", "100", "--shadow-models", "32", "--attacks", ATTACKS, *ASKING]
+    done = run("audit", *flags, *fixed, "--out", out, check=False, **environment)
     if not (out / "result.json").exists():
         return {"ended": done.stderr.strip().splitlines()}
     result = json.loads((out / "result.json").read_text())
@@ -151,11 +149,13 @@ def main() -> None:
     work = options.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     chosen = frontier(work)
-    weights = work / "frontier" / "target" / "weights.safetensors"
-    policy = ["--set", f"answer={json.dumps(tomllib.loads((work / 'frontier' / 'policy.toml').read_text())['answer'])}"]
+    weights = work / "frontier" / "target" / "model.safetensors"
+    answer = tomllib.loads((work / "frontier" / "policy.toml").read_text())["answer"]
+    defended = work / "defended.toml"
+    defended.write_text(tomli_w.dumps({"answer": answer}))
     scenarios = {
         "the file, undefended": audit(work, "file", "--target", weights),
-        "the file, output defences": audit(work, "defended", "--target", weights, *policy),
+        "the file, output defences": audit(work, "defended", defended, "--target", weights),
         "one client, the vector tier": through_gateway(work, "vector", 1, "--max-queries", str(QUESTIONS // 2)),
         "one client, its whole budget": through_gateway(work, "one", 1),
         f"{CLIENTS} clients who collude": through_gateway(work, "twenty", CLIENTS),

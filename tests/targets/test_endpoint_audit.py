@@ -193,6 +193,24 @@ def test_a_tier_that_turns_to_labels_is_noticed_and_used(tmp_path: Path) -> None
     assert {"gap", "label-only-noise"} <= {attack["name"] for attack in result.to_dict()["attacks"]}
 
 
+@pytest.mark.slow
+def test_figures_stay_where_only_further_questions_are_coarse(tmp_path: Path) -> None:
+    """Attacks that read figures have them all; those that ask further read labels, whoever answers these."""
+
+    def predict(x: Any) -> Any:
+        return probabilities(x) if server.received <= 450 else probabilities(x).argmax(1)
+
+    attacks = ["loss", "lira-online-fixed", "label-only-noise"]
+    with serving(predict) as server:
+        result = mw.audit(endpoint=server.url, **audited(X, Y, attacks=attacks), out=tmp_path / "run")
+    facts = result.to_dict()["target"]["endpoint"]
+    assert facts["answers"] == "probabilities"
+    assert 0 < facts["labels"] < facts["records"]
+    with serving() as server:
+        whole = mw.audit(endpoint=server.url, **audited(X, Y, attacks=attacks))
+    assert result.scores[attacks].equals(whole.scores[attacks])
+
+
 def test_the_end_of_a_servers_budget_loses_nothing(tmp_path: Path) -> None:
     with serving(fault=budget_of(150)) as server:
         line = command(server.url, tmp_path / "run", tmp_path, "--attacks", "loss")

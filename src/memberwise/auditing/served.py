@@ -27,7 +27,8 @@ from memberwise.types.arrays import Arrays, Records
 def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tuple[Prepared, TargetRun]:
     """The target's signals as ``gather_target`` has them; of a served model with what its answers and budget allow.
 
-    Where answers turn coarser on the way, all are read again as what all of them are: none is asked for twice.
+    Where answers turn coarser on the way, all that the attacks read are read again as what all of these are: none is
+    asked for twice. Questions that collectors ask for labels do not count for that.
 
     Raises:
         AskingError, TargetError, TrainingError: the server does not answer, or not as it must.
@@ -45,7 +46,9 @@ def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tup
             try:
                 return fit, gather_target(fit, folder)
             except Coarser as coarser:
-                endpoint.settle(coarser.kind)
+                if lean:
+                    endpoint.settle(coarser.kind)
+                lean = True  # perhaps only the records for accuracies are without figures
             except BudgetSpent:
                 if lean:
                     raise

@@ -114,6 +114,14 @@ class Endpoint(Target):
             self.begin(x)
         return self._read(self._answers(x))[None]
 
+    def for_labels(self) -> Target:
+        """The labels of its answers, whatever these are: they stay the same where answers turn into labels."""
+        return ServedLabels(self)
+
+    def labels(self, x: Records) -> Array:
+        """The ``(n,)`` class numbers that it answers about ``(n, ...)`` records."""
+        return self._labels(self._answers(x))
+
     def begin(self, example: Records) -> None:
         """Tell the kind of answers by many records, and ask about a few of them again.
 
@@ -252,6 +260,11 @@ class Endpoint(Target):
                 where="target.endpoint",
                 fix="if its answers may be so, say what they are: --set target.answers=scores or logits",
             )
+        return self._labels(answers)
+
+    def _labels(self, answers: Sequence[Answer]) -> Array:
+        """Answers as ``(n,)`` class numbers."""
+        labels = [one for one in answers if not isinstance(one, np.ndarray)]
         by: LabelsBy | None = self.store.said(BY)  # type: ignore[assignment]
         if labels and by is None:
             by = self.reader.named_by(labels)
@@ -280,3 +293,18 @@ class Endpoint(Target):
     def shown(self) -> str:
         """Its address, without what may be a secret."""
         return shown_address(self.address)
+
+
+class ServedLabels(Target):
+    """The labels of a served model's answers."""
+
+    kind: Kind = "labels"
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    def __len__(self) -> int:
+        return 1
+
+    def predict(self, x: Records) -> Array:
+        return self.endpoint.labels(x)[None]

@@ -79,4 +79,4 @@ class DefendedTarget(Target):
         target = self
         while target.defences and "dear" in vars(type(target.defences[-1])):
             target = target.inner
-        return target
+        return target if target.defences else target.models.for_labels()
