@@ -18,7 +18,7 @@ from memberwise.reproduce import find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench
 from memberwise.reproduce.claim import Condition
 from memberwise.reproduce.published import published
-from memberwise.reproduce.tables import shokri_dp
+from memberwise.reproduce.tables import shokri_dp, shokri_platforms
 from memberwise.reproduce.tables.shokri_mitigations import ROWS, kind_of
 from memberwise.reproduce.tables.shokri_system import class_precision, disjoint, median_precision, nearest
 from memberwise.reproduce.tuning import Tuned, merged
@@ -138,7 +138,15 @@ def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shokri_dp, "learnt", learnt)
 
 
+@pytest.fixture
+def canned_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits over HTTP are canned as the others are; the smoke test of all tables starts the servers."""
+    for serving in ("_of_estimator", "_of_gateway"):
+        monkeypatch.setattr(shokri_platforms, serving, lambda bench, *_: bench.audit("served", {}))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("canned_servers")
 @pytest.mark.parametrize("name", NAMES)
 def test_every_published_figure_has_a_row_of_ours_at_full_size(name: str) -> None:
     bench = canned(name)
@@ -151,6 +159,7 @@ def test_every_published_figure_has_a_row_of_ours_at_full_size(name: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("canned_servers")
 @pytest.mark.parametrize("name", NAMES)
 def test_no_line_is_stated_twice(name: str) -> None:
     bench = canned(name)
