@@ -202,6 +202,7 @@ def test_missing_values_stay_for_models_that_take_them() -> None:
             mw.audit(data=data, label=label, members=100, **ALONE)
 
 
+@pytest.mark.slow
 def test_margins_are_scores() -> None:
     result = mw.audit(model=LinearSVC(), data=(NUMBERS, ILL), members=100, nonmembers=100, **ALONE)
     assert result.to_dict()["headline"] == "loss"

@@ -441,6 +441,7 @@ def test_members_that_are_swapped_do_not_pass() -> None:
     assert mw.audit(outputs=swapped | {"member": member}, fail_if="auc>0.99").passed is True
 
 
+@pytest.mark.slow
 def test_a_headline_weaker_than_another_attack_is_told() -> None:
     rng = np.random.default_rng(0)
     member = np.arange(600) < 300

@@ -7,6 +7,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import memberwise
 
 ROOT = Path(memberwise.__file__).parent
@@ -26,6 +28,7 @@ def imports() -> set[tuple[str, str]]:
     return pairs
 
 
+@pytest.mark.slow
 def test_every_arrow_of_the_picture_is_an_import() -> None:
     arrows = set(re.findall(r"^ +(\w+) --> (\w+)$", TEXT, re.MULTILINE))
     assert len(arrows) > 20

@@ -91,6 +91,7 @@ def test_another_spread_is_told_and_a_far_one_strongly(population: int) -> None:
     assert codes(near) & {"mismatch", "mismatch-strong"} == {"mismatch"}
 
 
+@pytest.mark.slow
 def test_carried_rates_are_corrected_on_the_population() -> None:
     found = assessed(*table(np.random.default_rng(3), stretch=2.0, population=1000))
     by_name = {attack.name: attack.at_shadow_threshold[0] for attack in found.attacks}
@@ -155,6 +156,7 @@ def test_population_scores_are_those_of_non_members() -> None:
     assert np.mean(np.array(ranks) > 0.9) == pytest.approx(0.1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_without_grounds_nothing_is_tested() -> None:
     signals, member = table(np.random.default_rng(6), population=0)
     part = assessed(signals, np.arange(len(member)) < 100, use=["loss"]).mismatch

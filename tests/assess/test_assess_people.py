@@ -49,6 +49,7 @@ def test_the_recipe_is_the_mean_of_each_model_in_turn() -> None:
     assert {row.attack for row in part.attacks} == {"lira-online-shrunk", "base"}, "loss is not of the family"
 
 
+@pytest.mark.slow
 def test_the_recipe_is_surer_than_one_target() -> None:
     signals, member = table(np.random.default_rng(1), records=400, models=32, gap=1.0)
     whole = assessed(signals, member, attacks=USE, statistics={"fpr": [0.1]})
@@ -56,6 +57,7 @@ def test_the_recipe_is_surer_than_one_target() -> None:
     assert whole.recipe.auc.high - whole.recipe.auc.low < 0.7 * (one.high - one.low)
 
 
+@pytest.mark.slow
 def test_people_who_are_learned_by_heart_are_named() -> None:
     signals, member, learned = mixed(np.random.default_rng(2))
     part = assessed(signals, member, attacks=USE, statistics={"fpr": [0.1]}).people
@@ -66,6 +68,7 @@ def test_people_who_are_learned_by_heart_are_named() -> None:
     assert all(learned[one.index - 1000] and one.named and one.low > 0.9 for one in part.worst)
 
 
+@pytest.mark.slow
 def test_odd_records_are_not_named() -> None:
     signals, member, learned = mixed(np.random.default_rng(3))
     part = assessed(signals, member, attacks=USE, statistics={"fpr": [0.1]}).people
@@ -93,6 +96,7 @@ def test_nobody_is_named_where_nothing_is_learned() -> None:
     assert named == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("models", "there"), [(14, False), (16, True)])
 def test_eight_pairs_are_needed(models: int, there: bool) -> None:
     signals, member = table(np.random.default_rng(5), records=60, models=models)
@@ -115,6 +119,7 @@ def test_labels_alone_tell_no_single_risk() -> None:
     assert pair_sides(replace(signals, shadows=replace(signals.shadows, kind="labels"))) is None
 
 
+@pytest.mark.slow
 def test_turns_are_chosen_by_the_study() -> None:
     signals, member = table(np.random.default_rng(8), records=60, models=20, gap=1.0)
 
@@ -130,6 +135,7 @@ def test_turns_are_chosen_by_the_study() -> None:
         make_study({"statistics": {"turns": "some"}}, "the test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "passed"),
     [

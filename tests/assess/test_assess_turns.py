@@ -216,6 +216,7 @@ def test_canaries_are_even_and_a_source_has_its_kind() -> None:
         study_of(canaries={"count": 10, "source": "mnist"})
 
 
+@pytest.mark.slow
 def test_thresholds_and_names_by_hand() -> None:
     signals, member = table(np.random.default_rng(6), records=400, gap=4.0)
     found = assessed(signals, member)
@@ -252,6 +253,7 @@ def codes(found: Any) -> list[Any]:
     return [code for code, _ in found.notes]
 
 
+@pytest.mark.slow
 def test_numbers_of_models_that_tell_members_are_noticed() -> None:
     """The target is one of 17 models of which each record is in exactly 8: its members have one IN model less."""
     rng = np.random.default_rng(8)
@@ -273,6 +275,7 @@ def test_few_models_on_a_side_are_noticed() -> None:
     assert "30 of 100 records" in message
 
 
+@pytest.mark.slow
 def test_intervals_that_decide_nothing_are_noticed() -> None:
     signals, member = table(np.random.default_rng(10), records=24)
     assert "undecided" in codes(assessed(signals, member))
@@ -280,6 +283,7 @@ def test_intervals_that_decide_nothing_are_noticed() -> None:
     assert "undecided" not in codes(assessed(signals, member))
 
 
+@pytest.mark.slow
 def test_coins_that_are_none_are_noticed() -> None:
     signals, member = table(np.random.default_rng(11), records=200)
     assert "uneven-coins" not in codes(assessed(signals, member, data={"coins": True}))

@@ -46,6 +46,7 @@ def test_scores_are_put_together_by_person() -> None:
     np.testing.assert_equal(combined(scores, units, "largest"), [[-3, 2, np.nan]])
 
 
+@pytest.mark.slow
 def test_all_records_together_tell_more_than_one() -> None:
     whole = assessed(*table_of_people(400, 6, 0.8))
     one = next(attack.auc for attack in whole.attacks if attack.name == "lira-online-shrunk")
@@ -69,6 +70,7 @@ def test_people_who_tell_nothing_stay_at_guessing() -> None:
     assert held >= 9
 
 
+@pytest.mark.slow
 def test_without_units_there_is_no_such_part() -> None:
     signals, member, _ = table_of_people(100, 2, 0.5)
     assert assessed(signals, member, None).units is None

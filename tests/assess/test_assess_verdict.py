@@ -64,6 +64,7 @@ def test_the_family_is_named_before_the_run() -> None:
     assert family_of(["loss", "attack-p"], "loss", "logits") == ["loss", "attack-p"]
 
 
+@pytest.mark.slow
 def test_a_gate_on_a_headline_that_is_weak_fails_by_its_family() -> None:
     """The loss attack sees little of what LiRA sees: levels of records differ."""
     signals, member = table(gap=1.2)
@@ -99,6 +100,7 @@ def test_voiding_warnings_withhold_a_pass_but_no_failure() -> None:
     assert (nothing.gate, nothing.exit_code) == (None, 0)
 
 
+@pytest.mark.slow
 def test_attacks_surely_worse_than_guessing_pass_nothing() -> None:
     signals, member = table(gap=1.2)
     verdict, _ = assessed(signals, ~member, "auc>0.9").gate.judge([])

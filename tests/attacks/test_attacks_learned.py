@@ -57,6 +57,7 @@ def test_data_that_carry_nothing_give_chance(design: Any, monkeypatch: pytest.Mo
     np.testing.assert_allclose(np.mean(found, 0), 0.5, atol=0.047)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", [paired, unpaired, coins])
 def test_lessons_of_data_that_carry_nothing_teach_nothing(design: Any) -> None:
     """No feature tells a stand-in's members from others: 24 AUCs of 400 records, standard deviation 0.006."""
@@ -133,6 +134,7 @@ def test_fewer_than_six_models_are_too_few() -> None:
     assert "too few shadow models" in reason  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_records_nobody_trained_on_are_scored_offline_alone() -> None:
     signals, _ = gaussian_table(np.random.default_rng(8), 200, 8, gap=1.0)
     trained_on = signals.trained_on.copy()
@@ -164,6 +166,7 @@ def test_labels_alone_are_refused_with_the_reason() -> None:
     assert score(labels, ONLINE, np.random.default_rng(0))[1] == "needs scores; the target answers labels"
 
 
+@pytest.mark.slow
 def test_saved_hard_zeros_do_not_drown_the_rest() -> None:
     """Where one answer in twenty is rounded to 0 or 1, a pooled spread is ruined, and with it LiRA."""
     rng = np.random.default_rng(11)
@@ -178,6 +181,7 @@ def test_saved_hard_zeros_do_not_drown_the_rest() -> None:
     assert auc(run(signals), member) > auc(fixed, member) + 0.05
 
 
+@pytest.mark.slow
 def test_many_rows_are_cut_but_stand_in_truth_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, member = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
     monkeypatch.setattr(learned, "MOST_ROWS", 1200)

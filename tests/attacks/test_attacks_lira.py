@@ -130,6 +130,7 @@ def test_shadow_models_that_all_agree_give_finite_scores() -> None:
         assert np.isfinite(score(name, signals)).all()
 
 
+@pytest.mark.slow
 def test_mean_estimation_gives_the_exact_likelihood_ratio() -> None:
     """A "model" is the mean of half of 40 numbers, its answer about a number their product.
 

@@ -23,6 +23,7 @@ def attack(signals: Any, seed: int = 0) -> Any:
     return nasr.score(signals, np.random.default_rng(seed))
 
 
+@pytest.mark.slow
 def test_separable_answers_are_told_apart() -> None:
     signals, member = full_table(np.random.default_rng(1), 600, leak=14.0)
     signals = told(signals, member)
@@ -55,6 +56,7 @@ def test_shuffled_membership_gives_chance() -> None:
     assert abs(np.mean(found) - 0.5) < 0.039
 
 
+@pytest.mark.slow
 def test_unbalanced_revelation_does_not_make_everybody_a_member() -> None:
     signals, member = full_table(np.random.default_rng(4), 800, leak=14.0)
     known = told(signals, member).known
@@ -65,6 +67,7 @@ def test_unbalanced_revelation_does_not_make_everybody_a_member() -> None:
     assert (called[member[hidden]].mean() + (~called)[~member[hidden]].mean()) / 2 > 0.9
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_scores_and_leaves_torch_alone() -> None:
     signals, member = full_table(np.random.default_rng(5), 100, leak=2.0)
     signals = told(signals, member)

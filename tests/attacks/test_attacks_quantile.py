@@ -59,6 +59,7 @@ def tpr(scores: Any, member: Any, fpr: float = 0.05) -> Any:
     return (scores[member] > others[int(fpr * len(others))]).mean()
 
 
+@pytest.mark.slow
 def test_quantile_beats_loss_where_features_show_difficulty() -> None:
     centre, spread = lambda x, y: 6 * x[:, 0] - 3, lambda x, y: np.exp(2 * x[:, 0] - 1)
     signals, member, x = made(np.random.default_rng(1), uniform, centre, spread, records=4000, population=4000)
@@ -92,6 +93,7 @@ def test_features_that_tell_nothing_leave_the_order_of_the_loss() -> None:
     assert spearmanr(score(signals), signals.target.phi[0, :, 0]).statistic == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [3, 300])
 def test_the_class_is_read_too(classes: int) -> None:
     constant = lambda rng, total: np.zeros((total, 1), np.uint8)  # noqa: E731

@@ -115,6 +115,7 @@ def test_data_that_carry_nothing_give_chance() -> None:
         assert np.mean(aucs) == pytest.approx(0.5, abs=0.034), name
 
 
+@pytest.mark.slow
 def test_permuting_records_permutes_scores() -> None:
     rng = np.random.default_rng(2)
     signals, _ = full_table(rng, 300, leak=1.0, queries=2)

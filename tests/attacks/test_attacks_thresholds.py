@@ -190,6 +190,7 @@ def test_top_one_is_the_largest_logit() -> None:
     assert ATTACKS["top-one-search"].threshold == "search"
 
 
+@pytest.mark.slow
 def test_risk_score_is_calibrated() -> None:
     """Among records with a score near r, about a share r are members (bands of four standard deviations)."""
     signals, member = full_table(np.random.default_rng(12), 6000, leak=1.0, classes=3)

@@ -48,6 +48,7 @@ def test_broken_training_defences_are_told(step: type[Step], told: str) -> None:
         memberwise.check_defence(named(step))
 
 
+@pytest.mark.slow
 def test_randomness_that_is_not_the_models_own_is_told() -> None:
     rng = np.random.default_rng()
 

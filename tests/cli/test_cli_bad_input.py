@@ -270,6 +270,7 @@ def test_a_users_own_study_is_not_written_over(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "study.toml").read_text() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["--shadow-models", "100000000"], ["--set", "training.epochs=100000000"]])
 def test_the_cost_of_absurd_numbers_is_told_at_once(more: list[str], tmp_path: Path) -> None:
     args = ["audit", *DIGITS, "--attacks", "loss", *more, "--out", str(tmp_path / "out"), "--dry-run"]
@@ -281,6 +282,7 @@ def test_the_cost_of_absurd_numbers_is_told_at_once(more: list[str], tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_factory_that_fails_the_second_time_is_told_as_such(tmp_path: Path) -> None:
     code = "from torch import nn\n\nmade = []\n\n\ndef make():\n    made.append(1)\n    assert len(made) < 2, 'once'\n"
     code += "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"

@@ -64,6 +64,7 @@ def test_the_gate_sets_the_exit_code(folder: Path, rule: str, code: int) -> None
     assert done.exit_code == code, done.output
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = call(*AUDIT, "--out", str(out), "--dry-run")
@@ -143,6 +144,7 @@ def test_help_and_import_do_not_import_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import memberwise.auditing.shadows
 

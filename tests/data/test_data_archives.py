@@ -147,6 +147,7 @@ def broken_files(folder: Path) -> list[tuple[object, list[Path]]]:
     ]
 
 
+@pytest.mark.slow
 def test_files_of_another_format_are_refused(tmp_path: Path) -> None:
     for reader, paths in broken_files(tmp_path):
         with pytest.raises(DataError, match="does not have the format of its source"):

@@ -39,6 +39,7 @@ def encoded(frame: pd.DataFrame, rows: int = 20) -> Any:
     return encode(from_object(frame, source="s"), np.arange(rows))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
 def test_it_is_scikit_learns(seed: int) -> None:

@@ -62,6 +62,7 @@ def served(monkeypatch: pytest.MonkeyPatch, folder: Path, address: str) -> None:
     monkeypatch.setitem(SOURCES.built_in, "mnist", replace(SOURCES["mnist"], remotes=tuple(remotes)))
 
 
+@pytest.mark.slow
 def test_a_download_is_checked_converted_and_kept(
     home: tuple[Path, str], cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_download_is_checked_converted_and_kept(
     assert load("mnist").sha256 == dataset.sha256
 
 
+@pytest.mark.slow
 def test_no_bar_where_none_is_wanted(
     home: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +91,7 @@ def test_no_bar_where_none_is_wanted(
     assert "%" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_file_than_published_is_refused_and_not_kept(
     home: tuple[Path, str], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,7 @@ def test_files_lying_about_format_reach_no_other_decoder(photos: Path) -> None:
         load(photos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp", "tif", "webp"])
 def test_damaged_files_are_named_or_read(photos: Path, ending: str) -> None:
     path = draw(photos / "dog" / f"c.{ending}", BLUE)

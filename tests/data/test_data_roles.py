@@ -56,6 +56,7 @@ def assert_sound(roles: Roles, dataset: Dataset) -> None:
 counts = st.none() | st.integers(0, 30)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     n=st.integers(0, 120),
@@ -364,6 +365,7 @@ def test_tables_and_arrays_do_not_mix(tmp_path: Path) -> None:
 sizes = st.lists(st.integers(1, 6), min_size=12, max_size=40)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(sizes=sizes, seed=st.integers(0, 5), data=st.data())
 def test_a_unit_is_never_on_two_sides(sizes: list[int], seed: int, data: st.DataObject) -> None:

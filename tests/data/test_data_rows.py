@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def test_numbers_in_between_are_the_nearest_value() -> None:
     assert made.to_dict("list") == {"a": [2, 5], "b": ["y", "y"], "c": [0.7, -3.0]}
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_any_columns_come_back(data: Any) -> None:

@@ -118,6 +118,7 @@ def test_every_source_of_the_contract_is_there() -> None:
     assert list(SOURCES) == names
 
 
+@pytest.mark.slow
 def test_room_imports_neither_torch_nor_sklearn_nor_pooch() -> None:
     code = "import sys, memberwise.data; print([m for m in ('torch', 'sklearn', 'pooch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -59,12 +59,14 @@ def first_step(step: AdversarialRegularisation) -> tuple[dict[str, torch.Tensor]
     return params, State(buffers, step.init(NETWORK, 50, keys[0])), alone, keys[0]
 
 
+@pytest.mark.slow
 def test_weight_0_is_plain_training_bit_for_bit() -> None:
     ours = train_stack(playing(game(weight=0.0, average=1)), NETWORK, DATA)
     plain = train_stack(playing(Step()), NETWORK, DATA)
     assert all(torch.equal(value, plain.params[name]) for name, value in ours.params.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["paper", "released"])
 def test_a_stack_equals_its_models_alone_and_differs_from_plain(form: str) -> None:
     wanted = playing(game(weight=2.0, attack_steps=2, form=form, average=5), 3)
@@ -171,6 +173,7 @@ def test_released_forms_keep_last_epoch_and_paper_form_mean(form: Any, epochs: i
     assert averaged(AdversarialRegularisationOptions(form=form, average=3)) == 3
 
 
+@pytest.mark.slow
 def test_the_attack_learns_what_can_be_told() -> None:
     """Members answered surely and others not: above 95 % are told apart; with the same answers about half.
 

@@ -167,6 +167,7 @@ def test_a_batch_without_records_is_noise_alone() -> None:
     assert all(float(value.std()) > 0.01 for value in gradient.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mlp, conv, dropping], ids=["dense", "conv", "dropout"])
 def test_a_stack_equals_its_models_alone(make: Callable[[], nn.Module]) -> None:
     network, wanted = Network(make, CPU), jobs(DpSgd(0.8, 1.0, 32.0))
@@ -255,6 +256,7 @@ def test_epsilon_against_a_closed_form() -> None:
         assert exact <= epsilon_of(noise, Sampling(1.0, steps), 1e-5) <= 1.1 * exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "how"), [(1.0, Sampling(0.01, 1000)), (0.8, Sampling(64 / 1350, 300))])
 def test_epsilon_against_a_convolution_and_a_second_accountant(noise: float, how: Sampling) -> None:
     slow = by_convolution(noise, how, 1e-5)

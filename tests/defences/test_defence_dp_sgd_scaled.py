@@ -49,6 +49,7 @@ def jobs(step: Step, count: int = 2) -> list[Job]:
     ]
 
 
+@pytest.mark.slow
 def test_without_copies_and_average_it_is_dp_sgd_bit_for_bit() -> None:
     network = Network(conv, CPU)
     ours, plain = (train_stack(jobs(step), network, DATA) for step in (scaled(1.0), DpSgd(1.0, 0.5, 16.0)))

@@ -52,6 +52,7 @@ class Fixed:
         return self.all[rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROCEDURES)
 def test_side_by_side_as_alone_and_not_as_plain(name: str) -> None:
     together = ENGINE.train(wanted(PROCEDURES[name]())).predict(X)
@@ -114,6 +115,7 @@ def test_selena_asks_for_what_it_says() -> None:
     assert end.value.value is released
 
 
+@pytest.mark.slow
 def test_selena_takes_sub_models_that_leave_out_nothing() -> None:
     assert (~exclusions(50, 60, 1, 100)).all(0).any()
     assert np.isfinite(ENGINE.train(wanted(Selena(60, 1, 1), 1)).predict(X)).all()

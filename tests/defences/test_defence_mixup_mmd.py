@@ -54,12 +54,14 @@ def test_classes_count_alike_on_both_sides() -> None:
     assert [float(part.sum()) for part in none] == [0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_weight_0_is_plain_training_bit_for_bit() -> None:
     plain = train_stack(wanted(Step()), NETWORK, DATA)
     ours = train_stack(wanted(step(weight=0.0, gap=0.0)), NETWORK, DATA)
     assert all(torch.equal(value, plain.params[name]) for name, value in ours.params.items())
 
 
+@pytest.mark.slow
 def test_a_stack_equals_its_models_alone_and_differs_from_plain() -> None:
     stack = train_stack(wanted(step(weight=3.0, gap=0.0)), NETWORK, DATA)
     alone = train_stack(wanted(step(weight=3.0, gap=0.0))[1:2], NETWORK, DATA, stacked=False)
@@ -67,6 +69,7 @@ def test_a_stack_equals_its_models_alone_and_differs_from_plain() -> None:
     assert difference(stack, 1, train_stack(wanted(Step()), NETWORK, DATA), 1) > 1e-2
 
 
+@pytest.mark.slow
 def test_it_counts_after_an_epoch_with_a_gap_and_not_in_the_last() -> None:
     penalties: dict[float, list[bool]] = {}
     for gap in (0.0, 1.0):

@@ -38,6 +38,7 @@ def test_a_stack_equals_its_models_alone(name: str, strong: dict[str, Any], off:
     assert difference(stack, 2, stack, 3) > 1e-3, "two seeds must give two models"
 
 
+@pytest.mark.slow
 @each_step
 def test_padding_counts_for_nothing(name: str, strong: dict[str, Any], off: dict[str, Any]) -> None:
     """53 and 51 rows in batches of 16: the last batch has 3 records of one model too many."""

@@ -45,6 +45,7 @@ def make(name: Any, parameters: Any) -> Any:
     return OUTPUT_DEFENCES[name](**parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "parameters"), VARIANTS)
 @pytest.mark.parametrize("classes", [2, 3, 100])
 @pytest.mark.parametrize("scale", [4.0, 400.0])
@@ -67,6 +68,7 @@ def test_every_defence_but_hamp_can_change_nothing() -> None:
     assert set(NOTHING) == set(OUTPUT_DEFENCES) - {"hamp"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTHING)
 def test_zero_strength_answers_are_the_undefended_ones(name: Any) -> None:
     parameters, kind = NOTHING[name]

@@ -117,6 +117,7 @@ def guarded(classifier: Any) -> tuple[Any, Any]:
     return z, ask
 
 
+@pytest.mark.slow
 def test_labels_stay_and_the_classifier_is_unsure(guarded: Any, classifier: Any) -> None:
     z, ask = guarded
     released = ask(released=True)

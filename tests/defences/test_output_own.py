@@ -40,6 +40,7 @@ def test_example_of_the_page_keeps_labels(tmp_path: Path) -> None:
     assert shrunk["test_loss"] != plain["test_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "found"),
     [

@@ -84,6 +84,7 @@ def test_nothing_that_needs_scores_comes_after_labels(name: Any) -> None:
         output_defences([study("label-only"), study(name)])
 
 
+@pytest.mark.slow
 def test_importing_the_defences_imports_no_torch() -> None:
     code = "import sys, memberwise.defences.output; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

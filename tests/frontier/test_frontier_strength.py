@@ -38,6 +38,7 @@ def test_the_strongest_counts_whatever_the_others_say() -> None:
         assert figure.high - figure.low > 0.9 * (alone.high - alone.low)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_interval_covers_largest_with_more_empty_attacks() -> None:
     """All attacks guess: the largest of eight estimates lies above one half, its interval reaches down to it."""
     missed = 0

@@ -42,6 +42,7 @@ def opens(folder: Path, key: str, now: float = 1.0) -> bool:
         store.close()
 
 
+@pytest.mark.slow
 def test_a_key_is_made_listed_rotated_revoked(folder: Path) -> None:
     first = token("keys", "new", "ann", "--plan", "gold")
     second = token("keys", "rotate", "ann", "--grace", "1h")

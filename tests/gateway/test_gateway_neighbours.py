@@ -107,6 +107,7 @@ def one_hot_table(sizes: tuple[int, ...]) -> Records:
     return np.concatenate(numbers, axis=1).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(8,) * 9, (8,) * 9 + (300,), (40,) * 9], ids=["75", "375", "363"])
 def test_one_hot_rows_are_strangers_and_their_copies_not(sizes: tuple[int, ...]) -> None:
     x = one_hot_table(sizes)

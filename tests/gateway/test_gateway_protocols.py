@@ -116,6 +116,7 @@ def test_the_ladder_coarsens_every_protocol(make_served: Callable[..., Served], 
     assert (again.status_code, again.headers["Memberwise-Tier"]) == (200, "vector")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body"),
     [

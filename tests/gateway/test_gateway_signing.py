@@ -50,6 +50,7 @@ def test_a_signed_policy_is_verified(policy: Path, tmp_path: Path) -> None:
     assert public == tmp_path / "signer.pem.pub"
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(POLICY) - 1), st.integers(1, 255))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_changed_byte_is_refused(policy: Path, tmp_path: Path, place: int, change: int) -> None:

@@ -216,6 +216,7 @@ def test_cookies_that_are_not_ours_are_refused(store: Store) -> None:
     assert not is_signed_in(store, cookie, b"t" * 32, NOW)
 
 
+@pytest.mark.slow
 def test_revoked_key_ends_its_session_at_once(store: Store) -> None:
     cookie = sign_in(store, fill(store, policy_of()), SECRET, NOW)
     revoke_key(store, "operator", now=NOW)
@@ -229,6 +230,7 @@ def test_expired_admin_key_ends_its_session(store: Store) -> None:
     assert not is_signed_in(store, cookie, SECRET, NOW + 60)
 
 
+@pytest.mark.slow
 def test_store_that_is_away_is_said(web: TestClient, store: Store) -> None:
     web.post("/status/sign-in", data={"key": fill(store, policy_of())})
     with store.writing() as connection:

@@ -53,6 +53,7 @@ def test_every_protocol_is_spoken_upstream(make_served: Callable[..., Served], o
         np.testing.assert_array_equal(np.reshape(values, (2, 2)), X)
 
 
+@pytest.mark.slow
 def test_kinds_of_answers_are_told(make_served: Callable[..., Served], odd_server: OddServer) -> None:
     logits = [[1.0, -2.0, 3.0], [5.0, 0.0, 0.5]]
     soft = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).tolist()

@@ -135,6 +135,7 @@ def test_forward_and_backward_on_images(name: str, shape: tuple[int, ...]) -> No
         assert float(value.grad.abs().max()) > 0, label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8, 8), (1, 28, 28), (3, 32, 32)])
 def test_sizes_of_the_built_in_images(shape: tuple[int, ...]) -> None:
     for name in IMAGES:

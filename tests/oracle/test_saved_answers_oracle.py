@@ -183,6 +183,7 @@ def test_shadow_models_given_as_logs() -> None:
     check(result.to_dict(), result.scores, kept, outputs["labels"])
 
 
+@pytest.mark.slow
 def test_labels_alone_give_the_gap_attack() -> None:
     outputs, shadow_outputs = make_answers(10)
     answers = {"answers": outputs["logits"].argmax(-1), "labels": outputs["labels"], "member": outputs["member"]}

@@ -91,6 +91,7 @@ def test_the_report_has_a_section_for_each(turns: Any) -> None:
     assert html.render(turns.parts, turns.scores, turns.curves) == text
 
 
+@pytest.mark.slow
 def test_a_run_without_them_says_nothing_of_them(audit: Any, bare: Any) -> None:
     for run in (audit, bare):
         text, _ = _page(run)

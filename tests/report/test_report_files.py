@@ -26,6 +26,7 @@ def _write(audit: Any, folder: Any) -> Any:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["audit", "bare", "hostile"])
 def test_what_is_written_reads_back(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     audit = request.getfixturevalue(which)
@@ -96,6 +97,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_the_result_is_written_last(audit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     write = files.write_atomically  # type: ignore[attr-defined]

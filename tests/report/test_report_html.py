@@ -61,6 +61,7 @@ def page(audit: Any) -> Page:
     return Page(_render(audit))
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed_and_ids_are_unique(page: Any) -> None:
     assert page.open == []
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
@@ -216,6 +217,7 @@ def test_the_plot_of_a_record_is_found_by_its_index(audit: Any) -> None:
     assert [card.plot for card in worst_records(audit.parts, audit.curves)] == expected
 
 
+@pytest.mark.slow
 def test_models_left_out_for_a_record_are_not_drawn(audit: Any) -> None:
     trained = audit.curves["worst.trained_on"][0]
     card = worst_records(audit.parts, audit.curves)[0]

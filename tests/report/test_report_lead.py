@@ -59,6 +59,7 @@ def test_a_wide_interval_is_unresolved(audit: Any) -> None:
     assert "that is unresolved" in lead.lead(audit.parts)
 
 
+@pytest.mark.slow
 def test_failed_gate_names_its_cause_and_not_guessing(audit: Any) -> None:
     _rates(audit, value=0.02, low=0.01, high=0.04)
     broken = {"attack": "rmia-online", "metric": "auc", "fpr": None, "limit": 0.501, "value": 0.53, "low": 0.502}

@@ -64,6 +64,7 @@ def wanted(audit: Any, **report: Any) -> Any:
     return audit
 
 
+@pytest.mark.slow
 def test_what_is_redacted_names_nobody_and_keeps_every_figure(full: Any, tmp_path: Path) -> None:
     audit, secrets = full
     files.write_all(tmp_path, wanted(audit, redact=True).parts, audit.scores, audit.curves)

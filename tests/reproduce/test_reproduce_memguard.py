@@ -44,6 +44,7 @@ def slow(name: str, known: Known) -> list[float]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 def test_thresholds_by_class_against_a_loop(name: str) -> None:
     learned, target = answers(300, 1), answers(200, 2)

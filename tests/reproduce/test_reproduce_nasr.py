@@ -43,6 +43,7 @@ def test_other_data_and_smaller_sizes_are_not_compared(name: str, faked: Callabl
         assert not any(row.failed for row in rows)
 
 
+@pytest.mark.slow
 def test_without_a_gpu_rows_on_images_are_listed_as_not_run(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-4", "full")
     rows = [row for row in nasr.table_4(bench).rows if row.setting.startswith("CIFAR-100")]
@@ -51,6 +52,7 @@ def test_without_a_gpu_rows_on_images_are_listed_as_not_run(faked: Callable[...,
     assert not any(label.startswith("CIFAR-100") for label in bench.questions)
 
 
+@pytest.mark.slow
 def test_the_attack_accuracy_is_the_publications_attackers(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-6", "quick")
     rows = nasr.table_6(bench).rows
@@ -61,6 +63,7 @@ def test_the_attack_accuracy_is_the_publications_attackers(faked: Callable[..., 
     assert bench.questions["L2 0.001"]["attacks.reveal"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_factor_of_the_whole_square_is_twice_our_strength(faked: Callable[..., Any]) -> None:
     bench = faked("nasr-table-6", "quick")
     nasr.table_6(bench)

@@ -102,6 +102,7 @@ def test_an_audit_without_a_folder_is_refused() -> None:
         signals_of_run(Result({}, None))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["smoke", "quick", "full"])
 def test_mitigations_stand_beside_the_undefended_model(size: str, faked: Callable[..., Any]) -> None:
     bench = faked("overview-mitigations", size)

@@ -20,7 +20,7 @@ from memberwise.reproduce.claim import Condition
 from memberwise.reproduce.published import published
 from memberwise.reproduce.tables import shokri_dp, shokri_platforms
 from memberwise.reproduce.tables.shokri_mitigations import ROWS, kind_of
-from memberwise.reproduce.tables.shokri_system import class_precision, disjoint, median_precision, nearest
+from memberwise.reproduce.tables.shokri_system import RECIPE, class_precision, disjoint, median_precision, nearest
 from memberwise.reproduce.tuning import Tuned, merged
 
 # Published, and not ours to run: see the reasons in their rows.
@@ -67,6 +67,7 @@ def test_median_precision_is_that_of_a_loop() -> None:
     assert found.seeds == (3,)
 
 
+@pytest.mark.slow
 def test_its_interval_is_that_of_records_drawn_again() -> None:
     result, rng, drawn = random_table(), np.random.default_rng(5), []
     scores = result.scores
@@ -142,7 +143,7 @@ def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def canned_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits over HTTP are canned as the others are; the smoke test of all tables starts the servers."""
     for serving in ("_of_estimator", "_of_gateway"):
-        monkeypatch.setattr(shokri_platforms, serving, lambda bench, *_: bench.audit("served", {}))
+        monkeypatch.setattr(shokri_platforms, serving, lambda bench, *_: bench.audit("served", RECIPE))
 
 
 @pytest.mark.slow

@@ -84,6 +84,7 @@ def test_cheapest_is_lowest_attack_within_allowed_loss(faked: Callable[..., Any]
     assert "LiRA 65.0%; B: no strength costs so little" in told
 
 
+@pytest.mark.slow
 def test_the_ablation_runs_every_variant_at_strengths_of_its_own(faked: Callable[..., Any]) -> None:
     bench = faked("ws-ablation", "quick")
     found = ws.ablation(bench)

@@ -60,6 +60,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("make", "size"), STEPS)
 def test_votes_come_in_steps_of_one_vote(make: Any, size: float, task: str) -> None:
@@ -86,6 +87,7 @@ def test_uneven_steps_are_as_small_as_the_smallest_answer(make: Any, task: str) 
     assert step.size == pytest.approx(raw[raw > 5e-7].min(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def slow_delong(x: Any, y: Any) -> tuple[Any, Any, Any]:
     return first.mean(), first.var(ddof=1) / len(x), second.var(ddof=1) / len(y)
 
 
+@pytest.mark.slow
 @given(tied)
 def test_auc_equals_the_double_loop_and_scikit_learn(pairs: Any) -> None:
     scores, member = map(np.array, zip(*pairs, strict=True))
@@ -57,6 +58,7 @@ def test_interval_is_delongs_on_logit_scale_with_mixture(shift: float) -> None:
     assert (estimate.n_members, estimate.n_nonmembers, estimate.method) == (60, 90, DELONG)
 
 
+@pytest.mark.slow
 def test_large_samples_give_delong_six_percent_wider() -> None:
     rng, n = np.random.default_rng(4), 1500
     x, y = rng.normal(0.5, 1, n), rng.normal(0, 1, n)

@@ -59,6 +59,7 @@ def test_auc_of_binary_scores_by_enumeration(n1: int, n0: int) -> None:
             assert (weight * covered).sum() >= 0.95, (p1, p0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [0.9, 0.99, 0.999])
 @pytest.mark.parametrize(("n1", "n0"), [(50, 50), (100, 100), (20, 500), (300, 300), (1000, 1000)])
 def test_auc_near_one(truth: float, n1: int, n0: int) -> None:
@@ -67,6 +68,7 @@ def test_auc_near_one(truth: float, n1: int, n0: int) -> None:
     assert np.mean([e.low <= truth <= e.high for e in estimates]) >= 0.93  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [0.9, 0.99])
 @pytest.mark.parametrize("n", [50, 100, 500])
 def test_auc_when_a_few_members_look_like_non_members(truth: float, n: int) -> None:
@@ -87,6 +89,7 @@ def true_tpr(rate: Any, shift: Any, step: Any) -> tuple[Any, Any]:
     return norm.sf(threshold - shift), threshold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [None, 0.05, 0.5])
 @pytest.mark.parametrize("rate", [0.01, 0.1])
 @pytest.mark.parametrize("n", [1000, 3000])
@@ -136,6 +139,7 @@ def test_each_bound_holds_where_saturated_scores_end_at_the_rate(rate: float, of
     assert (high < truth - 1e-12).sum() <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [400, 1000])
 @pytest.mark.parametrize("jump", [0.05, 0.3])
 def test_each_bound_holds_where_the_curve_jumps_at_the_rate(n: int, jump: float) -> None:

@@ -16,6 +16,7 @@ from memberwise.statistics import clopper_pearson, clopper_pearson_lower, cloppe
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@pytest.mark.slow
 @given(counts, st.sampled_from([0.5, 0.95, 0.999]))
 def test_clopper_pearson_equals_scipys_exact_interval(count: Any, confidence: Any) -> None:
     k, n = count

@@ -42,6 +42,7 @@ def test_gaussian_release_in_many_runs() -> None:
     assert np.mean(values) >= 0.7 * epsilon
 
 
+@pytest.mark.slow
 def test_record_chosen_elsewhere_gives_nothing_of_nothing() -> None:
     """64 runs, 200 records that nobody remembers: the most conspicuous one is chosen, and its other runs say 0."""
     rng, values = np.random.default_rng(3), []

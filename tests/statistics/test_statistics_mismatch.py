@@ -21,6 +21,7 @@ def test_p_values_of_a_model_like_the_others_are_uniform() -> None:
     assert kstest(found, "uniform").pvalue > 0.01  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs", [2, 4, 16])
 def test_opposite_complements_give_no_more_false_alarms(pairs: int) -> None:
     """A figure is the mean of a value over the half that a model trained on; its complement has the rest."""

@@ -97,6 +97,7 @@ def gaussian(rng: Any, m: Any, mu: Any) -> tuple[Any, Any]:
     return rng.normal(mu * member, 1.0), member
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mu", "delta", "least"), [(0.25, 1e-5, 0.4), (1.0, 1e-5, 0.45)])
 def test_gaussian_release_is_not_exceeded(mu: float, delta: float, least: float) -> None:
     """Every coin is released with noise of its own; the numbers of guesses are chosen on other releases."""
@@ -113,6 +114,7 @@ def test_gaussian_release_is_not_exceeded(mu: float, delta: float, least: float)
     assert np.mean(values) >= least * epsilon
 
 
+@pytest.mark.slow
 def test_coins_that_nobody_saw_give_zero_whatever_is_chosen() -> None:
     rng = np.random.default_rng(4)
     null = [(rng.normal(size=400), coins_and(rng, 400)) for _ in range(8)]

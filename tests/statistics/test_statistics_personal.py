@@ -109,6 +109,7 @@ def test_the_grid_has_no_level_on_it() -> None:
     assert not set(GRID.tolist()) & set(LEVELS)
 
 
+@pytest.mark.slow
 def test_nobody_is_exposed_on_null_data() -> None:
     zero = [
         shares(*simulated("null", 16, 600, -0.5, 0.4, np.random.default_rng(seed))[:2])[-1].low for seed in range(8)
@@ -133,6 +134,7 @@ def test_shares_cover_and_a_histogram_does_not(name: str, pairs: int, within: fl
     assert counted.min() < 0.925 * runs, "counting the estimates would do"
 
 
+@pytest.mark.slow
 def test_shares_do_not_drift_as_models_are_added() -> None:
     inside, outside, truth = simulated("few", 64, 3000, -0.5, 0.2, np.random.default_rng(6))
     parts = [shares(inside[:p], outside[:p])[2] for p in (16, 32, 64)]

@@ -56,6 +56,7 @@ def test_tpr_at_the_ends() -> None:
         tpr_at(scores, member, float("nan"))
 
 
+@pytest.mark.slow
 @given(tied)
 def test_roc_equals_scikit_learns(pairs: Any) -> None:
     scores, member = map(np.array, zip(*pairs, strict=True))
@@ -100,6 +101,7 @@ def test_gaussian_shift_has_its_closed_form() -> None:
         assert abs(tpr_at(scores, member, rate) - expected) < 4 * error
 
 
+@pytest.mark.slow
 @given(tied, rates, st.sampled_from([0.8, 0.95, 0.999]))
 def test_band_contains_the_value_and_widens_with_confidence(pairs: Any, rate: Any, confidence: Any) -> None:
     scores, member = zip(*pairs, strict=True)

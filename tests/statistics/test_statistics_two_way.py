@@ -46,6 +46,7 @@ def drawn(rng: Any, pairs: int, records: int, varies: float, tails: bool) -> tup
     return gain * member + noise, member, np.repeat(np.arange(pairs), 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("varies", "tails"), [(0.0, False), (0.3, True)])
 def test_intervals_cover_new_trainings_and_records(varies: float, tails: bool) -> None:
     fresh = [drawn(np.random.default_rng([9, seed]), 4, 4000, varies, tails) for seed in range(40)]

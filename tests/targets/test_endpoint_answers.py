@@ -66,6 +66,7 @@ def test_the_kind_is_told_by_the_answers(predict: Any, kind: str, tmp_path: Path
         target.close()
 
 
+@pytest.mark.slow
 def test_the_study_may_say_the_kind_and_is_checked(tmp_path: Path) -> None:
     with serving() as server:
         labels = endpoint(server, tmp_path / "a", answers="labels")
@@ -152,6 +153,7 @@ def test_the_second_classs_probability_says_both() -> None:
     assert two.read({"y": np.array([0.0, 1.0])}, 2) == [0, 1]
 
 
+@pytest.mark.slow
 def test_metadata_name_tensors_and_model(tmp_path: Path) -> None:
     metadata = {
         "name": "clf",
@@ -224,6 +226,7 @@ def test_whole_numbers_are_wanted_by_integer_tensors() -> None:
         V2("http://h", Signature("m", shape=(5,))).request(X[:1])
 
 
+@pytest.mark.slow
 def test_noise_is_noticed_at_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     with serving(lambda x: probabilities(x) + rng.normal(0, 1e-3, (len(x), CLASSES))) as server:
@@ -357,6 +360,7 @@ def short(records):
 """
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own_asks(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(ASK)
     x = np.random.default_rng(0).random((100, 3)).astype(np.float32)

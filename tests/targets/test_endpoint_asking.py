@@ -44,6 +44,7 @@ def test_answers_are_the_models_own_bit_for_bit(protocol: str, tmp_path: Path) -
         target.close()
 
 
+@pytest.mark.slow
 def test_a_record_is_asked_once_and_probes_again(tmp_path: Path) -> None:
     with serving() as server:
         target = endpoint(server, tmp_path, probes=5)
@@ -57,6 +58,7 @@ def test_a_record_is_asked_once_and_probes_again(tmp_path: Path) -> None:
         target.close()
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_found_again(tmp_path: Path) -> None:
     with serving() as server:
         first = endpoint(server, tmp_path)
@@ -178,6 +180,7 @@ def test_a_rate_limit_starves_no_request(tmp_path: Path) -> None:
         target.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_ends_it_and_nothing_is_lost(tmp_path: Path) -> None:
     with serving() as server:
         target = endpoint(server, tmp_path, retries=0)
@@ -200,6 +203,7 @@ def test_a_slow_server_times_out(tmp_path: Path) -> None:
         target.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 63, 64, 200, 399])
 def test_a_budget_is_used_up_and_never_exceeded(most: int, tmp_path: Path) -> None:
     with serving() as server:
@@ -266,6 +270,7 @@ def secret_endpoint(server: ModelServer, folder: Path, **keys: Any) -> Endpoint:
     return Endpoint(config, Form(dataset()), folder, {"TOKEN": "wrong-secret", "GOOD": "right-secret"})
 
 
+@pytest.mark.slow
 def test_a_token_is_sent_and_never_shown(tmp_path: Path) -> None:
     (tmp_path / "headers").write_text("# ours\nX-Tenant: ward-7\n")
     with serving(headers={"Authorization": "Bearer right-secret", "X-Tenant": "ward-7"}) as server:

@@ -57,6 +57,7 @@ def test_a_data_frame_is_read_as_the_table_it_is(change: Any) -> None:
     assert (read.labels == Y).all()
 
 
+@pytest.mark.slow
 def test_the_audit_takes_a_data_frame() -> None:
     by_frame = mw.audit(outputs=frame(), attacks=["loss"])
     by_arrays = mw.audit(outputs={"logits": Z, "Labels": Y, "members": MEMBER}, attacks=["loss"])

@@ -81,6 +81,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return ENGINES  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [stacks, trees])
 @pytest.mark.parametrize("engine", ["threads", "backward"])
 def test_any_order_gives_the_same_bits(
@@ -128,6 +129,7 @@ class Failing(ThreadEngine):
         return arrays
 
 
+@pytest.mark.slow
 def test_a_block_that_fails_leaves_the_others_on_disk(
     engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -158,6 +160,7 @@ class Interrupted(ThreadEngine):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(engines: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(ENGINES.built_in, "interrupted", Interrupted)
     part = run(tmp_path / "run", "interrupted")
@@ -217,6 +220,7 @@ def test_an_unknown_engine_is_refused_before_training() -> None:
         mw.audit(data="digits", members=60, nonmembers=60, shadow_models=2, settings={"shadow.engine": "locl"})
 
 
+@pytest.mark.slow
 def test_the_engine_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "adding-an-engine.md").read_text()
     names: dict[str, Any] = {}

@@ -161,6 +161,7 @@ def test_odd_modules_train_as_by_hand(make: Make, recipe: dict[str, object]) -> 
         check_equal(models, expected, network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twist", TWISTS)
 def test_each_twist_trains_as_by_hand_and_in_bfloat16_near(twist: str) -> None:
     """The engine's own choice of path, in float32, bfloat16 and by DP-SGD."""

@@ -207,6 +207,7 @@ def test_embeddings_learn_in_a_stack() -> None:
     assert bool(used.any(1)[:3].all()), "rows of words that occur have moved"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["flip", "crop", "cutout"], ["crop", "mixup"]], ids="+".join)
 def test_augmented_training_does_not_depend_on_the_stack(names: list[str]) -> None:
     network, images = Network(small_cnn, CPU), data(shape=(8, 8))
