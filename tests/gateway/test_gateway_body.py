@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memberwise.gateway.body import depth, parse_json
+from memberwise.gateway.body import parse_json
 from memberwise.gateway.problems import Problem
 from memberwise.gateway.protocols.base import Limits, numbers, table
+from memberwise.targets.replies import depth
 
 LIMITS = Limits(depth=16, records=4, shape=(2,))
 JSON = st.recursive(

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from typing import Any
 
-import numpy as np
 from starlette.types import Receive
 
 from memberwise.gateway.problems import Problem
-
-STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
-OPENING = np.zeros(256, np.int32)
-OPENING[list(b"[{")], OPENING[list(b"]}")] = 1, -1
+from memberwise.targets.replies import depth
 
 
 async def read_body(receive: Receive, length: str | None, max_bytes: int, seconds: float) -> bytes:
@@ -72,12 +66,6 @@ def parse_json(body: bytes, max_depth: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Problem("invalid-json", "The body is a JSON object.")
     return value
-
-
-def depth(body: bytes) -> int:
-    """How many levels deep brackets are nested, outside strings."""
-    brackets = STRING.sub(b"", body).translate(None, NOT_BRACKETS)
-    return int(OPENING[np.frombuffer(brackets, np.uint8)].cumsum().max(initial=0))
 
 
 class _NotStrict(ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from memberwise.errors import StudyError
 from memberwise.gateway.keys import JWT_PREFIX, LONGEST_NAME, is_name
 from memberwise.gateway.policy import Jwt
 from memberwise.gateway.problems import Problem
+from memberwise.targets.replies import read_json
 
 # Seconds between two readings of the keys, whatever key a token names: nobody makes the gateway ask more often.
 LEAST = 10.0
@@ -95,7 +95,7 @@ class Tokens:
                 text = await _fetched(self.config.jwks)
             else:
                 text = (self.folder / self.config.jwks).read_bytes()
-            self.keys = _by_id(json.loads(text), self.config.algorithms)
+            self.keys = _by_id(read_json(text), self.config.algorithms)
             self.read_at = self.clock()
         except Exception:  # whatever the provider sends
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import ssl
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from memberwise.gateway.protocols.base import Rows
 from memberwise.gateway.speech import Speech, speech_of
 from memberwise.models.kinds import kind_by_range, kind_of_answers
 from memberwise.targets.base import Kind, Records, Target
+from memberwise.targets.replies import read_json
 from memberwise.types.arrays import Array, Floats32
 
 # Bytes of an answer, for each figure and for all around them.
@@ -157,8 +157,8 @@ class UpstreamModel:
                 raise BehindError("the server answers no JSON")
             content = await limited(response, most)
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
+            return read_json(content)
+        except ValueError:
             raise BehindError("the server's answer is no JSON") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from memberwise.errors import MemberwiseError, MissingExtraError, TargetError, TrainingError
 from memberwise.study.address import shown_address
 from memberwise.targets.protocols.base import Codec, Outputs, Sent, UnknownForm
+from memberwise.targets.replies import read_json
 
 if TYPE_CHECKING:
     import httpx2
@@ -148,8 +148,8 @@ class HttpSender:
         if outcome is not None:
             return outcome
         try:
-            outputs = self.codec.outputs(json.loads(reply.content), len(records))
-        except (ValueError, RecursionError) as error:
+            outputs = self.codec.outputs(read_json(reply.content), len(records))
+        except ValueError as error:
             what = str(error) if isinstance(error, UnknownForm) else "no JSON"
             return Failed(
                 TargetError(
@@ -170,8 +170,8 @@ class HttpSender:
         reply = self._post(method, address, b"{}" if method == "POST" else b"", self._accounts()[0])
         if isinstance(reply, self.library.Response):
             try:
-                return json.loads(reply.content) if reply.status_code == 200 else None
-            except (ValueError, RecursionError):
+                return read_json(reply.content) if reply.status_code == 200 else None
+            except ValueError:
                 return None
         if isinstance(reply, Failed):
             raise reply.error
@@ -263,8 +263,8 @@ def is_budget(content_type: str, body: bytes) -> bool:
     if "problem+json" not in content_type:
         return False
     try:
-        problem = json.loads(body)
-    except (ValueError, RecursionError):
+        problem = read_json(body)
+    except ValueError:
         return False
     if not isinstance(problem, Mapping):
         return False
