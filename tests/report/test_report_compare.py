@@ -41,6 +41,33 @@ def test_only_intervals_that_part_are_told_apart(pair: Any, low: float, high: fl
     assert row.first == "0.600 (0.550\u20130.650)"
 
 
+def test_questions_of_a_served_model_stand_in_the_table(pair: Any) -> None:
+    first, second = pair
+    assert ("(target)", "questions") not in _rows(first, second)
+    second["target"]["endpoint"] = {
+        "address": "http://127.0.0.1:8080",
+        "protocol": "v2",
+        "answers": "scores",
+        "told": "by the answers",
+        "labels": 0,
+        "questions": 40_000,
+        "answered": 39_992,
+        "records": 39_992,
+        "from_store": 0,
+        "retries": 0,
+        "refused": 23,
+        "seconds_per_question": 0.002,
+        "asked_again": 8,
+        "changed_at_once": 0,
+        "changed_meanwhile": None,
+        "policy": None,
+    }
+    row = _rows(first, second)["(target)", "questions"]
+    assert (row.second, row.finding) == ("40,000", "not in both")
+    first["target"]["endpoint"] = second["target"]["endpoint"] | {"questions": 916}
+    assert _rows(first, second)["(target)", "questions"].first == "916"
+
+
 def test_accuracies_and_what_is_in_one_run_only(pair: Any) -> None:
     first, second = pair
     second["target"]["test_accuracy"] = 0.9573

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report.formats import DASH, Interval, Unit, number, percent, points, rate, shown
+from memberwise.report.formats import DASH, Interval, Unit, count, number, percent, points, rate, shown
 from memberwise.report.schema import AuditResult
 from memberwise.statistics import TprAtFpr
 
@@ -38,6 +38,11 @@ def compared(first: AuditResult, second: AuditResult, names: tuple[str, str] = (
     for part in ("train", "test"):
         a, b = (getattr(run.target, f"{part}_accuracy") for run in (first, second))
         rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), f"by {points(b, a)}"))
+    asked = [run.target.endpoint and run.target.endpoint.questions for run in (first, second)]
+    if any(questions is not None for questions in asked):
+        rows.append(
+            Row("(target)", "questions", count(asked[0]), count(asked[1]), "not in both" if None in asked else "")
+        )
     for attack in first.attacks:
         other = second.attack(attack.name)
         if other is None:
