@@ -65,9 +65,13 @@ def test_labels_are_compared_by_value_then_by_what_they_read_as(values: Any, ask
     assert labels.numbers_of(np.array(asked)).tolist() == numbers
 
 
+# NumPy's texts lose a NUL at their end.
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4)
+
+
 @pytest.mark.slow
 @settings(deadline=None)
-@given(st.lists(st.integers(-50, 50) | st.text(max_size=4), min_size=1, max_size=12, unique_by=str))
+@given(st.lists(st.integers(-50, 50) | WORDS, min_size=1, max_size=12, unique_by=str))
 def test_every_label_of_the_data_is_its_own_class(values: list[Any]) -> None:
     kinds = [int, str] if len({type(value) for value in values}) > 1 else [type(values[0])]
     for kind in kinds:
