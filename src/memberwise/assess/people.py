@@ -159,15 +159,15 @@ def people_part(
     aucs = cross_pair_auc(sides.inside, sides.outside)
     factor = inflation(sides)
     shares = shares_above(aucs, table, LEVELS, confidence, factor)
-    found = _found(signals, sides, turns)
-    worst, named = _worst(signals, member, sides, table, aucs, found, class_names, confidence)
+    finds = _found(signals, sides, turns)
+    worst, named = _worst(signals, member, sides, table, aucs, finds, class_names, confidence)
     return PeoplePart(
         records=len(sides.rows),
         pairs=pairs,
         correlation=correlation,
         effective_models=pairs / (1 - correlation),
         share_above=tuple(_share(one, len(sides.rows), pairs) for one in shares),
-        attack=None if found is None else found.attack,
+        attack=None if finds is None else finds.attack,
         named=named,
         worst=worst,
         groups=_groups(signals, sides, aucs, table, factor, class_names, units, confidence, seeds.rng("groups by lot")),

@@ -88,17 +88,17 @@ class Asking:
     def lines(self) -> list[str]:
         """For a person."""
         counts = sorted({(n is None, n or 0) for n in self.attacks.values()})
-        told = []
+        counted = []
         for unknown, count in counts:
             names = [name for name, n in self.attacks.items() if (n is None, n or 0) == (unknown, count)]
             text = "not known before" if unknown else f"{count:,}"
-            told.append(f"              {text}: {', '.join(names)}")
+            counted.append(f"              {text}: {', '.join(names)}")
         labels = ", ".join(f"{name} {'?' if n is None else f'{n:,}'}" for name, n in self.by_labels.items())
         most = "" if self.max_queries is None else f" of {self.max_queries:,} (--max-queries)"
         total = "not known before" if self.total is None else f"{self.total:,} at most"
         return [
             f"questions     {total}{most}; {self.probes:,} of them ask again; by attack, all that it reads:",
-            *told,
+            *counted,
             f"              where only labels are answered: {labels}",
             *(f"skipped       {name}: {reason}" for name, reason in self.skipped.items()),
         ]
@@ -115,10 +115,10 @@ def grant(need: Need, most: int | None, wasted: int = 0) -> Grant:
     """
     if most is None:
         return Grant()
-    left = most - wasted - need.probes
-    lean = need.base > left
+    remaining = most - wasted - need.probes
+    lean = need.base > remaining
     first = need.lean if lean else need.base
-    if first > left:
+    if first > remaining:
         lost = f", of which {wasted:,} brought no answer" if wasted else ""
         raise StudyError(
             "the budget of questions does not do for the records themselves",
@@ -128,16 +128,16 @@ def grant(need: Need, most: int | None, wasted: int = 0) -> Grant:
             where="target.max_queries",
             fix="a larger budget, or fewer members, non-members and population records",
         )
-    left -= first
+    remaining -= first
     refused = {}
     for name, count in sorted(need.collectors.items(), key=lambda item: (item[1] is None, item[1] or 0)):
-        if (count or 0) > left or left < 1:
+        if (count or 0) > remaining or remaining < 1:
             refused[name] = (
                 f"needs {'further' if count is None else f'{count:,} further'} questions, and --max-queries {most:,} "
-                f"leaves {max(0, left):,}"
+                f"leaves {max(0, remaining):,}"
             )
         else:
-            left -= count or 0
+            remaining -= count or 0
     return Grant(lean, refused)
 
 

@@ -72,9 +72,9 @@ def target_facts(prepared: Prepared, arrays: Arrays, step: Step | None) -> Targe
         arrays: the target's. step: of answers that come in steps: losses take no logarithm of less.
     """
     endpoint = endpoint_facts(prepared)
-    given = "endpoint" if endpoint is not None else prepared.study.target.file or "given in Python"
+    source = "endpoint" if endpoint is not None else prepared.study.target.file or "given in Python"
     return TargetFacts.of(
-        "trained here" if prepared.target is None else given,
+        "trained here" if prepared.target is None else source,
         prepared.model.name,
         _quality(arrays, "train", step),
         _quality(arrays, "test", step),

@@ -97,8 +97,8 @@ def fitted(prepared: Prepared, endpoint: Endpoint, kind: str, lean: bool = False
     granted = grant(need, study.target.max_queries, wasted(endpoint))
     granted = replace(granted, lean=granted.lean or lean)
     skipped = _skipped(attacks, granted)
-    left = [attack for attack in attacks if attack.name not in skipped]
-    if not left or study.attacks.headline in skipped:
+    attacks_left = [attack for attack in attacks if attack.name not in skipped]
+    if not attacks_left or study.attacks.headline in skipped:
         name = study.attacks.headline or next(iter(skipped))
         raise StudyError(
             f"the budget of questions does not do for the attack {name}",
@@ -107,7 +107,7 @@ def fitted(prepared: Prepared, endpoint: Endpoint, kind: str, lean: bool = False
             fix="a larger budget, or attacks that need fewer questions: --attacks default",
         )
     extras = tuple(one for one in made if one.name not in granted.refused)
-    resolved = replace(prepared.resolved, request=replace(request, attacks=left), collectors=extras)
+    resolved = replace(prepared.resolved, request=replace(request, attacks=attacks_left), collectors=extras)
     questions = replace(prepared.questions, extras=extras)
     if granted.lean:
         questions = replace(
@@ -137,14 +137,14 @@ def asking(prepared: Prepared) -> Asking:
     need = Need.of(prepared.questions, attacks, made, min(study.target.probes, study.target.batch))
     granted = grant(need, study.target.max_queries)
     of_labels = Need.of(prepared.questions, more, labelled, min(study.target.probes, study.target.batch))
-    asked = [count for name, count in need.collectors.items() if name not in granted.refused]
+    further = [count for name, count in need.collectors.items() if name not in granted.refused]
     first = (need.lean if granted.lean else need.base) + need.probes
     return Asking(
         records=need.lean if granted.lean else need.base,
         probes=need.probes,
         attacks={attack.name: need.of_attack(attack.name) for attack in attacks},
         by_labels={attack.name: of_labels.of_attack(attack.name) for attack in more},
-        total=None if None in asked else first + sum(count or 0 for count in asked),
+        total=None if None in further else first + sum(count or 0 for count in further),
         max_queries=study.target.max_queries,
         skipped=_skipped(attacks, granted),
     )

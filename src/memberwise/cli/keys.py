@@ -168,7 +168,7 @@ def _seconds(text: str, where: str) -> float:
 def _row(key: Key, spent: dict[str, int], document: Policy, now: float) -> dict[str, object]:
     used = spent.get(key.name, 0)
     plan = document.plans.get(key.plan)
-    left = None if plan is None or plan.questions is None else max(0, plan.questions - used)
+    remaining = None if plan is None or plan.questions is None else max(0, plan.questions - used)
     client = key.kind == "client"
     return {
         "name": key.name,
@@ -179,7 +179,7 @@ def _row(key: Key, spent: dict[str, int], document: Policy, now: float) -> dict[
         "expires": _date(key.expires),
         "revoked": _date(key.revoked),
         "questions": used if client else None,
-        "left": left if client else None,
+        "left": remaining if client else None,
     }
 
 

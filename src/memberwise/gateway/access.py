@@ -77,8 +77,8 @@ class KeyReader:
         done: asyncio.Future[list[KeyClient | None]],
     ) -> None:
         error = done.exception()
-        found = [None] * len(group) if error is not None else done.result()
-        for (_, future), client in zip(group, found, strict=True):
+        key = [None] * len(group) if error is not None else done.result()
+        for (_, future), client in zip(group, key, strict=True):
             if future.done():
                 continue
             if error is not None:

@@ -66,7 +66,7 @@ def attack_costs() -> list[AttackCost]:
 
     boundary = AttacksConfig().boundary_queries
     # (questions, least, once, near) by the collector that asks them.
-    asked = {
+    per_record = {
         "augmented": (2 * (1 + len(SHIFTS) + len(DEGREES)), 2, 0, False),
         "noised": (Noised().copies * len(NOISE), 2, 0, False),
         "boundary": (boundary, min(100, boundary), 0, True),
@@ -76,7 +76,7 @@ def attack_costs() -> list[AttackCost]:
     for attack in ATTACKS.values():
         needs = attack.needs
         extra = needs.extra_name
-        questions, least, once, near = asked.get(extra or "", (1, 1, 0, False))
+        questions, least, once, near = per_record.get(extra or "", (1, 1, 0, False))
         answers: Answers
         if extra == "gradient":
             answers = "weights"
@@ -112,9 +112,9 @@ def _verdict(policy: Policy, plan: Plan, attack: AttackCost, labels: bool) -> Ve
             return Verdict(attack, "stopped", 0, 0, (reason,))
         about = SPREAD * limit
         reasons.append(f"A neighbourhood grants {limit:,} questions, so at most {about:,} or so reach a record.")
-    own = _told(plan.questions, plan.ladder, attack)
+    client_limit = _told(plan.questions, plan.ladder, attack)
     everyone = _told(budget.total, budget.ladder, attack)
-    for enough, whose in ((everyone, "the budget of all clients together"), (own, "one client's budget")):
+    for enough, whose in ((everyone, "the budget of all clients together"), (client_limit, "one client's budget")):
         if enough is not None and enough < attack.least + attack.once:
             reason = f"{attack.least + attack.once:,} questions are needed, and {whose} has {enough:,}."
             shared = 0 if whose.startswith("the") else _records(everyone, attack, about)
@@ -124,7 +124,7 @@ def _verdict(policy: Policy, plan: Plan, attack: AttackCost, labels: bool) -> Ve
     return Verdict(
         attack,
         "weaker" if reasons else "possible",
-        _records(own, attack, about),
+        _records(client_limit, attack, about),
         _records(everyone, attack, about),
         tuple(reasons),
     )

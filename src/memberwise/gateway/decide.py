@@ -73,13 +73,13 @@ def decide(history: History, policy: Policy, plan: str) -> Decision:
     if refusal is not None:
         return _refused(refusal.reason, refusal.message, remaining)
     budget = policy.budget
-    own = _share(history.client, limits.questions, history.new)
-    own = max(own, _share(history.client_nats, limits.nats, history.new, history.cost))
+    client_share = _share(history.client, limits.questions, history.new)
+    client_share = max(client_share, _share(history.client_nats, limits.nats, history.new, history.cost))
     total = _share(history.total, budget.total, history.unseen)
     total = max(total, _share(history.total_nats, budget.total_nats, history.unseen, history.cost))
     granted = coarsest(
         [
-            tier_at(limits.ladder, own),
+            tier_at(limits.ladder, client_share),
             tier_at(budget.ladder, total),
             *(() if history.lowered is None else (history.lowered,)),
         ]

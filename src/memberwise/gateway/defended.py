@@ -55,12 +55,12 @@ class Defences:
     """
 
     def __init__(self, answer: Sequence[OutputDefenceConfig], secret: bytes, trust: Sequence[str]) -> None:
-        own = [one.name for one in answer if is_entrypoint(one.name) and one.name not in trust]
-        if own:
+        entries = [one.name for one in answer if is_entrypoint(one.name) and one.name not in trust]
+        if entries:
             raise StudyError(
-                f"the policy names {own[0]}, which is code of your own and is not run unless you trust it",
+                f"the policy names {entries[0]}, which is code of your own and is not run unless you trust it",
                 where="answer",
-                fix=f"trust = {json.dumps(own)} in [model]",
+                fix=f"trust = {json.dumps(entries)} in [model]",
             )
         self.defences = output_defences(answer)
         self.keys = [secret]

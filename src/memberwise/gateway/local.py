@@ -154,13 +154,13 @@ def _same_answer(policy: Policy, target: Path) -> None:
     """Refuse output defences that are not those with which the model was released."""
     import json
 
-    given = [one.model_dump(mode="json") for one in policy.answer]
+    answer = [one.model_dump(mode="json") for one in policy.answer]
     released = json.loads((target / "metadata.json").read_text("utf-8"))["answer"]
-    if given != released:
+    if answer != released:
         raise RunFolderError(
             "the policy's output defences are not those with which the model was released",
             expected=f"answer = {released}",
-            found=f"answer = {given}",
+            found=f"answer = {answer}",
             where="answer",
             fix="leave answer out, or take it from the run: another policy wants an audit of its own",
         )

@@ -74,14 +74,14 @@ _PROBLEM = {
 
 def _ask(name: str, asks: dict[str, Any], answers: dict[str, Any], security: list[dict[str, list[str]]]) -> Any:
     content = {"application/json": {"schema": answers}}
-    told = {header: {"$ref": f"#/components/headers/{header}"} for header in ("Memberwise-Tier", "RateLimit")}
+    headers = {header: {"$ref": f"#/components/headers/{header}"} for header in ("Memberwise-Tier", "RateLimit")}
     return {
         "post": {
             "operationId": name,
             "security": security,
             "requestBody": {"required": True, "content": {"application/json": {"schema": asks}}},
             "responses": {
-                "200": {"description": "Answers.", "headers": told, "content": content},
+                "200": {"description": "Answers.", "headers": headers, "content": content},
                 **_problems(ASKED),
             },
         }

@@ -89,8 +89,8 @@ class _Slip:
         for client, (questions, nats) in self.lower.items():
             table, row = (counters, counters.c.name == "total") if client is None else (clients, clients.c.id == client)
             spent = self.connection.execute(sa.select(table.c.spent, table.c.nats).where(row)).one()
-            left = {"spent": max(0, spent.spent - questions), "nats": max(0.0, spent.nats - nats)}
-            self.connection.execute(table.update().where(row).values(**left))
+            remainder = {"spent": max(0, spent.spent - questions), "nats": max(0.0, spent.nats - nats)}
+            self.connection.execute(table.update().where(row).values(**remainder))
         write_ledger(self.connection, self.entries)
 
     def _lower(self, client: int | None, nats: float) -> None:

@@ -221,8 +221,8 @@ async def _ready(gateway: Gateway, values: dict[str, object]) -> Response:
 
 
 def _check_model(scope: Scope, name: str) -> None:
-    asked = scope.get("path_params", {}).get("model")
-    if asked is not None and asked != name:
+    model_name = scope.get("path_params", {}).get("model")
+    if model_name is not None and model_name != name:
         raise Problem("not-found", "There is no model of this name.")
 
 

@@ -87,8 +87,8 @@ class Serving:
             raise Problem("budget-spent", grant.refusal.message, reason=grant.refusal.reason, headers=headers)
         answers = await self._answers(grant, x, deadline)
         self.watching.note(client.name, x, request.digests, request.cells, answers)
-        told = coarsen(answers, grant.tier)
-        return Answered(Outcome(told, grant.tier, self.behind.kind, self.behind.classes), grant.remaining)
+        response = coarsen(answers, grant.tier)
+        return Answered(Outcome(response, grant.tier, self.behind.kind, self.behind.classes), grant.remaining)
 
     async def close(self) -> None:
         """Finish what was begun."""
@@ -96,11 +96,11 @@ class Serving:
         await self.behind.close()
 
     async def _records(self, query: Query) -> Floats32:
-        given = query.records
-        if isinstance(given, Rows) and self.behind.columns is not None:
-            x = await asyncio.to_thread(self.behind.records, given)
+        values = query.records
+        if isinstance(values, Rows) and self.behind.columns is not None:
+            x = await asyncio.to_thread(self.behind.records, values)
         else:
-            x = self.behind.records(given)
+            x = self.behind.records(values)
         if not np.isfinite(x).all():
             raise Problem("invalid-records", "A number is not finite, or too large.")
         return x

@@ -27,8 +27,8 @@ def sign_in(store: Store, token: str, secret: bytes, now: float) -> str | None:
     Raises:
         StoreError: the store does not answer.
     """
-    found = check_key(store, token, now)
-    if found is None or found.kind != "admin":
+    client = check_key(store, token, now)
+    if client is None or client.kind != "admin":
         return None
     # The digest of 256 random bits, as the store holds it, names the key without giving it away.
     digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -28,11 +28,11 @@ def sketches(x: Floats32, secret: bytes, config: Neighbourhood) -> Floats32:
         x: ``(n, *shape)``. secret: at most 64 bytes.
     """
     if kind_of(x.shape[1:], config) == "image":
-        found = frequencies(x)
+        counts = frequencies(x)
         height, width = (min(side, FREQUENCIES) for side in x.shape[-2:])
         down, right = np.indices((height, width))
         weights = np.exp(-((np.pi / 10) ** 2) * (down**2 + right**2) / 2) * (right % 2 == 0)
-        kept = (found * weights.ravel())[:, weights.ravel() > 0]
+        kept = (counts * weights.ravel())[:, weights.ravel() > 0]
     else:
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
         kept = flat @ _projection(secret, flat.shape[1])

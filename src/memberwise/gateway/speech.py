@@ -58,10 +58,10 @@ class Speech(ABC):
             BehindError: it holds none.
         """
         try:
-            found = self.found(values, records, classes)
+            values_read = self.found(values, records, classes)
         except (KeyError, TypeError, IndexError):
             raise BehindError("the server's answer has other parts") from None
-        return as_answers(found, records, classes, kind)
+        return as_answers(values_read, records, classes, kind)
 
 
 class V2Speech(Speech):

@@ -117,7 +117,7 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
         newest = connection.execute(sa.select(sa.func.max(ledger.c.id))).scalar() or 0
         last = sa.select(ledger.c.client, sa.func.max(ledger.c.time)).group_by(ledger.c.client)
         rows = connection.execute(last.where(ledger.c.id > newest - LAST_ROWS)).all()
-        asked: dict[str, float] = {row[0]: float(row[1]) for row in rows}
+        last_asked: dict[str, float] = {row[0]: float(row[1]) for row in rows}
         most = sa.select(cells.c.spent).order_by(cells.c.spent.desc()).limit(MOST_ASKED)
         neighbourhoods = tuple(connection.execute(most).scalars())
     rest = policy.budget.total is None or total.questions < policy.budget.total
@@ -136,7 +136,7 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
             limit=None if limits is None else limits.questions,
             nats=nats,
             nats_limit=None if limits is None else limits.nats,
-            asked=asked.get(name),
+            asked=last_asked.get(name),
             alarms=tuple(facts.alarms.get(name, ())),
         )
         clients.append(client)

@@ -199,8 +199,8 @@ class Watcher:
 
     def _note(self, client: str, history: _History, question: Asked) -> None:
         times = history.times[question.digest]
-        own = [found for found in map(history.latest.get, question.cells) if found is not None]
-        before = [found for found in own if found[1].digest != question.digest]
+        earlier = [found for found in map(history.latest.get, question.cells) if found is not None]
+        before = [found for found in earlier if found[1].digest != question.digest]
         neighbour = max(before, key=lambda found: found[0])[1] if before else None
         # Half of the cells with one and the same record: among everybody's questions strangers share one now and then.
         everybody = [found for found in map(self._cells.get, question.cells) if found is not None]
@@ -245,15 +245,15 @@ class Watcher:
 
     def _judge(self, history: _History, now: float) -> Alarm | None:
         """Raise and end alarms; the first that was raised."""
-        asked = len(history.questions)
-        shares = max(asked, round(LEAST * self._config.window))
+        questions = len(history.questions)
+        shares = max(questions, round(LEAST * self._config.window))
         raised = []
         for code, limit in limits_of(self._config).items():
             share = history.signs[code] / shares
             if share <= CLEARED * limit:
                 history.alarms.pop(code, None)
             elif share > limit and code not in history.alarms:
-                sentence = SENTENCES[code].format(share=f"{history.signs[code] / asked:.0%}", asked=asked)
+                sentence = SENTENCES[code].format(share=f"{history.signs[code] / questions:.0%}", asked=questions)
                 history.alarms[code] = Alarm(code, sentence, now)
                 raised.append(history.alarms[code])
         return raised[0] if raised else None

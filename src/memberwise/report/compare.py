@@ -38,10 +38,10 @@ def compared(first: AuditResult, second: AuditResult, names: tuple[str, str] = (
     for part in ("train", "test"):
         a, b = (getattr(run.target, f"{part}_accuracy") for run in (first, second))
         rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), f"by {points(b, a)}"))
-    asked = [run.target.endpoint and run.target.endpoint.questions for run in (first, second)]
-    if any(questions is not None for questions in asked):
+    counts = [run.target.endpoint and run.target.endpoint.questions for run in (first, second)]
+    if any(questions is not None for questions in counts):
         rows.append(
-            Row("(target)", "questions", count(asked[0]), count(asked[1]), "not in both" if None in asked else "")
+            Row("(target)", "questions", count(counts[0]), count(counts[1]), "not in both" if None in counts else "")
         )
     for attack in first.attacks:
         other = second.attack(attack.name)

@@ -47,16 +47,16 @@ def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
     member, evaluated = mine == 1, varies & (mine >= 0)
     complement = _complement(signals.trained_on[:, varies], k)
     keep = np.setdiff1d(np.arange(signals.shadows.models), [k] if complement is None else [k, complement])
-    others = signals.of_models(keep)
+    rest = signals.of_models(keep)
     if complement is None:
-        _even_out(others.trained_on, member, evaluated, rng)
+        _even_out(rest.trained_on, member, evaluated, rng)
     known = signals.known
     if known is not None:
         evaluated &= np.isnan(known)
         known = np.where(np.isnan(known), np.nan, member.astype(np.float64))
     one, population = np.array([k]), signals.population_shadows
     table = replace(
-        others,
+        rest,
         target=signals.shadows.of_models(one),
         population_target=None if population is None else population.of_models(one),
         known=known,

@@ -59,13 +59,13 @@ class AnswerStore:
 
     def find(self, digests: Sequence[bytes]) -> dict[bytes, Answer]:
         """The answers that are here, by digest."""
-        found: dict[bytes, Answer] = {}
+        answers: dict[bytes, Answer] = {}
         for first in range(0, len(digests), MANY):
             part = digests[first : first + MANY]
             marks = ",".join("?" * len(part))
             query = f"SELECT digest, answer FROM answers WHERE digest IN ({marks})"  # noqa: S608 (marks alone)
-            found.update((digest, _unpack(answer)) for digest, answer in self.connection.execute(query, part))
-        return found
+            answers.update((digest, _unpack(answer)) for digest, answer in self.connection.execute(query, part))
+        return answers
 
     def answers(self) -> Iterator[Answer]:
         """All answers: ``(C,)`` figures or labels."""

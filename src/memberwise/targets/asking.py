@@ -172,15 +172,15 @@ class _Run:
             one = next((one for one in self.waiting if one.due <= now), None)
             if one is None:
                 return
-            left = asker.left
-            if left is not None and left < len(one.rows):
-                if left < 1 and self.running:
+            remaining = asker.left
+            if remaining is not None and remaining < len(one.rows):
+                if remaining < 1 and self.running:
                     return  # one under way may yet be refused, which costs nothing
-                if left < 1:
+                if remaining < 1:
                     self.error = own_budget_spent(asker.pace.most or 0, 0)
                     return
-                self.waiting.append(_Try(one.rows[left:], one.tries, one.waited, one.due))
-                one.rows = one.rows[:left]
+                self.waiting.append(_Try(one.rows[remaining:], one.tries, one.waited, one.due))
+                one.rows = one.rows[:remaining]
             self.waiting.remove(one)
             asker.take_from_budget(len(one.rows))
             self.running[pool.submit(asker.sender.send, self.take(one.rows))] = one
@@ -251,11 +251,11 @@ def delay_before(outcome: Again, tries: int, waited: float, retries: int) -> flo
     Raises:
         AskingError: there were ``retries`` tries again already, or the server asks for more patience than there is.
     """
-    own = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(tries, 30)))
+    back_off = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(tries, 30)))
     if outcome.delay is None or not outcome.busy:
         if tries >= (2 * retries if outcome.busy else retries):
             raise gave_up(outcome.why, tries)
-        return own if outcome.delay is None else _patient(outcome, outcome.delay, 0.0)
+        return back_off if outcome.delay is None else _patient(outcome, outcome.delay, 0.0)
     later = float(min(MOST_WAIT, FIRST_WAIT * 2 ** min(max(0, tries - retries), 30)))
     return _patient(outcome, outcome.delay if tries < retries else max(outcome.delay, later), waited)
 

@@ -185,8 +185,8 @@ class Endpoint(Target):
             message = f"whether the server's answers change was not looked at again: {error.problem}"
             self.noticed.append(Note("endpoint-not-asked-again", message))
             return
-        found = self.store.find(digests)
-        pairs = [(found[digest], one) for digest, one in zip(digests, again, strict=True) if digest in found]
+        kept = self.store.find(digests)
+        pairs = [(kept[digest], one) for digest, one in zip(digests, again, strict=True) if digest in kept]
         changes = compared([one for one, _ in pairs], [other for _, other in pairs])
         self.store.say(when, vars(changes))
 
@@ -200,22 +200,22 @@ class Endpoint(Target):
 
     def _told(self, answers: Sequence[Answer]) -> Kind:
         """The kind of these answers, by the study or by what they look like."""
-        wanted, figures = self.config.answers, [one for one in answers if isinstance(one, np.ndarray)]
+        stated, figures = self.config.answers, [one for one in answers if isinstance(one, np.ndarray)]
         if len(figures) < len(answers):
-            if wanted not in ("auto", "labels"):
+            if stated not in ("auto", "labels"):
                 raise TargetError(
-                    f"the served model answers labels, not {wanted}",
+                    f"the served model answers labels, not {stated}",
                     found=f"{len(answers) - len(figures):,} of {len(answers):,} records",
                     where="target.answers",
                     fix="another output: --set target.output=NAME (predict_proba of MLServer's scikit-learn runtime)",
                 )
             return "labels"
         values = np.stack(figures)
-        if wanted != "auto":
-            wrong = why_not(wanted, values)
+        if stated != "auto":
+            wrong = why_not(stated, values)
             if wrong is not None:
-                raise TargetError(f"the served model does not answer {wanted}", found=wrong, where="target.answers")
-            return wanted
+                raise TargetError(f"the served model does not answer {stated}", found=wrong, where="target.answers")
+            return stated
         kind = told_kind(values)
         defended = self.after is not None and self.after("probabilities") == "scores"
         return "scores" if defended else kind  # as the shadow models' behind the same policy
@@ -225,9 +225,9 @@ class Endpoint(Target):
         sent = self.form.of(x)
         digests = digests_of(sent, self.identity)
         first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
-        found = self.store.find(list(first))
-        rows = np.array(sorted(row for digest, row in first.items() if digest not in found), np.intp)
-        self.store.count(found=len(found.keys() - self.mine))
+        kept = self.store.find(list(first))
+        rows = np.array(sorted(row for digest, row in first.items() if digest not in kept), np.intp)
+        self.store.count(found=len(kept.keys() - self.mine))
         self.mine |= first.keys()
         if len(rows):
             try:
@@ -235,8 +235,8 @@ class Endpoint(Target):
             except BudgetSpent as error:
                 self.spent = error
                 raise
-            found |= self.store.find([digests[row] for row in rows])
-        return [found[digest] for digest in digests]
+            kept |= self.store.find([digests[row] for row in rows])
+        return [kept[digest] for digest in digests]
 
     def _read(self, answers: Sequence[Answer]) -> Array:
         """Answers as ``(n, C)`` figures or ``(n,)`` class numbers, by the kind.

@@ -188,8 +188,8 @@ class HttpSender:
             return self.client.request(method, address, content=body or None, headers=headers)
         except (http.ConnectError, http.ConnectTimeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                problem, found = "the server's certificate is not trusted", self._safe(str(error))
-                return Failed(TargetError(problem, found=found, where=shown_address(address), fix=CERTIFICATE))
+                problem, location = "the server's certificate is not trusted", self._safe(str(error))
+                return Failed(TargetError(problem, found=location, where=shown_address(address), fix=CERTIFICATE))
             return Again(self._safe(f"no connection ({error})"), counted=False)
         except http.TimeoutException as error:
             return Again(f"no answer within {self.client.timeout.read} s ({type(error).__name__})")

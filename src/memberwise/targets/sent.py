@@ -50,7 +50,7 @@ class Form:
         whole = [column.name for column in encoding.parts if column.whole]
         decoded = encoding.decode(x)
         places = np.array([self._place.get(row.tobytes(), -1) for row in np.ascontiguousarray(x)], np.intp)
-        own = np.flatnonzero(places >= 0)
+        rows_here = np.flatnonzero(places >= 0)
         columns: dict[str, TableColumn] = {}
         for name in encoding.columns:
             values = np.empty(len(x), object)
@@ -59,8 +59,8 @@ class Form:
                 values[:] = [int(value) for value in values]
             elif name in self._levels:
                 values[:] = [self._levels[name].get(value, value) for value in values]
-            taken = frame[name].iloc[places[own]]
-            values[own] = np.fromiter(iter(taken), object, len(own))
+            taken = frame[name].iloc[places[rows_here]]
+            values[rows_here] = np.fromiter(iter(taken), object, len(rows_here))
             columns[name] = pd.Series(values, dtype=object)
         return pd.DataFrame(columns)
 

@@ -73,15 +73,17 @@ class AnswerReader:
         if len(figures) > 1:
             usual = [name for word in USUAL for name in figures if word in name.lower()]
             figures = {usual[0]: figures[usual[0]]} if usual else figures
-        found = {name: values for name, values in chosen.items() if _is_label(values, count)}
+        values_read = {name: values for name, values in chosen.items() if _is_label(values, count)}
         if len(figures) == 1:
             [values] = figures.values()
             return self._figures(_both_sides(values)[:, self.places] if values.size else values, count)
-        if not figures and len(found) > 1:
-            found = {name: values for name, values in found.items() if "label" in name.lower() or "class" in name}
-        if figures or len(found) != 1:
+        if not figures and len(values_read) > 1:
+            values_read = {
+                name: values for name, values in values_read.items() if "label" in name.lower() or "class" in name
+            }
+        if figures or len(values_read) != 1:
             raise self._unfit(outputs, count)
-        [answers] = found.values()
+        [answers] = values_read.values()
         labels: list[Answer] = [_label(value) for value in answers.reshape(count).tolist()]
         return labels
 

@@ -38,10 +38,10 @@ class MLflow:
         only(values, {*FORMS, "params"})
         if values.get("params") not in (None, {}):
             raise Problem("invalid-request", "This model takes no params.")
-        given = [form for form in FORMS if form in values]
-        if len(given) != 1:
+        forms = [form for form in FORMS if form in values]
+        if len(forms) != 1:
             raise Problem("invalid-request", f"The request is an object with one of {', '.join(FORMS)}.")
-        return Query(_records(given[0], values[given[0]], limits))
+        return Query(_records(forms[0], values[forms[0]], limits))
 
     def reply(self, outcome: Outcome, query: Query, model: str) -> Reply:
         body = json.dumps({"predictions": outcome.answers.tolist()}).encode()

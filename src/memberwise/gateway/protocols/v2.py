@@ -51,10 +51,10 @@ class V2:
             raise Problem("invalid-request", f"id is a text of at most {ID} characters.")
         if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
             raise Problem("invalid-request", "The model has one input: inputs is a list of one object.")
-        wanted, binary = _wanted(values.get("outputs"))
+        names, binary = _wanted(values.get("outputs"))
         if _parameters(values).get("binary_data_output") is True:
             binary |= {"*"}
-        return Query(_tensor(inputs[0], tail, limits), name, wanted, binary)
+        return Query(_tensor(inputs[0], tail, limits), name, names, binary)
 
     def reply(self, outcome: Outcome, query: Query, model: str) -> Reply:
         """Every output that was asked for and may be told; the label where the vector may not."""

@@ -30,7 +30,7 @@ def pairs(facts: EndpointFacts) -> list[tuple[str, str]]:
     """What was asked, whom and how."""
     model = "" if facts.model is None else f", model {facts.model}"
     version = "" if facts.version is None else f", version {facts.version}"
-    told = [
+    rows = [
         ("address", facts.address),
         ("protocol", f"{facts.protocol}{model}{version}"),
         ("answers", f"{_answers(facts)}; told {facts.told}"),
@@ -38,19 +38,19 @@ def pairs(facts: EndpointFacts) -> list[tuple[str, str]]:
     ]
     if facts.from_store:
         text = f"{count(facts.from_store)} answers were kept from an earlier run and not asked for again"
-        told.append(("from the store", text))
+        rows.append(("from the store", text))
     if facts.retries or facts.refused:
         text = f"{count(facts.retries)} records were sent again, {count(facts.refused)} were refused by the server"
-        told.append(("tries", text))
+        rows.append(("tries", text))
     if facts.seconds_per_question is not None:
-        told.append(("time", f"{plain(1000 * facts.seconds_per_question)} ms of a request for each question"))
-    told.append(("asked again", _again(facts)))
+        rows.append(("time", f"{plain(1000 * facts.seconds_per_question)} ms of a request for each question"))
+    rows.append(("asked again", _again(facts)))
     policy = "none is given: shadow models answer as they are"
     if facts.policy is not None:
         policy = (
             f"shadow models answer through {', '.join(facts.policy) or 'no output defence'}, as the server says it does"
         )
-    return [*told, ("policy", policy)]
+    return [*rows, ("policy", policy)]
 
 
 def _answers(facts: EndpointFacts) -> str:

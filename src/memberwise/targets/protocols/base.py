@@ -97,18 +97,18 @@ def shaped(x: Array, shape: Sequence[int]) -> Array:
     Raises:
         TargetError: a record has another number of values.
     """
-    own = x.shape[1:]
-    if not shape or tuple(shape) == own:
+    shape_here = x.shape[1:]
+    if not shape or tuple(shape) == shape_here:
         return x
-    if math.prod(shape) != math.prod(own):
+    if math.prod(shape) != math.prod(shape_here):
         raise TargetError(
             "the served model takes records of another size",
             expected=f"{tuple(shape)}, as the server or target.shape says",
-            found=f"the data's records are {tuple(own)}",
+            found=f"the data's records are {tuple(shape_here)}",
             where="target.shape",
             fix="give the records as the model takes them",
         )
-    if len(own) == 3 and tuple(shape) == (*own[1:], own[0]):
+    if len(shape_here) == 3 and tuple(shape) == (*shape_here[1:], shape_here[0]):
         x = np.moveaxis(x, 1, -1)
     return np.ascontiguousarray(x).reshape(len(x), *shape)
 

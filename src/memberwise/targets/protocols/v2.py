@@ -115,8 +115,8 @@ def _only_model(fetch: Fetch, base: str) -> str | None:
     Raises:
         TargetError: it lists several.
     """
-    found = fetch("POST", f"{base}/v2/repository/index")
-    rows = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+    listed_names = fetch("POST", f"{base}/v2/repository/index")
+    rows = [one for one in listed_names if isinstance(one, Mapping)] if isinstance(listed_names, list) else []
     names = sorted({str(one["name"]) for one in rows if "name" in one})
     if len(names) > 1:
         raise _no_name(", ".join(names[:12]))
