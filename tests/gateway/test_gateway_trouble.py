@@ -36,6 +36,12 @@ def until_closed(one: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def dribble(one: socket.socket, letters: bytes) -> None:
+    for letter in letters:
+        one.sendall(bytes([letter]))
+        time.sleep(0.1)
+
+
 def test_slow_clients_are_not_waited_for(digits_model: Path, start: Callable[..., Process]) -> None:
     gateway = start(model_policy(digits_model, server={"name": "digits", "timeout": 1.0}))
     headers = gateway.key()
@@ -49,22 +55,13 @@ def test_slow_clients_are_not_waited_for(digits_model: Path, start: Callable[...
         f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\n{{".encode(),
     ]
     for said in started:
-        began = time.monotonic()
         with connection(gateway) as one:
             one.sendall(said)
             answer = until_closed(one)
-        assert time.monotonic() - began < 8
         assert b" 408 " in answer.partition(b"\r\n")[0], said
     # One letter every now and then is no progress either.
-    with connection(gateway) as one:
-        began = time.monotonic()
-        try:
-            for letter in head.encode() * 3:
-                one.sendall(bytes([letter]))
-                time.sleep(0.1)
-        except OSError:
-            pass
-        assert time.monotonic() - began < 8
+    with connection(gateway) as one, pytest.raises(ConnectionError):
+        dribble(one, head.encode() * 3)
     with gateway.client(headers) as client:
         assert gateway.of_number(client, 1).status_code == 200
     assert gateway.spent()[0] == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -225,13 +224,11 @@ def test_a_slow_server_is_504(make_served: Callable[..., Served], odd_server: Od
     free = threading.Event()
 
     def answer(_: str, __: bytes) -> tuple[int, dict[str, str], bytes]:
-        free.wait(5)
+        free.wait(60)
         return 200, {"Content-Type": "application/json"}, json.dumps({"predictions": P}).encode()
 
     odd_server.answer = answer
-    started = time.monotonic()
-    refused = served.ask(X, key)
-    assert (refused.status_code, time.monotonic() - started < 3) == (504, True)
+    assert served.ask(X, key).status_code == 504, "long before the server answers"
     assert served.spent()[0] == 0
     free.set()
     assert served.ask(X, key).status_code == 200
