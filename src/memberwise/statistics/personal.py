@@ -157,20 +157,20 @@ def shares_above(
         aucs: ``(n,)`` estimated. inflation: by which the likelihood ratio is divided, where records move together.
     """
     counts = np.bincount(table.bins(aucs), minlength=BINS).astype(np.float64)
-    likelihood = table.probabilities
+    hit = counts > 0  # empty bins say nothing
+    likelihood, counts = np.ascontiguousarray(table.probabilities[:, hit]), counts[hit]
     free = _mixture(likelihood, counts, 1500)
     smooth = _mixture(likelihood, counts, SMOOTH_STEPS)
     best = _log_likelihood(free[None], likelihood, counts)[0]
     critical = float(special.chdtri(1, 1 - confidence))
-    start = 0.8 * free + 0.2 / len(free)
+    above = np.asarray(levels)[:, None] < GRID
+    fitted = _mixtures_with_share(0.8 * free + 0.2 / len(free), above, likelihood, counts)
     shares = []
-    for level in levels:
-        above = np.asarray(level < GRID)
-        fitted = _mixtures_with_share(start, above, likelihood, counts)
-        held = _log_likelihood(fitted, likelihood, counts)
+    for level, side, mixtures in zip(levels, above, fitted, strict=True):
+        held = _log_likelihood(mixtures, likelihood, counts)
         ratio = 2 * (max(best, float(held.max())) - held) / inflation
         low, high = _ends(ratio, critical)
-        shares.append(Share(level, float(np.clip(smooth[above].sum(), low, high)), low, high))
+        shares.append(Share(level, float(np.clip(smooth[side].sum(), low, high)), low, high))
     return shares
 
 
@@ -183,15 +183,22 @@ def _mixture(likelihood: Floats, counts: Floats, steps: int) -> Floats:
 
 
 def _mixtures_with_share(start: Floats, above: Mask, likelihood: Floats, counts: Floats) -> Floats:
-    """``(len(SHARES), len(GRID))``: the best mixture that has each share above the level."""
-    share = SHARES[:, None]
-    up, down = above, ~above
-    mixtures = np.where(up, share * start / start[up].sum(), (1 - share) * start / start[down].sum())
-    for _ in range(EM_STEPS):
-        mixtures = mixtures * ((counts / np.maximum(mixtures @ likelihood, 1e-300)) @ likelihood.T)
-        sums = [np.maximum(mixtures[:, side].sum(1, keepdims=True), 1e-300) for side in (up, down)]
-        mixtures = np.where(up, share * mixtures / sums[0], (1 - share) * mixtures / sums[1])
-    return np.asarray(mixtures)
+    """``(levels, len(SHARES), len(GRID))``: the best mixture that has each share above each level.
+
+    Args:
+        start: ``(len(GRID),)``. above: ``(levels, len(GRID))``.
+    """
+    share = np.tile(SHARES, len(above))[:, None]
+    up = np.repeat(above, len(SHARES), axis=0)
+    sides = (up.astype(np.float64), (~up).astype(np.float64))
+    backwards = np.ascontiguousarray(likelihood.T)
+    mixtures = np.tile(start, (len(up), 1))
+    for step in range(EM_STEPS + 1):
+        if step:
+            mixtures *= (counts / np.maximum(mixtures @ likelihood, 1e-300)) @ backwards
+        sums = [np.maximum((mixtures * side).sum(1, keepdims=True), 1e-300) for side in sides]
+        mixtures *= np.where(up, share / sums[0], (1 - share) / sums[1])
+    return np.asarray(mixtures.reshape(len(above), len(SHARES), -1))
 
 
 def _log_likelihood(mixtures: Floats, likelihood: Floats, counts: Floats) -> Floats:
