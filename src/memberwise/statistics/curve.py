@@ -28,46 +28,77 @@ BEND, JUMP, SHARE = 1.5, 3.0, 0.6
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """What is known before any score is: how likely N is each rank around the one that a rate stands for.
+
+    Attributes:
+        ranks: ``(2 h + 2,)`` candidates for N, the plug-in floor(FPR n0) at h, and the one after the last.
+        high_errors, low_errors: ``(2 h + 1,)`` errors that :func:`graded` allows Clopper-Pearson at each.
+        offsets, mass: ``(2 k + 1,)`` ranks that :func:`blended` looks at, from the middle one, and P(N there).
+        deviation: the standard deviation of N.
+    """
+
+    ranks: Ints
+    high_errors: Floats
+    low_errors: Floats
+    offsets: Ints
+    mass: Floats
+    deviation: float
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def of(cls, n0: int, fpr: float, error: float) -> Ranks:
+        """The ranks around FPR n0 of n0 non-members; the same for every attack.
+
+        Args:
+            fpr: in [0, 1]. error: of each end, in (0, 0.5).
+        """
+        deviation = sqrt(n0 * fpr * (1 - fpr))
+        reach = ceil(REACH * deviation) + 3
+        centre = int(false_positives(fpr, n0))
+        ranks = np.arange(centre - reach, centre + reach + 2)
+        candidates = ranks[:-1]
+        high_errors = _levels(_at_most(candidates - 1, n0, fpr), error)
+        low_errors = _levels(1.0 - _at_most(candidates, n0, fpr), error)
+        stride = max(1, int(deviation / STEPS))
+        offsets = np.arange(-(reach // stride), reach // stride + 1) * stride
+        below, above = centre + offsets - (stride - 1) // 2 - 1, centre + offsets + stride // 2
+        mass = _at_most(above, n0, fpr) - _at_most(below, n0, fpr)
+        return cls(ranks, high_errors, low_errors, offsets, mass, deviation)
+
+
+@dataclass(frozen=True)
 class Steps:
     """The steps K around the rank that a false-positive rate stands for.
 
     Attributes:
-        ranks: ``(2 h + 1,)`` candidates for N, the plug-in floor(FPR n0) in the middle.
-        before, after: K at each rank and at the next.
-        n1, n0, fpr: numbers of members and non-members, and the rate.
+        around: the candidates for N.
+        before, after: ``(2 h + 1,)`` K at each rank and at the next.
+        n1: number of members.
     """
 
-    ranks: Ints
+    around: Ranks
     before: Floats
     after: Floats
     n1: int
-    n0: int
-    fpr: float
 
     @classmethod
-    def of(cls, members: Floats, nonmembers: Floats, fpr: float) -> Steps:
-        """The curve around the rank that ``fpr`` allows.
+    def of(cls, members: Floats, nonmembers: Floats, around: Ranks) -> Steps:
+        """The curve around the ranks.
 
         Args:
-            members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1].
+            members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending.
         """
-        n1, n0 = len(members), len(nonmembers)
-        reach = ceil(REACH * sqrt(n0 * fpr * (1 - fpr))) + 3
-        centre = int(false_positives(fpr, n0))
-        ranks = np.arange(centre - reach, centre + reach + 2)
+        n1, n0, ranks = len(members), len(nonmembers), around.ranks
         above = strictly_above(members, nonmembers[n0 - np.clip(ranks, 1, n0)]).astype(np.float64)
         above = np.where(ranks <= 0, 0.0, np.where(ranks > n0, float(n1), above))
-        return cls(ranks[:-1], above[:-1], above[1:], n1, n0, fpr)
+        return cls(around, above[:-1], above[1:], n1)
 
-    @property
-    def deviation(self) -> float:
-        """The standard deviation of N."""
-        return sqrt(self.n0 * self.fpr * (1 - self.fpr))
 
-    def at_most(self, ranks: Ints) -> Floats:
-        """P(N <= rank), ``(k,)`` for ``(k,)`` ranks."""
-        inside = special.bdtr(np.clip(ranks, 0, self.n0), self.n0, self.fpr)
-        return np.asarray(np.where(ranks < 0, 0.0, np.where(ranks >= self.n0, 1.0, inside)))
+def _at_most(ranks: Ints, n0: int, fpr: float) -> Floats:
+    """P(N <= rank), ``(k,)`` for ``(k,)`` ranks."""
+    inside = special.bdtr(np.clip(ranks, 0, n0), n0, fpr)
+    return np.asarray(np.where(ranks < 0, 0.0, np.where(ranks >= n0, 1.0, inside)))
 
 
 def tpr_interval(members: Floats, nonmembers: Floats, fpr: float, error: float) -> tuple[float, float]:
@@ -79,13 +110,13 @@ def tpr_interval(members: Floats, nonmembers: Floats, fpr: float, error: float) 
     Args:
         members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1]. error: of each end, in (0, 0.5).
     """
-    steps = Steps.of(members, nonmembers, fpr)
+    steps = Steps.of(members, nonmembers, Ranks.of(len(nonmembers), fpr, error))
     if few(fpr, len(nonmembers)):
-        return graded(steps, error, np.ones(len(steps.ranks), bool))
+        return graded(steps, np.ones(len(steps.before), bool))
     low, high = blended(steps, error)
     far = jumps(steps)
     if far.any():
-        graded_low, graded_high = graded(steps, error, far)
+        graded_low, graded_high = graded(steps, far)
         low, high = min(low, graded_low), max(high, graded_high)
     return low, high
 
@@ -96,7 +127,7 @@ def few(fpr: float, n_nonmembers: int) -> bool:
     return min(above, n_nonmembers - above) < ENOUGH_FALSE_POSITIVES
 
 
-def graded(steps: Steps, error: float, where: Mask) -> tuple[float, float]:
+def graded(steps: Steps, where: Mask) -> tuple[float, float]:
     """The farthest Clopper-Pearson bounds over the ranks ``where``, the less demanding the less likely the rank.
 
     Let z be the normal quantile of P(N < j) and w that of 1 - P(M <= K(j + 1)). For the true N and M, whatever the
@@ -106,10 +137,9 @@ def graded(steps: Steps, error: float, where: Mask) -> tuple[float, float]:
     c / Phi^-1(1 - error) times as wide as the best, 1.23 at 97.5 %.
 
     Args:
-        error: of each end. where: ``(ranks,)``, which ranks count.
+        where: ``(ranks,)``, which ranks count.
     """
-    high_errors = _levels(steps.at_most(steps.ranks - 1), error)
-    low_errors = _levels(1.0 - steps.at_most(steps.ranks), error)
+    high_errors, low_errors = steps.around.high_errors, steps.around.low_errors
     use = where & (high_errors < 1)
     highs = clopper_pearson_upper(steps.after[use], steps.n1, high_errors[use])
     use = where & (low_errors < 1)
@@ -148,11 +178,8 @@ def blended(steps: Steps, error: float) -> tuple[float, float]:
     the likely ranks the variance is the best possible, TPR (1 - TPR) / n1 + slope^2 FPR (1 - FPR) / n0. Where it
     bends, an end is off by the steeper half, if the halves differ by more than chance.
     """
-    middle = len(steps.ranks) // 2
-    stride = max(1, int(steps.deviation / STEPS))
-    offsets = np.arange(-(middle // stride), middle // stride + 1) * stride
-    ranks = steps.ranks[middle] + offsets
-    mass = steps.at_most(ranks + stride // 2) - steps.at_most(ranks - (stride - 1) // 2 - 1)
+    offsets, mass = steps.around.offsets, steps.around.mass
+    middle = len(steps.before) // 2
     after, before = steps.after[middle + offsets], steps.before[middle + offsets]
     low, missed = _bent(before, offsets), _bent((steps.n1 - after)[::-1], offsets)
     return _quantile(low, steps.n1, mass, error), 1.0 - _quantile(missed, steps.n1, mass[::-1], error)
@@ -198,9 +225,10 @@ def jumps(steps: Steps) -> Mask:
     Returns:
         ``(ranks,)``, True at a jump.
     """
-    middle, reach = len(steps.ranks) // 2, max(1, int(2 * steps.deviation))
+    middle, deviation = len(steps.before) // 2, steps.around.deviation
+    reach = max(1, int(2 * deviation))
     slope = (steps.after[middle + reach] - steps.before[middle - reach]) / (2 * reach + 1)
     share = (steps.before[middle] + 1) / (steps.n1 + 2)
-    whole = sqrt(steps.n1 * share * (1 - share) + (slope * steps.deviation) ** 2)
+    whole = sqrt(steps.n1 * share * (1 - share) + (slope * deviation) ** 2)
     far: Mask = steps.after - steps.before > max(JUMP * (slope + 0.5), SHARE * whole)
     return far
