@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 
 # One process a core, one thread each.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=40 --durations-min=3
 
 # Under two minutes on two cores: what needs neither long training, nor the real data sets, nor a service.
 test-fast: $(INSTALLED)

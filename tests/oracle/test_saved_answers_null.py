@@ -16,9 +16,9 @@ from memberwise.signals.saved.answers import read_shadows, read_target
 from memberwise.signals.saved.table import signals_from_saved
 from memberwise.study.reading import make_study
 
-SEEDS = 50
-# Of 50 intervals of 95 %, fewer than 41 cover with probability 0.00016 (binomial).
-FEWEST = 41
+SEEDS = 25
+# Of 25 intervals of 95 %, fewer than 19 cover with probability 0.00017 (binomial).
+FEWEST = 19
 STUDY = make_study(
     {"outputs": {"file": "outputs"}, "attacks": {"use": NAMES}, "statistics": {"fpr": [0.1]}}, "the test"
 )

@@ -40,8 +40,6 @@ SAVED = "memguard_location/location_{}_predictions.npz"
 NOT_HERE = "the answers saved by its authors are not in the data folder"
 # Positions in the published order; the shadow model's records are the last two parts.
 MEMBERS, REFERENCE, OTHERS, SHADOW = (0, 1000), (1000, 2000), (2000, 3000), ((3000, 3500), (4000, 4500))
-# Draws of the half of the target that an attacker knows.
-DRAWS = 50
 LARGER = "shadow models of the target's size"
 
 
@@ -89,6 +87,7 @@ def _of_saved(bench: Bench) -> list[Row]:
         pairs = [(setting, f"attack accuracy, {name}, by class") for setting in settings for name in METRICS]
         return [bench.row(setting, measure, None, NOT_HERE) for setting, measure in pairs]
     labels, rows = bench.dataset().y, list[Row]()
+    draws = bench.pick(3, 50, 50)  # of the half of the target that an attacker knows
     whose = {
         "target": np.concatenate([labels[slice(*MEMBERS)], labels[slice(*OTHERS)]]),
         "shadow": np.concatenate([labels[slice(*part)] for part in SHADOW]),
@@ -100,7 +99,7 @@ def _of_saved(bench: Bench) -> list[Row]:
         rng = np.random.default_rng(bench.seed)
         rows.append(_row(bench, setting, NEURAL, right(neural(blind, target, rng), target.member), target))
         for name, signal in METRICS.items():
-            halves = float(np.mean([_half_known(signal, target, rng) for _ in range(DRAWS)]))
+            halves = float(np.mean([_half_known(signal, target, rng) for _ in range(draws)]))
             rows.append(_row(bench, setting, HALVES.format(name), halves, target))
     return rows
 
