@@ -166,7 +166,7 @@ def _roles(bench: Bench, auxiliary: bool = True) -> Inputs:
     """Their positions; of other orders as many random records. A smoke test takes the first of each part."""
     n = records_of(bench.source).records
     order = np.arange(n) if bench.source == "location30-memguard" else np.random.default_rng(bench.seed).permutation(n)
-    most = bench.pick(300, n, n)
+    most = bench.pick(100, n, n)
 
     def part(start: int, end: int) -> object:
         return order[start : min(end, start + most)]
