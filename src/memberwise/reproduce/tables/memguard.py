@@ -21,6 +21,7 @@ from memberwise.reproduce.bench import Bench, accuracy_of, records_of, share
 from memberwise.reproduce.claim import Findings, Ours, Plot, Row, Series
 from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables.memguard_attacks import (
+    EPOCHS,
     METRICS,
     Known,
     by_class,
@@ -97,11 +98,18 @@ def _of_saved(bench: Bench) -> list[Row]:
         target, shadow = (saved(files[m], defended, whose[m]) for m in files)  # type: ignore[arg-type]
         rows += [_exact(row) for row in _metrics(bench, setting, [shadow], target)]
         rng = np.random.default_rng(bench.seed)
-        rows.append(_row(bench, setting, NEURAL, right(neural(blind, target, rng), target.member), target))
+        rows.append(
+            _row(bench, setting, NEURAL, right(neural(blind, target, rng, _epochs(bench)), target.member), target)
+        )
         for name, signal in METRICS.items():
             halves = float(np.mean([_half_known(signal, target, rng) for _ in range(draws)]))
             rows.append(_row(bench, setting, HALVES.format(name), halves, target))
     return rows
+
+
+def _epochs(bench: Bench) -> int:
+    """Of the neural attacker's training."""
+    return bench.pick(20, EPOCHS, EPOCHS)
 
 
 def _exact(row: Row) -> Row:
@@ -129,11 +137,13 @@ def _attacked(bench: Bench, setting: str, plain: Result, run: Result) -> tuple[l
     rows = _metrics(bench, setting, shadows, target)
     blind = shadows_known(signals_of_run(plain, _roles(bench))[0])[0]
     rng = np.random.default_rng(bench.seed)
-    unaware = _row(bench, setting, NEURAL, right(neural(blind, target, rng), member), target)
+    unaware = _row(bench, setting, NEURAL, right(neural(blind, target, rng, _epochs(bench)), member), target)
     assert unaware.ours is not None
     rows.append(unaware)
     if run is not plain:
-        rows.append(_row(bench, setting, KNOWING, right(neural(shadows[0], target, rng), member), target))
+        rows.append(
+            _row(bench, setting, KNOWING, right(neural(shadows[0], target, rng, _epochs(bench)), member), target)
+        )
     return [*rows, *bench.rows(setting, run, ["train accuracy", "test accuracy"])], unaware.ours
 
 

@@ -73,9 +73,9 @@ def by_class(signal: Signal, learned: list[Known], target: Known) -> Mask:
     return np.asarray(signal(target.answers, target.labels)[0] >= np.array([tau[label] for label in target.labels]))
 
 
-def neural(learned: Known, target: Known, rng: np.random.Generator) -> Mask:
+def neural(learned: Known, target: Known, rng: np.random.Generator, epochs: int = EPOCHS) -> Mask:
     """``(n,)`` whom MemGuard's attacker calls members: a network on sorted answers, taught by one shadow model."""
-    network = _taught(_sorted(learned.answers), learned.member, rng)
+    network = _taught(_sorted(learned.answers), learned.member, rng, epochs)
     return network(_sorted(target.answers)) > 0
 
 
@@ -97,7 +97,7 @@ def _sorted(answers: Answers) -> Floats32:
     return np.sort(probability_vectors(answers)[0], -1).astype(np.float32)
 
 
-def _taught(x: Floats32, member: Mask, rng: np.random.Generator) -> Callable[[Floats32], Floats]:
+def _taught(x: Floats32, member: Mask, rng: np.random.Generator, epochs: int) -> Callable[[Floats32], Floats]:
     """The attacker's network, from answers to log-odds: descent at 0.01 (a tenth of it from epoch 300 on)."""
     import torch
     from torch import nn
@@ -116,7 +116,7 @@ def _taught(x: Floats32, member: Mask, rng: np.random.Generator) -> Callable[[Fl
         inputs, truth = torch.from_numpy(x), torch.from_numpy(member.astype(np.float32))
         optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [SLOWER], 0.1)
-        for _ in range(EPOCHS):
+        for _ in range(epochs):
             for rows in torch.split(torch.from_numpy(rng.permutation(len(x))), BATCH):
                 optimiser.zero_grad()
                 loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[rows])[:, 0], truth[rows])
