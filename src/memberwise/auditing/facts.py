@@ -80,6 +80,7 @@ def target_facts(prepared: Prepared, arrays: Arrays, step: Step | None) -> Targe
         _quality(arrays, "test", step),
         float(arrays["validation_accuracy"][0]) if "validation_accuracy" in arrays else None,
         endpoint,
+        float(arrays["test_auroc"][0]) if "test_auroc" in arrays else None,
     )
 
 
@@ -96,8 +97,9 @@ def data_facts(prepared: Prepared) -> DataFacts:
         source=dataset.source,
         sha256=dataset.sha256,
         records=dataset.records,
-        classes=len(dataset.classes),
-        class_names=tuple(dataset.classes),
+        classes=len(dataset.outputs),
+        class_names=tuple(dataset.outputs),
+        several_labels=True if dataset.label_sets is not None else None,
         **prepared.roles.counts,
     )
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from memberwise.data.layout import Layout
 from memberwise.errors import MemberwiseError, StudyError
 from memberwise.models import layers
 from memberwise.models.layers import Shape
@@ -33,12 +34,14 @@ class Model:
             unfitted scikit-learn classifier; "function": ``make`` is the user's ``train(x, y, seed) -> predict``.
         make: see ``kind``.
         code: SHA-256 over the code that defines it; part of every block's key.
+        takes: as what it is given records that are no plain numbers; None: as float32 numbers.
     """
 
     name: str
     kind: Literal["module", "estimator", "function"]
     make: Factory
     code: str
+    takes: Layout | None = None
 
 
 def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:

@@ -38,6 +38,7 @@ class DataFacts:
     records: int | None = None
     classes: int | None = None
     class_names: tuple[str, ...] = ()
+    several_labels: bool | None = field(default=None, metadata=LEFT_OUT)
     members: int | None = None
     nonmembers: int | None = None
     background: int | None = None
@@ -98,6 +99,7 @@ class TargetFacts:
     gap: float | None = None
     validation_accuracy: float | None = None
     endpoint: EndpointFacts | None = field(default=None, metadata=LEFT_OUT)
+    test_auroc: float | None = field(default=None, metadata=LEFT_OUT)
 
     @classmethod
     def of(
@@ -108,6 +110,7 @@ class TargetFacts:
         test: tuple[float, float],
         validation: float | None = None,
         endpoint: EndpointFacts | None = None,
+        test_auroc: float | None = None,
     ) -> Self:
         """``train`` and ``test`` are (accuracy, loss), ``validation`` an accuracy."""
         return cls(
@@ -120,6 +123,7 @@ class TargetFacts:
             gap=train[0] - test[0],
             validation_accuracy=validation,
             endpoint=endpoint,
+            test_auroc=test_auroc,
         )
 
 

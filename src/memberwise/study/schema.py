@@ -134,7 +134,10 @@ class DefenceConfig(BaseModel):
 
 
 class TrainingConfig(_Part):
-    """The recipe, the same for the target and every shadow model."""
+    """The recipe, the same for the target and every shadow model.
+
+    label_loss: of several binary labels a record, their losses are summed, or averaged as torch does by default.
+    """
 
     epochs: Positive = 20
     batch_size: Positive = 64
@@ -148,6 +151,7 @@ class TrainingConfig(_Part):
     step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup: Annotated[int, Field(ge=0)] = 0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_loss: Literal["sum", "mean"] = "sum"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
     patience: Positive | None = None
@@ -272,6 +276,7 @@ class AttacksConfig(_Part):
 
     reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
     transfer: folder of a finished run on other data, from which attacks learn.
+    label: of several binary labels a record, the one that signals are about; None: all, summed.
     boundary_queries, boundary_records: questions of the boundary search a record, and how many records it is about.
     """
 
@@ -279,6 +284,7 @@ class AttacksConfig(_Part):
     headline: str | None = None
     reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     transfer: str | None = None
+    label: str | None = None
     boundary_queries: Annotated[int, Field(ge=100)] = 1000
     boundary_records: Positive = 400
 

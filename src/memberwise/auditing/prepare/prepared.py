@@ -30,6 +30,7 @@ from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
 from memberwise.training.job import Job
+from memberwise.training.label_sets import LabelSetStep
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
@@ -159,7 +160,8 @@ def assemble(
     shadow_jobs = ShadowJobs(target_job, roles, seeds, kind)
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
-    questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds)
+    altered = model.takes is None and not dataset.several and dataset.label_sets is None
+    questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds, altered)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows
@@ -186,7 +188,9 @@ def assemble(
 def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> Job:
     """How the target is trained; a shadow model's job differs in its rows and its seed alone."""
     recipe, rows = Recipe.of(study.training), roles.target_rows
-    step, procedure = training_defence(study.training, len(dataset.classes), len(rows), dataset.shape)
+    step, procedure = training_defence(study.training, len(dataset.outputs), len(rows), dataset.shape)
+    if dataset.label_sets is not None:
+        step = LabelSetStep(dataset.label_sets.sets, study.training.label_smoothing, study.training.label_loss == "mean")
     return Job(
         rows,
         step,

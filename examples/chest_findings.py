@@ -1,0 +1,27 @@
+"""Audit a model of several findings an image: a sigmoid each, one record with several labels."""
+
+import numpy as np
+from torch import nn
+
+import memberwise as mw
+
+FINDINGS = ["effusion", "oedema", "mass"]
+
+
+def make_model(shape, classes):
+    return nn.Sequential(nn.Linear(shape[0], 64), nn.ReLU(), nn.Linear(64, classes))  # a logit a finding
+
+
+def records(count=600, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 20)).astype(np.float32)
+    return {"x": x, "y": (x[:, :3] + rng.normal(size=(count, 3)) > 0.5).astype(int), "classes": FINDINGS}
+
+
+def main(shadow_models=16, epochs=20, **settings):
+    sizes = {"members": 200, "nonmembers": 200, "population": 200, "shadow_models": shadow_models}
+    return mw.audit(model=make_model, data=records(), settings={"training.epochs": epochs} | settings, **sizes)
+
+
+if __name__ == "__main__":
+    print(main())  # of one finding alone: main(**{"attacks.label": "mass"})
