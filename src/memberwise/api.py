@@ -50,6 +50,7 @@ def audit(
     auxiliary: object = None,
     target: object = None,
     train_rows: object = None,
+    trust: Sequence[str] | None = None,
     endpoint: str | None = None,
     protocol: str | None = None,
     max_queries: int | None = None,
@@ -78,7 +79,7 @@ def audit(
         target: a trained ``nn.Module``, fitted classifier or model file; a function ``x -> (n, classes)``, which is
             called with ``(n, ...)`` float32 records and answers logits or probabilities (which is told by its answers);
             any object with ``predict_proba`` or ``predict``; or a ``memberwise.targets.base.Target`` of your own. Then
-            ``train_rows`` are all rows it saw.
+            ``train_rows`` are all rows it saw. trust: types of a .skops file that may be loaded, by their names.
         endpoint: a served model instead, with ``train_rows``: its address, asked by the protocol "v2", "v1" or
             "mlflow", or "custom" and ``file.py:ask``. max_queries: about so many records at most. policy: the
             server's policy (TOML), by which shadow models answer too. Further keys are in docs/endpoints.md.
@@ -119,6 +120,7 @@ def audit(
             fpr=fpr,
             fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             seed=seed,
+            trust=trust,
             endpoint=endpoint,
             protocol=protocol,
             max_queries=max_queries,

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -61,6 +61,10 @@ def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:
         raise StudyError(
             f"the architecture {study.name} is for images", found=f"records of shape {shape}", where="model.name"
         )
+    if architecture.estimator:
+        _refuse_unheeded(study, architecture)
+        made = model_of(architecture.make(study, shape, classes), study, shape, classes, study.name)
+        return replace(made, code=code_hash(architecture.make) + made.code)
     refuse_options(study, {})
     _refuse_unheeded(study, architecture)
     code = code_hash(architecture.make) + code_hash(layers.AsImages)

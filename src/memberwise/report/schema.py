@@ -22,6 +22,7 @@ from memberwise.data.treatment import Treatment
 from memberwise.errors import Note
 from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
+from memberwise.targets.inspection import Finding
 from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
 from memberwise.types.version import __version__
 
@@ -163,6 +164,7 @@ class AuditResult:
         canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
         recipe, people, units: over all shadow models in turn; only where there are enough of them.
         family: None in results of version 1, which judged rules without an attack's name on the headline alone.
+        inspect: what the structure of a scikit-learn target tells; left out for other targets.
         redacted: what was left out: "records", "scores".
     """
 
@@ -187,6 +189,7 @@ class AuditResult:
     discoveries: Discoveries | None = None
     mismatch: Mismatch | None = None
     skipped: tuple[Skipped, ...] = ()
+    inspect: tuple[Finding, ...] | None = field(default=None, metadata=LEFT_OUT)
     records: RecordsPart
     family: Family | None = None
     verdict: Verdict
@@ -204,6 +207,7 @@ class AuditResult:
         target: TargetFacts,
         shadow: ShadowFacts | None,
         encoding: Treatment | None,
+        inspect: tuple[Finding, ...] | None = None,
         verdict: Verdict,
         family: Family,
         notes: Sequence[Note],
@@ -216,6 +220,7 @@ class AuditResult:
             seconds=round(seconds, 2),
             data=data,
             encoding=encoding,
+            inspect=inspect,
             target=target,
             shadow=shadow,
             headline=assessment.headline,

@@ -60,6 +60,7 @@ class TargetConfig(_Part):
     of one request. probes: so many records are asked about again, at the start and at the end. max_queries: records
     asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several, of
     accounts that collude. headers_file: further headers, ``Name: value`` a line.
+    trust: types of a .skops file that may be loaded, by their full names.
     """
 
     file: str | None = None
@@ -83,6 +84,7 @@ class TargetConfig(_Part):
     max_queries: Positive | None = None
     token_env: str | None = None
     headers_file: str | None = None
+    trust: tuple[str, ...] = ()
 
     @field_validator("classes", mode="before")
     @classmethod

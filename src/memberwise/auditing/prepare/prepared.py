@@ -29,6 +29,7 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
+from memberwise.targets.skops_files import trust_notes
 from memberwise.training.job import Job
 from memberwise.training.label_sets import LabelSetStep
 from memberwise.training.plan import Plan, choose_device
@@ -152,6 +153,8 @@ def assemble(
     check_recipe(study, model, dataset, roles)
     check_defence_fits(study, resolved.output_defences, model, roles)
     fitted = fitted_target(study, inputs)
+    of_skops = inputs.target is None and study.target.file is not None and study.target.file.lower().endswith(".skops")
+    trusted = trust_notes(Path(study.target.file or "")) if of_skops else []
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
     training = trainer_for(study, plan, model, dataset, device, target_job, representations.models)
@@ -181,7 +184,7 @@ def assemble(
         target=target,
         target_hash=target_hash,
         identity=identity_of(resolved, dataset, representations, roles, model, made, device),
-        notes=[*notes, *(note for note in [*representations.notes, *more, *noticed] if note not in notes)],
+        notes=[*notes, *(note for note in [*trusted, *representations.notes, *more, *noticed] if note not in notes)],
     )
 
 
