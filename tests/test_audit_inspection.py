@@ -73,7 +73,11 @@ def test_skops_forest_on_a_table_is_audited_without_trust(tmp_path):
     skops.io.dump(forest, tmp_path / "forest.skops")
     more = SIZES | {"members": None, "nonmembers": None, "model": "random-forest"}
     result = mw.audit(
-        data=frame.assign(state=words), label="state", target=tmp_path / "forest.skops", train_rows=np.arange(60), **more
+        data=frame.assign(state=words),
+        label="state",
+        target=tmp_path / "forest.skops",
+        train_rows=np.arange(60),
+        **more,
     ).to_dict()
     assert result["target"]["train_accuracy"] == pytest.approx(forest.score(frame[:60], words[:60]))
     assert "trusted-types" in {warning["code"] for warning in result["warnings"]}

@@ -13,7 +13,6 @@ from memberwise.errors import DataError, StudyError
 from memberwise.signals.label_sets import mean_auroc
 from memberwise.signals.read import read_answers
 
-
 SCALED_LOGIT = Attack("scaled-logit", lambda signals, rng: signals.target.phi[0, :, 0], Needs(), "test", "phi")
 
 

@@ -1,4 +1,4 @@
-"""What is found in fitted models without an attack: counts against the estimators' own, and files that were tampered."""
+"""What is found in fitted models without an attack: counts against the estimators' own, and harmed files."""
 
 import numpy as np
 import pytest

@@ -92,7 +92,9 @@ class Gate:
         warning that voids the figures (``WITHHOLDING``), or on attacks that are surely worse than guessing.
         """
         measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.found.items()}
-        judged = judge(self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed, self.stored)
+        judged = judge(
+            self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed, self.stored
+        )
         voided = {code: message for code, message in warnings if code in WITHHOLDING}
         swapped = upside_down([one.figures for one in self.found.values()])
         outcomes, withheld = [], set()

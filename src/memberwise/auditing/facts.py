@@ -22,8 +22,8 @@ from memberwise.report.schema import AuditResult, DataFacts, ShadowFacts, Target
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, lifted_loss
 from memberwise.store.folder import RunFolder
-from memberwise.targets.inspection import Inspection
 from memberwise.study.schema import Study
+from memberwise.targets.inspection import Inspection
 from memberwise.types.arrays import Arrays, Ints
 
 

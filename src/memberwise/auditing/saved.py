@@ -70,7 +70,9 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     outputs = target.classes if target.label_sets is None else target.label_sets.names
     members = int(target.member.sum())
     others = len(target.member) - members
-    accuracies = Accuracies(own_quality[0], members, other_quality[0], others, 2 if several else len(outputs), None, shadow_accuracies)
+    accuracies = Accuracies(
+        own_quality[0], members, other_quality[0], others, 2 if several else len(outputs), None, shadow_accuracies
+    )
     notes += contradiction_notes(accuracies)
     with folder:
         folder.write_study(study)

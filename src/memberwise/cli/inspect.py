@@ -31,7 +31,10 @@ def inspect(
         rule = None if fail_if is None else parse_rule(fail_if)
         if rule is not None and rule.metric != STORED:
             raise StudyError(
-                f"{rule.metric} is a figure of an audit", expected="stored-records>0", where="--fail-if", found=rule.text
+                f"{rule.metric} is a figure of an audit",
+                expected="stored-records>0",
+                where="--fail-if",
+                found=rule.text,
             )
         found = look(model, records=records, least=least, trust=options.names(trust or ""))
         to_stdout(json_module.dumps(found.to_dict(), indent=2) + "\n" if json else f"{found}\n")

@@ -36,7 +36,8 @@ def from_object(
 
     Args:
         data: a DataFrame; a mapping with ``x``, ``y`` (or ``x_train``, ``y_train``, ``x_test``, ``y_test``) and
-            perhaps ``classes``; x may be a dictionary of several inputs, of any type of numbers; MedMNIST's ``train_images`` and so on; or a pair ``(x, y)``.
+            perhaps ``classes``; MedMNIST's ``train_images`` and so on; or a pair ``(x, y)``. x may be a dictionary of
+            several inputs, of any type of numbers; y ``(n, L)`` 0/1, several labels a record.
         source: how the user named it.
         label, group, unit: columns of a frame, or keys of a mapping (label: else ``label`` or ``y``).
         split: a frame's column that says "train" or "test".
@@ -303,7 +304,7 @@ def _parts(arrays: Mapping[str, object], name: str, source: str) -> list[object]
             where=source,
             fix="this is a sparse matrix as scipy saves it: numpy.savez(FILE, x=matrix.toarray(), y=labels)"
             if sparse
-            else "several inputs: x = {'input_ids': ..., 'attention_mask': ...}, in a file arrays named x.input_ids ...",
+            else "several inputs: x = {'input_ids': ..., 'attention_mask': ...}, in a file x.input_ids ...",
         )
     return [arrays[key] for key in keys]
 

@@ -49,8 +49,12 @@ class ReleasedModel:
     """
 
     def __init__(
-        self, models: Target, preprocessing: Preprocessing, classes: Sequence[str], policy: Sequence[str],
-        several_labels: bool = False
+        self,
+        models: Target,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        policy: Sequence[str],
+        several_labels: bool = False,
     ) -> None:
         self.preprocessing, self.classes, self.policy = preprocessing, tuple(classes), tuple(policy)
         self._models, self._several = models, several_labels

@@ -86,15 +86,20 @@ def logits_in(answer: Any) -> Tensor | None:
 def _form(module: nn.Module, layout: Layout | None, example: Array) -> tuple[Layout | None, bool] | None:
     """As what the module takes records, and whether its logits are to be picked; None: nothing was found to do."""
     for takes in _forms(layout):
-        tried = adapted(copy.deepcopy(module), takes, False).eval()
-        try:
-            device = next((value.device for value in tried.parameters()), torch.device("cpu"))
-            with torch.no_grad():
-                answer = tried(torch.from_numpy(np.array(example, np.float32)).to(device))
-        except Exception:  # the next form; what takes none says so where it is checked
-            continue
-        return None if logits_in(answer) is None else (takes, not isinstance(answer, Tensor))
+        answer = _tried(adapted(copy.deepcopy(module), takes, False).eval(), example)
+        if answer is not None:
+            return None if logits_in(answer) is None else (takes, not isinstance(answer, Tensor))
     return (layout, False) if layout is not None and layout.several else None
+
+
+@torch.no_grad()
+def _tried(module: nn.Module, example: Array) -> Any:
+    """What the module answers about a few records; None where it fails, which is said where it is checked."""
+    device = next((value.device for value in module.parameters()), torch.device("cpu"))
+    try:
+        return module(torch.from_numpy(np.array(example, np.float32)).to(device))
+    except Exception:
+        return None
 
 
 def _forms(layout: Layout | None) -> list[Layout | None]:

@@ -15,7 +15,7 @@ from memberwise.types.arrays import Array
 
 
 class LabelSetStep(Step):
-    """A plain step whose loss is minus the log-probability of all of a record's labels: a sum, as the loss that is shown.
+    """A plain step whose loss is minus the log-probability of all of a record's labels: a sum, as the loss shown.
 
     Args:
         mean: the mean over labels instead, as ``torch.nn.BCEWithLogitsLoss`` has it by default.

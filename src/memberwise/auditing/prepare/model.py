@@ -144,7 +144,9 @@ def trainer_for(
         made = Plan(config.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         x = data.x if data.as_stored else as_float(data.x)
         labels = dataset.class_labels if dataset.label_sets is None else ClassLabels.of(dataset.outputs)
-        return Training(ProcessTrainer(model, x, dataset.answers_wanted, len(labels), made, labels, data.rows), made, [])
+        return Training(
+            ProcessTrainer(model, x, dataset.answers_wanted, len(labels), made, labels, data.rows), made, []
+        )
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))

@@ -193,7 +193,9 @@ def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> J
     recipe, rows = Recipe.of(study.training), roles.target_rows
     step, procedure = training_defence(study.training, len(dataset.outputs), len(rows), dataset.shape)
     if dataset.label_sets is not None:
-        step = LabelSetStep(dataset.label_sets.sets, study.training.label_smoothing, study.training.label_loss == "mean")
+        step = LabelSetStep(
+            dataset.label_sets.sets, study.training.label_smoothing, study.training.label_loss == "mean"
+        )
     return Job(
         rows,
         step,

@@ -10,8 +10,8 @@ from memberwise.report.sections.base import Section, Source
 
 HEADING = "What the model itself holds"
 INTRO = (
-    "Told from the structure of the fitted model, without an attack: whoever gets the file gets this. What is not found "
-    "is not shown to be safe."
+    "Told from the structure of the fitted model, without an attack: whoever gets the file gets this. What is not "
+    "found is not shown to be safe."
 )
 # So many findings are listed; more are counted.
 LISTED = 30

@@ -40,7 +40,7 @@ class SavedAnswers:
         population: ``(m, k, 1, C)`` answers on population records, or None; population_labels ``(k,)``.
         population_trained_on: ``(m, k)`` 0/1 or None.
         classes: names of the classes, in the order of the columns.
-        label_sets: where a record has several labels: ``labels`` number its sets, and columns are its labels; else None.
+        label_sets: where a record has several labels: ``labels`` number its sets, and columns are its labels.
         notes: warnings as (code, message).
     """
 
@@ -67,10 +67,10 @@ def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
         DataError: no answers, labels or member; shapes that do not fit; NaN or inf; probabilities that are negative or
             do not sum to 1; ``member`` not 0/1 or all one value.
     """
-    labels_raw = needed(arrays, "labels", where)
-    several = labels_raw.ndim == 2 and labels_raw.shape[1] > 1
+    several = np.ndim(arrays.get("labels")) == 2 and np.shape(arrays["labels"])[1] > 1
     arrays = of_each_label(arrays, where) if several else arrays
     kind, raw = read_raw(arrays, where, lead=False)
+    labels_raw = needed(arrays, "labels", where)
     n, classes_count = raw.shape[1], raw.shape[-1] if kind != "labels" else None
     same_length("labels", labels_raw[:, 0] if several else labels_raw, n, where)
     if several:

@@ -55,7 +55,9 @@ def _wanted(
     sets = saved.label_sets
     if sets is None:
         if label is not None:
-            raise StudyError(f"there is no label {label}", expected="records with several labels", where="attacks.label")
+            raise StudyError(
+                f"there is no label {label}", expected="records with several labels", where="attacks.label"
+            )
         return saved, np.zeros(0, np.int64) if saved.labels is None else saved.labels, population_labels
     if label is not None and label not in sets.names:
         raise StudyError(f"there is no label {label}", expected=", ".join(sets.names), where="attacks.label")

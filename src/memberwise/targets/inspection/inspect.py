@@ -20,9 +20,7 @@ from memberwise.targets.inspection.walk import parts_of
 ORDER = ("stored-records", "stored-answers", "class-disclosure", "small-leaves", "parameters", "settings")
 
 
-def inspect(
-    model: object, *, records: int | None = None, least: int = LEAST, trust: Sequence[str] = ()
-) -> Inspection:
+def inspect(model: object, *, records: int | None = None, least: int = LEAST, trust: Sequence[str] = ()) -> Inspection:
     """What a fitted scikit-learn model keeps of its training records, without an attack.
 
     Found are records that lie in the model itself (support vectors, neighbours, Gaussian processes), leaves of trees
@@ -46,7 +44,7 @@ def inspect(
         >>> memberwise.inspect(model).stored_records
         4
     """
-    estimator, notes = (_loaded(Path(model), trust) if isinstance(model, (str, os.PathLike)) else (model, ()))
+    estimator, notes = _loaded(Path(model), trust) if isinstance(model, (str, os.PathLike)) else (model, ())
     estimator = estimator.estimator if isinstance(estimator, Numbered) else estimator
     if not hasattr(estimator, "get_params") or not _is_fitted(estimator):
         raise TargetError(
@@ -126,7 +124,7 @@ def _loaded(path: Path, trust: Sequence[str]) -> tuple[object, tuple[str, ...]]:
             f"{path} is no file whose structure is looked at",
             expected=f".skops, or the boosters' own: {', '.join(BOOSTERS)}",
             found=suffix or "no ending",
-            fix="save the fitted model with skops.io.dump; networks (.safetensors, .onnx) are audited: memberwise audit",
+            fix="save the fitted model with skops.io.dump; of networks (.safetensors, .onnx): memberwise audit",
         )
     if not path.is_file():
         raise TargetError(f"there is no file {path}")

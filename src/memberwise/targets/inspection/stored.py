@@ -47,9 +47,7 @@ def records_in(name: str, part: Any) -> Iterator[Finding]:
             continue
         count = _rows(_attribute(part, attribute))
         if count:
-            yield Finding(
-                code="stored-records", part=name, count=count, message=f"it holds {count:,} {words}", fix=fix
-            )
+            yield Finding(code="stored-records", part=name, count=count, message=f"it holds {count:,} {words}", fix=fix)
 
 
 def answers_in(name: str, part: Any) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Trees of a file that are followed node by node: that every step stays within them is checked before they are asked."""
+"""Trees of a file, followed node by node: that every step stays within them is checked before they are asked."""
 
 from __future__ import annotations
 
@@ -64,7 +64,12 @@ def _fault_of_tree(tree: Any) -> str | None:
 def _fault_of_predictor(part: Any, features: int | None) -> str | None:
     nodes = part.nodes
     names = {"left", "right", "feature_idx", "is_leaf", "is_categorical", "bitset_idx", "value"}
-    if not isinstance(nodes, np.ndarray) or nodes.ndim != 1 or not len(nodes) or not names <= {*(nodes.dtype.names or ())}:
+    if (
+        not isinstance(nodes, np.ndarray)
+        or nodes.ndim != 1
+        or not len(nodes)
+        or not names <= {*(nodes.dtype.names or ())}
+    ):
         return "nodes of another kind"
     leaf = nodes["is_leaf"].astype(bool)
     left, right = (np.where(leaf, -1, nodes[side].astype(np.int64)) for side in ("left", "right"))

@@ -29,7 +29,8 @@ class Records:
     """What estimators and users' functions are trained on.
 
     Attributes:
-        x: ``(n, ...)`` records. y: ``(n,)`` class numbers, or ``(n, L)`` 0/1 of several labels. labels: the data's classes.
+        x: ``(n, ...)`` records. y: ``(n,)`` class numbers, or ``(n, L)`` 0/1 of several labels.
+        labels: the data's classes.
         rows: how records become the table rows that estimators take; None: they take the numbers.
     """
 
