@@ -14,7 +14,8 @@ from memberwise.types.parts import LEFT_OUT, Plain, to_plain
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
     "precision, recall; or epsilon, exposed(0.9), stored-records (of no attack); recipe:tpr@FPR and recipe:auc are "
-    'over all models in turn; for example "tpr@0.01>0.05", "lira-online:auc>0.6", "recipe:auc>0.6" or "exposed(0.9)>0.01"'
+    'over all models in turn; for example "tpr@0.01>0.05", "lira-online:auc>0.6", "recipe:auc>0.6", '
+    '"exposed(0.9)>0.01" or "stored-records>0"'
 )
 # In an attack's place: the family's figures over all shadow models in turn.
 RECIPE = "recipe"
