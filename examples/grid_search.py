@@ -1,5 +1,7 @@
 """Choose a classifier by accuracy and by what it gives away, then look into the one that was chosen."""
 
+from typing import Any
+
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GridSearchCV
@@ -8,7 +10,7 @@ import memberwise as mw
 from memberwise.sklearn import leakage_scorer
 
 
-def main(trees=50):
+def main(trees: int = 50) -> Any:
     x, y = load_breast_cancer(return_X_y=True)
     scoring = {"accuracy": "accuracy", "leakage": leakage_scorer(x, y)}
     leaves = {"min_samples_leaf": [1, 5, 20]}

@@ -1,5 +1,8 @@
 """Audits of records of several inputs, and of token ids: what arrives at the user's own code."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,56 +15,60 @@ RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 120)
 IDS = RNG.integers(0, 30_000, (120, 6))
 MASK = np.ones((120, 6), np.int64)
-SIZES = {"members": 40, "nonmembers": 40, "shadow_models": 2, "attacks": ["loss", "label-only-noise"]}
-FAST = {"training.epochs": 1}
+SIZES: dict[str, Any] = {"members": 40, "nonmembers": 40, "shadow_models": 2, "attacks": ["loss", "label-only-noise"]}
+FAST: dict[str, Any] = {"training.epochs": 1}
 
 
 class TokenModel(nn.Module):
-    def __init__(self, classes):
+    def __init__(self, classes: Any) -> None:
         super().__init__()
         self.embedding, self.head = nn.Embedding(30_000, 4), nn.Linear(4, classes)
 
-    def forward(self, ids, mask):
+    def forward(self, ids: Any, mask: Any) -> Any:
         assert (ids.dtype, mask.dtype) == (torch.int64, torch.int64)
         return {"logits": self.head((self.embedding(ids) * mask[..., None]).mean(1)), "other": ids}
 
 
 class OneInput(nn.Module):
-    def __init__(self, classes):
+    def __init__(self, classes: Any) -> None:
         super().__init__()
         self.embedding, self.head = nn.Embedding(30_000, 4), nn.Linear(4, classes)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.head(self.embedding(x).mean(1))
 
 
-class Dictionary(TokenModel):
-    def forward(self, records):
-        return super().forward(records["ids"], records["mask"])
+class Dictionary(nn.Module):
+    def __init__(self, classes: Any) -> None:
+        super().__init__()
+        self.inner = TokenModel(classes)
+
+    def forward(self, records: Any) -> Any:
+        return self.inner(records["ids"], records["mask"])
 
 
-def audit(model, data, **more):
+def audit(model: Any, data: Any, **more: Any) -> Any:
     return mw.audit(model=model, data=data, settings=FAST | more.pop("settings", {}), **SIZES | more)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [TokenModel, Dictionary])
-def test_module_of_several_inputs_gets_them_by_name_or_as_one(model):
+def test_module_of_several_inputs_gets_them_by_name_or_as_one(model: Any) -> None:
     result = audit(model, ({"ids": IDS, "mask": MASK}, Y)).to_dict()
     assert [attack["name"] for attack in result["attacks"]] == ["loss"]
     assert [one["name"] for one in result["skipped"]] == ["label-only-noise"]  # altered ids would be other tokens
 
 
 @pytest.mark.slow
-def test_token_ids_arrive_at_an_embedding_as_int64():
+def test_token_ids_arrive_at_an_embedding_as_int64() -> None:
     assert audit(OneInput, (IDS, Y)).to_dict()["shadow"]["count"] == 2  # an embedding takes no floats
 
 
 @pytest.mark.slow
-def test_training_function_gets_and_is_asked_the_users_inputs():
+def test_training_function_gets_and_is_asked_the_users_inputs() -> None:
     seen = []
 
-    def train(x, y, seed):
+    def train(x: Any, y: Any, seed: int) -> Any:
         seen.append((x["ids"].dtype, x["mask"].dtype, (x["ids"][:, None] == IDS).all(2).any(1)))
         return lambda x: np.stack([x["ids"][:, 0] / 30_000, 1 - x["ids"][:, 0] / 30_000], 1)
 
@@ -71,7 +78,7 @@ def test_training_function_gets_and_is_asked_the_users_inputs():
 
 
 @pytest.mark.slow
-def test_trained_module_of_several_inputs_answers_as_it_does():
+def test_trained_module_of_several_inputs_answers_as_it_does() -> None:
     torch.manual_seed(0)
     target = TokenModel(2).eval()
     more = {"target": target, "train_rows": np.arange(60), "members": None, "nonmembers": None, "attacks": ["loss"]}
@@ -82,8 +89,8 @@ def test_trained_module_of_several_inputs_answers_as_it_does():
 
 
 @pytest.mark.slow
-def test_function_target_is_asked_about_the_users_inputs():
-    def ask(records):
+def test_function_target_is_asked_about_the_users_inputs() -> None:
+    def ask(records: Any) -> Any:
         assert records["ids"].dtype == np.int64
         return np.eye(2)[records["ids"][:, 0] % 2]
 
@@ -93,7 +100,7 @@ def test_function_target_is_asked_about_the_users_inputs():
 
 
 @pytest.mark.slow
-def test_released_model_of_several_inputs_answers_them(tmp_path):
+def test_released_model_of_several_inputs_answers_them(tmp_path: Path) -> None:
     inputs = {"ids": IDS, "mask": MASK}
     audit(TokenModel, (inputs, Y), out=tmp_path / "run")
     released = mw.load_target(tmp_path / "run", model=TokenModel)
@@ -101,12 +108,12 @@ def test_released_model_of_several_inputs_answers_them(tmp_path):
 
 
 @pytest.mark.parametrize("model", ["mlp", "sklearn.linear_model:LogisticRegression"])
-def test_model_of_one_input_is_refused_for_several(model):
+def test_model_of_one_input_is_refused_for_several(model: Any) -> None:
     with pytest.raises(StudyError, match="takes one array of numbers"):
         audit(model, ({"ids": IDS, "mask": MASK}, Y))
 
 
 @pytest.mark.parametrize("key", [{"shadow.data": "noisy"}, {"training.augment": ["mixup"]}])
-def test_what_changes_records_is_refused_for_several_inputs(key):
+def test_what_changes_records_is_refused_for_several_inputs(key: Any) -> None:
     with pytest.raises(StudyError, match=r"not made up or changed|no plain numbers"):
         audit(TokenModel, ({"ids": IDS, "mask": MASK}, Y), settings=key, auxiliary=30)

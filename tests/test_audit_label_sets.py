@@ -1,5 +1,8 @@
 """Audits of models that answer several binary labels a record: training, asking, releasing, and what is refused."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,31 +15,31 @@ from memberwise.errors import StudyError
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(240, 12)).astype(np.float32)
 Y = (X[:, :3] + RNG.normal(size=(240, 3)) > 0.5).astype(int)
-SIZES = {"members": 60, "nonmembers": 60, "population": 60, "shadow_models": 4}
-FAST = {"training.epochs": 8, "model.hidden": [32], "training.batch_size": 32}
+SIZES: dict[str, Any] = {"members": 60, "nonmembers": 60, "population": 60, "shadow_models": 4}
+FAST: dict[str, Any] = {"training.epochs": 8, "model.hidden": [32], "training.batch_size": 32}
 
 
-def audit(model="mlp", data=(X, Y), **more):
+def audit(model: Any = "mlp", data: Any = (X, Y), **more: Any) -> Any:
     settings = ({} if model != "mlp" else FAST) | {"training.epochs": 8} | more.pop("settings", {})
     return mw.audit(model=model, data=data, settings=settings, **SIZES | more)
 
 
 class Sigmoids(nn.Module):
-    def __init__(self, classes):
+    def __init__(self, classes: Any) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, classes))
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return torch.sigmoid(self.layers(x))
 
 
 class Logits(Sigmoids):
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return self.layers(x)
 
 
 @pytest.mark.slow
-def test_default_audit_of_labels_runs_what_makes_sense():
+def test_default_audit_of_labels_runs_what_makes_sense() -> None:
     facts = audit(shadow_models=8).to_dict()
     ran = {attack["name"] for attack in facts["attacks"]}
     assert {"gap", "loss", "lira-online", "rmia-online", "base", "attack-r", "learned"} <= ran
@@ -49,7 +52,7 @@ def test_default_audit_of_labels_runs_what_makes_sense():
 
 
 @pytest.mark.slow
-def test_module_ending_in_sigmoids_is_trained_like_its_logits(tmp_path):
+def test_module_ending_in_sigmoids_is_trained_like_its_logits(tmp_path: Path) -> None:
     facts = [audit(model, seed=1, out=tmp_path / model.__name__).to_dict()["target"] for model in (Sigmoids, Logits)]
     assert facts[0]["train_loss"] == pytest.approx(facts[1]["train_loss"], rel=1e-3)
     released = [mw.load_target(tmp_path / model.__name__, model=model).predict(X[:9]) for model in (Sigmoids, Logits)]
@@ -57,8 +60,8 @@ def test_module_ending_in_sigmoids_is_trained_like_its_logits(tmp_path):
 
 
 @pytest.mark.slow
-def test_training_function_is_given_the_labels_themselves():
-    def train(x, y, seed):
+def test_training_function_is_given_the_labels_themselves() -> None:
+    def train(x: Any, y: Any, seed: int) -> Any:
         assert y.shape == (60, 3)
         assert set(np.unique(y)) <= {0, 1}
         rates = y.mean(0)
@@ -70,7 +73,7 @@ def test_training_function_is_given_the_labels_themselves():
 
 
 @pytest.mark.slow
-def test_label_columns_of_a_table_are_named_with_commas():
+def test_label_columns_of_a_table_are_named_with_commas() -> None:
     frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(12)]).assign(a=Y[:, 0], b=Y[:, 1], c=Y[:, 2])
     facts = audit(data=frame, label="a,b,c", attacks=["loss"], nonmembers=60).to_dict()
     assert facts["data"]["class_names"] == ["a", "b", "c"]
@@ -78,7 +81,7 @@ def test_label_columns_of_a_table_are_named_with_commas():
 
 
 @pytest.mark.slow
-def test_one_class_written_as_one_hot_labels_ranks_alike():
+def test_one_class_written_as_one_hot_labels_ranks_alike() -> None:
     y = np.digitize(X[:, 0] + X[:, 1] + RNG.normal(size=240), [-1.0, 1.0])
     sizes = {"members": 110, "nonmembers": 110, "population": 20, "shadow_models": 8, "seed": 3}
     settings = {"training.epochs": 30}
@@ -102,6 +105,6 @@ def test_one_class_written_as_one_hot_labels_ranks_alike():
         ({}, "sklearn.linear_model:LogisticRegression"),
     ],
 )
-def test_what_is_made_for_one_class_is_refused_for_labels(settings, model):
+def test_what_is_made_for_one_class_is_refused_for_labels(settings: Any, model: Any) -> None:
     with pytest.raises(StudyError, match=r"one class a record|tables"):
         audit(model, settings=settings)

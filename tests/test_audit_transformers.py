@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,20 +24,22 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def example():
+def example() -> Any:
     spec = importlib.util.spec_from_file_location("bert", Path(__file__).parent.parent / "examples" / "bert.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_example_with_bert_audits_its_token_ids(example):
+def test_example_with_bert_audits_its_token_ids(example: Any) -> None:
     result = example.main(shadow_models=2, epochs=1).to_dict()
     assert result["encoding"]["steps"][0].startswith("inputs: input_ids int64 (12,), attention_mask int64")
     assert result["shadow"]["count"] == 2
 
 
-def test_bert_trained_here_is_as_good_as_in_a_plain_loop(example):
+def test_bert_trained_here_is_as_good_as_in_a_plain_loop(example: Any) -> None:
     inputs, labels = example.records(160)
     dataset = from_object((inputs, labels), source="test")
     model = adapted_model(model_of(make_model, ModelConfig(), dataset.shape, 2, "m"), dataset.layout, dataset.x[:2])
@@ -58,14 +61,19 @@ def test_bert_trained_here_is_as_good_as_in_a_plain_loop(example):
     assert np.mean(ours) > 0.6
 
 
-def make_model(classes):
+def make_model(classes: Any) -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    return BertForSequenceClassification(BertConfig(vocab_size=30_001, num_labels=classes, **sizes))
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    return BertForSequenceClassification(BertConfig(**sizes | {"num_labels": classes, "vocab_size": 30_001}))
 
 
-def _plain_accuracy(inputs, labels, seed):
+def _plain_accuracy(inputs: Any, labels: Any, seed: int) -> Any:
     torch.manual_seed(seed)
     model = make_model(2)
     ids, mask, y = (torch.from_numpy(a) for a in (inputs["input_ids"], inputs["attention_mask"], labels))

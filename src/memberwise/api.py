@@ -233,7 +233,7 @@ def _translated(
 ) -> tuple[Plain, Inputs]:
     """A study's nested values, and the objects that stand behind some of its names."""
     values: Plain = {}
-    columns = {name: None if column is None else _names(column) for name, column in columns.items()}
+    columns_named = {name: None if column is None else _names(column) for name, column in columns.items()}
     if study is not None:
         check_depth(study, WHERE)
         values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
@@ -249,7 +249,7 @@ def _translated(
         put(values, FLAGS[name].key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
         in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
-        named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
+        named = {name: in_study.get(name) if column is None else column for name, column in columns_named.items()}
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
         inputs = replace(inputs, dataset=dataset)
         put(values, "data.source", f"data-{dataset.sha256[:12]}")
@@ -288,7 +288,7 @@ def _translated(
         inputs = replace(inputs, attacks=objects)
         put(values, "attacks.use", names)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
-    for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
+    for key, value in {**{f"data.{name}": column for name, column in columns_named.items()}, **plain}.items():
         if value is not None:
             put(values, key, value)
     return values, inputs

@@ -1,6 +1,7 @@
 """Signals of several binary labels a record, against a slow loop over records and labels, and a closed form."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from memberwise.signals.read import read_answers
 SCALED_LOGIT = Attack("scaled-logit", lambda signals, rng: signals.target.phi[0, :, 0], Needs(), "test", "phi")
 
 
-def slow(logits, labels):
+def slow(logits: Any, labels: Any) -> Any:
     """log p, log(1 - p) summed over labels, all labels right, share of labels right: one number at a time."""
     log_p, log_1mp, right = 0.0, 0.0, []
     for z, y in zip(logits, labels, strict=True):
@@ -28,7 +29,7 @@ def slow(logits, labels):
 
 
 @pytest.mark.parametrize("kind", ["logits", "scores"])
-def test_signals_of_labels_equal_a_loop_over_them(kind):
+def test_signals_of_labels_equal_a_loop_over_them(kind: Any) -> None:
     rng = np.random.default_rng(0)
     z, labels = rng.normal(size=(2, 5, 1, 3)) * 3, rng.integers(0, 2, (5, 3)).astype(np.uint8)
     raw = z if kind == "logits" else 1 / (1 + np.exp(-z))
@@ -42,7 +43,7 @@ def test_signals_of_labels_equal_a_loop_over_them(kind):
             assert answers.extra["labels right"][model, record] == pytest.approx(share)
 
 
-def test_mean_auroc_equals_scikit_learns_macro_average():
+def test_mean_auroc_equals_scikit_learns_macro_average() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, (50, 4))
     margins = np.round(rng.normal(size=(2, 50, 4)) + labels, 1)
@@ -51,7 +52,7 @@ def test_mean_auroc_equals_scikit_learns_macro_average():
         assert ours[model] == pytest.approx(roc_auc_score(labels, margins[model], average="macro"))
 
 
-def saved(n=4000, separations=(1.0, 0.5, 0.0), seed=0):
+def saved(n: int = 4000, separations: tuple[float, ...] = (1.0, 0.5, 0.0), seed: int = 0) -> dict[str, Any]:
     """Members' scaled logits lie higher by a known separation, label by label, in units of their spread."""
     rng = np.random.default_rng(seed)
     labels, member = rng.integers(0, 2, (n, len(separations))), np.arange(n) % 2
@@ -60,7 +61,7 @@ def saved(n=4000, separations=(1.0, 0.5, 0.0), seed=0):
 
 
 @pytest.mark.slow
-def test_auc_of_saved_answers_is_that_of_the_known_separation():
+def test_auc_of_saved_answers_is_that_of_the_known_separation() -> None:
     data = saved()
     result = mw.audit(outputs=data, attacks=["loss", "gap", "confidence", "loss-classwise", SCALED_LOGIT])
     towards = (data["logits"] * (2 * data["labels"] - 1)).astype(np.float32)
@@ -78,7 +79,7 @@ def test_auc_of_saved_answers_is_that_of_the_known_separation():
 
 
 @pytest.mark.slow
-def test_signals_of_one_label_on_request_are_that_labels_alone():
+def test_signals_of_one_label_on_request_are_that_labels_alone() -> None:
     data = saved() | {"classes": ["a", "b", "c"]}
     for label, separation in (("a", 1.0), ("c", 0.0)):
         result = mw.audit(outputs=data, attacks=["loss"], settings={"attacks.label": label})
@@ -88,7 +89,7 @@ def test_signals_of_one_label_on_request_are_that_labels_alone():
 
 
 @pytest.mark.slow
-def test_probabilities_of_labels_give_the_same_ranking_as_logits():
+def test_probabilities_of_labels_give_the_same_ranking_as_logits() -> None:
     data = saved(400)
     other = {**data, "probabilities": 1 / (1 + np.exp(-data["logits"]))}
     del other["logits"]
@@ -104,6 +105,6 @@ def test_probabilities_of_labels_give_the_same_ranking_as_logits():
         ({"labels": np.full((20, 3), np.nan)}, "0 or 1 each"),
     ],
 )
-def test_saved_labels_that_are_no_sets_are_refused(change, message):
+def test_saved_labels_that_are_no_sets_are_refused(change: Any, message: Any) -> None:
     with pytest.raises(DataError, match=message):
         mw.audit(outputs=saved(20) | change)

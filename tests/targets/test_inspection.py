@@ -1,5 +1,8 @@
 """What is found in fitted models without an attack: counts against the estimators' own, and harmed files."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import skops.io
@@ -26,11 +29,11 @@ X = RNG.normal(size=(90, 4))
 Y = np.where(X[:, 0] + RNG.normal(size=90) > 0, "ill", "well")
 
 
-def codes(model, **more):
+def codes(model: Any, **more: Any) -> Any:
     return [one.code for one in mw.inspect(model, **more).findings]
 
 
-def test_support_vectors_in_a_pipeline_are_counted():
+def test_support_vectors_in_a_pipeline_are_counted() -> None:
     model = make_pipeline(StandardScaler(), SVC()).fit(X, Y)
     found = mw.inspect(model)
     assert found.stored_records == int(model[-1].n_support_.sum())
@@ -48,17 +51,17 @@ def test_support_vectors_in_a_pipeline_are_counted():
         (RandomForestClassifier(3, random_state=0), 0),
     ],
 )
-def test_records_that_a_model_keeps_are_counted(model, count):
+def test_records_that_a_model_keeps_are_counted(model: Any, count: int) -> None:
     assert mw.inspect(model.fit(X, Y)).stored_records == count
 
 
-def test_records_in_a_calibrated_model_are_those_of_its_parts():
+def test_records_in_a_calibrated_model_are_those_of_its_parts() -> None:
     model = CalibratedClassifierCV(SVC(), cv=3).fit(X, Y)
     parts = [int(one.estimator.n_support_.sum()) for one in model.calibrated_classifiers_]
     assert mw.inspect(model).stored_records == sum(parts)
 
 
-def test_small_and_pure_leaves_are_counted_as_records_fall():
+def test_small_and_pure_leaves_are_counted_as_records_fall() -> None:
     model = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, Y)
     leaves = model.apply(X)
     members = [leaves == leaf for leaf in np.unique(leaves)]
@@ -69,7 +72,7 @@ def test_small_and_pure_leaves_are_counted_as_records_fall():
     assert "settings" not in found  # its depth is limited
 
 
-def test_forest_is_said_once_and_not_a_tree_each():
+def test_forest_is_said_once_and_not_a_tree_each() -> None:
     model = RandomForestClassifier(30, random_state=0, oob_score=True).fit(X, Y)
     found = mw.inspect(model)
     assert sorted(one.code for one in found.findings) == sorted(
@@ -78,7 +81,7 @@ def test_forest_is_said_once_and_not_a_tree_each():
     assert found.records == 90
 
 
-def test_leaves_of_histogram_boosting_are_looked_at():
+def test_leaves_of_histogram_boosting_are_looked_at() -> None:
     model = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=2).fit(X, Y)
     counts = np.concatenate([p.nodes["count"][p.nodes["is_leaf"] == 1] for row in model._predictors for p in row])
     assert [one.count for one in mw.inspect(model, least=5).findings if one.code == "small-leaves"] == [
@@ -86,7 +89,7 @@ def test_leaves_of_histogram_boosting_are_looked_at():
     ]
 
 
-def test_parameters_are_compared_with_the_records():
+def test_parameters_are_compared_with_the_records() -> None:
     model = MLPClassifier((50,), alpha=0.1, early_stopping=True, max_iter=50, random_state=0).fit(X, Y)
     weights = sum(w.size for w in (*model.coefs_, *model.intercepts_))
     found = mw.inspect(model, records=90).findings
@@ -94,19 +97,19 @@ def test_parameters_are_compared_with_the_records():
     assert codes(model, records=weights) == []
 
 
-def test_vocabulary_of_single_records_is_a_setting_to_change():
+def test_vocabulary_of_single_records_is_a_setting_to_change() -> None:
     texts = [f"word{i} common" for i in range(20)]
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, np.arange(20) % 2)
     assert "settings" in codes(model)
 
 
 @pytest.mark.parametrize("thing", [SVC(), object(), "model.onnx", StandardScaler])
-def test_what_has_no_structure_to_look_at_is_refused(thing):
+def test_what_has_no_structure_to_look_at_is_refused(thing: Any) -> None:
     with pytest.raises(TargetError):
         mw.inspect(thing)
 
 
-def test_trees_of_a_skops_file_are_read_without_trust(tmp_path):
+def test_trees_of_a_skops_file_are_read_without_trust(tmp_path: Path) -> None:
     for model in (RandomForestClassifier(3, random_state=0), HistGradientBoostingClassifier(max_iter=2)):
         skops.io.dump(model.fit(X, Y), tmp_path / "m.skops")
         np.testing.assert_array_equal(load_skops(tmp_path / "m.skops").predict(X), model.predict(X))
@@ -114,7 +117,7 @@ def test_trees_of_a_skops_file_are_read_without_trust(tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", ["kd_tree", "ball_tree"])
-def test_search_trees_of_neighbours_are_read_and_checked(tmp_path, algorithm):
+def test_search_trees_of_neighbours_are_read_and_checked(tmp_path: Path, algorithm: Any) -> None:
     model = KNeighborsClassifier(3, algorithm=algorithm, leaf_size=5).fit(X, Y)
     skops.io.dump(model, tmp_path / "m.skops")
     assert mw.inspect(tmp_path / "m.skops").stored_records == 90
@@ -129,7 +132,7 @@ def test_search_trees_of_neighbours_are_read_and_checked(tmp_path, algorithm):
             check_trees(harmed, "test")
 
 
-def test_other_types_are_loaded_once_they_are_trusted(tmp_path):
+def test_other_types_are_loaded_once_they_are_trusted(tmp_path: Path) -> None:
     model = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(X, Y)
     skops.io.dump(model, tmp_path / "m.skops")
     with pytest.raises(TargetError, match=r"(?s)sklearn\.calibration\._CalibratedClassifier.*--trust"):
@@ -147,7 +150,7 @@ def test_other_types_are_loaded_once_they_are_trusted(tmp_path):
         ("left_child", -1, "one child"),
     ],
 )
-def test_tree_that_leads_out_of_itself_is_refused(field, value, fault):
+def test_tree_that_leads_out_of_itself_is_refused(field: Any, value: Any, fault: Any) -> None:
     model = DecisionTreeClassifier(random_state=0).fit(X, Y)
     state = model.tree_.__getstate__()
     state["nodes"][field][0] = value
@@ -156,7 +159,7 @@ def test_tree_that_leads_out_of_itself_is_refused(field, value, fault):
         check_trees(model, "test")
 
 
-def test_tree_that_claims_more_nodes_than_it_has_is_refused():
+def test_tree_that_claims_more_nodes_than_it_has_is_refused() -> None:
     model = DecisionTreeClassifier(random_state=0).fit(X, Y)
     state = model.tree_.__getstate__()
     state["node_count"] = 10**6
@@ -166,7 +169,7 @@ def test_tree_that_claims_more_nodes_than_it_has_is_refused():
 
 
 @pytest.mark.parametrize(("field", "value"), [("left", 0), ("right", 4_000_000), ("feature_idx", 50)])
-def test_boosted_tree_that_leads_out_of_itself_is_refused(field, value):
+def test_boosted_tree_that_leads_out_of_itself_is_refused(field: Any, value: Any) -> None:
     model = HistGradientBoostingClassifier(max_iter=1, min_samples_leaf=2).fit(X, Y)
     model._predictors[0][0].nodes[field][0] = value
     with pytest.raises(TargetError, match="a tree of the file"):

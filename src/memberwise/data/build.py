@@ -13,7 +13,7 @@ from memberwise.data.chosen import flat_columns
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import Features, array_of, as_features, dense_columns, is_sparse
 from memberwise.data.groups import crossed, group_columns
-from memberwise.data.label_sets import label_set_notes, read_label_sets
+from memberwise.data.label_sets import LabelSets, label_set_notes, read_label_sets
 from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.layout import WIDER, Input, Layout, gathered, pack
 from memberwise.data.medmnist import from_medmnist, is_medmnist
@@ -224,13 +224,13 @@ def _from_mapping(
             columns = dict(zip(named, labels.T, strict=True))
             dataset = _from_frame(frame.assign(**columns), source, named, group, unit, None, None)
             if classes is None and dataset.label_sets is not None:
-                sets = replace(dataset.label_sets, names=tuple(map(str, range(len(named)))))
-                dataset = replace(dataset, label_sets=sets, classes=sets.classes)
+                numbered = replace(dataset.label_sets, names=tuple(map(str, range(len(named)))))
+                dataset = replace(dataset, label_sets=numbered, classes=numbered.classes)
             return replace(dataset, label=label, test=_test_rows(arrays, x_parts))
         dataset = _from_frame(frame.assign(**{"\0y": labels}), source, "\0y", group, unit, None, classes)
         return replace(dataset, label=label, test=_test_rows(arrays, x_parts))
     x, layout, features = _read_features(x_parts, source)
-    sets = None
+    sets: LabelSets | None = None
     if labels.ndim == 2 and labels.shape[1] > 1:
         y, sets = read_label_sets(labels, classes, source)
         names = sets.classes

@@ -20,7 +20,7 @@ RULED_OUT = -1e30
 
 def read_answers(
     raw: Array,
-    labels: Ints,
+    labels: Array,
     kind: Kind,
     keep_vectors: int | None = None,
     precision: DTypeLike = np.float32,

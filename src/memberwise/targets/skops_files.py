@@ -7,9 +7,10 @@ from pathlib import Path
 
 from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.inspection.tree_structure import CHECKED, check_trees
+from memberwise.types.foreign import Estimator
 
 
-def load_skops(path: Path, trust: Sequence[str] = ()) -> object:
+def load_skops(path: Path, trust: Sequence[str] = ()) -> Estimator:
     """The estimator of a skops file.
 
     scikit-learn's trees are loaded by name, and checked node by node before anything is asked of them.
@@ -32,7 +33,7 @@ def load_skops(path: Path, trust: Sequence[str] = ()) -> object:
     import skops.io
 
     try:
-        estimator: object = skops.io.load(path, trusted=types_of(path))
+        estimator: Estimator = skops.io.load(path, trusted=types_of(path))
     except Exception as error:
         raise _no_skops(path, error) from error
     check_trees(estimator, str(path))

@@ -67,7 +67,7 @@ def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
         DataError: no answers, labels or member; shapes that do not fit; NaN or inf; probabilities that are negative or
             do not sum to 1; ``member`` not 0/1 or all one value.
     """
-    several = np.ndim(arrays.get("labels")) == 2 and np.shape(arrays["labels"])[1] > 1
+    several = "labels" in arrays and arrays["labels"].ndim == 2 and arrays["labels"].shape[1] > 1
     arrays = of_each_label(arrays, where) if several else arrays
     kind, raw = read_raw(arrays, where, lead=False)
     labels_raw = needed(arrays, "labels", where)
@@ -110,7 +110,8 @@ def _of_several_labels(arrays: SavedArrays, where: str, kind: Kind, raw: Array, 
             found="answered labels" if kind == "labels" else f"{raw.shape[-1]} a record",
             where=where,
         )
-    labels, sets = read_label_sets(labels_raw, arrays.get("classes"), f"{where}, labels")
+    names = list(arrays["classes"]) if "classes" in arrays else None
+    labels, sets = read_label_sets(labels_raw, names, f"{where}, labels")
     member = _member(arrays, raw.shape[1], where)
     population, population_labels = read_population(arrays, kind, where, lead=False)
     if population is not None:

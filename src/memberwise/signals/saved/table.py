@@ -22,14 +22,16 @@ def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None, label
     Raises:
         StudyError: there is no such label.
     """
-    if target.raw is None or target.labels is None:
-        raise ValueError("the target's file holds answers and labels")
     labels = target.labels
+    if labels is None:
+        raise ValueError("the target's file holds labels")
     index = np.arange(len(labels)) if target.index is None else target.index
     nobody = np.zeros((0, len(labels)), np.int8)
     population_labels = target.population_labels if target.population is not None else None
     target, wanted, wanted_of_population = _wanted(target, population_labels, label)
     shadows = None if shadows is None else _wanted(replace(shadows, label_sets=target.label_sets), None, label)[0]
+    if target.raw is None:
+        raise ValueError("the target's file holds answers")
     return Signals(
         index=index,
         labels=labels,

@@ -75,8 +75,7 @@ def _attribute(part: Any, name: str) -> Any:
 
 def _rows(values: Any) -> int:
     """How many rows there are; 0 where there are none."""
-    shape = getattr(values, "shape", None)
-    if shape is None:
-        values = np.asarray(values) if isinstance(values, (list, tuple)) and values else None
-        shape = () if values is None else values.shape
-    return int(shape[0]) if len(shape) else 0
+    if isinstance(values, (list, tuple)):
+        values = np.asarray(values)
+    shape = getattr(values, "shape", None) or (0,)
+    return int(shape[0])
