@@ -96,8 +96,8 @@ def label_set_notes(labels: LabelSets, numbers: Ints) -> list[Note]:
             "several-labels",
             f"a record has {len(labels.names)} binary labels, a sigmoid each: signals are sums over the labels (of the "
             "scaled logits, of the losses), accuracy is the mean over labels; gap asks whether all are right. Networks "
-            'are trained here by the sum over labels of the binary cross-entropy (training.label_loss = "mean": its mean, '
-            "torch's default)",
+            "are trained here by the sum over labels of the binary cross-entropy; by torch's default, the mean, with "
+            'training.label_loss = "mean"',
         )
     ]
     if (here.sum(1) == 1).all():
