@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
+    from memberwise.targets.inspection import inspect
 
 
 _PLACES = {
@@ -37,6 +38,7 @@ _PLACES = {
     "defend": "memberwise.api",
     "load_signals": "memberwise.auditing.load",
     "load_target": "memberwise.defences.released",
+    "inspect": "memberwise.targets.inspection",
     "check_attack": "memberwise.checks",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
@@ -73,6 +75,7 @@ __all__ = [
     "check_attack",
     "check_defence",
     "defend",
+    "inspect",
     "load_signals",
     "load_target",
 ]

@@ -36,7 +36,7 @@ def audit(
     *,
     model: str | Callable[..., object] | object = None,
     data: object = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     group: str | None = None,
     unit: str | None = None,
     features: Sequence[str] | None = None,
@@ -50,11 +50,12 @@ def audit(
     auxiliary: object = None,
     target: object = None,
     train_rows: object = None,
+    trust: Sequence[str] | None = None,
     endpoint: str | None = None,
     protocol: str | None = None,
     max_queries: int | None = None,
     policy: str | Path | None = None,
-    outputs: str | Path | Mapping[str, object] | pd.DataFrame | None = None,
+    outputs: str | Path | Mapping[str, object] | pd.DataFrame | Sequence[object] | None = None,
     shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
@@ -73,17 +74,18 @@ def audit(
         model: architecture's name, entry point, function that makes a fresh ``nn.Module``, unfitted scikit-learn
             classifier, or ``train(x, y, seed) -> predict``. Trained for the target and for every shadow model.
         data: source's name, file, ``(x, y)``, dict of arrays or DataFrame (with ``label``).
-        label, group, unit: columns of a table. features: columns that alone are features; drop: columns that are none.
+        label, group, unit: columns of a table (label: several for binary labels that a record may have together).
+            features: columns that alone are features; drop: columns that are none.
         members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
         target: a trained ``nn.Module``, fitted classifier or model file; a function ``x -> (n, classes)``, which is
             called with ``(n, ...)`` float32 records and answers logits or probabilities (which is told by its answers);
             any object with ``predict_proba`` or ``predict``; or a ``memberwise.targets.base.Target`` of your own. Then
-            ``train_rows`` are all rows it saw.
+            ``train_rows`` are all rows it saw. trust: types of a .skops file that may be loaded, by their names.
         endpoint: a served model instead, with ``train_rows``: its address, asked by the protocol "v2", "v1" or
             "mlflow", or "custom" and ``file.py:ask``. max_queries: about so many records at most. policy: the
             server's policy (TOML), by which shadow models answer too. Further keys are in docs/endpoints.md.
-        outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame); no model is
-            needed then.
+        outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame, or a pair:
+            answers about members and about non-members); no model is needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
         fpr: false-positive rates. fail_if: gate rules.
@@ -119,6 +121,7 @@ def audit(
             fpr=fpr,
             fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             seed=seed,
+            trust=trust,
             endpoint=endpoint,
             protocol=protocol,
             max_queries=max_queries,
@@ -221,7 +224,7 @@ def _translated(
     *,
     model: Any,
     data: Any,
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, str | Sequence[str] | None],
     roles: Mapping[str, Any],
     plain: Mapping[str, Any],
     attacks: str | Attack | Sequence[str | Attack] | None = None,
@@ -230,7 +233,7 @@ def _translated(
 ) -> tuple[Plain, Inputs]:
     """A study's nested values, and the objects that stand behind some of its names."""
     values: Plain = {}
-    columns = {name: None if column is None else str(column) for name, column in columns.items()}
+    columns_named = {name: None if column is None else _names(column) for name, column in columns.items()}
     if study is not None:
         check_depth(study, WHERE)
         values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
@@ -246,7 +249,7 @@ def _translated(
         put(values, FLAGS[name].key, want if isinstance(want, int) else str(want))
     if data is not None and not isinstance(data, (str, Path)):
         in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
-        named = {name: in_study.get(name) if column is None else column for name, column in columns.items()}
+        named = {name: in_study.get(name) if column is None else column for name, column in columns_named.items()}
         dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
         inputs = replace(inputs, dataset=dataset)
         put(values, "data.source", f"data-{dataset.sha256[:12]}")
@@ -271,6 +274,8 @@ def _translated(
         inputs = replace(inputs, target=target)
     for name, answers in saved.items():
         key = FLAGS[name].key
+        if isinstance(answers, (tuple, list)) and all(isinstance(side, (str, Path)) for side in answers):
+            answers = ",".join(map(str, answers))
         if isinstance(answers, (str, Path)):
             put(values, key, str(answers))
         elif answers is not None:
@@ -283,7 +288,12 @@ def _translated(
         inputs = replace(inputs, attacks=objects)
         put(values, "attacks.use", names)
     choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
-    for key, value in {**{f"data.{name}": column for name, column in columns.items()}, **plain}.items():
+    for key, value in {**{f"data.{name}": column for name, column in columns_named.items()}, **plain}.items():
         if value is not None:
             put(values, key, value)
     return values, inputs
+
+
+def _names(columns: object) -> str:
+    """A column, or several with commas between."""
+    return ",".join(map(str, columns)) if isinstance(columns, (list, tuple)) else str(columns)

@@ -71,6 +71,7 @@ class Gate:
         found: every attack that ran. member: ``(n,)`` the truth.
         epsilon: the bound of the audit, if any. confidence: of the study.
         recipe: attacks over all models in turn. exposed: the share of records above each personal risk.
+        stored: training records that lie in the target itself; None where it has no structure to look at.
     """
 
     rules: Sequence[GateRule]
@@ -82,6 +83,7 @@ class Gate:
     confidence: float
     recipe: Mapping[str, Measurable] = field(default_factory=dict)
     exposed: Mapping[float, Estimate] = field(default_factory=dict)
+    stored: int | None = None
 
     def judge(self, warnings: Sequence[Note]) -> tuple[Verdict, Family]:
         """The verdict and the ``family`` of ``result.json``.
@@ -90,7 +92,9 @@ class Gate:
         warning that voids the figures (``WITHHOLDING``), or on attacks that are surely worse than guessing.
         """
         measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.found.items()}
-        judged = judge(self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed)
+        judged = judge(
+            self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed, self.stored
+        )
         voided = {code: message for code, message in warnings if code in WITHHOLDING}
         swapped = upside_down([one.figures for one in self.found.values()])
         outcomes, withheld = [], set()

@@ -34,6 +34,7 @@ class Needs:
         features: it reads the records themselves, audited ones and the population's.
         extra: the collector whose answers it reads, of shadow models too where there are some: the name of a built-in
             one (see memberwise.signals.collectors), or one of your own.
+        classes: it goes by classes that exclude each other: thresholds or classifiers for each of them.
         known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
 
@@ -48,6 +49,7 @@ class Needs:
     extra: str | Collector | None = None
     known: bool = False
     transfer: bool = False
+    classes: bool = False
 
     @property
     def extra_name(self) -> str | None:
@@ -74,6 +76,8 @@ class Needs:
     def missing(self, signals: Signals) -> str | None:
         """Why the attack cannot run on this table, or None where it can."""
         kind = signals.target.kind
+        if signals.several_labels and (self.vectors or self.classes or isinstance(self.extra, str)):
+            return "is made for one class a record; of several labels loss, lira, rmia, base and learned tell"
         if LEVELS.index(kind) < LEVELS.index(self.answers):
             return f"needs {self.answers}; the target answers {kind}"
         if self.vectors and signals.target.vectors is None:

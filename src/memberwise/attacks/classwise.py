@@ -84,7 +84,7 @@ ATTACKS = [
     Attack(
         name=f"{name}-classwise",
         score=above_class_threshold(signal),
-        needs=replace(needs, label=True, shadow_vectors=needs.vectors, shadows="in+out"),
+        needs=replace(needs, label=True, shadow_vectors=needs.vectors, shadows="in+out", classes=True),
         source="Song & Mittal 2021",
         summary=f"Compares the {words} with a threshold for the record's class, chosen on shadow models.",
         threshold=JUST_BELOW_ZERO,

@@ -113,7 +113,7 @@ def describer(signals: Signals, fit: Rows, seed: int) -> Describe:
 ATTACK = Attack(
     name="quantile",
     score=score,
-    needs=Needs(population=True, features=True),
+    needs=Needs(population=True, features=True, classes=True),
     source="Bertran et al. 2023, Scalable membership inference attacks via quantile regression",
     summary="How far the answer lies above what the record's features and class lead one to expect of a non-member.",
     threshold=0.0,

@@ -23,6 +23,7 @@ from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, lifted_loss
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
+from memberwise.targets.inspection import Inspection
 from memberwise.types.arrays import Arrays, Ints
 
 
@@ -38,16 +39,19 @@ def finish(
     notes: Sequence[Note],
     encoding: Treatment | None = None,
     skipped: Sequence[Skipped] = (),
+    inspection: Inspection | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back.
 
     Args:
         skipped: attacks that were not even tried, or for another reason than the assessment knows.
+        inspection: what the target's structure tells; None where it has none to look at.
     """
     reasons = {one.name: one for one in (*assessment.skipped, *skipped)}
     assessment = replace(assessment, skipped=tuple(reasons.values()))
     known = [*notes, *assessment.notes]
-    verdict, family = assessment.gate.judge(known)
+    stored = None if inspection is None else inspection.stored_records
+    verdict, family = replace(assessment.gate, stored=stored).judge(known)
     stronger = [one.attack for one in family.stronger]
     result = AuditResult.of(
         study,
@@ -57,6 +61,7 @@ def finish(
         target=target,
         shadow=shadow,
         encoding=encoding,
+        inspect=None if inspection is None else inspection.findings,
         verdict=verdict,
         family=family,
         notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],
@@ -80,6 +85,7 @@ def target_facts(prepared: Prepared, arrays: Arrays, step: Step | None) -> Targe
         _quality(arrays, "test", step),
         float(arrays["validation_accuracy"][0]) if "validation_accuracy" in arrays else None,
         endpoint,
+        float(arrays["test_auroc"][0]) if "test_auroc" in arrays else None,
     )
 
 
@@ -96,8 +102,9 @@ def data_facts(prepared: Prepared) -> DataFacts:
         source=dataset.source,
         sha256=dataset.sha256,
         records=dataset.records,
-        classes=len(dataset.classes),
-        class_names=tuple(dataset.classes),
+        classes=len(dataset.outputs),
+        class_names=tuple(dataset.outputs),
+        several_labels=True if dataset.label_sets is not None else None,
         **prepared.roles.counts,
     )
 

@@ -109,7 +109,7 @@ def signals_of_run(result: Result, inputs: Inputs | None = None) -> tuple[Signal
         dataset, roles = _with_made(dataset, roles, _block(store, SYNTHETIC), digest)
     _check_data(dataset.sha256, digest)
     count = int((result.data["shadow"] or {}).get("count", 0))
-    shadows = _shadow_arrays(store, count, vector_models(len(roles.audited), len(dataset.classes), count))
+    shadows = _shadow_arrays(store, count, vector_models(len(roles.audited), len(dataset.outputs), count))
     target = _block(store, block_name(0))
     rows = _rows(study, roles, count, seeds)
     return make_table(dataset, roles, target, shadows, rows), roles.member
@@ -205,7 +205,7 @@ def _of_saved(
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, shadow_file or "shadow outputs")
     if target.member is None:
         raise DataError("a target's file tells who is a member", where=file)
-    return signals_from_saved(target, shadows), target.member
+    return signals_from_saved(target, shadows, study.attacks.label), target.member
 
 
 def _saved(file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"]) -> Arrays:

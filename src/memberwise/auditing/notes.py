@@ -52,7 +52,7 @@ def _accuracies(prepared: Prepared, target: tuple[float, float], shadows: Shadow
         len(prepared.roles.members),
         target[1],
         len(prepared.roles.test),
-        len(prepared.dataset.classes),
+        2 if prepared.dataset.label_sets is not None else len(prepared.dataset.classes),
         stored_accuracy(prepared.study),
         shadows.arrays["train_accuracy"] if shadows.count else np.empty(0),
     )

@@ -73,7 +73,7 @@ def with_policy(study: Study) -> Study:
     target = study.target
     if target.endpoint is None:
         set_keys = [name for name, value in target.model_dump().items() if value != getattr(NOTHING_SERVED, name)]
-        strange = [f"target.{name}" for name in set_keys if name not in ("file", "train_rows")]
+        strange = [f"target.{name}" for name in set_keys if name not in ("file", "train_rows", "trust")]
         if strange:
             raise StudyError(
                 "this is about a served model, and there is none",

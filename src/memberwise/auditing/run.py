@@ -16,6 +16,7 @@ from memberwise.auditing.served import ask_served, finish_served, skipped_for
 from memberwise.auditing.shadows import gather_shadows
 from memberwise.auditing.synthetic import with_synthetic_shadow_data
 from memberwise.auditing.table import signals_table
+from memberwise.auditing.target import inspection_of
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
@@ -75,5 +76,6 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         shadow=shadow_facts(prepared, shadows) if shadows.count else None,
         notes=run_notes(prepared, target, made, shadows, step),
         skipped=skipped_for(prepared, target.arrays),
+        inspection=inspection_of(target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
     )

@@ -17,6 +17,7 @@ from memberwise.errors import StudyError
 from memberwise.report.result import Result
 from memberwise.report.schema import DataFacts, ShadowFacts, TargetFacts
 from memberwise.seeds import Seeds
+from memberwise.signals.ask import right
 from memberwise.signals.saved.answers import read_shadows, read_target
 from memberwise.signals.saved.files import read_saved_file
 from memberwise.signals.saved.labels import plain
@@ -42,7 +43,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
         shadow_arrays = read_saved_file(place, shadows=True)
     target = read_target(arrays, where)
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
-    signals, step = lift_zeros(signals_from_saved(target, shadows))
+    signals, step = lift_zeros(signals_from_saved(target, shadows, study.attacks.label))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     request.check_share(target.member)
@@ -57,7 +58,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     ]
     shadow_accuracies = np.empty(0)
     if shadows is not None and shadows.raw is not None and signals.shadows is not None:
-        correct = signals.shadows.correct[:, :, 0]
+        correct = right(signals.shadows)
         usable = signals.is_in.any(1) & signals.is_out.any(1)
         if usable.any():
             train, test = (
@@ -65,9 +66,13 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             )
             notes += accuracy_notes((own_quality[0], other_quality[0]), train, test)
             shadow_accuracies = train
-    members, classes = int(target.member.sum()), len(target.classes)
+    several = target.label_sets is not None
+    outputs = target.classes if target.label_sets is None else target.label_sets.names
+    members = int(target.member.sum())
     others = len(target.member) - members
-    accuracies = Accuracies(own_quality[0], members, other_quality[0], others, classes, None, shadow_accuracies)
+    accuracies = Accuracies(
+        own_quality[0], members, other_quality[0], others, 2 if several else len(outputs), None, shadow_accuracies
+    )
     notes += contradiction_notes(accuracies)
     with folder:
         folder.write_study(study)
@@ -80,8 +85,9 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
                 source=where,
                 sha256=digest(arrays, shadow_arrays or {}),
                 records=len(target.member),
-                classes=classes,
-                class_names=tuple(target.classes),
+                classes=len(outputs),
+                class_names=tuple(outputs),
+                several_labels=True if several else None,
                 members=members,
                 nonmembers=others,
                 background=0,
@@ -95,7 +101,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
 
 def _quality(signals: Signals, member: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
     """The target's (accuracy, loss) on members and on non-members."""
-    correct, loss = signals.target.correct[0, :, 0], -signals.target.log_p[0, :, 0].astype(np.float64)
+    correct, loss = right(signals.target)[0], -signals.target.log_p[0, :, 0].astype(np.float64)
     members, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
     return members, others
 
@@ -114,7 +120,7 @@ def digest(*files: Mapping[str, Array]) -> str:
 def _shadow_facts(signals: Signals, logs_alone: bool) -> ShadowFacts | None:
     if signals.shadows is None:
         return None
-    correct = signals.shadows.correct[:, :, 0]
+    correct = right(signals.shadows)
 
     def share(side: Mask) -> float | None:
         return float(correct[side].mean()) if side.any() and not logs_alone else None

@@ -57,5 +57,6 @@ def make_table(
         population_labels=dataset.y[roles.population] if len(roles.population) else None,
         groups=None if dataset.groups is None else dataset.groups[roles.audited],
         features=dataset.x,
+        several_labels=dataset.label_sets is not None,
         population_index=roles.population if len(roles.population) else None,
     )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.policy import pack_states, write_policy
-from memberwise.errors import Note
+from memberwise.errors import MemberwiseError, Note
 from memberwise.models.build import is_built_in
 from memberwise.signals.ask import collect, serve, take_seconds
 from memberwise.signals.codec import lacking
 from memberwise.store.blocks import block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
+from memberwise.targets.estimators import EstimatorModels
+from memberwise.targets.inspection import Inspection, inspect
 from memberwise.training.job import describe_job
 from memberwise.types.arrays import Arrays
+from memberwise.types.parts import from_plain, to_plain
 
 TARGET_BLOCK = block_name(0)
+INSPECTION = "inspection"
 
 
 def target_key(prepared: Prepared) -> str:
@@ -47,6 +54,8 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     models: Target = prepared.target or prepared.trainer.train([job])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
+    if isinstance(models, EstimatorModels):
+        arrays[INSPECTION] = np.array([_inspected(models, prepared)])
     networks = models.white_box
     if prepared.target is None and networks is not None:
         weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
@@ -68,6 +77,21 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     return TargetRun(arrays, [Note("target-changed", message)])
 
 
+def _inspected(models: EstimatorModels, prepared: Prepared) -> str:
+    """What the estimator's structure tells, as JSON; empty where it cannot be looked into."""
+    try:
+        found = inspect(models.estimators[0], records=len(prepared.target_job.rows))
+    except MemberwiseError:
+        return ""
+    return json.dumps(to_plain(found))
+
+
+def inspection_of(arrays: Arrays) -> Inspection | None:
+    """What was found in the target's structure, from its arrays; None where it was not looked at."""
+    text = str(arrays[INSPECTION][0]) if INSPECTION in arrays else ""
+    return from_plain(Inspection, json.loads(text)) if text else None
+
+
 def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, object]:
     return {
         "format": TARGET_FORMAT,
@@ -75,7 +99,8 @@ def _target_metadata(prepared: Prepared, arrays: Arrays) -> dict[str, object]:
         "built_in": is_built_in(prepared.model),
         "model": prepared.study.model.model_dump(mode="json"),
         "answer": [defence.model_dump(mode="json") for defence in prepared.study.answer],
-        "classes": list(prepared.dataset.classes),
+        "classes": list(prepared.dataset.outputs),
+        "several_labels": prepared.dataset.label_sets is not None,
         "record_shape": list(prepared.dataset.shape),
         "train_accuracy": float(arrays["train_accuracy"][0]),
         "test_accuracy": float(arrays["test_accuracy"][0]),

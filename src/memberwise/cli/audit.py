@@ -52,7 +52,8 @@ def audit(
     ] = None,
     model: options.ModelName = None,
     target: Annotated[
-        Text, option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt).", panel="Model")
+        Text,
+        option("--target", help="A trained target (.safetensors, .onnx, .skops, .pt, .json, .cbm).", panel="Model"),
     ] = None,
     endpoint: Annotated[
         Text, option("--endpoint", help="A served model: URL (or file.py:ask, custom).", panel="Model")
@@ -64,8 +65,11 @@ def audit(
     policy: Annotated[
         Text, option("--policy", help="The endpoint's policy.toml: shadow models answer by it.", panel="Model")
     ] = None,
+    trust: options.Trust = None,
     train_rows: Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
-    outputs: Annotated[Text, option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
+    outputs: Annotated[
+        Text, option("--outputs", help="Saved answers, no model needed: FILE, or MEMBERS,OTHERS.", panel="Model")
+    ] = None,
     shadow_outputs: Annotated[Text, option("--shadow-outputs", help="Shadow models' answers.", panel="Model")] = None,
     shadow_models: Annotated[
         int | None, option("--shadow-models", help="How many; an even number.", panel="Attack")

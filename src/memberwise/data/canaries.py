@@ -165,4 +165,4 @@ def _near(canaries: Dataset, clean: Dataset, rng: np.random.Generator) -> Datase
     near = canaries.x + noise
     if canaries.x.dtype == np.uint8:
         near = np.clip(np.round(near), 0, 255)
-    return replace(canaries, x=near.astype(canaries.x.dtype))
+    return replace(canaries, x=near.astype(canaries.x.dtype), layout=None)

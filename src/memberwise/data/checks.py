@@ -28,7 +28,7 @@ def check_dataset(dataset: Dataset, missing: bool = False) -> None:
         raise DataError(
             "all records are of one class", found=dataset.classes[int(counts.argmax())], where=dataset.source
         )
-    single = np.flatnonzero(counts == 1)
+    single = np.flatnonzero(counts == 1) if dataset.label_sets is None else np.zeros(0, np.int64)
     if len(single):
         names = ", ".join(dataset.classes[number] for number in single[:8])
         row = int(np.flatnonzero(dataset.y == single[0])[0])

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from memberwise.data.columns import Encoding
+from memberwise.data.label_sets import LabelSets
 from memberwise.data.labels import ClassLabels
+from memberwise.data.layout import Layout
 from memberwise.data.treatment import Dropped, Treatment
 from memberwise.errors import Note
 from memberwise.types.arrays import Array, Ints, Records
@@ -44,6 +46,8 @@ class Dataset:
         treatment: what was done to the columns of a table, once it is encoded.
         label_values: ``(k,)`` the labels as the data have them (-1 and 1, texts, ...), by class number; None where
             they are what ``classes`` say.
+        label_sets: where a record has several binary labels: the sets of them that ``y`` numbers; else None.
+        layout: how records of several inputs, or of whole numbers, lie in ``x``; None where they are plain numbers.
     """
 
     x: Array
@@ -64,6 +68,18 @@ class Dataset:
     dropped: tuple[tuple[str, str], ...] = ()
     treatment: Treatment | None = None
     label_values: Array | None = None
+    layout: Layout | None = None
+    label_sets: LabelSets | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a model answers a figure about each: the classes, or the labels where a record has several."""
+        return self.classes if self.label_sets is None else self.label_sets.names
+
+    @property
+    def answers_wanted(self) -> Array:
+        """``(n,)`` class numbers, or ``(n, L)`` uint8 labels where a record has several."""
+        return self.y if self.label_sets is None else self.label_sets.of(self.y)
 
     @property
     def class_labels(self) -> ClassLabels:
@@ -84,6 +100,11 @@ class Dataset:
         return "image" if self.x.ndim > 2 else "table"
 
     @property
+    def several(self) -> bool:
+        """A record has several inputs, each with its name."""
+        return self.layout is not None and self.layout.several
+
+    @property
     def encoded(self) -> bool:
         """False for a table whose columns are still to be encoded."""
         return self.frame is None or self.x.shape[1] > 0
@@ -101,6 +122,8 @@ class Dataset:
         if self.treatment is not None:
             return self.treatment
         kind: Literal["images", "arrays"] = "images" if self.kind == "image" else "arrays"
+        if self.layout is not None and self.layout.several:
+            return Treatment(kind, self.records, math.prod(self.shape), steps=(f"inputs: {self.layout.words()}",))
         scaled = ("bytes were scaled from 0..255 to [0, 1]",) if self.x.dtype == np.uint8 else ()
         return Treatment(kind, self.records, math.prod(self.shape), steps=(*self.steps, *scaled))
 
@@ -116,10 +139,14 @@ class Dataset:
     def _content(self) -> Iterator[tuple[str, Array]]:
         if self.frame is None:
             yield "x", _plain(self.x)
+            if self.several:
+                yield "inputs", _plain(np.array(repr(self.layout)).reshape(1))
         else:
             for column in self.frame:
                 yield f"x[{column}]", _plain(self.frame[column])
         yield "y", _plain(self.y)
+        if self.label_sets is not None:
+            yield "labels", _plain(self.label_sets.of(self.y))
         for name, values in (("groups", self.groups), ("units", self.units)):
             if values is not None:
                 yield name, _plain(values)

@@ -25,11 +25,15 @@ MOST_DENSE_BYTES = 2**31
 
 @dataclass(frozen=True)
 class Features:
-    """``x`` ``(n, ...)`` uint8 (0..255, scaled when trained on) or float32; what was done; what was noticed."""
+    """``x`` ``(n, ...)`` uint8 (0..255, scaled when trained on) or float32; what was done; what was noticed.
+
+    whole: the type of whole numbers that a model may get as they are; None where they are no such.
+    """
 
     x: Array
     steps: tuple[str, ...]
     notes: tuple[Note, ...]
+    whole: str | None = None
 
 
 def as_features(parts: Sequence[object], source: str) -> Features:
@@ -62,7 +66,9 @@ def as_features(parts: Sequence[object], source: str) -> Features:
     shades = in_bytes and all(part.dtype == np.uint8 for part in arrays) and is_image(shape[1:])
     out = np.empty((sum(map(len, arrays)), *arrays[0].shape[1:]), dtype=np.uint8 if shades else np.float32)
     x = np.concatenate(arrays, out=out, casting="unsafe")
-    return Features(x, steps, _notes(arrays[0], shape[1:], int(high) if whole else 0, int(low) if whole else 0, shades))
+    notes = _notes(arrays[0], shape[1:], int(high) if whole else 0, int(low) if whole else 0, shades)
+    kept = whole and not shades and max(high, -low) <= EXACT
+    return Features(x, steps, notes, np.result_type(*arrays).name if kept else None)
 
 
 def is_image(shape: Sequence[int]) -> bool:

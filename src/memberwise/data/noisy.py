@@ -63,6 +63,7 @@ def append_records(dataset: Dataset, x: Array, y: Ints) -> Dataset:
         groups=groups,
         units=units,
         frame=None,
+        layout=None,  # what was made is not whole
     )
 
 

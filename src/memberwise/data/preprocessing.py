@@ -11,6 +11,7 @@ import pandas as pd
 
 from memberwise.data.columns import Encoding
 from memberwise.data.dataset import Dataset
+from memberwise.data.layout import Input, Layout
 from memberwise.errors import DataError, RunFolderError
 from memberwise.types.arrays import Array, Floats32
 
@@ -27,12 +28,14 @@ class Preprocessing:
         shades: records are whole numbers 0..255, which were divided by 255.
         encoding: of a table's columns; None where the data were arrays.
         left_out: columns of the data that are no features (label, unit).
+        layout: how records of several inputs, or of whole numbers, lie in an array; None where they are plain numbers.
     """
 
     shape: tuple[int, ...]
     shades: bool
     encoding: Encoding | None = None
     left_out: tuple[str, ...] = ()
+    layout: Layout | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -43,6 +46,7 @@ class Preprocessing:
             dataset.x.dtype == np.uint8,
             dataset.encoding,
             tuple(name for name in left_out if name is not None and name.isprintable()),
+            dataset.layout,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -56,6 +60,8 @@ class Preprocessing:
         }
         if self.encoding is not None:
             facts |= {"columns": self.encoding.to_list(), "features": list(self.encoding.features)}
+        if self.layout is not None:
+            facts["inputs"] = [[one.name, list(one.shape), one.dtype] for one in self.layout.inputs]
         return facts
 
     @classmethod
@@ -70,7 +76,8 @@ class Preprocessing:
                 raise ValueError(f"format {facts['format']}")
             encoding = Encoding.of_list(facts["columns"]) if facts["records"] == "table" else None
             shape, shades = tuple(int(size) for size in facts["shape"]), facts["divided_by"] == 255
-            return cls(shape, shades, encoding, tuple(facts["left_out"]))
+            inputs = tuple(Input(name, tuple(size), dtype) for name, size, dtype in facts.get("inputs", ()))
+            return cls(shape, shades, encoding, tuple(facts["left_out"]), Layout(inputs) if inputs else None)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunFolderError(
                 "what was done to records before the model saw them cannot be read",
@@ -84,12 +91,17 @@ class Preprocessing:
         """Float32 records ``(n, *shape)``, as the model was asked about the data's.
 
         Args:
-            data: raw records as the data were: a DataFrame, whose columns are taken by name, or an array.
+            data: raw records as the data were: a DataFrame, whose columns are taken by name, an array, or a mapping of
+                several inputs.
             encoded: an array as this method gives it; nothing more is done to it.
 
         Raises:
             DataError: a column is missing or holds something else; another shape; values that are no numbers.
         """
+        if self.layout is not None and self.layout.several and not encoded:
+            if not isinstance(data, Mapping):
+                raise DataError("records have several inputs", expected=self.layout.words(), where=WHERE)
+            return self.layout.packed({one.name: data.get(one.name, ()) for one in self.layout.inputs}, WHERE)
         if isinstance(data, pd.DataFrame) and not encoded:
             if self.encoding is None:
                 raise DataError(

@@ -68,7 +68,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
     path = Path(want)
     suffix = path.suffix.lower()
     if suffix in (*READERS, *PICKLED):
-        more = read_dataset(path, dataset.label, dataset.group, dataset.unit, classes=dataset.classes)
+        more = read_dataset(path, dataset.label, dataset.group, dataset.unit, classes=dataset.outputs)
         check_finite(more.x, more, missing=True)
         return append(dataset, more), np.arange(dataset.records, dataset.records + more.records)
     if suffix not in (".txt", ".npy"):

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
+from scipy.special import expit
 
+from memberwise.data.layout import Layout
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.base import OutputDefence, as_probabilities
 from memberwise.defences.output.policy import FILE as POLICY
@@ -18,6 +20,7 @@ from memberwise.defences.output.policy import read_policy, unpack_states
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import RunFolderError, StudyError, TargetError
+from memberwise.models.adapting import adapted_model
 from memberwise.models.build import build_model, model_of
 from memberwise.models.network import Network
 from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
@@ -39,19 +42,27 @@ class ReleasedModel:
 
     Attributes:
         classes: names of the classes, in the order of the answers' columns.
-        kind: what an answer is: "probabilities" (logits are turned into them), "scores" or "labels".
+        kind: what an answer is: "probabilities" (logits are turned into them), "scores" (also: a probability of each of
+            several labels) or "labels".
         preprocessing: what is done to raw records.
         policy: names of the output defences, in order.
     """
 
     def __init__(
-        self, models: Target, preprocessing: Preprocessing, classes: Sequence[str], policy: Sequence[str]
+        self,
+        models: Target,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        policy: Sequence[str],
+        several_labels: bool = False,
     ) -> None:
         self.preprocessing, self.classes, self.policy = preprocessing, tuple(classes), tuple(policy)
-        self._models = models
+        self._models, self._several = models, several_labels
 
     @property
     def kind(self) -> Kind:
+        if self._several:
+            return "scores"
         return "probabilities" if self._models.kind == "logits" else self._models.kind
 
     @property
@@ -63,7 +74,8 @@ class ReleasedModel:
         """Answers ``(n, classes)``, float64; class numbers ``(n,)`` where labels alone are answered.
 
         Args:
-            records: as the data were: a DataFrame with the table's columns (others are left alone), or an array.
+            records: as the data were: a DataFrame with the table's columns (others are left alone), an array, or a
+                dictionary of several inputs.
             encoded: the records are an array of features as the model takes them, encoded already.
 
         Raises:
@@ -77,6 +89,8 @@ class ReleasedModel:
 
     def _answers(self, x: Floats32) -> Array:
         answers = self._models.predict(x)[0]
+        if self._several:
+            return np.asarray(expit(answers.astype(np.float64)) if self._models.kind == "logits" else answers)
         return answers if self._models.kind == "labels" else as_probabilities(answers, self._models.kind)
 
     def __repr__(self) -> str:
@@ -104,13 +118,13 @@ def load_target(
     """
     target = _target_folder(Path(folder))
     facts = _facts(target)
-    network = Network(_maker(facts, model, target), torch.device("cpu"))
+    preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
+    network = Network(_maker(facts, model, target, preprocessing.layout), torch.device("cpu"))
     module, _ = load_weights(target / WEIGHTS, network)
     around = network.around(module)
     around.kind = facts["kind"]
     params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
     models: Target = TorchModels(around, params, buffers, stacked=False)
-    preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
     names: list[str] = []
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
         answer = read_policy(target.parent)
@@ -125,7 +139,7 @@ def load_target(
             )
         defences = _defences(answer, target.parent, [trust] if isinstance(trust, str) else trust)
         models = _served(models, defences, facts, target) if defences else models
-    return ReleasedModel(models, preprocessing, facts["classes"], names)
+    return ReleasedModel(models, preprocessing, facts["classes"], names, bool(facts.get("several_labels")))
 
 
 def _target_folder(folder: Path) -> Path:
@@ -175,7 +189,7 @@ def _facts(target: Path) -> Plain:
     return facts
 
 
-def _maker(facts: Plain, model: Any, target: Path) -> Any:
+def _maker(facts: Plain, model: Any, target: Path, layout: Layout | None) -> Any:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
     try:
@@ -209,7 +223,7 @@ def _maker(facts: Plain, model: Any, target: Path) -> Any:
         raise TargetError(
             "the target is a network, and this makes none", found=f"a {made.kind}", where="load_target(model=...)"
         )
-    return made.make
+    return adapted_model(made, layout, np.zeros((2, *shape), np.float32)).make
 
 
 def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:

@@ -6,13 +6,14 @@ import copy
 import hashlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from memberwise.data.layout import Layout
 from memberwise.errors import MemberwiseError, StudyError
 from memberwise.models import layers
 from memberwise.models.layers import Shape
@@ -33,12 +34,14 @@ class Model:
             unfitted scikit-learn classifier; "function": ``make`` is the user's ``train(x, y, seed) -> predict``.
         make: see ``kind``.
         code: SHA-256 over the code that defines it; part of every block's key.
+        takes: as what it is given records that are no plain numbers; None: as float32 numbers.
     """
 
     name: str
     kind: Literal["module", "estimator", "function"]
     make: Factory
     code: str
+    takes: Layout | None = None
 
 
 def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:
@@ -58,6 +61,10 @@ def build_model(study: ModelConfig, shape: Shape, classes: int) -> Model:
         raise StudyError(
             f"the architecture {study.name} is for images", found=f"records of shape {shape}", where="model.name"
         )
+    if architecture.estimator:
+        _refuse_unheeded(study, architecture)
+        made = model_of(architecture.make(study, shape, classes), study, shape, classes, study.name)
+        return replace(made, code=code_hash(architecture.make) + made.code)
     refuse_options(study, {})
     _refuse_unheeded(study, architecture)
     code = code_hash(architecture.make) + code_hash(layers.AsImages)

@@ -26,6 +26,15 @@ def kind_of_answers(values: Array) -> Kind:
     return "logits"
 
 
+def kind_of_label_answers(values: Array) -> Kind:
+    """ "scores" where answers about several labels are probabilities of each, all in [0, 1], else "logits".
+
+    Args:
+        values: ``(n, L)`` or ``(m, n, L)`` answers.
+    """
+    return "scores" if values.min(initial=0.0) >= 0 and values.max(initial=0.0) <= 1 else "logits"
+
+
 def kind_by_range(answers: Array) -> Kind:
     """The kind of ``(n, C)`` answers of one model.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from memberwise.models.cnn import cnn
 from memberwise.models.densenet import densenet_bc
+from memberwise.models.estimators import estimator
 from memberwise.models.layers import Shape, group_norm
 from memberwise.models.memguard import memguard_mlp
 from memberwise.models.mlp import logistic, mlp
@@ -26,12 +28,14 @@ class Architecture:
 
     Attributes:
         takes: the keys of ``[model]`` which it heeds beside ``name``.
+        estimator: it makes an unfitted scikit-learn classifier, whose parameters are ``model.options``.
     """
 
-    make: Callable[[ModelConfig, Shape, int], nn.Module]
+    make: Callable[[ModelConfig, Shape, int], nn.Module | Any]
     records: str
     summary: str
     takes: tuple[str, ...] = ()
+    estimator: bool = False
 
 
 _BUILT_IN = {
@@ -60,6 +64,33 @@ _BUILT_IN = {
         densenet_bc(22, 12, group_norm), "images", "the same with group normalisation, for dp-sgd"
     ),
     "resnet20-group": Architecture(resnet20_group, "images", "ResNet-20 with group normalisation (He 2016)"),
+    "random-forest": Architecture(
+        estimator("sklearn.ensemble", "RandomForestClassifier"), "any", "scikit-learn's random forest", estimator=True
+    ),
+    "extra-trees": Architecture(
+        estimator("sklearn.ensemble", "ExtraTreesClassifier"), "any", "scikit-learn's extra trees", estimator=True
+    ),
+    "hist-gradient-boosting": Architecture(
+        estimator("sklearn.ensemble", "HistGradientBoostingClassifier"),
+        "any",
+        "scikit-learn's gradient boosting on histograms",
+        estimator=True,
+    ),
+    "xgboost": Architecture(
+        estimator("xgboost", "XGBClassifier", n_jobs=1), "any", "XGBoost's gradient boosting", estimator=True
+    ),
+    "lightgbm": Architecture(
+        estimator("lightgbm", "LGBMClassifier", n_jobs=1, verbosity=-1),
+        "any",
+        "LightGBM's gradient boosting",
+        estimator=True,
+    ),
+    "catboost": Architecture(
+        estimator("catboost", "CatBoostClassifier", thread_count=1, verbose=False, allow_writing_files=False),
+        "any",
+        "CatBoost's gradient boosting",
+        estimator=True,
+    ),
 }
 ARCHITECTURES: Registry[Architecture] = Registry(
     "architecture",

@@ -18,6 +18,7 @@ from memberwise.types.foreign import Factory
 
 Tensors = dict[str, Tensor]
 # The smallest float32 of full precision: what is less is taken for it before a logarithm.
+EPS = torch.finfo(torch.float32).eps
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -34,6 +35,7 @@ class Network:
         kind: what the module itself answers in evaluation mode, and ``training_kind`` in training mode (some put
             their softmax into one of them only; see ``training.ending``). Of probabilities and scores the logarithms
             are the logits: the softmax gives probabilities back, and the cross-entropy is that of the answers.
+        labels_apart: an answer is about several labels, a sigmoid each, and not about classes that exclude each other.
         constant: names of frozen parameters, which are among the buffers.
     """
 
@@ -44,6 +46,7 @@ class Network:
         self.memory_format = torch.contiguous_format
         self.kind: Kind = "logits"
         self.training_kind: Kind = "logits"
+        self.labels_apart = False
         self.general = False  # True: written-out and compiled steps keep away from it
         self.idle: frozenset[str] = frozenset()  # trainable parameters that a trial gave no gradient
         # Compiled steps, what trials have shown and what is to be told, shared with the copies made below.
@@ -76,6 +79,8 @@ class Network:
     def logits(self, answers: Tensor, training: bool) -> Tensor:
         """What the module itself answered, ``(n, C)``, as logits."""
         kind = self.training_kind if training else self.kind
+        if self.labels_apart and kind != "logits":
+            return answers.logit(eps=EPS)
         return answers if kind == "logits" else answers.clamp_min(TINY).log()
 
     def answer(self, params: Tensors, buffers: Tensors, x: Tensor, key: Tensor | None) -> tuple[Tensor, Tensors]:

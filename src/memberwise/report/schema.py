@@ -22,6 +22,7 @@ from memberwise.data.treatment import Treatment
 from memberwise.errors import Note
 from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
+from memberwise.targets.inspection import Finding
 from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
 from memberwise.types.version import __version__
 
@@ -38,6 +39,7 @@ class DataFacts:
     records: int | None = None
     classes: int | None = None
     class_names: tuple[str, ...] = ()
+    several_labels: bool | None = field(default=None, metadata=LEFT_OUT)
     members: int | None = None
     nonmembers: int | None = None
     background: int | None = None
@@ -98,6 +100,7 @@ class TargetFacts:
     gap: float | None = None
     validation_accuracy: float | None = None
     endpoint: EndpointFacts | None = field(default=None, metadata=LEFT_OUT)
+    test_auroc: float | None = field(default=None, metadata=LEFT_OUT)
 
     @classmethod
     def of(
@@ -108,6 +111,7 @@ class TargetFacts:
         test: tuple[float, float],
         validation: float | None = None,
         endpoint: EndpointFacts | None = None,
+        test_auroc: float | None = None,
     ) -> Self:
         """``train`` and ``test`` are (accuracy, loss), ``validation`` an accuracy."""
         return cls(
@@ -120,6 +124,7 @@ class TargetFacts:
             gap=train[0] - test[0],
             validation_accuracy=validation,
             endpoint=endpoint,
+            test_auroc=test_auroc,
         )
 
 
@@ -159,6 +164,7 @@ class AuditResult:
         canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
         recipe, people, units: over all shadow models in turn; only where there are enough of them.
         family: None in results of version 1, which judged rules without an attack's name on the headline alone.
+        inspect: what the structure of a scikit-learn target tells; left out for other targets.
         redacted: what was left out: "records", "scores".
     """
 
@@ -183,6 +189,7 @@ class AuditResult:
     discoveries: Discoveries | None = None
     mismatch: Mismatch | None = None
     skipped: tuple[Skipped, ...] = ()
+    inspect: tuple[Finding, ...] | None = field(default=None, metadata=LEFT_OUT)
     records: RecordsPart
     family: Family | None = None
     verdict: Verdict
@@ -200,6 +207,7 @@ class AuditResult:
         target: TargetFacts,
         shadow: ShadowFacts | None,
         encoding: Treatment | None,
+        inspect: tuple[Finding, ...] | None = None,
         verdict: Verdict,
         family: Family,
         notes: Sequence[Note],
@@ -212,6 +220,7 @@ class AuditResult:
             seconds=round(seconds, 2),
             data=data,
             encoding=encoding,
+            inspect=inspect,
             target=target,
             shadow=shadow,
             headline=assessment.headline,

@@ -13,6 +13,7 @@ from memberwise.errors import TrainingError
 from memberwise.signals.codec import _fields
 from memberwise.signals.collectors.own import check_extra
 from memberwise.signals.collectors.registry import collector_key, is_built_in
+from memberwise.signals.label_sets import mean_auroc
 from memberwise.signals.questions import Access, Questions
 from memberwise.signals.read import read_answers
 from memberwise.signals.steps import find_step, tiny
@@ -53,14 +54,14 @@ def collect(
     if len(questions.population):
         arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, False))
     members = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
-    correct, loss = audited.correct[:, :, 0], -audited.log_p[:, :, 0]
+    correct, loss = right(audited), -audited.log_p[:, :, 0]
     weights = members.astype(np.float64)
     if len(questions.background):
         background = ask_about(served, questions, questions.background, "none", False)
         seen = np.stack([np.isin(questions.background, job.rows) for job in jobs]) * questions.background_weight
-        correct = np.concatenate([correct, background.correct[:, :, 0]], 1)
+        correct = np.concatenate([correct, right(background)], 1)
         loss, weights = np.concatenate([loss, -background.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
-    test = ask_about(served, questions, questions.test, "none", False)
+    test = ask_about(served, questions, questions.test, "none", questions.y.ndim == 2)
     unseen = np.stack([~np.isin(questions.test, job.rows) for job in jobs])
     begun = time.perf_counter()
     arrays |= collect_extras(models, served, jobs, questions, numbers)
@@ -70,11 +71,15 @@ def collect(
         arrays |= _fields("auxiliary", ask_about(served, questions, questions.auxiliary, "none", vectors))
     if questions.validation is not None:
         chosen_on = ask_about(served, questions, questions.validation, "none", False)
-        arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
+        arrays["validation_accuracy"] = right(chosen_on).mean(1)
+    if "margins" in test.extra:
+        wanted = questions.y[questions.test]
+        wanted = wanted if questions.only is None else wanted[:, [questions.only]]
+        arrays["test_auroc"] = mean_auroc(test.extra["margins"], wanted, unseen)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
-        "test_accuracy": (test.correct[:, :, 0] * unseen).sum(1) / unseen.sum(1).clip(1),
+        "test_accuracy": (right(test) * unseen).sum(1) / unseen.sum(1).clip(1),
         # What of these losses is the logarithm of a 0: settled once the target and the shadow models are at hand.
         "train_tiny": tiny(-loss, weights),
         "test_tiny": tiny(test.log_p[:, :, 0], unseen.astype(np.float64)),
@@ -83,6 +88,11 @@ def collect(
         "kind": np.full(len(models), served.kind),
         "remarks": np.full(len(models), " ".join(models.remarks)),
     }
+
+
+def right(answers: Answers) -> Array:
+    """``(m, n)``: whether the first query's answer is right; of several labels, the share that is."""
+    return answers.extra.get("labels right", answers.correct[:, :, 0])
 
 
 def _refuse_nan(audited: Answers, jobs: Sequence[Job], numbers: Mapping[int, int] | None) -> None:
@@ -185,7 +195,10 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
         x = questions.records(chunk)
         raw = np.stack([_answers(models, np.array(view(x), order="C")) for view in views], axis=2)
         with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
-            parts.append(read_answers(raw, questions.y[chunk], models.kind, None if vectors else 0))
+            wanted = questions.y[chunk]
+            if questions.only is not None:
+                raw, wanted = raw[..., [questions.only]], wanted[:, [questions.only]]
+            parts.append(read_answers(raw, wanted, models.kind, None if vectors else 0))
     return join_records(parts)
 
 
@@ -221,5 +234,6 @@ def join_records(parts: Sequence[Answers]) -> Answers:
         np.concatenate([p.correct for p in parts], 1),
         vectors,
         first.kind,
+        extra={name: np.concatenate([p.extra[name] for p in parts], 1) for name in first.extra},
         saturated=sum(p.saturated * p.records for p in parts) / records,
     )

@@ -74,7 +74,9 @@ class Questions:
     """What every model is asked about.
 
     Attributes:
-        x: all records, uint8 (asked as [0, 1]) or float32; y: ``(n,)`` class numbers.
+        x: all records, uint8 (asked as [0, 1]) or float32.
+        y: ``(n,)`` class numbers, or ``(n, L)`` 0/1 where a record has several labels.
+        only: signals are about this one of several labels; None: about all.
         audited, population, test: row numbers.
         background: rows (a sample, at most) on which a model's training accuracy is measured beside audited ones.
         background_weight: how many rows each of them stands for.
@@ -105,6 +107,7 @@ class Questions:
     validation: Ints | None = None
     auxiliary: Ints | None = None
     as_stored: bool = False
+    only: int | None = None
 
     def records(self, rows: Ints) -> Records:
         """The records of ``(n,)`` rows, ``(n, ...)``: as stored, else float32."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.special import logsumexp
 
+from memberwise.signals.label_sets import read_label_sets
 from memberwise.signals.table import Answers
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Floats, Ints
@@ -19,7 +20,7 @@ RULED_OUT = -1e30
 
 def read_answers(
     raw: Array,
-    labels: Ints,
+    labels: Array,
     kind: Kind,
     keep_vectors: int | None = None,
     precision: DTypeLike = np.float32,
@@ -28,7 +29,8 @@ def read_answers(
 
     Args:
         raw: ``(m, n, q, C)`` logits, probabilities or scores, or ``(m, n, q)`` answered class numbers.
-        labels: ``(n,)`` true class numbers, 0 <= label < C.
+        labels: ``(n,)`` true class numbers, 0 <= label < C; or ``(n, C)`` 0/1, several labels a record
+            (``signals.label_sets``).
         kind: what ``raw`` holds.
         keep_vectors: full answers (first query) are kept of this many first models; None keeps all.
         precision: in which full answers are kept, float32 or float64.
@@ -36,6 +38,8 @@ def read_answers(
     ``log_p`` and ``log_1mp`` are computed in float64 from the logsumexp over the other classes, never as 1 - p_y
     (but for "scores", which need not sum to 1), and stored as float32.
     """
+    if labels.ndim == 2:
+        return read_label_sets(raw, labels, kind, margins=keep_vectors is None)
     if kind == "labels":
         nothing = np.full(raw.shape, np.nan, np.float32)
         return Answers(nothing, nothing, raw == labels[None, :, None], kind=kind)

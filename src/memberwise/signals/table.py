@@ -142,6 +142,7 @@ class Signals:
         features: ``(N, ...)`` the data themselves by row number (``features[index]`` are the audited records'), as
             stored; None where only answers are at hand. Held, not copied.
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
+        several_labels: a record has several binary labels: ``labels`` are numbers of sets of them.
     """
 
     index: Ints
@@ -159,6 +160,7 @@ class Signals:
     beside: AuxiliaryTable | None = None
     features: Array | None = None
     population_index: Ints | None = None
+    several_labels: bool = False
 
     @property
     def records(self) -> int:

@@ -13,8 +13,9 @@ from memberwise.types.parts import LEFT_OUT, Plain, to_plain
 
 GRAMMAR = (
     "[ATTACK:]METRIC>LIMIT or [ATTACK:]METRIC>=LIMIT, METRIC one of tpr@FPR, auc, balanced_accuracy, advantage, "
-    "precision, recall; or epsilon, exposed(0.9) (of no attack); recipe:tpr@FPR and recipe:auc are over all models "
-    'in turn; for example "tpr@0.01>0.05", "lira-online:auc>0.6", "recipe:auc>0.6" or "exposed(0.9)>0.01"'
+    "precision, recall; or epsilon, exposed(0.9), stored-records (of no attack); recipe:tpr@FPR and recipe:auc are "
+    'over all models in turn; for example "tpr@0.01>0.05", "lira-online:auc>0.6", "recipe:auc>0.6", '
+    '"exposed(0.9)>0.01" or "stored-records>0"'
 )
 # In an attack's place: the family's figures over all shadow models in turn.
 RECIPE = "recipe"
@@ -31,13 +32,15 @@ _METRICS: dict[str, tuple[float, float, str]] = {
     "precision": (0, 1, "the precision (the share of members among the records called members)"),
     "recall": (0, 1, "the recall (the share of members called members)"),
     "epsilon": (0, inf, "the lower bound on epsilon"),
+    "stored-records": (0, inf, "the number of training records that lie in the model itself"),
     "exposed": (0, 1, "the share of records with a personal risk (AUC) above {level:g}"),
 }
-OF_NO_ATTACK = ("epsilon", "exposed")
+STORED = "stored-records"
+OF_NO_ATTACK = ("epsilon", "exposed", STORED)
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(
-    rf"(?:(?P<attack>[\w.-]+)\s*:)?\s*(?P<metric>[a-z_]+)\s*(?:\(\s*(?P<level>{_NUMBER})\s*\))?\s*"
+    rf"(?:(?P<attack>[\w.-]+)\s*:)?\s*(?P<metric>[a-z_]+(?:-[a-z]+)*)\s*(?:\(\s*(?P<level>{_NUMBER})\s*\))?\s*"
     rf"(?:@\s*(?P<fpr>{_NUMBER}))?\s*"
     rf"(?P<operator>>=|>)\s*(?P<limit>{_NUMBER})"
 )
@@ -50,7 +53,7 @@ class GateRule:
 
     Attributes:
         attack: whose figure; None means every attack of the family.
-        metric: tpr, auc, balanced_accuracy, advantage, precision, recall, epsilon or exposed.
+        metric: tpr, auc, balanced_accuracy, advantage, precision, recall, epsilon, exposed or stored-records.
         fpr: the false-positive rate of tpr, else None.
         operator: ">" or ">=".
         limit: within what the metric can be, and above what guessing gives.

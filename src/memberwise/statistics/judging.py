@@ -9,7 +9,7 @@ from math import ceil
 from memberwise.statistics.bounds import Bounds, Measurable, bounds_of
 from memberwise.statistics.epsilon import DESCRIPTIVE, EpsilonBound
 from memberwise.statistics.estimate import Estimate
-from memberwise.statistics.gate import RECIPE, BrokenBy, GateRule, RuleOutcome, Verdict
+from memberwise.statistics.gate import RECIPE, STORED, BrokenBy, GateRule, RuleOutcome, Verdict
 
 # From so many expected false positives on a rate is resolved (tpr.py).
 _FALSE_POSITIVES = 10
@@ -78,6 +78,7 @@ def judge(
     epsilon: EpsilonBound | None = None,
     recipe: Mapping[str, Measurable] | None = None,
     exposed: Mapping[float, Estimate] | None = None,
+    stored: int | None = None,
 ) -> list[Judged]:
     """Judge each rule.
 
@@ -95,6 +96,7 @@ def judge(
         epsilon: of the audit. A lower bound above the limit fails; one below it decides nothing.
         recipe: attacks of the family over all models in turn, for rules about the recipe.
         exposed: the share of records above each personal risk: broken by its lower end, kept by its upper one.
+        stored: training records that lie in the model itself, a count without an interval; None: not known.
 
     Returns:
         The outcome of each rule, in their order.
@@ -105,12 +107,24 @@ def judge(
             judged.append(_judge_epsilon(rule, epsilon))
         elif rule.metric == "exposed":
             judged.append(_judge_exposed(rule, exposed or {}))
+        elif rule.metric == STORED:
+            judged.append(_judge_stored(rule, stored))
         elif rule.attack == RECIPE:
             judged.append(_judge(rule, list(recipe or {}), recipe or {}, 1.0 - confidence))
         else:
             names = [name for name in family if name in attacks] if rule.attack is None else [rule.attack]
             judged.append(_judge(rule, names, attacks, 1.0 - confidence))
     return judged
+
+
+def _judge_stored(rule: GateRule, stored: int | None) -> Judged:
+    if stored is None:
+        why = "the target is no scikit-learn model whose structure can be looked at"
+        return Judged(rule, None, f'Rule "{rule.text}" is undecided: {why}.')
+    broken = rule.broken_by(stored)
+    text = f"{stored:,} training records lie in the model itself, {rule.side(above=broken)} {rule.limit:g}"
+    figure = JudgedFigure(None, float(stored), float(stored), float(stored), outcome=not broken)
+    return Judged(rule, not broken, f'Rule "{rule.text}" is {"broken" if broken else "kept"}: {text}.', (figure,))
 
 
 def verdict_of(judged: Sequence[Judged], withheld: Sequence[str] = ()) -> Verdict:

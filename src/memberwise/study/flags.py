@@ -44,6 +44,7 @@ FLAGS: dict[str, Flag] = {
     "protocol": Flag("target.protocol"),
     "max_queries": Flag("target.max_queries"),
     "policy": Flag("target.policy"),
+    "trust": Flag("target.trust", "names"),
     "train_rows": Flag("target.train_rows"),
     "outputs": Flag("outputs.file"),
     "shadow_outputs": Flag("outputs.shadow_file"),

@@ -60,6 +60,7 @@ class TargetConfig(_Part):
     of one request. probes: so many records are asked about again, at the start and at the end. max_queries: records
     asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several, of
     accounts that collude. headers_file: further headers, ``Name: value`` a line.
+    trust: types of a .skops file that may be loaded, by their full names.
     """
 
     file: str | None = None
@@ -83,6 +84,7 @@ class TargetConfig(_Part):
     max_queries: Positive | None = None
     token_env: str | None = None
     headers_file: str | None = None
+    trust: tuple[str, ...] = ()
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -134,7 +136,10 @@ class DefenceConfig(BaseModel):
 
 
 class TrainingConfig(_Part):
-    """The recipe, the same for the target and every shadow model."""
+    """The recipe, the same for the target and every shadow model.
+
+    label_loss: of several binary labels a record, their losses are summed, or averaged as torch does by default.
+    """
 
     epochs: Positive = 20
     batch_size: Positive = 64
@@ -148,6 +153,7 @@ class TrainingConfig(_Part):
     step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup: Annotated[int, Field(ge=0)] = 0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_loss: Literal["sum", "mean"] = "sum"
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     augment: tuple[Literal["flip", "crop", "cutout", "mixup"], ...] = ()
     patience: Positive | None = None
@@ -272,6 +278,7 @@ class AttacksConfig(_Part):
 
     reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
     transfer: folder of a finished run on other data, from which attacks learn.
+    label: of several binary labels a record, the one that signals are about; None: all, summed.
     boundary_queries, boundary_records: questions of the boundary search a record, and how many records it is about.
     """
 
@@ -279,6 +286,7 @@ class AttacksConfig(_Part):
     headline: str | None = None
     reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     transfer: str | None = None
+    label: str | None = None
     boundary_queries: Annotated[int, Field(ge=100)] = 1000
     boundary_records: Positive = 400
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from memberwise.errors import MemberwiseError, Note, TargetError
 from memberwise.targets.base import Records, Target
+from memberwise.targets.boosters import BOOSTERS, load_booster
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.kinds import FileKind, TargetContext
 from memberwise.targets.onnx import OnnxModel
@@ -34,10 +35,15 @@ def _load_estimator(path: Path, context: TargetContext) -> tuple[Target, list[No
     return EstimatorModels([load_skops(path)], context.dataset.class_labels), []
 
 
+def _load_boosted(path: Path, context: TargetContext) -> tuple[Target, list[Note]]:
+    return EstimatorModels([load_booster(path)], context.dataset.class_labels), []
+
+
 FILE_KINDS: tuple[FileKind, ...] = (
     SAFETENSORS,
     FileKind((".onnx",), ".onnx", _load_onnx),
     FileKind((".skops",), ".skops", _load_estimator),
+    FileKind(tuple(BOOSTERS), "XGBoost's .json or .ubj, LightGBM's .txt, CatBoost's .cbm", _load_boosted),
     TORCH,
 )
 

@@ -10,6 +10,7 @@ import torch
 
 from memberwise.data.labels import ClassLabels
 from memberwise.errors import MemberwiseError, Note, TargetError
+from memberwise.models.kinds import kind_of_label_answers
 from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
 from memberwise.types.arrays import Array, Floats
@@ -73,8 +74,10 @@ def function_target(predict: Predict, context: TargetContext) -> FunctionTarget:
     Raises:
         TargetError: it fails at them, or answers anything but a number for every class.
     """
+    predict = _of_layout(predict, context)
     first = figures(predict, context.example, context.classes)
-    return FunctionTarget(predict, context.classes, kind_of_answers(first))
+    several = context.dataset.label_sets is not None
+    return FunctionTarget(predict, context.classes, (kind_of_label_answers if several else kind_of_answers)(first))
 
 
 def predictor_target(predictor: Any, context: TargetContext) -> Target:
@@ -85,10 +88,19 @@ def predictor_target(predictor: Any, context: TargetContext) -> Target:
     """
     if callable(getattr(predictor, "predict_proba", None)):
         return function_target(predictor.predict_proba, context)
-    answers = answers_of_function(predictor.predict, context.example)
+    if context.dataset.label_sets is not None:
+        return function_target(predictor.predict, context)
+    predict = _of_layout(predictor.predict, context)
+    answers = answers_of_function(predict, context.example)
     if answers.ndim == 1 or (answers.ndim == 2 and answers.shape[1] == 1):
-        return LabelFunction(predictor.predict, context.dataset.class_labels)
+        return LabelFunction(predict, context.dataset.class_labels)
     return function_target(predictor.predict, context)
+
+
+def _of_layout(predict: Predict, context: TargetContext) -> Predict:
+    """The function, asked about records as the user gave them: several inputs, or whole numbers."""
+    layout = context.dataset.layout
+    return predict if layout is None else lambda x: predict(layout.unpacked(x))
 
 
 def figures(predict: Predict, x: Records, classes: int) -> Floats:

@@ -28,7 +28,8 @@ class TargetContext:
 
     @property
     def classes(self) -> int:
-        return len(self.dataset.classes)
+        """How many figures an answer has."""
+        return len(self.dataset.outputs)
 
 
 def _allowed(path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from memberwise.errors import StudyError, TargetError
+from memberwise.models.adapting import adapted_module
 from memberwise.models.network import Network
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.files import check_answers
@@ -63,8 +64,10 @@ def _load_target(thing: object, context: TargetContext) -> Target:
 def _load_module(thing: object, context: TargetContext) -> Target:
     target = cast(torch.nn.Module, thing)
     device = next((p.device for p in target.parameters()), torch.device("cpu"))
-    module = copy.deepcopy(target)
-    models = module_target(module, Network(lambda: module, device), context.example)
+    module = adapted_module(copy.deepcopy(target), context.dataset.layout, context.example)
+    network = Network(lambda: module, device)
+    network.labels_apart = context.dataset.label_sets is not None
+    models = module_target(module, network, context.example)
     check_answers(models, NAME, context.example, context.classes)
     return models
 

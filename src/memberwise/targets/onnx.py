@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from memberwise.data import Dataset
+from memberwise.data.layout import Layout
 from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
@@ -57,10 +58,10 @@ class OnnxModel(Target):
             raise TargetError(f"{path} is no readable ONNX model", found=str(error)[:200]) from error
         inputs = self.session.get_inputs()
         self.path, self.outputs = path, [output.name for output in self.session.get_outputs()]
-        self.feed = by_record(path, inputs[0], dataset) if len(inputs) == 1 else by_column(path, inputs, dataset)
+        self.feed = _feed(path, inputs, dataset)
         first = inputs[0].shape[0] if inputs[0].shape else None
         self.batch = first if isinstance(first, int) and first > 0 else None
-        reader = self._reader(example, dataset.classes)
+        reader = self._reader(example, dataset.outputs)
         self.read, self.outputs, self.kind = reader.read, reader.outputs, reader.kind
         self.input_notes = _notes(path, inputs, example, dataset)
         if self.kind == "scores":
@@ -119,6 +120,24 @@ def _by_record(value: Any, records: int) -> Any:
     if isinstance(value, np.ndarray) and value.ndim and (records > 1 or len(value) == 1):
         return value
     return value[None] if isinstance(value, np.ndarray) else [value]
+
+
+def _feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
+    if dataset.layout is not None and dataset.several:
+        return by_name(path, inputs, dataset, dataset.layout)
+    return by_record(path, inputs[0], dataset) if len(inputs) == 1 else by_column(path, inputs, dataset)
+
+
+def by_name(path: Path, inputs: Sequence[Any], dataset: Dataset, layout: Layout) -> Feed:
+    """Each input of the records into the model's input of that name."""
+    if not {each.name for each in inputs} <= {one.name for one in layout.inputs}:
+        raise _no_feed(path, inputs, dataset)
+
+    def named(x: Records) -> Arrays:
+        parts = layout.unpacked(x)
+        return {each.name: cast(parts[each.name], np.dtype(TYPES[each.type]), False) for each in inputs}
+
+    return named
 
 
 def by_record(path: Path, taken: Any, dataset: Dataset) -> Feed:
@@ -218,7 +237,9 @@ def _no_feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> TargetError
         fix = "give the records as the target takes them, or export it for these"
     return TargetError(
         problem,
-        expected=f"one input of numbers for records of shape {dataset.shape}{columns}, or one input a column, in order",
+        expected=f"inputs called {dataset.layout.words()}"
+        if dataset.layout is not None and dataset.several
+        else f"one input of numbers for records of shape {dataset.shape}{columns}, or one input a column, in order",
         found=described(inputs),
         where="target.file",
         fix=fix,
@@ -227,7 +248,7 @@ def _no_feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> TargetError
 
 def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset) -> list[Note]:
     """A warning where records lose their fractions on the way into the model."""
-    whole = [each for each in inputs if TYPES.get(each.type, "") in WHOLE]
+    whole = [] if dataset.several else [each for each in inputs if TYPES.get(each.type, "") in WHOLE]
     if len(inputs) > 1 or not whole or dataset.x.dtype == np.uint8:
         return []
     changed = float((np.rint(example) != example).mean())

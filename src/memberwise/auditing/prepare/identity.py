@@ -50,6 +50,7 @@ def identity_of(
         "model": [model.name, model.kind, model.code, study.model.model_dump(mode="json")],
         "plan": vars(plan),
         "queries": study.queries,
+        "label": study.attacks.label,
         "answer": [
             [answer.model_dump(mode="json"), code_hash(type(made))]
             for answer, made in zip(study.answer, resolved.output_defences, strict=True)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import torch
 
 from memberwise.auditing.prepare.inputs import Inputs
+from memberwise.auditing.prepare.label_sets import check_label_sets
 from memberwise.auditing.prepare.representation import Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
+from memberwise.data.labels import ClassLabels
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import Note, StudyError
+from memberwise.models.adapting import adapted_model
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
@@ -36,21 +39,36 @@ EXAMPLES = 64
 
 
 def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
-    classes = len(dataset.classes)
+    """The model of a study or of Python code, which takes the records as they are.
+
+    Raises:
+        StudyError: it is no model, or none for records of several inputs.
+    """
+    classes = len(dataset.outputs)
     if inputs.model is not None and not isinstance(inputs.model, str):
         name = getattr(inputs.model, "__name__", type(inputs.model).__name__)
-        return model_of(inputs.model, study.model, dataset.shape, classes, name)
-    return build_model(study.model, dataset.shape, classes)
+        model = model_of(inputs.model, study.model, dataset.shape, classes, name)
+    else:
+        model = build_model(study.model, dataset.shape, classes)
+    return adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
 
 
 def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
     """Refuse what the recipe asks of this model, these records or these roles in vain."""
     training = study.training
+    if dataset.label_sets is not None:
+        check_label_sets(study, model)
     if model.kind != "module" and (training.augment or training.patience):
         raise StudyError(
             "augmentation and early stopping are for networks that are trained here",
             found=f"{model.name}, which trains by its own rules",
             where="training.augment" if training.augment else "training.patience",
+        )
+    if training.augment and model.takes is not None:
+        raise StudyError(
+            "augmentation mixes or moves numbers, and these records are no plain numbers",
+            found=f"{model.name} is given {model.takes.words()}",
+            where="training.augment",
         )
     unfit = [name for name in training.augment if dataset.kind != "image" and name not in FOR_TABLES]
     if unfit:
@@ -125,13 +143,16 @@ def trainer_for(
         threads = config.threads or cores()
         made = Plan(config.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         x = data.x if data.as_stored else as_float(data.x)
-        labels = dataset.class_labels
-        return Training(ProcessTrainer(model, x, dataset.y, len(labels), made, labels, data.rows), made, [])
+        labels = dataset.class_labels if dataset.label_sets is None else ClassLabels.of(dataset.outputs)
+        return Training(
+            ProcessTrainer(model, x, dataset.answers_wanted, len(labels), made, labels, data.rows), made, []
+        )
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
-    remarks = defence_notes(study.training, len(dataset.classes), len(job.rows), dataset.shape, network.module)
-    tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.classes), device)
+    network.labels_apart = dataset.label_sets is not None
+    remarks = defence_notes(study.training, len(dataset.outputs), len(job.rows), dataset.shape, network.module)
+    tensors = DataTensors.of(dataset.x, dataset.y, len(dataset.outputs), device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
@@ -150,7 +171,7 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
     Raises:
         StudyError: it does not.
     """
-    classes, example = len(dataset.classes), torch.from_numpy(as_float(dataset.x[:2]).copy()).to(network.device)
+    classes, example = len(dataset.outputs), torch.from_numpy(as_float(dataset.x[:2]).copy()).to(network.device)
     try:
         params, buffers = network.init(0)
         with torch.no_grad():
@@ -158,7 +179,9 @@ def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:
     except Exception as error:
         raise StudyError(
             f"the model {model.name} does not take the records",
-            expected=f"float32 records of shape {dataset.shape}, in batches",
+            expected=f"an argument of forward for each input, in batches: {dataset.layout.words()}"
+            if dataset.layout is not None and dataset.several
+            else f"float32 records of shape {dataset.shape}, in batches",
             found=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
             where="model.name",
             fix="a function that makes the model may take shape (of one record) and classes as arguments",

@@ -29,7 +29,9 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
+from memberwise.targets.skops_files import trust_notes
 from memberwise.training.job import Job
+from memberwise.training.label_sets import LabelSetStep
 from memberwise.training.plan import Plan, choose_device
 from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
@@ -151,6 +153,8 @@ def assemble(
     check_recipe(study, model, dataset, roles)
     check_defence_fits(study, resolved.output_defences, model, roles)
     fitted = fitted_target(study, inputs)
+    of_skops = inputs.target is None and study.target.file is not None and study.target.file.lower().endswith(".skops")
+    trusted = trust_notes(Path(study.target.file or "")) if of_skops else []
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
     target_job = _target_job(study, dataset, roles, seeds)
     training = trainer_for(study, plan, model, dataset, device, target_job, representations.models)
@@ -159,7 +163,8 @@ def assemble(
     shadow_jobs = ShadowJobs(target_job, roles, seeds, kind)
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
-    questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds)
+    altered = model.takes is None and not dataset.several and dataset.label_sets is None
+    questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds, altered)
     estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows
@@ -179,14 +184,18 @@ def assemble(
         target=target,
         target_hash=target_hash,
         identity=identity_of(resolved, dataset, representations, roles, model, made, device),
-        notes=[*notes, *(note for note in [*representations.notes, *more, *noticed] if note not in notes)],
+        notes=[*notes, *(note for note in [*trusted, *representations.notes, *more, *noticed] if note not in notes)],
     )
 
 
 def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> Job:
     """How the target is trained; a shadow model's job differs in its rows and its seed alone."""
     recipe, rows = Recipe.of(study.training), roles.target_rows
-    step, procedure = training_defence(study.training, len(dataset.classes), len(rows), dataset.shape)
+    step, procedure = training_defence(study.training, len(dataset.outputs), len(rows), dataset.shape)
+    if dataset.label_sets is not None:
+        step = LabelSetStep(
+            dataset.label_sets.sets, study.training.label_smoothing, study.training.label_loss == "mean"
+        )
     return Job(
         rows,
         step,

@@ -11,19 +11,44 @@ from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
+from memberwise.signals.collectors.registry import is_built_in
 from memberwise.signals.questions import Questions
 from memberwise.signals.views import query_views
+from memberwise.study.schema import Study
 
 # Accuracy of shadow models is measured on this many test and background records at most.
 SAMPLE = 2_000
 
 
+def _label_alone(study: Study, dataset: Dataset) -> int | None:
+    """Which of several labels the signals are about; None: all.
+
+    Raises:
+        StudyError: there is no such label.
+    """
+    label = study.attacks.label
+    if label is None:
+        return None
+    if dataset.label_sets is None or label not in dataset.label_sets.names:
+        known = "records with several labels" if dataset.label_sets is None else ", ".join(dataset.label_sets.names)
+        raise StudyError(f"there is no label {label}", expected=known, where="attacks.label")
+    return dataset.label_sets.names.index(label)
+
+
 def questions_of(
-    resolved: ResolvedStudy, dataset: Dataset, representations: Representations, roles: Roles, seeds: Seeds
+    resolved: ResolvedStudy,
+    dataset: Dataset,
+    representations: Representations,
+    roles: Roles,
+    seeds: Seeds,
+    altered: bool = True,
 ) -> tuple[Questions, Questions]:
     """What the target is asked, and what shadow models are: fewer test records, and auxiliary ones where they train.
 
     A served model's answers are defended by its server: output defences stand before the shadow models alone.
+
+    Args:
+        altered: altered records (noised, shifted) may be asked about; those of whole numbers would be other records.
 
     Raises:
         StudyError: queries that are for images, of other records.
@@ -36,8 +61,9 @@ def questions_of(
     sample = np.sort(seeds.rng("background sample").permutation(unaudited)[:SAMPLE])
     questions = Questions(
         x=representations.target.x,
-        y=dataset.y,
-        classes=len(dataset.classes),
+        y=dataset.answers_wanted,
+        classes=len(dataset.outputs),
+        only=_label_alone(study, dataset),
         audited=roles.audited,
         population=roles.population,
         test=roles.test,
@@ -48,7 +74,7 @@ def questions_of(
         key=seeds.sequence("answer key").generate_state(8, np.uint32).tobytes(),
         reference=roles.reference if len(roles.reference) else None,
         rng_seed=study.run.seed,
-        extras=resolved.collectors,
+        extras=resolved.collectors if altered else tuple(c for c in resolved.collectors if not is_built_in(c)),
         validation=roles.validation if len(roles.validation) else None,
         as_stored=representations.target.as_stored,
     )

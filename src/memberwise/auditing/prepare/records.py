@@ -23,6 +23,7 @@ def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Rol
     where = study.data
     dataset = inputs.dataset or load(where.source, label=where.label, group=where.group, unit=where.unit)
     dataset = choose_columns(dataset, where.features, where.drop)
+    _check_several(dataset, study)
     names = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
     wants = {name: getattr(where, name) for name in names} | {"train_rows": study.target.train_rows} | inputs.rows
     if (study.target.given or inputs.target is not None) and wants["train_rows"] is None:
@@ -53,6 +54,20 @@ def records_of(study: Study, inputs: Inputs, seeds: Seeds) -> tuple[Dataset, Rol
             )
         )
     return dataset, roles, notes
+
+
+def _check_several(dataset: Dataset, study: Study) -> None:
+    """Raises:
+    StudyError: records of several inputs would have to be made up or changed.
+    """
+    made = study.canaries.count and study.canaries.kind != "mislabelled"
+    if dataset.several and (made or study.shadow.data in ("noisy", "synthetic")):
+        raise StudyError(
+            "records of several inputs are not made up or changed here",
+            found=f"canaries.kind = {study.canaries.kind}" if made else f"shadow.data = {study.shadow.data}",
+            where="canaries.kind" if made else "shadow.data",
+            fix='canaries.kind = "mislabelled"' if made else "auxiliary records of your own: --auxiliary N|FILE",
+        )
 
 
 def _raw(dataset: Dataset) -> Dataset:

@@ -19,6 +19,7 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
+from memberwise.targets.boosters import BOOSTERS, load_booster
 from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
 from memberwise.targets.skops_files import load_skops
 from memberwise.training.estimators import fit_estimator
@@ -82,14 +83,18 @@ class Representations:
 
 
 def fitted_target(study: Study, inputs: Inputs) -> object | None:
-    """The target where it is a fitted estimator: an object, or from a skops file.
+    """The target where it is a fitted estimator: an object, or from a skops file or a booster's own.
 
     Raises:
         StudyError: it is no classifier.
     """
     target = inputs.target
-    if target is None and study.target.file is not None and study.target.file.lower().endswith(".skops"):
-        target = load_skops(Path(study.target.file))
+    if target is None and study.target.file is not None:
+        path = Path(study.target.file)
+        if path.suffix.lower() == ".skops":
+            target = load_skops(path, study.target.trust)
+        elif path.suffix.lower() in BOOSTERS:
+            target = load_booster(path)
     if target is None or isinstance(target, nn.Module) or not hasattr(target, "predict"):
         return None
     refuse_no_classifier(target, "target")

@@ -78,6 +78,13 @@ def endpoint_of(study: Study, dataset: Dataset, rows: TableRows | None) -> Endpo
     Args:
         rows: what its records are, where they are rows of the table already.
     """
+    if dataset.several:  # (of several labels ``check_label_sets`` has refused it)
+        raise StudyError(
+            "records of several inputs are not sent to a served model here",
+            found=None if dataset.layout is None else dataset.layout.words(),
+            where="target.endpoint",
+            fix="give a function of the inputs that asks the server: memberwise.audit(target=ask, train_rows=...)",
+        )
     after = None if not study.answer else partial(kind_behind, output_defences(study.answer))
     form = Form(dataset, study.target.records == "raw", rows)
     return Endpoint(study.target, form, Path(str(study.run.out)), os.environ, after)

@@ -11,6 +11,7 @@ from memberwise.report.sections.base import Section
 from memberwise.report.sections.canaries import Canaries
 from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.endpoint import Served
+from memberwise.report.sections.inspected import Inspected
 from memberwise.report.sections.limits import Limits
 from memberwise.report.sections.parts import Parts
 from memberwise.report.sections.people import People
@@ -39,6 +40,7 @@ SECTIONS: tuple[Section, ...] = (
     Attacker(),
     Limits(),
     Encoding(),
+    Inspected(),
     Served(),
     Warnings(),
     StudyText(),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.data.label_sets import LabelSets, label_set_notes, read_label_sets
 from memberwise.errors import DataError, Note
 from memberwise.signals.saved.arrays import (
     SavedArrays,
     index_of,
     look_at,
     needed,
+    of_each_label,
     read_logs,
     read_population,
     read_raw,
@@ -38,6 +40,7 @@ class SavedAnswers:
         population: ``(m, k, 1, C)`` answers on population records, or None; population_labels ``(k,)``.
         population_trained_on: ``(m, k)`` 0/1 or None.
         classes: names of the classes, in the order of the columns.
+        label_sets: where a record has several labels: ``labels`` number its sets, and columns are its labels.
         notes: warnings as (code, message).
     """
 
@@ -54,6 +57,7 @@ class SavedAnswers:
     population_trained_on: NDArray[np.int8] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[Note, ...] = field(default=())
+    label_sets: LabelSets | None = None
 
 
 def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
@@ -63,22 +67,19 @@ def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
         DataError: no answers, labels or member; shapes that do not fit; NaN or inf; probabilities that are negative or
             do not sum to 1; ``member`` not 0/1 or all one value.
     """
+    several = "labels" in arrays and arrays["labels"].ndim == 2 and arrays["labels"].shape[1] > 1
+    arrays = of_each_label(arrays, where) if several else arrays
     kind, raw = read_raw(arrays, where, lead=False)
     labels_raw = needed(arrays, "labels", where)
     n, classes_count = raw.shape[1], raw.shape[-1] if kind != "labels" else None
-    same_length("labels", labels_raw, n, where)
+    same_length("labels", labels_raw[:, 0] if several else labels_raw, n, where)
+    if several:
+        return _of_several_labels(arrays, where, kind, raw, labels_raw)
     labels, classes = class_numbers(labels_raw, arrays.get("classes"), classes_count, where)
     if kind == "labels":
         raw = answered_numbers(raw, classes, where)
         classes_count = len(classes)
-    member = zero_or_one(needed(arrays, "member", where), "member", where)
-    same_length("member", member, n, where)
-    if member.all() or not member.any():
-        raise DataError(
-            "there are only members" if member.all() else "there are only non-members",
-            expected="member 1 for records the model was trained on and 0 for others, both present",
-            where=f"{where}, member",
-        )
+    member = _member(arrays, n, where)
     population, population_labels = read_population(arrays, kind, where, lead=False)
     if population is not None:
         if population_labels is None:
@@ -91,7 +92,7 @@ def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
         kind,
         raw,
         labels=labels,
-        member=member.astype(bool),
+        member=member,
         index=index_of(arrays, n, where),
         population=population,
         population_labels=population_labels,
@@ -100,12 +101,57 @@ def read_target(arrays: SavedArrays, where: str) -> SavedAnswers:
     )
 
 
+def _of_several_labels(arrays: SavedArrays, where: str, kind: Kind, raw: Array, labels_raw: Array) -> SavedAnswers:
+    """The target's saved answers about several labels a record."""
+    if kind == "labels" or raw.shape[-1] != labels_raw.shape[1]:
+        raise DataError(
+            "the answers do not fit the labels",
+            expected=f"a logit or probability of each of {labels_raw.shape[1]} labels",
+            found="answered labels" if kind == "labels" else f"{raw.shape[-1]} a record",
+            where=where,
+        )
+    names = list(arrays["classes"]) if "classes" in arrays else None
+    labels, sets = read_label_sets(labels_raw, names, f"{where}, labels")
+    member = _member(arrays, raw.shape[1], where)
+    population, population_labels = read_population(arrays, kind, where, lead=False)
+    if population is not None:
+        population_raw = needed(arrays, "population_labels", where)
+        population_labels, sets = read_label_sets(population_raw, sets.names, f"{where}, population_labels", known=sets)
+        same_length("population_labels", population_labels, population.shape[1], where)
+    return SavedAnswers(
+        kind,
+        raw,
+        labels=labels,
+        member=member,
+        index=index_of(arrays, raw.shape[1], where),
+        population=population,
+        population_labels=population_labels,
+        classes=sets.classes,
+        notes=tuple(label_set_notes(sets, labels)),
+        label_sets=sets,
+    )
+
+
+def _member(arrays: SavedArrays, n: int, where: str) -> Mask:
+    """``(n,)``: who is a member; there are both."""
+    member = zero_or_one(needed(arrays, "member", where), "member", where)
+    same_length("member", member, n, where)
+    if member.all() or not member.any():
+        raise DataError(
+            "there are only members" if member.all() else "there are only non-members",
+            expected="member 1 for records the model was trained on and 0 for others, both present",
+            where=f"{where}, member",
+        )
+    return member.astype(bool)
+
+
 def read_shadows(arrays: SavedArrays, target: SavedAnswers, where: str) -> SavedAnswers:
     """The shadow models' saved answers, aligned with the target's records.
 
     Raises:
         DataError: as ``read_target``; records, queries, classes or kind that do not fit the target's file.
     """
+    arrays = arrays if target.label_sets is None else of_each_label(arrays, where)
     log_p = log_1mp = raw = None
     kind = target.kind
     if "log_p" in arrays or "log_1mp" in arrays:
@@ -141,7 +187,7 @@ def read_shadows(arrays: SavedArrays, target: SavedAnswers, where: str) -> Saved
         trained_on=trained_on,
         population=population,
         population_trained_on=None if seen is None else zero_or_one(seen, "population_trained_on", where),
-        notes=() if raw is None else look_at(raw, kind, where, arrays.get(kind)),
+        notes=() if raw is None or target.label_sets is not None else look_at(raw, kind, where, arrays.get(kind)),
     )
     return _aligned(shadows, target, where)
 

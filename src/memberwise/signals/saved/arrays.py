@@ -91,6 +91,28 @@ def _check_probabilities(values: Array, where: str) -> None:
         )
 
 
+def of_each_label(arrays: SavedArrays, where: str) -> SavedArrays:
+    """The same arrays, whose probabilities are of each label and need not sum to 1: "scores".
+
+    Raises:
+        DataError: one is not within [0, 1].
+    """
+    named = {name: name.replace("probabilities", "scores") for name in arrays}
+    if len(set(named.values())) < len(named):
+        raise DataError("several kinds of answers", found=", ".join(sorted(arrays)), where=where)
+    renamed = {named[name]: arrays[name] for name in arrays}
+    for name in ("scores", "population_scores"):
+        values = np.asarray(renamed.get(name, 0.0))
+        if values.dtype.kind in "fiub" and not ((values >= 0) & (values <= 1) | np.isnan(values)).all():
+            raise DataError(
+                "these are no probabilities of labels",
+                expected="numbers from 0 to 1; logits are called logits",
+                found=f"{np.nanmin(values):g} to {np.nanmax(values):g}",
+                where=f"{where}, {name}",
+            )
+    return renamed
+
+
 def read_population(arrays: SavedArrays, kind: Kind, where: str, lead: bool) -> tuple[Array | None, Array | None]:
     """The population's answers, ``(m, n, q, C)``, and its ``(n,)`` labels; None where the file has none.
 

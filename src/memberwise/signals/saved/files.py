@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +35,23 @@ def read_saved_file(path: str | Path, shadows: bool = False) -> SavedArrays:
     """The arrays of a file of saved answers; a table's columns ``logit_0 ...`` become one array ``logits``.
 
     Args:
+        path: or two of them with a comma between: answers about members, and about non-members.
         shadows: they are shadow models' answers, which no table holds.
 
     Raises:
         DataError: the file is not there, not readable or not what its name says.
     """
+    parts = [part.strip() for part in str(path).split(",")]
+    if not shadows and len(parts) == 2 and all(parts) and not Path(path).exists():
+        contents = [read_file(part, labels=("label", "labels", "answer")) for part in parts]
+        return _two_sides([(_content_arrays(one, part), part) for one, part in zip(contents, parts, strict=True)])
     content = read_file(path, labels=("label", "labels", "answer"))
     return _arrays(content, str(path), shadows)
 
 
 def saved_object(answers: object, name: str) -> SavedArrays:
-    """The arrays of saved answers that Python code hands over: a dict of arrays, or a DataFrame.
+    """The arrays of saved answers that Python code hands over: a dict of arrays, a DataFrame, or a pair of them, about
+    members and about non-members.
 
     Args:
         name: "outputs" or "shadow_outputs".
@@ -53,6 +59,9 @@ def saved_object(answers: object, name: str) -> SavedArrays:
     Raises:
         DataError: neither of these, or a table without answers, labels or members.
     """
+    if name == "outputs" and isinstance(answers, (tuple, list)) and len(answers) == 2:
+        sides = [saved_side(one, f"{name}[{i}]") for i, one in enumerate(answers)]
+        return _two_sides([(arrays, f"{name}[{i}]") for i, arrays in enumerate(sides)])
     if not isinstance(answers, (Mapping, pd.DataFrame)):
         raise DataError(
             f"{name} are no saved answers",
@@ -62,6 +71,68 @@ def saved_object(answers: object, name: str) -> SavedArrays:
             where=name,
         )
     return _arrays(answers, name, name == "shadow_outputs")
+
+
+def saved_side(answers: object, where: str) -> SavedArrays:
+    """The arrays of one of two sides, which says nothing of members.
+
+    Raises:
+        DataError: it is neither a dict of arrays nor a DataFrame.
+    """
+    if not isinstance(answers, (Mapping, pd.DataFrame)):
+        raise DataError("these are no saved answers", expected="a dict of arrays or a DataFrame", where=where)
+    return _content_arrays(answers, where)
+
+
+def _content_arrays(content: Mapping[str, object] | pd.DataFrame, where: str) -> SavedArrays:
+    """One side's arrays: as of a whole file, but that its side says who is a member."""
+    names = content.columns if isinstance(content, pd.DataFrame) else content
+    said = [str(name) for name in names if ALIASES.get(str(name).strip().lower()) == "member"]
+    if said:
+        raise DataError(
+            "of two files the first holds members, the second non-members, so neither says so itself",
+            found=f"{said[0]} in {where}",
+            where=where,
+            fix="give one of them alone, or leave that column out of both",
+        )
+    if isinstance(content, pd.DataFrame):
+        return _arrays(content.assign(member=0), where, shadows=False)
+    return _arrays(content, where, shadows=False)
+
+
+def _two_sides(sides: Sequence[tuple[SavedArrays, str]]) -> SavedArrays:
+    """Answers about members and about non-members, one under the other.
+
+    Raises:
+        DataError: they do not hold the same arrays, of the same width.
+    """
+    (inside, one), (outside, other) = sides
+    both = f"{one}, {other}"
+    apart = {name for name in {*inside, *outside} if not name.startswith("population") and name not in ("member",)}
+    missing = [name for name in sorted(apart) if (name in inside) != (name in outside)]
+    if missing:
+        raise DataError("the two files do not hold the same", found=f"only one has {missing[0]}", where=both)
+    joined = SavedArrays({name: values for name, values in (inside | outside).items() if name.startswith("population")})
+    for name in sorted(apart):
+        first, second = np.asarray(inside[name]), np.asarray(outside[name])
+        if name == "classes":
+            if not np.array_equal(first, second):
+                raise DataError("the two files name other classes", found=f"{first} and {second}", where=both)
+            joined[name] = first
+        elif first.shape[1:] != second.shape[1:]:
+            raise DataError(f"{name} differ in shape", found=f"{first.shape} and {second.shape}", where=both)
+        else:
+            joined[name] = np.concatenate([first, second])
+    answers = next((name for name in (*COLUMNS, "answers") if name in inside), None)
+    if answers is None or "labels" not in inside:
+        raise DataError("no answers" if answers is None else "there are no labels", found=", ".join(inside), where=one)
+    counts = [len(np.asarray(side[answers])) for side in (inside, outside)]
+    joined["member"] = np.repeat([1, 0], counts)
+    joined.notes = (*inside.notes, *outside.notes)
+    if "index" in joined and len(np.unique(joined["index"])) < len(joined["index"]):
+        del joined["index"]
+        joined.notes += (Note("index-of-each-file", f"row numbers of {one} and {other} overlap, so they are left out"),)
+    return joined
 
 
 def _arrays(content: Mapping[str, object] | pd.DataFrame, where: str, shadows: bool) -> SavedArrays:
@@ -105,8 +176,10 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
             raise DataError(f"the columns {stem}_0, {stem}_1 ... have a gap", found=f"no {missing[0]}", where=where)
         if columns:
             arrays[kind] = _numbers(frame[columns], where)
+    if not arrays:
+        arrays |= _named_by_class(frame, where)
     for column, name in PARTS:
-        if (here := _column(frame, column, name)) is not None:
+        if name not in arrays and (here := _column(frame, column, name)) is not None:
             arrays[name] = _values(frame, here, where)
     if not set(arrays) & {*COLUMNS, "answers"}:
         raise DataError(
@@ -127,6 +200,35 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
                 fix=f"rename the column {close[0]!r} to {column}" if close else None,
             )
     return arrays
+
+
+def _named_by_class(frame: pd.DataFrame, where: str) -> Arrays:
+    """Answers whose columns are named by class: ``p_ill, p_well``, or ``ill, well`` as R's ``predict`` gives them.
+
+    Nothing where no label is the name of a column.
+    """
+    column = _column(frame, "label", "labels")
+    if column is None or frame[column].isna().any():
+        return {}
+    labels = sorted({_as_name(value) for value in frame[column]})
+    for kind, stem in ((None, ""), *((kind, f"{stem}_") for kind, stem in COLUMNS.items())):
+        if len(labels) < 2 or not {f"{stem}{label}" for label in labels} <= set(frame.columns):
+            continue
+        # With a stem every such column is a class; by the bare name only those that occur as labels are told.
+        names = [c.removeprefix(stem) for c in frame.columns if stem and c.startswith(stem)] or labels
+        values = _numbers(frame[[f"{stem}{name}" for name in names]], where)
+        told = "probabilities" if kind is None and _sum_to_one(values) else "logits" if kind is None else kind
+        return {told: values, "classes": np.array(names), "labels": np.array([_as_name(v) for v in frame[column]])}
+    return {}
+
+
+def _as_name(value: object) -> str:
+    """A label as a column would be called: 1.0 is 1."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value == int(value) else str(value)
+
+
+def _sum_to_one(values: Array) -> bool:
+    return bool((values >= 0).all() and (np.abs(values.sum(1) - 1) < 1e-3).all())
 
 
 def _column(frame: pd.DataFrame, column: str, name: str) -> str | None:

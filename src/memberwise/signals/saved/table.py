@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from memberwise.errors import StudyError
 from memberwise.signals.read import read_answers
 from memberwise.signals.saved.answers import SavedAnswers
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Array, Ints
 
 
-def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None) -> Signals:
-    """The table of signals of saved answers (the truth about the target's members is left out)."""
-    if target.raw is None or target.labels is None:
-        raise ValueError("the target's file holds answers and labels")
+def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None, label: str | None = None) -> Signals:
+    """The table of signals of saved answers (the truth about the target's members is left out).
+
+    Args:
+        label: of several labels a record, the one that signals are about; None: all.
+
+    Raises:
+        StudyError: there is no such label.
+    """
     labels = target.labels
+    if labels is None:
+        raise ValueError("the target's file holds labels")
     index = np.arange(len(labels)) if target.index is None else target.index
     nobody = np.zeros((0, len(labels)), np.int8)
     population_labels = target.population_labels if target.population is not None else None
+    target, wanted, wanted_of_population = _wanted(target, population_labels, label)
+    shadows = None if shadows is None else _wanted(replace(shadows, label_sets=target.label_sets), None, label)[0]
+    if target.raw is None:
+        raise ValueError("the target's file holds answers")
     return Signals(
         index=index,
         labels=labels,
-        target=read_answers(target.raw, labels, target.kind, precision=target.raw.dtype),
-        shadows=None if shadows is None else _shadow_answers(shadows, labels),
+        target=read_answers(target.raw, wanted, target.kind, precision=target.raw.dtype),
+        shadows=None if shadows is None else _shadow_answers(shadows, wanted),
         trained_on=nobody if shadows is None or shadows.trained_on is None else shadows.trained_on,
-        population_target=_population(target, population_labels),
-        population_shadows=None if shadows is None else _population(shadows, population_labels),
+        population_target=_population(target, wanted_of_population),
+        population_shadows=None if shadows is None else _population(shadows, wanted_of_population),
         population_labels=population_labels,
         population_trained_on=None if shadows is None else shadows.population_trained_on,
+        several_labels=target.label_sets is not None,
     )
+
+
+def _wanted(
+    saved: SavedAnswers, population_labels: Ints | None, label: str | None
+) -> tuple[SavedAnswers, Array, Array | None]:
+    """The answers, and what right ones are, of records and of population records: of one label alone where it is named.
+
+    Raises:
+        StudyError: there is no such label.
+    """
+    sets = saved.label_sets
+    if sets is None:
+        if label is not None:
+            raise StudyError(
+                f"there is no label {label}", expected="records with several labels", where="attacks.label"
+            )
+        return saved, np.zeros(0, np.int64) if saved.labels is None else saved.labels, population_labels
+    if label is not None and label not in sets.names:
+        raise StudyError(f"there is no label {label}", expected=", ".join(sets.names), where="attacks.label")
+    columns = list(range(len(sets.names))) if label is None else [sets.names.index(label)]
+
+    def picked(values: Array | None) -> Array | None:
+        return None if values is None else values[..., columns]
+
+    answers = replace(saved, raw=picked(saved.raw), population=picked(saved.population))
+    rows = np.zeros(0, np.int64) if saved.labels is None else saved.labels
+    of_population = None if population_labels is None else sets.of(population_labels)[:, columns]
+    return answers, sets.of(rows)[:, columns], of_population
 
 
 def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray) -> Answers:

@@ -10,6 +10,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import Note, TrainingError
 from memberwise.models.build import Model
+from memberwise.models.kinds import kind_of_label_answers
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
@@ -28,7 +29,8 @@ class Records:
     """What estimators and users' functions are trained on.
 
     Attributes:
-        x: ``(n, ...)`` records. y: ``(n,)`` class numbers. labels: the data's classes.
+        x: ``(n, ...)`` records. y: ``(n,)`` class numbers, or ``(n, L)`` 0/1 of several labels.
+        labels: the data's classes.
         rows: how records become the table rows that estimators take; None: they take the numbers.
     """
 
@@ -140,4 +142,4 @@ def answering(model: Model, fitted: Sequence[Estimator], records: Records) -> Ta
             expected=f"(records, classes) = {(len(x[:256]), classes)}",
             found=str(first.shape),
         )
-    return FunctionModels(fitted, kind_of_answers(first))
+    return FunctionModels(fitted, (kind_of_label_answers if records.y.ndim == 2 else kind_of_answers)(first))

@@ -1,0 +1,96 @@
+"""XGBoost, LightGBM and CatBoost models from their own files, read by their own loaders: data, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memberwise.errors import MemberwiseError, MissingExtraError, TargetError
+from memberwise.types.arrays import Array
+
+
+class LoadedLightGbm:
+    """A LightGBM booster as a fitted classifier, which its own class cannot be made from a file.
+
+    Attributes:
+        classes_: ``(C,)`` class numbers, which are all that the file has of the labels.
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(self, booster: Any) -> None:
+        self.booster_ = booster
+        self.n_features_in_ = booster.num_feature()
+        classes = booster.num_model_per_iteration()
+        self.classes_ = np.arange(2 if classes == 1 else classes)
+        self.feature_names_in_ = np.array(booster.feature_name(), object)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """None: the file has the trees, not how they were asked for."""
+        return {}
+
+    def predict_proba(self, x: Any) -> Array:
+        """``(n, C)`` probabilities of ``(n, features)`` records."""
+        answers = np.asarray(self.booster_.predict(x))
+        return np.stack([1 - answers, answers], 1) if answers.ndim == 1 else answers
+
+    def predict(self, x: Any) -> Array:
+        """``(n,)`` class numbers of ``(n, features)`` records."""
+        return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
+
+
+def _xgboost(path: Path) -> Any:
+    import xgboost
+
+    model = xgboost.XGBClassifier()
+    model.load_model(str(path))
+    return model
+
+
+def _lightgbm(path: Path) -> Any:
+    import lightgbm
+
+    return LoadedLightGbm(lightgbm.Booster(model_file=str(path)))
+
+
+def _catboost(path: Path) -> Any:
+    import catboost
+
+    model = catboost.CatBoostClassifier()
+    model.load_model(str(path))
+    return model
+
+
+# By the file's ending: the library, and what loads it.
+BOOSTERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    ".json": ("xgboost", _xgboost),
+    ".ubj": ("xgboost", _xgboost),
+    ".txt": ("lightgbm", _lightgbm),
+    ".cbm": ("catboost", _catboost),
+}
+
+
+def load_booster(path: Path) -> Any:
+    """The fitted classifier of a booster's own file.
+
+    Raises:
+        TargetError: it is no such file, or no classifier. MissingExtraError: the library is not installed.
+    """
+    library, load = BOOSTERS[path.suffix.lower()]
+    try:
+        return load(path)
+    except ImportError:
+        raise MissingExtraError.of(library, "boosting", f"the target {path}") from None
+    except MemberwiseError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise TargetError(
+            f"{path} is no {library} classifier",
+            expected=f"what {library}'s save_model wrote of a classifier",
+            found=f"{type(error).__name__}: {first[:200]}",
+            where="target.file",
+        ) from error
