@@ -109,7 +109,8 @@ def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
     return ShadowFacts(
         count=shadows.count,
         data=study.shadow.data,
-        engine=study.shadow.engine,
+        engine=study.engine.name,
+        processors=dict(shadows.processors) or None,
         plan=dict(vars(prepared.plan)),
         seconds=round(seconds, 2),
         extra_seconds=round(shadows.asking, 3),

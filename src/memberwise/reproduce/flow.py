@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from memberwise.models.processors import processor_name
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged
 from memberwise.reproduce.over_seeds import merge
@@ -119,11 +120,5 @@ def _commit() -> str:
 def _machine(device: str) -> dict[str, object]:
     import torch
 
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    gpu = torch.cuda.get_device_name() if device != "cpu" and torch.cuda.is_available() else None
-    return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}
+    gpu = processor_name("cuda") if device != "cpu" and torch.cuda.is_available() else None
+    return {"processor": processor_name("cpu"), "cores": os.cpu_count(), "gpu": gpu}

@@ -15,8 +15,9 @@ from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
 from memberwise.store.blocks import BlockStore, block_key, block_name
-from memberwise.training.engines.base import Block, Done, Engine
-from memberwise.training.engines.registry import LOCAL, find_engine
+from memberwise.study.schema import EngineConfig
+from memberwise.training.engines.base import Block, Done, Engine, take_processor
+from memberwise.training.engines.registry import find_engine
 from memberwise.training.job import describe_job
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Arrays
@@ -29,7 +30,7 @@ def gather(
     store: BlockStore,
     identity: dict[str, object],
     progress: Progress,
-    engine: str = LOCAL,
+    engine: EngineConfig = EngineConfig(),
 ) -> ShadowRun:
     """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
 
@@ -39,19 +40,20 @@ def gather(
     Args:
         jobs: which block of jobs comes next.
         identity: everything a block depends on beside its jobs (data, code, plan, queries ...).
-        engine: name of the engine that has the blocks trained.
+        engine: has the blocks trained.
 
     Raises:
         StudyError: there is no such engine. MemberwiseError: a block failed; the others that are done stay on disk.
     """
     run = _Run(jobs, questions, store, identity, progress, trainer.describe().workers)
-    running = find_engine(engine)(trainer, SignalCollection(questions), run.tell)
+    running = run.engine = find_engine(engine)(trainer, SignalCollection(questions), run.tell)
     try:
         run.carry_out(running)
     except KeyboardInterrupt:
         run.result.interrupted = True
     finally:
         run.keep(running.close())
+        run.result.notes += running.notes
     progress.stop()
     return run.joined()
 
@@ -88,12 +90,14 @@ class _Run:
     under_way: dict[int, _UnderWay] = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     last: float = 0.0  # when a block came back last
+    engine: Engine | None = None
 
     def carry_out(self, engine: Engine) -> None:
         """Every block that there is to be, read or trained."""
         first, number = 0, 1
         self.progress.start(self.jobs.expected(0, 0.0), 0)
         while True:
+            self.result.at_once = engine.in_flight
             stored = self.store.matching(block_name(number), first, partial(self._key, first))
             size = self.jobs.next_size(first, self.result, stored)
             if not size and not self.under_way:
@@ -106,7 +110,7 @@ class _Run:
                         "the engine gave nothing back",
                         expected="drain() waits for every block that is under way",
                         found=f"no end of block {', '.join(map(str, waiting))}",
-                        where="shadow.engine",
+                        where="engine.name",
                     )
                 continue
             arrays = self._read(number, first, size, stored)
@@ -123,8 +127,10 @@ class _Run:
             begun, now = self.under_way[block.number], time.perf_counter()
             # Of blocks that are under way together, each counts for the time since the one before came back.
             took, self.last = now - max(begun.begun, self.last), now
-            asking = min(took, take_seconds(arrays) / self.workers)
-            self.store.save(block_name(block.number), begun.keys, block.models, arrays, took, asking)
+            asking, processor = min(took, take_seconds(arrays) / self.workers), take_processor(arrays)
+            self.store.save(block_name(block.number), begun.keys, block.models, arrays, took, asking, processor)
+            self.result.processors[processor] += len(block)
+            self.result.waited += now - begun.begun
             self.result.seconds += took
             self.result.asking += asking
             self.result.under_way -= len(block)
@@ -134,7 +140,7 @@ class _Run:
     def tell(self, block: Block, share: float) -> None:
         """A block under way is done to this share."""
         self.shares[block.number] = share * len(block)
-        self.progress.update(self.result.count + sum(list(self.shares.values())))
+        self._show()
 
     def joined(self) -> ShadowRun:
         """The models up to the first that is missing, as one table."""
@@ -163,9 +169,12 @@ class _Run:
             self.result.resumed += part.size
         else:
             self.result.trained += part.size
-        done = self.result.count
-        self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), done)
-        self.progress.update(done)
+        self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), self.result.count)
+        self._show()
+
+    def _show(self) -> None:
+        self.progress.say("" if self.engine is None else self.engine.status)
+        self.progress.update(self.result.count + sum(list(self.shares.values())))
 
     def _read(self, number: int, first: int, size: int, stored: int) -> Arrays | None:
         """The arrays of ``size`` models, where all of them are ``stored`` and hold what is asked now."""
@@ -179,6 +188,7 @@ class _Run:
         if problem is not None:
             self.result.notes.append(Note("block-trained-again", f"{problem}; its models are trained again"))
         if arrays is not None:
+            self.result.processors[self.store.processor(name)] += size
             self.result.earlier += self.store.seconds(name, size)
             self.result.asking += self.store.seconds(name, size, "asking")
         return arrays
