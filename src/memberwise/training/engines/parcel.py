@@ -92,7 +92,6 @@ def pack(thing: object) -> Parcel:
     packer.dump(thing)
     sources = _sources(packer.modules)
     hashes = {name: digest for name in sorted(packer.modules) if (digest := _file_hash(sys.modules.get(name)))}
-    hashes |= {source.name: hashlib.sha256(source.text).hexdigest() for source in sources}
     return Parcel(Letter(file.getvalue(), sources, versions(), hashes), packer.arrays)
 
 
