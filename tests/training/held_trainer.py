@@ -14,11 +14,12 @@ from memberwise.training.trainers.base import Collect
 from memberwise.training.trainers.stack import StackTrainer
 from memberwise.types.arrays import Arrays
 
-WAIT = 100.0
+WAIT = 250.0
+FIRST = 100
 
 
 class HeldTrainer(StackTrainer):
-    """Blocks after the first wait for the file ``go``; some seeds raise, or kill their worker the first time.
+    """Blocks without the seed ``FIRST`` wait for the file ``go``; some seeds raise, or kill their worker once.
 
     Attributes:
         folder: where each block says, by a file, on which node it began.
@@ -43,7 +44,7 @@ class HeldTrainer(StackTrainer):
             os.kill(os.getpid(), signal.SIGKILL)
         (folder / f"at-{_node()}-{seeds[0]}").touch()
         until = time.monotonic() + WAIT
-        while self.killed not in seeds and not (folder / "go").exists() and time.monotonic() < until:
+        while FIRST not in seeds and not (folder / "go").exists() and time.monotonic() < until:
             time.sleep(0.05)
 
 

@@ -29,7 +29,7 @@ from memberwise.training.tensors import DataTensors
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'memberwise[slurm]'")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore:.*pool is deprecated")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:.*pool is deprecated")]
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
@@ -64,11 +64,12 @@ class Cancelling(Silent):
     def update(self, done: float) -> None:
         if done < BLOCK or self.cancelled:
             return
-        until = time.monotonic() + 100
+        until = time.monotonic() + 250
         while not list(self.marks.glob("at-*-102")) and time.monotonic() < until:
             time.sleep(0.2)
         listed = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
-        subprocess.run(["scancel", listed.stdout.split()[0]], check=True)
+        second = next(task for task in listed.stdout.split() if task.endswith("_1"))
+        subprocess.run(["scancel", second], check=True)
         self.cancelled = True
         (self.marks / "go").touch()
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -59,7 +58,7 @@ class Bench:
     data: tuple[str, ...]
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[str], None] = lambda name: None
-    engine: Mapping[str, object] = MappingProxyType({})
+    engine: Mapping[str, object] = field(default_factory=dict)
     used: list[str] = field(default_factory=list)
     earlier: list[float] = field(default_factory=list)
 

@@ -6,14 +6,18 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from memberwise.errors import Note, TrainingError
+import numpy as np
+
+from memberwise.errors import Note, RunFolderError, TrainingError
 from memberwise.signals.ask import take_seconds
 from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
+from memberwise.signals.streamed import join_streamed, joined_shape
 from memberwise.store.blocks import BlockStore, block_key, block_name
 from memberwise.study.schema import EngineConfig
 from memberwise.training.engines.base import Block, Done, Engine, take_processor
@@ -58,13 +62,26 @@ def gather(
     return run.joined()
 
 
+# Bytes of finished blocks that are held; the rest are read again from disk when all are joined.
+HELD = 512 * 2**20
+
+
 @dataclass(frozen=True)
 class _Part:
-    """A finished block: arrays of ``size`` models, which were ``resumed`` (read) or trained."""
+    """A finished block of ``size`` models, which were ``resumed`` (read) or trained.
 
-    arrays: Arrays
+    Attributes:
+        shapes: type and shape of each array. arrays: those, or None where there is no room to hold them: on disk alone.
+    """
+
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
     size: int
     resumed: bool
+    arrays: Arrays | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays.values()) if self.arrays is not None else 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +132,7 @@ class _Run:
                 continue
             arrays = self._read(number, first, size, stored)
             if arrays is not None:
-                self._put(number, _Part(arrays, size, resumed=True))
+                self._put(number, size, arrays, resumed=True)
             else:
                 jobs = tuple(self.jobs.job(k) for k in range(first, first + size))
                 self._submit(engine, Block(number, first, jobs, self._keeps_vectors(first)))
@@ -135,7 +152,7 @@ class _Run:
             self.result.asking += asking
             self.result.under_way -= len(block)
             del self.under_way[block.number]
-            self._put(block.number, _Part(arrays, len(block), resumed=False))
+            self._put(block.number, len(block), arrays, resumed=False)
 
     def tell(self, block: Block, share: float) -> None:
         """A block under way is done to this share."""
@@ -153,8 +170,25 @@ class _Run:
                 self.result.resumed -= part.size if part.resumed else 0
         if whole:
             most = vector_models(len(self.questions.audited), self.questions.classes, self.result.count)
-            self.result.arrays = join([self.parts[number].arrays for number in range(1, whole + 1)], most)
+            self.result.arrays = self._join([self.parts[number] for number in range(1, whole + 1)], most)
         return self.result
+
+    def _join(self, parts: list[_Part], vectors: int) -> Arrays:
+        held = [part.arrays for part in parts if part.arrays is not None]
+        if len(held) == len(parts):
+            return join(held, vectors)
+        numbers = iter(range(1, len(parts) + 1))
+        shapes = {name: joined_shape([part.shapes[name] for part in parts if name in part.shapes]) for name in parts[0].shapes}
+        blocks = (self._read_again(number, part) for number, part in zip(numbers, parts, strict=True))
+        return join_streamed(blocks, shapes, self.store.folder, vectors)
+
+    def _read_again(self, number: int, part: _Part) -> Arrays:
+        if part.arrays is not None:
+            return part.arrays
+        arrays, problem = self.store.load_first(block_name(number), part.size)
+        if arrays is None:
+            raise RunFolderError(f"{problem}, just after it was written", fix="the same command trains it again")
+        return arrays
 
     def _submit(self, engine: Engine, block: Block) -> None:
         keys = [self._key(block.first, k) for k in block.models]
@@ -162,13 +196,16 @@ class _Run:
         self.result.under_way += len(block)
         self.keep(engine.submit(block))
 
-    def _put(self, number: int, part: _Part) -> None:
-        self.parts[number] = part
+    def _put(self, number: int, size: int, arrays: Arrays, resumed: bool) -> None:
+        shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+        room = HELD - sum(part.nbytes for part in self.parts.values())
+        hold = sum(array.nbytes for array in arrays.values()) <= room
+        self.parts[number] = _Part(shapes, size, resumed, arrays if hold else None)
         self.shares.pop(number, None)
-        if part.resumed:
-            self.result.resumed += part.size
+        if resumed:
+            self.result.resumed += size
         else:
-            self.result.trained += part.size
+            self.result.trained += size
         self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), self.result.count)
         self._show()
 
