@@ -98,7 +98,10 @@ class Peak:
         begun = time.perf_counter()
         yield
         seconds = time.perf_counter() - begun
-        print(f"{name:9s} {self.resident:8,} MB resident, {self.anonymous:8,} MB of them no file's, {seconds:.0f} s", flush=True)
+        print(
+            f"{name:9s} {self.resident:8,} MB resident, {self.anonymous:8,} MB of them no file's, {seconds:.0f} s",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -106,16 +109,17 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--attacks", default="default")
+    parser.add_argument("--turns", default="none", help="as statistics.turns: none, all or so many models")
     parser.add_argument("--streamed", action="store_true")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.streamed:
         gathering.HELD = streamed.MAPPED = 0
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        carry_out(options.models, options.records, options.attacks.split(","), Path(folder))
+        carry_out(options.models, options.records, options.attacks.split(","), options.turns, Path(folder))
 
 
-def carry_out(models: int, records: int, attacks: list[str], folder: Path) -> None:
+def carry_out(models: int, records: int, attacks: list[str], turns: str, folder: Path) -> None:
     """Gather, attack and evaluate; prints each stage."""
     rows = np.arange(records)
     recipe = Recipe.of(make_study({}, "").training)
@@ -137,12 +141,15 @@ def carry_out(models: int, records: int, attacks: list[str], folder: Path) -> No
             "population_shadows": answers_of(run.arrays, "population"),
         }
         table = Signals(rows, y, audited, shadows, trained_on, **populations)
-    study = make_study({"attacks": {"use": attacks}, "shadow": {"count": models}}, "driver_memory.py")
+    values = {"attacks": {"use": attacks}, "shadow": {"count": models}, "statistics": {"turns": turns}}
+    study = make_study(values, "driver_memory.py")
     with peak.stage("assess"):
         request = resolve(study).request
         made = assess(table, member, study, request, Seeds(0), [str(c) for c in range(CLASSES)])
-    print(f"{models:,} models x {records:,} records: {len(made.attacks)} attacks, AUC of {made.headline} "
-          f"{next(one.auc.value for one in made.attacks if one.name == made.headline):.3f}")
+    print(
+        f"{models:,} models x {records:,} records: {len(made.attacks)} attacks, AUC of {made.headline} "
+        f"{next(one.auc.value for one in made.attacks if one.name == made.headline):.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -115,7 +115,9 @@ def _start(stack: ExitStack, folder: Path) -> Path:
     keys = [f"--{name}-file={folder}/munged/munge.{name.partition('-')[0]}" for name in ("key", "pid", "seed", "log")]
     start("munged", "--foreground", "--force", f"--socket={munge}", *keys, user="munge", ready=munge.exists)
     socket = _database(folder, str(ports["database"]), start, asks)
-    subprocess.run(["mariadb", "--no-defaults", f"--socket={socket}", "-u", "root"], input=DATABASE, text=True, check=True)
+    subprocess.run(
+        ["mariadb", "--no-defaults", f"--socket={socket}", "-u", "root"], input=DATABASE, text=True, check=True
+    )
     start("slurmdbd", "-D", ready=lambda: asks("sacctmgr", "-n", "-i", "list", "cluster"))
     asks("sacctmgr", "-i", "add", "cluster", CLUSTER)
     start("slurmctld", "-D", "-c", "-f", settings, ready=lambda: asks("scontrol", "ping"))

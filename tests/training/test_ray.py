@@ -168,9 +168,7 @@ def test_ctrl_c_keeps_what_is_done(cluster: Any, tmp_path: Path) -> None:
     assert is_same(whole.arrays, run(tmp_path / "here", trainer(), LOCAL).arrays)
 
 
-def test_another_version_is_refused_with_both(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_is_refused_with_both(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = parcel.versions()
     monkeypatch.setattr(parcel, "versions", lambda: real | {"torch": "0.4.1"})
     with pytest.raises(TrainingError) as failure:
@@ -192,7 +190,8 @@ import torch
 from layers_beside import WIDTH
 
 def make():
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 10))
+    layers = [torch.nn.Flatten(), torch.nn.Linear(64, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 10)]
+    return torch.nn.Sequential(*layers)
 """
 
 

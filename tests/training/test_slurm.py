@@ -74,9 +74,7 @@ class Cancelling(Silent):
         (self.marks / "go").touch()
 
 
-def test_array_with_a_killed_task_changes_no_bit(
-    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_array_with_a_killed_task_changes_no_bit(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "ASK", 2.0)
     marks = tmp_path / "marks"
     marks.mkdir()

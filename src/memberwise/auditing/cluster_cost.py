@@ -42,11 +42,18 @@ class ClusterCost:
         """For a person."""
         kinds = [
             f"{one.blocks} blocks at once on "
-            + (f"{one.nodes} node{'s' * (one.nodes > 1)}" if one.nodes else "Slurm's nodes, taken to be as fast as this")
+            + (
+                f"{one.nodes} node{'s' * (one.nodes > 1)}"
+                if one.nodes
+                else "Slurm's nodes, taken to be as fast as this"
+            )
             + f" ({one.processor}), {one.model_seconds:.3g} s a model"
             for one in self.workers
         ]
-        return [f"cluster       {self.engine}: {'; '.join(kinds)}", f"to each node  {self.node_bytes / 1e6:,.1f} MB, once"]
+        return [
+            f"cluster       {self.engine}: {'; '.join(kinds)}",
+            f"to each node  {self.node_bytes / 1e6:,.1f} MB, once",
+        ]
 
 
 def cluster_cost(prepared: Prepared, calibrate: Callable[[Prepared], float]) -> ClusterCost | None:

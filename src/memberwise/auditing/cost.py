@@ -69,7 +69,9 @@ class Cost:
             f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
             f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
             f"memory        about {self.driver_bytes / 1e6:,.0f} MB here, where the attacks run\n"
-            + "".join(f"{line}\n" for part in (self.questions, self.cluster) if part is not None for line in part.lines())
+            + "".join(
+                f"{line}\n" for part in (self.questions, self.cluster) if part is not None for line in part.lines()
+            )
         )
 
 

@@ -59,7 +59,9 @@ def run_reproduction(
         def label_seed(label: str) -> None:
             announce(label if len(seeds) == 1 else f"seed {seed}: {label}")
 
-        return Bench(reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed, engine)
+        return Bench(
+            reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed, engine
+        )
 
     benches = [of_seed(seed) for seed in seeds]
     findings = merge({bench.seed: reproduction.run(bench) for bench in benches})

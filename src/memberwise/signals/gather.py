@@ -21,7 +21,7 @@ from memberwise.signals.streamed import join_streamed, joined_shape
 from memberwise.store.blocks import BlockStore, block_key, block_name
 from memberwise.study.schema import EngineConfig
 from memberwise.training.engines.base import Block, Done, Engine, take_processor
-from memberwise.training.engines.registry import find_engine
+from memberwise.training.engines.registry import DEFAULT, find_engine
 from memberwise.training.job import describe_job
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Arrays
@@ -34,7 +34,7 @@ def gather(
     store: BlockStore,
     identity: dict[str, object],
     progress: Progress,
-    engine: EngineConfig = EngineConfig(),
+    engine: EngineConfig = DEFAULT,
 ) -> ShadowRun:
     """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
 
@@ -178,7 +178,9 @@ class _Run:
         if len(held) == len(parts):
             return join(held, vectors)
         numbers = iter(range(1, len(parts) + 1))
-        shapes = {name: joined_shape([part.shapes[name] for part in parts if name in part.shapes]) for name in parts[0].shapes}
+        shapes = {
+            name: joined_shape([part.shapes[name] for part in parts if name in part.shapes]) for name in parts[0].shapes
+        }
         blocks = (self._read_again(number, part) for number, part in zip(numbers, parts, strict=True))
         return join_streamed(blocks, shapes, self.store.folder, vectors)
 

@@ -53,7 +53,7 @@ def joined_shape(parts: Sequence[Shape]) -> Shape:
 
 
 def release(*arrays: Array) -> None:
-    """Let go of the memory that mapped arrays take; their values stay in their files, and are read again when needed."""
+    """Let go of the memory that mapped arrays take; values stay in their files, and are read again when needed."""
     for array in arrays:
         base: object = array
         while isinstance(base, np.ndarray):

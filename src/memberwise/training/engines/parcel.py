@@ -252,7 +252,7 @@ def _check_code(hashes: Mapping[str, str], worker: str) -> None:
                 f"a worker cannot import {shown_module(name)}",
                 found=f"{type(error).__name__}: {error}",
                 where=worker,
-                fix="install there what is installed here; the user's own modules travel, data files beside them do not",
+                fix="install there what is installed here; your own modules travel, data files beside them do not",
             ) from error
         digest = _file_hash(module)
         if digest != expected:

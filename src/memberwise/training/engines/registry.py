@@ -10,14 +10,16 @@ from memberwise.training.engines.base import BlockTick, Collection, Engine, Engi
 from memberwise.training.engines.local import LocalEngine
 from memberwise.training.trainers.base import Trainer
 
+DEFAULT = EngineConfig()
 
-def _ray(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = EngineConfig()) -> Engine:
+
+def _ray(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = DEFAULT) -> Engine:
     from memberwise.training.engines.ray import RayEngine
 
     return RayEngine(trainer, collection, tick, config)
 
 
-def _slurm(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = EngineConfig()) -> Engine:
+def _slurm(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = DEFAULT) -> Engine:
     from memberwise.training.engines.slurm import SlurmEngine
 
     return SlurmEngine(trainer, collection, tick, config)

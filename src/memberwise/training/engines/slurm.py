@@ -196,7 +196,7 @@ def _check_slurm() -> None:
             fix="--engine local or ray",
         )
     try:
-        reply = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60)
+        reply = subprocess.run(["scontrol", "show", "config"], check=False, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         raise TrainingError("Slurm's controller does not answer", where="scontrol show config") from None
     if reply.returncode:
