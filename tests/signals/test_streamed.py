@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from memberwise.assess.turns import clusters_of
 from memberwise.attacks.in_out import log_mean_p, mean_phi, moments
 from memberwise.signals.codec import join
-from memberwise.signals.streamed import join_streamed, joined_shape, release
+from memberwise.signals.streamed import is_mapped, join_streamed, joined_shape, of_records, release
 from memberwise.signals.table import Answers
 from memberwise.types.arrays import Arrays
 
@@ -35,13 +35,18 @@ def test_streamed_blocks_equal_those_joined_at_once(
     blocks = [block(4, True, ""), block(2, True, "margins"), block(4, False, "a")]
     described = [{name: (array.dtype, array.shape) for name, array in one.items()} for one in blocks]
     shapes = {name: joined_shape([one[name] for one in described if name in one]) for name in blocks[0]}
-    streamed, at_once = join_streamed(iter(blocks), shapes, tmp_path, 5), join(blocks, 5)
+    dtype, shape = shapes["audited.vectors"]
+    shapes["audited.vectors"] = dtype, (5, *shape[1:])
+    streamed, at_once = join_streamed(iter(blocks), shapes, tmp_path), join(blocks, 5)
     assert streamed.keys() == at_once.keys()
     for name, array in at_once.items():
         assert streamed[name].dtype == array.dtype
         assert np.array_equal(streamed[name], array), name
     release(*streamed.values())
     assert np.array_equal(streamed["audited.log_p"], at_once["audited.log_p"]), "letting go loses nothing"
+    rows = np.array([3, 4, 20])
+    assert np.array_equal(of_records(streamed["audited.log_p"], rows), at_once["audited.log_p"][:, rows])
+    assert is_mapped(streamed["audited.log_p"][1:, ::2]) == (mapped == 0)
     assert not list(tmp_path.iterdir()), "files without a name"
 
 

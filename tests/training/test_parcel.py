@@ -86,7 +86,9 @@ def make():
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Any:
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delitem(sys.modules, "near_module_of_test", raising=False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "model.py").write_text(
         "import near_module_of_test\n\ndef make():\n    return near_module_of_test.VALUE\n"
     )

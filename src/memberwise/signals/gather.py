@@ -12,7 +12,7 @@ import numpy as np
 
 from memberwise.errors import Note, RunFolderError, TrainingError
 from memberwise.signals.ask import take_seconds
-from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
+from memberwise.signals.codec import FIRST_MODELS, VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
@@ -177,12 +177,12 @@ class _Run:
         held = [part.arrays for part in parts if part.arrays is not None]
         if len(held) == len(parts):
             return join(held, vectors)
-        numbers = iter(range(1, len(parts) + 1))
-        shapes = {
-            name: joined_shape([part.shapes[name] for part in parts if name in part.shapes]) for name in parts[0].shapes
-        }
-        blocks = (self._read_again(number, part) for number, part in zip(numbers, parts, strict=True))
-        return join_streamed(blocks, shapes, self.store.folder, vectors)
+        shapes = {}
+        for name in parts[0].shapes:
+            dtype, (models, *rest) = joined_shape([part.shapes[name] for part in parts if name in part.shapes])
+            shapes[name] = dtype, (min(models, vectors) if name in FIRST_MODELS else models, *rest)
+        blocks = (self._read_again(number, part) for number, part in enumerate(parts, 1))
+        return join_streamed(blocks, shapes, self.store.folder)
 
     def _read_again(self, number: int, part: _Part) -> Arrays:
         if part.arrays is not None:

@@ -11,28 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.codec import FIRST_MODELS
 from memberwise.types.arrays import Array, Arrays
 
 # Arrays of all models together that are larger lie in a file; smaller ones in memory.
 MAPPED = 256 * 2**20
+# Of mapped arrays so many models are gone through at a time.
+MODELS = 256
 
 Shape = tuple[np.dtype[Any], tuple[int, ...]]
 
 
-def join_streamed(blocks: Iterator[Arrays], shapes: Mapping[str, Shape], folder: Path, vectors: int) -> Arrays:
+def join_streamed(blocks: Iterator[Arrays], shapes: Mapping[str, Shape], folder: Path) -> Arrays:
     """The arrays of blocks as one, as ``codec.join`` has them, with one block in memory at a time.
 
     Args:
         blocks: in the order of their models.
-        shapes: of each whole array: type and shape, model first.
+        shapes: of each whole array: type and shape, model first; further models of it are left out.
         folder: where large arrays lie, in files without a name that are gone with the arrays.
-        vectors: full answers are kept of so many first models.
     """
-    joined = {}
-    for name, (dtype, (models, *rest)) in shapes.items():
-        models = min(models, vectors) if name in FIRST_MODELS else models
-        joined[name] = _empty(dtype, (models, *rest), folder)
+    joined = {name: _empty(dtype, shape, folder) for name, (dtype, shape) in shapes.items()}
     filled = dict.fromkeys(joined, 0)
     for arrays in blocks:
         for name, whole in joined.items():
@@ -52,13 +49,38 @@ def joined_shape(parts: Sequence[Shape]) -> Shape:
     return np.result_type(*dtypes), (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
+def of_records(array: Array, rows: NDArray[np.intp]) -> Array:
+    """``array[:, rows]``; of a mapped array without having all of it in memory at once.
+
+    Args:
+        array: ``(m, n, ...)``. rows: ``(k,)`` positions of records.
+    """
+    if not is_mapped(array):
+        return array[:, rows]
+    taken = np.empty((len(array), len(rows), *array.shape[2:]), array.dtype)
+    for first in range(0, len(array), MODELS):
+        taken[first : first + MODELS] = array[first : first + MODELS, rows]
+        release(array)
+    return taken
+
+
+def is_mapped(array: Array) -> bool:
+    """It lies in a file."""
+    return _map_of(array) is not None
+
+
+def _map_of(array: Array) -> mmap.mmap | None:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
 def release(*arrays: Array) -> None:
     """Let go of the memory that mapped arrays take; values stay in their files, and are read again when needed."""
     for array in arrays:
-        base: object = array
-        while isinstance(base, np.ndarray):
-            base = base.base
-        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base = _map_of(array)
+        if base is not None and hasattr(mmap, "MADV_DONTNEED"):
             base.madvise(mmap.MADV_DONTNEED)
 
 
