@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -45,9 +46,7 @@ def call_task(letter: Letter, *arrays: Array) -> tuple[str, Any]:
 
 
 def _worker_name() -> str:
-    import ray
-
-    return f"worker on node {ray.util.get_node_ip_address()}"
+    return f"worker on node {platform.node()}"
 
 
 @dataclass(frozen=True)
