@@ -136,20 +136,14 @@ def carry_out(models: int, records: int, attacks: list[str], turns: str, folder:
         target = signals(records, member, 2**32)
         audited, shadows = answers_of(target, "audited"), answers_of(run.arrays, "audited")
         assert audited is not None
-        populations = {
-            "population_target": answers_of(target, "population"),
-            "population_shadows": answers_of(run.arrays, "population"),
-        }
-        table = Signals(rows, y, audited, shadows, trained_on, **populations)
+        world, of_world = answers_of(target, "population"), answers_of(run.arrays, "population")
+        table = Signals(rows, y, audited, shadows, trained_on, population_target=world, population_shadows=of_world)
     values = {"attacks": {"use": attacks}, "shadow": {"count": models}, "statistics": {"turns": turns}}
     study = make_study(values, "driver_memory.py")
     with peak.stage("assess"):
         request = resolve(study).request
         made = assess(table, member, study, request, Seeds(0), [str(c) for c in range(CLASSES)])
-    print(
-        f"{models:,} models x {records:,} records: {len(made.attacks)} attacks, AUC of {made.headline} "
-        f"{next(one.auc.value for one in made.attacks if one.name == made.headline):.3f}"
-    )
+    print(f"{models:,} models x {records:,} records: {len(made.attacks)} attacks, headline {made.headline}")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
         count=shadows.count,
         data=study.shadow.data,
         engine=study.engine.name,
-        processors=dict(shadows.processors) or None,
+        processors={name or "not known": models for name, models in shadows.processors.items()} or None,
         plan=dict(vars(prepared.plan)),
         seconds=round(seconds, 2),
         extra_seconds=round(shadows.asking, 3),

@@ -65,7 +65,7 @@ def of_records(array: Array, rows: NDArray[np.intp]) -> Array:
 
 
 def is_mapped(array: Array) -> bool:
-    """It lies in a file."""
+    """An array ``(...,)`` lies in a file."""
     return _map_of(array) is not None
 
 

@@ -96,7 +96,7 @@ def pack(thing: object) -> Parcel:
 
 
 def open_parcel(letter: Letter, arrays: Sequence[Array], worker: str) -> Any:
-    """The thing again, on a worker; large arrays in it are ``arrays`` themselves, which may be read-only.
+    """The thing again, on a worker; large arrays in it, each ``(...,)``, are ``arrays`` themselves, maybe read-only.
 
     Args:
         worker: what this worker is called in errors.

@@ -66,7 +66,7 @@ class Cluster:
     ours: bool
 
     def send(self, thing: object) -> Sent:
-        """Put a thing into the object store, whence each node that needs it takes it once."""
+        """Put a thing into the object store, each large array ``(...,)`` by itself: a node takes them once."""
         parcel = pack(thing)
         return Sent(self.ray.put(parcel.letter), [self.ray.put(array) for array in parcel.arrays], parcel.nbytes)
 
@@ -217,7 +217,7 @@ class RayEngine:
     @property
     def status(self) -> str:
         nodes = self.cluster.nodes()
-        parts = [f"{len(nodes)} nodes with room for {self.share.places(nodes)} blocks"]
+        parts = [f"{len(nodes)} node{'s' * (len(nodes) != 1)} with room for {self.share.places(nodes)} blocks"]
         parts += [f"{len(self.under_way)} under way", *([self.done.rates] if self.done.models else [])]
         again = len(self.tries.reasons)
         return ", ".join([*parts, f"{again} tried again"] if again else parts)
