@@ -55,11 +55,11 @@ def cluster() -> Iterator[Any]:
     """Two nodes of one CPU each, to which this process is connected."""
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": STORE}
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": STORE}
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_worker_niceness", "0")
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    made: Any = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
         made.add_node(**node)
         ray.init(address=made.address, log_to_driver=False, logging_level="error")

@@ -19,6 +19,7 @@ class Bar:
 
     def __init__(self, what: str = "shadow models", unit: str = "models") -> None:
         self.what, self.unit, self.status = what, unit, ""
+        self.told = time.monotonic()
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal
         self.bar = Progress(
@@ -30,7 +31,7 @@ class Bar:
         )
 
     def start(self, total: int, done: int) -> None:
-        self.total, self.begun, self.first, self.told = total, time.monotonic(), done, time.monotonic()
+        self.total, self.begun, self.first = total, time.monotonic(), done
         if self.live:
             self.task = self.bar.add_task("", total=total, line="")
             self.bar.start()
