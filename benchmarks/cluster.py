@@ -54,7 +54,7 @@ class Size:
     models: int
 
 
-FULL, TINY = Size(4000, 784, (200, 200), 10, 4, 48), Size(200, 20, (8,), 1, 2, 4)
+FULL, TINY = Size(4000, 784, (200, 200), 10, 4, 48), Size(200, 20, (8,), 1, 2, 12)
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ def measure(size: Size) -> dict[str, float]:
     with ray_of(2) as started:
         _, first, seconds = two.run("ray", models)
         rate["ray, one worker of two threads"] = (models - size.stack) / seconds
+        one.run("ray", 4 * size.stack)  # the second worker starts
         _, _, seconds = one.run("ray", models)
         rate["ray, two workers of one thread"] = (models - 2 * size.stack) / seconds
     with ray_of(1):
