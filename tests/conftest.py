@@ -16,9 +16,10 @@ settings.register_profile("memberwise", deadline=None)
 settings.load_profile("memberwise")
 
 # What runs beside the tests (PostgreSQL, Redis, a browser, model servers): fixtures for all rooms.
-pytest_plugins = ("gateway.gateways", "services.daemons", "services.browser", "services.model_servers")
+OF_SERVICES = ("daemons", "browser", "model_servers", "slurm")
+pytest_plugins = ("gateway.gateways", *(f"services.{name}" for name in OF_SERVICES))
 SERVICES = frozenset(
-    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
+    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx", "slurm"}
 )
 
 

@@ -59,6 +59,8 @@ def audit(
     shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
+    engine: str | None = None,
+    ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
@@ -87,6 +89,8 @@ def audit(
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame, or a pair:
             answers about members and about non-members); no model is needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
+        engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
+            machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
         fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
@@ -118,6 +122,8 @@ def audit(
             drop=drop,
             shadow_models=shadow_models,
             budget=budget,
+            engine=engine,
+            ray_address=ray_address,
             fpr=fpr,
             fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             seed=seed,
@@ -153,6 +159,8 @@ def defend(
     features: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     shadow_models: int | None = None,
+    engine: str | None = None,
+    ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
     seed: int | None = None,
     settings: Mapping[str, object] | None = None,
@@ -161,8 +169,8 @@ def defend(
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
     Args:
-        study, model, data, label, group, unit, features, drop, shadow_models, attacks, seed, settings: as ``audit`` has
-            them.
+        study, model, data, label, group, unit, features, drop, shadow_models, engine, ray_address, attacks, seed,
+            settings: as ``audit`` has them.
         roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
         out: folder of the frontier; the same call again continues there.
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
@@ -186,6 +194,8 @@ def defend(
             features=features,
             drop=drop,
             shadow_models=shadow_models,
+            engine=engine,
+            ray_address=ray_address,
             defences=tuple(defences),
             points=[dict(point) for point in points],
             max_accuracy_loss=max_accuracy_loss,

@@ -10,6 +10,9 @@ command -v chromium > /dev/null || command -v chromium-browser > /dev/null || co
     missing+=(chromium)
 command -v nginx > /dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v npm > /dev/null || missing+=(npm)
+[ -x /usr/sbin/slurmctld ] || missing+=(slurm-wlm munge)
+[ -x /usr/sbin/slurmdbd ] || missing+=(slurmdbd slurm-wlm-mysql-plugin)
+command -v mariadbd > /dev/null || [ -x /usr/sbin/mariadbd ] || missing+=(mariadb-server)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "${1:-}" = --install ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then

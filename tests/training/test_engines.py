@@ -25,7 +25,7 @@ from memberwise.signals.progress import Silent
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
 from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
-from memberwise.study.schema import ModelConfig, TrainingConfig
+from memberwise.study.schema import EngineConfig, ModelConfig, TrainingConfig
 from memberwise.training.engines.base import Block, Done, run_block
 from memberwise.training.engines.local import LocalEngine
 from memberwise.training.engines.registry import ENGINES
@@ -65,7 +65,7 @@ def trees() -> ProcessTrainer:
 
 def run(folder: Path, engine: str = "local", trainer: Trainer | None = None) -> ShadowRun:
     jobs = FixedCount(job, COUNT, BLOCK)
-    return gather(trainer or stacks(), jobs, QUESTIONS, BlockStore(folder), {}, Silent(), engine)
+    return gather(trainer or stacks(), jobs, QUESTIONS, BlockStore(folder), {}, Silent(), EngineConfig(name=engine))
 
 
 def is_same(one: Arrays, other: Arrays) -> bool:
@@ -182,7 +182,7 @@ def test_a_budget_counts_the_models_under_way(engines: dict[str, Any], tmp_path:
     assert jobs.next_size(12, ShadowRun(trained=2, seconds=20.0, under_way=10), 0) == 0
     begun = time.perf_counter()
     budget = TimeBudget(lambda k: job(k % 30), BLOCK, ends=begun + 1.0, guess=0.3)
-    done = gather(stacks(), budget, QUESTIONS, BlockStore(tmp_path), {}, Silent(), "threads")
+    done = gather(stacks(), budget, QUESTIONS, BlockStore(tmp_path), {}, Silent(), EngineConfig(name="threads"))
     assert done.count >= 2
     assert done.count % 2 == 0
     assert done.seconds <= time.perf_counter() - begun

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from threading import Event
 
+from memberwise.errors import Note
 from memberwise.store.blocks import Arrays  # type: ignore[attr-defined]
 from memberwise.training.engines.base import Block, BlockTick, Collection, Done, run_block
 from memberwise.training.trainers.base import Trainer
@@ -15,7 +16,8 @@ from memberwise.training.trainers.base import Trainer
 class ThreadEngine:
     """Each block in a thread of its own."""
 
-    in_flight = 3
+    in_flight, status = 3, ""
+    notes: Sequence[Note] = ()
 
     def __init__(self, trainer: Trainer, collection: Collection, tick: BlockTick) -> None:
         self.trainer, self.collection, self.tick = trainer, collection, tick

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,13 +47,22 @@ def clusters_of(trained_on: NDArray[np.int8]) -> Ints:
     ``trained_on``: ``(m, n)``, 1 IN, 0 OUT, -1 neither.
     """
     varies = (trained_on == 1).any(0) & (trained_on == 0).any(0)
-    halves, numbers = trained_on[:, varies], np.full(len(trained_on), -1)
-    for k in range(len(halves)):
-        if numbers[k] < 0:
-            numbers[k] = k
-            twins = np.flatnonzero((halves + halves[k] == 1).all(1) & (numbers < 0))
-            numbers[twins[:1]] = k
+    numbers, alone = np.arange(len(trained_on)), defaultdict[bytes, list[int]](list)
+    for k, row in enumerate(trained_on):
+        half = row[varies]
+        if (half < 0).any():
+            continue
+        twins = alone[_digest(half == 0)]
+        if twins:
+            numbers[k] = twins.pop(0)
+        else:
+            alone[_digest(half == 1)].append(k)
     return np.unique(numbers, return_inverse=True)[1]
+
+
+def _digest(half: Mask) -> bytes:
+    """Of ``(n,)`` records: equal for equal halves, so that thousands of models are compared in one pass."""
+    return hashlib.blake2b(np.packbits(half).tobytes(), digest_size=16).digest()
 
 
 def attacks_in_turn(attacks: Sequence[Attack], family: Sequence[str], turns: int | str | None) -> list[Attack]:

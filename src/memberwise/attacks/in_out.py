@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from memberwise.signals.streamed import release
 from memberwise.signals.table import Answers, Signals, once_a_table
 from memberwise.types.arrays import Floats, Ints, Mask
 
 CHUNK_VALUES = 2_000_000
+# After so many chunks, mapped answers let go of the memory that reading them took.
+RELEASED = 8
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,11 @@ def moments(shadows: Answers, side: Mask) -> Moments:
 def log_mean_p(shadows: Answers, side: Mask) -> Floats:
     """``(n, q)``: log of the mean p_y over the models of one side, ``(m, n)``; NaN without a model."""
     count = side.sum(0)
-    weights = side / np.where(count > 0, count, np.nan)
+    each = np.where(count > 0, count, np.nan)
     result = np.empty(shadows.log_p.shape[1:])
     for part in record_blocks(shadows):
-        result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights[:, part, None])
+        weights = side[:, part, None] / each[part, None]
+        result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights)
     return result
 
 
@@ -103,9 +107,21 @@ def log_mix(logs: Floats, weights: Floats) -> Floats:
 
 
 def record_blocks(answers: Answers) -> Iterator[slice]:
-    """Slices of records such that a block over all models and queries stays small."""
+    """Slices of records such that a block over all models and queries stays small, of mapped answers too."""
     step = max(1, CHUNK_VALUES // max(1, answers.models * answers.queries))
-    return (slice(start, start + step) for start in range(0, answers.records, step))
+    for number, start in enumerate(range(0, answers.records, step), 1):
+        yield slice(start, start + step)
+        if number % RELEASED == 0:
+            release(answers.log_p, answers.log_1mp, answers.correct)
+    release(answers.log_p, answers.log_1mp, answers.correct)
+
+
+def mean_phi(answers: Answers) -> Floats:
+    """``(m, n)`` float64: the scaled logit phi, its mean over queries, in bounded memory beside the result."""
+    result = np.empty(answers.log_p.shape[:2])
+    for part in record_blocks(answers):
+        result[:, part] = (answers.log_p[:, part].astype(np.float64) - answers.log_1mp[:, part]).mean(2)
+    return result
 
 
 def shadows_of(answers: Answers | None) -> Answers:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from memberwise.auditing.afford import Asking
+from memberwise.auditing.cluster_cost import ClusterCost, cluster_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.auditing.served import asking
@@ -34,6 +36,8 @@ class Cost:
         models: target included. rows: records each trains on. parameters: trainable numbers each (None: no module).
         questions: to a served model; None where none is.
         seconds: training and asking, by calibration (attacks and report not counted). disk_bytes: signals on disk.
+        driver_bytes: memory of this process, where signals are joined and attacked. cluster: of an engine of several
+            machines.
     """
 
     models: int
@@ -46,13 +50,12 @@ class Cost:
     attacks: list[str]
     seconds: float
     disk_bytes: int
+    driver_bytes: int
     questions: Asking | None = None
+    cluster: ClusterCost | None = None
 
     def to_dict(self) -> dict[str, object]:
-        values = asdict(self)
-        if self.questions is None:
-            del values["questions"]
-        return values
+        return {name: value for name, value in asdict(self).items() if value is not None or name == "parameters"}
 
     def describe(self) -> str:
         """A few lines for a person."""
@@ -65,7 +68,10 @@ class Cost:
             f"attacks       {', '.join(self.attacks)}\n"
             f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
             f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
-            + ("" if self.questions is None else "\n".join(self.questions.lines()) + "\n")
+            f"memory        about {self.driver_bytes / 1e6:,.0f} MB here, where the attacks run\n"
+            + "".join(
+                f"{line}\n" for part in (self.questions, self.cluster) if part is not None for line in part.lines()
+            )
         )
 
 
@@ -81,6 +87,9 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     resolved = resolve(_small(study), inputs.attacks)
     small = resolved.study
     prepared = prepare(resolved, inputs)
+    cluster = cluster_cost(prepared, calibrate)
+    seconds = calibrate(prepared) if cluster is None else cluster.seconds
+    disk = _disk(prepared, study.shadow.count)
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
     return Cost(
         models=1 + study.shadow.count,
@@ -91,10 +100,21 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
         attacks=[attack.name for attack in resolved.request.attacks],
-        seconds=calibrate(prepared) * times,
-        disk_bytes=_disk(prepared, study.shadow.count),
+        seconds=seconds * times,
+        disk_bytes=disk,
+        driver_bytes=_resident() + 2 * disk,
         questions=asking(prepared) if study.target.endpoint is not None else None,
+        cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times),
     )
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has taken at most."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _small(study: Study) -> Study:

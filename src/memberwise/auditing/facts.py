@@ -116,7 +116,8 @@ def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
     return ShadowFacts(
         count=shadows.count,
         data=study.shadow.data,
-        engine=study.shadow.engine,
+        engine=study.engine.name,
+        processors={name or "not known": models for name, models in shadows.processors.items()} or None,
         plan=dict(vars(prepared.plan)),
         seconds=round(seconds, 2),
         extra_seconds=round(shadows.asking, 3),

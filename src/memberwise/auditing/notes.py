@@ -35,6 +35,7 @@ def run_notes(prepared: Prepared, target: TargetRun, made: Notes, shadows: Shado
         *remark_notes(target.arrays, shadows.arrays),
         *step_notes(step),
         *shadows.notes,
+        *_processors(shadows),
         *_interrupted(shadows, prepared.study),
     ]
     accuracies = (float(target.arrays["train_accuracy"][0]), float(target.arrays["test_accuracy"][0]))
@@ -56,6 +57,14 @@ def _accuracies(prepared: Prepared, target: tuple[float, float], shadows: Shadow
         stored_accuracy(prepared.study),
         shadows.arrays["train_accuracy"] if shadows.count else np.empty(0),
     )
+
+
+def _processors(shadows: ShadowRun) -> Notes:
+    kinds = [f"{name} ({models} models)" for name, models in shadows.processors.items() if name]
+    if len(kinds) < 2:
+        return []
+    message = f"shadow models were made by {', '.join(kinds)}: the same to a tolerance, not to the bit"
+    return [Note("several-processors", message)]
 
 
 def _interrupted(shadows: ShadowRun, study: Study) -> Notes:

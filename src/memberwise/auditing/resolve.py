@@ -59,7 +59,7 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
         StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
     study = with_output_folder(with_policy(write_out_defence(study)))
-    find_engine(study.shadow.engine)
+    find_engine(study.engine)
     request = AttackRequest.of(study, attacks)
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
 

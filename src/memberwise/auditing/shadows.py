@@ -9,6 +9,7 @@ from memberwise.signals.progress import Progress
 from memberwise.signals.schedule import FixedCount, Jobs, ShadowRun, TimeBudget
 from memberwise.store.folder import RunFolder
 from memberwise.study.duration import seconds_of
+from memberwise.study.schema import EngineConfig
 
 # What a time budget keeps back for attacks, statistics and the report.
 ATTACK_SECONDS = 6.0
@@ -22,11 +23,20 @@ def gather_shadows(prepared: Prepared, folder: RunFolder, begun: float, progress
         KeyboardInterrupt: Ctrl-C before there was any; with some, the run goes on with these and says so.
     """
     jobs, questions = _jobs(prepared, begun), prepared.shadow_questions
-    engine = prepared.study.shadow.engine
+    engine = _engine(prepared, folder)
     shadows = gather(prepared.trainer, jobs, questions, folder.blocks, prepared.identity, progress, engine)
     if shadows.interrupted and not shadows.count:
         raise KeyboardInterrupt
     return shadows
+
+
+def _engine(prepared: Prepared, folder: RunFolder) -> EngineConfig:
+    """The study's engine; what Slurm's tasks are handed goes into the run folder where the study names no other."""
+    config = prepared.study.engine
+    if config.slurm.folder is not None:
+        return config
+    slurm = config.slurm.model_copy(update={"folder": str(folder.path / "slurm")})
+    return config.model_copy(update={"slurm": slurm})
 
 
 def _jobs(prepared: Prepared, begun: float) -> Jobs:

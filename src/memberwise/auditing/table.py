@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from memberwise.types.arrays import Arrays, Ints
 def signals_table(prepared: Prepared, target: Arrays, shadows: ShadowRun) -> Signals:
     """The table of signals from the target's and the shadow models' arrays."""
     dataset = prepared.dataset
-    rows = [prepared.shadow_job(k).rows for k in range(shadows.count)]
+    rows = (prepared.shadow_job(k).rows for k in range(shadows.count))  # of one model at a time: all take gigabytes
     return make_table(dataset, prepared.roles, target, shadows.arrays, rows)
 
 
@@ -26,7 +26,7 @@ def make_table(
     roles: Roles,
     target: Arrays,
     shadows: Arrays,
-    rows: Sequence[Ints],
+    rows: Iterable[Ints],
 ) -> Signals:
     """The table of signals of models whose answers are at hand.
 
@@ -42,15 +42,17 @@ def make_table(
     audited = answers_of(target, "audited")
     if audited is None:
         raise ValueError("the target was asked about the audited records")
-    trained_on = np.array([np.isin(roles.audited, of_model) for of_model in rows], np.int8)
+    models = len(shadows["train_accuracy"]) if shadows else 0
+    trained_on, seen = (np.empty((models, len(each)), np.int8) for each in (roles.audited, roles.auxiliary))
+    for k, of_model in enumerate(rows):
+        trained_on[k], seen[k] = np.isin(roles.audited, of_model), np.isin(roles.auxiliary, of_model)
     answers = answers_of(shadows, "auxiliary")
-    seen = np.array([np.isin(roles.auxiliary, of_model) for of_model in rows], np.int8)
     return Signals(
         index=roles.audited,
         labels=dataset.y[roles.audited],
         target=audited,
         shadows=answers_of(shadows, "audited"),
-        trained_on=trained_on.reshape(len(rows), len(roles.audited)),
+        trained_on=trained_on,
         population_target=answers_of(target, "population"),
         population_shadows=answers_of(shadows, "population"),
         beside=None if answers is None else AuxiliaryTable(answers, dataset.y[roles.auxiliary], seen),

@@ -86,6 +86,8 @@ def audit(
     allow_size_mismatch: Annotated[
         bool, option("--allow-size-mismatch", help="Shadow models may train on fewer records.", panel="Run")
     ] = False,
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
     device: options.Device = None,
     seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Run folder.", panel="Run")] = None,

@@ -48,6 +48,8 @@ def defend(
     attacks: options.Attacks = None,
     fpr: options.Fpr = None,
     settings: options.Settings = None,
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
     device: options.Device = None,
     seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Folder of the frontier.", panel="Run")] = None,

@@ -70,6 +70,10 @@ augment = []              # images: "flip", "crop", "cutout", "mixup", in this o
 count = 64                # in pairs; more make the attack stronger
 data = "halves"           # of the audited records; "auxiliary" for an attacker who has none of them
 
+# [engine]                # where shadow models train; no figure depends on it
+# name = "ray"            # or "slurm", "local"; docs/cluster.md
+# ray = {{ address = "auto" }}   # without it: a Ray of this machine
+
 [attacks]
 use = ["default"]         # memberwise list attacks
 # headline = "lira-online-fixed"   # the attack the verdict is about

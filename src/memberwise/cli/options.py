@@ -32,6 +32,10 @@ Population = Annotated[Text, option("--population", help="Nobody's: the attacker
 Reference = Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")]
 ModelName = Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")]
 Trust = Annotated[Text, option("--trust", help="Types of a .skops file to load, by comma.", panel="Model")]
+Engine = Annotated[Text, option("--engine", help="Where shadow models train: local, ray or slurm.", panel="Run")]
+RayAddress = Annotated[
+    Text, option("--ray-address", help="auto or ray://HOST:PORT; none: a Ray of this machine.", panel="Run")
+]
 Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
 Fpr = Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")]
 Settings = Annotated[

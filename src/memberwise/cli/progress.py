@@ -18,7 +18,8 @@ class Bar:
     """A live bar on a terminal, else a line now and then."""
 
     def __init__(self, what: str = "shadow models", unit: str = "models") -> None:
-        self.what, self.unit = what, unit
+        self.what, self.unit, self.status = what, unit, ""
+        self.told = time.monotonic()
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal
         self.bar = Progress(
@@ -30,18 +31,22 @@ class Bar:
         )
 
     def start(self, total: int, done: int) -> None:
-        self.total, self.begun, self.first, self.told = total, time.monotonic(), done, time.monotonic()
+        self.total, self.begun, self.first = total, time.monotonic(), done
         if self.live:
             self.task = self.bar.add_task("", total=total, line="")
             self.bar.start()
 
     def update(self, done: float) -> None:
         line = progress_line(done, self.total, done - self.first, time.monotonic() - self.begun, self.unit)
+        line += f"; {self.status}" if self.status else ""
         if self.live:
             self.bar.update(self.task, completed=done, line=line)
         elif time.monotonic() - self.told > LINE_SECONDS:
             self.told = time.monotonic()
             print(f"{self.what}: {line}", file=sys.stderr, flush=True)
+
+    def say(self, status: str) -> None:
+        self.status = status
 
     def stop(self) -> None:
         if self.live:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
 from memberwise.types.parts import Plain
 
@@ -28,6 +29,8 @@ def reproduce(
         typer.Option("--seeds", min=1, help="How many (3; a smoke test 1): means and spread.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    engine: options.Engine = None,
+    ray_address: options.RayAddress = None,
     out: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
     keep: Annotated[
         str | None,
@@ -47,8 +50,9 @@ def reproduce(
             _list(json)
             return
         size = _size(name, smoke=smoke, quick=quick, full=full)
-        options = {"seeds": _seeds(seed, seeds, size), "device": device, "out": out}
-        _run(str(name), size, options, keep, json, quiet)
+        where = options.flags({"engine": engine, "ray_address": ray_address})
+        choices = {"seeds": _seeds(seed, seeds, size), "device": device, "engine": where, "out": out}
+        _run(str(name), size, choices, keep, json, quiet)
 
 
 def _size(name: str | None, **flags: bool) -> Size:
@@ -74,7 +78,7 @@ def _seeds(first: int, count: int | None, size: Size) -> tuple[int, ...]:
     return tuple(range(first, first + (count or len(SEEDS[size]))))
 
 
-def _run(name: str, size: Size, options: Plain, keep: str | None, json: bool, quiet: bool) -> None:
+def _run(name: str, size: Size, choices: Plain, keep: str | None, json: bool, quiet: bool) -> None:
     from memberwise.reproduce.registry import find_reproduction
 
     reproduction = find_reproduction(name)
@@ -92,7 +96,7 @@ def _run(name: str, size: Size, options: Plain, keep: str | None, json: bool, qu
             errors.print(label, highlight=False, markup=False)
 
     progress = Silent() if silent else Bar()
-    claim, folder = run_reproduction(reproduction, size, **options, progress=progress, announce=announce)
+    claim, folder = run_reproduction(reproduction, size, **choices, progress=progress, announce=announce)
     if json:
         to_stdout((folder / "claim.json").read_text("utf-8"))
     else:

@@ -135,6 +135,7 @@ class ShadowFacts:
     count: int | None = None
     data: str | None = None
     engine: str | None = None
+    processors: dict[str, int] | None = field(default=None, metadata=LEFT_OUT)
     plan: dict[str, int | str | bool] | None = None
     seconds: float | None = None
     extra_seconds: float | None = field(default=None, metadata=LEFT_OUT)

@@ -44,6 +44,7 @@ class Bench:
 
     Attributes:
         folder: every audit has a run folder below it, so what was done is not done again.
+        engine: study keys of where shadow models train.
         used: the data sets that were read, of those in ``data``.
         earlier: seconds that audits took in earlier runs, whose results were read.
         comparable: the data are the publication's own, and the size is not a smoke test's.
@@ -57,6 +58,7 @@ class Bench:
     data: tuple[str, ...]
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[str], None] = lambda name: None
+    engine: Mapping[str, object] = field(default_factory=dict)
     used: list[str] = field(default_factory=list)
     earlier: list[float] = field(default_factory=list)
 
@@ -99,7 +101,8 @@ class Bench:
     def study(self, label: str, settings: Mapping[str, object]) -> Study:
         """The study of an audit."""
         values: dict[str, object] = {}
-        named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device} | dict(settings)
+        named = {"data.source": self.source, "run.seed": self.seed, "run.device": self.device}
+        named |= {**self.engine, **settings}
         for key, value in named.items():
             put(values, key, value)
         safe = "".join(c if c.isalnum() or c in "-._" else "-" for c in label)

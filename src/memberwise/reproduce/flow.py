@@ -7,11 +7,13 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
+from memberwise.models.processors import processor_name
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged
 from memberwise.reproduce.over_seeds import merge
@@ -33,6 +35,7 @@ def run_reproduction(
     *,
     seeds: Sequence[int] | None = None,
     device: str = "auto",
+    engine: Mapping[str, object] = MappingProxyType({}),
     out: str | Path | None = None,
     progress: Progress | None = None,
     announce: Callable[[str], None] = lambda label: None,
@@ -43,6 +46,7 @@ def run_reproduction(
 
     Args:
         seeds: one run for each; three of them (a smoke test: one) where there are none.
+        engine: study keys of where shadow models train, such as ``{"engine.name": "ray"}``.
 
     Raises:
         MemberwiseError: the data are not at hand, or an audit failed.
@@ -55,7 +59,9 @@ def run_reproduction(
         def label_seed(label: str) -> None:
             announce(label if len(seeds) == 1 else f"seed {seed}: {label}")
 
-        return Bench(reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed)
+        return Bench(
+            reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed, engine
+        )
 
     benches = [of_seed(seed) for seed in seeds]
     findings = merge({bench.seed: reproduction.run(bench) for bench in benches})
@@ -119,11 +125,5 @@ def _commit() -> str:
 def _machine(device: str) -> dict[str, object]:
     import torch
 
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    gpu = torch.cuda.get_device_name() if device != "cpu" and torch.cuda.is_available() else None
-    return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}
+    gpu = processor_name("cuda") if device != "cpu" and torch.cuda.is_available() else None
+    return {"processor": processor_name("cpu"), "cores": os.cpu_count(), "gpu": gpu}

@@ -16,6 +16,8 @@ VECTOR_MODELS = 16
 
 
 VECTOR_BYTES = 256_000_000
+# Arrays that hold full answers.
+FIRST_MODELS = ("audited.vectors", "auxiliary.vectors")
 
 
 def vector_models(records: int, classes: int, count: int) -> int:
@@ -56,7 +58,7 @@ def join(parts: Sequence[Arrays], vectors: int = VECTOR_MODELS) -> Arrays:
     """The arrays of several blocks as one; full answers of the first ``vectors`` models."""
     names = parts[0].keys()
     joined = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
-    for name in ("audited.vectors", "auxiliary.vectors"):
+    for name in FIRST_MODELS:
         if name in joined:
             joined[name] = joined[name][:vectors]
     return joined

@@ -6,17 +6,22 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from memberwise.errors import Note, TrainingError
+import numpy as np
+
+from memberwise.errors import Note, RunFolderError, TrainingError
 from memberwise.signals.ask import take_seconds
-from memberwise.signals.codec import VECTOR_MODELS, join, lacking, vector_models
+from memberwise.signals.codec import FIRST_MODELS, VECTOR_MODELS, join, lacking, vector_models
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
+from memberwise.signals.streamed import join_streamed, joined_shape
 from memberwise.store.blocks import BlockStore, block_key, block_name
-from memberwise.training.engines.base import Block, Done, Engine
-from memberwise.training.engines.registry import LOCAL, find_engine
+from memberwise.study.schema import EngineConfig
+from memberwise.training.engines.base import Block, Done, Engine, take_processor
+from memberwise.training.engines.registry import DEFAULT, find_engine
 from memberwise.training.job import describe_job
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Arrays
@@ -29,7 +34,7 @@ def gather(
     store: BlockStore,
     identity: dict[str, object],
     progress: Progress,
-    engine: str = LOCAL,
+    engine: EngineConfig = DEFAULT,
 ) -> ShadowRun:
     """Train and ask shadow models, block by block; blocks that are there under the same key are read instead.
 
@@ -39,30 +44,44 @@ def gather(
     Args:
         jobs: which block of jobs comes next.
         identity: everything a block depends on beside its jobs (data, code, plan, queries ...).
-        engine: name of the engine that has the blocks trained.
+        engine: has the blocks trained.
 
     Raises:
         StudyError: there is no such engine. MemberwiseError: a block failed; the others that are done stay on disk.
     """
     run = _Run(jobs, questions, store, identity, progress, trainer.describe().workers)
-    running = find_engine(engine)(trainer, SignalCollection(questions), run.tell)
+    running = run.engine = find_engine(engine)(trainer, SignalCollection(questions), run.tell)
     try:
         run.carry_out(running)
     except KeyboardInterrupt:
         run.result.interrupted = True
     finally:
         run.keep(running.close())
+        run.result.notes += running.notes
     progress.stop()
     return run.joined()
 
 
+# Bytes of finished blocks that are held; the rest are read again from disk when all are joined.
+HELD = 512 * 2**20
+
+
 @dataclass(frozen=True)
 class _Part:
-    """A finished block: arrays of ``size`` models, which were ``resumed`` (read) or trained."""
+    """A finished block of ``size`` models, which were ``resumed`` (read) or trained.
 
-    arrays: Arrays
+    Attributes:
+        shapes: type and shape of each array. arrays: those, or None where there is no room to hold them: on disk alone.
+    """
+
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
     size: int
     resumed: bool
+    arrays: Arrays | None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays.values()) if self.arrays is not None else 0
 
 
 @dataclass(frozen=True)
@@ -88,12 +107,14 @@ class _Run:
     under_way: dict[int, _UnderWay] = field(default_factory=dict)
     shares: dict[int, float] = field(default_factory=dict)
     last: float = 0.0  # when a block came back last
+    engine: Engine | None = None
 
     def carry_out(self, engine: Engine) -> None:
         """Every block that there is to be, read or trained."""
         first, number = 0, 1
         self.progress.start(self.jobs.expected(0, 0.0), 0)
         while True:
+            self.result.at_once = engine.in_flight
             stored = self.store.matching(block_name(number), first, partial(self._key, first))
             size = self.jobs.next_size(first, self.result, stored)
             if not size and not self.under_way:
@@ -106,12 +127,12 @@ class _Run:
                         "the engine gave nothing back",
                         expected="drain() waits for every block that is under way",
                         found=f"no end of block {', '.join(map(str, waiting))}",
-                        where="shadow.engine",
+                        where="engine.name",
                     )
                 continue
             arrays = self._read(number, first, size, stored)
             if arrays is not None:
-                self._put(number, _Part(arrays, size, resumed=True))
+                self._put(number, size, arrays, resumed=True)
             else:
                 jobs = tuple(self.jobs.job(k) for k in range(first, first + size))
                 self._submit(engine, Block(number, first, jobs, self._keeps_vectors(first)))
@@ -123,18 +144,20 @@ class _Run:
             begun, now = self.under_way[block.number], time.perf_counter()
             # Of blocks that are under way together, each counts for the time since the one before came back.
             took, self.last = now - max(begun.begun, self.last), now
-            asking = min(took, take_seconds(arrays) / self.workers)
-            self.store.save(block_name(block.number), begun.keys, block.models, arrays, took, asking)
+            asking, processor = min(took, take_seconds(arrays) / self.workers), take_processor(arrays)
+            self.store.save(block_name(block.number), begun.keys, block.models, arrays, took, asking, processor)
+            self.result.processors[processor] += len(block)
+            self.result.waited += now - begun.begun
             self.result.seconds += took
             self.result.asking += asking
             self.result.under_way -= len(block)
             del self.under_way[block.number]
-            self._put(block.number, _Part(arrays, len(block), resumed=False))
+            self._put(block.number, len(block), arrays, resumed=False)
 
     def tell(self, block: Block, share: float) -> None:
         """A block under way is done to this share."""
         self.shares[block.number] = share * len(block)
-        self.progress.update(self.result.count + sum(list(self.shares.values())))
+        self._show()
 
     def joined(self) -> ShadowRun:
         """The models up to the first that is missing, as one table."""
@@ -147,8 +170,27 @@ class _Run:
                 self.result.resumed -= part.size if part.resumed else 0
         if whole:
             most = vector_models(len(self.questions.audited), self.questions.classes, self.result.count)
-            self.result.arrays = join([self.parts[number].arrays for number in range(1, whole + 1)], most)
+            self.result.arrays = self._join([self.parts[number] for number in range(1, whole + 1)], most)
         return self.result
+
+    def _join(self, parts: list[_Part], vectors: int) -> Arrays:
+        held = [part.arrays for part in parts if part.arrays is not None]
+        if len(held) == len(parts):
+            return join(held, vectors)
+        shapes = {}
+        for name in parts[0].shapes:
+            dtype, (models, *rest) = joined_shape([part.shapes[name] for part in parts if name in part.shapes])
+            shapes[name] = dtype, (min(models, vectors) if name in FIRST_MODELS else models, *rest)
+        blocks = (self._read_again(number, part) for number, part in enumerate(parts, 1))
+        return join_streamed(blocks, shapes, self.store.folder)
+
+    def _read_again(self, number: int, part: _Part) -> Arrays:
+        if part.arrays is not None:
+            return part.arrays
+        arrays, problem = self.store.load_first(block_name(number), part.size)
+        if arrays is None:
+            raise RunFolderError(f"{problem}, just after it was written", fix="the same command trains it again")
+        return arrays
 
     def _submit(self, engine: Engine, block: Block) -> None:
         keys = [self._key(block.first, k) for k in block.models]
@@ -156,16 +198,22 @@ class _Run:
         self.result.under_way += len(block)
         self.keep(engine.submit(block))
 
-    def _put(self, number: int, part: _Part) -> None:
-        self.parts[number] = part
+    def _put(self, number: int, size: int, arrays: Arrays, resumed: bool) -> None:
+        shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+        room = HELD - sum(part.nbytes for part in self.parts.values())
+        hold = sum(array.nbytes for array in arrays.values()) <= room
+        self.parts[number] = _Part(shapes, size, resumed, arrays if hold else None)
         self.shares.pop(number, None)
-        if part.resumed:
-            self.result.resumed += part.size
+        if resumed:
+            self.result.resumed += size
         else:
-            self.result.trained += part.size
-        done = self.result.count
-        self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), done)
-        self.progress.update(done)
+            self.result.trained += size
+        self.progress.start(self.jobs.expected(self.result.trained, self.result.seconds), self.result.count)
+        self._show()
+
+    def _show(self) -> None:
+        self.progress.say("" if self.engine is None else self.engine.status)
+        self.progress.update(self.result.count + sum(list(self.shares.values())))
 
     def _read(self, number: int, first: int, size: int, stored: int) -> Arrays | None:
         """The arrays of ``size`` models, where all of them are ``stored`` and hold what is asked now."""
@@ -179,6 +227,7 @@ class _Run:
         if problem is not None:
             self.result.notes.append(Note("block-trained-again", f"{problem}; its models are trained again"))
         if arrays is not None:
+            self.result.processors[self.store.processor(name)] += size
             self.result.earlier += self.store.seconds(name, size)
             self.result.asking += self.store.seconds(name, size, "asking")
         return arrays

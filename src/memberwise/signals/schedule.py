@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,6 +25,9 @@ class ShadowRun:
         under_way: models of blocks that are begun and not finished.
         notes: what was wrong with blocks, as (code, message).
         interrupted: Ctrl-C ended it early.
+        processors: how many models each kind of processor made; "": blocks from before that was written down.
+        at_once: blocks that may be under way at once.
+        waited: seconds from the begin of each block to its end, summed; blocks under way together each count in full.
     """
 
     arrays: Arrays = field(default_factory=dict)
@@ -35,6 +39,9 @@ class ShadowRun:
     under_way: int = 0
     notes: list[Note] = field(default_factory=list)
     interrupted: bool = False
+    processors: Counter[str] = field(default_factory=Counter)
+    at_once: int = 1
+    waited: float = 0.0
 
     @property
     def count(self) -> int:
@@ -95,8 +102,11 @@ class TimeBudget:
     def next_size(self, first: int, so_far: ShadowRun, stored: int) -> int:
         if stored:
             return stored  # read in no time
-        each = so_far.seconds / so_far.trained if so_far.trained else self.guess
+        each = so_far.seconds / so_far.trained if so_far.trained else self.guess / so_far.at_once
         fit = (int((self.ends - time.perf_counter()) / each) - so_far.under_way) // 2 * 2
+        # Of blocks side by side, each takes longer than its share of the time.
+        alone = so_far.waited / so_far.trained if so_far.trained else self.guess
+        fit = min(fit, int((self.ends - time.perf_counter()) / max(alone, 1e-9)) // 2 * 2)
         if first == 0:
             fit = max(fit, 2)
         # A last block that is nearly full takes about as long as a full one; a stub of one takes longer a model.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memberwise.errors import Note
 from memberwise.signals.read import SMALLEST
+from memberwise.signals.streamed import MODELS, release
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
 
@@ -137,7 +138,10 @@ def _logs(answers: Answers) -> Iterator[tuple[NDArray[np.floating], float]]:
         return
     least = np.log(SMALLEST[answers.kind]) + WIDTH if answers.kind in SMALLEST else -np.inf
     for side in (answers.log_p, answers.log_1mp):
-        yield from ((logs.ravel(), float(least)) for logs in side)
+        for k, logs in enumerate(side, 1):
+            yield logs.ravel(), float(least)
+            if k % MODELS == 0:
+                release(side)
     if answers.kind in SMALLEST and answers.vectors is not None:
         for vectors in answers.vectors:
             yield np.log(np.maximum(vectors, SMALLEST[answers.kind])).ravel(), float(least)

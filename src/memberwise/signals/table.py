@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.signals.streamed import of_records
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Arrays, Floats, Floats32, Ints, Mask
 
@@ -85,9 +86,9 @@ class Answers:
         """The answers about the records at these ``(k,)`` positions."""
         return replace(
             self,
-            log_p=self.log_p[:, rows],
-            log_1mp=self.log_1mp[:, rows],
-            correct=self.correct[:, rows],
+            log_p=of_records(self.log_p, rows),
+            log_1mp=of_records(self.log_1mp, rows),
+            correct=of_records(self.correct, rows),
             vectors=None if self.vectors is None else self.vectors[:, rows],
             extra={name: values[:, rows] if values.ndim > 1 else values for name, values in self.extra.items()},
         )

@@ -76,6 +76,10 @@ class BlockStore:
         entry = self.manifest.get(name, {"models": ()})
         return float(entry.get(part, 0.0)) * count / max(1, len(entry["models"]))
 
+    def processor(self, name: str) -> str:
+        """The kind of processor that made a block; "" if it is not known."""
+        return str(self.manifest.get(name, {}).get("processor", ""))
+
     def _read(self, name: str) -> tuple[Arrays | None, str | None]:
         path = self.folder / f"{name}.npz"
         if not path.exists():
@@ -93,6 +97,7 @@ class BlockStore:
         arrays: Arrays,
         seconds: float = 0.0,
         asking: float = 0.0,
+        processor: str = "",
     ) -> None:
         """Write the block, then the manifest that makes it count; ``keys``: one for each model."""
         path = self.folder / f"{name}.npz"
@@ -103,6 +108,7 @@ class BlockStore:
         described = {k: {"dtype": str(v.dtype), "shape": list(v.shape)} for k, v in arrays.items()}
         entry = {"models": list(models), "keys": list(keys), "arrays": described, "sha256": digest}
         entry["key"] = keys[0] if len(keys) == 1 else block_key(models=list(keys))
+        entry |= {"processor": processor} if processor else {}
         self.manifest[name] = entry | {"seconds": round(seconds, 3), "asking": round(asking, 3)}
         self.finished = None
         self._write()

@@ -51,6 +51,8 @@ FLAGS: dict[str, Flag] = {
     "shadow_models": Flag("shadow.count"),
     "budget": Flag("shadow.budget"),
     "allow_size_mismatch": Flag("shadow.allow_size_mismatch", "switch"),
+    "engine": Flag("engine.name"),
+    "ray_address": Flag("engine.ray.address"),
     "attacks": Flag("attacks.use", "names"),
     "fpr": Flag("statistics.fpr", "rates"),
     "fail_if": Flag("gate.rules"),

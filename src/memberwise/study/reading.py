@@ -14,6 +14,8 @@ from memberwise.errors import StudyError, did_you_mean
 from memberwise.study.address import check_address
 from memberwise.study.schema import Study
 
+# Keys that had another name once.
+MOVED = {"shadow.engine": "engine.name"}
 # No key has more tables and lists around it.
 MOST_LEVELS = 20
 
@@ -64,6 +66,7 @@ def apply_settings(values: dict[str, object], settings: Sequence[str]) -> dict[s
 
 def put(values: dict[str, Any], dotted: str, value: Any) -> None:
     """Set one dotted key in nested values."""
+    dotted = MOVED.get(dotted, dotted)
     *tables, last = dotted.split(".")
     for table in tables:
         values = values.setdefault(table, {})

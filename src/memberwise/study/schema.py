@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -240,7 +241,6 @@ class ShadowConfig(_Part):
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
     data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
-    engine: str = "local"
     noise: Share = 0.1
     synthesis: SynthesisConfig = SynthesisConfig()
     budget: str | None = None
@@ -261,6 +261,58 @@ class ShadowConfig(_Part):
                 f"shadow models come in complementary pairs, so the count is even: {count - 1} or {count + 1}"
             )
         return count
+
+
+class RayConfig(_Part):
+    """A Ray cluster; no address: a Ray of this machine alone, started for the run and stopped after it.
+
+    cpus, gpus: of each block under way; without them the plan's threads, and on CUDA a share of a GPU by memory.
+    in_flight: blocks under way at once, at most; without it as many as there is room for, and one more.
+    """
+
+    address: str | None = None
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    gpus: Annotated[float, Field(ge=0, le=64)] | None = None
+    in_flight: Positive | None = None
+    object_store_mb: Annotated[int, Field(ge=80, le=10**7)] | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, address: str | None) -> str | None:
+        if address is None or address == "auto" or re.fullmatch(r"(ray://)?[^\s/@:]+:\d{1,5}", address):
+            return address
+        raise ValueError("auto, HOST:PORT or ray://HOST:PORT")
+
+
+class SlurmConfig(_Part):
+    """Slurm, by submitit: what each task of an array asks for.
+
+    folder: on a file system that this machine and the nodes share; without it, in the run folder.
+    minutes: time limit of a task, which trains one block. array: tasks in one array. cpus: of a task; without it the
+    plan's threads. options: further ones of sbatch, such as ``{account = "abc"}``.
+    """
+
+    folder: str | None = None
+    partition: str | None = None
+    gres: str | None = None
+    minutes: Positive = 60
+    array: Annotated[int, Field(ge=1, le=100_000)] = 16
+    cpus: Annotated[int, Field(ge=1, le=1024)] | None = None
+    memory_mb: Positive | None = None
+    setup: tuple[str, ...] = ()
+    options: dict[str, str | int] = {}
+
+
+class EngineConfig(_Part):
+    """Where shadow models are trained. No figure depends on it, and a run may be continued with another engine.
+
+    tries: a block is tried so many times in all, before its error ends the run.
+    """
+
+    name: str = "local"
+    tries: Annotated[int, Field(ge=1, le=100)] = 3
+    ray: RayConfig = RayConfig()
+    slurm: SlurmConfig = SlurmConfig()
 
 
 class PlanConfig(_Part):
@@ -362,6 +414,7 @@ class Study(_Part):
     canaries: CanariesConfig = CanariesConfig()
     answer: tuple[OutputDefenceConfig, ...] = ()
     shadow: ShadowConfig = ShadowConfig()
+    engine: EngineConfig = EngineConfig()
     plan: PlanConfig = PlanConfig()
     queries: Literal["none", "mirror", "shift18"] = "none"
     attacks: AttacksConfig = AttacksConfig()
@@ -370,6 +423,11 @@ class Study(_Part):
     report: ReportConfig = ReportConfig()
     defend: DefendConfig = DefendConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved_keys(cls, values: Any) -> Any:
+        return move_old_keys(values)
 
     @field_validator("answer", mode="before")
     @classmethod
@@ -403,6 +461,19 @@ class Study(_Part):
         import tomli_w
 
         return tomli_w.dumps(_without_none(self.to_dict()))
+
+
+def move_old_keys(values: Any) -> Any:
+    """Nested values with ``shadow.engine``, as studies were written before ``engine.name``, in its new place.
+
+    A study that says both means the new one.
+    """
+    shadow = values.get("shadow") if isinstance(values, dict) else None
+    if not isinstance(shadow, dict) or "engine" not in shadow:
+        return values
+    rest, engine = {k: v for k, v in shadow.items() if k != "engine"}, values.get("engine", {})
+    named = {"name": shadow["engine"], **engine} if isinstance(engine, dict) else engine
+    return {**values, "shadow": rest, "engine": named}
 
 
 def _without_none(value: Any) -> Any:

@@ -28,6 +28,9 @@ class DataTensors:
         """
         return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), classes)
 
+    def __reduce__(self) -> tuple[type[DataTensors], tuple[Tensor, Tensor, int]]:
+        return type(self), (self.x, self.y, self.classes)  # without what was made of them
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one record."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
+from memberwise.errors import Note
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
@@ -57,6 +60,7 @@ class Collection(Protocol):
         ...
 
 
+PROCESSOR = "processor"
 # How far a block is, as a share of it.
 BlockTick = Callable[[Block, float], None]
 Done = tuple[Block, Arrays]
@@ -70,9 +74,18 @@ class Engine(Protocol):
 
     Attributes:
         in_flight: so many blocks may be under way at once.
+        notes: what went otherwise than planned (a worker lost, a block tried again), for the report.
+        status: who works on what just now, in a few words, for whoever watches; "" where there is nothing to say.
     """
 
-    in_flight: int
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def notes(self) -> Sequence[Note]: ...
+
+    @property
+    def status(self) -> str: ...
 
     def submit(self, block: Block) -> Iterator[Done]:
         """Begin a block; gives the blocks that are finished by then.
@@ -94,5 +107,15 @@ EngineMaker = Callable[[Trainer, Collection, BlockTick], Engine]
 
 
 def run_block(trainer: Trainer, collection: Collection, block: Block, tick: Tick | None = None) -> Arrays:
-    """Train and ask the models of one block, here and now: what an engine has each of its workers do."""
-    return trainer.run(block.jobs, partial(collection, numbers=block.numbers, vectors=block.vectors), tick)
+    """Train and ask the models of one block, here and now: what an engine has each of its workers do.
+
+    Under ``PROCESSOR`` stands beside a block's arrays what made them, for each model (``take_processor``).
+    """
+    arrays = trainer.run(block.jobs, partial(collection, numbers=block.numbers, vectors=block.vectors), tick)
+    return {**arrays, PROCESSOR: np.full(len(block), trainer.describe().processor)}
+
+
+def take_processor(arrays: Arrays) -> str:
+    """The name of the processor that made a block, taken out of its arrays: no signal; "" where it is not known."""
+    names = arrays.pop(PROCESSOR, None)
+    return "" if names is None else str(names[0])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+from memberwise.errors import Note
 from memberwise.training.engines.base import Block, BlockTick, Collection, Done, run_block
 from memberwise.training.trainers.base import Trainer
 
@@ -12,7 +13,8 @@ from memberwise.training.trainers.base import Trainer
 class LocalEngine:
     """One block at a time, trained where it is submitted."""
 
-    in_flight = 1
+    in_flight, status = 1, ""
+    notes: Sequence[Note] = ()
 
     def __init__(self, trainer: Trainer, collection: Collection, tick: BlockTick) -> None:
         self.trainer, self.collection, self.tick = trainer, collection, tick

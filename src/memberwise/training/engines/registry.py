@@ -1,21 +1,41 @@
-"""Engines by the name that ``shadow.engine`` gives."""
+"""Engines by the name that ``engine.name`` gives."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from memberwise.registry import Registry
-from memberwise.training.engines.base import EngineMaker
+from memberwise.study.schema import EngineConfig
+from memberwise.training.engines.base import BlockTick, Collection, Engine, EngineMaker
 from memberwise.training.engines.local import LocalEngine
+from memberwise.training.trainers.base import Trainer
 
-LOCAL = "local"
-ENGINES: Registry[EngineMaker] = Registry("engine", {LOCAL: LocalEngine}.items())
+DEFAULT = EngineConfig()
 
 
-def find_engine(name: str) -> EngineMaker:
-    """What makes the engine of this name.
+def _ray(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = DEFAULT) -> Engine:
+    from memberwise.training.engines.ray import RayEngine
+
+    return RayEngine(trainer, collection, tick, config)
+
+
+def _slurm(trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig = DEFAULT) -> Engine:
+    from memberwise.training.engines.slurm import SlurmEngine
+
+    return SlurmEngine(trainer, collection, tick, config)
+
+
+# These have settings of their own in the study; what they need is imported when they are asked for.
+CONFIGURED = {"ray": _ray, "slurm": _slurm}
+ENGINES: Registry[EngineMaker] = Registry("engine", [("local", LocalEngine), *CONFIGURED.items()])
+
+
+def find_engine(config: EngineConfig) -> EngineMaker:
+    """What makes the engine that a study names.
 
     Raises:
-        StudyError: there is none.
+        StudyError: there is none of this name.
     """
-    if name not in ENGINES:
-        raise ENGINES.unknown(name, "shadow.engine")
-    return ENGINES[name]
+    if config.name not in ENGINES:
+        raise ENGINES.unknown(config.name, "engine.name")
+    return partial(CONFIGURED[config.name], config=config) if config.name in CONFIGURED else ENGINES[config.name]

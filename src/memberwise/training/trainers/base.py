@@ -31,6 +31,8 @@ class TrainerFacts:
         by_steps: models train by the steps of their recipe, so that a few steps tell how long all of them take; else
             each is fitted as a whole.
         keeps_weights: the target's weights can be written to the run folder.
+        threads: of this machine's processor that a block keeps busy.
+        processor: name of what models train on. device: "cpu" or "cuda".
         parameters: trainable numbers of one model; None: not known.
     """
 
@@ -38,6 +40,9 @@ class TrainerFacts:
     workers: int
     by_steps: bool
     keeps_weights: bool
+    threads: int
+    processor: str
+    device: str
     parameters: int | None = None
 
 

@@ -11,6 +11,7 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import Note, TrainingError
 from memberwise.models.build import Model
 from memberwise.models.kinds import kind_of_label_answers
+from memberwise.models.processors import processor_name
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
@@ -59,7 +60,15 @@ class ProcessTrainer:
         self.notes: list[Note] = []
 
     def describe(self) -> TrainerFacts:
-        return TrainerFacts(self.plan.stack, self.plan.threads, by_steps=False, keeps_weights=False)
+        return TrainerFacts(
+            block=self.plan.stack,
+            workers=self.plan.threads,
+            by_steps=False,
+            keeps_weights=False,
+            threads=self.plan.threads,
+            processor=processor_name("cpu"),
+            device="cpu",
+        )
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         fitted = [fit_one(self.model, self.records, job) for job in jobs]

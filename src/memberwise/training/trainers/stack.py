@@ -8,6 +8,7 @@ from functools import partial
 
 from memberwise.errors import Note
 from memberwise.models.network import Network
+from memberwise.models.processors import processor_name
 from memberwise.models.threads import threads_of
 from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
@@ -32,7 +33,16 @@ class StackTrainer:
 
     def describe(self) -> TrainerFacts:
         block = self.plan.stack + self.plan.stack % 2
-        return TrainerFacts(block, 1, by_steps=True, keeps_weights=True, parameters=self.network.parameters)
+        return TrainerFacts(
+            block=block,
+            workers=1,
+            by_steps=True,
+            keeps_weights=True,
+            threads=self.plan.threads,
+            processor=processor_name(self.network.device.type),
+            device=self.network.device.type,
+            parameters=self.network.parameters,
+        )
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
         with ALONE:

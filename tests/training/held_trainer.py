@@ -1,0 +1,54 @@
+"""A trainer that tells where it trains and waits there: as a local module, it travels to workers by its source."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from memberwise.training.job import Job
+from memberwise.training.loop import Tick
+from memberwise.training.trainers.base import Collect
+from memberwise.training.trainers.stack import StackTrainer
+from memberwise.types.arrays import Arrays
+
+WAIT = 250.0
+FIRST = 100
+
+
+class HeldTrainer(StackTrainer):
+    """Blocks without the seed ``FIRST`` wait for the file ``go``; some seeds raise, or kill their worker once.
+
+    Attributes:
+        folder: where each block says, by a file, on which node it began.
+    """
+
+    folder: str = ""
+    raises: int = -1
+    killed: int = -1
+
+    def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
+        seeds = [job.seed for job in jobs]
+        if self.raises in seeds:
+            raise ValueError("this model cannot be trained")
+        if self.folder:
+            self._wait(seeds)
+        return super().run(jobs, collect, tick)
+
+    def _wait(self, seeds: list[int]) -> None:
+        folder = Path(self.folder)
+        if self.killed in seeds and not (folder / "killed").exists():
+            (folder / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (folder / f"at-{_node()}-{seeds[0]}").touch()
+        until = time.monotonic() + WAIT
+        while FIRST not in seeds and not (folder / "go").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def _node() -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else "here"

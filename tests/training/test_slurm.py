@@ -1,0 +1,96 @@
+"""The Slurm engine on a real Slurm of one node: tasks of arrays, one of them killed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from held_trainer import HeldTrainer
+from torch import nn
+
+from memberwise.errors import TrainingError
+from memberwise.models.network import Network
+from memberwise.signals.gather import gather
+from memberwise.signals.progress import Silent
+from memberwise.signals.questions import Questions
+from memberwise.signals.schedule import FixedCount, ShadowRun
+from memberwise.store.blocks import BlockStore
+from memberwise.study.schema import EngineConfig, SlurmConfig, TrainingConfig
+from memberwise.training.engines import slurm as engine
+from memberwise.training.job import Job
+from memberwise.training.plan import Plan
+from memberwise.training.recipe import Recipe
+from memberwise.training.step import Step
+from memberwise.training.tensors import DataTensors
+
+pytest.importorskip("submitit", reason="needs submitit: pip install 'memberwise[slurm]'")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:.*pool is deprecated")]
+CPU = torch.device("cpu")
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
+NOBODY = np.arange(0)
+QUESTIONS = Questions(X, Y, 3, np.arange(40), NOBODY, np.arange(40, 60), NOBODY)
+RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
+COUNT, BLOCK = 6, 2
+
+
+def job(k: int) -> Job:
+    return Job(np.arange(k, k + 30), Step(), RECIPE, 100 + k)
+
+
+def trainer(folder: Path | None = None, **settings: int) -> HeldTrainer:
+    network = Network(lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.2), nn.Linear(5, 3)), CPU)
+    made = HeldTrainer(network, DataTensors.of(X, Y, 3, CPU), Plan(BLOCK, "float32", 1))
+    made.__dict__.update(settings | ({} if folder is None else {"folder": str(folder)}))
+    return made
+
+
+def run(store: Path, made: HeldTrainer, config: EngineConfig, progress: Silent | None = None) -> ShadowRun:
+    jobs = FixedCount(job, COUNT, BLOCK)
+    return gather(made, jobs, QUESTIONS, BlockStore(store), {}, progress or Silent(), config)
+
+
+class Cancelling(Silent):
+    """Cancels the task of the second block, which waits, once the first has come back."""
+
+    def __init__(self, marks: Path) -> None:
+        self.marks, self.cancelled = marks, False
+
+    def update(self, done: float) -> None:
+        if done < BLOCK or self.cancelled:
+            return
+        until = time.monotonic() + 250
+        while not list(self.marks.glob("at-*-102")) and time.monotonic() < until:
+            time.sleep(0.2)
+        listed = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
+        second = next(task for task in listed.stdout.split() if task.endswith("_1"))
+        subprocess.run(["scancel", second], check=True)
+        self.cancelled = True
+        (self.marks / "go").touch()
+
+
+def test_array_with_a_killed_task_changes_no_bit(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "ASK", 2.0)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    config = EngineConfig(name="slurm", slurm=SlurmConfig(folder=str(tmp_path / "slurm"), array=3, minutes=10))
+    there = run(tmp_path / "there", trainer(marks), config, Cancelling(marks))
+    run(tmp_path / "here", trainer(), EngineConfig())
+    stores = [BlockStore(tmp_path / name).manifest for name in ("here", "there")]
+    assert [entry["sha256"] for entry in stores[0].values()] == [entry["sha256"] for entry in stores[1].values()]
+    assert [entry["keys"] for entry in stores[0].values()] == [entry["keys"] for entry in stores[1].values()]
+    assert "CANCELLED" in there.notes[0].message
+    assert not list((tmp_path / "slurm").glob("**/*.npy")), "the data do not stay"
+
+
+def test_a_poisoned_task_ends_with_its_error(slurm: Path, tmp_path: Path) -> None:
+    config = EngineConfig(name="slurm", tries=2, slurm=SlurmConfig(folder=str(tmp_path / "slurm"), array=3))
+    with pytest.raises(TrainingError) as failure:
+        run(tmp_path / "there", trainer(raises=102), config)
+    assert "this model cannot be trained" in str(failure.value)
+    assert "block 2 (shadow models 2 to 3), tried 2 times" in str(failure.value)
