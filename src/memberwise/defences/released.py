@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.base import OutputDefence, as_probabilities
+from memberwise.defences.output.bounded import BoundedDefence, bounded_defence
 from memberwise.defences.output.policy import FILE as POLICY
 from memberwise.defences.output.policy import read_policy, unpack_states
 from memberwise.defences.output.registry import output_defences
@@ -74,6 +75,32 @@ class ReleasedModel:
         if parts:
             return np.concatenate(parts)
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
+
+    @property
+    def bounded(self) -> BoundedDefence[Any] | None:
+        """The output defence whose answers have a bound, which keeps a state; None where there is none."""
+        defences = self._models.defences if isinstance(self._models, DefendedTarget) else ()
+        return bounded_defence(defences)
+
+    def ensemble(self, records: Any, *, encoded: bool = False) -> tuple[Array, Kind]:
+        """What each model of an ensemble says, undefended: for whoever keeps the state of ``bounded`` elsewhere.
+
+        Returns:
+            ``(n, worlds, classes)``, and the kind of these answers.
+
+        Raises:
+            StudyError: there is no bounded defence, which stands alone around an ensemble.
+        """
+        models = self._models
+        inner = models.inner if self.bounded is not None and isinstance(models, DefendedTarget) else models
+        answers = inner.worlds(self.preprocessing.records(records, encoded))
+        if answers is None:
+            raise StudyError(
+                "a bounded defence answers from an ensemble, and stands alone around it",
+                found=", ".join(self.policy) or "no output defence",
+                where="answer",
+            )
+        return answers[0].swapaxes(0, 1), inner.kind
 
     def _answers(self, x: Floats32) -> Array:
         answers = self._models.predict(x)[0]

@@ -182,7 +182,10 @@ class Bank:
             refund_many(connection, [one for one in work if isinstance(one, Grant)], now, self.mechanism)
             for kind, many in (
                 (Delivery, lambda some: deliver_many(connection, some, now, self.mechanism)),
-                (GrantRequest, lambda some: grant_many(connection, some, *self._terms, now, self._notices, self.mechanism)),
+                (
+                    GrantRequest,
+                    lambda some: grant_many(connection, some, *self._terms, now, self._notices, self.mechanism),
+                ),
             ):
                 places = [i for i, one in enumerate(work) if isinstance(one, kind)]
                 for place, result in zip(places, many([work[i] for i in places]), strict=True):

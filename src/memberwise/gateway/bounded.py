@@ -6,6 +6,7 @@ whichever gateway, they leave it as one order would; and what was not kept was n
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from memberwise.errors import StudyError
 from memberwise.gateway.decide import Limit
 from memberwise.gateway.grants import GrantRequest
 from memberwise.gateway.ledger import entry, write_ledger
+from memberwise.gateway.policy import Policy
 from memberwise.gateway.store import StatementError
 from memberwise.gateway.tables import bounds
 from memberwise.types.arrays import Array
@@ -77,6 +80,50 @@ class Mechanism:
     def priced(self, request: GrantRequest) -> GrantRequest:
         """The request at what its records cost at most."""
         return replace(request, cost_nats=self.cost_nats, cost_rho=self.cost_rho)
+
+
+def mechanism_of(
+    defence: BoundedDefence[Any],
+    weights: str,
+    kind: Kind,
+    worlds: int,
+    secret: bytes,
+    rng: Callable[[], np.random.Generator] = fresh_rng,
+) -> Mechanism:
+    """A mechanism, named by the ensemble's weights and, where one of its models answers in secret, by the secret.
+
+    Args:
+        weights: a digest of them. secret: of the released folder. rng: gives the random numbers of one transaction.
+    """
+    has_secret_world = defence.after(defence.start(worlds), 1).nats is not None
+    parts = repr((type(defence).__name__, weights)).encode()
+    key = hashlib.blake2b(parts, key=secret if has_secret_world else b"", person=b"mechanism", digest_size=16)
+    return Mechanism(defence, key.digest(), kind, worlds, secret, rng)
+
+
+def check_budgets(policy: Policy, mechanism: Mechanism | None) -> None:
+    """Refuse a policy that sets a budget which nothing here keeps.
+
+    Raises:
+        StudyError: nats without a defence that counts them, or epsilon without one that has it.
+    """
+    plans = policy.plans.items()
+    nats = [f"plans.{name}.nats" for name, plan in plans if plan.nats is not None]
+    nats += ["budget.total_nats"] if policy.budget.total_nats is not None else []
+    epsilons = [f"plans.{name}.epsilon" for name, plan in plans if plan.epsilon is not None]
+    epsilons += ["budget.total_epsilon"] if policy.budget.total_epsilon is not None else []
+    for keys, counted, name in (
+        (nats, mechanism is not None and mechanism.cost_nats, "pac"),
+        (epsilons, mechanism is not None and mechanism.cost_rho, "pate"),
+    ):
+        if keys and not counted:
+            raise StudyError(
+                f"the policy sets {keys[0]}, and the answers have no such cost",
+                expected=f"an ensemble that was released with {name}",
+                found="no output defence with a bound" if mechanism is None else type(mechanism.defence).__name__,
+                where=keys[0],
+                fix="serve such an ensemble, or leave the key out: it would limit nothing",
+            )
 
 
 class Account:

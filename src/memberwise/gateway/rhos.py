@@ -19,7 +19,9 @@ def read_rhos(connection: sa.Connection, clients: Iterable[int | None]) -> dict[
     return {row.client: row.rho for row in select_rows(connection, sa.select(rhos), rhos.c.client, numbers)}
 
 
-def write_rhos(connection: sa.Connection, before: Mapping[int | None, float], after: Mapping[int | None, float]) -> None:
+def write_rhos(
+    connection: sa.Connection, before: Mapping[int | None, float], after: Mapping[int | None, float]
+) -> None:
     """Write what has changed since ``before`` was read, in the same transaction."""
     changed = [(number, rho) for number, rho in after.items() if rho != before.get(number, 0.0)]
     rows = [{"client": number, "rho": rho} for number, rho in changed if number not in before]
