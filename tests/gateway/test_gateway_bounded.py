@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from tests.gateway.bounded_case import CLASSES, PAC, SECRET, WORLDS, mechanism, replayed, request, said, tell
 
 from memberwise.defences.output.pac import Pac, PacState
 from memberwise.errors import StoreError, StudyError
@@ -24,7 +25,6 @@ from memberwise.gateway.ledger import read_clients, read_ledger, read_total
 from memberwise.gateway.policy import Policy, parse_policy
 from memberwise.gateway.store import Store
 from memberwise.gateway.tables import bounds, metadata, rhos
-from tests.gateway.bounded_case import CLASSES, PAC, SECRET, WORLDS, mechanism, replayed, request, said, tell
 
 Run = Callable[[Awaitable[Any]], Any]
 PROGRAM = Path(__file__).with_name("bounded_case.py")

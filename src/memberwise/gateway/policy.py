@@ -123,8 +123,8 @@ class Plan(_Part):
     """What one client is granted.
 
     questions: in its lifetime (records asked about for the first time; asking again costs nothing).
-    nats: of information about the secret world, for ``pac``. epsilon: at ``budget.delta``, for ``pate``. Both are counted
-    at the most that a question can cost.
+    nats: of information about the secret world, for ``pac``. epsilon: at ``budget.delta``, for ``pate``. Both are
+    counted at the most that a question can cost.
     rates: such as "100/minute", of requests. ladder: how answers become coarser as the budget goes.
     """
 
