@@ -55,7 +55,7 @@ class Target(ABC):
         return self.predict(x)
 
     def worlds(self, x: Records) -> Array | None:
-        """``(m, W, n, C)`` answers of the ``W`` models that each of the ``m`` consists of; None where they are single."""
+        """``(m, W, n, C)`` answers of the ``W`` models that each of the ``m`` consists of; None where that is one."""
         return None
 
     def one(self, i: int) -> Target:
