@@ -69,6 +69,10 @@ class Target(ABC):
         """The networks behind the answers, weights included; None where they are not at hand."""
         return None
 
+    def weights(self) -> Tensors | None:
+        """What a released folder keeps of the one model, by name; None where its weights are not at hand."""
+        return None
+
     def for_labels(self) -> Target:
         """What has the same labels at the lowest cost."""
         return self

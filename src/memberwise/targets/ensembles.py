@@ -10,12 +10,10 @@ from scipy.special import log_softmax, logsumexp
 
 from memberwise.errors import Note, TargetError
 from memberwise.models.network import Network, Tensors
+from memberwise.store.folder import WORLDS
 from memberwise.targets.base import Records, Target
 from memberwise.targets.models import TorchModels
 from memberwise.types.arrays import Array
-
-# In the header of a file of weights: how many worlds' tensors each entry holds, along its first dimension.
-WORLDS = "memberwise.worlds"
 
 
 class Ensembles(Target):
