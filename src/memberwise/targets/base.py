@@ -54,6 +54,10 @@ class Target(ABC):
         """The same as ``predict``."""
         return self.predict(x)
 
+    def worlds(self, x: Records) -> Array | None:
+        """``(m, W, n, C)`` answers of the ``W`` models that each of the ``m`` consists of; None where they are single."""
+        return None
+
     def one(self, i: int) -> Target:
         """The i-th of the models, by itself."""
         if len(self) > 1:

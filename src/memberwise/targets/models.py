@@ -103,5 +103,9 @@ class Lifted(Target):
     def predict(self, x: Records) -> Array:
         return np.asarray(np.maximum(self.models.predict(x), self.floors[:, None, None]))
 
+    def worlds(self, x: Records) -> Array | None:
+        answers = self.models.worlds(x)
+        return None if answers is None else np.asarray(np.maximum(answers, self.floors[:, None, None, None]))
+
     def one(self, i: int) -> Lifted:
         return Lifted(self.models.one(i), self.floors[i : i + 1])

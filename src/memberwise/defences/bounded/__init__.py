@@ -1,1 +1,1 @@
-"""Mechanisms whose leak is bounded: pure functions on arrays, in float64, without torch."""
+"""Mechanisms whose answers have a bound: pure functions of tables of answers, in float64."""
