@@ -149,7 +149,9 @@ def test_coins_prove_no_more_than_epsilon_and_come_near() -> None:
     # The threshold is chosen on the first half of the coins and counted on the second.
     out, member = (score[: coins // 2] for score in scores)
     bounds = {
-        cut: epsilon_bound(Counts(int((member > cut).sum()), coins // 2, int((out > cut).sum()), coins // 2), delta=delta)
+        cut: epsilon_bound(
+            Counts(int((member > cut).sum()), coins // 2, int((out > cut).sum()), coins // 2), delta=delta
+        )
         for cut in np.quantile(out, np.linspace(0.5, 0.999, 40))
     }
     cut = max(bounds, key=lambda cut: bounds[cut].value)

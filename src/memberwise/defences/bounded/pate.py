@@ -1,25 +1,26 @@
 """Confident GNMax: a noisy vote of teachers that saw disjoint parts of the pool, and its accounting (extra ``pate``).
 
 Papernot, Song, Mironov, Raghunathan, Talwar and Erlingsson 2018, "Scalable private learning with PATE", ICLR,
-arXiv:1802.08908. Neighbours are two pools that differ in one record, added, removed or replaced: it lies in one
-teacher's part alone, whose vote may then be anything. So the largest count of votes moves by at most 1, and the counts
-by at most 1 in each of two places: sqrt(2) in all.
+arXiv:1802.08908. Neighbours are two pools that differ in one record, which is replaced by any other: its place belongs
+to one teacher alone, whose vote may then be anything. So the largest count of votes moves by at most 1, and the counts
+by at most 1 in each of two places: sqrt(2) in all. Records of one person in several parts cost as often as there are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log, log1p, sqrt
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 from memberwise.errors import MissingExtraError
 from memberwise.types.arrays import Floats, Ints
 
 # Renyi orders of the data-dependent bound.
-ORDERS: Floats = np.array([1 + x / 10 for x in range(1, 100)] + [float(x) for x in range(11, 64)] + [2.0**k for k in range(6, 13)])
+ORDERS: Floats = np.array([*(1 + x / 10 for x in range(1, 100)), *range(11, 64), *(2**k for k in range(6, 13))], float)
 ABSTAINED = -1
 
 
@@ -99,6 +100,7 @@ def epsilon_of(rho: float, delta: float) -> float:
         return float(gaussian.get_epsilon_gaussian(1 / sqrt(2 * rho), delta)) if rho > 0 else 0.0
 
 
+@lru_cache(maxsize=256)
 def rho_of(epsilon: float, delta: float) -> float:
     """The most rho that may be spent for ``epsilon`` at ``delta``: the inverse of ``epsilon_of``, rounded down.
 
@@ -109,6 +111,14 @@ def rho_of(epsilon: float, delta: float) -> float:
     with np.errstate(divide="ignore"):
         sigma = float(gaussian.get_sigma_gaussian(epsilon, delta))
     return (1 - 1e-9) / (2 * sigma**2) if sigma > 0 else inf
+
+
+def success_of(rho: float) -> float:
+    """The largest balanced accuracy of any attack on one record of the pool: that of one Gaussian mechanism.
+
+    Its two outcomes lie ``sqrt(2 rho)`` standard deviations apart (Dong, Roth and Su 2022, arXiv:1905.02383).
+    """
+    return float(ndtr(sqrt(rho / 2)))
 
 
 def data_dependent_rdp(counts: Ints, label: int, mechanism: GNMax) -> Floats:
