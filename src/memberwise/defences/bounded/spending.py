@@ -35,6 +35,8 @@ class Bound:
         nats, epsilon, delta: as in ``Spent``. per_question: the most nats of one answer.
         success: the largest balanced accuracy of any attack in this game, all clients together.
         share: of the pool that one world learns, for game "i".
+        epsilon_of_votes: epsilon given the votes that were cast: a function of the pool, so no guarantee, and for its
+            owner's eyes alone.
     """
 
     game: Game
@@ -45,3 +47,4 @@ class Bound:
     epsilon: float | None = None
     delta: float | None = None
     questions: int = 0
+    epsilon_of_votes: float | None = None
