@@ -36,7 +36,8 @@ def check(
         sentences = module.explain(document, costs, released)
         dangers = module.find_dangers(document, released)
         if json:
-            _print_json({"grants": sentences, "attacks": module.as_plain(document, costs, released), "dangers": dangers})
+            left = module.as_plain(document, costs, released)
+            _print_json({"grants": sentences, "attacks": left, "dangers": dangers})
             return
         to_stdout("\n\n".join(sentences) + "\n")
         for danger in dangers:

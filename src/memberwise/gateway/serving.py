@@ -91,8 +91,10 @@ class Serving:
             raise Problem("budget-spent", grant.refusal.message, reason=grant.refusal.reason, headers=headers)
         answers = await self._answers(grant, x, deadline)
         self.watching.note(client.name, x, request.digests, request.cells, answers)
-        response = coarsen(answers, grant.tier)
-        return Answered(Outcome(response, grant.tier, self.behind.kind, self.behind.classes), grant.remaining)
+        abstains = self.behind.mechanism is not None
+        response = coarsen(answers, grant.tier, may_abstain=abstains)
+        outcome = Outcome(response, grant.tier, self.behind.kind, self.behind.classes, abstains)
+        return Answered(outcome, grant.remaining)
 
     async def close(self) -> None:
         """Finish what was begun."""
