@@ -130,10 +130,11 @@ def explain_bound(policy: Policy, mechanism: Mechanism) -> list[str]:
     for name, plan in sorted(policy.plans.items()):
         granted = questions_granted(mechanism, plan.nats, plan.epsilon, policy.budget.delta)
         if granted is not None:
-            keys = [f"{plan.nats:g} nats"] * (plan.nats is not None)
-            keys += [f"epsilon {plan.epsilon:g} at delta {policy.budget.delta:g}"] * (plan.epsilon is not None)
-            apart = NATS_OF_ONE if plan.nats is not None else CLIENTS_APART
-            sentences.append(f"Plan {name}: {' and '.join(keys)} are {granted:,} questions of one client. {apart}")
+            # Of the two a mechanism has one; a budget of the other kind is refused.
+            amount, apart = f"{plan.nats} nats are", NATS_OF_ONE
+            if plan.nats is None:
+                amount, apart = f"epsilon {plan.epsilon} at delta {policy.budget.delta:g} is", CLIENTS_APART
+            sentences.append(f"Plan {name}: {amount} {granted:,} questions of one client. {apart}")
     return sentences
 
 
