@@ -14,6 +14,7 @@ from memberwise.signals.codec import lacking
 from memberwise.store.blocks import block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
+from memberwise.targets.ensembles import Ensembles
 from memberwise.training.job import describe_job
 from memberwise.types.arrays import Arrays
 
@@ -47,13 +48,13 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     models: Target = prepared.target or prepared.trainer.train([job])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
-    networks = models.white_box
-    if prepared.target is None and networks is not None:
-        weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
+    weights = models.weights()
+    if prepared.target is None and weights is not None:
         served = serve(models, [job], prepared.questions)
         learned, lost_states = pack_states(served.defences, served.states)
         metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
-        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)
+        worlds = models.size if isinstance(models, Ensembles) else None
+        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned, worlds)
     store.save(TARGET_BLOCK, [key], [-1], arrays)
     again = "trained" if prepared.target is None else "asked"
     if lost:

@@ -25,6 +25,7 @@ from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.schema import ModelConfig, OutputDefenceConfig
 from memberwise.targets.base import Kind, Target
+from memberwise.targets.ensembles import load_ensemble
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
 from memberwise.types.arrays import Array, Arrays, Floats32
@@ -105,11 +106,7 @@ def load_target(
     target = _target_folder(Path(folder))
     facts = _facts(target)
     network = Network(_maker(facts, model, target), torch.device("cpu"))
-    module, _ = load_weights(target / WEIGHTS, network)
-    around = network.around(module)
-    around.kind = facts["kind"]
-    params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
-    models: Target = TorchModels(around, params, buffers, stacked=False)
+    models = _trained(target / WEIGHTS, network, facts)
     preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
     names: list[str] = []
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
@@ -126,6 +123,18 @@ def load_target(
         defences = _defences(answer, target.parent, [trust] if isinstance(trust, str) else trust)
         models = _served(models, defences, facts, target) if defences else models
     return ReleasedModel(models, preprocessing, facts["classes"], names)
+
+
+def _trained(path: Path, network: Network, facts: Plain) -> Target:
+    """The model or the ensemble that was trained, undefended."""
+    size = facts.get("worlds")
+    module = network.made(0) if size else load_weights(path, network)[0]
+    around = network.around(module)
+    around.kind = facts["kind"]
+    if size:
+        return load_ensemble(path, around, size)
+    params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
+    return TorchModels(around, params, buffers, stacked=False)
 
 
 def _target_folder(folder: Path) -> Path:

@@ -50,6 +50,9 @@ class TorchModels(Target):
     def white_box(self) -> TorchModels:
         return self
 
+    def weights(self) -> Tensors:
+        return {name: value[0] for name, value in (self.params | self.buffers).items()}
+
     def notes(self, name: str) -> list[Note]:
         return ending_notes(name, self.network)
 

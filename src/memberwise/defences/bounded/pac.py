@@ -217,8 +217,9 @@ def _updated(table: _Table, logs: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         scores = np.log(table.all_weights)
     scores = scores + np.where(table.groups >= 0, logs[..., table.groups], 0.0)
-    updated: Floats = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
-    return updated / updated.sum(-1, keepdims=True)
+    likely = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
+    updated: Floats = likely / likely.sum(-1, keepdims=True)
+    return updated
 
 
 def _divergence(step: float, middle: float) -> float:

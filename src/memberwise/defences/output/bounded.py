@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from memberwise.targets.base import Kind, Records, Target
 
 State = TypeVar("State")
+# Records that all worlds of all models are asked about at once.
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,13 @@ class BoundedDefence(OutputDefence, Generic[State]):
         if len(sessions) != len(target):
             raise ValueError("answers with a bound need what fit gave")
         prints = [hashlib.blake2b(np.ascontiguousarray(record).tobytes(), digest_size=16).digest() for record in x]
-        if any(name not in session.answers for session in sessions for name in prints):
-            votes = self.votes(self._worlds(target, x), target.kind)
+        for first in range(0, len(x), CHUNK):
+            some = prints[first : first + CHUNK]
+            if all(name in session.answers for session in sessions for name in some):
+                continue
+            votes = self.votes(self._worlds(target, x[first : first + CHUNK]), target.kind)
             for session, table, key in zip(sessions, votes, keys, strict=True):
-                self._answer(session, table, prints, key)
+                self._answer(session, table, some, key)
         return np.stack([np.stack([session.answers[name] for name in prints]) for session in sessions])
 
     def _answer(self, session: Session[Any], votes: Floats, prints: Sequence[bytes], key: bytes) -> None:

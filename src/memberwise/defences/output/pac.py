@@ -101,13 +101,13 @@ class Pac(BoundedDefence[PacState]):
 
     def step(self, votes: Floats, state: PacState, key: bytes, rng: np.random.Generator) -> Step[PacState]:
         if (votes == votes[0]).all():  # what the worlds agree about tells nothing about which of them answers
-            return Step(self._answer(votes[0]), PacState(state.weights, state.nats, state.questions + 1), 0.0)
-        normal = rng.standard_normal(votes.shape[1])
+            return Step(self._released(votes[0]), PacState(state.weights, state.nats, state.questions + 1), 0.0)
+        normal = np.asarray(rng.standard_normal(votes.shape[1]))
         made = release(votes, state.weights, secret_world(key, len(votes)), self.cost, normal)
         nats = float(made.nats)
-        return Step(self._answer(made.values), PacState(made.weights, state.nats + nats, state.questions + 1), nats)
+        return Step(self._released(made.values), PacState(made.weights, state.nats + nats, state.questions + 1), nats)
 
-    def _answer(self, values: Floats) -> Array:
+    def _released(self, values: Floats) -> Array:
         if self.answers == "label":
             return np.array(values.argmax(), np.int64)
         return np.round(on_simplex(values), 6)

@@ -25,6 +25,7 @@ from memberwise.defences.training import (
     mist,
     mixup,
     mixup_mmd,
+    pac,
     relaxloss,
     selena,
     weighted_smoothing,
@@ -61,6 +62,7 @@ _BUILT_IN = [
     mist.DEFENCE,
     label_smoothing.DEFENCE,
     adversarial_training.DEFENCE,
+    pac.DEFENCE,
 ]
 TRAINING_DEFENCES: Registry[TrainingDefence] = Registry(
     "training defence",

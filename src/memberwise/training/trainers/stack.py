@@ -9,6 +9,7 @@ from functools import partial
 from memberwise.errors import Note
 from memberwise.models.network import Network
 from memberwise.models.threads import threads_of
+from memberwise.targets.base import Target
 from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
@@ -34,7 +35,7 @@ class StackTrainer:
         block = self.plan.stack + self.plan.stack % 2
         return TrainerFacts(block, 1, by_steps=True, keeps_weights=True, parameters=self.network.parameters)
 
-    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
+    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         with ALONE:
             if jobs[0].procedure is not None:
                 return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)
