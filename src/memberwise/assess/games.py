@@ -184,15 +184,21 @@ def figures(
 
 
 def _of_records(belief: Floats, truth: Mask, fprs: Sequence[float]) -> tuple[Floats, list[Floats]]:
-    """``(S,)`` AUC of each session, and its TPR at each rate."""
-    ranks = rankdata(np.round(belief, 12), axis=1)
+    """``(S,)`` AUC of each session; and for each rate what sessions contribute to the TPR at one threshold for all.
+
+    The threshold is that of all sessions' non-members. What its own chance adds is taken for what it is on the chord
+    from no one called to it, which is steeper than the curve there: the interval is rather too wide.
+    """
+    beliefs = np.round(belief, 12)
+    ranks = rankdata(beliefs, axis=1)
     n1 = truth.sum(1)
     n0 = truth.shape[1] - n1
     auc = (np.where(truth, ranks, 0.0).sum(1) - n1 * (n1 + 1) / 2) / (n1 * n0)
-    falling = -np.sort(-np.where(truth, -np.inf, ranks), axis=1)
+    outside = -np.sort(-beliefs[~truth])
     rates = []
     for fpr in fprs:
-        allowed = np.floor(fpr * n0 + 1e-9).astype(int)
-        threshold = falling[np.arange(len(truth)), allowed]
-        rates.append(((ranks > threshold[:, None]) & truth).sum(1) / n1)
+        above = beliefs > outside[int(np.floor(fpr * len(outside) + 1e-9))]
+        found, false = (above & truth).sum(1) / n1, (above & ~truth).sum(1) / n0
+        slope = found.mean() / false.mean() if false.any() else 0.0
+        rates.append(found - slope * (false - false.mean()))
     return auc, rates
