@@ -26,7 +26,7 @@ class KeptAnswers:
 
 
 def bound_arrays(models: Target, served: DefendedTarget, questions: Questions) -> Arrays:
-    """The state of each model's session and the votes of its worlds: first dimension the model; nothing without a bound.
+    """The state of each model's session and its worlds' votes, the model first; nothing where no bound holds.
 
     Args:
         served: behind its output defences, when all has been asked.
