@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from memberwise.defences.output.bounded import bounded_defence
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
 from memberwise.signals.bounded import bound_arrays
@@ -180,7 +181,9 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
         models: ``m`` of them. rows: ``(n,)`` row numbers. queries: name of the views. vectors: keep full answers.
     """
     views = query_views(queries)
-    per_record = len(models) * len(views) * questions.classes
+    # Answers with a bound depend a little on what was asked before: the order is not to depend on who stands beside.
+    beside = 1 if bounded_defence(questions.defences) else len(models)
+    per_record = beside * len(views) * questions.classes
     step = max(1, CHUNK_VALUES // max(per_record, questions.x[0].size))
     parts = []
     for first in range(0, len(rows), step):

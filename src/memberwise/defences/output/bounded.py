@@ -47,13 +47,20 @@ class Session(Generic[State]):
     """One model's state in memory, with the answers it gave by digest of the record.
 
     Attributes:
+        rng: from which the noise is seeded: each record's own, so that it does not depend on what was asked before.
         state: None until the first question, which tells how many worlds there are.
-        rng: of the noise.
     """
 
     rng: np.random.Generator
     state: State | None = None
     answers: dict[bytes, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._seed = [int(word) for word in self.rng.integers(0, 2**32, 8)]
+
+    def noise(self, name: bytes) -> np.random.Generator:
+        """Random numbers for the record of this digest (16 bytes)."""
+        return np.random.default_rng([*self._seed, *np.frombuffer(name, "<u4").tolist()])
 
 
 class BoundedDefence(OutputDefence, Generic[State]):
@@ -130,6 +137,9 @@ class BoundedDefence(OutputDefence, Generic[State]):
         sessions = [state for state in states or () if isinstance(state, Session)]
         if len(sessions) != len(target):
             raise ValueError("answers with a bound need what fit gave")
+        if not len(x):
+            shape = (len(target), 0) if self.gives(target.kind) == "labels" else target.predict(x).shape
+            return np.zeros(shape, np.int64 if len(shape) == 2 else np.float64)
         prints = [hashlib.blake2b(np.ascontiguousarray(record).tobytes(), digest_size=16).digest() for record in x]
         for first in range(0, len(x), CHUNK):
             some = prints[first : first + CHUNK]
@@ -155,7 +165,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
                     where=f"answer, {type(self).__name__}",
                     fix="a larger budget, or less for each question",
                 )
-            done = self.step(votes[:, place], state, key, session.rng)
+            done = self.step(votes[:, place], state, key, session.noise(name))
             state = session.state = done.state
             session.answers[name] = done.answer
 
