@@ -115,7 +115,7 @@ def test_worlds_ruled_out_count_no_more() -> None:
     answers = np.eye(3)[[0, 0, 1, 2]]
     made = release(answers, np.array([0.5, 0.5, 0.0, 0.0]), 1, 1.0, np.ones(3))
     assert (made.values.tolist(), float(made.nats)) == ([1.0, 0.0, 0.0], 0.0)
-    basis, variances = noise_scales(answers, np.array([0.5, 0.0, 0.5, 0.0]), 1.0)
+    basis, _ = noise_scales(answers, np.array([0.5, 0.0, 0.5, 0.0]), 1.0)
     assert basis.shape == (3, 1)
     assert basis[2, 0] == pytest.approx(0, abs=1e-15)
 

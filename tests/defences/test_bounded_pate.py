@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from math import comb
 
 import dp_accounting
 import numpy as np

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from memberwise.assess import Assessment
+from memberwise.assess.bounded import BoundPart
 from memberwise.assess.figures import Skipped
 from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
@@ -38,6 +39,7 @@ def finish(
     notes: Sequence[Note],
     encoding: Treatment | None = None,
     skipped: Sequence[Skipped] = (),
+    bound: BoundPart | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back.
 
@@ -57,6 +59,7 @@ def finish(
         target=target,
         shadow=shadow,
         encoding=encoding,
+        bound=bound,
         verdict=verdict,
         family=family,
         notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],

@@ -11,6 +11,7 @@ import numpy as np
 from memberwise.defences.output.bounded import bounded_defence
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
+from memberwise.signals.bounded import bound_arrays
 from memberwise.signals.codec import _fields
 from memberwise.signals.collectors.own import check_extra
 from memberwise.signals.collectors.registry import collector_key, is_built_in
@@ -72,6 +73,8 @@ def collect(
     if questions.validation is not None:
         chosen_on = ask_about(served, questions, questions.validation, "none", False)
         arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
+    if numbers is None:
+        arrays |= bound_arrays(models, served, questions)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),

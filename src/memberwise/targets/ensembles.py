@@ -64,7 +64,6 @@ def load_ensemble(path: Path, network: Network, size: int) -> Ensembles:
     Raises:
         TargetError: its entries are not those of ``size`` such modules.
     """
-    import torch
     from safetensors.torch import load_file
 
     params, buffers = network.init(0)
@@ -82,8 +81,8 @@ def load_ensemble(path: Path, network: Network, size: int) -> Ensembles:
             found=f"{found.get(wrong[0], 'none')}",
             where="model",
         )
-    stacks = [{name: torch.as_tensor(tensors[name]) for name in part} for part in (params, buffers)]
-    return Ensembles(TorchModels(network, *stacks, stacked=False), size)
+    own, rest = ({name: tensors[name] for name in part} for part in (params, buffers))
+    return Ensembles(TorchModels(network, own, rest, stacked=False), size)
 
 
 def refuse_ensemble(path: Path) -> None:

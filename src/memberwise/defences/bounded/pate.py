@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, inf, log, log1p, sqrt
+from math import exp, inf, log1p, sqrt
 from typing import Any
 
 import numpy as np

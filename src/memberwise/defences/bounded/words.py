@@ -51,7 +51,7 @@ def bounded_in_short(bound: Bound | None) -> str:
 
 def _bounded(bound: Bound, of_training: bool) -> str:
     begin = f"Bounded: {QUESTION[bound.game]} (game {bound.game})."
-    asked = "the training" if of_training else f"{bound.questions:,} answered question" + "s" * (bound.questions != 1)
+    asked = "the training" if of_training else f"{bound.questions:,} question" + "s" * (bound.questions != 1)
     parts = []
     if bound.nats is not None:
         parts.append(f"{asked} told at most {up(bound.nats)} nats about it")

@@ -137,6 +137,9 @@ class BoundedDefence(OutputDefence, Generic[State]):
         sessions = [state for state in states or () if isinstance(state, Session)]
         if len(sessions) != len(target):
             raise ValueError("answers with a bound need what fit gave")
+        if not len(x):
+            shape = (len(target), 0) if self.gives(target.kind) == "labels" else target.predict(x).shape
+            return np.zeros(shape, np.int64 if len(shape) == 2 else np.float64)
         prints = [hashlib.blake2b(np.ascontiguousarray(record).tobytes(), digest_size=16).digest() for record in x]
         for first in range(0, len(x), CHUNK):
             some = prints[first : first + CHUNK]

@@ -152,6 +152,13 @@ class Pate(BoundedDefence[PateState]):
         # The sum of as many roundings as there are questions must not refuse the last that the noise was made for.
         return state.rho + questions * self.worst_rho <= self.rho * (1 + 1e-9)
 
+    @property
+    def limit(self) -> Bound:
+        """What holds for all answers that the budget allows."""
+        return Bound(
+            "ii", success=success_of(self.rho), epsilon=self.epsilon, delta=self.delta, questions=self.questions
+        )
+
     def bound(self, state: PateState) -> Bound:
         """What holds for so many questions however they are answered; what was not asked for is in ``spent``."""
         rho = min(state.questions * self.worst_rho, self.rho)

@@ -26,6 +26,7 @@ from memberwise.defences.training import (
     mixup,
     mixup_mmd,
     pac,
+    pate,
     relaxloss,
     selena,
     weighted_smoothing,
@@ -63,6 +64,7 @@ _BUILT_IN = [
     label_smoothing.DEFENCE,
     adversarial_training.DEFENCE,
     pac.DEFENCE,
+    pate.DEFENCE,
 ]
 TRAINING_DEFENCES: Registry[TrainingDefence] = Registry(
     "training defence",
