@@ -397,16 +397,16 @@ def test_a_store_of_before_gets_what_is_new(sqlite_url: str) -> None:
 
 
 def test_rho_is_granted_counted_and_given_back(any_store: Store, run: Run) -> None:
-    async def scenario() -> list[float]:
+    async def scenario() -> list[dict[int, float]]:
         bank = Bank(any_store, policy())
         some = [("ann", 1, 0.25), ("bob", 1, 0.25), ("ann", 2, 0.5)]
         for name, number, rho in some:
             digest = number.to_bytes(16, "big")
             grant = await bank.grant(GrantRequest(name, "default", [digest], [(digest,)], cost_rho=rho))
-        sums = [rhos_of(any_store)]
+        before = rhos_of(any_store)
         await bank.refund(grant)
         await bank.close()
-        return [*sums, rhos_of(any_store)]
+        return [before, rhos_of(any_store)]
 
     assert run(scenario()) == [{0: 0.75, 1: 0.75, 2: 0.25}, {0: 0.25, 1: 0.25, 2: 0.25}]
 

@@ -138,7 +138,8 @@ class Account:
         self.connection, self.mechanism = connection, mechanism
         row = connection.execute(sa.select(bounds).where(bounds.c.mechanism == mechanism.key)).one_or_none()
         self.new = row is None
-        self.nats, self.rho = (0.0, 0.0) if row is None else (row.nats, row.rho)
+        self.nats: float = 0.0 if row is None else row.nats
+        self.rho: float = 0.0 if row is None else row.rho
         self.blob = None if row is None else bytes(row.state)
         self.entries: list[dict[str, Any]] = []
 

@@ -210,7 +210,7 @@ class Page:
             )
             if self.account is not None:
                 self.account.write()
-        write_rhos(self.connection, self.rhos, {ALL: self.total_rho} | {c.id: c.rho for c in self.clients.values()})
+        write_rhos(self.connection, self.rhos, {ALL: self.total_rho, **{c.id: c.rho for c in self.clients.values()}})
         write_ledger(self.connection, self.entries)
 
     def _many(self, statement: sa.Insert | sa.Update, rows: Iterable[dict[str, Any]]) -> None:
