@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from memberwise.defences.bounded.words import CLIENTS_APART, bound_sentences, other_game
 from memberwise.defences.output.bounded import BoundedDefence
 from memberwise.defences.output.pac import Pac
 from memberwise.defences.output.pate import Pate
 from memberwise.errors import StudyError
+from memberwise.gateway.bound_words import NATS_OF_ONE, bound_after
 from memberwise.gateway.bounded import Account, mechanism_of
 from memberwise.gateway.keys import new_key
 from memberwise.gateway.loading import load_behind
@@ -88,6 +91,11 @@ def model(defence: BoundedDefence[Any], fingerprint: str = "first") -> LocalMode
         most=64,
         mechanism=mechanism_of(defence, "weights", "probabilities", WORLDS, SECRET),
     )
+
+
+def section_of(page: str) -> str:
+    """The text of what the page says of bounds."""
+    return html.unescape(" ".join(page[page.index('id="bound"') : page.index('id="clients"')].split()))
 
 
 Start = Callable[..., AbstractContextManager[Bounded]]
@@ -175,8 +183,10 @@ def test_the_status_page_shows_both_games(start: Start) -> None:
     with start(budget={**FREE, "total_nats": 0.5}, plans={"default": {"nats": 0.25}}) as gateway:
         gateway.ask((0.0, 0.1), (1.0, 0.2))
         page = gateway.page()
-    section = " ".join(page[page.index('id="bound"') : page.index('id="clients"')].split())
-    for told in ("game i", "(game ii): nothing here bounds that", "0.5 nats", "2 answered questions", "collude"):
+        assert gateway.gateway.serving.behind.mechanism is not None
+        bound = bound_after(gateway.gateway.serving.behind.mechanism, 2)
+    section = section_of(page)
+    for told in (bound_sentences(bound), other_game("i"), "game ii", "0.5 nats", NATS_OF_ONE):
         assert told in section, told
     assert "30 questions" in section  # of 0.5 nats at 2^-6 each 32, of which two are granted
     assert "0.0312 of 0.25" in page
@@ -254,6 +264,6 @@ def test_epsilon_is_a_budget_like_questions(start: Start) -> None:
             429,
         ]
         page = gateway.page()
-    section = " ".join(page[page.index('id="bound"') : page.index('id="clients"')].split())
-    for said in ("game ii", "epsilon", "At delta", "shares answers with no other", "0 questions"):
+    section = section_of(page)
+    for said in ("(game ii)", other_game("ii"), "epsilon", "At delta", CLIENTS_APART, "0 questions"):
         assert said in section, said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from memberwise.gateway.bound_words import NATS_OF_ONE, bound_after, questions_in_all
+from memberwise.gateway.bound_words import NATS_OF_ONE, bound_after, bound_of, questions_in_all
 from memberwise.gateway.bounded import Account
 from memberwise.gateway.decide import ROUNDING, rho_limit
 from memberwise.gateway.ledger import Spent
@@ -42,7 +42,8 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     from memberwise.defences.bounded.words import CLIENTS_APART, bound_sentences, bounded_in_short, up
 
     mechanism, defence = account.mechanism, account.mechanism.defence
-    spent, told = defence.spent(account.state), defence.bound(account.state)
+    spent = defence.spent(account.state)
+    told = bound_of(mechanism, spent.questions, account.nats, account.rho)
     end = bound_after(mechanism, questions_in_all(policy, mechanism))
     lefts = list(_left(account, total, policy))
     left, share = min(left for left, _ in lefts), max(share for _, share in lefts)
@@ -50,7 +51,7 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     if mechanism.cost_nats:
         rows += [
             ("Granted, at the most that it can cost", f"{up(account.nats)} of {up(end.nats or 0.0)} nats"),
-            ("Told, as it turned out", f"{up(spent.nats or 0.0)} nats"),
+            ("Told, as it turned out (no guarantee)", f"{up(spent.nats or 0.0)} nats"),
             ("Of one question at most", f"{up(mechanism.cost_nats)} nats"),
         ]
     else:
@@ -67,8 +68,8 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
         share=share,
         rows=tuple(rows),
         so_far=bound_sentences(told),
-        at_end=f"When all is granted that the budgets allow, {end.questions:,} questions: {bounded_in_short(end)}.",
-        clients=NATS_OF_ONE if mechanism.cost_nats else f"A client's own epsilon: {CLIENTS_APART}",
+        at_end=f"When all is granted that the budgets allow, {end.questions:,} questions, in {bounded_in_short(end)}.",
+        clients=NATS_OF_ONE if mechanism.cost_nats else f"A client's own epsilon, at delta {policy.budget.delta:g}: {CLIENTS_APART}",
     )
 
 

@@ -109,16 +109,22 @@ def as_questions(policy: Policy, mechanism: Mechanism | None) -> Policy:
 
 def bound_after(mechanism: Mechanism, questions: int) -> Bound:
     """What is bounded after so many questions, at the most that each costs."""
+    return bound_of(mechanism, questions, questions * mechanism.cost_nats, questions * mechanism.cost_rho)
+
+
+def bound_of(mechanism: Mechanism, questions: int, nats: float, rho: float) -> Bound:
+    """What is bounded where so much was granted.
+
+    It is by what was granted that answers are bounded. What turned out to be told is less, and depends on the pool and
+    on what was seen before the next question was chosen: a sum of that is no guarantee.
+    """
     from memberwise.defences.bounded.pac import balanced_success
     from memberwise.defences.bounded.pate import epsilon_of, success_of
 
-    bound = mechanism.defence.bound(mechanism.defence.start(mechanism.worlds))
+    bound = replace(mechanism.defence.bound(mechanism.defence.start(mechanism.worlds)), questions=questions)
     if mechanism.cost_nats:
-        nats = questions * mechanism.cost_nats
-        return replace(bound, questions=questions, nats=nats, success=balanced_success(nats, bound.share or 0.5))
-    rho = questions * mechanism.cost_rho
-    epsilon = epsilon_of(rho, bound.delta or 1e-5)
-    return replace(bound, questions=questions, epsilon=epsilon, success=success_of(rho))
+        return replace(bound, nats=nats, success=balanced_success(nats, bound.share or 0.5))
+    return replace(bound, epsilon=epsilon_of(rho, bound.delta or 1e-5), success=success_of(rho))
 
 
 def explain_bound(policy: Policy, mechanism: Mechanism) -> list[str]:

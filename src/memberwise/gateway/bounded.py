@@ -45,7 +45,7 @@ class Mechanism:
     Attributes:
         key: 16 bytes that name the ensemble and its secret: whatever else of a policy changes, what was told by them
             is reckoned with. kind: of the models' answers. worlds: how many models there are.
-        secret: of the released folder. rng: gives the random numbers of one transaction.
+        secret: of the released folder. rng: gives the random numbers of one answer, of which none tells the next.
     """
 
     defence: BoundedDefence[Any]
@@ -93,7 +93,7 @@ def mechanism_of(
     """A mechanism, named by the ensemble's weights and, where one of its models answers in secret, by the secret.
 
     Args:
-        weights: a digest of them. secret: of the released folder. rng: gives the random numbers of one transaction.
+        weights: a digest of them. secret: of the released folder. rng: gives the random numbers of one answer.
     """
     has_secret_world = defence.after(defence.start(worlds), 1).nats is not None
     parts = repr((type(defence).__name__, weights)).encode()
@@ -182,7 +182,7 @@ class Account:
         if not mechanism.defence.allows(self.state):
             raise StatementError("the budget of the bounded answers is spent")
         votes = mechanism.defence.votes(said, mechanism.kind)
-        step = mechanism.defence.step(votes, self.state, mechanism.secret, self._rng)
+        step = mechanism.defence.step(votes, self.state, mechanism.secret, mechanism.rng())
         self.state = step.state
         self.entries.append(entry(now, request.client, "answer", None, request.digests[i], 0, step.cost))
         return step.answer
@@ -196,7 +196,3 @@ class Account:
         else:
             self.connection.execute(bounds.update().where(bounds.c.mechanism == self.mechanism.key).values(**values))
         write_ledger(self.connection, self.entries)
-
-    @cached_property
-    def _rng(self) -> np.random.Generator:
-        return self.mechanism.rng()
