@@ -118,3 +118,24 @@ def test_code_that_shows_a_bound_shows_the_other_game() -> None:
     found = {name for name, text in showing.items() if any(word in text for word in amounts)}
     assert {"report/sections/bounded.py", "frontier/terminal.py", "frontier/templates/frontier.html.j2"} <= found
     assert [name for name in found if not any(word in showing[name] for word in sentences)] == []
+
+
+@pytest.mark.slow
+def test_questions_beyond_the_budget_are_refused_not_answered(tmp_path: Path) -> None:
+    """The audit's own questions fit; the label-only attack asks for more than are granted and cannot run."""
+    values = {
+        "data": {"source": "digits", "members": 40, "nonmembers": 40, "population": 1_500},
+        "model": {"name": "mlp", "hidden": [8]},
+        "training": {"epochs": 1, "defence": {"name": "pate", "teachers": 2, "questions": 1_700, "threshold": 0.0}},
+        "shadow": {"count": 2},
+        "attacks": {"use": ["gap", "label-only-noise"]},
+        "run": {"out": str(tmp_path / "run"), "seed": 3},
+    }
+    result = run_audit(make_study(values, "a test"))
+    assert [attack.name for attack in result.parts.attacks] == ["gap"]
+    assert [one.name for one in result.parts.skipped] == ["label-only-noise"]
+    part = bound_of(result)
+    assert part.questions == 1_700
+    assert part.epsilon is not None
+    assert part.epsilon == pytest.approx(8.0, rel=1e-6)
+    assert part.epsilon <= 8.0
