@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from memberwise.defences.output.bounded import bounded_defence
+from memberwise.defences.output.bounded import BoundSpent
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
 from memberwise.signals.bounded import bound_arrays
@@ -64,15 +65,15 @@ def collect(
         loss, weights = np.concatenate([loss, -background.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, questions, questions.test, "none", False)
     unseen = np.stack([~np.isin(questions.test, job.rows) for job in jobs])
-    begun = time.perf_counter()
-    arrays |= collect_extras(models, served, jobs, questions, numbers)
-    if questions.extras:
-        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     if questions.auxiliary is not None:
         arrays |= _fields("auxiliary", ask_about(served, questions, questions.auxiliary, "none", vectors))
     if questions.validation is not None:
         chosen_on = ask_about(served, questions, questions.validation, "none", False)
         arrays["validation_accuracy"] = chosen_on.correct[:, :, 0].mean(1)
+    begun = time.perf_counter()  # last: they may use up what a budget grants
+    arrays |= collect_extras(models, served, jobs, questions, numbers)
+    if questions.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     if numbers is None:
         arrays |= bound_arrays(models, served, questions)
     return arrays | {
@@ -129,7 +130,7 @@ def collect_extras(
         ):
             try:
                 extra = collector.collect(access, questions)
-            except BudgetSpent:  # it may be asked when more is granted: nothing says that it was
+            except (BudgetSpent, BoundSpent):  # it may be asked when more is granted: nothing says that it was
                 del arrays[f"extra.{name}"]
                 continue
             except TrainingError:

@@ -22,6 +22,8 @@ from memberwise.types.arrays import Floats, Ints
 # Renyi orders of the data-dependent bound.
 ORDERS: Floats = np.array([*(1 + x / 10 for x in range(1, 100)), *range(11, 64), *(2**k for k in range(6, 13))], float)
 ABSTAINED = -1
+# To which dp-accounting finds epsilon.
+TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def epsilon_of(rho: float, delta: float) -> float:
     """
     gaussian = _dp_accounting().gaussian_mechanism
     with np.errstate(divide="ignore"):  # a delta of 0 has the logarithm -inf
-        return float(gaussian.get_epsilon_gaussian(1 / sqrt(2 * rho), delta)) if rho > 0 else 0.0
+        return float(gaussian.get_epsilon_gaussian(1 / sqrt(2 * rho), delta)) + TOLERANCE if rho > 0 else 0.0
 
 
 @lru_cache(maxsize=256)
@@ -110,7 +112,12 @@ def rho_of(epsilon: float, delta: float) -> float:
     gaussian = _dp_accounting().gaussian_mechanism
     with np.errstate(divide="ignore"):
         sigma = float(gaussian.get_sigma_gaussian(epsilon, delta))
-    return (1 - 1e-9) / (2 * sigma**2) if sigma > 0 else inf
+    if sigma == 0:
+        return inf
+    rho, less = 1 / (2 * sigma**2), 1e-9
+    while epsilon_of(rho * (1 - less), delta) > epsilon and less < 0.5:
+        less *= 10
+    return rho * (1 - less)
 
 
 def success_of(rho: float) -> float:

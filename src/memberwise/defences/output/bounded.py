@@ -29,6 +29,10 @@ State = TypeVar("State")
 CHUNK = 256
 
 
+class BoundSpent(TargetError):
+    """The budget of answers with a bound is at its end: no new record is answered."""
+
+
 @dataclass(frozen=True)
 class Step(Generic[State]):
     """One question answered.
@@ -158,7 +162,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
                 continue
             if not self.allows(state):
                 spent = self.spent(state)
-                raise TargetError(
+                raise BoundSpent(
                     "the budget of the bounded answers is spent",
                     expected="at most the questions that the budget was made for",
                     found=f"{spent.questions:,} records asked, and another one that is new",
