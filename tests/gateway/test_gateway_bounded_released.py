@@ -78,6 +78,53 @@ def test_an_ensemble_is_served_with_its_bound(released: Path, start: Callable[..
     check_books(released, agree)
 
 
+@pytest.mark.services
+def test_two_gateways_answer_as_one_over_a_kill(
+    released: Path,
+    tmp_path: Path,
+    start: Callable[..., Process],
+    at_once: Callable[..., Any],
+    postgresql_database: str,
+) -> None:
+    images = load_digits().images
+    values = {"model": {"file": str(released)}, "budget": {"total_nats": 0.0003}, "store": {"url_env": "GATEWAY_STORE"}}
+    env, gateways = {"GATEWAY_STORE": postgresql_database}, []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "secret.key").write_bytes((released / "secret.key").read_bytes())
+        (folder / "secret.key").chmod(0o600)
+        gateways.append(start(values, folder=folder, env=env, store_url=postgresql_database))
+    headers = [gateways[0].key(name) for name in ("ann", "bob")]
+    told: dict[int, set[bytes]] = {}
+
+    def one(client: Any, number: int) -> Any:
+        if number == 60:
+            gateways[1].stop(signal.SIGKILL)
+        response = ask(client, images[number % 45])
+        if response.status_code == 200:
+            told.setdefault(number % 45, set()).add(response.content)
+        return response
+
+    clients = [gateways[i % 2].client(headers[i // 2 % 2]) for i in range(64)]
+    crowd = at_once(one, clients, 180)
+    assert crowd.statuses.count(429) == 0
+    assert all(len(answers) == 1 for answers in told.values())
+    # What the killed one has told is told again; of 60 questions those that are left, to one client after the other.
+    with gateways[0].client(headers[0]) as client:
+        again = [ask(client, image) for image in images[:45]]
+        assert all(told.get(i, {one.content}) == {one.content} for i, one in enumerate(again))
+        assert [ask(client, image).status_code for image in images[45:65]] == [200] * 15 + [429] * 5
+    store = Store.open(postgresql_database)
+    policy = parse_policy({"model": {"file": str(released)}}, "the test")
+    with store.reading() as connection:
+        account = Account(connection, local_model(policy, tmp_path, b"").mechanism)  # type: ignore[arg-type]
+    assert (account.state.questions, account.nats) == (60, pytest.approx(0.0003))
+    answers = [row.digest for row in read_ledger(store, 10_000) if row.event == "answer"]
+    assert len(answers) == len(set(answers)) == 60
+    store.close()
+
+
 def check_books(released: Path, agree: np.ndarray) -> None:
     store = Store.open(f"sqlite:///{released / 'gateway.sqlite'}")
     policy = parse_policy(tomllib.loads((released / "policy.toml").read_text()), "the test")

@@ -69,7 +69,9 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
         rows=tuple(rows),
         so_far=bound_sentences(told),
         at_end=f"When all is granted that the budgets allow, {end.questions:,} questions, in {bounded_in_short(end)}.",
-        clients=NATS_OF_ONE if mechanism.cost_nats else f"A client's own epsilon, at delta {policy.budget.delta:g}: {CLIENTS_APART}",
+        clients=NATS_OF_ONE
+        if mechanism.cost_nats
+        else f"A client's own epsilon, at delta {policy.budget.delta:g}: {CLIENTS_APART}",
     )
 
 
