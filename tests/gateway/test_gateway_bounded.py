@@ -17,7 +17,9 @@ from tests.gateway.bounded_case import CLASSES, PAC, SECRET, WORLDS, mechanism, 
 
 from memberwise.defences.output.pac import Pac, PacState
 from memberwise.errors import StoreError, StudyError
+from memberwise.gateway import bank as bank_module
 from memberwise.gateway.bank import Bank, GrantRequest
+from memberwise.gateway.books import deliver_many
 from memberwise.gateway.bounded import Account, check_budgets
 from memberwise.gateway.grants import Grant
 from memberwise.gateway.kept import pack
@@ -289,6 +291,41 @@ def test_a_refund_leaves_others_answers_paid(store: Store, run: Run) -> None:
     assert state_of(store).questions == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_books_hold_what_is_paid_and_nothing_else(store: Store, run: Run, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    paid: dict[str, set[int]] = {name: set() for name in "abc"}
+    answered: set[int] = set()
+
+    async def scenario() -> None:
+        bank = bank_of(store)
+        waiting: list[tuple[str, list[int], Grant]] = []
+        for _ in range(60):
+            if waiting and rng.random() < 0.6:
+                name, numbers, grant = waiting.pop(int(rng.integers(len(waiting))))
+                if rng.random() < 0.5:
+                    await bank.deliver(grant, {i: said(numbers[i]) for i in grant.new})
+                    answered.update(numbers)
+                else:
+                    await bank.refund(grant)
+                    begun = {number for other, some, _ in waiting if other == name for number in some}
+                    paid[name] -= {numbers[i] for i in grant.new} - answered - begun
+            else:
+                name, numbers = str(rng.choice(list(paid))), rng.integers(0, 12, int(rng.integers(1, 4))).tolist()
+                grant = await bank.grant(request(*numbers, client=name))
+                waiting.append((name, numbers, grant))
+                paid[name] |= set(numbers)
+        await bank.close()
+
+    run(scenario())
+    own, total, mine = reserved(store)
+    everybody = set().union(*paid.values())
+    assert own == total == pytest.approx(len(everybody) * PAC.cost)
+    assert mine == pytest.approx({name: len(numbers) * PAC.cost for name, numbers in paid.items() if name in mine})
+    assert set(order_of(store)) == answered
+    assert state_of(store).questions == len(answered)
+
+
 def test_a_failed_transaction_tells_nothing(store: Store, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: Any) -> None:
         raise StoreError("away")
@@ -308,6 +345,28 @@ def test_a_failed_transaction_tells_nothing(store: Store, run: Run, monkeypatch:
     run(scenario())
     assert reserved(store)[0] == PAC.cost
     assert state_of(store).questions == 1
+
+
+def test_a_transaction_makes_few_answers(store: Store, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    deliver = deliver_many
+
+    def counting(connection: sa.Connection, deliveries: Any, *more: Any) -> Any:
+        sizes.append(sum(len(one.answers) for one in deliveries))
+        return deliver(connection, deliveries, *more)
+
+    async def scenario() -> None:
+        bank = bank_of(store)
+        grants = [await bank.grant(request(3 * i, 3 * i + 1)) for i in range(12)]
+        answers = [{k: said(3 * i + k) for k in range(2)} for i in range(12)]
+        await asyncio.gather(*(bank.deliver(*pair) for pair in zip(grants, answers, strict=True)))
+        await bank.close()
+
+    monkeypatch.setattr(bank_module, "deliver_many", counting)
+    monkeypatch.setattr(bank_module, "STEPS", 5)
+    run(scenario())
+    assert sum(sizes) == 24
+    assert max(sizes) <= 6
 
 
 def test_a_state_of_another_defence_answers_nothing(store: Store, run: Run) -> None:

@@ -26,8 +26,9 @@ from memberwise.types.arrays import Array
 
 __all__ = ["Bank", "Grant", "GrantRequest", "epoch_of"]
 
-# Requests that one transaction takes at most.
+# Requests that one transaction takes at most; and answers of an ensemble, which take their time: other gateways wait.
 GROUP = 256
+STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,13 @@ class Bank:
     def _next(self) -> tuple[list[_Job], bool]:
         """The jobs that wait, at least one; and whether there will be no more."""
         jobs: list[_Job] = []
+        steps = 0
         job = self._jobs.get()
         while job is not None:
             if job.result.set_running_or_notify_cancel():
                 jobs.append(job)
-            if len(jobs) == GROUP or self._jobs.empty():
+                steps += len(job.work.answers) if self.mechanism and isinstance(job.work, Delivery) else 0
+            if len(jobs) == GROUP or steps >= STEPS or self._jobs.empty():
                 return jobs, False
             job = self._jobs.get()
         return jobs, True
