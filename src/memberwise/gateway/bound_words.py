@@ -80,9 +80,10 @@ def bounded_defence_named(kind: type) -> bool:
 
 def questions_granted(mechanism: Mechanism, nats: float | None, epsilon: float | None, delta: float) -> int | None:
     """How many questions budgets of nats and epsilon are enough for, at the most that one costs; None: no limit."""
+    rho = rho_limit(epsilon, delta) if mechanism.cost_rho else None
     counts = [
         int(limit * (1 + ROUNDING) / cost)
-        for limit, cost in ((nats, mechanism.cost_nats), (rho_limit(epsilon, delta), mechanism.cost_rho))
+        for limit, cost in ((nats, mechanism.cost_nats), (rho, mechanism.cost_rho))
         if limit is not None and cost
     ]
     return min(counts, default=None)
