@@ -190,6 +190,7 @@ def test_the_status_page_shows_both_games(start: Start) -> None:
         assert told in section, told
     assert "30 questions" in section  # of 0.5 nats at 2^-6 each 32, of which two are granted
     assert "0.0312 of 0.25" in page
+    assert "<td>14<svg" in page  # and of the client's 0.25 nats 16
 
 
 def test_without_a_bound_no_page_speaks_of_one(make_served: Callable[..., Any]) -> None:

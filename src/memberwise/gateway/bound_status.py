@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memberwise.gateway.bound_words import NATS_OF_ONE, bound_after, bound_of, questions_in_all
-from memberwise.gateway.bounded import Account
+from memberwise.gateway.bounded import Account, Mechanism
 from memberwise.gateway.decide import ROUNDING, rho_limit
 from memberwise.gateway.ledger import Spent
-from memberwise.gateway.policy import Policy
+from memberwise.gateway.policy import Plan, Policy
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,14 @@ class BoundStatus:
     clients: str
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What is left of one budget: questions; and the share that is spent, 0 to 1."""
+
+    questions: int
+    share: float
+
+
 def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     """What a mechanism has granted and answered.
 
@@ -45,8 +52,9 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     spent = defence.spent(account.state)
     told = bound_of(mechanism, spent.questions, account.nats, account.rho)
     end = bound_after(mechanism, questions_in_all(policy, mechanism))
-    lefts = list(_left(account, total, policy))
-    left, share = min(left for left, _ in lefts), max(share for _, share in lefts)
+    own = [rest_of(one.spent, one.limit, one.cost) for one in account.budgets]
+    limits = Plan(nats=policy.budget.total_nats, epsilon=policy.budget.total_epsilon)
+    rests = [*own, *rests_of(total, limits, policy.budget.delta, mechanism)]
     rows = [("Questions answered anew", f"{spent.questions:,}")]
     if mechanism.cost_nats:
         rows += [
@@ -64,8 +72,8 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     return BoundStatus(
         name=type(defence).__name__.lower(),
         game=told.game,
-        left=left,
-        share=share,
+        left=min((rest.questions for rest in rests), default=0),
+        share=max((rest.share for rest in rests), default=1.0),
         rows=tuple(rows),
         so_far=bound_sentences(told),
         at_end=f"When all is granted that the budgets allow, {end.questions:,} questions, in {bounded_in_short(end)}.",
@@ -84,12 +92,17 @@ def epsilon_at(rho: float, delta: float) -> float | None:
     return epsilon_of(rho, delta)
 
 
-def _left(account: Account, total: Spent, policy: Policy) -> Iterable[tuple[int, float]]:
-    """Of each budget of all clients together: the questions that it still grants, and the share that is granted."""
-    budget, mechanism = policy.budget, account.mechanism
-    limits = [(one.spent, one.limit, one.cost) for one in account.budgets]
-    limits += [(total.nats, budget.total_nats, mechanism.cost_nats)] if budget.total_nats is not None else []
-    limit = rho_limit(budget.total_epsilon, budget.delta)
-    limits += [(total.rho, limit, mechanism.cost_rho)] if limit is not None else []
-    for spent, limit, cost in limits:
-        yield max(0, int((limit * (1 + ROUNDING) - spent) / cost)), min(1.0, spent / limit)
+def rests_of(spent: Spent, limits: Plan, delta: float, mechanism: Mechanism | None) -> tuple[Rest, ...]:
+    """What is left of budgets of nats and epsilon, where a mechanism counts them."""
+    if mechanism is None:
+        return ()
+    rho = rho_limit(limits.epsilon, delta) if mechanism.cost_rho else None
+    pairs = ((spent.nats, limits.nats, mechanism.cost_nats), (spent.rho, rho, mechanism.cost_rho))
+    return tuple(rest_of(used, limit, cost) for used, limit, cost in pairs if limit is not None and cost)
+
+
+def rest_of(spent: float, limit: float, cost: float) -> Rest:
+    """What is left of one budget, at what a question costs at most."""
+    exact = isinstance(limit, int)
+    questions = limit - spent if exact else (limit * (1 + ROUNDING) - spent) / cost
+    return Rest(max(0, int(questions)), min(1.0, spent / limit))

@@ -8,7 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from memberwise.gateway.bound_status import BoundStatus, bound_status, epsilon_at
+from memberwise.gateway.bound_status import BoundStatus, Rest, bound_status, epsilon_at, rest_of, rests_of
 from memberwise.gateway.bound_words import as_questions
 from memberwise.gateway.bounded import Account, Mechanism
 from memberwise.gateway.costs import AttackCost, Verdict, judge
@@ -63,6 +63,7 @@ class ClientStatus:
         tier: of its next question; None: refused.
         spent, limit: questions; limit None: unlimited, or not known. nats, epsilon: granted of information, and limits.
         asked: when it asked last, seconds since 1970; None: not lately.
+        information: what is left of its budgets of nats and epsilon.
     """
 
     name: str
@@ -77,11 +78,22 @@ class ClientStatus:
     epsilon_limit: float | None
     asked: float | None
     alarms: tuple[Alarm, ...]
+    information: tuple[Rest, ...] = ()
+
+    @property
+    def left(self) -> int | None:
+        """Questions that are left, whatever they turn out to cost; None where there is no limit."""
+        return min((rest.questions for rest in self._rests), default=None)
 
     @property
     def share(self) -> float | None:
         """The share of its budget that is spent, 0 to 1; None where there is no limit."""
-        return None if self.limit is None else min(1.0, self.spent / self.limit)
+        return max((rest.share for rest in self._rests), default=None)
+
+    @property
+    def _rests(self) -> tuple[Rest, ...]:
+        own = () if self.limit is None else (rest_of(self.spent, self.limit, 1),)
+        return (*own, *self.information)
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,7 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
             epsilon_limit=None if limits is None else limits.epsilon,
             asked=last_asked.get(name),
             alarms=tuple(facts.alarms.get(name, ())),
+            information=() if limits is None else rests_of(mine, limits, policy.budget.delta, facts.mechanism),
         )
         clients.append(client)
     clients.sort(key=lambda client: (not client.alarms, -(client.share or 0), -client.spent))
