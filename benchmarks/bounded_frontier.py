@@ -4,7 +4,8 @@
 shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard, DP-SGD, SELENA and DMP,
 each audited like a point of a frontier, with shadow models that went through the same defence. A folder is continued,
 so that it can be done in parts. Without ``--full`` the sizes are small, and no attack asks about altered records (each
-is another question of the mechanism): they show the order of things, not figures of a deployment. Results: ``results/bounded-DATA.json`` and, on the screen, a table.
+is another question of the mechanism): they show the order of things, not figures of a deployment. Results:
+``results/bounded-DATA.json`` and, on the screen, a table.
 """
 
 from __future__ import annotations

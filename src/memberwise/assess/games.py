@@ -84,8 +84,9 @@ def game_one(
     every = ask_all(in_time, budget, draw_secrets(len(member), secrets, rng), rng)
     chosen = ask_adaptively(answers, budget, draw_secrets(len(member), few, rng), rng)
     asked = min(ADAPTIVE_QUESTIONS, len(answers))
+    name = "asks every question" if len(in_time) == len(answers) else "asks the first questions"
     return (
-        figures(f"asks {'every question' if len(in_time) == len(answers) else 'the first questions'}", every, member, share, len(in_time), fprs, confidence),
+        figures(name, every, member, share, len(in_time), fprs, confidence),
         figures("chooses each question by the answers before it", chosen, member, share, asked, fprs, confidence),
     )
 

@@ -8,8 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from memberwise.defences.output.bounded import bounded_defence
-from memberwise.defences.output.bounded import BoundSpent
+from memberwise.defences.output.bounded import BoundSpent, bounded_defence
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
 from memberwise.signals.bounded import bound_arrays
