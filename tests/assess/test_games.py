@@ -21,6 +21,7 @@ def world_answers(member: Mask, questions: int, seed: int = 2) -> Floats:
     return np.eye(CLASSES)[np.where(knows, 0, rng.integers(1, CLASSES, knows.shape))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.75])
 @pytest.mark.parametrize("power", [-20, -8, -4])
 def test_both_attackers_stay_within_the_bound(power: int, share: float) -> None:
@@ -33,6 +34,7 @@ def test_both_attackers_stay_within_the_bound(power: int, share: float) -> None:
         assert one.accuracy.low <= one.accuracy.value
 
 
+@pytest.mark.slow
 def test_two_worlds_come_near_the_bound() -> None:
     """Membership is the secret itself there, and Gaussian noise nearly the best that so few nats can buy."""
     member = world_rows(10, 2, 0.5, 1)

@@ -25,6 +25,7 @@ from memberwise.defences.bounded.pate import (
     rdp_epsilon,
     release,
     rho_of,
+    success_of,
     vote_counts,
 )
 from memberwise.errors import MissingExtraError
@@ -80,6 +81,7 @@ def test_without_a_threshold_every_question_is_answered() -> None:
     assert always.worst_rho == always.answer_rho == 1 / 50**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "answered"), [(1, 1), (40, 0), (40, 25), (3_000, 1_200)])
 def test_epsilon_is_that_of_dp_accounting(asked: int, answered: int) -> None:
     mechanism = GNMax(threshold=60.0, sigma1=40.0, sigma2=30.0)
@@ -107,6 +109,7 @@ def test_more_is_never_less_epsilon() -> None:
     assert all(low <= high for low, high in pairwise(epsilon_of(10.0**k, DELTA) for k in range(-12, 5)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [[6, 3, 1], [9, 1, 0], [40, 1, 0], [200, 30, 20]])
 @pytest.mark.parametrize("threshold", [None, 6.0])
 def test_divergences_stay_below_both_bounds(counts: list[int], threshold: float | None) -> None:
@@ -124,6 +127,14 @@ def test_divergences_stay_below_both_bounds(counts: list[int], threshold: float 
     assert (dependent <= ORDERS * mechanism.worst_rho * (1 + 1e-12)).all()
 
 
+@pytest.mark.parametrize("rho", [1e-6, 0.01, 0.5, 4.0])
+def test_success_is_where_epsilon_is_nothing(rho: float) -> None:
+    """At epsilon 0 delta is the largest TPR - FPR of any attack, by dp-accounting's conversion."""
+    gap = 2 * success_of(rho) - 1
+    assert epsilon_of(rho, gap * 1.000001) < 1e-6
+    assert epsilon_of(rho, gap * 0.999) > 1e-9
+
+
 def test_agreeing_votes_cost_less_where_the_bound_depends_on_them() -> None:
     mechanism = GNMax(threshold=150.0, sigma1=40.0, sigma2=20.0)
     by_votes = 500 * data_dependent_rdp(np.array([245, 5, 0]), 0, mechanism)
@@ -134,6 +145,7 @@ def test_agreeing_votes_cost_less_where_the_bound_depends_on_them() -> None:
     assert rdp_epsilon(plain, DELTA) >= epsilon_of(500 * mechanism.worst_rho, DELTA)
 
 
+@pytest.mark.slow
 def test_coins_prove_no_more_than_epsilon_and_come_near() -> None:
     """One teacher's record is in by a coin; the attacker sees fifty answers and knows all other votes."""
     mechanism, questions, coins, delta = GNMax(threshold=4.0, sigma1=6.0, sigma2=4.0), 50, 20_000, 1e-3

@@ -21,6 +21,8 @@ from memberwise.types.arrays import Floats, Ints, Mask
 
 # Secret worlds drawn, and how many of them meet an attacker who chooses each question anew, with how many questions.
 SECRETS, ADAPTIVE_SECRETS, ADAPTIVE_QUESTIONS = 2_000, 128, 64
+# Multiplications that one attacker may take: where worlds answer in many ways, fewer questions are asked.
+WORK = 1e9
 # Posteriors no further from where they began tell nothing: they only round differently.
 TOLD = 1e-13
 
@@ -78,13 +80,21 @@ def game_one(
         confidence: of intervals over the secrets. secrets: sessions.
     """
     few = min(secrets, ADAPTIVE_SECRETS)
-    every = ask_all(answers, budget, draw_secrets(len(member), secrets, rng), rng)
+    in_time = affordable(answers, secrets)
+    every = ask_all(in_time, budget, draw_secrets(len(member), secrets, rng), rng)
     chosen = ask_adaptively(answers, budget, draw_secrets(len(member), few, rng), rng)
     asked = min(ADAPTIVE_QUESTIONS, len(answers))
+    name = "asks every question" if len(in_time) == len(answers) else "asks the first questions"
     return (
-        figures("asks every question", every, member, share, len(answers), fprs, confidence),
+        figures(name, every, member, share, len(in_time), fprs, confidence),
         figures("chooses each question by the answers before it", chosen, member, share, asked, fprs, confidence),
     )
+
+
+def affordable(answers: Floats, secrets: int) -> Floats:
+    """The first questions ``(q, W, C)`` of ``(Q, W, C)`` that so many sessions are asked in a minute or so."""
+    ways = np.array([len(np.unique(table, axis=0)) for table in answers])
+    return answers[: max(1, int((np.cumsum(secrets * ways.astype(float) ** 3) <= WORK).sum()))]
 
 
 def draw_secrets(worlds: int, secrets: int, rng: np.random.Generator) -> Ints:
