@@ -108,6 +108,12 @@ def test_a_bounded_policy_needs_no_further_total() -> None:
     assert not any("total" in danger or "questions" in danger for danger in dangers), dangers
 
 
+def test_a_client_that_can_use_up_all_is_told() -> None:
+    for nats, told in ((0.5, True), (0.25, False)):
+        dangers = find_dangers(policy(plans={"default": {"nats": nats}}), ENSEMBLE)
+        assert any("one client can use up" in danger for danger in dangers) == told
+
+
 @pytest.mark.parametrize("target", ["run/target", "run"])
 def test_a_folders_facts_are_read_or_none(tmp_path: Path, target: str) -> None:
     folder = tmp_path / target

@@ -163,6 +163,11 @@ def bound_dangers(policy: Policy, released: Released | None) -> Iterable[str]:
         if policy.upstream is not None or served.file.endswith((".onnx", ".skops")) or (released and worlds is None):
             yield f"{name} needs the models of an ensemble, and one model is behind it. The gateway refuses it."
     yield from _idle_budgets(policy, mechanism)
+    if mechanism is not None:
+        counted = as_questions(policy, mechanism)
+        for name, plan in sorted(counted.plans.items()):
+            if plan.questions == counted.budget.total:
+                yield f"plans.{name}: one client can use up, for good, what all clients together are granted."
 
 
 def _idle_budgets(policy: Policy, mechanism: Mechanism | None) -> Iterable[str]:
