@@ -24,6 +24,7 @@ from memberwise.gateway.keys import new_key
 from memberwise.gateway.loading import load_behind
 from memberwise.gateway.local import LocalModel
 from memberwise.gateway.policy import parse_policy
+from memberwise.gateway.protocols.base import Outcome
 from memberwise.gateway.status import status_of
 from memberwise.gateway.status_page import render
 from memberwise.gateway.store import Store
@@ -236,6 +237,8 @@ def test_no_label_is_told_where_none_was_given() -> None:
     answers = np.array([[0.25] * 4, [0.0, 1.0, 0.0, 0.0]])
     assert coarsen(answers, "label", may_abstain=True).tolist() == [-1, 1]
     assert coarsen(answers, "label").tolist() == [0, 1]
+    top = coarsen(answers, "top-3", may_abstain=True)
+    assert Outcome(top, "top-3", "scores", tuple("abcd"), may_abstain=True).labels.tolist() == [-1, 1]
 
 
 def test_epsilon_is_a_budget_like_questions(start: Start) -> None:

@@ -30,8 +30,7 @@ def labels_of(answers: Array, *, may_abstain: bool = False) -> Array:
     if answers.ndim == 1:
         return answers
     labels = answers.argmax(1).astype(np.int64)
-    none = (answers == answers[:, :1]).all(1) & may_abstain
-    return np.where(none, np.int64(NO_LABEL), labels)
+    return np.where(_alike(answers) & may_abstain, np.int64(NO_LABEL), labels)
 
 
 def coarsen(answers: Array, tier: Tier, *, may_abstain: bool = False) -> Array:
@@ -52,7 +51,15 @@ def coarsen(answers: Array, tier: Tier, *, may_abstain: bool = False) -> Array:
         return answers
     if tier == "label":
         return labels_of(answers, may_abstain=may_abstain)
-    return _top(answers, labels_of(answers))
+    top = _top(answers, labels_of(answers))
+    # No label stays none: of an answer that is the same for all classes three would look like the first ones' lead.
+    return np.where((_alike(answers) & may_abstain)[:, None], np.round(answers, DIGITS), top)
+
+
+def _alike(answers: Floats) -> Array:
+    """``(n,)`` true where an answer ``(n, classes)`` says the same of every class."""
+    alike: Array = (answers == answers[:, :1]).all(1)
+    return alike
 
 
 def _top(answers: Floats, labels: Array) -> Floats:
