@@ -18,6 +18,7 @@ from memberwise.defences.output.bounded import bounded_defence
 from memberwise.defences.output.label_only import LabelOnly
 from memberwise.defences.output.pac import Pac, PacState, on_simplex, secret_world
 from memberwise.defences.output.registry import output_defences
+from memberwise.defences.output.served import DefendedTarget
 from memberwise.defences.output.temperature import Temperature
 from memberwise.errors import StudyError, TargetError
 from memberwise.study.schema import OutputDefenceConfig
@@ -155,7 +156,9 @@ def test_state_is_that_of_the_pure_mechanism() -> None:
 def test_the_budget_ends_with_an_error_and_never_without_noise() -> None:
     x, models = records(400), ensembles(1)
     defence = Pac(budget_nats=1e-6, questions=20)
-    behind = served(models, defence)
+    assert served(models, defence).predict(x).shape == (1, 400)  # an audit goes on, under the same noise
+    released = [defence.unpack(defence.pack(None), np.random.default_rng(1))]
+    behind = DefendedTarget(models, [defence], [released], [b"a secret"])
     with pytest.raises(TargetError, match="budget of the bounded answers is spent"):
         behind.predict(x)
     state = behind.states[0][0].state

@@ -48,10 +48,13 @@ class Session(Generic[State]):
 
     Attributes:
         rng: from which the noise is seeded: each record's own, so that it does not depend on what was asked before.
+        limited: it ends with the defence's budget, as in service. An audit asks as many questions as its attacks need,
+            each under the same noise: a longer session tells more, never less.
         state: None until the first question, which tells how many worlds there are.
     """
 
     rng: np.random.Generator
+    limited: bool = False
     state: State | None = None
     answers: dict[bytes, Array] = field(default_factory=dict)
 
@@ -130,7 +133,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
         return {}
 
     def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
-        return Session[State](rng)
+        return Session[State](rng, limited=True)
 
     def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         """Defended ``(m, n, C)`` answers or ``(m, n)`` labels: new records in the order asked, others as before."""
@@ -156,7 +159,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
         for place, name in enumerate(prints):
             if name in session.answers:
                 continue
-            if not self.allows(state):
+            if session.limited and not self.allows(state):
                 spent = self.spent(state)
                 raise TargetError(
                     "the budget of the bounded answers is spent",
