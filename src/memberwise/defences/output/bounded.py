@@ -29,6 +29,10 @@ State = TypeVar("State")
 CHUNK = 256
 
 
+class BoundSpent(TargetError):
+    """The budget of answers with a bound is at its end: no new record is answered."""
+
+
 @dataclass(frozen=True)
 class Step(Generic[State]):
     """One question answered.
@@ -48,13 +52,10 @@ class Session(Generic[State]):
 
     Attributes:
         rng: from which the noise is seeded: each record's own, so that it does not depend on what was asked before.
-        limited: it ends with the defence's budget, as in service. An audit asks as many questions as its attacks need,
-            each under the same noise: a longer session tells more, never less.
         state: None until the first question, which tells how many worlds there are.
     """
 
     rng: np.random.Generator
-    limited: bool = False
     state: State | None = None
     answers: dict[bytes, Array] = field(default_factory=dict)
 
@@ -133,7 +134,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
         return {}
 
     def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
-        return Session[State](rng, limited=True)
+        return Session[State](rng)
 
     def answer(self, target: Target, x: Records, states: Sequence[object] | None, keys: Sequence[bytes]) -> Array:
         """Defended ``(m, n, C)`` answers or ``(m, n)`` labels: new records in the order asked, others as before."""
@@ -159,9 +160,9 @@ class BoundedDefence(OutputDefence, Generic[State]):
         for place, name in enumerate(prints):
             if name in session.answers:
                 continue
-            if session.limited and not self.allows(state):
+            if not self.allows(state):
                 spent = self.spent(state)
-                raise TargetError(
+                raise BoundSpent(
                     "the budget of the bounded answers is spent",
                     expected="at most the questions that the budget was made for",
                     found=f"{spent.questions:,} records asked, and another one that is new",
