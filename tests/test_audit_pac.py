@@ -17,7 +17,7 @@ from memberwise.errors import RunFolderError, TargetError
 
 COMMAND = [
     *("audit", "--data", "digits", "--members", "200", "--nonmembers", "200", "--population", "100", "--seed", "5"),
-    *("--shadow-models", "4", "--set", "training.epochs=30", "--set", "model.hidden=[16]", "--set", "plan.stack=3"),
+    *("--shadow-models", "2", "--set", "training.epochs=30", "--set", "model.hidden=[16]", "--set", "plan.stack=3"),
     *("--set", 'training.defence={name="pac", worlds=4, share="3/4", max_attack_success=0.55, questions=2000}'),
     *("--attacks", "gap", "--quiet"),
 ]
@@ -58,10 +58,8 @@ def test_labels_are_attacked_and_what_is_bounded_is_said(folder: Path) -> None:
 def test_blocks_lost_are_made_again_the_same(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(folder, again)
-    (again / "signals" / "block-00001.npz").unlink()
-    assert run(*COMMAND, "--out", again, "--resume").exit_code == 0
-    assert (again / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
-    (again / "signals" / "block-00000.npz").unlink()
+    for name in ("block-00000.npz", "block-00001.npz"):
+        (again / "signals" / name).unlink()
     assert run(*COMMAND, "--out", again, "--resume").exit_code == 0
     assert (again / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
 

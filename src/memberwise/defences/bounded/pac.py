@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from memberwise.types.arrays import Floats, Ints
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # Scales below this share of the largest get noise as if they had it: a singular value is no more exact.
 RELATIVE = 1e-12
@@ -181,7 +181,7 @@ def _checked(answers: Floats, weights: Floats, budget: float) -> _Table:
         )
     if not (chances >= 0).all() or not (np.abs(chances.sum(-1) - 1) < 1e-9).all():
         raise ValueError("weights of the worlds are not probabilities")
-    live = chances.reshape(-1, len(table)).any(0)
+    live: Mask = np.asarray(chances.reshape(-1, len(table)).any(0))
     firsts: dict[bytes, int] = {}
     groups = np.array(
         [firsts.setdefault(row.tobytes(), len(firsts)) if on else -1 for row, on in zip(table, live, strict=True)]
