@@ -15,6 +15,7 @@ from memberwise.assess.bounded import BoundPart
 from memberwise.auditing.run import run_audit
 from memberwise.defences.bounded.words import other_game
 from memberwise.report.modelcard import model_card
+from memberwise.report.redact import redacted
 from memberwise.report.result import Result
 from memberwise.report.terminal import print_result
 from memberwise.study.reading import make_study
@@ -139,3 +140,13 @@ def test_questions_beyond_the_budget_are_refused_not_answered(tmp_path: Path) ->
     assert part.epsilon is not None
     assert part.epsilon == pytest.approx(8.0, rel=1e-6)
     assert part.epsilon <= 8.0
+
+
+@pytest.mark.slow
+def test_the_epsilon_of_the_votes_is_not_published(audited: tuple[str, Result]) -> None:
+    _, result = audited
+    clean, _, _ = redacted(result.parts, result.scores, result.curves, and_scores=False)
+    part = clean.bound
+    assert part is not None
+    assert part.epsilon_of_votes is None
+    assert part.sentences == bound_of(result).sentences

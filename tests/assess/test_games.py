@@ -27,7 +27,7 @@ def world_answers(member: Mask, questions: int, seed: int = 2) -> Floats:
 def test_both_attackers_stay_within_the_bound(power: int, share: float) -> None:
     member = world_rows(RECORDS, WORLDS, share, 1)
     answers = world_answers(member, RECORDS)
-    for one in game_one(answers, member, share, 2.0**power, [0.1], 0.95, np.random.default_rng(5), secrets=300):
+    for one in game_one(answers, member, share, 2.0**power, [0.1], 0.9999, np.random.default_rng(5), secrets=300):
         assert one.nats <= one.questions * 2.0**power * (1 + 1e-9)
         assert one.accuracy.low is not None
         assert one.accuracy.low <= one.bound
@@ -52,7 +52,7 @@ def test_success_is_that_of_gaussians_so_far_apart() -> None:
     sessions = ask_all(
         np.eye(2)[None], budget, draw_secrets(2, 20_000, np.random.default_rng(1)), np.random.default_rng(2)
     )
-    found = figures("once", sessions, member, 0.5, 1, [0.1], 0.95)
+    found = figures("once", sessions, member, 0.5, [0.1], 0.95)
     spread = 0.5**0.5  # of the answers along their one direction
     deviation = (spread * spread / (2 * budget)) ** 0.5
     expected = norm.cdf(2 * spread / deviation / 2)
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_statistics_room() -> None:
     sessions = ask_all(
         world_answers(member, 40), 0.01, draw_secrets(WORLDS, 30, np.random.default_rng(1)), np.random.default_rng(2)
     )
-    found = figures("all", sessions, member, 0.5, 40, [0.1, 0.2], 0.95)
+    found = figures("all", sessions, member, 0.5, [0.1, 0.2], 0.95)
     belief = np.round(sessions.weights @ member, 12)
     truth = member[sessions.worlds]
     pairs = list(zip(belief, truth, strict=True))
@@ -98,6 +98,6 @@ def test_secrets_are_drawn_evenly() -> None:
 def test_a_posterior_that_knows_names_every_record() -> None:
     member = world_rows(RECORDS, WORLDS, 0.75, 1)
     worlds = np.arange(WORLDS)
-    known = figures("knows", Sessions(worlds, np.eye(WORLDS), np.full(WORLDS, 9.0)), member, 0.75, 1, [0.1], 0.95)
+    known = figures("knows", Sessions(worlds, np.eye(WORLDS), np.full(WORLDS, 9.0), 1), member, 0.75, [0.1], 0.95)
     assert known.accuracy.value == pytest.approx(1.0)
     assert (known.auc.value, known.tpr_at_fpr[0].value, known.bound) == (1.0, 1.0, 1.0)

@@ -20,9 +20,11 @@ from memberwise.statistics import Estimate, TprAtFpr
 from memberwise.types.arrays import Floats, Ints, Mask
 
 # Secret worlds drawn, and how many of them meet an attacker who chooses each question anew, with how many questions.
-SECRETS, ADAPTIVE_SECRETS, ADAPTIVE_QUESTIONS = 2_000, 128, 64
+SECRETS, ADAPTIVE_SECRETS, ADAPTIVE_QUESTIONS = 2_000, 512, 64
 # Multiplications that one attacker may take: where worlds answer in many ways, fewer questions are asked.
 WORK = 1e9
+# Sessions that part ways are answered one question after another, so often at most.
+CALLS = 6_000
 # Posteriors no further from where they began tell nothing: they only round differently.
 TOLD = 1e-13
 
@@ -54,11 +56,13 @@ class Sessions:
 
     Attributes:
         worlds: ``(S,)`` the secrets. weights: ``(S, W)`` posteriors at the end. nats: ``(S,)`` told.
+        questions: asked in each.
     """
 
     worlds: Ints
     weights: Floats
     nats: Floats
+    questions: int
 
 
 def game_one(
@@ -83,11 +87,10 @@ def game_one(
     in_time = affordable(answers, secrets)
     every = ask_all(in_time, budget, draw_secrets(len(member), secrets, rng), rng)
     chosen = ask_adaptively(answers, budget, draw_secrets(len(member), few, rng), rng)
-    asked = min(ADAPTIVE_QUESTIONS, len(answers))
     name = "asks every question" if len(in_time) == len(answers) else "asks the first questions"
     return (
-        figures(name, every, member, share, len(in_time), fprs, confidence),
-        figures("chooses each question by the answers before it", chosen, member, share, asked, fprs, confidence),
+        figures(name, every, member, share, fprs, confidence),
+        figures("chooses each question by the answers before it", chosen, member, share, fprs, confidence),
     )
 
 
@@ -116,7 +119,7 @@ def ask_all(answers: Floats, budget: float, worlds: Ints, rng: np.random.Generat
             continue
         made = release(table, weights, worlds, budget, rng.standard_normal((len(worlds), table.shape[1])))
         weights, nats = made.weights, nats + made.nats
-    return Sessions(worlds, weights, nats)
+    return Sessions(worlds, weights, nats, len(answers))
 
 
 def ask_adaptively(
@@ -132,7 +135,8 @@ def ask_adaptively(
     nats = np.zeros(len(worlds))
     squares = np.square(answers).sum(-1)
     unasked = np.ones((len(worlds), len(answers)), bool)
-    for _ in range(min(questions, len(answers))):
+    asked, calls = 0, 0
+    while asked < min(questions, len(answers)) and calls < CALLS:
         middle = np.tensordot(weights, answers, (1, 1))
         spread = weights @ squares.T - np.square(middle).sum(-1)
         chosen = np.where(unasked, spread, -np.inf).argmax(1)
@@ -142,7 +146,9 @@ def ask_adaptively(
             normal = rng.standard_normal((len(here), answers.shape[2]))
             made = release(answers[question], weights[here], worlds[here], budget, normal)
             weights[here], nats[here] = made.weights, nats[here] + made.nats
-    return Sessions(worlds, weights, nats)
+            calls += 1
+        asked += 1
+    return Sessions(worlds, weights, nats, asked)
 
 
 def figures(
@@ -150,7 +156,6 @@ def figures(
     sessions: Sessions,
     member: Mask,
     share: float,
-    questions: int,
     fprs: Sequence[float],
     confidence: float,
 ) -> Bayesian:
@@ -181,7 +186,7 @@ def figures(
     return Bayesian(
         attacker=attacker,
         secrets=len(truth),
-        questions=questions,
+        questions=sessions.questions,
         nats=nats,
         bound=balanced_success(nats, share),
         accuracy=estimate(accuracy),

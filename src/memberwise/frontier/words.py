@@ -73,7 +73,7 @@ def bounded_words(row: MeasuredPoint) -> str:
     text = bounded_in_short(row.bound)
     if row.bound is None or not row.bound.measured.game_one:
         return text
-    best = max((one.accuracy for one in row.bound.measured.game_one), key=lambda one: one.value)
+    best = max((one.accuracy for one in row.bound.measured.game_one), key=lambda one: one.low or 0.0)
     return f"{text}; measured {spoken(best, 'share')}"
 
 
