@@ -15,12 +15,15 @@ import numpy as np
 from attack_speed import peak_mb
 from machine import Watch
 
+from memberwise.defences.output.bounded import BoundedDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.targets.models import FunctionModels
 
 CLASSES, CHUNK = 10, 100_000
 GUARDED = 4_000
+# Those with a bound answer from an ensemble.
+ALONE = [name for name, defence in OUTPUT_DEFENCES.items() if not issubclass(defence, BoundedDefence)]
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "logit-clipping": [{}, {"mode": "rescale"}],
     "image-noise": [{}, {"draw": "pixel"}, {"draw": "pixel", "keyed": False}],
@@ -37,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, default=1_000_000)
     parser.add_argument("--features", type=int, default=64)
-    parser.add_argument("--defences", default=",".join(OUTPUT_DEFENCES))
+    parser.add_argument("--defences", default=",".join(ALONE))
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.random((given.answers, given.features), np.float32).reshape(given.answers, -1, 1)

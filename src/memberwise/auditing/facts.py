@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from memberwise.assess import Assessment
+from memberwise.assess.bounded import BoundPart
 from memberwise.assess.figures import Skipped
 from memberwise.assess.notes import stronger_note
 from memberwise.auditing.prepare import Prepared
@@ -40,6 +41,7 @@ def finish(
     encoding: Treatment | None = None,
     skipped: Sequence[Skipped] = (),
     inspection: Inspection | None = None,
+    bound: BoundPart | None = None,
 ) -> Result:
     """Put ``result.json`` together, write the run folder and read it back.
 
@@ -62,6 +64,7 @@ def finish(
         shadow=shadow,
         encoding=encoding,
         inspect=None if inspection is None else inspection.findings,
+        bound=bound,
         verdict=verdict,
         family=family,
         notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],

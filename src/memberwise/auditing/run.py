@@ -7,6 +7,7 @@ import time
 import torch
 
 from memberwise.assess import assess
+from memberwise.auditing.bounded import bound_of
 from memberwise.auditing.facts import data_facts, finish, shadow_facts, target_facts, worst_images
 from memberwise.auditing.notes import run_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_smaller_stack
@@ -78,4 +79,5 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         skipped=skipped_for(prepared, target.arrays),
         inspection=inspection_of(target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
+        bound=bound_of(prepared, target.arrays, assessment),
     )

@@ -17,6 +17,7 @@ from memberwise.signals.codec import lacking
 from memberwise.store.blocks import block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
+from memberwise.targets.ensembles import Ensembles
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.inspection import Inspection, inspect
 from memberwise.training.job import describe_job
@@ -56,13 +57,13 @@ def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
     take_seconds(arrays)
     if isinstance(models, EstimatorModels):
         arrays[INSPECTION] = np.array([_inspected(models, prepared)])
-    networks = models.white_box
-    if prepared.target is None and networks is not None:
-        weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
+    weights = models.weights()
+    if prepared.target is None and weights is not None:
         served = serve(models, [job], prepared.questions)
         learned, lost_states = pack_states(served.defences, served.states)
         metadata = {**_target_metadata(prepared, arrays), "kind": models.kind, "not_kept": lost_states}
-        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned)
+        worlds = models.size if isinstance(models, Ensembles) else None
+        folder.write_target(weights, metadata, Preprocessing.of(prepared.dataset).to_dict(), learned, worlds)
     store.save(TARGET_BLOCK, [key], [-1], arrays)
     again = "trained" if prepared.target is None else "asked"
     if lost:

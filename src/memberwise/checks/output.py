@@ -14,11 +14,12 @@ from memberwise.checks.declared import check_roles
 from memberwise.checks.records import CLASSES, FEATURES, ROWS, records
 from memberwise.checks.report import Findings, shown
 from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.bounded import BoundedDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.defences.training.registry import TRAINING_DEFENCES
 from memberwise.errors import StudyError
-from memberwise.targets.base import Kind
+from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.models import FunctionModels
 from memberwise.types.arrays import Array, Floats, Floats32
 
@@ -36,7 +37,7 @@ def check_output(defence: OutputDefence, seed: int) -> None:
     findings = Findings(f"the output defence {type(defence).__name__}")
     _check_stated(defence, findings)
     x, _ = records(seed)
-    models = _linear(seed)
+    models = _Worlds(_linear(seed)) if isinstance(defence, BoundedDefence) else _linear(seed)
 
     def members(i: int) -> Floats32:
         return x[i * ROWS : (i + 1) * ROWS].copy()
@@ -138,6 +139,23 @@ def _check_values(answers: Array, kind: Kind, findings: Findings) -> None:
         findings.add(
             "probabilities that sum to 1", f"sums from {answers.sum(-1).min():.3g} to {answers.sum(-1).max():.3g}"
         )
+
+
+class _Worlds(Target):
+    """Each model as an ensemble of itself and of the other ones."""
+
+    def __init__(self, models: Target) -> None:
+        self.models, self.kind = models, models.kind
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def predict(self, x: Records) -> Array:
+        return self.models.predict(x)
+
+    def worlds(self, x: Records) -> Array:
+        answers = self.models.predict(x)
+        return np.stack([np.roll(answers, i, 0) for i in range(len(self))])
 
 
 def _linear(seed: int) -> FunctionModels:

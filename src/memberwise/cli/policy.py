@@ -31,10 +31,13 @@ def check(
 
         document = read_gateway_policy(Path(policy))
         module = _imported("explain")
+        released = _imported("bound_words").read_released(document, Path(policy).parent)
         costs = module.attack_costs()
-        sentences, dangers = module.explain(document, costs), module.find_dangers(document)
+        sentences = module.explain(document, costs, released)
+        dangers = module.find_dangers(document, released)
         if json:
-            _print_json({"grants": sentences, "attacks": module.as_plain(document, costs), "dangers": dangers})
+            left = module.as_plain(document, costs, released)
+            _print_json({"grants": sentences, "attacks": left, "dangers": dangers})
             return
         to_stdout("\n\n".join(sentences) + "\n")
         for danger in dangers:

@@ -15,6 +15,7 @@ from scipy.special import expit
 from memberwise.data.layout import Layout
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.base import OutputDefence, as_probabilities
+from memberwise.defences.output.bounded import BoundedDefence, bounded_defence
 from memberwise.defences.output.policy import FILE as POLICY
 from memberwise.defences.output.policy import read_policy, unpack_states
 from memberwise.defences.output.registry import output_defences
@@ -28,6 +29,7 @@ from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.schema import ModelConfig, OutputDefenceConfig
 from memberwise.targets.base import Kind, Target
+from memberwise.targets.ensembles import load_ensemble
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
 from memberwise.types.arrays import Array, Arrays, Floats32
@@ -87,6 +89,32 @@ class ReleasedModel:
             return np.concatenate(parts)
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
 
+    @property
+    def bounded(self) -> BoundedDefence[Any] | None:
+        """The output defence whose answers have a bound, which keeps a state; None where there is none."""
+        defences = self._models.defences if isinstance(self._models, DefendedTarget) else ()
+        return bounded_defence(defences)
+
+    def ensemble(self, records: Any, *, encoded: bool = False) -> tuple[Array, Kind]:
+        """What each model of an ensemble says, undefended: for whoever keeps the state of ``bounded`` elsewhere.
+
+        Returns:
+            ``(n, worlds, classes)``, and the kind of these answers.
+
+        Raises:
+            StudyError: there is no bounded defence, which stands alone around an ensemble.
+        """
+        models = self._models
+        inner = models.inner if self.bounded is not None and isinstance(models, DefendedTarget) else models
+        answers = inner.worlds(self.preprocessing.records(records, encoded))
+        if answers is None:
+            raise StudyError(
+                "a bounded defence answers from an ensemble, and stands alone around it",
+                found=", ".join(self.policy) or "no output defence",
+                where="answer",
+            )
+        return answers[0].swapaxes(0, 1), inner.kind
+
     def _answers(self, x: Floats32) -> Array:
         answers = self._models.predict(x)[0]
         if self._several:
@@ -120,11 +148,7 @@ def load_target(
     facts = _facts(target)
     preprocessing = Preprocessing.of_dict(_json(target / PREPROCESSING), str(target / PREPROCESSING))
     network = Network(_maker(facts, model, target, preprocessing.layout), torch.device("cpu"))
-    module, _ = load_weights(target / WEIGHTS, network)
-    around = network.around(module)
-    around.kind = facts["kind"]
-    params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
-    models: Target = TorchModels(around, params, buffers, stacked=False)
+    models = _trained(target / WEIGHTS, network, facts)
     names: list[str] = []
     if policy and (facts["answer"] or (target.parent / POLICY).exists()):
         answer = read_policy(target.parent)
@@ -140,6 +164,18 @@ def load_target(
         defences = _defences(answer, target.parent, [trust] if isinstance(trust, str) else trust)
         models = _served(models, defences, facts, target) if defences else models
     return ReleasedModel(models, preprocessing, facts["classes"], names, bool(facts.get("several_labels")))
+
+
+def _trained(path: Path, network: Network, facts: Plain) -> Target:
+    """The model or the ensemble that was trained, undefended."""
+    size = facts.get("worlds")
+    module = network.made(0) if size else load_weights(path, network)[0]
+    around = network.around(module)
+    around.kind = facts["kind"]
+    if size:
+        return load_ensemble(path, around, size)
+    params, buffers = ({k: v[None] for k, v in part.items()} for part in around.init(0))
+    return TorchModels(around, params, buffers, stacked=False)
 
 
 def _target_folder(folder: Path) -> Path:

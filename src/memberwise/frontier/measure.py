@@ -12,7 +12,7 @@ from memberwise.frontier.points import Point
 from memberwise.frontier.schema import Accuracy, AttackAtPoint, MeasuredPoint
 from memberwise.frontier.strength import Met, accuracy_of_strongest, met
 from memberwise.report.result import Result
-from memberwise.report.schema import DataFacts
+from memberwise.report.schema import AuditResult
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
 from memberwise.study.schema import Study
 
@@ -29,7 +29,7 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
     queries = {name: attack.queries for name, attack in attacks.items()}
     meeting = met(audit, names, fpr, confidence)
     strongest = accuracy_of_strongest([attacks[name] for name in names], confidence)
-    epsilon, delta = _guarantee(point, study, data)
+    epsilon, delta = _guarantee(point, study, result)
     headline, gap = result.attack(), result.attack("gap")
     trained = None if shadow is None else shadow.seconds
     asking = 0.0 if shadow is None else shadow.extra_seconds or 0.0
@@ -58,11 +58,15 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
         seconds=None if trained is None else round(trained - asking, 2),
         attack_seconds=round(asking, 2),
         warnings=tuple(warning.code for warning in result.warnings),
+        bound=result.bound,
     ), meeting
 
 
-def _guarantee(point: Point, study: Study, data: DataFacts) -> tuple[float | None, float | None]:
-    """Epsilon and delta of the models, None where nothing is promised."""
+def _guarantee(point: Point, study: Study, result: AuditResult) -> tuple[float | None, float | None]:
+    """Epsilon and delta of the models or of their answers, None where nothing is promised."""
+    if result.bound is not None and result.bound.epsilon is not None:
+        return result.bound.epsilon, result.bound.delta
+    data = result.data
     rows = (data.members or 0) + (data.background or 0)
     return guaranteed(point.study(study, "").training, rows) or (None, None)
 

@@ -11,12 +11,15 @@ from memberwise.frontier.schema import FrontierResult, Measure
 from memberwise.frontier.words import (
     MARKS,
     MARKS_EXPLAINED,
+    any_bounded,
     beside,
+    bounded_words,
     finding_words,
     guarantee_words,
     lead,
     listed,
     measures_words,
+    other_games,
 )
 from memberwise.report.formats import percent, plain, rate, shown
 
@@ -37,6 +40,7 @@ def render(facts: FrontierResult) -> str:
         "rate": rate,
         "beside": beside,
         "finding_words": finding_words,
+        "bounded_words": bounded_words,
         "guarantee_words": guarantee_words,
         "listed": listed,
         "measures_words": measures_words,
@@ -49,6 +53,8 @@ def render(facts: FrontierResult) -> str:
         facts=facts,
         plots=plots,
         lead=lead(facts),
+        bounded=any_bounded(facts),
+        other_games=other_games(facts),
         marks=MARKS,
         explained=MARKS_EXPLAINED,
         marked=[mark for mark in MARKS_EXPLAINED if any(row.rate == mark for row in points)],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from memberwise.assess.bounded import BoundPart
 from memberwise.assess.canaries import CanariesPart
 from memberwise.report.schema import AuditWarning
 from memberwise.statistics import Estimate, TprAtFpr
-from memberwise.types.parts import Plain, from_plain, json_schema, to_plain
+from memberwise.types.parts import LEFT_OUT, Plain, from_plain, json_schema, to_plain
 from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 1
@@ -112,6 +113,7 @@ class MeasuredPoint:
         rate: what the TPR is worth: "yes", "weak", "no", "ties".
         by_labels: attacks that see labels alone. canaries: as in ``result.json``.
         epsilon, delta: what the defence promises; None without a promise.
+        bound: what is bounded, in which game, and what was measured in both; None where nothing is.
         seconds: of the shadow models' training and answers. attack_seconds: of the questions of label-only attacks.
         cost: seconds over those of the undefended model.
     """
@@ -141,6 +143,7 @@ class MeasuredPoint:
     attack_seconds: float
     warnings: tuple[str, ...]
     cost: float | None = None
+    bound: BoundPart | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from memberwise.frontier.figure import strongest
 from memberwise.frontier.schema import FrontierResult
-from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
+from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, any_bounded, bounded_words, lead, other_games
 from memberwise.report.formats import DASH, Interval, number, percent, plain, rate
 
 BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed": "mixed"}
@@ -18,12 +18,12 @@ BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed
 def print_frontier(facts: FrontierResult, console: Console) -> None:
     """All points, the recommendation, the warnings."""
     rows = facts.points
-    promises = any(row.epsilon is not None for row in rows)
+    promises, bounded = any(row.epsilon is not None for row in rows), any_bounded(facts)
     canaries = any(row.canaries for row in rows)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("point, by", overflow="fold", min_width=14)
     names = ["test acc.", "AUC", f"TPR@{rate(facts.fpr)}", "att. acc.", "tells", "gap", "cost"]
-    names += ["canaries@0"] * canaries + ["epsilon,\ndelta"] * promises
+    names += ["canaries@0"] * canaries + ["epsilon,\ndelta"] * promises + ["bounded"] * bounded
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
     for place, row in enumerate(rows):
@@ -41,6 +41,7 @@ def print_frontier(facts: FrontierResult, console: Console) -> None:
         if promises:
             none = row.epsilon is None
             cells.append(DASH if none else f"{plain(row.epsilon)},\n{plain(row.delta)}")
+        cells += [bounded_words(row)] * bounded
         table.add_row(Text(f"{row.label}{mark}\n{strongest(row, facts.measure).name}"), *(Text(cell) for cell in cells))
     console.print(table)
     console.print(
@@ -50,6 +51,8 @@ def print_frontier(facts: FrontierResult, console: Console) -> None:
             "can be told; * recommended."
         )
     )
+    for sentence in other_games(facts):
+        console.print(Text(sentence))
     for mark in dict.fromkeys(row.rate for row in rows if MARKS[row.rate]):
         console.print(Text(f"{MARKS[mark]}: {MARKS_EXPLAINED[mark]}; no choice rests on that TPR."))
     console.print(Text(lead(facts)))

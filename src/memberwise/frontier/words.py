@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memberwise.defences.bounded.words import QUESTION, bounded_in_short, other_game
 from memberwise.frontier.choose import utility
 from memberwise.frontier.schema import Comparison, FrontierResult, Measure, MeasuredPoint
-from memberwise.report.formats import Interval, number, percent, plain, rate
+from memberwise.report.formats import Interval, number, percent, plain, rate, spoken
 
 # What a true-positive rate is marked as, and why.
 MARKS = {"yes": "", "weak": "weak", "no": "largely chance", "ties": "ties"}
@@ -62,6 +63,26 @@ def guarantee_words(row: MeasuredPoint) -> str:
     return "" if epsilon is None else f"epsilon {plain(epsilon)}, delta {plain(row.delta)}"
 
 
+def any_bounded(facts: FrontierResult) -> bool:
+    """Whether anything is bounded at some point, so that the table says what."""
+    return any(row.bound for row in facts.points)
+
+
+def bounded_words(row: MeasuredPoint) -> str:
+    """What is bounded at a point, by how much; and, of game i, what exact attackers achieve there."""
+    text = bounded_in_short(row.bound)
+    if row.bound is None or not row.bound.measured.game_one:
+        return text
+    best = max((one.accuracy for one in row.bound.measured.game_one), key=lambda one: one.low or 0.0)
+    return f"{text}; measured {spoken(best, 'share')}"
+
+
+def other_games(facts: FrontierResult) -> list[str]:
+    """What the bounds of the table do not say: it stands wherever they do."""
+    games = sorted({row.bound.game for row in facts.points if row.bound})
+    return [f"A bound in game {game} is about {QUESTION[game]}. {other_game(game)}" for game in games]
+
+
 def lead(facts: FrontierResult) -> str:
     """The recommendation in a few sentences."""
     best, points = facts.recommended, facts.points
@@ -78,7 +99,9 @@ def lead(facts: FrontierResult) -> str:
     if row.beside_undefended is None:
         raise ValueError("a recommended defence is compared with the undefended model")
     text = f"{row.label}: {beside(row, points[0], row.beside_undefended, facts)}."
-    if promised := guarantee_words(row):
+    if row.bound is not None:
+        text += f" {row.bound.sentences}"
+    elif promised := guarantee_words(row):
         text += f" It promises {promised}."
     if facts.alike:
         text += (

@@ -99,7 +99,7 @@ class Gateway:
 
     async def facts(self) -> Facts:
         """What the status page says beside the store."""
-        policy = self.serving.policy
+        policy, behind = self.serving.policy, self.serving.behind
         return Facts(
             policy=policy,
             model=policy.server.name,
@@ -109,7 +109,8 @@ class Gateway:
             lowered=dict(self.watching.lowered),
             refusals=self.metrics.refused(),
             attacks=await asyncio.to_thread(_attacks),
-            labels=await asyncio.to_thread(gives_labels, policy),
+            labels=behind.kind == "labels" or await asyncio.to_thread(gives_labels, policy),
+            mechanism=behind.mechanism,
         )
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from memberwise.errors import StoreError
 from memberwise.gateway.books import deliver_many, grant_many, refund_many
+from memberwise.gateway.bounded import Mechanism
 from memberwise.gateway.grants import Delivery, Grant, GrantRequest, epoch_of
 from memberwise.gateway.ledger import Notices
 from memberwise.gateway.policy import Policy
@@ -25,8 +26,9 @@ from memberwise.types.arrays import Array
 
 __all__ = ["Bank", "Grant", "GrantRequest", "epoch_of"]
 
-# Requests that one transaction takes at most.
+# Requests that one transaction takes at most; and answers of an ensemble, which take their time: other gateways wait.
 GROUP = 256
+STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,18 @@ class Bank:
         epoch: names the model and the answer's defences (see ``epoch_of``): under another one every record is another
             question, answered anew and paid for again.
         clock: gives the ledger its times. No budget reads it.
+        mechanism: makes answers with a bound of what an ensemble says: what is delivered is ``(worlds, classes)`` then.
     """
 
     def __init__(
-        self, store: Store, policy: Policy, epoch: bytes = b"", clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        policy: Policy,
+        epoch: bytes = b"",
+        clock: Callable[[], float] = time.time,
+        mechanism: Mechanism | None = None,
     ) -> None:
-        self.store, self.clock = store, clock
+        self.store, self.clock, self.mechanism = store, clock, mechanism
         self._terms = (policy, epoch)
         self._notices = Notices()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -73,7 +81,7 @@ class Bank:
         Raises:
             StoreError: the store does not answer: nothing may be released.
         """
-        grant: Grant = await self._do(request)
+        grant: Grant = await self._do(request if self.mechanism is None else self.mechanism.priced(request))
         return grant
 
     async def deliver(self, grant: Grant, answers: Mapping[int, Array]) -> list[Array]:
@@ -82,7 +90,8 @@ class Bank:
         Of two answers about one record the first that was kept is everybody's.
 
         Args:
-            answers: by index of the record; all of ``grant.new``.
+            answers: by index of the record; all of ``grant.new``. With a mechanism: what each model of the ensemble
+                says, ``(worlds, classes)``, of which the kept answer is made.
 
         Raises:
             ValueError: an answer is missing, or nothing was granted.
@@ -142,11 +151,13 @@ class Bank:
     def _next(self) -> tuple[list[_Job], bool]:
         """The jobs that wait, at least one; and whether there will be no more."""
         jobs: list[_Job] = []
+        steps = 0
         job = self._jobs.get()
         while job is not None:
             if job.result.set_running_or_notify_cancel():
                 jobs.append(job)
-            if len(jobs) == GROUP or self._jobs.empty():
+                steps += len(job.work.answers) if self.mechanism and isinstance(job.work, Delivery) else 0
+            if len(jobs) == GROUP or steps >= STEPS or self._jobs.empty():
                 return jobs, False
             job = self._jobs.get()
         return jobs, True
@@ -168,14 +179,16 @@ class Bank:
 
     def _transact(self, work: Sequence[GrantRequest | Delivery | Grant]) -> list[Any]:
         """Carry out many in one transaction; what is given back comes first, then answers, then what is asked."""
-        policy, epoch = self._terms
         now = self.clock()
         results: list[Any] = [None] * len(work)
         with self.store.writing() as connection:
-            refund_many(connection, [one for one in work if isinstance(one, Grant)], now)
+            refund_many(connection, [one for one in work if isinstance(one, Grant)], now, self.mechanism)
             for kind, many in (
-                (Delivery, lambda some: deliver_many(connection, some)),
-                (GrantRequest, lambda some: grant_many(connection, some, policy, epoch, now, self._notices)),
+                (Delivery, lambda some: deliver_many(connection, some, now, self.mechanism)),
+                (
+                    GrantRequest,
+                    lambda some: grant_many(connection, some, *self._terms, now, self._notices, self.mechanism),
+                ),
             ):
                 places = [i for i, one in enumerate(work) if isinstance(one, kind)]
                 for place, result in zip(places, many([work[i] for i in places]), strict=True):

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from memberwise.errors import MemberwiseError
+from memberwise.gateway.bounded import Mechanism
 from memberwise.gateway.problems import Problem
 from memberwise.gateway.protocols.base import LARGEST, Rows
 from memberwise.targets.base import Kind
@@ -45,6 +46,7 @@ class Behind(Protocol):
         fingerprint: changes where another model, or other output defences, answer.
         columns: of a table's rows that it takes; None: arrays alone.
         datatype: of records, as v2 calls it.
+        mechanism: makes answers with a bound of what an ensemble says; None: ``answer`` gives them.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +54,7 @@ class Behind(Protocol):
     fingerprint: str
     columns: tuple[str, ...] | None
     datatype: str
+    mechanism: Mechanism | None
 
     @property
     def kind(self) -> Kind: ...
@@ -65,7 +68,7 @@ class Behind(Protocol):
         ...
 
     async def answer(self, x: Floats32) -> Array:
-        """``(n, classes)`` float64, or class numbers ``(n,)`` int64.
+        """``(n, classes)`` float64, or class numbers ``(n,)`` int64; with a mechanism ``(n, worlds, classes)``.
 
         Args:
             x: ``(n, *shape)``.

@@ -7,6 +7,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from memberwise.gateway.bounded import Account, Mechanism
 from memberwise.gateway.grants import Delivery, Grant, GrantRequest, record_key
 from memberwise.gateway.kept import pack, select_rows, stored_answers, unpack
 from memberwise.gateway.ledger import Notices
@@ -27,19 +28,25 @@ def grant_many(
     epoch: bytes,
     now: float,
     notices: Notices,
+    mechanism: Mechanism | None = None,
 ) -> list[Grant]:
     """Decide on requests one after the other, and write down what they took, all in the transaction at hand."""
     if not requests:
         return []
     keyed = [[record_key(epoch, digest) for digest in request.digests] for request in requests]
-    page = Page(connection, requests, keyed)
+    page = Page(connection, requests, keyed, None if mechanism is None else Account(connection, mechanism))
     granted = [page.grant(*pair, policy, now, notices) for pair in zip(requests, keyed, strict=True)]
     page.write()
     return granted
 
 
-def deliver_many(connection: sa.Connection, deliveries: Sequence[Delivery]) -> list[dict[bytes, Array]]:
+def deliver_many(
+    connection: sa.Connection, deliveries: Sequence[Delivery], now: float = 0.0, mechanism: Mechanism | None = None
+) -> list[dict[bytes, Array]]:
     """Keep the answers to records that have none yet, and return by record what is kept.
+
+    Args:
+        mechanism: makes the answer of what all models of an ensemble said, one record after the other.
 
     Raises:
         StatementError: a record was not paid for.
@@ -53,17 +60,21 @@ def deliver_many(connection: sa.Connection, deliveries: Sequence[Delivery]) -> l
     paid = select_rows(connection, mine, grants.c.record, keys)
     payers = {(bytes(row.record), row.name) for row in paid}
     fresh: dict[bytes, bytes] = {}
+    account = None if mechanism is None else Account(connection, mechanism)
     for one in deliveries:
         for i, answer in one.answers.items():
             key = one.grant.records[i]
             if key not in kept or (key, one.grant.request.client) not in payers:
                 raise StatementError("an answer was not paid for, and is not released")
             if kept[key] is None:
-                fresh[key] = pack(answer)
+                told = answer if account is None else account.answer(answer, one.grant.request, i, now)
+                fresh[key] = pack(told)
                 kept[key] = unpack(fresh[key])
     if fresh:
         connection.execute(
             records.update().where(records.c.record == sa.bindparam("key"), records.c.answer.is_(None)),
             [{"key": key, "answer": answer} for key, answer in fresh.items()],
         )
+        if account is not None:
+            account.write()
     return [{one.grant.records[i]: cast(Array, kept[one.grant.records[i]]) for i in one.answers} for one in deliveries]

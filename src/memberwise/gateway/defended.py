@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.bounded import bounded_defence
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import StudyError
@@ -63,6 +64,13 @@ class Defences:
                 fix=f"trust = {json.dumps(entries)} in [model]",
             )
         self.defences = output_defences(answer)
+        if (bounded := bounded_defence(self.defences)) is not None:
+            raise StudyError(
+                f"{type(bounded).__name__} answers from the models of an ensemble, and one model is behind it",
+                expected="the folder in which memberwise released the ensemble",
+                where="answer",
+                fix='file = "FOLDER" in [model], and no [upstream]: a bound needs each model\'s own answer',
+            )
         self.keys = [secret]
         self.states = [_state(defence, place) for place, defence in enumerate(self.defences)]
 

@@ -9,6 +9,15 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from memberwise.gateway.bound_words import (
+    Released,
+    as_questions,
+    as_released,
+    bound_dangers,
+    explain_bound,
+    mechanism_in,
+)
+from memberwise.gateway.bounded import Mechanism
 from memberwise.gateway.costs import AttackCost, Verdict, attack_costs, judge
 from memberwise.gateway.policy import Plan, Policy, ServedModel, Step
 from memberwise.gateway.signing import code_files
@@ -20,23 +29,26 @@ __all__ = ["AttackCost", "Verdict", "as_plain", "attack_costs", "explain", "find
 TIER_WORDS = {"vector": "whole vectors", "top-3": "the three largest entries, rounded", "label": "labels alone"}
 
 
-def explain(policy: Policy, attacks: Sequence[AttackCost]) -> list[str]:
-    """What a policy grants, and what it leaves of attacks, a sentence or two each.
+def explain(policy: Policy, attacks: Sequence[AttackCost], released: Released | None = None) -> list[str]:
+    """What a policy grants, what it bounds, and what it leaves of attacks, a sentence or two each.
 
     Args:
-        attacks: of ``attack_costs``.
+        attacks: of ``attack_costs``. released: what the folder of the model says, where there is one.
 
     Raises:
         StudyError: an output defence is not known.
     """
+    document, policy = policy, as_released(policy, released)
     labels = gives_labels(policy)
+    mechanism = mechanism_in(policy, None if released is None else released.worlds)
     return [
-        _model(policy),
+        _model(document, policy),
         _access(policy),
         *(_plan(name, plan, labels) for name, plan in sorted(policy.plans.items())),
         _neighbourhood(policy),
-        _total(policy, labels),
-        *_attacks(policy, attacks, labels),
+        _total(policy, labels, mechanism),
+        *([] if mechanism is None else explain_bound(policy, mechanism)),
+        *_attacks(as_questions(policy, mechanism), attacks, labels),
     ]
 
 
@@ -58,9 +70,11 @@ def gives_labels(policy: Policy) -> bool:
     return bool(policy.answer) and answered_kind(policy.answer) == "labels"
 
 
-def as_plain(policy: Policy, attacks: Sequence[AttackCost]) -> list[Plain]:
+def as_plain(policy: Policy, attacks: Sequence[AttackCost], released: Released | None = None) -> list[Plain]:
     """What a policy leaves of each attack under each plan, as plain values."""
+    policy = as_released(policy, released)
     labels = gives_labels(policy)
+    policy = as_questions(policy, mechanism_in(policy))
     return [
         {"plan": name, **asdict(one.attack), **{key: value for key, value in asdict(one).items() if key != "attack"}}
         for name in sorted(policy.plans)
@@ -68,15 +82,18 @@ def as_plain(policy: Policy, attacks: Sequence[AttackCost]) -> list[Plain]:
     ]
 
 
-def find_dangers(policy: Policy) -> list[str]:
-    """Choices that an operator should know of, most dangerous first; none of them is refused."""
-    return [*_open(policy), *_loose(policy), *_exposed(policy)]
+def find_dangers(policy: Policy, released: Released | None = None) -> list[str]:
+    """Choices that an operator should know of, most dangerous first."""
+    told = as_released(policy, released)
+    loose = _loose(as_questions(told, mechanism_in(told)))
+    return [*bound_dangers(told, released), *_open(policy), *loose, *_exposed(policy)]
 
 
-def _model(policy: Policy) -> str:
+def _model(document: Policy, policy: Policy) -> str:
     source = "a server behind it" if policy.upstream is not None else "a model of its own"
-    if _is_as_released(policy):
-        return f"The gateway answers for {source}, through the output defences with which it was released."
+    if _is_as_released(document):
+        named = f": {_listed(one.name for one in policy.answer)}" if policy.answer else ""
+        return f"The gateway answers for {source}, through the output defences with which it was released{named}."
     if not policy.answer:
         return f"The gateway answers for {source}, through no output defence."
     return f"The gateway answers for {source}, through {_listed(one.name for one in policy.answer)}, in this order."
@@ -94,6 +111,7 @@ def _access(policy: Policy) -> str:
 def _plan(name: str, plan: Plan, labels: bool) -> str:
     count = "as many questions as it likes" if plan.questions is None else f"{plan.questions:,} questions"
     nats = "" if plan.nats is None else f", of {plan.nats:g} nats together"
+    nats += "" if plan.epsilon is None else f", of epsilon {plan.epsilon:g} together"
     rates = f", at most {_listed(plan.rates)}" if plan.rates else ", at any rate"
     answers = _ladder(plan.ladder, labels)
     return (
@@ -112,12 +130,18 @@ def _neighbourhood(policy: Policy) -> str:
     )
 
 
-def _total(policy: Policy, labels: bool) -> str:
+def _total(policy: Policy, labels: bool, mechanism: Mechanism | None) -> str:
     budget = policy.budget
-    if budget.total is None and budget.total_nats is None:
-        return "All clients together have no limit."
+    if budget.total is None and budget.total_nats is None and budget.total_epsilon is None:
+        if mechanism is None:
+            return "All clients together have no limit."
+        return (
+            f"All clients together have {mechanism.questions:,} questions, by the budget with which the ensemble was "
+            f"released; answers are {_ladder(budget.ladder, labels)}."
+        )
     limits = [] if budget.total is None else [f"{budget.total:,} distinct records"]
     limits += [] if budget.total_nats is None else [f"{budget.total_nats:g} nats"]
+    limits += [] if budget.total_epsilon is None else [f"epsilon {budget.total_epsilon:g} at delta {budget.delta:g}"]
     return f"All clients together may ask about {_listed(limits)}; answers are {_ladder(budget.ladder, labels)}."
 
 

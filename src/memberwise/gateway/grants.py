@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from memberwise.gateway.decide import Refusal
 from memberwise.gateway.keys import is_name
@@ -20,7 +21,7 @@ class GrantRequest:
         client: its name, under which its budget is kept. plan: name of its plan.
         digests: of its records (``neighbours.digest``), n of them. cells: theirs (``neighbours.cells``), n tuples.
         wait_tier: the tier to which an alarm has lowered this client.
-        cost_nats: of one record, for defences with a bound.
+        cost_nats, cost_rho: of one record at most, for defences with a bound.
     """
 
     client: str
@@ -29,12 +30,13 @@ class GrantRequest:
     cells: Sequence[tuple[bytes, ...]]
     wait_tier: Tier | None = None
     cost_nats: float = 0.0
+    cost_rho: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.digests) != len(self.cells):
             raise ValueError(f"{len(self.digests)} digests and cells of {len(self.cells)} records")
-        if not 0 <= self.cost_nats < float("inf"):
-            raise ValueError(f"a record costs {self.cost_nats} nats")
+        if not (0 <= self.cost_nats < inf and 0 <= self.cost_rho < inf):
+            raise ValueError(f"a record costs {self.cost_nats} nats, rho {self.cost_rho}")
         if not is_name(self.client):
             raise ValueError("this is no name of a client, which has at most 200 printable characters")
 
@@ -63,7 +65,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Answers to the new records of a grant, by index."""
+    """Answers to the new records of a grant, by index: of a defence with a bound those of all its models."""
 
     grant: Grant
     answers: Mapping[int, Array]

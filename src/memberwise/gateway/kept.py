@@ -16,7 +16,13 @@ CHUNK = 10_000
 
 
 def pack(answer: Array) -> bytes:
-    """An answer as bytes: a vector ``(classes,)`` of float64, or a label ``()``."""
+    """An answer as bytes: a vector ``(classes,)`` of float64, or a label ``()``.
+
+    Raises:
+        ValueError: it is what several models said, which is nobody's answer.
+    """
+    if answer.ndim > 1:
+        raise ValueError(f"an answer of shape {answer.shape}")
     if answer.ndim == 0:
         return b"l" + int(answer).to_bytes(8, "little", signed=True)
     return b"v" + np.ascontiguousarray(answer, "<f8").tobytes()

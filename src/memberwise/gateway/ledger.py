@@ -9,10 +9,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from memberwise.gateway.policy import Tier
+from memberwise.gateway.rhos import ALL, read_rhos
 from memberwise.gateway.store import Store
-from memberwise.gateway.tables import clients, counters, ledger
+from memberwise.gateway.tables import clients, counters, ledger, rhos
 
-Event = Literal["grant", "again", "refund", "client", "neighbourhood", "total"]
+Event = Literal["grant", "answer", "again", "refund", "client", "neighbourhood", "total"]
 # Seconds in which what costs nothing is written down once a client.
 WINDOW = 60
 
@@ -21,7 +22,8 @@ WINDOW = 60
 class Entry:
     """One row: ``time`` in seconds since 1970, ``digest`` of the record, ``questions`` and ``nats`` that it cost.
 
-    ``event``: "grant"; "again": asked again, at no cost; "refund": given back; or the budget that did not reach.
+    ``event``: "grant"; "answer": made by a defence with a bound, with the nats that it told, which are never more than
+    were granted; "again": asked again, at no cost; "refund": given back; or the budget that did not reach.
     """
 
     time: float
@@ -35,11 +37,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spent:
-    """What was spent under one name."""
+    """What was spent under one name; nats and rho (of differential privacy) at the most that it can cost."""
 
     name: str
     questions: int
     nats: float
+    rho: float = 0.0
 
 
 class Notices:
@@ -92,7 +95,10 @@ def read_ledger(store: Store, last: int = 100) -> list[Entry]:
 def read_clients(store: Store) -> list[Spent]:
     """What each client has spent, by name; clients that were never granted anything are not among them."""
     with store.reading() as connection:
-        rows = connection.execute(sa.select(clients.c.name, clients.c.spent, clients.c.nats).order_by(clients.c.name))
+        rho = sa.func.coalesce(rhos.c.rho, 0.0)
+        both = clients.outerjoin(rhos, rhos.c.client == clients.c.id)
+        spent = sa.select(clients.c.name, clients.c.spent, clients.c.nats, rho).select_from(both)
+        rows = connection.execute(spent.order_by(clients.c.name))
         return [Spent(*row) for row in rows]
 
 
@@ -100,4 +106,5 @@ def read_total(store: Store) -> Spent:
     """What all clients together have spent: distinct records."""
     with store.reading() as connection:
         row = connection.execute(sa.select(counters).where(counters.c.name == "total")).one()
-    return Spent(row.name, row.spent, row.nats)
+        rho = read_rhos(connection, [ALL]).get(ALL, 0.0)
+    return Spent(row.name, row.spent, row.nats, rho)

@@ -8,18 +8,24 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memberwise.errors import DataError, MemberwiseError, RunFolderError, StudyError
 from memberwise.gateway.behind import Behind, BehindError, Joined, array_records, check_answers, shaped
+from memberwise.gateway.bounded import Mechanism, mechanism_of
 from memberwise.gateway.defended import Defences, answer_bytes, fingerprint
 from memberwise.gateway.policy import Policy, ServedModel
 from memberwise.gateway.problems import Problem
 from memberwise.gateway.protocols.base import Rows
+from memberwise.store.secret import read_secret
 from memberwise.targets.base import Kind, Target
 from memberwise.types.arrays import Array, Floats32
+
+if TYPE_CHECKING:
+    from memberwise.defences.output.bounded import BoundedDefence
+    from memberwise.defences.released import ReleasedModel
 
 # Records that a model is asked about to see what it answers.
 EXAMPLES = 16
@@ -31,6 +37,7 @@ class LocalModel:
     Args:
         predict: from ``(n, *shape)`` float32 to ``(n, classes)`` or ``(n,)``.
         prepare: from what a client sent to records; None: arrays of the shape.
+        mechanism: makes answers of what all models of an ensemble say; ``predict`` gives ``(n, worlds, classes)`` then.
     """
 
     def __init__(
@@ -45,7 +52,9 @@ class LocalModel:
         columns: tuple[str, ...] | None = None,
         datatype: str = "FP32",
         prepare: Callable[[Array | Rows], Floats32] | None = None,
+        mechanism: Mechanism | None = None,
     ) -> None:
+        self.mechanism = mechanism
         self.classes, self.shape, self.fingerprint = classes, shape, fingerprint
         self.columns, self.datatype = columns, datatype
         self._kind, self._predict, self._prepare = kind, predict, prepare
@@ -91,7 +100,15 @@ class LocalModel:
         if answers.dtype.kind == "f" and not np.isfinite(answers).all():
             # It is the records that a model of this process has no answer to: numbers so large that it overflows.
             raise BehindError("the model's answers are not finite", "invalid-records")
+        if self.mechanism is not None:
+            return _checked_worlds(answers, (len(x), self.mechanism.worlds, len(self.classes)))
         return check_answers(answers, len(x), len(self.classes), self._kind if self._kind == "labels" else "scores")
+
+
+def _checked_worlds(answers: Array, shape: tuple[int, int, int]) -> Array:
+    if answers.shape != shape:
+        raise BehindError("the models of the ensemble answer in another shape")
+    return answers.astype(np.float64)
 
 
 def local_model(policy: Policy, folder: Path, secret: bytes) -> Behind:
@@ -126,6 +143,7 @@ def _released(policy: Policy, model: ServedModel, folder: Path) -> Behind:
     if "answer" in policy.model_fields_set:
         _same_answer(policy, target)
     preprocessing = served.preprocessing
+    mechanism = None if served.bounded is None else _mechanism(served, served.bounded, target)
 
     def prepare(given: Array | Rows) -> Floats32:
         if isinstance(given, Rows) and served.columns is not None:
@@ -138,7 +156,7 @@ def _released(policy: Policy, model: ServedModel, folder: Path) -> Behind:
         return preprocessing.records(shaped(given, preprocessing.shape), encoded=encoded)
 
     return LocalModel(
-        lambda x: served.predict(x, encoded=True),
+        (lambda x: served.predict(x, encoded=True)) if mechanism is None else lambda x: _said(served, x),
         classes=served.classes,
         shape=preprocessing.shape,
         kind=served.kind,
@@ -147,7 +165,21 @@ def _released(policy: Policy, model: ServedModel, folder: Path) -> Behind:
         columns=served.columns,
         datatype="UINT8" if preprocessing.shades else "FP32",
         prepare=prepare,
+        mechanism=mechanism,
     )
+
+
+def _mechanism(served: ReleasedModel, defence: BoundedDefence[Any], target: Path) -> Mechanism:
+    """The bounded defence of a released ensemble, whose state is kept in the store by the ensemble's weights."""
+    import json
+
+    said, kind = served.ensemble(np.zeros((1, *served.preprocessing.shape), np.float32), encoded=True)
+    weights = json.loads((target / "metadata.json").read_text("utf-8"))["sha256"]
+    return mechanism_of(defence, str(weights), kind, said.shape[1], read_secret(target.parent))
+
+
+def _said(served: ReleasedModel, x: Floats32) -> Array:
+    return served.ensemble(x, encoded=True)[0]
 
 
 def _same_answer(policy: Policy, target: Path) -> None:

@@ -9,6 +9,7 @@ from memberwise.gateway.policy import Policy
 from memberwise.gateway.problems import KINDS, MEDIA_TYPE
 from memberwise.gateway.protocols.base import LARGEST
 from memberwise.gateway.protocols.v2 import ID, OUTPUTS, TYPES
+from memberwise.gateway.tiers import NO_LABEL
 from memberwise.types.version import __version__
 
 ASKED = (400, 401, 403, 408, 413, 415, 429, 500, 502, 503, 504)
@@ -197,7 +198,9 @@ def _v2_answer(behind: Behind) -> dict[str, Any]:
 def _predictions(behind: Behind) -> dict[str, Any]:
     classes = len(behind.classes)
     vector = {"type": "array", "items": {"type": "number"}, "minItems": classes, "maxItems": classes}
-    label = {"type": "integer", "minimum": 0, "maximum": classes - 1}
+    label: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": classes - 1}
+    if behind.mechanism is not None:
+        label |= {"minimum": NO_LABEL, "description": f"{NO_LABEL}: no label is answered"}
     return {
         "type": "object",
         "required": ["predictions"],

@@ -9,11 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from memberwise.gateway.bounded import Account
 from memberwise.gateway.decide import Decision, History, decide
 from memberwise.gateway.grants import Grant, GrantRequest
 from memberwise.gateway.kept import select_rows, stored_answers
 from memberwise.gateway.ledger import Notices, entry, write_ledger
 from memberwise.gateway.policy import Policy, Tier
+from memberwise.gateway.rhos import ALL, read_rhos, write_rhos
 from memberwise.gateway.tables import cells, clients, counters, grants, records
 from memberwise.types.arrays import Array
 
@@ -23,6 +25,7 @@ class _Client:
     id: int | None
     spent: int
     nats: float
+    rho: float = 0.0
     changed: bool = False
 
 
@@ -39,15 +42,22 @@ class Page:
     """The counters that some requests touch, read at once; decided on in memory; written at once."""
 
     def __init__(
-        self, connection: sa.Connection, requests: Sequence[GrantRequest], keyed: Sequence[Sequence[bytes]]
+        self,
+        connection: sa.Connection,
+        requests: Sequence[GrantRequest],
+        keyed: Sequence[Sequence[bytes]],
+        account: Account | None = None,
     ) -> None:
-        self.connection = connection
+        self.connection, self.account = connection, account
         keys = {key for some in keyed for key in some}
         names = {request.client for request in requests}
         self.clients = {
             row.name: _Client(row.id, row.spent, row.nats)
             for row in select_rows(connection, sa.select(clients), clients.c.name, names)
         }
+        self.rhos = read_rhos(connection, [ALL, *(client.id for client in self.clients.values())])
+        for client in self.clients.values():
+            client.rho = self.rhos.get(client.id, 0.0)
         self.answers = stored_answers(connection, keys)
         by_id = {client.id: name for name, client in self.clients.items()}
         mine = sa.select(grants).where(grants.c.client.in_(list(by_id)))
@@ -67,7 +77,7 @@ class Page:
         self.old_cells = frozenset(self.cells)
         self.moved: set[bytes] = set()
         total = connection.execute(sa.select(counters).where(counters.c.name == "total")).one()
-        self.total, self.total_nats = total.spent, total.nats
+        self.total, self.total_nats, self.total_rho = total.spent, total.nats, self.rhos.get(ALL, 0.0)
         self.unseen: list[bytes] = []
         self.entries: list[dict[str, Any]] = []
 
@@ -116,6 +126,10 @@ class Page:
             cost=request.cost_nats,
             tiers=tuple(self.paid[request.client, key].tier for key in places if (request.client, key) in self.paid),
             lowered=request.wait_tier,
+            client_rho=client.rho,
+            total_rho=self.total_rho,
+            cost_rho=request.cost_rho,
+            own=() if self.account is None else self.account.budgets,
         )
 
     def _take(
@@ -132,7 +146,11 @@ class Page:
         cost, name = request.cost_nats, request.client
         client = self.clients.setdefault(name, _Client(None, 0, 0.0))
         client.spent, client.nats, client.changed = client.spent + len(new), client.nats + len(new) * cost, True
+        client.rho += len(new) * request.cost_rho
         self.total, self.total_nats = self.total + len(unseen), self.total_nats + len(unseen) * cost
+        self.total_rho += len(unseen) * request.cost_rho
+        if self.account is not None:
+            self.account.take(len(unseen))
         for key in unseen:
             self.answers[key] = None
             for cell in set(request.cells[places[key]]):
@@ -190,6 +208,9 @@ class Page:
             self.connection.execute(
                 counters.update().where(counters.c.name == "total").values(spent=self.total, nats=self.total_nats)
             )
+            if self.account is not None:
+                self.account.write()
+        write_rhos(self.connection, self.rhos, {ALL: self.total_rho, **{c.id: c.rho for c in self.clients.values()}})
         write_ledger(self.connection, self.entries)
 
     def _many(self, statement: sa.Insert | sa.Update, rows: Iterable[dict[str, Any]]) -> None:

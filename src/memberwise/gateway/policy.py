@@ -19,6 +19,7 @@ ProtocolName = Literal["v2", "v1", "mlflow"]
 Count = Annotated[int, Field(ge=1, le=2**53)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class _Part(BaseModel):
@@ -122,12 +123,14 @@ class Plan(_Part):
     """What one client is granted.
 
     questions: in its lifetime (records asked about for the first time; asking again costs nothing).
-    nats: of information, for defences with a bound.
+    nats: of information about the secret world, for ``pac``. epsilon: at ``budget.delta``, for ``pate``. Both are
+    counted at the most that a question can cost.
     rates: such as "100/minute", of requests. ladder: how answers become coarser as the budget goes.
     """
 
     questions: Count | None = 10_000
-    nats: Annotated[float, Field(gt=0)] | None = None
+    nats: Positive | None = None
+    epsilon: Positive | None = None
     rates: tuple[str, ...] = ("600/minute",)
     ladder: tuple[Step, ...] = (Step(above=0.0, tier="vector"),)
 
@@ -169,10 +172,15 @@ class Neighbourhood(_Part):
 
 
 class Budget(_Part):
-    """Lifetime limits over all clients; what one client may ask is in its plan. ladder: as the total goes."""
+    """Lifetime limits over all clients; what one client may ask is in its plan.
+
+    total_nats, total_epsilon: as in a plan, over all clients. delta: of every epsilon. ladder: as the total goes.
+    """
 
     total: Count | None = None
-    total_nats: Annotated[float, Field(gt=0)] | None = None
+    total_nats: Positive | None = None
+    total_epsilon: Positive | None = None
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     ladder: tuple[Step, ...] = (Step(above=0.0, tier="vector"),)
     neighbourhood: Neighbourhood = Neighbourhood()
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from memberwise.gateway.bounded import Account, Mechanism
 from memberwise.gateway.grants import Grant
 from memberwise.gateway.kept import select_rows, stored_answers
 from memberwise.gateway.ledger import entry, write_ledger
+from memberwise.gateway.rhos import ALL, read_rhos, write_rhos
 from memberwise.gateway.tables import cells, clients, counters, grants, records
 
 Payer = tuple[bytes, int]
 
 
-def refund_many(connection: sa.Connection, refunded: Sequence[Grant], now: float) -> None:
+def refund_many(
+    connection: sa.Connection, refunded: Sequence[Grant], now: float, mechanism: Mechanism | None = None
+) -> None:
     """Give back what was paid for records without an answer, where no other request is about to answer them.
 
     A record that another client has paid for too stays counted in the total and in its neighbourhoods.
@@ -27,6 +31,10 @@ def refund_many(connection: sa.Connection, refunded: Sequence[Grant], now: float
             for i in grant.new:
                 slip.give_back(grant, i, now)
         slip.write()
+        if mechanism is not None and slip.unseen:
+            account = Account(connection, mechanism)
+            account.take(-len(slip.unseen))
+            account.write()
 
 
 class _Slip:
@@ -43,8 +51,8 @@ class _Slip:
         self.gone: list[Payer] = []
         self.unseen: list[bytes] = []
         self.cells: Counter[bytes] = Counter()
-        # Questions and nats, by client and (None) in total.
-        self.lower: dict[int | None, tuple[int, float]] = {}
+        # Questions, nats and rho, by client and (None) in total.
+        self.lower: dict[int | None, tuple[int, float, float]] = {}
         self.entries: list[dict[str, Any]] = []
 
     def give_back(self, grant: Grant, i: int, now: float) -> None:
@@ -59,11 +67,11 @@ class _Slip:
             return
         del self.paid[key][name]
         self.gone.append(payer)
-        self._lower(row.client, row.nats)
+        self._lower(row.client, row.nats, grant.request.cost_rho)
         self.entries.append(entry(now, name, "refund", row.tier, grant.request.digests[i], -1, -row.nats))
         if not self.paid[key]:
             self.unseen.append(key)
-            self._lower(None, row.nats)
+            self._lower(None, row.nats, grant.request.cost_rho)
             self.cells.update(set(grant.request.cells[i]))
 
     def write(self) -> None:
@@ -86,16 +94,19 @@ class _Slip:
             cells.delete().where(cells.c.cell == sa.bindparam("key"), cells.c.spent <= 0),
             [{"key": cell} for cell in sorted(self.cells)],
         )
-        for client, (questions, nats) in self.lower.items():
+        for client, (questions, nats, _) in self.lower.items():
             table, row = (counters, counters.c.name == "total") if client is None else (clients, clients.c.id == client)
             spent = self.connection.execute(sa.select(table.c.spent, table.c.nats).where(row)).one()
             remainder = {"spent": max(0, spent.spent - questions), "nats": max(0.0, spent.nats - nats)}
             self.connection.execute(table.update().where(row).values(**remainder))
+        fewer = {ALL if client is None else client: rho for client, (_, _, rho) in self.lower.items() if rho}
+        before = read_rhos(self.connection, fewer)
+        write_rhos(self.connection, before, {key: max(0.0, before.get(key, 0.0) - rho) for key, rho in fewer.items()})
         write_ledger(self.connection, self.entries)
 
-    def _lower(self, client: int | None, nats: float) -> None:
-        before = self.lower.get(client, (0, 0.0))
-        self.lower[client] = (before[0] + 1, before[1] + nats)
+    def _lower(self, client: int | None, nats: float, rho: float) -> None:
+        before = self.lower.get(client, (0, 0.0, 0.0))
+        self.lower[client] = (before[0] + 1, before[1] + nats, before[2] + rho)
 
     def _many(self, statement: sa.Update | sa.Delete, rows: list[dict[str, Any]]) -> None:
         if rows:

@@ -16,6 +16,7 @@ from memberwise.errors import StoreError
 from memberwise.gateway.access import Access, Client, KeyReader
 from memberwise.gateway.bank import Bank, Grant, GrantRequest, epoch_of
 from memberwise.gateway.behind import Behind, BehindError
+from memberwise.gateway.bounded import check_budgets
 from memberwise.gateway.neighbours import cells, digest
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.problems import Problem
@@ -62,7 +63,10 @@ class Serving:
         self.policy, self.store, self.behind, self.rates = policy, store, behind, rates
         self.watching = watching
         self.access = Access(policy, folder, reader)
-        self.bank = Bank(store, policy, epoch_of(policy, behind.fingerprint), now)
+        check_budgets(policy, behind.mechanism)
+        # An ensemble's fingerprint covers its defence: to write ``answer`` out in the policy makes no question new.
+        named = policy if behind.mechanism is None else policy.model_copy(update={"answer": ()})
+        self.bank = Bank(store, policy, epoch_of(named, behind.fingerprint), now, behind.mechanism)
         self.digest_key, self.cells_key = derived(secret, b"digest"), derived(secret, b"cells")
         self.limits = Limits(policy.server.max_depth, policy.server.max_records, behind.shape)
         self.users, self.retired = 0, False
@@ -87,8 +91,10 @@ class Serving:
             raise Problem("budget-spent", grant.refusal.message, reason=grant.refusal.reason, headers=headers)
         answers = await self._answers(grant, x, deadline)
         self.watching.note(client.name, x, request.digests, request.cells, answers)
-        response = coarsen(answers, grant.tier)
-        return Answered(Outcome(response, grant.tier, self.behind.kind, self.behind.classes), grant.remaining)
+        abstains = self.behind.mechanism is not None
+        response = coarsen(answers, grant.tier, may_abstain=abstains)
+        outcome = Outcome(response, grant.tier, self.behind.kind, self.behind.classes, abstains)
+        return Answered(outcome, grant.remaining)
 
     async def close(self) -> None:
         """Finish what was begun."""

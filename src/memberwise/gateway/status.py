@@ -8,19 +8,23 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from memberwise.gateway.bound_status import BoundStatus, Rest, bound_status, epsilon_at, rest_of, rests_of
+from memberwise.gateway.bound_words import as_questions
+from memberwise.gateway.bounded import Account, Mechanism
 from memberwise.gateway.costs import AttackCost, Verdict, judge
-from memberwise.gateway.decide import tier_at
+from memberwise.gateway.decide import History, Limit, decide
 from memberwise.gateway.keys import ANONYMOUS, JWT_PREFIX, Key, list_keys
-from memberwise.gateway.ledger import read_clients, read_total
-from memberwise.gateway.policy import Policy, Tier
+from memberwise.gateway.ledger import Spent, read_clients, read_total
+from memberwise.gateway.policy import Plan, Policy, Tier
 from memberwise.gateway.store import Store
 from memberwise.gateway.tables import cells, ledger
-from memberwise.gateway.tiers import coarsest
 from memberwise.gateway.watch import Alarm
 
 # Neighbourhoods listed, and rows of the ledger in which a client's last question is looked for.
 MOST_ASKED, LAST_ROWS = 10, 100_000
 
+# Instead of a plan's name, where only a token has it.
+UNKNOWN = ""
 STATES = ("stopped", "weaker", "possible")
 
 State = Literal["valid", "expired", "revoked", "none"]
@@ -35,6 +39,7 @@ class Facts:
         alarms: by client. lowered: the tier of clients with such an alarm.
         refusals: requests refused since the process began, by reason.
         attacks: and what they cost. labels: the output defences leave nothing but labels.
+        mechanism: what makes answers with a bound; None: nothing does.
     """
 
     policy: Policy
@@ -46,6 +51,7 @@ class Facts:
     refusals: Mapping[str, int]
     attacks: Sequence[AttackCost]
     labels: bool = False
+    mechanism: Mechanism | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,9 @@ class ClientStatus:
     Attributes:
         plan: its name; None where an identity provider's token names it. key: the state of its newest key.
         tier: of its next question; None: refused.
-        spent, limit: questions; limit None: unlimited, or not known. nats, nats_limit: of information.
+        spent, limit: questions; limit None: unlimited, or not known. nats, epsilon: granted of information, and limits.
         asked: when it asked last, seconds since 1970; None: not lately.
+        information: what is left of its budgets of nats and epsilon.
     """
 
     name: str
@@ -67,13 +74,26 @@ class ClientStatus:
     limit: int | None
     nats: float
     nats_limit: float | None
+    epsilon: float | None
+    epsilon_limit: float | None
     asked: float | None
     alarms: tuple[Alarm, ...]
+    information: tuple[Rest, ...] = ()
+
+    @property
+    def left(self) -> int | None:
+        """Questions that are left, whatever they turn out to cost; None where there is no limit."""
+        return min((rest.questions for rest in self._rests), default=None)
 
     @property
     def share(self) -> float | None:
         """The share of its budget that is spent, 0 to 1; None where there is no limit."""
-        return None if self.limit is None else min(1.0, self.spent / self.limit)
+        return max((rest.share for rest in self._rests), default=None)
+
+    @property
+    def _rests(self) -> tuple[Rest, ...]:
+        own = () if self.limit is None else (rest_of(self.spent, self.limit, 1),)
+        return (*own, *self.information)
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,7 @@ class Status:
     total: int
     total_limit: int | None
     total_tier: Tier | None
+    bound: BoundStatus | None
     neighbourhoods: tuple[int, ...]
     neighbourhood_limit: int | None
     refusals: tuple[tuple[str, int], ...]
@@ -120,24 +141,31 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
         last_asked: dict[str, float] = {row[0]: float(row[1]) for row in rows}
         most = sa.select(cells.c.spent).order_by(cells.c.spent.desc()).limit(MOST_ASKED)
         neighbourhoods = tuple(connection.execute(most).scalars())
-    rest = policy.budget.total is None or total.questions < policy.budget.total
-    overall = tier_at(policy.budget.ladder, _share(total.questions, policy.budget.total)) if rest else None
+    with store.reading() as connection:
+        account = None if facts.mechanism is None else Account(connection, facts.mechanism)
+    own = () if account is None else account.budgets
+    overall = _next_tier(policy, None, Spent("", 0, 0.0), total, own, None, facts.mechanism)
     clients = []
     for name in sorted(spent.keys() | keys.keys() | facts.alarms.keys()):
-        questions, nats = (spent[name].questions, spent[name].nats) if name in spent else (0, 0.0)
+        mine = spent.get(name, Spent(name, 0, 0.0))
         plan, key = _plan(name, keys.get(name), policy), keys.get(name)
         limits = None if plan is None else policy.plans.get(plan)
         client = ClientStatus(
             name=name,
             plan=plan,
             key="none" if key is None else key.state(now),
-            tier=_next_tier(policy, plan, questions, nats, overall, facts.lowered.get(name)),
-            spent=questions,
+            tier=None
+            if plan is not None and limits is None
+            else _next_tier(policy, plan, mine, total, own, facts.lowered.get(name), facts.mechanism),
+            spent=mine.questions,
             limit=None if limits is None else limits.questions,
-            nats=nats,
+            nats=mine.nats,
             nats_limit=None if limits is None else limits.nats,
+            epsilon=epsilon_at(mine.rho, policy.budget.delta),
+            epsilon_limit=None if limits is None else limits.epsilon,
             asked=last_asked.get(name),
             alarms=tuple(facts.alarms.get(name, ())),
+            information=() if limits is None else rests_of(mine, limits, policy.budget.delta, facts.mechanism),
         )
         clients.append(client)
     clients.sort(key=lambda client: (not client.alarms, -(client.share or 0), -client.spent))
@@ -148,10 +176,11 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
         total=total.questions,
         total_limit=policy.budget.total,
         total_tier=overall,
+        bound=None if account is None else bound_status(account, total, policy),
         neighbourhoods=neighbourhoods,
         neighbourhood_limit=policy.budget.neighbourhood.questions,
         refusals=tuple(sorted(facts.refusals.items())),
-        verdicts=tuple(most_generous(policy, facts.attacks, facts.labels)),
+        verdicts=tuple(most_generous(as_questions(policy, facts.mechanism), facts.attacks, facts.labels)),
         version=policy.version,
         digest=facts.digest,
         loaded=facts.loaded,
@@ -187,20 +216,32 @@ def _plan(name: str, key: Key | None, policy: Policy) -> str | None:
 
 
 def _next_tier(
-    policy: Policy, plan: str | None, questions: int, nats: float, overall: Tier | None, lowered: Tier | None
+    policy: Policy,
+    plan: str | None,
+    mine: Spent,
+    total: Spent,
+    own: tuple[Limit, ...],
+    lowered: Tier | None,
+    mechanism: Mechanism | None,
 ) -> Tier | None:
-    """The tier of a client's next question; None where it is refused."""
-    limits = None if plan is None else policy.plans.get(plan)
-    if overall is None or (plan is not None and limits is None):
-        return None
-    tiers = [overall, *([lowered] if lowered is not None else [])]
-    if limits is not None:
-        if limits.questions is not None and questions >= limits.questions:
-            return None
-        share = max(_share(questions, limits.questions), _share(nats, limits.nats))
-        tiers.append(tier_at(limits.ladder, share))
-    return coarsest(tiers)
-
-
-def _share(spent: float, limit: float | None) -> float:
-    return 0.0 if limit is None else spent / limit
+    """The tier of a client's next question (of a plan that is not known by the budgets of all); None: refused."""
+    cost_nats, cost_rho = (0.0, 0.0) if mechanism is None else (mechanism.cost_nats, mechanism.cost_rho)
+    history = History(
+        client=mine.questions,
+        client_nats=mine.nats,
+        new=1,
+        total=total.questions,
+        total_nats=total.nats,
+        unseen=1,
+        crowd=0,
+        cost=cost_nats,
+        lowered=lowered,
+        client_rho=mine.rho,
+        total_rho=total.rho,
+        cost_rho=cost_rho,
+        own=own,
+    )
+    if plan is None:
+        policy = policy.model_copy(update={"plans": {UNKNOWN: Plan(questions=None)}})
+    decision = decide(history, policy, UNKNOWN if plan is None else plan)
+    return None if decision.refusal is not None else decision.granted

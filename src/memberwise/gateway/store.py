@@ -153,8 +153,9 @@ class Store:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION)))
             new = not sa.inspect(connection).has_table(versions.name)
+            # Of a store that is there already those that were added since; what is in the others stays as it is.
+            metadata.create_all(connection)
             if new:
-                metadata.create_all(connection, checkfirst=False)
                 connection.execute(versions.insert().values(version=SCHEMA))
                 connection.execute(counters.insert().values(name="total", spent=0, nats=0.0))
             version = connection.execute(sa.select(versions.c.version)).scalar()

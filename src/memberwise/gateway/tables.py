@@ -78,13 +78,34 @@ grants = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Of each output defence with a bound, by a digest of the models that it asks and their secret: what was granted at
+# most, in nats and rho, and what the defence keeps of all that it has answered.
+bounds = sa.Table(
+    "bounds",
+    metadata,
+    sa.Column("mechanism", sa.LargeBinary(16), primary_key=True),
+    sa.Column("nats", sa.Double, nullable=False),
+    sa.Column("rho", sa.Double, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+)
+
+# Differential privacy that each client (0: all together) was granted, at the most that it can cost: rho of
+# zero-concentrated differential privacy, which adds up where epsilon does not.
+rhos = sa.Table(
+    "rhos",
+    metadata,
+    sa.Column("client", _Id, primary_key=True, autoincrement=False),
+    sa.Column("rho", sa.Double, nullable=False),
+)
+
 ledger = sa.Table(
     "ledger",
     metadata,
     sa.Column("id", _Id, primary_key=True),
     sa.Column("time", sa.Double, nullable=False, index=True),
     sa.Column("client", _Text, nullable=False),
-    # "grant", "again", "refund", or why a request was refused: "client", "neighbourhood", "total".
+    # "grant", "answer" (by a defence with a bound), "again", "refund", or why a request was refused: "client",
+    # "neighbourhood", "total".
     sa.Column("event", sa.String(20), nullable=False),
     sa.Column("tier", sa.String(10)),
     sa.Column("digest", sa.LargeBinary(16)),

@@ -11,6 +11,8 @@ from memberwise.types.arrays import Array, Floats
 
 # Entries that "top-3" keeps, and their digits after the point.
 KEPT, DIGITS = 3, 2
+# Instead of a label, where a defence with a bound gives none.
+NO_LABEL = -1
 
 
 def coarsest(tiers: Iterable[Tier]) -> Tier:
@@ -18,7 +20,20 @@ def coarsest(tiers: Iterable[Tier]) -> Tier:
     return TIERS[max((TIERS.index(tier) for tier in tiers), default=0)]
 
 
-def coarsen(answers: Array, tier: Tier) -> Array:
+def labels_of(answers: Array, *, may_abstain: bool = False) -> Array:
+    """``(n,)`` int64: the first of the largest entries of each answer.
+
+    Args:
+        answers: ``(n, classes)``, or labels ``(n,)``. may_abstain: one that says the same of every class has no label,
+            -1.
+    """
+    if answers.ndim == 1:
+        return answers
+    labels = answers.argmax(1).astype(np.int64)
+    return np.where(_alike(answers) & may_abstain, np.int64(NO_LABEL), labels)
+
+
+def coarsen(answers: Array, tier: Tier, *, may_abstain: bool = False) -> Array:
     """What a tier tells of answers.
 
     The label is the first of the largest entries, of the answer itself and of what "top-3" leaves of it: where
@@ -26,6 +41,7 @@ def coarsen(answers: Array, tier: Tier) -> Array:
 
     Args:
         answers: ``(n, classes)`` float64, or labels ``(n,)``, which stay as they are.
+        may_abstain: as in ``labels_of``.
 
     Returns:
         "vector": the answers. "top-3": ``(n, classes)``, the three largest to two digits, 0 elsewhere.
@@ -33,8 +49,17 @@ def coarsen(answers: Array, tier: Tier) -> Array:
     """
     if answers.ndim == 1 or tier == "vector":
         return answers
-    labels = answers.argmax(1).astype(np.int64)
-    return labels if tier == "label" else _top(answers, labels)
+    if tier == "label":
+        return labels_of(answers, may_abstain=may_abstain)
+    top = _top(answers, labels_of(answers))
+    # No label stays none: of an answer that is the same for all classes three would look like the first ones' lead.
+    return np.where((_alike(answers) & may_abstain)[:, None], np.round(answers, DIGITS), top)
+
+
+def _alike(answers: Floats) -> Array:
+    """``(n,)`` true where an answer ``(n, classes)`` says the same of every class."""
+    alike: Array = (answers == answers[:, :1]).all(1)
+    return alike
 
 
 def _top(answers: Floats, labels: Array) -> Floats:

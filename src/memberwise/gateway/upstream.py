@@ -15,6 +15,7 @@ import numpy as np
 from memberwise.defences.output.base import as_probabilities
 from memberwise.errors import StudyError
 from memberwise.gateway.behind import BehindError, Joined, array_records, check_answers
+from memberwise.gateway.bounded import Mechanism
 from memberwise.gateway.defended import Asked, AsksFurtherError, Defences, answer_bytes, fingerprint
 from memberwise.gateway.policy import Policy, Upstream
 from memberwise.gateway.problems import Problem
@@ -47,6 +48,7 @@ class UpstreamModel:
 
     columns: tuple[str, ...] | None = None
     datatype = "FP32"
+    mechanism: Mechanism | None = None
 
     def __init__(self, config: Upstream, policy: Policy, folder: Path, secret: bytes) -> None:
         self.config, self.classes, self.shape = config, config.classes, config.shape

@@ -42,6 +42,7 @@ def model_card(result: AuditResult) -> str:
         f"Accuracy of the model: {percent(target.train_accuracy)} on training records, "
         f"{percent(target.test_accuracy)} on others.",
         "",
+        *([escaped(result.bound.sentences), ""] if result.bound else []),
         "**The attacker is assumed to be somebody who**",
         "",
         *(f"- {escaped(need)}" for need in sentence.assumptions(result)),

@@ -14,6 +14,8 @@ from memberwise.types.arrays import Array, Arrays
 # Lists with an entry a record, and single row numbers, wherever in a result they stand.
 LISTS = frozenset({"worst", "most_exposed", "always_exposed"})
 ROWS = frozenset({"index", "record"})
+# Figures that are functions of the pool and not for publication, however few they are.
+OWNERS = frozenset({"epsilon_of_votes"})
 # A table of parts of the records leaves out those of fewer records: a figure of one is about that one.
 SMALLEST_PART = 5
 PARTS = frozenset({"per_class", "per_group"})
@@ -49,7 +51,7 @@ def holds_records(facts: object) -> bool:
 
 def _without(part: object) -> object:
     if isinstance(part, Mapping):
-        cut = {key: value for key, value in part.items() if key not in ROWS}
+        cut = {key: value for key, value in part.items() if key not in ROWS | OWNERS}
         return {key: [] if key in LISTS else _without(_large(key, value)) for key, value in cut.items()}
     return [_without(value) for value in part] if isinstance(part, (list, tuple)) else part
 

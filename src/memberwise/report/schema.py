@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
+from memberwise.assess.bounded import BoundPart
 from memberwise.assess.canaries import CanariesPart
 from memberwise.assess.discoveries import Discoveries
 from memberwise.assess.figures import AttackFigures, Skipped
@@ -161,6 +162,7 @@ class AuditResult:
         study: the study as it was carried out, as in ``study.toml``.
         encoding: what was done to the records; None for saved answers.
         shadow: None without shadow models; so is mismatch.
+        bound: where answers, or the training, have one.
         headline: the attack that is spoken of first.
         canaries, targets: only where the study asks for them; ``targets`` is null where they could not be had.
         recipe, people, units: over all shadow models in turn; only where there are enough of them.
@@ -182,6 +184,7 @@ class AuditResult:
     headline: str
     attacks: tuple[AttackFigures, ...]
     epsilon: EpsilonBound | None = None
+    bound: BoundPart | None = field(default=None, metadata=LEFT_OUT)
     canaries: CanariesPart | None = field(default=None, metadata=LEFT_OUT)
     targets: TargetsPart | None = field(default=None, metadata=OPTIONAL)
     recipe: RecipePart | None = field(default=None, metadata=LEFT_OUT)
@@ -209,6 +212,7 @@ class AuditResult:
         shadow: ShadowFacts | None,
         encoding: Treatment | None,
         inspect: tuple[Finding, ...] | None = None,
+        bound: BoundPart | None,
         verdict: Verdict,
         family: Family,
         notes: Sequence[Note],
@@ -227,6 +231,7 @@ class AuditResult:
             headline=assessment.headline,
             attacks=assessment.attacks,
             epsilon=assessment.epsilon,
+            bound=bound,
             canaries=assessment.canaries,
             targets=assessment.targets,
             recipe=assessment.recipe,

@@ -179,7 +179,7 @@ def epsilon_sentence(result: AuditResult) -> str:
     epsilon = result.epsilon
     value = None if epsilon is None else number(epsilon.value)
     if epsilon is None or value is None:
-        return "No bound on epsilon is stated for this audit."
+        return "No lower bound on epsilon was measured in this audit."
     head = (
         f"Lower bound on epsilon: {plain(value)} at {percent(epsilon.confidence, 0)} confidence, "
         f"delta {plain(epsilon.delta)} ({epsilon.method}; basis: {epsilon.basis})."

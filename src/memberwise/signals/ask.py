@@ -8,8 +8,10 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from memberwise.defences.output.bounded import BoundSpent, bounded_defence
 from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import TrainingError
+from memberwise.signals.bounded import bound_arrays
 from memberwise.signals.codec import _fields
 from memberwise.signals.collectors.own import check_extra
 from memberwise.signals.collectors.registry import collector_key, is_built_in
@@ -63,10 +65,6 @@ def collect(
         loss, weights = np.concatenate([loss, -background.log_p[:, :, 0]], 1), np.concatenate([weights, seen], 1)
     test = ask_about(served, questions, questions.test, "none", questions.y.ndim == 2)
     unseen = np.stack([~np.isin(questions.test, job.rows) for job in jobs])
-    begun = time.perf_counter()
-    arrays |= collect_extras(models, served, jobs, questions, numbers)
-    if questions.extras:
-        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
     if questions.auxiliary is not None:
         arrays |= _fields("auxiliary", ask_about(served, questions, questions.auxiliary, "none", vectors))
     if questions.validation is not None:
@@ -76,6 +74,12 @@ def collect(
         wanted = questions.y[questions.test]
         wanted = wanted if questions.only is None else wanted[:, [questions.only]]
         arrays["test_auroc"] = mean_auroc(test.extra["margins"], wanted, unseen)
+    begun = time.perf_counter()  # last: they may use up what a budget grants
+    arrays |= collect_extras(models, served, jobs, questions, numbers)
+    if questions.extras:
+        arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
+    if numbers is None:
+        arrays |= bound_arrays(models, served, questions)
     return arrays | {
         "train_accuracy": (correct * weights).sum(1) / weights.sum(1),
         "train_loss": (loss.astype(np.float64) * weights).sum(1) / weights.sum(1),
@@ -135,7 +139,7 @@ def collect_extras(
         ):
             try:
                 extra = collector.collect(access, questions)
-            except BudgetSpent:  # it may be asked when more is granted: nothing says that it was
+            except (BudgetSpent, BoundSpent):  # it may be asked when more is granted: nothing says that it was
                 del arrays[f"extra.{name}"]
                 continue
             except TrainingError:
@@ -187,7 +191,9 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
         models: ``m`` of them. rows: ``(n,)`` row numbers. queries: name of the views. vectors: keep full answers.
     """
     views = query_views(queries)
-    per_record = len(models) * len(views) * questions.classes
+    # Answers with a bound depend a little on what was asked before: the order is not to depend on who stands beside.
+    beside = 1 if bounded_defence(questions.defences) else len(models)
+    per_record = beside * len(views) * questions.classes
     step = max(1, CHUNK_VALUES // max(per_record, questions.x[0].size))
     parts = []
     for first in range(0, len(rows), step):

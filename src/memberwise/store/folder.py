@@ -23,6 +23,8 @@ from memberwise.types.arrays import Arrays
 TARGET_FORMAT = 1
 # The files of target/, beside metadata.json.
 WEIGHTS, PREPROCESSING, LEARNED = "model.safetensors", "preprocessing.json", "defences.npz"
+# In the header of an ensemble's weights: how many worlds' tensors each entry holds, along its first dimension.
+WORLDS = "memberwise.worlds"
 
 
 def default_folder(study: Study) -> Path:
@@ -105,18 +107,26 @@ class RunFolder:
         write_atomically(self.path / "study.toml", study.to_toml().encode())
 
     def write_target(
-        self, weights: Tensors, metadata: dict[str, object], preprocessing: dict[str, object], learned: Arrays
+        self,
+        weights: Tensors,
+        metadata: dict[str, object],
+        preprocessing: dict[str, object],
+        learned: Arrays,
+        worlds: int | None = None,
     ) -> None:
         """The target's folder: weights as safetensors; what they are, and all files' hashes, in metadata.json.
 
         Args:
             preprocessing: what is done to raw records before the target sees them.
             learned: what its output defences learned of it.
+            worlds: of an ensemble: the first dimension of every tensor.
         """
         from safetensors.torch import save
 
+        header = None if worlds is None else {WORLDS: str(worlds)}
+        metadata = metadata if worlds is None else {**metadata, "worlds": worlds}
         files = {
-            WEIGHTS: save({name: value.contiguous().cpu() for name, value in weights.items()}),
+            WEIGHTS: save({name: value.contiguous().cpu() for name, value in weights.items()}, header),
             PREPROCESSING: json.dumps(preprocessing, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass"),
         }
         if learned:

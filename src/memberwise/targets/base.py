@@ -54,6 +54,10 @@ class Target(ABC):
         """The same as ``predict``."""
         return self.predict(x)
 
+    def worlds(self, x: Records) -> Array | None:
+        """``(m, W, n, C)`` answers of the ``W`` models that each of the ``m`` consists of; None where that is one."""
+        return None
+
     def one(self, i: int) -> Target:
         """The i-th of the models, by itself."""
         if len(self) > 1:
@@ -63,6 +67,10 @@ class Target(ABC):
     @property
     def white_box(self) -> Networks | None:
         """The networks behind the answers, weights included; None where they are not at hand."""
+        return None
+
+    def weights(self) -> Tensors | None:
+        """What a released folder keeps of the one model, by name; None where its weights are not at hand."""
         return None
 
     def for_labels(self) -> Target:

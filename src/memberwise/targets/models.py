@@ -50,6 +50,9 @@ class TorchModels(Target):
     def white_box(self) -> TorchModels:
         return self
 
+    def weights(self) -> Tensors:
+        return {name: value[0] for name, value in (self.params | self.buffers).items()}
+
     def notes(self, name: str) -> list[Note]:
         return ending_notes(name, self.network)
 
@@ -102,6 +105,10 @@ class Lifted(Target):
 
     def predict(self, x: Records) -> Array:
         return np.asarray(np.maximum(self.models.predict(x), self.floors[:, None, None]))
+
+    def worlds(self, x: Records) -> Array | None:
+        answers = self.models.worlds(x)
+        return None if answers is None else np.asarray(np.maximum(answers, self.floors[:, None, None, None]))
 
     def one(self, i: int) -> Lifted:
         return Lifted(self.models.one(i), self.floors[i : i + 1])

@@ -12,6 +12,7 @@ from memberwise.errors import Note, TargetError
 from memberwise.models.ending import with_ending
 from memberwise.models.network import Network
 from memberwise.targets.base import Records, Target
+from memberwise.targets.ensembles import refuse_ensemble
 from memberwise.targets.kinds import FileKind, TargetContext
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import CHANGE, load_weights
@@ -65,7 +66,7 @@ def _refuse_torchscript(path: Path) -> None:
             )
 
 
-SAFETENSORS = FileKind((".safetensors",), ".safetensors", _load)
+SAFETENSORS = FileKind((".safetensors",), ".safetensors", _load, check=refuse_ensemble)
 # What torch.save writes, by its usual endings (model.pth.tar, too).
 TORCH = FileKind(
     (".pt", ".pth", ".ckpt", ".bin", ".tar"), ".pt/.pth holding a state dict", _load, check=_refuse_torchscript

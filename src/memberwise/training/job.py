@@ -38,15 +38,22 @@ class Trained(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """Models that are released together, as one that answers from all of them; ``worlds`` in their order."""
+
+    worlds: tuple[Trained, ...]
+
+
 class Procedure(Protocol):
     """A defence that trains several models to release one (distillation, ensembles).
 
-    It yields lists of jobs and is sent the models they made; it returns the one that is released. The engine runs the
-    procedures of all models of a block side by side, so that one stage of all of them is trained as one stack. The
-    jobs of a stage share step, recipe and validation rows; they carry no procedure themselves.
+    It yields lists of jobs and is sent the models they made; it returns what is released: one of them, or an ensemble.
+    The engine runs the procedures of all models of a block side by side, so that one stage of all of them is trained as
+    one stack. The jobs of a stage share step, recipe and validation rows; they carry no procedure themselves.
     """
 
-    def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained]: ...
+    def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained | Ensemble]: ...
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import torch
 
 from memberwise.errors import TrainingError
 from memberwise.models.network import TINY
+from memberwise.targets.ensembles import Ensembles
 from memberwise.targets.models import TorchModels
-from memberwise.training.job import Job, Trained
+from memberwise.training.job import Ensemble, Job, Trained
 from memberwise.training.loop import Tick
 from memberwise.training.tensors import DataTensors
 from memberwise.types.arrays import Floats32, Ints
@@ -59,7 +60,7 @@ class TrainedModel:
 
 def run_procedures(
     jobs: Sequence[Job], train: TrainStage, data: DataTensors, most: int, tick: Tick | None = None
-) -> TorchModels:
+) -> TorchModels | Ensembles:
     """The released models of jobs whose procedures run side by side.
 
     Args:
@@ -70,7 +71,7 @@ def run_procedures(
         TrainingError: the procedures do not take the same stages.
     """
     running = [_procedure(job).fit(job) for job in jobs]
-    stages, released = 0, list[Trained]()
+    stages, released = 0, list[Trained | Ensemble]()
     requests: list[list[Job]] = [next(game) for game in running]
     while not released:
         queue = [job for part in requests for job in part]
@@ -95,10 +96,10 @@ def _procedure(job: Job) -> Any:
 
 def _next_stage(
     running: Sequence[Any], requests: Sequence[list[Job]], made: Sequence[Trained]
-) -> tuple[list[list[Job]], list[Trained]]:
+) -> tuple[list[list[Job]], list[Trained | Ensemble]]:
     """Send each procedure the models it asked for: what all ask for next, or what all release."""
     following: list[list[Job]] = []
-    released: list[Trained] = []
+    released: list[Trained | Ensemble] = []
     first = 0
     for game, part in zip(running, requests, strict=True):
         try:
@@ -115,8 +116,17 @@ def _next_stage(
     return following, released
 
 
-def _joined(models: Sequence[Trained]) -> TorchModels:
-    """Models of any stacks as one stack."""
+def _joined(released: Sequence[Trained | Ensemble]) -> TorchModels | Ensembles:
+    """Models of any stacks, or ensembles of equally many, as one stack."""
+    sizes = {len(one.worlds) if isinstance(one, Ensemble) else None for one in released}
+    if len(sizes) > 1:
+        raise TrainingError("a training procedure releases ensembles of different sizes", where="training.defence")
+    size = sizes.pop()
+    stack = _stacked([world for one in released for world in (one.worlds if isinstance(one, Ensemble) else (one,))])
+    return stack if size is None else Ensembles(stack, size)
+
+
+def _stacked(models: Sequence[Trained]) -> TorchModels:
     alone = [model.alone for model in models if isinstance(model, TrainedModel)]
     if len(alone) != len(models):
         raise TrainingError("a training procedure releases one of the models it was sent", where="training.defence")

@@ -17,6 +17,8 @@ from memberwise.defences.output.label_only import LabelOnly
 from memberwise.defences.output.ldl import Ldl
 from memberwise.defences.output.logit_clipping import LogitClipping
 from memberwise.defences.output.memguard import MemGuard
+from memberwise.defences.output.pac import Pac
+from memberwise.defences.output.pate import Pate
 from memberwise.defences.output.reverse_sigmoid import ReverseSigmoid
 from memberwise.defences.output.rounding import Rounding
 from memberwise.defences.output.temperature import Temperature
@@ -41,6 +43,8 @@ _BUILT_IN: dict[str, type[OutputDefence]] = {
     "hamp": Hamp,
     "ldl": Ldl,
     "dynanoise": DynaNoise,
+    "pac": Pac,
+    "pate": Pate,
 }
 OUTPUT_DEFENCES: Registry[type[OutputDefence]] = Registry(
     "output defence",

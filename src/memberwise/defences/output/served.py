@@ -60,6 +60,10 @@ class DefendedTarget(Target):
             return self.models.predict(x)
         return self.defences[-1].answer(self.inner, x, self.states[-1], self.keys)
 
+    def worlds(self, x: Records) -> Array | None:
+        """The ensemble's own answers, ``(m, W, n, C)``; None behind any defence, which is one of a single answer."""
+        return None if self.defences else self.models.worlds(x)
+
     @property
     def inner(self) -> DefendedTarget:
         """The models behind all defences but the last."""

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from scipy.special import softmax
 
+from memberwise.defences.bounded.worlds import balanced_absences
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.training.job import Job, Trained
 from memberwise.types.arrays import Floats, Floats32, Ints, Mask
@@ -41,19 +42,8 @@ class Selena:
 
 
 def exclusions(rows: int, models: int, left_out: int, seed: int) -> Mask:
-    """``(rows, models)`` true where a sub-model does not see a row: ``left_out`` times in each row.
-
-    A row's list is a random subset; over every ``models`` rows in a random order each sub-model is left out equally
-    often, so sizes differ by at most ``left_out`` rows.
-    """
-    rng = np.random.default_rng([seed, _PURPOSE])
-    turns = -(-rows // models)
-    shuffled = rng.permuted(np.tile(np.arange(models), (turns, 1)), axis=1)
-    places = (np.arange(models)[:, None] + np.arange(left_out)) % models
-    lists = shuffled[:, places].reshape(turns * models, left_out)[:rows]
-    absent = np.zeros((rows, models), bool)
-    absent[rng.permutation(rows)[:, None], lists] = True
-    return absent
+    """``(rows, models)`` true where a sub-model does not see a row (see ``balanced_absences``)."""
+    return balanced_absences(rows, models, left_out, np.random.default_rng([seed, _PURPOSE]))
 
 
 def held_out_answers(trained: list[Trained], rows: Ints, absent: Mask) -> Floats32:

@@ -12,6 +12,7 @@ import numpy as np
 
 from memberwise.gateway.policy import ProtocolName, Tier
 from memberwise.gateway.problems import Problem
+from memberwise.gateway.tiers import labels_of
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
 
@@ -53,18 +54,19 @@ class Outcome:
     Attributes:
         answers: ``(n, classes)`` float64, or labels ``(n,)`` int64.
         tier: how much of them it is. kind: of the vector.
-        classes: names of the classes.
+        classes: names of the classes. may_abstain: an answer that says the same of every class has no label.
     """
 
     answers: Array
     tier: Tier
     kind: Kind
     classes: tuple[str, ...]
+    may_abstain: bool = False
 
     @property
     def labels(self) -> Array:
-        """``(n,)`` int64: the numbers of the largest classes."""
-        return self.answers if self.answers.ndim == 1 else self.answers.argmax(1).astype(np.int64)
+        """``(n,)`` int64: the numbers of the largest classes; -1 for none."""
+        return labels_of(self.answers, may_abstain=self.may_abstain)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from memberwise.report.sections.accusations import Accused
 from memberwise.report.sections.attacker import Attacker
 from memberwise.report.sections.attacks import Attacks
 from memberwise.report.sections.base import Section
+from memberwise.report.sections.bounded import WhatIsBounded
 from memberwise.report.sections.canaries import Canaries
 from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.endpoint import Served
@@ -27,6 +28,7 @@ from memberwise.report.sections.warnings import Warnings
 SECTIONS: tuple[Section, ...] = (
     Accuracy(),
     Attacks(),
+    WhatIsBounded(),
     Roc(),
     Scores(),
     Records(),

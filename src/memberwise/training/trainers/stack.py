@@ -10,6 +10,7 @@ from memberwise.errors import Note
 from memberwise.models.network import Network
 from memberwise.models.processors import processor_name
 from memberwise.models.threads import threads_of
+from memberwise.targets.base import Target
 from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
@@ -44,7 +45,7 @@ class StackTrainer:
             parameters=self.network.parameters,
         )
 
-    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> TorchModels:
+    def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         with ALONE:
             if jobs[0].procedure is not None:
                 return run_procedures(jobs, self._train_stack, self.data, self.plan.stack, tick)

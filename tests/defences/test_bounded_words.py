@@ -1,0 +1,48 @@
+"""What a bound says in words: rounded up, with its game, never without the other one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memberwise.defences.bounded.spending import Bound
+from memberwise.defences.bounded.words import bound_sentences, bounded_in_short, other_game, up, up_percent
+
+PAC = Bound("i", nats=2.33e-4, per_question=2.0**-32, success=0.5107912, share=0.5, questions=1_000_000)
+PATE = Bound("ii", epsilon=7.9612, delta=1e-5, success=0.79, questions=1)
+
+
+def test_a_bound_on_the_share_says_nothing_of_the_pool() -> None:
+    text = bound_sentences(PAC)
+    assert "(game i). 1,000,000 answered questions told at most 0.000233 nats" in text
+    assert "more often than 51.08% (guessing: 50%)" in text
+    assert text.endswith(other_game("i"))
+    assert "nothing about whether a record is in the pool" in other_game("i")
+
+
+def test_a_bound_on_the_pool_names_its_epsilon() -> None:
+    text = bound_sentences(PATE)
+    assert "whether a record is in the pool at all (game ii). 1 answered question cost epsilon 7.97 at delta" in text
+    assert text.endswith(other_game("ii"))
+    assert "The training cost epsilon 7.97" in bound_sentences(PATE, of_training=True)
+
+
+def test_a_bound_of_everything_is_called_none() -> None:
+    assert "too much to bound" in bound_sentences(Bound("i", nats=3.0, success=1.0, questions=5))
+
+
+def test_cells_name_the_game_or_nothing() -> None:
+    assert bounded_in_short(None) == "nothing"
+    assert bounded_in_short(PAC) == "game i: 0.000233 nats, 51.08%"
+    assert bounded_in_short(PATE) == "game ii: epsilon 7.97 at delta 1e-05"
+
+
+@given(st.floats(1e-15, 1e12))
+def test_rounding_never_goes_below(value: float) -> None:
+    assert value * (1 - 1e-11) <= float(up(value)) <= value * 1.011
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.5, "50%"), (0.5000001, "50.01%"), (0.51079, "51.08%"), (1.0, "100%")])
+def test_percentages_are_rounded_up(share: float, text: str) -> None:
+    assert up_percent(share) == text
