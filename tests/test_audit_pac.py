@@ -17,9 +17,9 @@ from memberwise.errors import RunFolderError, TargetError
 
 COMMAND = [
     *("audit", "--data", "digits", "--members", "200", "--nonmembers", "200", "--population", "100", "--seed", "5"),
-    *("--shadow-models", "4", "--set", "training.epochs=8", "--set", "model.hidden=[16]", "--set", "plan.stack=3"),
+    *("--shadow-models", "2", "--set", "training.epochs=30", "--set", "model.hidden=[16]", "--set", "plan.stack=3"),
     *("--set", 'training.defence={name="pac", worlds=4, share="3/4", max_attack_success=0.55, questions=2000}'),
-    *("--attacks", "gap,label-only-augment", "--quiet"),
+    *("--attacks", "gap", "--quiet"),
 ]
 
 pytestmark = pytest.mark.slow
@@ -43,9 +43,9 @@ def digits() -> tuple[Any, Any]:
     return data.images, data.target
 
 
-def test_attacks_on_labels_are_reported_with_what_is_bounded(folder: Path) -> None:
+def test_labels_are_attacked_and_what_is_bounded_is_said(folder: Path) -> None:
     result = json.loads((folder / "result.json").read_text())
-    assert {attack["name"] for attack in result["attacks"]} == {"gap", "label-only-augment"}
+    assert {attack["name"] for attack in result["attacks"]} == {"gap"}
     assert "pac-bound" in {warning["code"] for warning in result["warnings"]}
     assert result["study"]["answer"][0] == {
         "name": "pac",
@@ -58,10 +58,8 @@ def test_attacks_on_labels_are_reported_with_what_is_bounded(folder: Path) -> No
 def test_blocks_lost_are_made_again_the_same(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(folder, again)
-    (again / "signals" / "block-00001.npz").unlink()
-    assert run(*COMMAND, "--out", again, "--resume").exit_code == 0
-    assert (again / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
-    (again / "signals" / "block-00000.npz").unlink()
+    for name in ("block-00000.npz", "block-00001.npz"):
+        (again / "signals" / name).unlink()
     assert run(*COMMAND, "--out", again, "--resume").exit_code == 0
     assert (again / "scores.csv").read_bytes() == (folder / "scores.csv").read_bytes()
 

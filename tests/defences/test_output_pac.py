@@ -18,6 +18,7 @@ from memberwise.defences.output.bounded import bounded_defence
 from memberwise.defences.output.label_only import LabelOnly
 from memberwise.defences.output.pac import Pac, PacState, on_simplex, secret_world
 from memberwise.defences.output.registry import output_defences
+from memberwise.defences.output.served import DefendedTarget
 from memberwise.defences.output.temperature import Temperature
 from memberwise.errors import StudyError, TargetError
 from memberwise.study.schema import OutputDefenceConfig
@@ -155,14 +156,15 @@ def test_state_is_that_of_the_pure_mechanism() -> None:
 def test_the_budget_ends_with_an_error_and_never_without_noise() -> None:
     x, models = records(400), ensembles(1)
     defence = Pac(budget_nats=1e-6, questions=20)
-    behind = served(models, defence)
+    session: Any = defence.unpack(defence.pack(None), np.random.default_rng(1))
+    behind = DefendedTarget(models, [defence], [[session]], [b"a secret"])
     with pytest.raises(TargetError, match="budget of the bounded answers is spent"):
         behind.predict(x)
-    state = behind.states[0][0].state
+    state = session.state
     assert state.nats <= 1e-6
     assert not defence.allows(state)
     assert state.nats + defence.cost > 1e-6
-    known = len(behind.states[0][0].answers)
+    known = len(session.answers)
     assert behind.predict(x[:known]).shape == (1, known)  # what was paid for is answered all the same
     with pytest.raises(TargetError, match="spent"):
         behind.predict(x[known : known + 1])

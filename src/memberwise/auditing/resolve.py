@@ -11,7 +11,7 @@ from memberwise.attacks.base import Attack
 from memberwise.attacks.request import AttackRequest
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import output_defences
-from memberwise.defences.training.registry import write_out_defence
+from memberwise.defences.training.registry import refuse_lone_bound, write_out_defence
 from memberwise.errors import StudyError
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
@@ -59,6 +59,7 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
         StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
     study = with_output_folder(with_policy(write_out_defence(study)))
+    refuse_lone_bound(study)
     find_engine(study.shadow.engine)
     request = AttackRequest.of(study, attacks)
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))

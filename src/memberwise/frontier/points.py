@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from typing import Literal
 
 from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.bounded import BoundedDefence
 from memberwise.defences.output.registry import OUTPUT_DEFENCES, find_output_defence, is_output_defence, output_defences
 from memberwise.defences.training.base import TrainingDefence
-from memberwise.defences.training.registry import TRAINING_DEFENCES, find_defence, write_out_defence
+from memberwise.defences.training.registry import TRAINING_DEFENCES, find_defence, refuse_lone_bound, write_out_defence
 from memberwise.errors import MissingExtraError, StudyError, did_you_mean
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
 from memberwise.study.reading import make_study
@@ -134,6 +135,7 @@ def _check(point: Point, study: Study) -> None:
             where=where,
         )
     made = write_out_defence(point.study(study, ""))
+    refuse_lone_bound(made)
     output_defences(made.answer)
     recipe = made.training.model_dump()
     request = point.study(study, "").training.model_dump()
@@ -147,7 +149,9 @@ def _check(point: Point, study: Study) -> None:
 
 
 def _all() -> list[str]:
-    answers = [f"{ANSWER}{name}" if name in TRAINING_DEFENCES else name for name in OUTPUT_DEFENCES]
+    # Those with a bound come with the training defence that makes their ensemble.
+    alone = [name for name, defence in OUTPUT_DEFENCES.items() if not issubclass(defence, BoundedDefence)]
+    answers = [f"{ANSWER}{name}" if name in TRAINING_DEFENCES else name for name in alone]
     return [*TRAINING_DEFENCES, *answers]
 
 

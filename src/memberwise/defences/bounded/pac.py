@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import logsumexp
 
-from memberwise.types.arrays import Floats, Ints
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # Scales below this share of the largest get noise as if they had it: a singular value is no more exact.
 RELATIVE = 1e-12
@@ -173,19 +172,21 @@ class _Table:
 
 
 def _checked(answers: Floats, weights: Floats, budget: float) -> _Table:
-    table, chances = np.asarray(answers, np.float64), np.asarray(weights, np.float64)
+    table, chances = np.asarray(answers, np.float64) + 0.0, np.asarray(weights, np.float64)  # -0 is 0
     if not 0 < budget < np.inf:
         raise ValueError(f"a budget of {budget} nats an answer, which must be above 0")
     if table.ndim != 2 or chances.shape[-1:] != table.shape[:1] or not np.isfinite(table).all():
         raise ValueError(
             f"answers {table.shape} of worlds with weights {chances.shape}, or a number that is not finite"
         )
-    if not (chances >= 0).all() or not np.allclose(chances.sum(-1), 1, atol=1e-9):
+    if not (chances >= 0).all() or not (np.abs(chances.sum(-1) - 1) < 1e-9).all():
         raise ValueError("weights of the worlds are not probabilities")
-    live = chances.reshape(-1, len(table)).any(0)
-    distinct, inverse = np.unique(table[live], axis=0, return_inverse=True)
-    groups = np.full(len(table), -1)
-    groups[live] = inverse.ravel()
+    live: Mask = np.asarray(chances.reshape(-1, len(table)).any(0))
+    firsts: dict[bytes, int] = {}
+    groups = np.array(
+        [firsts.setdefault(row.tobytes(), len(firsts)) if on else -1 for row, on in zip(table, live, strict=True)]
+    )
+    distinct = np.stack([table[np.argmax(groups == group)] for group in range(len(firsts))])
     one_hot = groups[:, None] == np.arange(len(distinct))
     return _Table(distinct, chances @ one_hot, groups, chances)
 
@@ -217,7 +218,7 @@ def _updated(table: _Table, logs: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         scores = np.log(table.all_weights)
     scores = scores + np.where(table.groups >= 0, logs[..., table.groups], 0.0)
-    likely = np.exp(scores - logsumexp(scores, axis=-1, keepdims=True))
+    likely = np.exp(scores - scores.max(-1, keepdims=True))
     updated: Floats = likely / likely.sum(-1, keepdims=True)
     return updated
 

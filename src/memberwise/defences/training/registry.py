@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 from torch import nn
 
+from memberwise.defences.output.bounded import BoundedDefence
+from memberwise.defences.output.registry import find_output_defence
 from memberwise.defences.parameters import unusable_parameter
 from memberwise.defences.training import (
     adversarial_regularisation,
@@ -32,7 +34,7 @@ from memberwise.defences.training import (
     weighted_smoothing,
 )
 from memberwise.defences.training.base import Fit, TrainingDefence
-from memberwise.errors import Note
+from memberwise.errors import Note, StudyError
 from memberwise.registry import Registry, instance_of
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import DefenceConfig, Study, TrainingConfig
@@ -107,6 +109,32 @@ def write_out_defence(study: Study) -> Study:
     if values["answer"][: len(belonging)] != belonging:
         values["answer"] = [*belonging, *values["answer"]]
     return make_study(values, f"training.defence = {defence.name}")
+
+
+def refuse_lone_bound(study: Study) -> None:
+    """Refuse, before anything is trained, an output defence of ensembles where one model would be trained or is given.
+
+    Raises:
+        StudyError: its training defence is missing, or other output defences stand before it.
+    """
+    bounded = [one.name for one in study.answer if issubclass(find_output_defence(one.name)[0], BoundedDefence)]
+    if not bounded:
+        return
+    own: list[object] = []
+    if study.training.defence is not None:
+        defence, options = find_defence(study.training.defence)
+        own = [one["name"] for one in (defence.answer(options) if defence.answer else [])]
+    if study.target.file is None and len(bounded) == 1 and bounded[0] in own and study.answer[0].name == bounded[0]:
+        return
+    raise StudyError(
+        f"{bounded[0]} answers from an ensemble, once and before every other output defence",
+        expected="the training defence that releases the ensemble and brings this output defence along",
+        found=f"the target {study.target.file}"
+        if study.target.file
+        else f"training.defence = {own or None}, answer = {[one.name for one in study.answer]}",
+        where="answer",
+        fix=f"training.defence={bounded[0]}, with its parameters there, and {bounded[0]} left out of answer",
+    )
 
 
 def training_defence(
