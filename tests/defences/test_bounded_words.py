@@ -15,7 +15,7 @@ PATE = Bound("ii", epsilon=7.9612, delta=1e-5, success=0.79, questions=1)
 
 def test_a_bound_on_the_share_says_nothing_of_the_pool() -> None:
     text = bound_sentences(PAC)
-    assert "(game i). 1,000,000 answered questions told at most 0.000233 nats" in text
+    assert "(game i). 1,000,000 questions told at most 0.000233 nats" in text
     assert "more often than 51.08% (guessing: 50%)" in text
     assert text.endswith(other_game("i"))
     assert "nothing about whether a record is in the pool" in other_game("i")
@@ -23,7 +23,7 @@ def test_a_bound_on_the_share_says_nothing_of_the_pool() -> None:
 
 def test_a_bound_on_the_pool_names_its_epsilon() -> None:
     text = bound_sentences(PATE)
-    assert "whether a record is in the pool at all (game ii). 1 answered question cost epsilon 7.97 at delta" in text
+    assert "whether a record is in the pool at all (game ii). 1 question cost epsilon 7.97 at delta" in text
     assert text.endswith(other_game("ii"))
     assert "The training cost epsilon 7.97" in bound_sentences(PATE, of_training=True)
 
