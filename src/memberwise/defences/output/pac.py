@@ -41,8 +41,9 @@ class PacState:
 class Pac(BoundedDefence[PacState]):
     """Answer from a secret world of an ensemble, with noise where the worlds disagree; part of the training defence.
 
-    PAC-private prediction (Zhu, Sridhar & Devadas 2026, arXiv 2601.14033). The bound is about the records that the secret world learned, given the pool (game (i)). About being in the pool at
-    all (game (ii)) it says nothing: an audit measures that.
+    PAC-private prediction (Zhu, Sridhar & Devadas 2026, arXiv 2601.14033). The bound is about the records that the
+    secret world learned, given the pool (game (i)). About being in the pool at all (game (ii)) it says nothing: an
+    audit measures that.
 
     Args:
         max_attack_success: balanced accuracy that no attack in game (i) may exceed, all questions together.
