@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memberwise.types.version import __version__
 
 if TYPE_CHECKING:
-    from memberwise.api import audit, defend
+    from memberwise.api import audit, defend, screen
     from memberwise.auditing.load import load_signals
     from memberwise.checks import check_attack, check_defence
     from memberwise.defences.released import load_target
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
+    "screen": "memberwise.api",
     "load_signals": "memberwise.auditing.load",
     "load_target": "memberwise.defences.released",
     "check_attack": "memberwise.checks",
@@ -75,6 +76,7 @@ __all__ = [
     "defend",
     "load_signals",
     "load_target",
+    "screen",
 ]
 
 

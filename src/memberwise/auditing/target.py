@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.data.preprocessing import Preprocessing
@@ -17,7 +19,7 @@ from memberwise.targets.base import Target
 from memberwise.training.job import describe_job
 from memberwise.types.arrays import Arrays
 
-TARGET_BLOCK = block_name(0)
+TARGET_BLOCK, TRACE = block_name(0), "trace.losses"
 
 
 def target_key(prepared: Prepared) -> str:
@@ -33,21 +35,32 @@ class TargetRun:
     notes: list[Note] = field(default_factory=list)
 
 
-def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
-    """The target's signals: read from its block, else trained (or asked, where it is given)."""
+def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -> TargetRun:
+    """The target's signals: read from its block, else trained (or asked, where it is given).
+
+    Args:
+        traced: with ``trace.losses``, what ``training.trace`` keeps of the losses of ``target_job.rows``, the model
+            first; empty where no network is trained here in one training.
+    """
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
     kept = prepared.target is None and prepared.trainer.describe().keeps_weights
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
     missing = "" if arrays is None else lacking(arrays, prepared.questions)
+    if arrays is not None and traced and prepared.target is None and TRACE not in arrays:
+        missing = ", ".join(filter(None, [missing, "loss trace"]))
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not missing and not lost:
         return TargetRun(arrays)
-    models: Target = prepared.target or prepared.trainer.train([job])
+    models: Target = prepared.target or prepared.trainer.train([replace(job, traced=traced)])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
     networks = models.white_box
+    if traced and prepared.target is None:
+        traces = None if networks is None else networks.traces
+        arrays[TRACE] = np.empty((1, 0, 0), np.float32) if traces is None else traces
+        arrays["trace.convolves"] = np.array([networks is not None and networks.network.convolves])
     if prepared.target is None and networks is not None:
         weights = {name: value[0] for name, value in (networks.params | networks.buffers).items()}
         served = serve(models, [job], prepared.questions)
