@@ -16,7 +16,7 @@ from memberwise.assess.figures import AttackEvaluation, AttackFigures, Skipped, 
 from memberwise.assess.mismatch import Mismatch, mismatch_part
 from memberwise.assess.notes import notes
 from memberwise.assess.people import PeoplePart, people_part
-from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_models, recipe_part
+from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_arrays, recipe_models, recipe_part
 from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
 from memberwise.assess.turns import FEWEST, Turns, attacks_in_turn, models_in_turn, take_all_turns
@@ -132,7 +132,10 @@ def assess(
             {one.auc: one for one in people.share_above} if people else {},
         ),
         scores=score_table(signals, member, evaluated, scores),
-        curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
+        curves=roc_curves(scores, member, confidence)
+        | exposed_curves(signals, worst)
+        | more_curves
+        | recipe_arrays(models),
         notes=[
             *notes(signals, member, evaluated, attacks, headline),
             *coin_notes(study, member),

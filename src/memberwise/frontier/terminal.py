@@ -9,7 +9,7 @@ from rich.text import Text
 
 from memberwise.frontier.figure import strongest
 from memberwise.frontier.schema import FrontierResult
-from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead
+from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, lead, people_words
 from memberwise.report.formats import DASH, Interval, number, percent, plain, rate
 
 BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed": "mixed"}
@@ -53,6 +53,8 @@ def print_frontier(facts: FrontierResult, console: Console) -> None:
     for mark in dict.fromkeys(row.rate for row in rows if MARKS[row.rate]):
         console.print(Text(f"{MARKS[mark]}: {MARKS_EXPLAINED[mark]}; no choice rests on that TPR."))
     console.print(Text(lead(facts)))
+    if said := people_words(rows[facts.recommended or 0], rows[0], facts):
+        console.print(Text(said))
     for warning in facts.warnings:
         console.print(Text(f"Warning: {warning.message}"))
     for defence in facts.left_out:

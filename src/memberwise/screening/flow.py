@@ -192,7 +192,7 @@ def _written(screened: _Screened, carried_out: Study, study: Study, folder: Path
     signs = signs_of(screened.losses[evaluated], screened.member[evaluated], confidence)
     ranking = ranking_of(screened.trained, screened.epochs)
     redacted = wishes.redact or wishes.redact_scores
-    rows = [] if redacted else table.head(LISTED).to_dict("records")
+    first = table.head(0 if redacted else LISTED)
     result = ScreenResult(
         study=_as_asked(carried_out, study).to_dict(),
         seed=study.run.seed,
@@ -203,7 +203,7 @@ def _written(screened: _Screened, carried_out: Study, study: Study, folder: Path
         signs=signs,
         advice=advice(signs, confidence),
         trust=trust_in(ranking.by),
-        most_exposed=tuple(RankedRecord(**{str(key): _cell(value) for key, value in row.items()}) for row in rows),
+        most_exposed=tuple(_listed(first)),
         warnings=tuple(AuditWarning(code, message) for code, message in screened.notes),
     )
     if wishes.redact_scores:
@@ -215,6 +215,16 @@ def _written(screened: _Screened, carried_out: Study, study: Study, folder: Path
     return Screen(facts, table, folder)
 
 
-def _cell(value: object) -> object:
-    """NaN, a trace that is not there, is None."""
-    return None if isinstance(value, float) and np.isnan(value) else value
+def _listed(table: pd.DataFrame) -> list[RankedRecord]:
+    """Rows of the ranking as parts."""
+    ranges = table["loss_range"].to_numpy(np.float64)
+    return [
+        RankedRecord(
+            rank=int(table["rank"].iloc[i]),
+            index=int(table["index"].iloc[i]),
+            label=str(table["label"].iloc[i]),
+            loss_range=None if np.isnan(ranges[i]) else float(ranges[i]),
+            loss=float(table["loss"].iloc[i]),
+        )
+        for i in range(len(table))
+    ]

@@ -51,7 +51,7 @@ class LossTrace:
         self._losses.append(losses)
 
     def quantiles(self) -> Floats32:
-        """``(m, q + 1, n)`` quantiles over the epochs looked at (``QUANTILES``, linear in between), and the last losses.
+        """``(m, q + 1, n)`` quantiles over the epochs looked at (``QUANTILES``, linear in between); the last losses.
 
         In nats. The last ones are of the last look before a model stopped.
         """
