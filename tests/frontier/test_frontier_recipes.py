@@ -108,3 +108,9 @@ def test_labels_that_tell_more_than_the_turns_decide() -> None:
     assert compared(met(labels, **strong), met(plain, base=0.5), "auc").basis == "model"
     weak: Any = {"base": 0.5, "label_only_boundary": 0.4}
     assert compared(met(labels, **weak), met(plain, base=0.5), "auc").basis == "recipe"
+
+
+def test_turns_by_labels_alone_do_not_speak_for_all() -> None:
+    plain, labels = in_turn(recipe(1.0, 1)), in_turn(recipe(0.0, 2, name="gap"))
+    few: Any = {"gap": 0.3, "label_only_boundary": 0.0}
+    assert compared(met(labels, **few), met(plain, base=0.5), "auc").basis == "model"

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
+from memberwise.attacks import ATTACKS
 from memberwise.frontier.attackers import BY_LABELS
 from memberwise.frontier.recipes import InTurn, recipe_difference, share_splits
 from memberwise.frontier.schema import (
@@ -56,15 +57,19 @@ class Met:
 
     @cached_property
     def speaks_for_all(self) -> bool:
-        """No attack that met the target alone, as those by labels do, is surely stronger there than those in turn."""
+        """No attack by labels that met the target alone achieves more there than those that took turns.
+
+        Where answers are labels those in turn see little, so that their reduction would say more than is true.
+        """
         if self.in_turn is None:
             return False
         mine = [name for name in self.scores if name in self.in_turn.models]
         others = [name for name in self.scores if name in BY_LABELS and name not in mine]
         if not mine or not others:
             return bool(mine)
-        best, other = (max(names, key=lambda name: self.auc[name].value) for names in (mine, others))
-        return float(_auc_difference(self, other, self, best, self.confidence).low or 0) <= 0
+        if all(name in ATTACKS and ATTACKS[name].needs.answers == "labels" for name in mine):
+            return False
+        return max(self.auc[name].value for name in others) <= max(self.auc[name].value for name in mine)
 
     @property
     def each(self) -> float:

@@ -129,10 +129,15 @@ def basis_words(row: MeasuredPoint, comparison: Comparison) -> str:
 
 def people_words(row: MeasuredPoint, undefended: MeasuredPoint, facts: FrontierResult) -> str:
     """What a point does for single people: a defence may help the mean and not the worst."""
-    if not row.people or not undefended.people:
+    if not undefended.people:
         return ""
-    mine, theirs = row.people[-1], undefended.people[-1]
-    words = f"{rate(facts.study['statistics']['confidence'])} interval"
+    theirs, words = undefended.people[-1], f"{rate(facts.study['statistics']['confidence'])} interval"
+    if not row.people:
+        return (
+            f"Single people: {spoken(theirs, 'share', words)} of the records have a risk above {theirs.auc:g} "
+            f"undefended; of {row.label} it cannot be measured."
+        )
+    mine = row.people[-1]
     if row.label == undefended.label:
         return f"Single people: {spoken(mine, 'share', words)} of the records have a risk above {mine.auc:g}."
     surely = float(mine.high or 1) < float(theirs.low or 0)
