@@ -142,6 +142,8 @@ class Signals:
         features: ``(N, ...)`` the data themselves by row number (``features[index]`` are the audited records'), as
             stored; None where only answers are at hand. Held, not copied.
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
+        turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
+            the table of a finished run (``load_signals``) alone, never in an attack's.
     """
 
     index: Ints
@@ -159,6 +161,7 @@ class Signals:
     beside: AuxiliaryTable | None = None
     features: Array | None = None
     population_index: Ints | None = None
+    turns: dict[str, Floats] | None = None
 
     @property
     def records(self) -> int:
@@ -185,6 +188,7 @@ class Signals:
             trained_on=self.trained_on[:, rows],
             groups=None if self.groups is None else self.groups[rows],
             known=None if self.known is None else self.known[rows],
+            turns=None if self.turns is None else {name: scores[:, rows] for name, scores in self.turns.items()},
         )
 
     def of_models(self, keep: NDArray[np.intp]) -> Signals:
@@ -200,6 +204,7 @@ class Signals:
             trained_on=self.trained_on[keep],
             population_shadows=kept(self.population_shadows),
             population_trained_on=None if seen is None else seen[keep],
+            turns=None,  # of other shadow models, they have other scores
         )
 
 
