@@ -27,6 +27,7 @@ from memberwise.statistics import auc
 from memberwise.statistics.personal import cross_pair_auc
 from memberwise.statistics.screening import precision_at, rank_correlation, tail_share
 from memberwise.study.schema import Study
+from memberwise.targets.models import TorchModels
 from memberwise.training.trace import QUANTILES
 
 EXPOSED, FIRST, SEED = 0.9, 0.01, 1
@@ -58,7 +59,7 @@ def pool(name: str, models: int) -> Arrays:
         trained = ours.trainer.train(some)
         parts.append(collect(trained, some, ours.shadow_questions, vectors=False))
         networks = trained.white_box
-        if networks is None or networks.traces is None:
+        if not isinstance(networks, TorchModels) or networks.traces is None:
             raise RuntimeError("no loss trace was kept")
         for job, trace in zip(some, networks.traces, strict=True):
             row = np.full(len(audited), np.nan)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 
@@ -82,6 +82,12 @@ def test_labels_alone_are_refused() -> None:
     answers = {"answers": np.zeros(40, int), "labels": np.zeros(40, int), "member": np.arange(40) < 20}
     with pytest.raises(mw.StudyError, match="labels"):
         mw.screen(outputs=answers)
+
+
+def test_labels_by_a_defence_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(mw.StudyError, match="labels"):
+        mw.screen(**SMALL, settings=FAST | {"answer": ["label-only"]}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_canaries_are_refused() -> None:

@@ -16,6 +16,7 @@ from memberwise.signals.codec import lacking
 from memberwise.store.blocks import block_key, block_name
 from memberwise.store.folder import TARGET_FORMAT, RunFolder
 from memberwise.targets.base import Target
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import describe_job
 from memberwise.types.arrays import Arrays
 
@@ -58,7 +59,7 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
     take_seconds(arrays)
     networks = models.white_box
     if traced and prepared.target is None:
-        traces = None if networks is None else networks.traces
+        traces = networks.traces if isinstance(networks, TorchModels) else None
         arrays[TRACE] = np.empty((1, 0, 0), np.float32) if traces is None else traces
         arrays["trace.convolves"] = np.array([networks is not None and networks.network.convolves])
     if prepared.target is None and networks is not None:

@@ -18,6 +18,7 @@ from memberwise.auditing.resolve import ResolvedStudy, resolve
 from memberwise.auditing.saved import saved_model
 from memberwise.auditing.served import ask_served, finish_served
 from memberwise.auditing.table import signals_table
+from memberwise.defences.output.registry import kind_behind
 from memberwise.errors import Note, StudyError
 from memberwise.report.redact import holds_records
 from memberwise.report.schema import AuditWarning, DataFacts, TargetFacts
@@ -123,7 +124,20 @@ def _resolved(study: Study) -> ResolvedStudy:
             where="canaries.count",
             fix="leave canaries out, or memberwise audit",
         )
-    return resolve(study.model_copy(update={"attacks": AttacksConfig(use=("loss",)), "gate": GateConfig()}))
+    resolved = resolve(study.model_copy(update={"attacks": AttacksConfig(use=("loss",)), "gate": GateConfig()}))
+    if study.answer and kind_behind(resolved.output_defences, "logits") == "labels":
+        raise _no_losses("answer")
+    return resolved
+
+
+def _no_losses(where: str) -> StudyError:
+    """Labels alone have no losses."""
+    return StudyError(
+        "a screen reads losses, and the answers are labels",
+        expected="scores, probabilities or logits",
+        where=where,
+        fix="leave the output defence out, as a screen is about training; or memberwise audit",
+    )
 
 
 def _as_asked(carried_out: Study, study: Study) -> Study:
@@ -145,6 +159,8 @@ def _trained_here(prepared: Prepared, folder: RunFolder, progress: Progress) -> 
     prepared, target = ask_served(prepared, folder, progress, traced=True)
     finish_served(prepared)
     signals, step = lift_zeros(signals_table(prepared, target.arrays, ShadowRun()))
+    if signals.target.kind == "labels":
+        raise _no_losses("target")
     losses = -signals.target.log_p[0, :, 0].astype(np.float64)
     roles, dataset, job = prepared.roles, prepared.dataset, prepared.target_job
     quantiles = target.arrays["trace.losses"][0] if "trace.losses" in target.arrays else np.empty((0, 0))
@@ -155,8 +171,6 @@ def _trained_here(prepared: Prepared, folder: RunFolder, progress: Progress) -> 
         members = roles.audited[roles.member]
         trained = Trained(members, dataset.y[members], losses[roles.member])
         epochs = np.empty(0, np.int64)
-    if signals.target.kind == "labels" and not quantiles.size:
-        raise StudyError("a screen reads losses, and the target answers labels", where="target", fix="memberwise audit")
     return _Screened(
         data_facts(prepared),
         target_facts(prepared, target.arrays, step),
@@ -175,7 +189,7 @@ def _of_saved(resolved: ResolvedStudy, inputs: Inputs) -> _Screened:
     saved = saved_model(resolved, inputs)
     _check_sides(saved.member)
     if saved.signals.target.kind == "labels":
-        raise StudyError("a screen reads losses, and the saved answers are labels", where="outputs.file")
+        raise _no_losses("outputs.file")
     losses = -saved.signals.target.log_p[0, :, 0].astype(np.float64)
     rows, labels = saved.signals.index[saved.member], saved.signals.labels[saved.member]
     trained = Trained(rows, labels, losses[saved.member])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from memberwise.types.arrays import Floats32, Ints
+from memberwise.types.arrays import Floats32, Ints, Mask
 
 # Quantiles over epochs that are kept of a record's losses.
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -35,7 +35,7 @@ class LossTrace:
         self.epochs = frozenset(traced_epochs(epochs, convolves).tolist())
         self._losses: list[Tensor] = []
 
-    def look(self, outputs: Tensor, targets: Tensor, running: Sequence[bool]) -> None:
+    def look(self, outputs: Tensor, targets: Tensor, running: Mask) -> None:
         """Keep the losses after an epoch.
 
         Args:
@@ -47,7 +47,7 @@ class LossTrace:
             for one, two in zip(outputs, targets, strict=True)
         ]
         losses = torch.stack(each).cpu()
-        losses[~torch.as_tensor(np.asarray(running, bool))] = torch.nan
+        losses[~torch.from_numpy(running)] = torch.nan
         self._losses.append(losses)
 
     def quantiles(self) -> Floats32:
