@@ -12,7 +12,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 import memberwise as mw
 from memberwise.assess.people import ShareAbove
 from memberwise.frontier.page import render
+from memberwise.frontier.recipes import InTurn, share_splits
 from memberwise.frontier.schema import frontier_schema
+from memberwise.frontier.strength import of_recipes
 from memberwise.frontier.words import people_words
 
 SETTINGS: dict[str, Any] = {
@@ -43,11 +45,14 @@ def test_points_are_compared_over_all_models_in_turn(tmp_path: Path) -> None:
         assert row.recipe is not None
         assert (row.recipe.models, row.recipe.trainings) == (8, 4)
         assert row.people == (), "four pairs say nothing of single people"
-    comparison = defended.beside_undefended
-    assert comparison is not None
-    # Where a label-only attack does better on a target by chance the two models are compared.
-    widths = {"recipe": 0.2, "model": 2.0}
-    assert comparison.high - comparison.low < widths[comparison.basis]
+    # As their audits left them on disk: the same trainings and records.
+    audits = [mw.Result.load(folder) for folder in sorted((tmp_path / "points").iterdir())]
+    one, other = (InTurn.of(audit, found.parts.fpr, 0.95) for audit in audits)
+    assert one is not None
+    assert other is not None
+    assert share_splits(one, other)
+    apart = of_recipes(one, other, "auc", 0.95)
+    assert apart.low <= apart.value <= apart.high
     assert "For single people" not in render(found.parts)
     rows = (replace(plain, people=shares(0.3)), replace(defended, people=shares(0.1)))
     facts = replace(found.parts, points=rows, recommended=1)
