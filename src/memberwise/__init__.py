@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from memberwise.types.version import __version__
 
 if TYPE_CHECKING:
-    from memberwise.api import audit, defend
+    from memberwise.api import audit, defend, screen
     from memberwise.auditing.load import load_signals
     from memberwise.checks import check_attack, check_defence
     from memberwise.defences.released import load_target
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "audit": "memberwise.api",
     "defend": "memberwise.api",
+    "screen": "memberwise.api",
     "load_signals": "memberwise.auditing.load",
     "load_target": "memberwise.defences.released",
     "inspect": "memberwise.targets.inspection",
@@ -78,6 +79,7 @@ __all__ = [
     "inspect",
     "load_signals",
     "load_target",
+    "screen",
 ]
 
 

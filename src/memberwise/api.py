@@ -1,4 +1,4 @@
-"""``memberwise.audit(...)``: the audit from Python, with objects in place of names and files."""
+"""``memberwise.audit(...)`` and its like: the audit from Python, with objects in place of names and files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from memberwise.data import Dataset, from_object
 from memberwise.errors import StudyError
 from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
+from memberwise.screening.flow import Screen, run_screen
 from memberwise.signals.saved.files import saved_object
 from memberwise.study.flags import FLAGS, ROLES, study_keys
 from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
@@ -206,6 +207,60 @@ def defend(
         | dict(settings or {}),
     )
     return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
+
+
+def screen(
+    study: str | Path | Mapping[str, object] | None = None,
+    *,
+    model: str | Callable[..., object] | object = None,
+    data: object = None,
+    label: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
+    target: object = None,
+    train_rows: object = None,
+    outputs: str | Path | Mapping[str, object] | pd.DataFrame | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    settings: Mapping[str, object] | None = None,
+    **roles: object,
+) -> Screen:
+    """Who is probably at risk, before anything is trained twice: the target is trained once and no shadow model.
+
+    Args:
+        study, model, data, label, group, unit, features, drop, target, train_rows, outputs, seed, out, resume,
+            settings: as ``audit`` has them. An audit with the same ``out`` goes on with the same target.
+        roles: ``members``, ``nonmembers`` and the other roles, as for ``audit``.
+
+    Returns:
+        The screen: ``screen.table`` (a row a record, the most at risk first), ``screen.parts.advice``,
+        ``screen.parts.trust``, ``screen.to_json()``.
+
+    Raises:
+        MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+    """
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise TypeError(f"screen() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    values, inputs = _translated(
+        study,
+        model=model,
+        data=data,
+        columns={"label": label, "group": group, "unit": unit},
+        roles={**roles, "train_rows": train_rows},
+        target=target,
+        saved={"outputs": outputs, "shadow_outputs": None},
+        plain=_study_keys(features=features, drop=drop, seed=seed) | dict(settings or {}),
+    )
+    if out is not None:
+        put(values, "run.out", str(out))
+        return run_screen(make_study(values, "memberwise.screen(...)"), inputs, resume=resume)
+    with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
+        put(values, "run.out", folder)
+        return replace(run_screen(make_study(values, "memberwise.screen(...)"), inputs), folder=None)
 
 
 def _study_keys(**arguments: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from memberwise.statistics.auc import auc
 from memberwise.statistics.roc import tpr_at
-from memberwise.statistics.two_way import _weighted_figures, estimates, figures_of, jackknifed, two_way
+from memberwise.statistics.two_way import Refitted, _weighted_figures, estimates, figures_of, two_way
 
 FPRS = (0.1, 0.02)
 
@@ -100,4 +100,4 @@ def test_few_trainings_have_no_interval() -> None:
 def test_the_jackknife_of_means_is_their_variance() -> None:
     values = np.random.default_rng(4).normal(size=(12, 2))
     without = (values.sum(0) - values) / 11
-    np.testing.assert_allclose(jackknifed(without).variance, values.var(0, ddof=1) / 12)
+    np.testing.assert_allclose(Refitted(without).variance, values.var(0, ddof=1) / 12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from memberwise.assess.curves import exposed_curves, roc_curves
 from memberwise.assess.discoveries import ON_POPULATION, Discoveries, discoveries
 from memberwise.assess.epsilon import coin_notes, epsilon_part
 from memberwise.assess.figures import AttackEvaluation, AttackFigures, Skipped, attack_figures
+from memberwise.assess.kept_turns import KeptTurns
 from memberwise.assess.mismatch import Mismatch, mismatch_part
 from memberwise.assess.notes import notes
 from memberwise.assess.people import PeoplePart, people_part
-from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_models, recipe_part
+from memberwise.assess.recipe import RecipeModels, RecipePart, recipe_arrays, recipe_models, recipe_part
 from memberwise.assess.records import RecordsPart, one_of_each, records_part, score_table, worst_records
 from memberwise.assess.stand_ins import attack_in_turn
 from memberwise.assess.turns import FEWEST, Turns, attacks_in_turn, models_in_turn, take_all_turns
@@ -75,11 +77,13 @@ def assess(
     seeds: Seeds,
     class_names: Sequence[str],
     units: Ints | None = None,
+    kept: Path | None = None,
 ) -> Assessment:
     """Run the attacks and evaluate each against the truth.
 
     Args:
         member: ``(n,)`` the truth about the target, in the order of ``signals.index``.
+        kept: the folder in which turns are kept; None: they are not.
         units: ``(n,)`` whose record each is. One record of each, drawn at random, is evaluated: the intervals are
             about independent records, and one person's are not.
     """
@@ -99,7 +103,7 @@ def assess(
     canaries, targets, more_curves, more_notes = _in_turn(signals, standing, member, evaluated, fprs, study, seeds)
     naming = main if len(main.nonmembers) else standing
     models, people, of_units = _over_all_models(
-        signals, evaluations, family, member, unrevealed, fprs, study, seeds, class_names, units
+        signals, evaluations, family, member, unrevealed, fprs, study, seeds, class_names, units, kept
     )
     named = discoveries(evaluations, naming, member, confidence, seeds.rng("calibration half"))
     mismatch, mismatch_notes = mismatch_part(
@@ -132,7 +136,10 @@ def assess(
             {one.auc: one for one in people.share_above} if people else {},
         ),
         scores=score_table(signals, member, evaluated, scores),
-        curves=roc_curves(scores, member, confidence) | exposed_curves(signals, worst) | more_curves,
+        curves=roc_curves(scores, member, confidence)
+        | exposed_curves(signals, worst)
+        | more_curves
+        | recipe_arrays(models),
         notes=[
             *notes(signals, member, evaluated, attacks, headline),
             *coin_notes(study, member),
@@ -153,6 +160,7 @@ def _over_all_models(
     seeds: Seeds,
     class_names: Sequence[str],
     units: Ints | None,
+    kept: Path | None,
 ) -> tuple[list[RecipeModels], PeoplePart | None, UnitsPart | None]:
     """What the shadow models in the target's place, one after another, say of the recipe and of single records."""
     turns, confidence = study.statistics.turns, study.statistics.confidence
@@ -160,7 +168,8 @@ def _over_all_models(
     if turns == "none" or len(models) < FEWEST or study.canaries.count:
         return [], None, None
     attacks = attacks_in_turn([one.attack for one in evaluations.values()], family, turns)
-    rows = take_all_turns(signals, attacks, models, evaluated, seeds)
+    store = None if kept is None or not attacks else KeptTurns(kept, signals, evaluated, seeds)
+    rows = take_all_turns(signals, attacks, models, evaluated, seeds, store)
     named = {attack.name: attack for attack in attacks}
     recipe = [recipe_models(signals, named[one.attack], one, evaluated, fprs, seeds, units) for one in rows]
     people = people_part(signals, member, rows, class_names, confidence, seeds, units)

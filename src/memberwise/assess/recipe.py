@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,9 @@ from memberwise.statistics.two_way import (
     TwoWay,
     estimates,
     figures_of,
-    jackknifed,
     two_way,
 )
-from memberwise.types.arrays import Ints, Mask
+from memberwise.types.arrays import Array, Arrays, Ints, Mask
 
 # An attack is refitted without each of so many groups of pairs, where that goes through at most so many numbers.
 GROUPS, REFITTED = 8, 8 * 64 * 64 * 10_000
@@ -49,6 +49,7 @@ class RecipeModels:
         turns: how many models took the target's place.
         models: AUC, and the TPR at each of ``fprs``. refitted: None where the attack was not refitted.
         n_members, n_nonmembers: of one model.
+        splits: a hash of the records and of who trained on which: what two recipes must share to be paired.
     """
 
     attack: str
@@ -58,6 +59,7 @@ class RecipeModels:
     fprs: tuple[float, ...]
     n_members: int
     n_nonmembers: int
+    splits: str = ""
 
     def figures(self, confidence: float) -> RecipeFigures:
         """As ``result.json`` holds them."""
@@ -72,6 +74,48 @@ class RecipeModels:
         """The figure of a gate's rule."""
         figures = self.figures(confidence)
         return figures.auc if metric == "auc" else next((row for row in figures.tpr_at_fpr if row.fpr == fpr), None)
+
+
+def recipe_arrays(models: Sequence[RecipeModels]) -> Arrays:
+    """What is kept of them in ``curves.npz``, so that another run can be compared, paired.
+
+    ``recipe.ATTACK.figures`` ``(p, f, 1 + b)`` float32: AUC and TPR at each of ``recipe.fprs``, of each pair, on the
+    records as they are and under ``b`` weightings; ``recipe.ATTACK.without`` ``(g, f)`` where it was refitted;
+    ``recipe.ATTACK.counts``: models, records, members, non-members; ``recipe.ATTACK.splits``.
+    """
+    arrays: Arrays = {}
+    for one in models:
+        name = f"recipe.{one.attack}"
+        arrays["recipe.fprs"] = np.array(one.fprs)
+        arrays[f"{name}.figures"] = one.models.by_cluster.astype(np.float32)
+        arrays[f"{name}.counts"] = np.array([one.turns, one.models.records, one.n_members, one.n_nonmembers])
+        arrays[f"{name}.splits"] = np.array(one.splits)
+        if one.refitted is not None:
+            arrays[f"{name}.without"] = one.refitted.without
+    return arrays
+
+
+def read_recipes(arrays: Mapping[str, Array]) -> dict[str, RecipeModels]:
+    """By attack, what ``recipe_arrays`` kept."""
+    models = {}
+    for key in arrays:
+        if not (key.startswith("recipe.") and key.endswith(".figures")):
+            continue
+        name = key.removesuffix(".figures")
+        turns, records, n1, n0 = (int(count) for count in arrays[f"{name}.counts"])
+        without = arrays.get(f"{name}.without")
+        attack = name.removeprefix("recipe.")
+        models[attack] = RecipeModels(
+            attack,
+            turns,
+            TwoWay(arrays[key].astype(np.float64), records),
+            None if without is None else Refitted(without),
+            tuple(float(fpr) for fpr in arrays["recipe.fprs"]),
+            n1,
+            n0,
+            str(arrays[f"{name}.splits"]),
+        )
+    return models
 
 
 def mark(fpr: float, n_nonmembers: int) -> Resolvable:
@@ -140,10 +184,14 @@ def recipe_models(
     scored = ~np.isnan(turns.scores)
     n1, n0 = (int(np.mean((scored & side).sum(1))) for side in (turns.member, ~turns.member))
     draws = FEW_DRAWS if signals.records > MANY_RECORDS else DRAWS
-    rng = seeds.rng(f"records drawn anew:{attack.name}")
+    rng = seeds.rng("records drawn anew")  # the same weightings for every attack, and for every run of these roles
     models = two_way(turns.scores, turns.member, turns.clusters, fprs, rng, draws, units)
     refitted = refitted_variance(signals, attack, turns, evaluated, fprs, seeds)
-    return RecipeModels(attack.name, len(turns.clusters), models, refitted, tuple(fprs), n1, n0)
+    splits = hashlib.sha256()
+    usable = scored.all(0)
+    for part in (signals.index[usable], turns.member[:, usable], turns.clusters):
+        splits.update(np.ascontiguousarray(part).tobytes())
+    return RecipeModels(attack.name, len(turns.clusters), models, refitted, tuple(fprs), n1, n0, splits.hexdigest())
 
 
 def refitted_variance(
@@ -171,4 +219,4 @@ def refitted_variance(
             return None
         one = zip(again[0].scores, again[0].member, strict=True)
         without.append(np.mean([figures_of(scores, member, fprs) for scores, member in one], 0))
-    return jackknifed(np.array(without))
+    return Refitted(np.array(without))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.assess.figures import LEARNING
+from memberwise.assess.kept_turns import KeptTurns
 from memberwise.attacks import Attack
 from memberwise.attacks.request import FAMILY
 from memberwise.attacks.run import score
@@ -95,7 +96,12 @@ def models_in_turn(signals: Signals, turns: int | str | None) -> list[int]:
 
 
 def take_all_turns(
-    signals: Signals, attacks: Sequence[Attack], models: Sequence[int], evaluated: Mask, seeds: Seeds
+    signals: Signals,
+    attacks: Sequence[Attack],
+    models: Sequence[int],
+    evaluated: Mask,
+    seeds: Seeds,
+    kept: KeptTurns | None = None,
 ) -> list[Turns]:
     """Each attack on each of these models; those left out that can score none of them.
 
@@ -103,16 +109,28 @@ def take_all_turns(
 
     Args:
         evaluated: ``(n,)`` the records that figures are about.
+        kept: turns on disk: what is there is read, what is not is computed and kept, a model at a time.
     """
     scores = {attack.name: np.full((len(models), signals.records), np.nan) for attack in attacks}
-    member = np.zeros((len(models), signals.records), bool)
     for place, k in enumerate(models):
-        stand_in = as_target(signals, k, seeds.rng("leave one out", k))
-        member[place], usable = stand_in.member, stand_in.evaluated & evaluated
-        for attack in attacks:
-            row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
-            if row is not None:
-                scores[attack.name][place] = np.where(usable, row, np.nan)
-    clusters = clusters_of(signals.trained_on)[list(models)]
+        found = {} if kept is None else kept.of_model(k, attacks)
+        missing = [attack for attack in attacks if attack.name not in found]
+        if missing:
+            found |= _one_turn(signals, missing, k, evaluated, seeds)
+            if kept is not None:
+                kept.keep(k, attacks, found)
+        for name, row in found.items():
+            scores[name][place] = row
+    member, clusters = (signals.trained_on == 1)[list(models)], clusters_of(signals.trained_on)[list(models)]
     turns = [Turns(name, rows, member, clusters) for name, rows in scores.items()]
     return [one for one in turns if not np.isnan(one.scores).all(1).any()]
+
+
+def _one_turn(signals: Signals, attacks: Sequence[Attack], k: int, evaluated: Mask, seeds: Seeds) -> dict[str, Floats]:
+    """Scores ``(n,)`` of shadow model ``k`` in the target's place, by attack; NaN where a record is not scored."""
+    stand_in = as_target(signals, k, seeds.rng("leave one out", k))
+    usable, rows = stand_in.evaluated & evaluated, {}
+    for attack in attacks:
+        row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
+        rows[attack.name] = np.full(signals.records, np.nan) if row is None else np.where(usable, row, np.nan)
+    return rows

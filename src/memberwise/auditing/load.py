@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from memberwise.assess.kept_turns import KeptTurns
 from memberwise.auditing.prepare.inputs import Inputs, rows_name
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.saved import digest as digest_of
@@ -28,6 +29,7 @@ from memberwise.signals.steps import lift_zeros
 from memberwise.signals.synthesis import BLOCK as SYNTHETIC
 from memberwise.signals.table import Signals
 from memberwise.store.blocks import BlockStore, block_name
+from memberwise.store.folder import TURNS
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Arrays, Ints, Mask
@@ -67,7 +69,8 @@ def load_signals(
     Returns:
         ``Signals`` of ``n`` audited records: ``labels`` is ``(n,)``; ``target.log_p``, ``.log_1mp`` and ``.correct``
         are ``(1, n, q)``, natural logarithms; ``shadows`` the same of ``m`` shadow models, or None; ``trained_on`` is
-        ``(m, n)``, 1 IN and 0 OUT.
+        ``(m, n)``, 1 IN and 0 OUT; ``turns`` are ``(m, n)`` scores by attack of each shadow model in the target's place
+        (HIGHER = MORE LIKELY A MEMBER), where models took turns, else None.
 
     Raises:
         RunFolderError: there is no finished run, or a block of it is missing or harmed.
@@ -83,7 +86,13 @@ def load_signals(
     else:
         inputs = _inputs(study, data, {name: np.asarray(rows) for name, rows in roles.items()})
         signals, member = signals_of_run(result, inputs)
-    return with_knowledge(lift_zeros(signals)[0], member, study.attacks, Seeds(study.run.seed))
+    seeds = Seeds(study.run.seed)
+    signals = with_knowledge(lift_zeros(signals)[0], member, study.attacks, seeds)
+    if signals.shadows is None or result.folder is None or not (result.folder / TURNS).exists():
+        return signals
+    evaluated = np.ones(signals.records, bool) if signals.known is None else np.isnan(signals.known)
+    turns = KeptTurns(result.folder / TURNS, signals, evaluated, seeds).table(signals.shadows.models)
+    return replace(signals, turns=turns or None)
 
 
 def signals_of_run(result: Result, inputs: Inputs | None = None) -> tuple[Signals, Member]:

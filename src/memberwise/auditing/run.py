@@ -21,7 +21,7 @@ from memberwise.auditing.target import inspection_of
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
-from memberwise.store.folder import RunFolder
+from memberwise.store.folder import TURNS, RunFolder
 from memberwise.study.schema import Study
 
 
@@ -63,7 +63,14 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
     signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study
     assessment = assess(
-        signals, roles.member, study, prepared.resolved.request, prepared.seeds, dataset.classes, roles.audited_units
+        signals,
+        roles.member,
+        study,
+        prepared.resolved.request,
+        prepared.seeds,
+        dataset.classes,
+        roles.audited_units,
+        folder.path / TURNS,
     )
     assessment.curves.update(worst_images(dataset, assessment.curves.get("worst.index")))
     facts = target_facts(prepared, target.arrays, step)

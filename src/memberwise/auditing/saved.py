@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,30 +14,84 @@ from memberwise.assess.notes import accuracy_notes
 from memberwise.auditing.facts import finish
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.resolve import ResolvedStudy
-from memberwise.errors import StudyError
+from memberwise.errors import Note, StudyError
 from memberwise.report.result import Result
 from memberwise.report.schema import DataFacts, ShadowFacts, TargetFacts
 from memberwise.seeds import Seeds
 from memberwise.signals.ask import right
-from memberwise.signals.saved.answers import read_shadows, read_target
+from memberwise.signals.saved.answers import SavedAnswers, read_shadows, read_target
 from memberwise.signals.saved.files import read_saved_file
 from memberwise.signals.saved.labels import plain
 from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.table import Signals
 from memberwise.store.folder import RunFolder
+from memberwise.study.schema import Study
 from memberwise.types.arrays import Array, Mask
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model's saved answers, by themselves.
+
+    Attributes:
+        signals: without shadow models. member: ``(n,)``. facts, data: as ``result.json`` holds them.
+    """
+
+    signals: Signals
+    member: Mask
+    classes: Sequence[str]
+    facts: TargetFacts
+    data: DataFacts
+    notes: Sequence[Note]
+
+
+def saved_model(resolved: ResolvedStudy, inputs: Inputs) -> SavedModel:
+    """What was saved of the target alone."""
+    where = str(resolved.study.outputs.file)
+    _refuse_more(resolved.study)
+    arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
+    target = read_target(arrays, where)
+    signals, step = lift_zeros(signals_from_saved(target, None, resolved.study.attacks.label))
+    if target.member is None:
+        raise ValueError("a target's file tells who is a member")
+    facts = TargetFacts.of(f"saved {signals.target.kind}", None, *_quality(signals, target.member))
+    data = _data_facts(where, digest(arrays, {}), target, signals)
+    notes = [*getattr(arrays, "notes", ()), *target.notes, *step_notes(step)]
+    return SavedModel(signals, target.member, target.classes, facts, data, notes)
+
+
+def _refuse_more(study: Study) -> None:
+    if study.answer or study.queries != "none":
+        raise StudyError(
+            "saved answers are audited as they are: no output defence and no query can be added to them",
+            where="answer" if study.answer else "queries",
+        )
+
+
+def _data_facts(source: str, sha256: str, target: SavedAnswers, signals: Signals) -> DataFacts:
+    several, population = target.label_sets, signals.population_target
+    names = target.classes if several is None else several.names
+    members = int(target.member.sum()) if target.member is not None else 0
+    return DataFacts(
+        source=source,
+        sha256=sha256,
+        records=signals.records,
+        classes=len(names),
+        class_names=tuple(names),
+        several_labels=None if several is None else True,
+        members=members,
+        nonmembers=signals.records - members,
+        background=0,
+        population=0 if population is None else population.records,
+    )
 
 
 def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begun: float) -> Result:
     """The audit of saved answers."""
     study, request = resolved.study, resolved.request
     where, place = str(study.outputs.file), study.outputs.shadow_file
-    if study.answer or study.queries != "none":
-        raise StudyError(
-            "saved answers are audited as they are: no output defence and no query can be added to them",
-            where="answer" if study.answer else "queries",
-        )
+    _refuse_more(study)
     arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
     shadow_arrays = inputs.shadow_outputs
     if shadow_arrays is None and place is not None:
@@ -81,18 +136,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             folder,
             assessment,
             begun,
-            data=DataFacts(
-                source=where,
-                sha256=digest(arrays, shadow_arrays or {}),
-                records=len(target.member),
-                classes=len(outputs),
-                class_names=tuple(outputs),
-                several_labels=True if several else None,
-                members=members,
-                nonmembers=others,
-                background=0,
-                population=0 if signals.population_target is None else signals.population_target.records,
-            ),
+            data=_data_facts(where, digest(arrays, shadow_arrays or {}), target, signals),
             target=facts,
             shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),
             notes=notes,

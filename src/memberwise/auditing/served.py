@@ -24,7 +24,9 @@ from memberwise.targets.endpoint import EXAMPLES, Endpoint
 from memberwise.types.arrays import Arrays, Records
 
 
-def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tuple[Prepared, TargetRun]:
+def ask_served(
+    prepared: Prepared, folder: RunFolder, progress: Progress, traced: bool = False
+) -> tuple[Prepared, TargetRun]:
     """The target's signals as ``gather_target`` has them; of a served model with what its answers and budget allow.
 
     Where answers turn coarser on the way, all that the attacks read are read again as what all of these are: none is
@@ -35,7 +37,7 @@ def ask_served(prepared: Prepared, folder: RunFolder, progress: Progress) -> tup
     """
     endpoint = prepared.target
     if not isinstance(endpoint, Endpoint):
-        return prepared, gather_target(prepared, folder)
+        return prepared, gather_target(prepared, folder, traced)
     fitted(prepared, endpoint, "probabilities")  # a budget that is too small is told before anything is asked
     watched, lean = progress.named("questions"), False
     try:

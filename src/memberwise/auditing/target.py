@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,11 +20,12 @@ from memberwise.targets.base import Target
 from memberwise.targets.ensembles import Ensembles
 from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.inspection import Inspection, inspect
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import describe_job
 from memberwise.types.arrays import Arrays
 from memberwise.types.parts import from_plain, to_plain
 
-TARGET_BLOCK = block_name(0)
+TARGET_BLOCK, TRACE = block_name(0), "trace.losses"
 INSPECTION = "inspection"
 
 
@@ -41,22 +42,34 @@ class TargetRun:
     notes: list[Note] = field(default_factory=list)
 
 
-def gather_target(prepared: Prepared, folder: RunFolder) -> TargetRun:
-    """The target's signals: read from its block, else trained (or asked, where it is given)."""
+def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -> TargetRun:
+    """The target's signals: read from its block, else trained (or asked, where it is given).
+
+    Args:
+        traced: with ``trace.losses``, what ``training.trace`` keeps of the losses of ``target_job.rows``, the model
+            first; empty where no network is trained here in one training.
+    """
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
     kept = prepared.target is None and prepared.trainer.describe().keeps_weights
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
     missing = "" if arrays is None else lacking(arrays, prepared.questions)
+    if arrays is not None and traced and prepared.target is None and TRACE not in arrays:
+        missing = ", ".join(filter(None, [missing, "loss trace"]))
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not missing and not lost:
         return TargetRun(arrays)
-    models: Target = prepared.target or prepared.trainer.train([job])
+    models: Target = prepared.target or prepared.trainer.train([replace(job, traced=traced)])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
     if isinstance(models, EstimatorModels):
         arrays[INSPECTION] = np.array([_inspected(models, prepared)])
+    if traced and prepared.target is None:
+        networks = models.white_box
+        traces = networks.traces if isinstance(networks, TorchModels) else None
+        arrays[TRACE] = np.empty((1, 0, 0), np.float32) if traces is None else traces
+        arrays["trace.convolves"] = np.array([networks is not None and networks.network.convolves])
     weights = models.weights()
     if prepared.target is None and weights is not None:
         served = serve(models, [job], prepared.questions)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memberwise.cli import audit, data, defend, init, inspect, keys, listing, policy, report, reproduce, serve
+from memberwise.cli import audit, data, defend, init, inspect, keys, listing, policy, report, reproduce, screen, serve
 from memberwise.types.version import __version__
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def top(
 
 app.command("audit")(audit.audit)
 app.command("defend")(defend.defend)
+app.command("screen")(screen.screen)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("inspect")(inspect.inspect)

@@ -59,6 +59,8 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
         attack_seconds=round(asking, 2),
         warnings=tuple(warning.code for warning in result.warnings),
         bound=result.bound,
+        recipe=None if meeting.in_turn is None else meeting.in_turn.at_point(queries),
+        people=() if result.people is None else result.people.share_above,
     ), meeting
 
 

@@ -20,6 +20,7 @@ from memberwise.frontier.words import (
     listed,
     measures_words,
     other_games,
+    people_words,
 )
 from memberwise.report.formats import percent, plain, rate, shown
 
@@ -58,6 +59,8 @@ def render(facts: FrontierResult) -> str:
         marks=MARKS,
         explained=MARKS_EXPLAINED,
         marked=[mark for mark in MARKS_EXPLAINED if any(row.rate == mark for row in points)],
+        people=[points[place] for place in sorted({0, facts.recommended or 0}) if points[place].people],
+        said=people_words(points[facts.recommended or 0], points[0], facts),
         canaries=any(row.canaries for row in points),
         canary_rates=canary_rates(points),
         title=f"{facts.study['data']['source']}, {facts.study['model']['name']}",

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from memberwise.assess.bounded import BoundPart
 from memberwise.assess.canaries import CanariesPart
+from memberwise.assess.people import ShareAbove
 from memberwise.report.schema import AuditWarning
 from memberwise.statistics import Estimate, TprAtFpr
 from memberwise.types.parts import LEFT_OUT, Plain, from_plain, json_schema, to_plain
@@ -17,6 +18,7 @@ SCHEMA_VERSION = 1
 Measure = Literal["tpr", "auc"]
 Finding = Literal["lower", "higher", "mixed", "not told apart"]
 Place = Literal["none", "training", "answer"]
+Basis = Literal["recipe", "model"]
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,37 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison(Difference):
-    """A difference by the measure that says so (else by the one that points go by), and by ``each`` measure."""
+    """A difference by the measure that says so (else by the one that points go by), and by ``each`` measure.
+
+    Attributes:
+        basis: "recipe": of the ways of training, over all models in turn; "model": of the two models alone.
+    """
 
     measure: Measure
     each: dict[str, Difference]
+    basis: Basis = "model"
 
 
 @dataclass(frozen=True)
 class BesideUndefended(Comparison):
     """The difference from the undefended model, with what is found of the canaries of both."""
 
-    canaries: Finding
+    canaries: Finding = "not told apart"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeAtPoint:
+    """What the point's way of training gives away: the strongest attack over all models in turn.
+
+    Attributes:
+        models, trainings: that took the target's place, and how many of them are independent.
+        auc, tpr: with intervals over new trainings and new records, for all attacks that took turns at once.
+    """
+
+    models: int
+    trainings: int
+    auc: Strongest
+    tpr: StrongestRate | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +138,7 @@ class MeasuredPoint:
         bound: what is bounded, in which game, and what was measured in both; None where nothing is.
         seconds: of the shadow models' training and answers. attack_seconds: of the questions of label-only attacks.
         cost: seconds over those of the undefended model.
+        recipe: where models could be taken in turn. people: the share of records whose own risk is above each level.
     """
 
     label: str
@@ -144,6 +167,8 @@ class MeasuredPoint:
     warnings: tuple[str, ...]
     cost: float | None = None
     bound: BoundPart | None = field(default=None, metadata=LEFT_OUT)
+    recipe: RecipeAtPoint | None = None
+    people: tuple[ShareAbove, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
+from memberwise.attacks import ATTACKS
+from memberwise.frontier.attackers import BY_LABELS
+from memberwise.frontier.recipes import InTurn, recipe_difference, share_splits
 from memberwise.frontier.schema import (
+    Basis,
     Comparison,
     Difference,
     Finding,
@@ -41,6 +45,7 @@ class Met:
         scores: by attack ``(n,)`` HIGHER = MORE LIKELY A MEMBER, NaN where a record is not scored.
         member: ``(n,)`` the truth. index: ``(n,)`` row numbers of the records, ascending.
         fpr: the rate at which points are compared. confidence: of every statement.
+        in_turn: all models of the point, where they could be taken in turn.
     """
 
     scores: Mapping[str, Floats]
@@ -48,6 +53,23 @@ class Met:
     index: Ints
     fpr: float
     confidence: float
+    in_turn: InTurn | None = None
+
+    @cached_property
+    def speaks_for_all(self) -> bool:
+        """No attack by labels that met the target alone achieves more there than those that took turns.
+
+        Where answers are labels those in turn see little, so that their reduction would say more than is true.
+        """
+        if self.in_turn is None:
+            return False
+        mine = [name for name in self.scores if name in self.in_turn.models]
+        others = [name for name in self.scores if name in BY_LABELS and name not in mine]
+        if not mine or not others:
+            return bool(mine)
+        if all(name in ATTACKS and ATTACKS[name].needs.answers == "labels" for name in mine):
+            return False
+        return max(self.auc[name].value for name in others) <= max(self.auc[name].value for name in mine)
 
     @property
     def each(self) -> float:
@@ -138,7 +160,8 @@ def met(result: Result, names: Sequence[str], fpr: float, confidence: float) -> 
     """What met a point, from its audit's scores of the evaluated records."""
     table = result.scores[result.scores["evaluated"] == 1]
     scores = {name: table[name].to_numpy(np.float64) for name in names}
-    return Met(scores, table["member"].to_numpy() == 1, table["index"].to_numpy(np.int64), fpr, confidence)
+    index, in_turn = table["index"].to_numpy(np.int64), InTurn.of(result, fpr, confidence)
+    return Met(scores, table["member"].to_numpy() == 1, index, fpr, confidence, in_turn)
 
 
 def accuracy_of_strongest(attacks: Sequence[AttackFigures], confidence: float) -> StrongestAccuracy | None:
@@ -170,7 +193,8 @@ def compared(one: Met, other: Met, primary: Measure) -> Comparison:
     """Whether ``one`` gives away less than ``other``: by AUC, and by TPR, too, where that is what points go by.
 
     It does where one of the two says so and the other does not say the opposite; both hold at once at the stated
-    confidence.
+    confidence. The ways of training are compared, over all models in turn, where both points have been through that on
+    the same splits by attacks that speak for all; else the two models.
 
     Returns:
         ``difference`` by the measure that says so (else the primary one), with ``measure``, and both under ``each``.
@@ -178,11 +202,26 @@ def compared(one: Met, other: Met, primary: Measure) -> Comparison:
     """
     measures: Sequence[Measure] = ("tpr", "auc") if primary == "tpr" else ("auc",)
     confidence = 1 - (1 - one.confidence) / len(measures)
-    each: dict[Measure, Difference] = {measure: difference(one, other, measure, confidence) for measure in measures}
+    paired = _paired(one, other)
+    each: dict[Measure, Difference] = {
+        measure: difference(one, other, measure, confidence)
+        if paired is None
+        else of_recipes(*paired, measure, confidence)
+        for measure in measures
+    }
     sure = [part.finding for part in each.values() if part.finding != "not told apart"]
     finding: Finding = "mixed" if len(set(sure)) > 1 else next(iter(sure), "not told apart")
     shown = next((measure for measure in measures if each[measure].finding == finding), measures[0])
-    return Comparison(**vars(each[shown]) | {"finding": finding}, measure=shown, each=dict(each.items()))
+    basis: Basis = "model" if paired is None else "recipe"
+    return Comparison(**vars(each[shown]) | {"finding": finding}, measure=shown, each=dict(each.items()), basis=basis)
+
+
+def _paired(one: Met, other: Met) -> tuple[InTurn, InTurn] | None:
+    """Both points' models in turn, where these can be compared."""
+    mine, theirs = one.in_turn, other.in_turn
+    if mine is None or theirs is None or not (one.speaks_for_all and other.speaks_for_all):
+        return None
+    return (mine, theirs) if share_splits(mine, theirs) else None
 
 
 def difference(one: Met, other: Met, measure: Measure, confidence: float) -> Difference:
@@ -196,15 +235,37 @@ def difference(one: Met, other: Met, measure: Measure, confidence: float) -> Dif
     """
     if not np.array_equal(one.index, other.index) or not np.array_equal(one.member, other.member):
         raise ValueError("two points of a frontier were audited on different records")
-    mine, theirs = one.strongest(measure), other.strongest(measure)
-    names = {"mine": list(one.figures(measure)), "theirs": list(other.figures(measure))}
-    apart, error = _DIFFERENCES[measure], 1 - confidence
-    highs = [apart(one, a, other, theirs, 1 - error / len(names["theirs"])) for a in names["mine"]]
-    lows = [apart(one, mine, other, b, 1 - error / len(names["mine"])) for b in names["theirs"]]
+    apart = _DIFFERENCES[measure]
+
+    def between(a: str, b: str, level: float) -> Estimate:
+        return apart(one, a, other, b, level)
+
+    return _of_strongest(one.figures(measure), other.figures(measure), between, confidence)
+
+
+def of_recipes(one: InTurn, other: InTurn, measure: Measure, confidence: float) -> Difference:
+    """The same of the two ways of training, over all models in turn."""
+
+    def between(a: str, b: str, level: float) -> Estimate:
+        return recipe_difference(one, a, other, b, measure, level)
+
+    return _of_strongest(one.figures(measure), other.figures(measure), between, confidence)
+
+
+def _of_strongest(
+    mine: Mapping[str, Estimate],
+    theirs: Mapping[str, Estimate],
+    between: Callable[[str, str, float], Estimate],
+    confidence: float,
+) -> Difference:
+    """The difference of the two largest figures; ``between`` two attacks, at a confidence."""
+    a, b = (max(figures, key=lambda name: figures[name].value) for figures in (mine, theirs))
+    error = 1 - confidence
+    highs = [between(name, b, 1 - error / len(theirs)) for name in mine]
+    lows = [between(a, name, 1 - error / len(mine)) for name in theirs]
     low, high = min(float(d.low or 0) for d in lows), max(float(d.high or 0) for d in highs)
     finding: Finding = "lower" if high < 0 else "higher" if low > 0 else "not told apart"
-    value = one.figures(measure)[mine].value - other.figures(measure)[theirs].value
-    return Difference(value, low, high, finding, highs[0].method)
+    return Difference(mine[a].value - theirs[b].value, low, high, finding, highs[0].method)
 
 
 def _auc_difference(one: Met, a: str, other: Met, b: str, confidence: float) -> Estimate:

@@ -9,7 +9,15 @@ from rich.text import Text
 
 from memberwise.frontier.figure import strongest
 from memberwise.frontier.schema import FrontierResult
-from memberwise.frontier.words import MARKS, MARKS_EXPLAINED, any_bounded, bounded_words, lead, other_games
+from memberwise.frontier.words import (
+    MARKS,
+    MARKS_EXPLAINED,
+    any_bounded,
+    bounded_words,
+    lead,
+    other_games,
+    people_words,
+)
 from memberwise.report.formats import DASH, Interval, number, percent, plain, rate
 
 BESIDE = {"lower": "less", "higher": "more", "not told apart": "as much", "mixed": "mixed"}
@@ -56,6 +64,8 @@ def print_frontier(facts: FrontierResult, console: Console) -> None:
     for mark in dict.fromkeys(row.rate for row in rows if MARKS[row.rate]):
         console.print(Text(f"{MARKS[mark]}: {MARKS_EXPLAINED[mark]}; no choice rests on that TPR."))
     console.print(Text(lead(facts)))
+    if said := people_words(rows[facts.recommended or 0], rows[0], facts):
+        console.print(Text(said))
     for warning in facts.warnings:
         console.print(Text(f"Warning: {warning.message}"))
     for defence in facts.left_out:

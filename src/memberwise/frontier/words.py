@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from memberwise.defences.bounded.words import QUESTION, bounded_in_short, other_game
 from memberwise.frontier.choose import utility
-from memberwise.frontier.schema import Comparison, FrontierResult, Measure, MeasuredPoint
+from memberwise.frontier.schema import (
+    Comparison,
+    FrontierResult,
+    Measure,
+    MeasuredPoint,
+    Strongest,
+    StrongestRate,
+)
 from memberwise.report.formats import Interval, number, percent, plain, rate, spoken
 
 # What a true-positive rate is marked as, and why.
@@ -117,13 +124,50 @@ def lead(facts: FrontierResult) -> str:
 def beside(row: MeasuredPoint, plain_row: MeasuredPoint, comparison: Comparison, facts: FrontierResult) -> str:
     """What the strongest attacks achieve on a row and on the undefended model, and both accuracies."""
     measure = comparison.measure
-    strongest = [one.tpr if measure == "tpr" else one.auc for one in (row, plain_row)]
+    strongest = [_strongest(one, comparison) for one in (row, plain_row)]
     figures = [f"{figure_words(one, measure)} ({one.name})" for one in strongest]
     confidence = facts.study["statistics"]["confidence"]
     accuracies = [figure_words(one.test_accuracy, "share") for one in (row, plain_row)]
     return (
-        f"{_measure_words(measure, facts)} of the strongest attack {figures[0]}, undefended {figures[1]}: "
+        f"{_measure_words(measure, facts)} of the strongest attack{basis_words(row, comparison)} "
+        f"{figures[0]}, undefended {figures[1]}: "
         f"{finding_words(comparison, confidence)}; test accuracy {accuracies[0]}, undefended {accuracies[1]}"
+    )
+
+
+def _strongest(row: MeasuredPoint, comparison: Comparison) -> Strongest | StrongestRate:
+    """The figure that the comparison is about."""
+    part = row.recipe if comparison.basis == "recipe" else None
+    if part is None:
+        return row.tpr if comparison.measure == "tpr" else row.auc
+    return part.tpr if comparison.measure == "tpr" and part.tpr is not None else part.auc
+
+
+def basis_words(row: MeasuredPoint, comparison: Comparison) -> str:
+    """Whether ways of training are compared, or two models."""
+    if comparison.basis == "model" or row.recipe is None:
+        return ""
+    return f", over all {row.recipe.models} models in turn,"
+
+
+def people_words(row: MeasuredPoint, undefended: MeasuredPoint, facts: FrontierResult) -> str:
+    """What a point does for single people: a defence may help the mean and not the worst."""
+    if not undefended.people:
+        return ""
+    theirs, words = undefended.people[-1], f"{rate(facts.study['statistics']['confidence'])} interval"
+    if not row.people:
+        return (
+            f"Single people: {spoken(theirs, 'share', words)} of the records have a risk above {theirs.auc:g} "
+            f"undefended; of {row.label} it cannot be measured."
+        )
+    mine = row.people[-1]
+    if row.label == undefended.label:
+        return f"Single people: {spoken(mine, 'share', words)} of the records have a risk above {mine.auc:g}."
+    surely = float(mine.high or 1) < float(theirs.low or 0)
+    verdict = "fewer" if surely else "more" if float(mine.low or 0) > float(theirs.high or 1) else "not surely fewer"
+    return (
+        f"Single people: {spoken(mine, 'share', words)} of the records have a risk above {mine.auc:g} with "
+        f"{row.label}, {spoken(theirs, 'share', words)} undefended: {verdict}."
     )
 
 

@@ -144,6 +144,8 @@ class Signals:
             stored; None where only answers are at hand. Held, not copied.
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
         several_labels: a record has several binary labels: ``labels`` are numbers of sets of them.
+        turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
+            the table of a finished run (``load_signals``) alone, never in an attack's.
     """
 
     index: Ints
@@ -162,6 +164,7 @@ class Signals:
     features: Array | None = None
     population_index: Ints | None = None
     several_labels: bool = False
+    turns: dict[str, Floats] | None = None
 
     @property
     def records(self) -> int:
@@ -188,6 +191,7 @@ class Signals:
             trained_on=self.trained_on[:, rows],
             groups=None if self.groups is None else self.groups[rows],
             known=None if self.known is None else self.known[rows],
+            turns=None if self.turns is None else {name: scores[:, rows] for name, scores in self.turns.items()},
         )
 
     def of_models(self, keep: NDArray[np.intp]) -> Signals:
@@ -203,6 +207,7 @@ class Signals:
             trained_on=self.trained_on[keep],
             population_shadows=kept(self.population_shadows),
             population_trained_on=None if seen is None else seen[keep],
+            turns=None,  # of other shadow models, they have other scores
         )
 
 

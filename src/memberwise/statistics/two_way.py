@@ -26,10 +26,22 @@ PART_VALUES = 4_000_000
 
 @dataclass(frozen=True)
 class Refitted:
-    """``(f,)`` variances over trainings with the attack refitted without each of so many groups of them."""
+    """``(g, f)`` means over the remaining models, each group of clusters dropped as targets *and* as shadow models."""
 
-    variance: Floats
-    groups: int
+    without: Floats
+
+    @property
+    def groups(self) -> int:
+        return len(self.without)
+
+    @property
+    def variance(self) -> Floats:
+        """``(f,)`` the jackknife's variance over trainings of a mean over models."""
+        return np.asarray((self.groups - 1) / self.groups * ((self.without - self.without.mean(0)) ** 2).sum(0))
+
+    def minus(self, other: Refitted) -> Refitted:
+        """Of the difference from another recipe, the same groups of trainings left out."""
+        return Refitted(self.without - other.without)
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,20 @@ class TwoWay:
         """``(f,)`` means over clusters."""
         return np.asarray(self.by_cluster[:, :, 0].mean(0))
 
-    def interval(self, confidence: float, refitted: Refitted | None = None) -> tuple[Floats, Floats]:
-        """``(f,)`` lower and upper ends: new trainings by the same recipe, and new records; within [0, 1].
+    def minus(self, other: TwoWay) -> TwoWay:
+        """The difference from another recipe, cluster by cluster and weighting by weighting: paired in both.
+
+        Raises:
+            ValueError: other clusters, figures or weightings.
+        """
+        if self.by_cluster.shape != other.by_cluster.shape or self.records != other.records:
+            raise ValueError("two recipes were not measured on the same trainings and records")
+        return TwoWay(self.by_cluster - other.by_cluster, self.records)
+
+    def interval(
+        self, confidence: float, refitted: Refitted | None = None, least: float = 0.0
+    ) -> tuple[Floats, Floats]:
+        """``(f,)`` lower and upper ends: new trainings by the same recipe, and new records; within [least, 1].
 
         V = max(V_rec + V_mod - V_cell, V_rec, V_mod), with Student's t at Satterthwaite's degrees of freedom.
 
@@ -73,7 +97,7 @@ class TwoWay:
         parts = of_models**2 / of_models_freedom + of_records**2 / (self.records - 1)
         freedom = np.divide(variance**2, parts, out=np.full_like(variance, clusters - 1.0), where=parts > 0)
         half = special.stdtrit(freedom, 1 - error_rate(confidence) / 2) * np.sqrt(variance)
-        return np.clip(self.values - half, 0, 1), np.clip(self.values + half, 0, 1)
+        return np.clip(self.values - half, least, 1), np.clip(self.values + half, least, 1)
 
 
 def two_way(
@@ -140,16 +164,6 @@ def figures_of(scores: Floats, member: Mask, fprs: Sequence[float]) -> Floats:
     order = np.argsort(-scores[usable], kind="stable")
     weights = np.ones((1, len(order)))
     return _weighted_figures(scores[usable][order], member[usable][order], weights, fprs)[:, 0]
-
-
-def jackknifed(without: Floats) -> Refitted:
-    """The variance over trainings of a mean over models, from the means with each group of clusters left out.
-
-    Args:
-        without: ``(g, f)`` means over the remaining models, a group dropped as targets *and* as shadow models.
-    """
-    groups = len(without)
-    return Refitted(np.asarray((groups - 1) / groups * ((without - without.mean(0)) ** 2).sum(0)), groups)
 
 
 def estimates(

@@ -21,6 +21,8 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.types.arrays import Arrays
 
 TARGET_FORMAT = 1
+# The folder of scores of models in turn.
+TURNS = "turns"
 # The files of target/, beside metadata.json.
 WEIGHTS, PREPROCESSING, LEARNED = "model.safetensors", "preprocessing.json", "defences.npz"
 # In the header of an ensemble's weights: how many worlds' tensors each entry holds, along its first dimension.

@@ -15,19 +15,30 @@ from memberwise.models.ending import ending_notes
 from memberwise.models.network import Network, Tensors
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.user_errors import wrap_user_errors
-from memberwise.types.arrays import Array, Floats
+from memberwise.types.arrays import Array, Floats, Floats32
 
 
 class TorchModels(Target):
-    """A stack of trained modules, asked in evaluation mode by a float32 forward pass; ``own`` is left by their step."""
+    """A stack of trained modules, asked in evaluation mode by a float32 forward pass.
+
+    Attributes:
+        own: left by their step. traces: ``(m, q, rows)`` quantiles of losses, where their training was traced; or None.
+    """
 
     # Records asked at once: bounds the activations of the whole stack.
     CHUNK = 1024
 
     def __init__(
-        self, network: Network, params: Tensors, buffers: Tensors, stacked: bool = True, own: Tensors | None = None
+        self,
+        network: Network,
+        params: Tensors,
+        buffers: Tensors,
+        stacked: bool = True,
+        own: Tensors | None = None,
+        traces: Floats32 | None = None,
     ) -> None:
         self.network, self.params, self.buffers, self.stacked = network, params, buffers, stacked
+        self.traces = traces
         self.own = own or {}
         self.kind = network.kind
 

@@ -71,6 +71,7 @@ class Job:
         reference: ``(r,)`` row numbers of the defender's extra data, the same for the target and shadow models.
         procedure: how several models are trained to release one, instead of one training with ``step``; or None.
         records: ``(k, ...)`` float32 records which ``rows`` number instead of the data's, with ``targets``; or None.
+        traced: keep a loss trace of the rows (``training.trace``); it changes nothing about the model.
     """
 
     rows: Ints
@@ -83,6 +84,7 @@ class Job:
     reference: Ints | None = None
     procedure: Procedure | None = None
     records: Floats32 | None = None
+    traced: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,14 @@ class TrainedStack:
         params, buffers: by name, ``(m, ...)``.
         losses: ``(m, epochs)`` mean training loss of each epoch; NaN in epochs after a model's early stop.
         own: the step's own tensors at the end, ``(m, ...)``.
+        traces: ``(m, q, rows)`` quantiles over epochs of each record's loss, where jobs are traced; or None.
     """
 
     params: Tensors
     buffers: Tensors
     losses: Floats
     own: Tensors = field(default_factory=dict)
+    traces: Floats32 | None = None
 
     def __len__(self) -> int:
         return len(self.losses)

@@ -19,6 +19,7 @@ from memberwise.training.step import Epoch, State
 from memberwise.training.steppers.base import Stepper, make_stepper, mapped, only, stack_models
 from memberwise.training.steppers.dense_compiled import CompiledStepper
 from memberwise.training.tensors import DataTensors
+from memberwise.training.trace import LossTrace, joined_traces
 from memberwise.types.arrays import Floats, Ints
 
 Tick = Callable[[float], None]
@@ -69,11 +70,14 @@ def _train_together(
     rounds = isinstance(models, CompiledStepper) and network.precision is torch.bfloat16 and not recipe.augment
     feed = Feed(jobs, network, data.in_bfloat16 if rounds else data)
     stopping = None if recipe.patience is None else EarlyStopping(jobs, network, data, stacked)
+    trace = LossTrace(recipe.epochs, network.convolves) if jobs[0].traced else None
     losses = np.full((len(jobs), recipe.epochs), np.nan)
     running = np.ones(len(jobs), bool)
     for epoch in range(recipe.epochs):
         losses[running, epoch] = _one_epoch(epoch, feed, models, tick)[running]
         _check_finite(losses[running, epoch], epoch, jobs)
+        if trace is not None and epoch in trace.epochs:
+            trace.look(_outputs(network, stacked, models, feed), feed.targets, running)
         if step.watches_epochs:
             _after_epoch(epoch, feed, network, stacked, models)
         if stopping is not None:
@@ -82,7 +86,7 @@ def _train_together(
             if not running.any():
                 break
     params, state = (models.params, models.state) if stopping is None else stopping.best()
-    return TrainedStack(params, state.buffers, losses, state.own)
+    return TrainedStack(params, state.buffers, losses, state.own, None if trace is None else trace.quantiles())
 
 
 def _part_of(tick: Tick | None, number: int, parts: int) -> Tick | None:
@@ -98,7 +102,8 @@ def _in_order(parts: Sequence[TrainedStack], order: Ints) -> TrainedStack:
 
     kinds = ([part.params for part in parts], [part.buffers for part in parts], [part.own for part in parts])
     params, buffers, tensors = map(joined, kinds)
-    return TrainedStack(params, buffers, np.concatenate([part.losses for part in parts])[order], tensors)
+    losses = np.concatenate([part.losses for part in parts])[order]
+    return TrainedStack(params, buffers, losses, tensors, joined_traces([part.traces for part in parts], order))
 
 
 def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> Floats:
@@ -136,6 +141,7 @@ def _after_epoch(number: int, feed: Feed, network: Network, stacked: bool, model
     models.set_params(changed)
 
 
+@torch.no_grad()
 def _outputs(network: Network, stacked: bool, models: Stepper, feed: Feed) -> Tensor:
     """``(m, n, classes)`` logits of each model on its own rows, in evaluation mode, some records at a time."""
     parts, params, buffers = [], models.params, models.state.buffers

@@ -1,0 +1,1 @@
+"""Who is probably at risk, before anything is trained twice."""

@@ -1,0 +1,79 @@
+"""The loss trace: each record's loss at some epochs of the training, of which quantiles over epochs are kept."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from memberwise.types.arrays import Floats32, Ints, Mask
+
+# Quantiles over epochs that are kept of a record's losses.
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+# Looking at all records takes about this share of an epoch's time: a forward pass is a third of a step, but where
+# networks are small most of a step is not arithmetic.
+LOOK, LOOK_CONVOLUTIONS = 1 / 15, 1 / 3
+# Of the training's time; a training so short that this allows fewer looks has the fewest, and costs more.
+SHARE, FEWEST = 0.05, 4
+
+
+def traced_epochs(epochs: int, convolves: bool) -> Ints:
+    """``(k,)`` numbers of the epochs, from 0, after which losses are looked at: evenly spread, the last among them."""
+    affordable = int(SHARE * epochs / (LOOK_CONVOLUTIONS if convolves else LOOK))
+    count = min(epochs, max(FEWEST, affordable))
+    return np.unique(np.linspace(epochs - 1, 0, count, endpoint=False).round().astype(np.int64))
+
+
+class LossTrace:
+    """Losses of a stack of models about the rows that each trains on, in evaluation mode."""
+
+    def __init__(self, epochs: int, convolves: bool) -> None:
+        self.epochs = frozenset(traced_epochs(epochs, convolves).tolist())
+        self._losses: list[Tensor] = []
+
+    def look(self, outputs: Tensor, targets: Tensor, running: Mask) -> None:
+        """Keep the losses after an epoch.
+
+        Args:
+            outputs: ``(m, n, C)`` logits. targets: ``(m, n)`` class numbers or ``(m, n, C)`` soft labels.
+            running: ``(m,)`` models that have not stopped before this epoch.
+        """
+        each = [
+            functional.cross_entropy(one.float(), two, reduction="none")
+            for one, two in zip(outputs, targets, strict=True)
+        ]
+        losses = torch.stack(each).cpu()
+        losses[~torch.from_numpy(running)] = torch.nan
+        self._losses.append(losses)
+
+    def quantiles(self) -> Floats32:
+        """``(m, q + 1, n)`` quantiles over the epochs looked at (``QUANTILES``, linear in between); the last losses.
+
+        In nats. The last ones are of the last look before a model stopped.
+        """
+        table = torch.stack(self._losses).numpy()
+        seen = ~np.isnan(table).all((0, 2))
+        last = np.where(np.isnan(table[:, :, 0]), -1, np.arange(len(table))[:, None]).max(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a model that stopped before the first look
+            found = np.nanquantile(table, QUANTILES, axis=0)
+        ends = np.where(seen[:, None], table[last, np.arange(table.shape[1])], np.nan)
+        return np.concatenate([np.moveaxis(found, 0, 1), ends[:, None]], 1).astype(np.float32)
+
+
+def joined_traces(parts: Sequence[Floats32 | None], order: Ints) -> Floats32 | None:
+    """Several stacks' quantiles as one, ``(m, q, n)``, models in this order; NaN behind the rows of shorter ones.
+
+    Args:
+        order: ``(m,)``.
+    """
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    longest = max(part.shape[2] for part in known)
+    padded = [np.pad(part, ((0, 0), (0, 0), (0, longest - part.shape[2])), constant_values=np.nan) for part in known]
+    return np.concatenate(padded)[order]

@@ -1,0 +1,82 @@
+"""Loss traces: quantiles over epochs as a slow loop finds them, and a model that is the same with and without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from memberwise.auditing.prepare import Inputs, Prepared, prepare
+from memberwise.auditing.resolve import resolve
+from memberwise.study.schema import Study
+from memberwise.targets.models import TorchModels
+from memberwise.training.trace import QUANTILES, joined_traces, traced_epochs
+
+
+def prepared(**training: Any) -> Prepared:
+    roles = {"source": "digits", "members": 60, "nonmembers": 60, "validation": 40}
+    values = {"data": roles, "model": {"name": "mlp", "hidden": [8]}, "run": {"device": "cpu"}}
+    return prepare(resolve(Study.model_validate(values | {"training": training})), Inputs())
+
+
+def trained(ours: Prepared, *, traced: bool, epochs: int | None = None) -> Any:
+    job = ours.target_job
+    recipe = job.recipe if epochs is None else replace(job.recipe, epochs=epochs)
+    return ours.trainer.train([replace(job, recipe=recipe, traced=traced)])
+
+
+def losses(models: TorchModels, ours: Prepared) -> Any:
+    rows = ours.target_job.rows
+    logits = torch.from_numpy(models.predict(ours.questions.records(rows))[0])
+    return functional.cross_entropy(logits, torch.from_numpy(ours.dataset.y[rows]), reduction="none").numpy()
+
+
+@pytest.mark.slow
+def test_quantiles_are_those_of_models_stopped_at_each_epoch() -> None:
+    # With a constant rate a training of fewer epochs is the beginning of a longer one.
+    ours = prepared(epochs=6, schedule="constant", learning_rate=0.1)
+    looked = traced_epochs(6, convolves=False)
+    table = np.array([losses(trained(ours, traced=False, epochs=int(e) + 1), ours) for e in looked])
+    expected = np.vstack([np.quantile(table, QUANTILES, axis=0), table[-1:]])
+    np.testing.assert_allclose(trained(ours, traced=True).traces[0], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_traced_model_is_the_same_model() -> None:
+    ours = prepared(epochs=3)
+    plain, traced = trained(ours, traced=False), trained(ours, traced=True)
+    assert plain.traces is None
+    assert all(torch.equal(plain.params[name], traced.params[name]) for name in plain.params)
+
+
+@pytest.mark.slow
+def test_model_that_stops_early_has_no_losses_from_later() -> None:
+    ours = prepared(epochs=10, patience=1, learning_rate=5.0)
+    traces = trained(ours, traced=True).traces
+    assert traces.shape == (1, len(QUANTILES) + 1, 60)
+    assert np.isfinite(traces).all() or np.isnan(traces).all()
+
+
+@pytest.mark.parametrize("convolves", [True, False])
+def test_looks_are_few_and_end_with_the_training(convolves: bool) -> None:
+    for epochs in (1, 3, 5, 20, 100, 1000):
+        looked = traced_epochs(epochs, convolves)
+        assert looked[-1] == epochs - 1
+        assert looked[0] >= 0
+        assert len(looked) <= max(4, 0.75 * epochs)
+        if convolves and epochs >= 100:
+            assert len(looked) / 3 / epochs <= 0.05
+
+
+def test_stacks_of_unlike_lengths_are_joined_in_order() -> None:
+    short, long = np.ones((1, 8, 3), np.float32), np.zeros((2, 8, 4), np.float32)
+    joined = joined_traces([long, short], np.array([2, 0, 1]))
+    assert joined is not None
+    assert joined.shape == (3, 8, 4)
+    assert np.isnan(joined[0, :, 3]).all()
+    assert joined[0, 0, 0] == 1
+    assert joined_traces([long, None], np.arange(2)) is None
