@@ -155,8 +155,8 @@ def log_axes(axes: Axes, low: float) -> None:
     axes.tick_params(length=3)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
-    axes.set_xlabel("outsiders wrongly called members (false-positive rate)")
-    axes.set_ylabel("members recognised (true-positive rate)")
+    axes.set_xlabel("non-members wrongly called members (FPR)")
+    axes.set_ylabel("members recognised (TPR)")
 
 
 def histogram(members: Floats, others: Floats, attack: str) -> str | None:

@@ -70,7 +70,7 @@ def plot(curves: Curves) -> str | None:
         left.plot([low, 1], [low, 1], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
         left.plot(*drawable(fpr, tpr, low), color=MEMBER, linewidth=2)
         log_axes(left, low)
-        left.set(xlabel="others wrongly called members", ylabel="canaries recognised")
+        left.set(xlabel="wrongly called members (FPR)", ylabel="canaries recognised (TPR)")
         right.stairs(100 * share, 100 * np.arange(len(share) + 1) / len(share), color=MEMBER, fill=True, alpha=0.3)
         right.stairs(100 * share, 100 * np.arange(len(share) + 1) / len(share), color=MEMBER, linewidth=1.6)
         right.set(xlim=(0, 100), ylim=(0, 104), xlabel="canaries, the most exposed first (%)")
