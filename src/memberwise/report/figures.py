@@ -208,39 +208,3 @@ def _core(finite: Floats) -> tuple[float, float]:
     """The range that holds the middle 99% of the scores, widened where that is a single value."""
     low, high = (float(end) for end in np.quantile(finite, (0.005, 0.995)))
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def in_out(name: str, inside: Floats, outside: Floats, target: float, record: str) -> str:
-    """One record's phi: shadow models that trained on it above the line, the others below, the target marked.
-
-    ``(k1,)`` values of models that trained on it, ``(k0,)`` of the others.
-    """
-    values = np.concatenate([inside, outside, [target]])
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    margin = 0.06 * (high - low) or 1.0
-    edges = np.linspace(low - margin, high + margin, 29)
-    with drawing(name, 3.2, 1.45) as figure:
-        axes = figure.add_subplot()
-        for shadow, colour, sign in ((inside, MEMBER, 1), (outside, OTHER, -1)):
-            counts = np.histogram(shadow[np.isfinite(shadow)], edges)[0]
-            share = sign * counts / max(1, counts.max())
-            axes.stairs(share, edges, fill=True, color=colour, alpha=0.75, linewidth=0)
-        axes.axhline(0, color=MUTED, linewidth=0.8)
-        if math.isfinite(target):
-            axes.plot([target, target], [-1.15, 1.15], color=INK, linewidth=1.4)
-            axes.plot(target, 1.2, marker="v", markersize=5, color=INK, clip_on=False)
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(-1.2, 1.3))
-        axes.set_yticks([0.6, -0.6], [f"IN ({len(inside)})", f"OUT ({len(outside)})"])
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", length=3, labelsize=8)
-        axes.spines["left"].set_visible(False)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.6g}".replace("-", "\N{MINUS SIGN}"))
-        figure.set_layout_engine("none")
-        axes.set_position((0.22, 0.19, 0.76, 0.76))  # the same in every plot, so that they line up
-        return to_svg(
-            figure, name,
-            f"{record}: scaled logits of {len(inside)} models that trained on it and {len(outside)} that did not; "
-            f"the target's is {target:.3g}",
-        )  # fmt: skip

@@ -70,12 +70,20 @@ def _headline(result: AuditResult) -> str:
     if figure is None:
         return f"The attack {name} gave neither a TPR nor an AUC"
     words = sentence.interval_words(result)
-    those = "canaries that the target trained on" if canaries_of(result) else "members, the records that the target trained on"
+    those = (
+        "canaries that the target trained on"
+        if canaries_of(result)
+        else "members, the records that the target trained on"
+    )
     share = spoken(figure.estimate, "share", words)
     if figure.fpr is not None:
         text = f"If {rate(figure.fpr)} of non-members may be wrongly accused, the attack {name} recognises {share} of"
         return f"{text} the {those}; {_beside_guessing(figure, result)}"
-    one = "a canary that the target trained on" if canaries_of(result) else "a member, a record that the target trained on,"
+    one = (
+        "a canary that the target trained on"
+        if canaries_of(result)
+        else "a member, a record that the target trained on,"
+    )
     if figure.what == "AUC":
         text = f"Shown {one} and a non-member, the attack {name} ranks the first higher in {share} of cases"
     else:

@@ -147,8 +147,8 @@ def assumptions(result: AuditResult) -> list[str]:
 def limits(result: AuditResult) -> list[str]:
     """What the intervals speak about, and what they do not."""
     return [
-        "The intervals speak about records: how far the figures could be off had different records been audited on this "
-        "one model. They do not speak about retraining: the same recipe trained again may leak more or less.",
+        "The intervals speak about records: how far the figures could be off had different records been audited on "
+        "this one model. They do not speak about retraining: the same recipe trained again may leak more or less.",
         f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is "
         "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid.",
         "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "

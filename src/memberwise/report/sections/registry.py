@@ -11,6 +11,7 @@ from memberwise.report.sections.base import Section
 from memberwise.report.sections.canaries import Canaries
 from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.endpoint import Served
+from memberwise.report.sections.explorer import Explorer
 from memberwise.report.sections.limits import Limits
 from memberwise.report.sections.parts import Parts
 from memberwise.report.sections.people import People
@@ -24,11 +25,12 @@ from memberwise.report.sections.units import Units
 from memberwise.report.sections.warnings import Warnings
 
 SECTIONS: tuple[Section, ...] = (
-    Accuracy(),
+    Explorer(),
     Attacks(),
+    Records(),
     Roc(),
     Scores(),
-    Records(),
+    Accuracy(),
     Parts(),
     Canaries(),
     Recipe(),
