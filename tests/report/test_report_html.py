@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memberwise.report import html
 from memberwise.attacks.registry import ATTACKS
+from memberwise.report import html
 from memberwise.report.sections.attacks import GROUPS, grouped, legend, needs_group
 from memberwise.report.sections.records import png, worst_records
 from memberwise.report.sections.registry import SECTIONS

@@ -44,7 +44,7 @@ MAIN = (
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
-    "font.size": 9.0,
+    "font.size": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -102,7 +102,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
     if not drawn:
         return None
     low = 1 / max(n_nonmembers, 10)
-    with drawing("roc", 5.6, 4.5) as figure:
+    with drawing("roc", 4.6, 4.6) as figure:
         axes = figure.add_subplot()
         axes.plot([low, 1], [low, 1], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="guessing")
         if f"{headline}.band_fpr" in curves:
@@ -124,7 +124,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         if point is not None:
             axes.plot(*point, marker="D", markersize=6, color=SERIES[5], linestyle="none", zorder=5, label="gap")
         log_axes(axes, low)
-        figure.legend(loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
+        figure.legend(loc="outside upper left", ncols=2, handlelength=2.4, columnspacing=1.6)
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
 
 
@@ -171,7 +171,7 @@ def histogram(members: Floats, others: Floats, attack: str) -> str | None:
         return None
     low, high = _core(finite)
     edges = np.linspace(low, high, 49)
-    with drawing("scores", 5.6, 2.8) as figure:
+    with drawing("scores", 4.6, 2.9) as figure:
         axes = figure.add_subplot()
         for values, colour, name in ((members, MEMBER, "members"), (others, OTHER, "non-members")):
             shares = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
@@ -185,7 +185,7 @@ def histogram(members: Floats, others: Floats, attack: str) -> str | None:
         axes.tick_params(length=3)
         axes.grid(visible=True, axis="y")
         axes.set_axisbelow(True)
-        axes.set_xlabel(f"score of {attack} (higher: more likely a member)")
+        axes.set_xlabel(f"score of {attack} (higher: likelier a member)")
         axes.set_ylabel("share of records")
         figure.legend(loc="outside upper left", ncols=2)
         return to_svg(figure, "scores", f"Histogram of the scores of {attack} for members and for non-members")
