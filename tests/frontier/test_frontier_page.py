@@ -45,7 +45,10 @@ def _point(label: str, accuracy: float, tpr: float) -> ComparedPoint:
 def page_text() -> str:
     points = tuple(_point(f"{EVIL} {place}", 0.9 - place / 50, 0.4 / (place + 1)) for place in range(6))
     facts = FrontierResult(
-        study={"data": {"source": EVIL}, "model": {"name": "mlp"}, "statistics": {"confidence": 0.95}},
+        study={
+            "data": {"source": EVIL}, "model": {"name": "mlp"}, "statistics": {"confidence": 0.95},
+            "defend": {"max_tpr": None},
+        },
         seed=0, seconds=1.0, fpr=0.01, constraint="none", measure="tpr", points=points, unbeaten=(2,), recommended=0,
         alike=(), confirmation=None, left_out=(), failed=(), warnings=(),
     )  # fmt: skip
@@ -71,7 +74,7 @@ def test_narrow_page_fits_and_its_plot_is_legible(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     smallest = page.evaluate(
         """() => Math.min(...[...document.querySelectorAll(".plot svg text")].map((node) =>
-            parseFloat(getComputedStyle(node).fontSize) * node.getScreenCTM().a))"""
+            parseFloat(getComputedStyle(node).fontSize) * Math.hypot(node.getScreenCTM().a, node.getScreenCTM().b)))"""
     )
     assert smallest >= 10
     page.evaluate(axe_source)
@@ -92,6 +95,6 @@ def test_points_are_read_by_keyboard_and_pointer(chromium: Browser, page_text: s
     assert page.evaluate("location.hash") == "#point-3"
     points.nth(1).hover()
     assert page.locator(".pointed").first.inner_text().startswith(f"{EVIL} 1")
-    ticks = [text for text in page.locator("figure").first.locator("svg text").all_inner_texts() if text[0].isdigit()]
+    ticks = [text for text in page.locator("figure").first.locator("svg text").all_text_contents() if text[0].isdigit()]
     assert ticks
     assert all(text.endswith("%") for text in ticks), "axes in per cent, as the table"

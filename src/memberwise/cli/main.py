@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memberwise.cli import audit, data, defend, init, keys, listing, policy, report, reproduce, serve
+from memberwise.cli import audit, data, defend, evidence, init, keys, listing, policy, report, reproduce, serve
 from memberwise.types.version import __version__
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ app.command("serve")(serve.serve)
 app.command("list")(listing.listing)
 app.command("init")(init.init)
 app.add_typer(data.app, name="data")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 
