@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memberwise.cli import audit, data, defend, evidence, init, keys, listing, policy, report, reproduce, serve
+from memberwise.cli import audit, data, defend, evidence, export, init, keys, listing, policy, report, reproduce, serve
 from memberwise.types.version import __version__
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("audit")(audit.audit)
 app.command("defend")(defend.defend)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
+app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("list")(listing.listing)
 app.command("init")(init.init)

@@ -1,7 +1,7 @@
 """The annex of an evidence pack: what was run and what was not, beside what two texts ask to be looked at.
 
-EDPB Opinion 28/2024 of 17 December 2024, paragraphs 46, 55 and 58, and OWASP AISVS (C11.3, membership inference), in our
-own words: the annex maps, and claims no compliance.
+EDPB Opinion 28/2024 of 17 December 2024, paragraphs 46, 55 and 58, and OWASP AISVS (C11.3, membership inference), in
+our own words: the annex maps, and claims no compliance.
 """
 
 from __future__ import annotations
@@ -162,7 +162,11 @@ def _aisvs(result: AuditResult) -> list[Row]:
     private = "dp-sgd" in str(training)
     bound = result.epsilon
     kinds = {group.name for group in grouped(result.attacks, "")}
-    said = "no bound on epsilon is stated" if bound is None else f"measured lower bound {plain(bound.value)}"
+    said = (
+        "no bound on epsilon is stated"
+        if bound is None
+        else f"measured lower bound {plain(bound.value)} ({bound.basis})"
+    )
     simulated = [
         name
         for name, found in (
