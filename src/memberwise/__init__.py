@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TargetError,
         TrainingError,
     )
+    from memberwise.report.frames import compare
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
@@ -38,6 +39,7 @@ _PLACES = {
     "load_signals": "memberwise.auditing.load",
     "load_target": "memberwise.defences.released",
     "check_attack": "memberwise.checks",
+    "compare": "memberwise.report.frames",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
@@ -72,6 +74,7 @@ __all__ = [
     "audit",
     "check_attack",
     "check_defence",
+    "compare",
     "defend",
     "load_signals",
     "load_target",

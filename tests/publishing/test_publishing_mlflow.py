@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,16 +26,11 @@ def tracking(mlflow_python: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         str(mlflow_python), "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
         "--artifacts-destination", f"{folder}/artifacts", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    environment = {**os.environ, **servers.QUIET, "PATH": f"{mlflow_python.parent}:/usr/bin:/bin"}
-    environment.pop("PYTHONPATH", None)
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-        try:
-            servers.wait_for(f"http://127.0.0.1:{port}/health", server)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
+    # What was set for this process's packages is not for the server's.
+    quiet = {**servers.QUIET, "PATH": f"{mlflow_python.parent}:/usr/bin:/bin", "PYTHONPATH": ""}
+    url = f"http://127.0.0.1:{port}"
+    with servers.running(command, folder, lambda: servers.answers(f"{url}/health"), seconds=240, env=quiet):
+        yield url
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.report import lead, sentence
-from memberwise.report.compare import compared, notes
+from memberwise.report.compare import UNDECIDED, compared, notes
 from memberwise.report.formats import DASH, rate, shown
 from memberwise.report.modelcard import escaped
 from memberwise.report.schema import AuditResult
@@ -18,7 +18,6 @@ SIGNS = {
 }
 # A comment on GitHub holds 65,536 characters, one on GitLab more.
 MOST = 60_000
-UNCHANGED = ("cannot tell apart", "no interval", "not in both")
 
 
 def summary(result: AuditResult) -> str:
@@ -41,7 +40,7 @@ def summary(result: AuditResult) -> str:
 def comparison(first: AuditResult, second: AuditResult, names: tuple[str, str] = ("before", "after")) -> str:
     """Two runs: what surely changed, then every figure of both, folded."""
     rows = compared(first, second, names)
-    changed = [row for row in rows if row.attack != "(target)" and row.finding not in UNCHANGED]
+    changed = [row for row in rows if row.attack != "(target)" and row.finding not in UNDECIDED]
     heads = f"| attack | figure | {names[0]} | {names[1]} | finding |"
     table = [heads, "|---|---|---:|---:|---|"]
     cells = {
