@@ -25,7 +25,7 @@ def in_out(inside: Floats, outside: Floats, target: float, record: str) -> str:
     edges = np.linspace(low - margin, high + margin, BINS + 1)
 
     def across(value: float) -> float:
-        return round(LEFT + (RIGHT - LEFT) * (value - edges[0]) / (edges[-1] - edges[0]), 1)
+        return round(float(LEFT + (RIGHT - LEFT) * (value - edges[0]) / (edges[-1] - edges[0])), 1)
 
     parts = [
         *_bars(inside, edges, across, "var(--c1)", up=True),
@@ -79,6 +79,6 @@ def _bars(values: Floats, edges: Floats, across: Callable[[float], float], colou
 def _ticks(low: float, high: float) -> Floats:
     """About five round numbers in the range."""
     raw = (high - low) / 5
-    unit = 10.0 ** np.floor(np.log10(raw))
+    unit = float(10.0 ** np.floor(np.log10(raw)))
     step = unit * min((1, 2, 5, 10), key=lambda one: abs(one - raw / unit))
-    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return np.asarray(np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step)
