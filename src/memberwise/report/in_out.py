@@ -10,7 +10,7 @@ import numpy as np
 from memberwise.report.formats import count
 from memberwise.types.arrays import Floats
 
-WIDTH, HEIGHT, LEFT, RIGHT, MIDDLE, TALL, BINS = 320, 150, 62, 312, 66, 52, 28
+WIDTH, HEIGHT, LEFT, RIGHT, MIDDLE, TALL, BINS = 330, 150, 78, 322, 66, 52, 28
 
 
 def in_out(inside: Floats, outside: Floats, target: float, record: str) -> str:
