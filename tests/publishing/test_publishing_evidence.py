@@ -15,6 +15,7 @@ from memberwise.errors import RunFolderError, StudyError
 from memberwise.publishing import evidence
 from memberwise.publishing.annex import IN_SCOPE, NO_CLAIM, OUT, rows
 from memberwise.publishing.evidence import make_pack, verify_pack
+from memberwise.publishing.pdf import PROGRAMS
 from memberwise.report.result import Result
 from memberwise.store.signing import make_key_pair
 
@@ -137,7 +138,7 @@ def test_command_line_signs_verifies_and_fails(run: Path, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.services
 def test_pdf_holds_every_record_and_attack(published_run: Path, tmp_path: Path) -> None:
-    if not any(map(shutil.which, evidence.print_to_pdf.__globals__["PROGRAMS"])):
+    if not any(map(shutil.which, PROGRAMS)):
         pytest.skip("needs Chromium: apt-get install chromium")
     pack = make_pack(published_run, tmp_path / "pack", NOW)
     assert (pack / "report.pdf").read_bytes().startswith(b"%PDF-")

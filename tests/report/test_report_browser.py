@@ -76,7 +76,7 @@ def test_explorer_says_what_result_json_says(chromium: Browser, whole: str, audi
         page.get_by_label("Attack", exact=True).select_option(label=attack["name"])
         for row in attack["tpr_at_fpr"]:
             page.locator("#explorer-stated").get_by_role("button", name=f"{100 * row['fpr']:g}%", exact=True).click()
-            estimate = Estimate(*(row[key] for key in ("value", "low", "high")), 1500, 1500, "")
+            estimate = Estimate(row["value"], row["low"], row["high"], 1500, 1500, "")
             figure = shown(estimate)
             assert figure is not None
             interval = figure.interval if figure.interval == "no interval" else f"95% interval {figure.interval}"

@@ -48,6 +48,7 @@ def log_result(
     parts, scores, curves = result.parts, result.scores, dict(result.curves)
     if redact:
         parts, scores, curves = redacted(parts, scores, curves, and_scores=True)
+    ours = run_id is None
     if run_id is None:
         known = client.get_experiment_by_name(experiment)
         place = known.experiment_id if known else client.create_experiment(experiment)
@@ -67,7 +68,8 @@ def log_result(
         write_all(Path(folder), parts, scores, curves)
         for name in FILES:
             client.log_artifact(run_id, str(Path(folder) / name), "memberwise")
-    client.set_terminated(run_id)
+    if ours:
+        client.set_terminated(run_id)
     return str(run_id)
 
 

@@ -83,7 +83,9 @@ def choices(attack: AttackFigures, curves: Curves) -> Plain:
         at = tpr[np.searchsorted(fpr, grid, side="right") - 1]
         low, high = (curves[f"{attack.name}.band_{end}"] for end in ("low", "high"))
         for point in zip(*(np.round(part, 5).tolist() for part in (grid, at, low, high)), strict=True):
-            if not any(abs(point[0] / fpr_stated - 1) < 1e-3 for fpr_stated in rows if fpr_stated):
+            if np.isfinite(point).all() and not any(
+                abs(point[0] / fpr_stated - 1) < 1e-3 for fpr_stated in rows if fpr_stated
+            ):
                 rows[point[0]] = [*point, 0, "yes" if point[2] > 0 else "weak"]
     carried = [
         {
