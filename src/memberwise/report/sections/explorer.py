@@ -13,6 +13,7 @@ from memberwise.report.schema import AuditResult
 from memberwise.report.sections.accusations import accusations
 from memberwise.report.sections.base import Curves, Section, Source
 from memberwise.statistics import Estimate
+from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
 from memberwise.statistics.prior import ppv_at
 from memberwise.types.parts import Plain
 
@@ -82,11 +83,13 @@ def choices(attack: AttackFigures, curves: Curves) -> Plain:
         fpr, tpr = curves[f"{attack.name}.fpr"], curves[f"{attack.name}.tpr"]
         at = tpr[np.searchsorted(fpr, grid, side="right") - 1]
         low, high = (curves[f"{attack.name}.band_{end}"] for end in ("low", "high"))
-        for point in zip(*(np.round(part, 5).tolist() for part in (grid, at, low, high)), strict=True):
-            if np.isfinite(point).all() and not any(
-                abs(point[0] / fpr_stated - 1) < 1e-3 for fpr_stated in rows if fpr_stated
-            ):
-                rows[point[0]] = [*point, 0, "yes" if point[2] > 0 else "weak"]
+        shares = [np.round(part, 5).tolist() for part in (at, low, high)]
+        for exact, *point in zip(grid.tolist(), *shares, strict=True):
+            rate = float(f"{exact:.4g}")  # rounded to figures, not to places: rates may be tiny
+            near = any(abs(rate / known - 1) < 1e-3 for known in rows if known)
+            if rate > 0 and np.isfinite(point).all() and not near:
+                few = attack.auc is not None and rate * attack.auc.n_nonmembers < ENOUGH_FALSE_POSITIVES
+                rows[rate] = [rate, *point, 0, "weak" if few else "yes"]
     carried = [
         {
             "fpr": row.fpr,
