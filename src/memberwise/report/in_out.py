@@ -52,7 +52,7 @@ def in_out(inside: Floats, outside: Floats, target: float, record: str) -> str:
 
 
 def in_out_words(inside: Floats, outside: Floats, target: float) -> str:
-    """The same in a sentence."""
+    """The same in a sentence: ``(k1,)`` values of models that trained on it, ``(k0,)`` of those that did not."""
 
     def mean(part: Floats) -> str:
         return f" (mean {np.mean(part):.3g})" if len(part) else ""
