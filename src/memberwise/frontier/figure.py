@@ -65,8 +65,8 @@ def frontier(facts: FrontierResult, against: Measure) -> str:
 
 def _links(axes: Axes, rows: Sequence[MeasuredPoint], against: Measure, what: str) -> str:
     """Over every point a link to its row, which says the point's figures when hovered over or focused."""
-    tall = axes.get_figure(root=True).bbox.height
-    scale = 72 / axes.get_figure(root=True).dpi
+    tall = axes.figure.bbox.height
+    scale = 72 / axes.figure.dpi
     links = []
     for place, row in enumerate(rows):
         if row.test_accuracy is None:

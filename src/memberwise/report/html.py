@@ -38,8 +38,10 @@ def render(result: AuditResult, scores: pd.DataFrame, curves: Curves) -> str:
     environment.globals.update(marks=MARKS, sentence=sentence, opening=lead)
     source = Source(result, scores, curves)
     figures = sentence.key_figures(result)[:KEY_FIGURES]
+    noted = environment.globals["notes"]
+    assert isinstance(noted, Notes)
     for key in figures:
-        environment.globals["notes"].mark(key.figure.basis)  # the first notes are those of the first figures
+        noted.mark(key.figure.basis)  # the first notes are those of the first figures
     drawn = [one for section in SECTIONS if (one := _drawn(section, source, environment)) is not None]
     return environment.get_template("report.html.j2").render(
         result=result, title=title(result), personal=personal(result, curves), sections=drawn, key_figures=figures
