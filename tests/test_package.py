@@ -11,7 +11,7 @@ import pytest
 
 import memberwise
 
-TOP = {"__init__", "api", "errors", "seeds", "registry"}
+TOP = {"__init__", "api", "errors", "seeds", "registry", "testing", "pytest_plugin"}
 
 
 @pytest.mark.parametrize("name", memberwise.__all__)

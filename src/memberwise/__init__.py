@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TargetError,
         TrainingError,
     )
+    from memberwise.report.frames import compare
     from memberwise.report.result import Result
     from memberwise.statistics.estimate import Estimate
     from memberwise.study.schema import Study
@@ -41,6 +42,7 @@ _PLACES = {
     "load_target": "memberwise.defences.released",
     "inspect": "memberwise.targets.inspection",
     "check_attack": "memberwise.checks",
+    "compare": "memberwise.report.frames",
     "check_defence": "memberwise.checks",
     "Result": "memberwise.report.result",
     "Estimate": "memberwise.statistics.estimate",
@@ -75,6 +77,7 @@ __all__ = [
     "audit",
     "check_attack",
     "check_defence",
+    "compare",
     "defend",
     "inspect",
     "load_signals",

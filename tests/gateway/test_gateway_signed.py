@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from memberwise.gateway.signing import make_key_pair, sign_policy
+from memberwise.gateway.signing import sign_policy
+from memberwise.store.signing import make_key_pair
 
 if TYPE_CHECKING:
     from tests.gateway.gateways import Process

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memberwise.errors import StudyError
-from memberwise.gateway.signing import make_key_pair, sign_policy, signature_file, verify_policy
+from memberwise.gateway.signing import sign_policy, signature_file, verify_policy
+from memberwise.store.signing import make_key_pair
 
 POLICY = """\
 version = 1

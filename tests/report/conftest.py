@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from memberwise.report import html
 from memberwise.report.schema import AuditResult
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" https://example.org/?a=1"
@@ -191,6 +192,18 @@ _AUDIT = make_audit()
 def audit() -> Audit:
     """The full audit; every test gets its own copy."""
     return copy.deepcopy(_AUDIT)
+
+
+@pytest.fixture(scope="session")
+def whole() -> str:
+    """The page of the full audit, drawn once for the tests that change nothing."""
+    return html.render(_AUDIT.parts, _AUDIT.scores, _AUDIT.curves)
+
+
+@pytest.fixture
+def large() -> Audit:
+    """An audit of 50,000 records."""
+    return make_audit(n=25_000)
 
 
 @pytest.fixture

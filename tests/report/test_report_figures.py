@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from memberwise.report import figures
+from memberwise.report.in_out import in_out
 
 NAMES = ["gap", "loss", "confidence", "top-one-search", "shokri", "attack-p", "lira-offline", "lira-online-fixed"]
 
@@ -84,30 +85,33 @@ def test_the_histogram_bears_constant_and_missing_scores() -> None:
 
 def test_the_in_out_plot_counts_models_and_marks_the_target() -> None:
     rng = np.random.default_rng(2)
-    svg = figures.in_out("r0", rng.normal(4, 1, 31), rng.normal(0, 1, 32), 4.5, 'Record 3, labelled "<b>"')
+    svg = in_out(rng.normal(4, 1, 31), rng.normal(0, 1, 32), 4.5, 'Record 3, labelled "<b>"')
     assert {"IN (31)", "OUT (32)"} <= set(_texts(svg))
     root = ET.fromstring(svg)
     assert root.get("role") == "img"
     assert root.get("aria-label").startswith('Record 3, labelled "<b>": scaled logits of 31 models')  # type: ignore[union-attr]
-    assert len(re.findall(r"fill: var\(--c1", svg)) == len(re.findall(r"fill: var\(--c2", svg)) == 1
-    assert "stroke: var(--ink" in svg
+    heights = {
+        colour: [float(tall) for tall in re.findall(rf'height="([\d.]+)" fill="var\(--{colour}\)"', svg)]
+        for colour in ("c1", "c2")
+    }
+    assert all(max(tall) == 52 for tall in heights.values())
+    assert 'stroke="var(--ink)"' in svg
 
 
 @pytest.mark.parametrize("target", [np.nan, np.inf, 2.0])
 def test_the_in_out_plot_bears_empty_sides_and_infinite_values(target: Any) -> None:
-    svg = figures.in_out("r0", np.array([]), np.array([np.inf, 2.0]), target, "Record 3")
-    assert ("stroke: var(--ink" in svg) == np.isfinite(target)
+    svg = in_out(np.array([]), np.array([np.inf, 2.0]), target, "Record 3")
+    assert ('stroke="var(--ink)"' in svg) == np.isfinite(target)
 
 
 def test_same_input_gives_same_bytes_and_ids_do_not_clash(audit: Any, roc: Any) -> None:
     assert roc == figures.roc(audit.curves, "lira-online-fixed", [*NAMES, "rmia-online"], 1500)
     rng = np.random.default_rng(3)
-    inside, outside = rng.normal(4, 1, 31), rng.normal(0, 1, 32)
-    plots = [figures.in_out(name, inside, outside, 1.0, "Record 3") for name in ("r0", "r1")]
-    ids = [re.findall(r'\bid="([^"]+)"', svg) for svg in [*plots, roc]]
+    plots = [figures.histogram(rng.normal(1, 1, 31), rng.normal(0, 1, 32), "loss")]
+    ids = [re.findall(r'\bid="([^"]+)"', str(svg)) for svg in [*plots, roc]]
     assert all(ids)
     assert len({name for found in ids for name in found}) == sum(map(len, ids))
-    for svg, found in zip([*plots, roc], ids, strict=True):
+    for svg, found in zip([*map(str, plots), roc], ids, strict=True):
         assert {*re.findall(r"url\(#([^)]+)\)", svg), *re.findall(r'href="#([^"]+)"', svg)} == set(found)
 
 

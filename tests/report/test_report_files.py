@@ -192,7 +192,7 @@ def test_hostile_text_is_still_xml(hostile: Any) -> None:
 def test_the_model_card_says_what_how_much_and_how_sure(audit: Any) -> None:
     card = model_card(audit.parts)
     assert card.startswith("## Privacy: membership inference\n")
-    assert "1,500 of its training records (members) and 1,500 other records" in card
+    assert "1,500 of its training records (members) and 1,500 non-members" in card
     assert "with 64 shadow models" in card
     assert "| AUC | " in card
     assert "95% interval" in card

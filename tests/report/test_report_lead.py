@@ -35,8 +35,9 @@ def _rates(audit: Any, **changes: Any) -> Any:
 def test_rate_figure_and_interval_are_given(audit: Any) -> None:
     said = _rates(audit, value=0.123, low=0.101, high=0.148)
     assert said == (
-        "If 1% of outsiders may be wrongly accused, the attack lira-online-fixed recognises 12.3% "
-        "(95% interval 10.1\u201314.8%) of the training records; guessing would reach 1%."
+        "If 1% of non-members may be wrongly accused, the attack lira-online-fixed recognises 12.3% "
+        "(95% interval 10.1\u201314.8%) of the members, the records that the target trained on; "
+        "guessing would reach 1%."
     )
 
 

@@ -71,7 +71,7 @@ def test_the_dict_is_a_copy(result: Any) -> None:
 
 
 def test_it_shows_itself_in_words_and_in_a_notebook(result: Any, hostile: Any) -> None:
-    assert repr(result).startswith("<Result inconclusive: If 1% of outsiders")
+    assert repr(result).startswith("<Result inconclusive: If 1% of non-members")
     table = result._repr_html_()
     assert table.count("<tr>") == 10
     assert "lira-online-fixed (headline)" in table

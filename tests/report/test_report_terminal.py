@@ -57,7 +57,7 @@ def test_it_is_plain_where_it_is_not_a_terminal(audit: Any) -> None:
 
 def test_warnings_come_before_the_verdict(audit: Any) -> None:
     text = " ".join(_print(audit.parts).split())
-    assert text.index("1 warning accuracy-gap: the target beats") < text.index("INCONCLUSIVE. If 1% of outsiders")
+    assert text.index("1 warning accuracy-gap: the target beats") < text.index("INCONCLUSIVE. If 1% of non-members")
     assert text.endswith("(tpr@0.01>0.05): the interval holds the limit.")
     assert "accuracy optimistic (threshold chosen on the audited records): top-one-search" in text
 

@@ -9,6 +9,9 @@ import typer
 
 from memberwise.cli.guard import guarded
 
+# On a terminal narrower than this a table of more columns than this is not legible.
+WIDE, COLUMNS = 110, 3
+
 
 class Kind(StrEnum):
     """What can be listed."""
@@ -27,21 +30,40 @@ def listing(
     with guarded(debug):
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         headings, rows = {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
         more, problems = _plugins(kind, len(headings))
         rows += more
-        table = Table(box=None, pad_edge=False)
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
+        console = Console()
+        if console.width < WIDE and len(headings) > COLUMNS:
+            for row in rows:
+                console.print(_stacked(headings, row))
+        else:
+            table = Table(box=None, pad_edge=False)
+            for place, heading in enumerate(headings):
+                table.add_column(heading, overflow="fold", no_wrap=place == 0)
+            for row in rows:
+                table.add_row(*(Text(cell) for cell in row))
+            console.print(table)
         for problem in problems:
             typer.echo(f"memberwise: {problem}", err=True)
 
 
 Table = tuple[list[str], list[list[str]]]
+
+
+def _stacked(headings: list[str], row: list[str]) -> Any:
+    """A thing below another: its name, then what its columns say, each after its heading."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    cells = zip(headings[1:], row[1:], strict=True)
+    said = [(heading, cell) for heading, cell in cells if cell not in ("", "-")]
+    first = " ".join(cell for heading, cell in said if heading.startswith("what it"))
+    rest = "; ".join(f"{heading}: {cell}" for heading, cell in said if not heading.startswith("what it"))
+    return Group(Text(row[0], style="bold"), Padding(Text(f"{first}\n({rest})"), (0, 0, 0, 4)))
 
 
 def _attacks() -> Table:

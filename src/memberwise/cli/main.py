@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from memberwise.cli import audit, data, defend, init, inspect, keys, listing, policy, report, reproduce, screen, serve
+from memberwise.cli import (
+    audit,
+    data,
+    defend,
+    evidence,
+    export,
+    init,
+    inspect,
+    keys,
+    listing,
+    policy,
+    report,
+    reproduce,
+    screen,
+    serve,
+)
 from memberwise.types.version import __version__
 
 app = typer.Typer(
@@ -41,10 +56,12 @@ app.command("screen")(screen.screen)
 app.command("reproduce")(reproduce.reproduce)
 app.command("report")(report.report)
 app.command("inspect")(inspect.inspect)
+app.command("export")(export.export)
 app.command("serve")(serve.serve)
 app.command("list")(listing.listing)
 app.command("init")(init.init)
 app.add_typer(data.app, name="data")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 

@@ -60,7 +60,9 @@ def sign(
             from memberwise.gateway.policy import read_gateway_policy
 
             read_gateway_policy(Path(policy))  # no key is made for a policy that cannot be signed
-            typer.echo(f"memberwise: made {key} and {module.make_key_pair(Path(key))}")
+            from memberwise.store.signing import make_key_pair
+
+            typer.echo(f"memberwise: made {key} and {make_key_pair(Path(key))}")
         typer.echo(f"memberwise: signed: {module.sign_policy(Path(policy), Path(key))}")
 
 

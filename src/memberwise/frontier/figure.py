@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from memberwise.frontier.schema import FrontierResult, Measure, MeasuredPoint, Strongest, StrongestRate
 from memberwise.report.figures import DASHES, INK, MUTED, SERIES, drawing, to_svg
-from memberwise.report.formats import Interval
+from memberwise.report.formats import Interval, spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 MARKERS = "osD^vPX"
 MOST = len(SERIES) * len(MARKERS)
@@ -26,7 +28,7 @@ def frontier(facts: FrontierResult, against: Measure) -> str:
     """
     rows = facts.points
     names = list(dict.fromkeys(row.defence for row in rows))
-    with drawing(f"frontier-{against}", 7.2, 5.2) as figure:
+    with drawing(f"frontier-{against}", 4.6, 5.4) as figure:
         axes = figure.add_subplot()
         for place, name in enumerate(names):
             family = [row for row in rows if row.defence == name and row.test_accuracy]
@@ -48,11 +50,42 @@ def frontier(facts: FrontierResult, against: Measure) -> str:
                 label="recommended",
             )
         what = f"TPR at {100 * facts.fpr:g}% FPR" if against == "tpr" else "AUC"
-        axes.set_xlabel(f"{what} of the strongest attack on each point (left: more private)")
+        axes.set_xlabel(f"{what}, strongest attack (left: more private)")
         axes.set_ylabel("test accuracy (up: more useful)")
+        in_percent(axes.yaxis)
+        if against == "tpr":
+            in_percent(axes.xaxis)
         axes.grid(True)
-        figure.legend(loc="outside lower center", ncols=4, handlelength=2.6, columnspacing=1.6)
-        return to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
+        figure.legend(loc="outside lower center", ncols=2, handlelength=2.2, columnspacing=1.2)
+        drawn = to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
+        # A picture to screen readers would hide the links to its points.
+        drawn = drawn.replace('role="img"', 'role="group"', 1)
+        return drawn.removesuffix("</svg>") + _links(axes, rows, against, what) + "</svg>"
+
+
+def _links(axes: Axes, rows: Sequence[MeasuredPoint], against: Measure, what: str) -> str:
+    """Over every point a link to its row, which says the point's figures when hovered over or focused."""
+    tall = axes.figure.bbox.height
+    scale = 72 / axes.figure.dpi
+    links = []
+    for place, row in enumerate(rows):
+        if row.test_accuracy is None:
+            continue
+        x, y = axes.transData.transform((strongest(row, against).value, row.test_accuracy.value))
+        said = escape(
+            f"{row.label}: {what} {spoken(strongest(row, against), 'number' if against == 'auc' else 'share')}"
+            f", by {strongest(row, against).name}; test accuracy {spoken(row.test_accuracy)}"
+        )
+        links.append(
+            f'<a class="point" href="#point-{place}" aria-label="{said}"><title>{said}</title>'
+            f'<circle cx="{x * scale:.1f}" cy="{(tall - y) * scale:.1f}" r="8"/></a>'
+        )
+    return "".join(links)
+
+
+def in_percent(axis: Axis) -> None:
+    """Ticks of a share in per cent, as the table beside the plot has it."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%".replace("-", "\N{MINUS SIGN}"))
 
 
 def _draw(axes: Axes, family: Sequence[MeasuredPoint], against: Measure, name: str, place: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from memberwise.frontier.choose import canary_rates
@@ -22,23 +21,13 @@ from memberwise.frontier.words import (
     other_games,
     people_words,
 )
-from memberwise.report.formats import percent, plain, rate, shown
+from memberwise.report.html import page_environment
 
 
 def render(facts: FrontierResult) -> str:
     """``frontier.html`` from ``frontier.json``'s facts; the same facts give the same bytes."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("memberwise.frontier"), PackageLoader("memberwise.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("memberwise.frontier", "memberwise.report")
     words = {
-        "shown": shown,
-        "percent": percent,
-        "plain": plain,
-        "rate": rate,
         "beside": beside,
         "finding_words": finding_words,
         "bounded_words": bounded_words,

@@ -7,60 +7,21 @@ signature, passes.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import os
-import stat
 import tomllib
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.exceptions import InvalidSignature
 
 from memberwise.errors import StudyError
 from memberwise.gateway.policy import Policy, parse_policy
-from memberwise.store.files import write_atomically
+from memberwise.store.signing import private_key, public_key, read_bytes, read_signature, sign
 from memberwise.study.entrypoint import is_entrypoint
 
-ALGORITHM = "ed25519"
-SIGNATURE, PUBLIC = ".sig", ".pub"
+SIGNATURE = ".sig"
 # What is signed begins so, that no signature made for another purpose fits.
 HEAD = "memberwise policy, signature version 1"
-# Of a signature's or a key's file that is read.
-MOST_BYTES = 100_000
-
-
-def make_key_pair(private: Path) -> Path:
-    """Write a new private key (PEM, mode 600 from its first byte on) and ``PRIVATE.pub`` beside it.
-
-    Returns:
-        The public key's file.
-
-    Raises:
-        StudyError: one of the two is there already.
-    """
-    public = private.with_name(private.name + PUBLIC)
-    key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    if public.exists():
-        raise _taken(public)
-    private.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise _taken(private) from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    write_atomically(
-        public,
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
-    )
-    return public
 
 
 def sign_policy(path: Path, key: Path) -> Path:
@@ -69,14 +30,9 @@ def sign_policy(path: Path, key: Path) -> Path:
     Raises:
         StudyError: the policy cannot be read, or the key is none, or others may read it.
     """
-    private = _private_key(key)
-    message = _message(path, _read(path, "the policy"))
-    signature = private.sign(message)
-    text = json.dumps(
-        {"version": 1, "algorithm": ALGORITHM, "signature": base64.b64encode(signature).decode()}, indent=2
-    )
+    private = private_key(key)
     target = signature_file(path)
-    write_atomically(target, (text + "\n").encode())
+    sign(_message(path, read_bytes(path, "the policy")), private, target)
     return target
 
 
@@ -89,8 +45,8 @@ def verify_policy(path: Path, key: Path) -> Policy:
     Raises:
         StudyError: there is no signature, it is not this key's, or the policy or code that it names was changed.
     """
-    public = _public_key(key)
-    content = _read(path, "the policy")
+    public = public_key(key)
+    content = read_bytes(path, "the policy")
     signature = _signature(path)
     # The policy itself names the code that is covered, so it is parsed before; nothing in it is acted upon.
     message = _message(path, content)
@@ -149,14 +105,6 @@ def _parsed(path: Path, content: bytes) -> Policy:
     return parse_policy(values, str(path))
 
 
-def _read(path: Path, what: str, most: int | None = None) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read() if most is None else file.read(most)
-    except OSError as error:
-        raise StudyError(f"{what} cannot be read", found=error.strerror or str(error), where=str(path)) from None
-
-
 def _signature(path: Path) -> bytes:
     file = signature_file(path)
     if not file.exists():
@@ -166,58 +114,4 @@ def _signature(path: Path) -> bytes:
             where=str(path),
             fix=f"memberwise policy sign {path} --key FILE",
         )
-    try:
-        values = json.loads(_read(file, "the signature", MOST_BYTES))
-        if values["version"] != 1 or values["algorithm"] != ALGORITHM:
-            raise ValueError
-        return base64.b64decode(values["signature"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
-        raise StudyError("the signature cannot be read", where=str(file), fix="sign the policy again") from None
-
-
-def _private_key(file: Path) -> Ed25519PrivateKey:
-    content = _read(file, "the private key", MOST_BYTES)
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if os.name == "posix" and mode & 0o077:
-        raise StudyError(
-            "others may read the private key",
-            expected="mode 600",
-            found=f"mode {mode:o}",
-            where=str(file),
-            fix=f"if nobody has read it, chmod 600 {file}; else make another one with --new-key",
-        )
-    try:
-        key = serialization.load_pem_private_key(content, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise StudyError(
-            "this is no private key to sign with",
-            expected="an ed25519 key in PEM, without a passphrase",
-            where=str(file),
-            fix="memberwise policy sign POLICY --key FILE --new-key makes one",
-        )
-    return key
-
-
-def _public_key(file: Path) -> Ed25519PublicKey:
-    content = _read(file, "the public key", MOST_BYTES)
-    try:
-        key = serialization.load_pem_public_key(content)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        private = b"PRIVATE KEY" in content
-        raise StudyError(
-            "this is a private key, which belongs to whoever signs" if private else "this is no public key",
-            expected="an ed25519 public key in PEM",
-            where=str(file),
-            fix=f"the file {file.name}{PUBLIC} that was made with it" if private else None,
-        )
-    return key
-
-
-def _taken(path: Path) -> StudyError:
-    return StudyError(
-        "a key is there already, and is not replaced", where=str(path), fix="another --key, or without --new-key"
-    )
+    return read_signature(file, "sign the policy again").signature

@@ -14,6 +14,9 @@ from memberwise.report.formats import DASH, Interval, Unit, count, number, perce
 from memberwise.report.schema import AuditResult
 from memberwise.statistics import TprAtFpr
 
+# Findings that decide nothing.
+UNDECIDED = ("cannot tell apart", "no interval", "not in both")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -85,7 +88,7 @@ def table(rows: list[Row], names: tuple[str, str] = ("A", "B")) -> Table:
     previous = None
     for row in rows:
         attack = "" if row.attack == previous else row.attack
-        style = "" if row.finding in ("cannot tell apart", "no interval", "not in both") else "bold"
+        style = "" if row.finding in UNDECIDED else "bold"
         drawn.add_row(*(Text(text) for text in (attack, row.figure, row.first, row.second)), Text(row.finding, style))
         previous = row.attack
     return drawn

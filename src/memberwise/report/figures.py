@@ -44,7 +44,7 @@ MAIN = (
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
-    "font.size": 9.0,
+    "font.size": 10.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -102,7 +102,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
     if not drawn:
         return None
     low = 1 / max(n_nonmembers, 10)
-    with drawing("roc", 5.6, 4.5) as figure:
+    with drawing("roc", 4.6, 4.6) as figure:
         axes = figure.add_subplot()
         axes.plot([low, 1], [low, 1], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), label="guessing")
         if f"{headline}.band_fpr" in curves:
@@ -124,7 +124,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         if point is not None:
             axes.plot(*point, marker="D", markersize=6, color=SERIES[5], linestyle="none", zorder=5, label="gap")
         log_axes(axes, low)
-        figure.legend(loc="outside upper left", ncols=4, handlelength=2.6, columnspacing=1.6)
+        figure.legend(loc="outside upper left", ncols=2, handlelength=2.4, columnspacing=1.6)
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
 
 
@@ -155,8 +155,8 @@ def log_axes(axes: Axes, low: float) -> None:
     axes.tick_params(length=3)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
-    axes.set_xlabel("outsiders wrongly called members (false-positive rate)")
-    axes.set_ylabel("members recognised (true-positive rate)")
+    axes.set_xlabel("non-members wrongly called members (FPR)")
+    axes.set_ylabel("members recognised (TPR)")
 
 
 def histogram(members: Floats, others: Floats, attack: str) -> str | None:
@@ -171,7 +171,7 @@ def histogram(members: Floats, others: Floats, attack: str) -> str | None:
         return None
     low, high = _core(finite)
     edges = np.linspace(low, high, 49)
-    with drawing("scores", 5.6, 2.8) as figure:
+    with drawing("scores", 4.6, 2.9) as figure:
         axes = figure.add_subplot()
         for values, colour, name in ((members, MEMBER, "members"), (others, OTHER, "non-members")):
             shares = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
@@ -185,7 +185,7 @@ def histogram(members: Floats, others: Floats, attack: str) -> str | None:
         axes.tick_params(length=3)
         axes.grid(visible=True, axis="y")
         axes.set_axisbelow(True)
-        axes.set_xlabel(f"score of {attack} (higher: more likely a member)")
+        axes.set_xlabel(f"score of {attack} (higher: likelier a member)")
         axes.set_ylabel("share of records")
         figure.legend(loc="outside upper left", ncols=2)
         return to_svg(figure, "scores", f"Histogram of the scores of {attack} for members and for non-members")
@@ -208,39 +208,3 @@ def _core(finite: Floats) -> tuple[float, float]:
     """The range that holds the middle 99% of the scores, widened where that is a single value."""
     low, high = (float(end) for end in np.quantile(finite, (0.005, 0.995)))
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def in_out(name: str, inside: Floats, outside: Floats, target: float, record: str) -> str:
-    """One record's phi: shadow models that trained on it above the line, the others below, the target marked.
-
-    ``(k1,)`` values of models that trained on it, ``(k0,)`` of the others.
-    """
-    values = np.concatenate([inside, outside, [target]])
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    margin = 0.06 * (high - low) or 1.0
-    edges = np.linspace(low - margin, high + margin, 29)
-    with drawing(name, 3.2, 1.45) as figure:
-        axes = figure.add_subplot()
-        for shadow, colour, sign in ((inside, MEMBER, 1), (outside, OTHER, -1)):
-            counts = np.histogram(shadow[np.isfinite(shadow)], edges)[0]
-            share = sign * counts / max(1, counts.max())
-            axes.stairs(share, edges, fill=True, color=colour, alpha=0.75, linewidth=0)
-        axes.axhline(0, color=MUTED, linewidth=0.8)
-        if math.isfinite(target):
-            axes.plot([target, target], [-1.15, 1.15], color=INK, linewidth=1.4)
-            axes.plot(target, 1.2, marker="v", markersize=5, color=INK, clip_on=False)
-        axes.set(xlim=(edges[0], edges[-1]), ylim=(-1.2, 1.3))
-        axes.set_yticks([0.6, -0.6], [f"IN ({len(inside)})", f"OUT ({len(outside)})"])
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", length=3, labelsize=8)
-        axes.spines["left"].set_visible(False)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.6g}".replace("-", "\N{MINUS SIGN}"))
-        figure.set_layout_engine("none")
-        axes.set_position((0.22, 0.19, 0.76, 0.76))  # the same in every plot, so that they line up
-        return to_svg(
-            figure, name,
-            f"{record}: scaled logits of {len(inside)} models that trained on it and {len(outside)} that did not; "
-            f"the target's is {target:.3g}",
-        )  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Unit = Literal["share", "number"]
+Unit = Literal["share", "number", "records"]
 DASH = "\N{EN DASH}"
 
 
@@ -68,21 +68,28 @@ def plain(value: object) -> str:
     return DASH if figure is None else f"{figure:.4g}".replace("e-0", "e-")
 
 
-def shown(estimate: Interval | None, unit: Unit = "share") -> Shown | None:
-    """An estimate of ``result.json`` in words; None where there is none."""
+def shown(estimate: Interval | None, unit: Unit = "share", decimals: int | None = None) -> Shown | None:
+    """An estimate of ``result.json`` in words; None where there is none.
+
+    Args:
+        decimals: of the percentage or number, the same for a whole column; else as many as the figure deserves.
+    """
     value = None if estimate is None else number(estimate.value)
     if estimate is None or value is None:
         return None
     low, high = number(estimate.low), number(estimate.high)
     members, others, method = (getattr(estimate, name, None) for name in ("n_members", "n_nonmembers", "method"))
     basis = f"{count(members)} members, {count(others)} non-members; {method or 'method not stated'}"
-    decimals = places(value or high or 0.0)
-    text = f"{100 * value:.{decimals}f}%" if unit == "share" else f"{value:.3f}"
+    if unit == "records":
+        text = f"{value:,.0f}"
+        return Shown(text, "no interval" if low is None or high is None else f"{low:,.0f}{DASH}{high:,.0f}", basis)
+    decimals = decimals if decimals is not None else places(value or high or 0.0) if unit == "share" else 3
+    text = f"{100 * value:.{decimals}f}%" if unit == "share" else f"{value:.{decimals}f}"
     if low is None or high is None:
         return Shown(text, "no interval", basis)
     dash = " to " if low < 0 else DASH
     if unit == "number":
-        return Shown(text, f"{low:.3f}{dash}{high:.3f}", basis)
+        return Shown(text, f"{low:.{decimals}f}{dash}{high:.{decimals}f}", basis)
     return Shown(text, f"{100 * low:.{decimals}f}{dash}{100 * high:.{decimals}f}%", basis)
 
 

@@ -1,22 +1,26 @@
-"""The report: one HTML file that needs nothing else, no network and no script."""
+"""The report: one HTML file that needs nothing else: no network, and no script either, which only makes it handier."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
+from importlib.resources import files
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from memberwise.report import formats, lead, sentence
+from memberwise.report.noted import Notes
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Curves, Section, Source
 from memberwise.report.sections.registry import SECTIONS
 
 WORDS = ("shown", "percent", "rate", "count", "plain", "seconds", "points")
 MARKS = {"yes": "", "weak": "weak", "no": "too few"}
-# After these the contents begin a new line of the page's text.
-LINE_ENDS = ("scores", "attacker")
+# So many figures stand at the top of the page.
+KEY_FIGURES = 4
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,38 @@ class Drawn:
     id: str
     link: str
     html: Markup
-    ends_line: bool
 
 
 def render(result: AuditResult, scores: pd.DataFrame, curves: Curves) -> str:
     """The whole report as text; the same input gives the same bytes."""
+    environment = page_environment("memberwise.report")
+    environment.globals.update(marks=MARKS, sentence=sentence, opening=lead)
+    source = Source(result, scores, curves)
+    figures = sentence.key_figures(result)[:KEY_FIGURES]
+    noted = environment.globals["notes"]
+    assert isinstance(noted, Notes)
+    for key in figures:
+        noted.mark(key.figure.basis)  # the first notes are those of the first figures
+    drawn = [one for section in SECTIONS if (one := _drawn(section, source, environment)) is not None]
+    return environment.get_template("report.html.j2").render(
+        result=result, title=title(result), personal=personal(result, curves), sections=drawn, key_figures=figures
+    )
+
+
+def page_environment(*packages: str) -> Environment:
+    """Templates of a page in the frame ``frame.html.j2``: words for figures, notes at them, and the one script."""
     environment = Environment(
-        loader=PackageLoader("memberwise.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        {name: getattr(formats, name) for name in WORDS}, marks=MARKS, sentence=sentence, opening=lead
-    )
-    source = Source(result, scores, curves)
-    drawn = [one for section in SECTIONS if (one := _drawn(section, source, environment)) is not None]
-    return environment.get_template("report.html.j2").render(
-        result=result, title=title(result), personal=personal(result, curves), sections=drawn
-    )
+    script = files("memberwise.report").joinpath("templates", "report.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    words = {name: getattr(formats, name) for name in WORDS}
+    environment.globals.update(words, notes=Notes(), script=Markup(script), script_hash=f"sha256-{digest}")  # noqa: S704
+    return environment
 
 
 def _drawn(section: Section, source: Source, environment: Environment) -> Drawn | None:
@@ -56,7 +72,7 @@ def _drawn(section: Section, source: Source, environment: Environment) -> Drawn 
     template = environment.get_template(f"sections/{section.template or section.id}.html.j2")
     interval = sentence.interval_words(source.result)
     html = template.render(id=section.id, result=source.result, interval=interval, **context)
-    return Drawn(section.id, section.link, Markup(html), section.id in LINE_ENDS)  # noqa: S704 (escaped by its template)
+    return Drawn(section.id, section.link, Markup(html))  # noqa: S704 (escaped by its template)
 
 
 def personal(result: AuditResult, curves: Curves) -> list[str]:

@@ -36,7 +36,7 @@ def lead(result: AuditResult) -> str:
 
 
 def canaries_of(result: AuditResult) -> int | None:
-    """How many canaries were audited in place of other records; None in other audits."""
+    """How many canaries were audited; None where records are audited as they are."""
     if result.canaries is not None:
         return result.canaries.count
     count_asked: int | None = (result.study.get("canaries") or {}).get("count")
@@ -70,14 +70,22 @@ def _headline(result: AuditResult) -> str:
     if figure is None:
         return f"The attack {name} gave neither a TPR nor an AUC"
     words = sentence.interval_words(result)
-    those = "canaries that the target trained on" if canaries_of(result) else "training records"
+    those = (
+        "canaries that the target trained on"
+        if canaries_of(result)
+        else "members, the records that the target trained on"
+    )
     share = spoken(figure.estimate, "share", words)
     if figure.fpr is not None:
-        text = f"If {rate(figure.fpr)} of outsiders may be wrongly accused, the attack {name} recognises {share} of"
+        text = f"If {rate(figure.fpr)} of non-members may be wrongly accused, the attack {name} recognises {share} of"
         return f"{text} the {those}; {_beside_guessing(figure, result)}"
-    one = "a canary that the target trained on" if canaries_of(result) else "one training record"
+    one = (
+        "a canary that the target trained on"
+        if canaries_of(result)
+        else "a member, a record that the target trained on,"
+    )
     if figure.what == "AUC":
-        text = f"Shown {one} and one other record, the attack {name} ranks the first higher in {share} of cases"
+        text = f"Shown {one} and a non-member, the attack {name} ranks the first higher in {share} of cases"
     else:
         text = f"Asked whether the target trained on a record, the attack {name} is right on {share} of records of both"
         text += " kinds"

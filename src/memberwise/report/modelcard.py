@@ -23,7 +23,7 @@ def model_card(result: AuditResult) -> str:
     name = target.architecture or target.kind or "classifier"
     audited = (
         f"{escaped(name)}, trained on {escaped(data.source or 'unnamed data')}: {count(data.members)} "
-        f"of its training records (members) and {count(data.nonmembers)} other records (non-members)"
+        f"of its training records (members) and {count(data.nonmembers)} non-members"
     )
     canaries = lead.canaries_of(result)
     worst = f", the worst case ({count(canaries)} canaries)" if canaries else ""
@@ -40,7 +40,7 @@ def model_card(result: AuditResult) -> str:
         *(f"| {key.label} | {key.figure.value} | {key.figure.interval} |" for key in sentence.key_figures(result)),
         "",
         f"Accuracy of the model: {percent(target.train_accuracy)} on training records, "
-        f"{percent(target.test_accuracy)} on others.",
+        f"{percent(target.test_accuracy)} on test records.",
         "",
         *([escaped(result.bound.sentences), ""] if result.bound else []),
         "**The attacker is assumed to be somebody who**",

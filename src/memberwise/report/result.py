@@ -14,6 +14,7 @@ from memberwise.errors import StudyError
 from memberwise.report import files, lead, sentence
 from memberwise.report.formats import DASH, number, rate, shown
 from memberwise.report.html import render
+from memberwise.report.plots import Plots
 from memberwise.report.redact import holds_records
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.attacks import rates
@@ -87,6 +88,18 @@ class Result:
         if area is None:
             raise StudyError(f"{attack or self.data['headline']} has no AUC")
         return area
+
+    @property
+    def plot(self) -> Plots:
+        """The report's figures: ``plot.roc()``, ``.scores()``, ``.records()``, ``.turns()``."""
+        return Plots(self)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Every figure a row: attack, metric, fpr, value, low, high, n_members, n_nonmembers, resolvable, method."""
+        from memberwise.report.frames import attacks_frame
+
+        return attacks_frame(self.parts)
 
     def _attack(self, name: str | None) -> AttackFigures:
         parts = self.parts

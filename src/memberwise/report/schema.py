@@ -90,7 +90,7 @@ class EndpointFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetFacts:
-    """The target: what it is, and how often it is right on its own training records and on others."""
+    """The target: what it is, and how often it is right on its training records and on test records."""
 
     kind: str | None = None
     architecture: str | None = None

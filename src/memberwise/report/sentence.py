@@ -10,7 +10,7 @@ from memberwise.report.formats import DASH, Shown, count, number, percent, plain
 from memberwise.report.schema import AuditResult
 from memberwise.statistics import TprAtFpr
 
-MARKS = {"weak": "; few outsiders to judge this by", "no": "; too few outsiders to judge this by"}
+MARKS = {"weak": "; few non-members to judge this by", "no": "; too few non-members to judge this by"}
 Outcome = Literal["passed", "failed", "inconclusive", "no limit set"]
 
 
@@ -83,11 +83,11 @@ def key_figures(result: AuditResult) -> list[KeyFigure]:
     figures: list[tuple[str, Shown | None, str]] = []
     if canaries := result.canaries:
         worst = min(canaries.tpr_at_fpr, key=lambda at: at.fpr)
-        under = f"over {count(canaries.models)} models, {rate(worst.fpr)} of outsiders wrongly accused"
+        under = f"over {count(canaries.models)} models, {rate(worst.fpr)} of non-members wrongly accused"
         figures.append(("Canaries recognised", shown(worst), under + MARKS.get(worst.resolvable, "")))
     rated = []
     if row is not None:
-        meaning = f"of training records recognised when {rate(row.fpr)} of outsiders are wrongly accused"
+        meaning = f"of members recognised when {rate(row.fpr)} of non-members are wrongly accused"
         rated = [(f"TPR at {rate(row.fpr)} FPR", shown(row), meaning + MARKS.get(row.resolvable, ""))]
     # An attack that recognises nobody at so low a rate (it may make one decision only) is described by its AUC.
     described = row is not None and row.value > 0
@@ -96,7 +96,7 @@ def key_figures(result: AuditResult) -> list[KeyFigure]:
         (
             "AUC",
             shown(attack.auc if attack else None, "number"),
-            "chance that a training record is ranked above another record; 0.5 is guessing, 1 is certain",
+            "chance that a member is ranked above a non-member; 0.5 is guessing, 1 is certain",
         ),
         *([] if described else rated),
         (
@@ -135,7 +135,7 @@ def assumptions(result: AuditResult) -> list[str]:
         "the records themselves": "has the records' features, the audited ones' and the population's",
         "revealed members and non-members": "was told of some records whether they are members",
         "a model on other data": "has a model of other data of which the members are known",
-        "population": "has other records of the same kind which no model was trained on",
+        "population": "has records of the same kind which no model was trained on",
     }
     assumed = []
     for need in attack.needs if attack else ():
@@ -147,8 +147,8 @@ def assumptions(result: AuditResult) -> list[str]:
 def limits(result: AuditResult) -> list[str]:
     """What the intervals speak about, and what they do not."""
     return [
-        "The intervals speak about records: how far the figures could be off had other records been audited on this "
-        "one model. They do not speak about retraining: the same recipe trained again may leak more or less.",
+        "The intervals speak about records: how far the figures could be off had different records been audited on "
+        "this one model. They do not speak about retraining: the same recipe trained again may leak more or less.",
         f"{_rest_on(result)} A false-positive rate of which the non-members give fewer than ten expected cases is "
         "marked weak; where they cannot bound it at all it is marked too few, and no interval is valid.",
         "The figures are for the attacks listed here. A stronger attack, or an attacker who knows more, may recognise "

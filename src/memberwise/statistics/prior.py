@@ -51,6 +51,26 @@ def ppv(counts: Counts, prior: float, confidence: float = 0.95) -> Estimate | No
     )
 
 
+def ppv_at(tpr: Estimate, fpr: float, prior: float) -> Estimate | None:
+    """Positive predictive value at a false-positive rate that is known: a function of the TPR, as are its ends.
+
+    Args:
+        tpr: at the rate ``fpr``, with its interval. fpr: in [0, 1]. prior: share of members among the records the
+            attacker asks about, in (0, 1).
+
+    Returns:
+        The estimate, higher = an accusation is worth more; None where nobody is called a member.
+    """
+    if tpr.value <= 0 and fpr <= 0:
+        return None
+
+    def worth(rate: float | None) -> float | None:
+        return None if rate is None else prior * rate / (prior * rate + (1 - prior) * fpr) if rate or fpr else 0.0
+
+    value = worth(tpr.value) or 0.0
+    return Estimate(value, worth(tpr.low), worth(tpr.high), tpr.n_members, tpr.n_nonmembers, tpr.method)
+
+
 def ratio_interval(counts: Counts, error: float) -> tuple[float, float]:
     """Bounds of TPR / FPR, each missed with probability ``error``; 0 and infinity where nothing bounds it.
 

@@ -386,6 +386,15 @@ class ReportConfig(_Part):
     redact_scores: bool = False
 
 
+class ReleaseConfig(_Part):
+    """In what context the model is released, declared for the evidence pack; nothing is computed from it."""
+
+    context: Annotated[str, Field(max_length=2000)] | None = None
+    audience: Annotated[str, Field(max_length=2000)] | None = None
+    access: Annotated[str, Field(max_length=2000)] | None = None
+    purpose: Annotated[str, Field(max_length=2000)] | None = None
+
+
 class DefendConfig(_Part):
     """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
 
@@ -421,6 +430,7 @@ class Study(_Part):
     statistics: StatisticsConfig = StatisticsConfig()
     gate: GateConfig = GateConfig()
     report: ReportConfig = ReportConfig()
+    release: ReleaseConfig = ReleaseConfig()
     defend: DefendConfig = DefendConfig()
     run: RunConfig = RunConfig()
 

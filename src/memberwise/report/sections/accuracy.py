@@ -8,7 +8,7 @@ from memberwise.report.sections.base import Section, Source
 
 
 class Accuracy(Section):
-    """The target and its shadow models, on training records and on others."""
+    """The target and its shadow models, on training records and on test records."""
 
     id, link = "accuracy", "Accuracy"
 

@@ -1,26 +1,96 @@
-"""Every attack that ran, and the marks that stand at its figures."""
+"""Every attack that ran, by what its owner needs, and the marks that stand at its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from memberwise.assess.figures import AttackFigures
 from memberwise.report import sentence
+from memberwise.report.formats import number, places
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Section, Source
 from memberwise.report.sections.parts import breakdowns
+from memberwise.statistics import TprAtFpr
+
+# So many rows are shown before the others are asked for.
+FIRST = 10
+ANSWERS = frozenset({"scores", "probabilities", "logits"})
+BASELINE = "gap"
 
 
 class Attacks(Section):
-    """A row an attack."""
+    """A row an attack: the headline and the baseline, then groups, from the most demanding needs to the least."""
 
     id, link = "attacks", "Attacks"
 
     def context(self, source: Source) -> Mapping[str, object]:
+        result = source.result
         return {
-            "rates": rates(source.result),
-            "legend": legend(source.result),
+            "groups": grouped(result.attacks, result.headline),
+            "rates": rates(result),
+            "decimals": {fpr: places(fpr) for fpr in rates(result)},
+            "at_rate": at_rate,
+            "at_rates": lambda fpr: [at_rate(attack, fpr) for attack in result.attacks],
+            "legend": legend(result),
+            "first": FIRST,
             "threshold_words": sentence.threshold_words,
         }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Attacks whose owner needs the same."""
+
+    name: str
+    attacks: tuple[AttackFigures, ...]
+
+
+GROUPS = (
+    "Headline and baseline",
+    "Further knowledge or questions",
+    "Shadow models with and without the record (IN and OUT)",
+    "Shadow models without the record (OUT)",
+    "Answers about the record and about population records",
+    "Answers about the record alone",
+    "The answered label alone",
+)
+
+
+def needs_group(needs: Sequence[str]) -> str:
+    """What an attack's owner needs, in a few words, by its needs as ``result.json`` states them."""
+    bare = {need.removesuffix(" (full vector)") for need in needs}
+    known = {"answered label", "true label", *ANSWERS, "population"}
+    shadows = {"shadow models (OUT)", "shadow models (IN and OUT)"}
+    if bare - known - shadows:
+        return GROUPS[1]
+    if "shadow models (IN and OUT)" in bare:
+        return GROUPS[2]
+    if "shadow models (OUT)" in bare:
+        return GROUPS[3]
+    if "population" in bare:
+        return GROUPS[4]
+    return GROUPS[5] if bare & ANSWERS else GROUPS[6]
+
+
+def grouped(attacks: Sequence[AttackFigures], headline: str) -> list[Group]:
+    """The attacks by what their owners need; within a group the strongest by AUC first."""
+    named = {attack.name: needs_group(attack.needs) for attack in attacks}
+    named |= {name: GROUPS[0] for name in (headline, BASELINE) if name in named}
+
+    def strength(attack: AttackFigures) -> tuple[bool, float]:
+        return attack.name != headline, -(number(attack.auc.value) or 0.0) if attack.auc else 0.0
+
+    groups = [
+        Group(group, tuple(sorted((one for one in attacks if named[one.name] == group), key=strength)))
+        for group in GROUPS
+    ]
+    return [group for group in groups if group.attacks]
+
+
+def at_rate(attack: AttackFigures, fpr: float) -> TprAtFpr | None:
+    """The attack's TPR at this rate, None where it states none."""
+    return next((row for row in attack.tpr_at_fpr if row.fpr == fpr), None)
 
 
 def rates(result: AuditResult) -> list[float]:

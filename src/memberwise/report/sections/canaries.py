@@ -59,18 +59,18 @@ def _marked(row: TprAtFpr) -> str:
 
 
 def plot(curves: Curves) -> str | None:
-    """Left the ROC over all (canary, model) pairs, right how often each canary is found, the most exposed first."""
+    """Above the ROC over all (canary, model) pairs, below how often each canary is found, the most exposed first."""
     if "canaries.fpr" not in curves:
         return None
     fpr, tpr = curves["canaries.fpr"], curves["canaries.tpr"]
     low = max(float(fpr[fpr > 0].min(initial=1.0)), 1e-6)
     share = np.sort(curves["canaries.found"])[::-1]
-    with drawing("canaries", 6.4, 3.0) as figure:
-        left, right = figure.subplots(1, 2)
+    with drawing("canaries", 4.6, 6.0) as figure:
+        left, right = figure.subplots(2, 1)
         left.plot([low, 1], [low, 1], color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
         left.plot(*drawable(fpr, tpr, low), color=MEMBER, linewidth=2)
         log_axes(left, low)
-        left.set(xlabel="others wrongly called members", ylabel="canaries recognised")
+        left.set(xlabel="wrongly called members (FPR)", ylabel="canaries recognised (TPR)")
         right.stairs(100 * share, 100 * np.arange(len(share) + 1) / len(share), color=MEMBER, fill=True, alpha=0.3)
         right.stairs(100 * share, 100 * np.arange(len(share) + 1) / len(share), color=MEMBER, linewidth=1.6)
         right.set(xlim=(0, 100), ylim=(0, 104), xlabel="canaries, the most exposed first (%)")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from memberwise.assess.records import WorstRecord
-from memberwise.report import figures
+from memberwise.report.in_out import in_out, in_out_words
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Curves, Section, Source, markup
 
@@ -35,22 +35,24 @@ class Card:
     name: str
     image: str | None
     plot: Markup | None
+    said: str
 
 
 def worst_records(result: AuditResult, curves: Curves) -> list[Card]:
     """The most exposed records, each with its thumbnail and its IN/OUT plot where there are any."""
     places = {int(index): place for place, index in enumerate(curves.get("worst.index", ()))}
     cards = []
-    for number, record in enumerate(result.records.worst):
+    for record in result.records.worst:
         place, name = places.get(record.index), f"Record {record.index}, labelled {record.label}"
-        image, plot = None, None
+        image, plot, said = None, None, ""
         if place is not None and "worst.image" in curves:
             image = png(curves["worst.image"][place])
         if place is not None and "worst.phi" in curves:
             phi, trained = curves["worst.phi"][place], curves["worst.trained_on"][place]
             target = float(curves["worst.phi_target"][place])
-            plot = markup(figures.in_out(f"record{number}", phi[trained == 1], phi[trained == 0], target, name))
-        cards.append(Card(record, name, image, plot))
+            inside, outside = phi[trained == 1], phi[trained == 0]
+            plot, said = markup(in_out(inside, outside, target, name)), in_out_words(inside, outside, target)
+        cards.append(Card(record, name, image, plot, said))
     return cards
 
 

@@ -12,6 +12,7 @@ from memberwise.report.sections.bounded import WhatIsBounded
 from memberwise.report.sections.canaries import Canaries
 from memberwise.report.sections.encoding import Encoding
 from memberwise.report.sections.endpoint import Served
+from memberwise.report.sections.explorer import Explorer
 from memberwise.report.sections.inspected import Inspected
 from memberwise.report.sections.limits import Limits
 from memberwise.report.sections.parts import Parts
@@ -26,12 +27,13 @@ from memberwise.report.sections.units import Units
 from memberwise.report.sections.warnings import Warnings
 
 SECTIONS: tuple[Section, ...] = (
-    Accuracy(),
+    Explorer(),
     Attacks(),
     WhatIsBounded(),
+    Records(),
     Roc(),
     Scores(),
-    Records(),
+    Accuracy(),
     Parts(),
     Canaries(),
     Recipe(),

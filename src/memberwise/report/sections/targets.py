@@ -64,7 +64,7 @@ def plot(part: TargetsPart | None) -> str | None:
     at = part.stability.fpr
     row = next(row for row in part.tpr_at_fpr if row.fpr == at)
     values, mean = 100 * np.array(row.values), row.mean
-    with drawing("targets", 5.6, 2.4) as figure:
+    with drawing("targets", 4.6, 2.6) as figure:
         axes = figure.add_subplot()
         if mean.low is not None and mean.high is not None:
             axes.axhspan(100 * mean.low, 100 * mean.high, color=MEMBER, alpha=0.14, linewidth=0)
@@ -78,5 +78,5 @@ def plot(part: TargetsPart | None) -> str | None:
         axes.tick_params(length=3)
         axes.grid(visible=True, axis="y")
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=4, handlelength=1.4, columnspacing=1.2)
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.4, columnspacing=1.2)
         return to_svg(figure, "targets", f"TPR at {rate(at)} FPR of {len(values)} models in the target's place")
