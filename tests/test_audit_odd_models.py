@@ -25,6 +25,7 @@ from memberwise.models.network import Network
 from memberwise.store.blocks import BlockStore
 from memberwise.study.entrypoint import load_entrypoint
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan, make_plan
 from memberwise.training.recipe import Recipe
@@ -126,8 +127,10 @@ class Warming(nn.Module):
 
 def test_python_counts_of_a_module_begin_anew_with_a_stack() -> None:
     engine = StackTrainer(Network(Warming, CPU), DATA, Plan(1, "float32", 1, stacked=False))
-    first = engine.train(jobs(1)).params["layer.weight"]
-    assert torch.equal(engine.train(jobs(1)).params["layer.weight"], first)
+    first, second = engine.train(jobs(1)), engine.train(jobs(1))
+    assert isinstance(first, TorchModels)
+    assert isinstance(second, TorchModels)
+    assert torch.equal(second.params["layer.weight"], first.params["layer.weight"])
 
 
 def test_a_stack_that_is_asked_for_is_made_of_convolutions_too() -> None:
@@ -341,6 +344,7 @@ def test_no_single_record_is_left_over_when_models_are_asked() -> None:
 
     engine = StackTrainer(Network(Squeezing, CPU), DATA, Plan(1, "float32", 1, stacked=False))
     models = engine.train(jobs(1))
+    assert isinstance(models, TorchModels)
     sizes.clear()
     assert models.predict(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)
     assert min(sizes) > 1

@@ -63,7 +63,7 @@ def judged_anew(result: Result, rules: tuple[str, ...]) -> tuple[bool | None, st
     Raises:
         StudyError: a rule is about more than an attack's TPR or AUC, or about an attack that did not run.
     """
-    from memberwise.assess.verdict import WITHHOLDING
+    from memberwise.assess.notes import WITHHOLDING
     from memberwise.statistics import Measured, judge, parse_rule, verdict_of
 
     parts, read = result.parts, [parse_rule(rule) for rule in rules]

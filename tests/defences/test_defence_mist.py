@@ -24,6 +24,7 @@ from memberwise.defences.training.mist import (
 )
 from memberwise.errors import StudyError
 from memberwise.models.network import Network
+from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan
 from memberwise.training.step import Step
@@ -138,6 +139,7 @@ def test_the_released_model_has_the_mean_parameters() -> None:
                 kept.append(stage[0].init)
 
     models = engine.train([replace(jobs(Step(), 1)[0], procedure=Watched(2, 4.0, 1, 1))])  # type: ignore[arg-type]
+    assert isinstance(models, TorchModels)
     for name, value in models.params.items():
         np.testing.assert_allclose(value[0].numpy(), kept[-1][name])  # type: ignore[index]
     assert float(models.buffers["1.running_mean"].abs().max()) > 0.01, "statistics were taken of the members"

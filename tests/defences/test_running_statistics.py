@@ -16,6 +16,7 @@ from memberwise.defences.training import mist
 from memberwise.defences.training.mist import Mist
 from memberwise.defences.training.running_statistics import momenta, settled
 from memberwise.models.network import Network
+from memberwise.targets.models import TorchModels
 from memberwise.training.plan import Plan
 from memberwise.training.procedure import TrainedModel
 from memberwise.training.step import Step
@@ -36,6 +37,7 @@ def test_statistics_are_those_of_the_rows(stacked: bool) -> None:
     params["0.bias"] = params["0.bias"] + 5
     wanted = [settled(job, params) for job in jobs(Step(), 2 if stacked else 1)]
     trained = StackTrainer(NORMED, DATA, Plan(2, stacked=stacked)).train(wanted)
+    assert isinstance(trained, TorchModels)
     for i, job in enumerate(wanted):
         seen = before_norm(trained.params["0.weight"][i], trained.params["0.bias"][i], job.rows)
         torch.testing.assert_close(trained.buffers["1.running_mean"][i], seen.mean(0), atol=1e-4, rtol=1e-4)
@@ -53,6 +55,7 @@ def test_the_released_model_and_those_that_are_asked_have_them(monkeypatch: pyte
     monkeypatch.setattr(mist, "mean_of_other_models", spied)
     [job] = [replace(job, procedure=Mist(2, 4.0, 1, 2)) for job in jobs(Step(), 1)]
     released = StackTrainer(NORMED, DATA, Plan(4)).train([job])
+    assert isinstance(released, TorchModels)
     assert len(asked) == 4
     for stack, rows in [(released, job.rows), *((model.alone, rows) for model, rows in asked)]:
         seen = before_norm(stack.params["0.weight"][0], stack.params["0.bias"][0], rows)

@@ -94,7 +94,7 @@ def test_a_frontier_without_a_bound_has_no_such_column() -> None:
 
 
 def test_a_recommendation_with_a_bound_says_both_games() -> None:
-    beside = BesideUndefended(0.1, 0.05, 0.15, "lower", "m", "auc", {}, "not told apart")
+    beside = BesideUndefended(0.1, 0.05, 0.15, "lower", "m", "auc", {})
     said = lead(facts(point("none", None), point("pac", PAC, beside_undefended=beside), recommended=1))
     assert PAC.sentences in said
     assert other_game("i") in said

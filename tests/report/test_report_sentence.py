@@ -98,7 +98,7 @@ def test_limits_and_epsilon_speak_of_what_is_not_shown(audit: Any) -> None:
     assert any("do not speak about retraining" in limit for limit in sentence.limits(audit.parts))
     assert "no statement about the training algorithm" in sentence.epsilon_sentence(audit.parts)
     audit.result["epsilon"] = None
-    assert sentence.epsilon_sentence(audit.parts).startswith("No bound")
+    assert sentence.epsilon_sentence(audit.parts).startswith("No lower bound on epsilon was measured")
 
 
 @pytest.mark.parametrize(

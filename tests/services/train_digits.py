@@ -21,8 +21,8 @@ np.save(folder / "probabilities.npy", probabilities.astype(np.float64))
 if kind == "joblib":
     joblib.dump(model, folder / "model.joblib")
 else:
-    import mlflow.sklearn  # type: ignore[import-not-found]
-    from mlflow.models import infer_signature  # type: ignore[import-not-found]
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
 
     mlflow.sklearn.save_model(
         model,
