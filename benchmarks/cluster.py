@@ -28,7 +28,8 @@ from memberwise.signals.progress import Silent
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import FixedCount, ShadowRun
 from memberwise.store.blocks import BlockStore
-from memberwise.study.schema import EngineConfig, ModelConfig, TrainingConfig
+from memberwise.study.engine import EngineConfig
+from memberwise.study.schema import ModelConfig, TrainingConfig
 from memberwise.training.engines.parcel import pack
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan

@@ -11,8 +11,9 @@ import pytest
 
 from memberwise.cli.audit import study_of
 from memberwise.errors import StudyError
+from memberwise.study.engine import EngineConfig
 from memberwise.study.reading import make_study, put, read_study
-from memberwise.study.schema import EngineConfig, Study
+from memberwise.study.schema import Study
 from memberwise.training.engines.registry import find_engine
 
 

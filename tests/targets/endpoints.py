@@ -11,7 +11,7 @@ from model_server import Handler, ModelServer, Predict
 from numpy.typing import NDArray
 
 from memberwise.data import Dataset, from_object
-from memberwise.study.schema import TargetConfig
+from memberwise.study.target import TargetConfig
 from memberwise.targets.endpoint import Endpoint
 from memberwise.targets.sent import Form
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from memberwise.data import Dataset, from_object
 from memberwise.data.encoding import encode
 from memberwise.errors import StudyError, TargetError
-from memberwise.study.schema import TargetConfig
+from memberwise.study.target import TargetConfig
 from memberwise.targets.asking import Coarser
 from memberwise.targets.changes import compared
 from memberwise.targets.endpoint import Endpoint

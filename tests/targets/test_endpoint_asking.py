@@ -24,7 +24,7 @@ from model_server import Handler, ModelServer
 from numpy.testing import assert_array_equal
 
 from memberwise.errors import AskingError, MemberwiseError, StudyError, TargetError
-from memberwise.study.schema import TargetConfig
+from memberwise.study.target import TargetConfig
 from memberwise.targets.asking import BudgetSpent, delay_before
 from memberwise.targets.endpoint import Endpoint
 from memberwise.targets.sending import Again, delay_of

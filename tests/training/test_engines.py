@@ -25,7 +25,8 @@ from memberwise.signals.progress import Silent
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
 from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
-from memberwise.study.schema import EngineConfig, ModelConfig, TrainingConfig
+from memberwise.study.engine import EngineConfig
+from memberwise.study.schema import ModelConfig, TrainingConfig
 from memberwise.training.engines.base import Block, Done, run_block
 from memberwise.training.engines.local import LocalEngine
 from memberwise.training.engines.registry import ENGINES

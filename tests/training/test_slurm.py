@@ -19,7 +19,8 @@ from memberwise.signals.progress import Silent
 from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import FixedCount, ShadowRun
 from memberwise.store.blocks import BlockStore
-from memberwise.study.schema import EngineConfig, SlurmConfig, TrainingConfig
+from memberwise.study.engine import EngineConfig, SlurmConfig
+from memberwise.study.schema import TrainingConfig
 from memberwise.training.engines import slurm as engine
 from memberwise.training.job import Job
 from memberwise.training.plan import Plan

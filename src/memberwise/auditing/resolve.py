@@ -16,7 +16,8 @@ from memberwise.errors import StudyError
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
 from memberwise.study.address import shown_address
-from memberwise.study.schema import Study, TargetConfig
+from memberwise.study.schema import Study
+from memberwise.study.target import TargetConfig
 from memberwise.training.engines.registry import find_engine
 
 SAVED_ANSWERS = "saved answers"

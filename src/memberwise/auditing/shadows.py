@@ -9,7 +9,7 @@ from memberwise.signals.progress import Progress
 from memberwise.signals.schedule import FixedCount, Jobs, ShadowRun, TimeBudget
 from memberwise.store.folder import RunFolder
 from memberwise.study.duration import seconds_of
-from memberwise.study.schema import EngineConfig
+from memberwise.study.engine import EngineConfig
 
 # What a time budget keeps back for attacks, statistics and the report.
 ATTACK_SECONDS = 6.0

@@ -19,7 +19,7 @@ from memberwise.signals.questions import Questions
 from memberwise.signals.schedule import Jobs, ShadowRun
 from memberwise.signals.streamed import join_streamed, joined_shape
 from memberwise.store.blocks import BlockStore, block_key, block_name
-from memberwise.study.schema import EngineConfig
+from memberwise.study.engine import EngineConfig
 from memberwise.training.engines.base import Block, Done, Engine, take_processor
 from memberwise.training.engines.registry import DEFAULT, find_engine
 from memberwise.training.job import describe_job

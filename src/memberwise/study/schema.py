@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from memberwise.study.duration import seconds_of
+from memberwise.study.engine import EngineConfig
+from memberwise.study.part import MOST, Part, Positive
+from memberwise.study.target import OutputsConfig, TargetConfig
 
 RoleValue = int | str | None
-# Larger numbers are slips, and would overflow where times and sizes are computed from them.
-MOST = 10**12
-Positive = Annotated[int, Field(ge=1, le=MOST)]
-# What a served model's answers depend on.
-SERVED = ("endpoint", "protocol", "model", "input", "output", "datatype", "shape", "answers", "classes", "records")
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class DataConfig(_Part):
+class DataConfig(Part):
     """Where the records come from and which role they have: a count, a file, or nothing for the default.
 
     coins: each audited record is a member of the target by an independent fair coin, drawn here, or, of saved
@@ -48,84 +41,13 @@ class DataConfig(_Part):
     coins: bool = False
 
 
-class TargetConfig(_Part):
-    """A target that is trained already, in a file or served, and all the rows it saw.
-
-    endpoint: address of a server (``http://host:port``, or all of what is asked), or ``file.py:ask`` with the protocol
-    "custom". model, input, output, datatype, shape: the served model's name, its tensors', the input's type and shape
-    of one record, where its metadata do not say. answers: what comes back; "auto": told by the answers. classes: names
-    of the classes in the server's order. records: "features", as models here take them; "raw": the table's own columns,
-    or shades 0 to 255.
-    policy: the server's policy: shadow models answer through its output defences, as the server does.
-    batch: records a request. concurrency: requests under way at once (4; of "custom", 1). timeout: seconds. retries:
-    of one request. probes: so many records are asked about again, at the start and at the end. max_queries: records
-    asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several, of
-    accounts that collude. headers_file: further headers, ``Name: value`` a line.
-    trust: types of a .skops file that may be loaded, by their full names.
-    """
-
-    file: str | None = None
-    train_rows: str | None = None
-    endpoint: str | None = None
-    protocol: Literal["v2", "v1", "mlflow", "custom"] = "v2"
-    model: str | None = None
-    input: str | None = None
-    output: str | None = None
-    datatype: Literal["FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT8"] | None = None
-    shape: tuple[Positive, ...] = ()
-    answers: Literal["auto", "probabilities", "logits", "scores", "labels"] = "auto"
-    classes: tuple[str, ...] = ()
-    records: Literal["features", "raw"] = "features"
-    policy: str | None = None
-    batch: Annotated[int, Field(ge=1, le=100_000)] = 64
-    concurrency: Annotated[int, Field(ge=1, le=256)] | None = None
-    timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
-    retries: Annotated[int, Field(ge=0, le=100)] = 5
-    probes: Annotated[int, Field(ge=0, le=1000)] = 8
-    max_queries: Positive | None = None
-    token_env: str | None = None
-    headers_file: str | None = None
-    trust: tuple[str, ...] = ()
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _names(cls, classes: Any) -> Any:
-        if not isinstance(classes, (list, tuple)):
-            return classes
-        return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in classes]
-
-    @property
-    def given(self) -> bool:
-        """A target that was trained elsewhere: a file, or served."""
-        return self.file is not None or self.endpoint is not None
-
-    def identity(self) -> dict[str, Any]:
-        """What its answers depend on: not how fast, how often or with which credentials it is asked."""
-        parts = self.model_dump(mode="json")
-        kept = ("file", "train_rows", *(() if self.endpoint is None else SERVED))
-        return {name: parts[name] for name in kept}
-
-
-class OutputsConfig(_Part):
-    """Saved answers, audited without a model."""
-
-    file: str | None = None
-    shadow_file: str | None = None
-
-    @model_validator(mode="after")
-    def _both(self) -> Self:
-        if self.shadow_file is not None and self.file is None:
-            raise ValueError("shadow outputs go with the target's: --outputs FILE")
-        return self
-
-
-class ModelConfig(_Part):
+class ModelConfig(Part):
     """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``."""
 
     name: str = "mlp"
     hidden: tuple[Positive, ...] = (200, 200)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class DefenceConfig(BaseModel):
@@ -136,7 +58,7 @@ class DefenceConfig(BaseModel):
     name: str
 
 
-class TrainingConfig(_Part):
+class TrainingConfig(Part):
     """The recipe, the same for the target and every shadow model.
 
     label_loss: of several binary labels a record, their losses are summed, or averaged as torch does by default.
@@ -196,7 +118,7 @@ class TrainingConfig(_Part):
         return {"name": defence} if isinstance(defence, str) else defence
 
 
-class CanariesConfig(_Part):
+class CanariesConfig(Part):
     """Records made to be remembered, audited in place of the others: the worst case."""
 
     count: Annotated[int, Field(ge=2)] | None = None
@@ -226,7 +148,7 @@ class OutputDefenceConfig(BaseModel):
     name: str
 
 
-class SynthesisConfig(_Part):
+class SynthesisConfig(Part):
     """Records climbed towards the target's answers (``shadow.data = "synthetic"``; Shokri et al. 2017, algorithm 1)."""
 
     k_max: Positive = 128
@@ -236,7 +158,7 @@ class SynthesisConfig(_Part):
     iter_max: Positive = 1000
 
 
-class ShadowConfig(_Part):
+class ShadowConfig(Part):
     """How many shadow models (or as many as fit a time budget), and on whose records they train."""
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
@@ -263,59 +185,7 @@ class ShadowConfig(_Part):
         return count
 
 
-class RayConfig(_Part):
-    """A Ray cluster; no address: a Ray of this machine alone, started for the run and stopped after it.
-
-    cpus, gpus: of each block under way; without them the plan's threads, and on CUDA a share of a GPU by memory.
-    in_flight: blocks under way at once, at most; without it as many as there is room for, and one more.
-    """
-
-    address: str | None = None
-    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
-    gpus: Annotated[float, Field(ge=0, le=64)] | None = None
-    in_flight: Positive | None = None
-    object_store_mb: Annotated[int, Field(ge=80, le=10**7)] | None = None
-
-    @field_validator("address")
-    @classmethod
-    def _address(cls, address: str | None) -> str | None:
-        if address is None or address == "auto" or re.fullmatch(r"(ray://)?[^\s/@:]+:\d{1,5}", address):
-            return address
-        raise ValueError("auto, HOST:PORT or ray://HOST:PORT")
-
-
-class SlurmConfig(_Part):
-    """Slurm, by submitit: what each task of an array asks for.
-
-    folder: on a file system that this machine and the nodes share; without it, in the run folder.
-    minutes: time limit of a task, which trains one block. array: tasks in one array. cpus: of a task; without it the
-    plan's threads. options: further ones of sbatch, such as ``{account = "abc"}``.
-    """
-
-    folder: str | None = None
-    partition: str | None = None
-    gres: str | None = None
-    minutes: Positive = 60
-    array: Annotated[int, Field(ge=1, le=100_000)] = 16
-    cpus: Annotated[int, Field(ge=1, le=1024)] | None = None
-    memory_mb: Positive | None = None
-    setup: tuple[str, ...] = ()
-    options: dict[str, str | int] = {}
-
-
-class EngineConfig(_Part):
-    """Where shadow models are trained. No figure depends on it, and a run may be continued with another engine.
-
-    tries: a block is tried so many times in all, before its error ends the run.
-    """
-
-    name: str = "local"
-    tries: Annotated[int, Field(ge=1, le=100)] = 3
-    ray: RayConfig = RayConfig()
-    slurm: SlurmConfig = SlurmConfig()
-
-
-class PlanConfig(_Part):
+class PlanConfig(Part):
     """How models are trained on this machine; filled in before the first block and part of its key."""
 
     stack: Positive | None = None
@@ -325,7 +195,7 @@ class PlanConfig(_Part):
     compile: bool | None = None
 
 
-class AttacksConfig(_Part):
+class AttacksConfig(Part):
     """Which attacks, which one the verdict is about (named before the run), and what some of them are given.
 
     reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
@@ -343,7 +213,7 @@ class AttacksConfig(_Part):
     boundary_records: Positive = 400
 
 
-class StatisticsConfig(_Part):
+class StatisticsConfig(Part):
     """False-positive rates, confidence of every interval, delta of epsilon.
 
     targets: so many models, the target among them, are attacked in turn.
@@ -373,20 +243,20 @@ class StatisticsConfig(_Part):
         return tuple(sorted({float(rate) for rate in rates}, reverse=True))
 
 
-class GateConfig(_Part):
+class GateConfig(Part):
     """Rules such as ``tpr@0.01>0.05`` which fail the run."""
 
     rules: tuple[str, ...] = ()
 
 
-class ReportConfig(_Part):
+class ReportConfig(Part):
     """What the files of a run leave out: all that is about single records, and in ``scores.csv`` whose they are."""
 
     redact: bool = False
     redact_scores: bool = False
 
 
-class ReleaseConfig(_Part):
+class ReleaseConfig(Part):
     """In what context the model is released, declared for the evidence pack; nothing is computed from it."""
 
     context: Annotated[str, Field(max_length=2000)] | None = None
@@ -395,7 +265,7 @@ class ReleaseConfig(_Part):
     purpose: Annotated[str, Field(max_length=2000)] | None = None
 
 
-class DefendConfig(_Part):
+class DefendConfig(Part):
     """Which defences ``memberwise defend`` compares, and under which constraint it recommends one."""
 
     defences: tuple[str, ...] = ("default",)
@@ -404,7 +274,7 @@ class DefendConfig(_Part):
     max_tpr: str | None = None
 
 
-class RunConfig(_Part):
+class RunConfig(Part):
     """Seed, output folder and device."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -412,7 +282,7 @@ class RunConfig(_Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class Study(_Part):
+class Study(Part):
     """One audit's full configuration (design, section 5, "Study keys")."""
 
     data: DataConfig = DataConfig()

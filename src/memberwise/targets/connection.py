@@ -8,7 +8,7 @@ from pathlib import Path
 from memberwise.errors import StudyError
 from memberwise.study.address import shown_address
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
-from memberwise.study.schema import TargetConfig
+from memberwise.study.target import TargetConfig
 from memberwise.targets.protocols.base import Signature
 from memberwise.targets.protocols.custom import FunctionSender
 from memberwise.targets.protocols.registry import PROTOCOLS

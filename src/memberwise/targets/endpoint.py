@@ -13,7 +13,7 @@ from memberwise.errors import AskingError, Note, TargetError
 from memberwise.models.kinds import Kind
 from memberwise.study.address import shown_address
 from memberwise.study.entrypoint import code_hash
-from memberwise.study.schema import TargetConfig
+from memberwise.study.target import TargetConfig
 from memberwise.targets.answer_store import Answer, AnswerStore
 from memberwise.targets.asking import ANSWERED, REFUSED, RETRIES, SECONDS, SENT, Asker, BudgetSpent, Coarser, Pace
 from memberwise.targets.base import Records, Target

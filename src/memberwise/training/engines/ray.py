@@ -16,7 +16,7 @@ import torch
 
 from memberwise.errors import MissingExtraError, Note, StudyError, TrainingError
 from memberwise.models.threads import cores
-from memberwise.study.schema import EngineConfig, RayConfig
+from memberwise.study.engine import EngineConfig, RayConfig
 from memberwise.training.engines.base import PROCESSOR, Block, BlockTick, Collection, Done, run_block
 from memberwise.training.engines.parcel import Letter, open_parcel, pack
 from memberwise.training.engines.tries import Tries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from memberwise.registry import Registry
-from memberwise.study.schema import EngineConfig
+from memberwise.study.engine import EngineConfig
 from memberwise.training.engines.base import BlockTick, Collection, Engine, EngineMaker
 from memberwise.training.engines.local import LocalEngine
 from memberwise.training.trainers.base import Trainer

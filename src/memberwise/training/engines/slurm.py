@@ -17,7 +17,7 @@ import numpy as np
 
 from memberwise.errors import MemberwiseError, MissingExtraError, Note, StudyError, TrainingError
 from memberwise.store.files import write_atomically
-from memberwise.study.schema import EngineConfig, SlurmConfig
+from memberwise.study.engine import EngineConfig, SlurmConfig
 from memberwise.training.engines.base import Block, BlockTick, Collection, Done, run_block
 from memberwise.training.engines.parcel import Parcel, open_parcel, pack
 from memberwise.training.engines.tries import Tries
