@@ -30,6 +30,8 @@ PAC = {"name": "pac", "budget_nats": 0.5, "per_question": 2.0**-10, "share": 0.7
 CONFIG = OutputDefenceConfig.model_validate(PAC)
 ENSEMBLE = Released((CONFIG,), 32)
 
+TEACHERS = Released((OutputDefenceConfig.model_validate({"name": "pate", "epsilon": 8.0}),), 25)
+
 
 def policy(**tables: Any) -> Policy:
     return parse_policy(tables, "the test")
@@ -97,6 +99,7 @@ def test_budgets_of_nats_stop_attacks_as_questions_do() -> None:
         ({"plans": {"default": {"nats": 1e-6}}}, ENSEMBLE, "plans.default grants less than one question"),
         ({"budget": {"total_nats": 1e-6}}, ENSEMBLE, "budget grants less than one question"),
         ({"budget": {"total_nats": 0.7}}, ENSEMBLE, "above the budget with which the ensemble was released"),
+        ({"budget": {"total_epsilon": 9.0}}, TEACHERS, "above the budget with which the ensemble was released"),
     ],
 )
 def test_what_is_not_bounded_as_it_seems_is_told(tables: dict[str, Any], released: Any, told: str) -> None:
