@@ -64,6 +64,11 @@ def test_the_smallest_budget_says_what_is_bounded() -> None:
     assert "They bound nothing about this client alone" in text
 
 
+def test_a_plans_epsilon_is_said_with_its_game() -> None:
+    text = said(policy(plans={"default": {"epsilon": 2.0}}), TEACHERS)
+    assert "Plan default: epsilon 2.0 at delta 1e-05 (game ii) is" in text
+
+
 def test_the_bound_of_all_questions_is_the_mechanisms() -> None:
     mechanism = mechanism_in(policy(answer=[PAC]))
     assert mechanism is not None

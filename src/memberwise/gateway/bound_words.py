@@ -140,7 +140,7 @@ def explain_bound(policy: Policy, mechanism: Mechanism) -> list[str]:
             # Of the two a mechanism has one; a budget of the other kind is refused.
             amount, apart = f"{plan.nats} nats are", NATS_OF_ONE
             if plan.nats is None:
-                amount, apart = f"epsilon {plan.epsilon} at delta {policy.budget.delta:g} is", CLIENTS_APART
+                amount, apart = f"epsilon {plan.epsilon} at delta {policy.budget.delta:g} (game ii) is", CLIENTS_APART
             sentences.append(f"Plan {name}: {amount} {granted:,} questions of one client. {apart}")
     return sentences
 
