@@ -108,6 +108,12 @@ def test_both_games_are_measured(audited: tuple[str, Result]) -> None:
         assert one.accuracy.low is not None
         assert one.accuracy.low <= one.bound
         assert (one.accuracy.n_members, one.accuracy.n_nonmembers) == (45, 15)
+        # The audit asks again with altered records, about others, or more than these: "every" would be untrue.
+        assert "every" not in one.attacker
+    assert result.folder is not None
+    page = flat((result.folder / "report.html").read_text())
+    assert page.count(" nats allow ") == len(measured.game_one)
+    assert "right in" not in page
 
 
 @pytest.mark.slow
