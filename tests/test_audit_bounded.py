@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from rich.console import Console
 
 import memberwise
 from memberwise.assess.bounded import BoundPart
+from memberwise.auditing.bounded import at_most
 from memberwise.auditing.run import run_audit
+from memberwise.defences.bounded.pac import balanced_success
+from memberwise.defences.bounded.spending import Bound
 from memberwise.defences.bounded.words import other_game
 from memberwise.report.modelcard import model_card
 from memberwise.report.redact import redacted
@@ -69,6 +73,30 @@ def test_the_result_states_the_bound_with_its_game(audited: tuple[str, Result]) 
         assert part.epsilon_of_votes is not None
 
 
+def test_the_bound_of_an_audit_is_never_above_the_budget() -> None:
+    # Where models agree nothing is spent, so that more questions are asked than the budget pays for at their most.
+    asked = Bound("i", nats=0.1, per_question=0.01, share=0.75, questions=100)
+    assert at_most(asked, 0.3) == replace(asked, nats=0.3, success=balanced_success(0.3, 0.75))
+    assert at_most(asked, 2.0).nats == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_defences_behind_it_leave_the_bound_in_the_result(tmp_path: Path) -> None:
+    defence = {"name": "pac", **DEFENCES["pac"], "answers": "one-hot"}
+    values = {
+        "data": {"source": "digits", "members": 60, "nonmembers": 60},
+        "model": {"name": "mlp", "hidden": [8]},
+        "training": {"epochs": 2, "defence": defence},
+        "answer": [{"name": "label-only"}],
+        "shadow": {"count": 2},
+        "attacks": {"use": ["gap"]},
+        "statistics": {"fpr": [0.1]},
+        "run": {"out": str(tmp_path / "run"), "seed": 3},
+    }
+    part = bound_of(run_audit(make_study(values, "a test")))
+    assert (part.defence, part.game, len(part.measured.game_one)) == ("pac", "i", 2)
+
+
 @pytest.mark.slow
 def test_both_games_are_measured(audited: tuple[str, Result]) -> None:
     name, result = audited
@@ -80,6 +108,12 @@ def test_both_games_are_measured(audited: tuple[str, Result]) -> None:
         assert one.accuracy.low is not None
         assert one.accuracy.low <= one.bound
         assert (one.accuracy.n_members, one.accuracy.n_nonmembers) == (45, 15)
+        # The audit asks again with altered records, about others, or more than these: "every" would be untrue.
+        assert "every" not in one.attacker
+    assert result.folder is not None
+    page = flat((result.folder / "report.html").read_text())
+    assert page.count(" nats allow ") == len(measured.game_one)
+    assert "right in" not in page
 
 
 @pytest.mark.slow

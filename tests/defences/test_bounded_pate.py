@@ -106,6 +106,7 @@ def test_the_budget_in_rho_never_exceeds_its_epsilon(epsilon: float, delta: floa
 def test_more_is_never_less_epsilon() -> None:
     assert epsilon_of(0.0, DELTA) == 0
     assert rho_of(float("inf"), DELTA) == float("inf")
+    assert 0.9e9 < rho_of(1e300, DELTA) <= 1e9
     assert all(low <= high for low, high in pairwise(epsilon_of(10.0**k, DELTA) for k in range(-12, 5)))
 
 

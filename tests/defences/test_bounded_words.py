@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,14 @@ def test_a_bound_on_the_pool_names_its_epsilon() -> None:
     assert "whether a record is in the pool at all (game ii). 1 question cost epsilon 7.97 at delta" in text
     assert text.endswith(other_game("ii"))
     assert "The training cost epsilon 7.97" in bound_sentences(PATE, of_training=True)
+
+
+def test_success_is_said_of_halves_for_guesses_by_the_share_win() -> None:
+    # 31 of 32 records were learned: to call every record learned is right far "more often than 51.08%".
+    for bound in (replace(PAC, share=31 / 32), PATE):
+        success = up_percent(bound.success or 1.0)
+        said = "where either answer is true of half of the records asked about, no attack on that is right more often"
+        assert f"{said} than {success}" in bound_sentences(bound)
 
 
 def test_a_bound_of_everything_is_called_none() -> None:

@@ -244,6 +244,16 @@ def test_nearest_probabilities_are_those_of_a_solver() -> None:
         np.testing.assert_allclose(on_simplex(values), found.x, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e15, 1e18, 1e100])
+def test_vectors_under_enormous_noise_are_probabilities(scale: float) -> None:
+    np.testing.assert_array_equal(on_simplex(np.array([-scale, scale, 3.0])), [0, 1, 0])
+    np.testing.assert_array_equal(on_simplex(np.array([scale, scale, 0.0])), [0.5, 0.5, 0])
+    noise = np.random.default_rng(5)
+    done = Pac(answers="one-hot", per_question=1e-200).step(np.eye(3), PacState(np.full(3, 1 / 3)), b"k", noise)
+    assert done.answer.sum() == pytest.approx(1)
+    assert np.isfinite(done.state.weights).all()
+
+
 def test_one_model_or_a_defence_before_it_is_refused() -> None:
     x = records(3)
     with pytest.raises(StudyError, match="answers from an ensemble"):
@@ -277,6 +287,9 @@ def test_defences_behind_it_only_work_on_its_answer() -> None:
         {"share": 0.3},
         {"share": "1/0"},
         {"questions": 0},
+        {"questions": 10**400},
+        {"budget_nats": 1e-320},
+        {"per_question": 1e-310},
         {"answers": "logits"},
         {"budget": 1.0},
     ],

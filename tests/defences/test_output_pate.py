@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -80,6 +82,20 @@ def test_the_most_that_is_spent_is_known_beforehand() -> None:
 def test_one_sigma_alone_is_refused() -> None:
     with pytest.raises(ValidationError, match="sigma1 and sigma2"):
         Pate(sigma2=3.0)
+    with pytest.raises(ValidationError, match="sigma1 and sigma2"):
+        Pate(threshold=0, sigma1=3.0)
+    assert Pate(threshold=0, sigma2=3.0).mechanism(10).sigma2 == 3.0
+
+
+@pytest.mark.parametrize("parameters", [{"sigma1": 1e-200, "sigma2": 1e-200}, {"questions": 10**400}])
+def test_impossible_parameters_are_refused(parameters: Any) -> None:
+    with pytest.raises(ValidationError):
+        Pate(**parameters)
+
+
+def test_an_epsilon_of_nothing_is_refused() -> None:
+    with pytest.raises(StudyError, match="epsilon so small"):
+        Pate(epsilon=1e-100).start(10)
 
 
 def test_noise_too_small_for_the_budget_is_refused() -> None:

@@ -36,7 +36,7 @@ def estimate(value: float) -> Estimate:
 
 
 def exact(value: float) -> Bayesian:
-    return Bayesian("asks every question", 2_000, 500, 1e-3, 0.5224, estimate(value), estimate(value), ())
+    return Bayesian("asks in turn", 2_000, 500, 1e-3, 0.5224, estimate(value), estimate(value), ())
 
 
 def point(label: str, bound: BoundPart | None, **more: Any) -> ComparedPoint:

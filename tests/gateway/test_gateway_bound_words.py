@@ -30,6 +30,8 @@ PAC = {"name": "pac", "budget_nats": 0.5, "per_question": 2.0**-10, "share": 0.7
 CONFIG = OutputDefenceConfig.model_validate(PAC)
 ENSEMBLE = Released((CONFIG,), 32)
 
+TEACHERS = Released((OutputDefenceConfig.model_validate({"name": "pate", "epsilon": 8.0}),), 25)
+
 
 def policy(**tables: Any) -> Policy:
     return parse_policy(tables, "the test")
@@ -60,6 +62,11 @@ def test_the_smallest_budget_says_what_is_bounded() -> None:
     assert "0.0997 nats" in text
     assert "Plan default: 0.01 nats are 10 questions of one client" in text
     assert "They bound nothing about this client alone" in text
+
+
+def test_a_plans_epsilon_is_said_with_its_game() -> None:
+    text = said(policy(plans={"default": {"epsilon": 2.0}}), TEACHERS)
+    assert "Plan default: epsilon 2.0 at delta 1e-05 (game ii) is" in text
 
 
 def test_the_bound_of_all_questions_is_the_mechanisms() -> None:
@@ -97,6 +104,7 @@ def test_budgets_of_nats_stop_attacks_as_questions_do() -> None:
         ({"plans": {"default": {"nats": 1e-6}}}, ENSEMBLE, "plans.default grants less than one question"),
         ({"budget": {"total_nats": 1e-6}}, ENSEMBLE, "budget grants less than one question"),
         ({"budget": {"total_nats": 0.7}}, ENSEMBLE, "above the budget with which the ensemble was released"),
+        ({"budget": {"total_epsilon": 9.0}}, TEACHERS, "above the budget with which the ensemble was released"),
     ],
 )
 def test_what_is_not_bounded_as_it_seems_is_told(tables: dict[str, Any], released: Any, told: str) -> None:

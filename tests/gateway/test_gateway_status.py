@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,10 @@ from memberwise.gateway.store import Store
 from memberwise.gateway.watch import Alarm
 
 if TYPE_CHECKING:
+    from tests.gateway.bounded_case import mechanism
     from tests.gateway.status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
 else:
+    from bounded_case import mechanism
     from status_case import COSTS, EVIL, NOW, SECRET, facts_of, fill, policy_of, served, spend, telling
 
 
@@ -69,6 +72,13 @@ def test_tier_falls_with_the_clients_budget(store: Store) -> None:
         spend(store, policy, name, "default", range(1000 * questions, 1000 * questions + questions))
     found = {name: values[2] for name, values in by_name(status_of(store, facts_of(policy), NOW)).items()}
     assert {name: found[name] for name in ("19", "20", "40")} == {"19": "vector", "20": "top-3", "40": None}
+
+
+@pytest.mark.parametrize(("total", "left"), [(10_000, "256"), (100, "100"), (None, "256")])
+def test_the_smaller_of_two_totals_is_what_is_left(store: Store, total: int | None, left: str) -> None:
+    facts = replace(facts_of(policy_of(budget={"total": total})), mechanism=mechanism())
+    page = render(status_of(store, facts, NOW))
+    assert f'<dt>Left of the total budget</dt>\n<dd class="value">{left}</dd>' in page.replace("\n\n", "\n")
 
 
 def test_total_that_is_spent_refuses_everybody(store: Store) -> None:

@@ -75,7 +75,9 @@ def game_one(
     rng: np.random.Generator,
     secrets: int = SECRETS,
 ) -> tuple[Bayesian, ...]:
-    """Both attackers: one asks every question, one chooses each by what the answers before it told.
+    """Both attackers: one asks the questions in turn, one chooses each by what the answers before it told.
+
+    The questions are some of those that an audit asks: ``Bayesian.questions`` says how many were asked.
 
     Args:
         answers: ``(Q, W, C)`` what each world answers to each question (``BoundedDefence.votes``).
@@ -87,9 +89,8 @@ def game_one(
     in_time = affordable(answers, secrets)
     every = ask_all(in_time, budget, draw_secrets(len(member), secrets, rng), rng)
     chosen = ask_adaptively(answers, budget, draw_secrets(len(member), few, rng), rng)
-    name = "asks every question" if len(in_time) == len(answers) else "asks the first questions"
     return (
-        figures(name, every, member, share, fprs, confidence),
+        figures("asks in turn", every, member, share, fprs, confidence),
         figures("chooses each question by the answers before it", chosen, member, share, fprs, confidence),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from memberwise.assess import Assessment
 from memberwise.assess.bounded import BoundPart, bound_part
@@ -28,8 +29,8 @@ def bound_of(prepared: Prepared, arrays: Arrays, assessment: Assessment) -> Boun
     headline = next((one for one in assessment.attacks if one.name == assessment.headline), None)
     defence, kept = bounded_defence(prepared.resolved.output_defences), kept_answers(arrays)
     if defence is not None and kept is not None:
-        bound = at_most(defence.bound(defence.unpack_state(kept.state)))
-        name = next(one.name for one in reversed(study.answer))
+        bound = at_most(defence.bound(defence.unpack_state(kept.state)), getattr(defence, "budget", inf))
+        name = study.answer[0].name  # it stands before every other output defence
         played = _game_one(prepared, defence, bound, kept, assessment)
         return bound_part(name, bound, played, headline, of_training=False)
     promised = guaranteed(study.training, len(prepared.target_job.rows)) if prepared.target is None else None
@@ -38,14 +39,18 @@ def bound_of(prepared: Prepared, arrays: Arrays, assessment: Assessment) -> Boun
     return bound_part(study.training.defence.name, bound_of_training(*promised), (), headline, of_training=True)
 
 
-def at_most(bound: Bound) -> Bound:
+def at_most(bound: Bound, budget: float) -> Bound:
     """The bound by the most that the questions could have told, which holds whatever the answers were.
 
     The nats that a session's answers did cost are no more than an estimate of what such sessions tell on average.
+
+    Args:
+        budget: nats that no session passes; questions on which models agree cost none, so more may be asked than it
+            is enough for at the most of each.
     """
     if bound.per_question is None or bound.share is None:
         return bound
-    nats = bound.questions * bound.per_question
+    nats = min(bound.questions * bound.per_question, budget)
     return replace(bound, nats=nats, success=balanced_success(nats, bound.share))
 
 

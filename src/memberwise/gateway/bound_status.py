@@ -105,4 +105,4 @@ def rest_of(spent: float, limit: float, cost: float) -> Rest:
     """What is left of one budget, at what a question costs at most."""
     exact = isinstance(limit, int)
     questions = limit - spent if exact else (limit * (1 + ROUNDING) - spent) / cost
-    return Rest(max(0, int(questions)), min(1.0, spent / limit))
+    return Rest(max(0, int(questions)), min(1.0, spent / limit) if limit else 1.0)

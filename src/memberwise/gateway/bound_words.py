@@ -140,7 +140,7 @@ def explain_bound(policy: Policy, mechanism: Mechanism) -> list[str]:
             # Of the two a mechanism has one; a budget of the other kind is refused.
             amount, apart = f"{plan.nats} nats are", NATS_OF_ONE
             if plan.nats is None:
-                amount, apart = f"epsilon {plan.epsilon} at delta {policy.budget.delta:g} is", CLIENTS_APART
+                amount, apart = f"epsilon {plan.epsilon} at delta {policy.budget.delta:g} (game ii) is", CLIENTS_APART
             sentences.append(f"Plan {name}: {amount} {granted:,} questions of one client. {apart}")
     return sentences
 
@@ -187,6 +187,9 @@ def _idle_budgets(policy: Policy, mechanism: Mechanism | None) -> Iterable[str]:
             yield f"{name} grants less than one question may cost: nothing is answered."
     if budget.total_nats is not None and budget.total_nats > mechanism.questions * mechanism.cost_nats * (1 + ROUNDING):
         yield "budget.total_nats is above the budget with which the ensemble was released, which holds."
+    rho = rho_limit(budget.total_epsilon, budget.delta) if mechanism.cost_rho else None
+    if rho is not None and rho > mechanism.questions * mechanism.cost_rho + mechanism.cost_rho:
+        yield "budget.total_epsilon is above the budget with which the ensemble was released, which holds."
 
 
 def _least(*counts: int | None) -> int | None:

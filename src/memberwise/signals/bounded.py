@@ -32,9 +32,9 @@ def bound_arrays(models: Target, served: DefendedTarget, questions: Questions) -
         served: behind its output defences, when all has been asked.
     """
     defence = bounded_defence(served.defences)
-    states = served.states[-1] if served.states else None
-    if defence is None or states is None:
+    if defence is None:
         return {}
+    states = served.states[served.defences.index(defence)] or ()  # others may stand behind it
     packed = [defence.pack_state(one.state) for one in states if isinstance(one, Session) and one.state is not None]
     rng = np.random.default_rng([questions.rng_seed, 0x626F756E64])
     rows = rng.permutation(questions.audited)[:MOST_QUESTIONS]

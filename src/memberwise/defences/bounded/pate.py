@@ -22,6 +22,8 @@ from memberwise.types.arrays import Floats, Ints
 # Renyi orders of the data-dependent bound.
 ORDERS: Floats = np.array([*(1 + x / 10 for x in range(1, 100)), *range(11, 64), *(2**k for k in range(6, 13))], float)
 ABSTAINED = -1
+# Above it dp-accounting finds nothing; a larger epsilon buys no more than this one does.
+LARGEST_EPSILON = 1e9
 # To which dp-accounting finds epsilon.
 TOLERANCE = 1e-12
 
@@ -106,10 +108,14 @@ def epsilon_of(rho: float, delta: float) -> float:
 def rho_of(epsilon: float, delta: float) -> float:
     """The most rho that may be spent for ``epsilon`` at ``delta``: the inverse of ``epsilon_of``, rounded down.
 
+    It is 0 for an epsilon that is too small to be reckoned with.
+
     Raises:
         MissingExtraError: dp-accounting is not installed.
     """
     gaussian = _dp_accounting().gaussian_mechanism
+    if epsilon < inf:
+        epsilon = min(epsilon, LARGEST_EPSILON)
     with np.errstate(divide="ignore"):
         sigma = float(gaussian.get_sigma_gaussian(epsilon, delta))
     if sigma == 0:

@@ -68,7 +68,9 @@ def _success(bound: Bound) -> str:
         return ""
     if bound.success > 0.9999:
         return ": too much to bound any attack's success on that"
-    return f": no attack on that is right more often than {up_percent(bound.success)} (guessing: 50%)"
+    # Without the halves it would be false: at a share of 31/32 "learned" is right of 31 records in 32.
+    halves = "where either answer is true of half of the records asked about"
+    return f": {halves}, no attack on that is right more often than {up_percent(bound.success)} (guessing: 50%)"
 
 
 def _amount(bound: Bound) -> str:

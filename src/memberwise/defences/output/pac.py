@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("<4sdQQ")
 _MAGIC = b"pac1"
+# Nats of one answer below which the variance of its noise is no number any more.
+LEAST_COST = 1e-250
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Pac(BoundedDefence[PacState]):
     max_attack_success: Annotated[float | None, Field(gt=0.5, lt=1)] = None
     budget_nats: Annotated[float | None, Field(gt=0)] = None
     per_question: Annotated[float | None, Field(gt=0)] = None
-    questions: Annotated[int, Field(ge=1)] = 1_000_000
+    questions: Annotated[int, Field(ge=1, le=2**53)] = 1_000_000
     share: Share = 0.5
     answers: Literal["label", "one-hot", "probabilities"] = "label"
     digits: Annotated[int, Field(ge=1, le=9)] = 3
@@ -69,6 +71,10 @@ class Pac(BoundedDefence[PacState]):
     def _one_budget(self) -> Pac:
         if self.max_attack_success is not None and self.budget_nats is not None:
             raise ValueError("give max_attack_success or budget_nats, not both")
+        if self.cost < LEAST_COST:
+            raise ValueError(
+                f"an answer may cost {self.cost:.3g} nats, and at least {LEAST_COST:g} are needed for noise"
+            )
         if self.cost > self.budget:
             raise ValueError(f"per_question of {self.cost:.3g} is above the whole budget of {self.budget:.3g} nats")
         return self
@@ -155,6 +161,7 @@ def secret_world(key: bytes, worlds: int) -> int:
 
 def on_simplex(values: Floats) -> Floats:
     """The nearest probabilities to ``(C,)`` values (Euclidean; Duchi et al. 2008, figure 1); the order stays."""
+    values = values - values.max()  # the same nearest, and noise above 2**53 does not swallow the 1
     falling = np.sort(values)[::-1]
     excess = (np.cumsum(falling) - 1) / np.arange(1, len(values) + 1)
     last = np.flatnonzero(falling > excess)[-1]

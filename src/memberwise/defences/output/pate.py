@@ -67,22 +67,28 @@ class Pate(BoundedDefence[PateState]):
 
     epsilon: Annotated[float, Field(gt=0)] = 8.0
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
-    questions: Annotated[int, Field(ge=1)] = 1_000
+    questions: Annotated[int, Field(ge=1, le=2**53)] = 1_000
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     check: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    sigma1: Annotated[float | None, Field(gt=0)] = None
-    sigma2: Annotated[float | None, Field(gt=0)] = None
+    sigma1: Annotated[float | None, Field(ge=1e-6)] = None
+    sigma2: Annotated[float | None, Field(ge=1e-6)] = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Pate:
-        if (self.sigma1 is None) != (self.sigma2 is None) and self.threshold:
+        needs_both = self.threshold or self.sigma2 is None  # without a threshold sigma1 has nothing to do
+        if (self.sigma1 is None) != (self.sigma2 is None) and needs_both:
             raise ValueError("give sigma1 and sigma2, or neither")
         return self
 
     @property
     def rho(self) -> float:
         """What all answers together may cost, in rho of zero-concentrated differential privacy."""
-        return rho_of(self.epsilon, self.delta)
+        rho = rho_of(self.epsilon, self.delta)
+        if not rho:
+            raise StudyError(
+                "an epsilon so small leaves nothing to answer with", found=f"{self.epsilon:g}", where="answer, pate"
+            )
+        return rho
 
     @property
     def worst_rho(self) -> float:

@@ -53,8 +53,9 @@ def _pairs(part: BoundPart, words: str) -> Iterator[tuple[str, str]]:
 def _of_game_one(one: Bayesian, words: str) -> str:
     rates = [f"TPR at {rate(row.fpr)} FPR {spoken(row, 'share', words)}" for row in one.tpr_at_fpr]
     figures = [f"AUC {spoken(one.auc, 'number', words)}", *(rates if one.tpr_at_fpr else [])]
+    allowed = f"{up(one.nats)} nats allow {up_percent(one.bound)}"
     return (
-        f"right in {spoken(one.accuracy, 'share', words)}, where {up(one.nats)} nats allow {up_percent(one.bound)}; "
+        f"balanced accuracy {spoken(one.accuracy, 'share', words)}, where {allowed}; "
         f"{'; '.join(figures)} (over {count(one.secrets)} secrets, {count(one.questions)} questions each)"
     )
 
