@@ -124,6 +124,44 @@ def test_folder_of_something_else_is_left_alone(run: Path, tmp_path: Path) -> No
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("manifest", ['{"name": "my app", "icons": []}', "not even JSON", None])
+def test_folder_with_another_manifest_loses_nothing(run: Path, tmp_path: Path, manifest: str | None) -> None:
+    mine = tmp_path / "mine"
+    (mine / "src").mkdir(parents=True)
+    if manifest is None:  # a pack among other things
+        make_pack(run, tmp_path / "pack", NOW)
+        manifest = (tmp_path / "pack" / "manifest.json").read_text()
+    (mine / "manifest.json").write_text(manifest)
+    (mine / "src" / "thesis.txt").write_text("x")
+    with pytest.raises(RunFolderError):
+        make_pack(run, mine, NOW)
+    assert (mine / "src" / "thesis.txt").exists()
+    assert (mine / "manifest.json").read_text() == manifest
+
+
+def test_pack_broken_off_fails_and_is_made_anew(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evidence.print_to_pdf
+
+    def killed(page: Path) -> tuple[None, str]:
+        raise KeyboardInterrupt
+
+    make_pack(run, run / "evidence", NOW)
+    monkeypatch.setattr(evidence, "print_to_pdf", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_pack(run, run / "evidence", NOW)
+    assert "not finished" in verify_pack(run).problems[0]
+    monkeypatch.setattr(evidence, "print_to_pdf", whole)
+    make_pack(run, run / "evidence", NOW)
+    assert verify_pack(run).problems == ()
+
+
+def test_pack_is_verified_from_inside_its_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make_pack(run, run / "evidence", NOW))
+    found = verify_pack(Path())
+    assert found.problems == ()
+    assert found.run_files
+
+
 def test_command_line_signs_verifies_and_fails(run: Path, tmp_path: Path) -> None:
     runner, key = CliRunner(), str(tmp_path / "key")
     made = runner.invoke(app, ["evidence", str(run), "--sign", key, "--new-key"])
