@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
 from memberwise.publishing import evidence
-from memberwise.publishing.annex import IN_SCOPE, NO_CLAIM, OUT, rows
+from memberwise.publishing.annex import IN_SCOPE, NO_CLAIM, OUT, UNKNOWN, rows
 from memberwise.publishing.evidence import make_pack, verify_pack
 from memberwise.publishing.pdf import PROGRAMS
 from memberwise.report.result import Result
@@ -108,6 +109,16 @@ def test_annex_says_what_was_not_run_and_claims_nothing(run: Path) -> None:
     }  # fmt: skip
     for skipped in result.skipped:
         assert skipped.name in text.replace("\\", "")
+
+
+@pytest.mark.parametrize(("kind", "known"), [("trained here", True), ("file", False), ("endpoint", False)])
+def test_annex_says_nothing_of_training_not_seen(run: Path, kind: str, known: bool) -> None:
+    result = Result.load(run).parts
+    given = replace(result, target=replace(result.target, kind=kind), study={**result.study, "answer": []})
+    status = {row.text: row for row in rows(given) if row.text.startswith("OWASP")}
+    for number in (1, 2):
+        assert (status[f"OWASP AISVS, C11.3.{number}"].status != UNKNOWN) is known
+    assert ("trains without it" in status["OWASP AISVS, C11.3.2"].here) <= known
 
 
 def test_redacted_pack_names_no_record(run: Path) -> None:
