@@ -71,7 +71,7 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 def choices(attack: AttackFigures, curves: Curves) -> Plain:
     """An attack for the script: ``rates`` of [FPR, TPR, low, high, stated, resolvable, method], ascending; numbers of records.
 
-    Rates that ``result.json`` states are its own; those between are points of the curve with its band (BAND, not said).
+    Rates that ``result.json`` states are its own; those between, whose method is BAND, points of the curve.
     """
     rows = {
         row.fpr: [row.fpr, row.value, number(row.low), number(row.high), 1, row.resolvable, row.method]
