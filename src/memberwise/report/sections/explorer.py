@@ -69,7 +69,7 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def choices(attack: AttackFigures, curves: Curves) -> Plain:
-    """An attack for the script: ``rates`` of [FPR, TPR, low, high, stated, resolvable, method], ascending; numbers of records.
+    """An attack for the script: ``rates`` of [FPR, TPR, low, high, stated, resolvable, method], ascending; and n.
 
     Rates that ``result.json`` states are its own; those between, whose method is BAND, points of the curve.
     """
