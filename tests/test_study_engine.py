@@ -36,6 +36,11 @@ def test_a_flag_goes_above_the_old_key(tmp_path: Path) -> None:
     assert make_study(values, "").engine.name == "slurm", "a setting by the old name stands for the new one"
 
 
+def test_an_address_of_ray_for_another_engine_is_refused() -> None:
+    with pytest.raises(StudyError, match=r"--ray-address is Ray's(.|\n)*the engine local(.|\n)*--engine ray"):
+        study_of(None, {"engine.ray.address": "auto"}, [])
+
+
 def test_a_run_may_go_on_with_another_engine() -> None:
     one, other = Study(), make_study({"engine": {"name": "slurm", "slurm": {"partition": "gpu"}}}, "")
     assert one.training_key() == other.training_key()

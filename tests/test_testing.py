@@ -41,6 +41,16 @@ def test_result_is_judged_as_its_audit_would_have_been(leaky: mw.Result) -> None
         assert passed is _audited(2.0, fail_if=rule).passed
 
 
+def test_swapped_members_pass_neither_anew_nor_at_once() -> None:
+    swapped = _audited(-2.0)
+    assert _audited(-2.0, fail_if="auc>0.6").passed is None
+    passed, reason = judged_anew(swapped, ("auc>0.6",))
+    assert passed is None
+    assert "worse than guessing" in reason
+    with pytest.raises(AssertionError, match="not shown to be kept"):
+        assert_leakage_below("auc>0.6", result=swapped)
+
+
 def test_undecided_limit_fails_unless_it_may(leaky: mw.Result) -> None:
     limit = f"auc>{leaky.auc('loss').value:.3f}"
     with pytest.raises(AssertionError, match="not shown to be kept"):

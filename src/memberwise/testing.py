@@ -63,7 +63,7 @@ def judged_anew(result: Result, rules: tuple[str, ...]) -> tuple[bool | None, st
     Raises:
         StudyError: a rule is about more than an attack's TPR or AUC, or about an attack that did not run.
     """
-    from memberwise.assess.notes import WITHHOLDING
+    from memberwise.assess.notes import WITHHOLDING, upside_down
     from memberwise.statistics import Measured, judge, parse_rule, verdict_of
 
     parts, read = result.parts, [parse_rule(rule) for rule in rules]
@@ -82,6 +82,12 @@ def judged_anew(result: Result, rules: tuple[str, ...]) -> tuple[bool | None, st
     confidence = (parts.study.get("statistics") or {}).get("confidence") or 0.95
     verdict = verdict_of(judge(read, measured, family, confidence))
     voided = [warning.message for warning in parts.warnings if warning.code in WITHHOLDING]
+    swapped = set(upside_down(parts.attacks))
+    for rule in read:
+        names = set(family if rule.attack is None else (rule.attack,))
+        if names <= swapped or parts.headline in names & swapped:
+            worse = ", ".join(sorted(names & swapped))
+            voided.append(f"{worse}: surely worse than guessing, as if members were the non-members")
     if verdict.passed and voided:
         return None, f"{verdict.reason} But nothing passes here: {'; '.join(voided)}."
     return verdict.passed, verdict.reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from memberwise.cli.main import app
 from memberwise.errors import RunFolderError, StudyError
 from memberwise.publishing import evidence
-from memberwise.publishing.annex import IN_SCOPE, NO_CLAIM, OUT, rows
+from memberwise.publishing.annex import IN_SCOPE, NO_CLAIM, OUT, UNKNOWN, rows
 from memberwise.publishing.evidence import make_pack, verify_pack
 from memberwise.publishing.pdf import PROGRAMS
 from memberwise.report.result import Result
@@ -110,6 +111,16 @@ def test_annex_says_what_was_not_run_and_claims_nothing(run: Path) -> None:
         assert skipped.name in text.replace("\\", "")
 
 
+@pytest.mark.parametrize(("kind", "known"), [("trained here", True), ("file", False), ("endpoint", False)])
+def test_annex_says_nothing_of_training_not_seen(run: Path, kind: str, known: bool) -> None:
+    result = Result.load(run).parts
+    given = replace(result, target=replace(result.target, kind=kind), study={**result.study, "answer": []})
+    status = {row.text: row for row in rows(given) if row.text.startswith("OWASP")}
+    for number in (1, 2):
+        assert (status[f"OWASP AISVS, C11.3.{number}"].status != UNKNOWN) is known
+    assert ("trains without it" in status["OWASP AISVS, C11.3.2"].here) <= known
+
+
 def test_redacted_pack_names_no_record(run: Path) -> None:
     pack = make_pack(run, run / "evidence", NOW, redact=True)
     assert json.loads((pack / "result.json").read_text())["records"]["worst"] == []
@@ -122,6 +133,42 @@ def test_folder_of_something_else_is_left_alone(run: Path, tmp_path: Path) -> No
     with pytest.raises(RunFolderError):
         make_pack(run, tmp_path / "mine", NOW)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("manifest", ['{"name": "my app", "icons": []}', "not even JSON", None])
+def test_folder_with_another_manifest_loses_nothing(run: Path, tmp_path: Path, manifest: str | None) -> None:
+    mine = tmp_path / "mine"
+    (mine / "src").mkdir(parents=True)
+    if manifest is None:  # a pack among other things
+        make_pack(run, tmp_path / "pack", NOW)
+        manifest = (tmp_path / "pack" / "manifest.json").read_text()
+    (mine / "manifest.json").write_text(manifest)
+    (mine / "src" / "thesis.txt").write_text("x")
+    with pytest.raises(RunFolderError):
+        make_pack(run, mine, NOW)
+    assert (mine / "src" / "thesis.txt").exists()
+    assert (mine / "manifest.json").read_text() == manifest
+
+
+def test_pack_broken_off_fails_and_is_made_anew(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(page: Path) -> tuple[None, str]:
+        raise KeyboardInterrupt
+
+    make_pack(run, run / "evidence", NOW)
+    monkeypatch.setattr(evidence, "print_to_pdf", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_pack(run, run / "evidence", NOW)
+    assert "not finished" in verify_pack(run).problems[0]
+    monkeypatch.setattr(evidence, "print_to_pdf", lambda page: (None, "none in this test"))
+    make_pack(run, run / "evidence", NOW)
+    assert verify_pack(run).problems == ()
+
+
+def test_pack_is_verified_from_inside_its_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make_pack(run, run / "evidence", NOW))
+    found = verify_pack(Path())
+    assert found.problems == ()
+    assert found.run_files
 
 
 def test_command_line_signs_verifies_and_fails(run: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_explorer_says_what_result_json_says(chromium: Browser, whole: str, audi
             interval = figure.interval if figure.interval == "no interval" else f"95% interval {figure.interval}"
             found = figures_of(page)
             assert found["TPR"] == f"{figure.value} {interval}"
+            assert row["method"] in page.locator("#explorer-answer").inner_text()
             assert found["Exposed"].split()[0] == f"{int(1500 * row['value'] + 0.5):,}"
             for prior in (1, 10, 50):
                 page.get_by_label("prior").fill(str(prior))
@@ -104,6 +105,7 @@ def test_explorer_between_rates_reads_the_curve(chromium: Browser, whole: str, a
         assert min(abs(grid / fpr - 1)) < 1e-3 or fpr in (0.1, 0.01, 0.001)
         if fpr not in (0.1, 0.01, 0.001):
             assert float(figures_of(page)["TPR"].split("%")[0]) / 100 == pytest.approx(below, abs=6e-4)
+            assert "pointwise" in page.locator("#explorer-answer").inner_text()
         assert figures_of(page) != before
         before = figures_of(page)
 

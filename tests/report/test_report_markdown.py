@@ -49,7 +49,9 @@ def test_comparison_names_what_surely_changed(audit: Any) -> None:
 
 @pytest.mark.parametrize("two", [False, True])
 def test_hostile_names_stay_text(hostile: Any, two: bool) -> None:
-    text = comparison(hostile.parts, hostile.parts) if two else summary(hostile.parts)
+    names = ("<script>alert(1)</script>|", "a\n| b | [c](https://example.org)")
+    text = comparison(hostile.parts, hostile.parts, names) if two else summary(hostile.parts)
+    assert "](" not in text.replace("\\](", "").replace("]\\(", "")
     assert "<script" not in text.replace("\\<script", "")
     assert set(re.findall(r"(?<!\\)<(/?\w+)", text)) <= {"details", "/details", "summary", "/summary"}
     assert all(len({len(row) for row in table}) == 1 for table in _tables(text))

@@ -91,7 +91,10 @@ def test_array_with_a_killed_task_changes_no_bit(slurm: Path, tmp_path: Path, mo
 
 def test_a_poisoned_task_ends_with_its_error(slurm: Path, tmp_path: Path) -> None:
     config = EngineConfig(name="slurm", tries=2, slurm=SlurmConfig(folder=str(tmp_path / "slurm"), array=3))
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm" / "forest.pkl").write_bytes(b"of another run, or the user's own")
     with pytest.raises(TrainingError) as failure:
         run(tmp_path / "there", trainer(raises=102), config)
     assert "this model cannot be trained" in str(failure.value)
     assert "block 2 (shadow models 2 to 3), tried 2 times" in str(failure.value)
+    assert [path.name for path in (tmp_path / "slurm").glob("**/*.pkl")] == ["forest.pkl"]

@@ -20,8 +20,9 @@ NO_CLAIM = (
     "This pack claims no compliance with any law, opinion or standard, and is no legal advice. It says what was "
     "measured, how, and what was not; whether that suffices is for the controller and the authorities to judge."
 )
-IN_SCOPE, OUT = "in scope", "out of scope"
+IN_SCOPE, OUT, UNKNOWN = "in scope", "out of scope", "not known here"
 NOT_DECLARED = "not declared"
+TRAINED_HERE = "trained here"
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ def _aisvs(result: AuditResult) -> list[Row]:
     answer = [str(one.get("name")) for one in result.study.get("answer") or [] if isinstance(one, dict)]
     training = (result.study.get("training") or {}).get("defence")
     private = "dp-sgd" in str(training)
+    ours = result.target.kind == TRAINED_HERE
     bound = result.epsilon
     kinds = {group.name for group in grouped(result.attacks, "")}
     said = (
@@ -180,14 +182,22 @@ def _aisvs(result: AuditResult) -> list[Row]:
         Row(
             f"{text}.1",
             "outputs calibrated or perturbed",
-            IN_SCOPE if answer else "not in this study",
-            f"output defences: {', '.join(answer)}" if answer else "answers are given as the model gives them",
+            IN_SCOPE if answer else "not in this study" if ours else UNKNOWN,
+            f"output defences: {', '.join(answer)}"
+            if answer
+            else "answers are given as the model gives them"
+            if ours
+            else "the target came as it is: the study adds nothing to its answers",
         ),
         Row(
             f"{text}.2",
             "training with differential privacy and a documented epsilon",
-            IN_SCOPE if private else "not in this study",
-            f"DP-SGD in the study; {said}" if private else f"the study trains without it; {said}",
+            UNKNOWN if not ours else IN_SCOPE if private else "not in this study",
+            f"the target came trained: with what, the study cannot tell; {said}"
+            if not ours
+            else f"DP-SGD in the study; {said}"
+            if private
+            else f"the study trains without it; {said}",
         ),
         Row(
             f"{text}.3",

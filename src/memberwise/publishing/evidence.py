@@ -29,6 +29,8 @@ HEAD = b"memberwise evidence, signature version 1\n"
 FOLDER = "evidence"
 # Of the run, not of the moment: locks come and go.
 PASSING = (".lock", ".lock.pid")
+# All that a pack may hold, and all that making it anew may delete.
+NAMES = ("annex.md", "model_card.md", "report.html", "report.pdf", "result.json", "study.toml", MANIFEST, SIGNATURE)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,18 @@ def make_pack(run: Path, out: Path, created: datetime, *, key: Path | None = Non
     private = None if key is None else _signing().private_key(key)
     if redact:
         result, scores, curves = redacted(result, scores, curves, and_scores=True)
-    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise RunFolderError(f"{out} holds something else", expected="a new folder, or an earlier pack", where="--out")
     values = json_values(result.to_dict())
     private_files = holds_records(values)
-    if out.is_dir():
-        for name in _files(out):
-            (out / name).unlink()
+    manifest: dict[str, Any] = {
+        "format": "memberwise evidence",
+        "version": 1,
+        "memberwise_version": __version__,
+        "created": created.isoformat(timespec="seconds"),
+        "claims": NO_CLAIM,
+        "files": {},
+        "run_files": {},
+    }
+    _make_room(out, manifest)
     page = render(result, scores, curves)
     texts = {"report.html": page, "result.json": to_json(values), "model_card.md": model_card(result)}
     if (run / "study.toml").is_file():
@@ -79,22 +86,42 @@ def make_pack(run: Path, out: Path, created: datetime, *, key: Path | None = Non
     content, how = print_to_pdf(out / "report.html")
     if content is not None:
         write_atomically(out / "report.pdf", content, private=private_files)
-    names = sorted([*_files(out), "annex.md"])
+    names = sorted({*_files(out), "annex.md"} - {MANIFEST})
     write_text(out / "annex.md", annex(result, names, how), private=private_files)
-    manifest = {
-        "format": "memberwise evidence",
-        "version": 1,
-        "memberwise_version": __version__,
-        "created": created.isoformat(timespec="seconds"),
-        "claims": NO_CLAIM,
-        "files": {name: _digest(out / name) for name in _files(out)},
-        "run_files": {name: _digest(run / name) for name in _files(run, skip=out)},
-    }
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(out / MANIFEST, text.encode("utf-8", "backslashreplace"))
+    manifest["files"] = {name: _digest(out / name) for name in names}
+    manifest["run_files"] = {name: _digest(run / name) for name in _files(run, skip=out)}
+    _write_manifest(out, manifest)
     if private is not None:
         _signing().sign(HEAD + (out / MANIFEST).read_bytes(), private, out / SIGNATURE)
     return out
+
+
+def _make_room(out: Path, manifest: dict[str, Any]) -> None:
+    """Empty an earlier pack; the manifest comes first, so that one whose making was broken off is known as a pack.
+
+    Raises:
+        RunFolderError: the folder holds anything that is no part of a pack; nothing in it is touched.
+    """
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*")} if out.is_dir() else set()
+    try:
+        if out.exists() and not out.is_dir():
+            raise RunFolderError(f"{out} is no folder", expected="a new folder, or an earlier pack", where="--out")
+        if names:
+            _manifest(out)
+        if more := sorted(names - set(NAMES)):
+            raise RunFolderError(f"{out} holds {more[0]}", expected="a pack's files alone", where="--out")
+    except StudyError:
+        raise RunFolderError(
+            f"{out} holds something else", expected="a new folder, or an earlier pack", where="--out"
+        ) from None
+    _write_manifest(out, manifest)
+    for name in names - {MANIFEST}:
+        (out / name).unlink()
+
+
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(out / MANIFEST, text.encode("utf-8", "backslashreplace"))
 
 
 def verify_pack(pack: Path, key: Path | None = None, run: Path | None = None) -> Verified:
@@ -109,9 +136,11 @@ def verify_pack(pack: Path, key: Path | None = None, run: Path | None = None) ->
     """
     if not (pack / MANIFEST).is_file() and (pack / FOLDER / MANIFEST).is_file():
         pack = pack / FOLDER
+    pack = pack.resolve()  # "." has no parent of its own
     content, manifest = _manifest(pack)
-    beside = run or (pack.parent if (pack.resolve().parent / "result.json").is_file() else None)
-    problems = _differences(pack, manifest["files"], skip=None, ours=(MANIFEST, SIGNATURE))
+    beside = run or (pack.parent if (pack.parent / "result.json").is_file() else None)
+    problems = [] if manifest["files"] else ["the pack was not finished: make it again"]
+    problems += _differences(pack, manifest["files"], skip=None, ours=(MANIFEST, SIGNATURE))
     run_files = None
     if beside is not None:
         run_files = len(manifest["run_files"])

@@ -41,7 +41,8 @@ def comparison(first: AuditResult, second: AuditResult, names: tuple[str, str] =
     """Two runs: what surely changed, then every figure of both, folded."""
     rows = compared(first, second, names)
     changed = [row for row in rows if row.attack != "(target)" and row.finding not in UNDECIDED]
-    heads = f"| attack | figure | {names[0]} | {names[1]} | finding |"
+    shown = [escaped(name) for name in names]
+    heads = f"| attack | figure | {shown[0]} | {shown[1]} | finding |"
     table = [heads, "|---|---|---:|---:|---|"]
     cells = {
         id(row): "| " + " | ".join(map(escaped, (row.attack, row.figure, row.first, row.second, row.finding))) + " |"
@@ -57,7 +58,7 @@ def comparison(first: AuditResult, second: AuditResult, names: tuple[str, str] =
         "",
         *(
             f"- {name}: {SIGNS[sentence.outcome(run)]} {sentence.outcome(run)}. {escaped(lead.lead(run))}"
-            for name, run in zip(names, (first, second), strict=True)
+            for name, run in zip(shown, (first, second), strict=True)
         ),
         "",
         said,

@@ -69,12 +69,12 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def choices(attack: AttackFigures, curves: Curves) -> Plain:
-    """An attack for the script: ``rates`` of [FPR, TPR, low, high, stated, resolvable], ascending; numbers of records.
+    """An attack for the script: ``rates`` of [FPR, TPR, low, high, stated, resolvable, method], ascending; and n.
 
-    Rates that ``result.json`` states are its own; those between are points of the curve with its band.
+    Rates that ``result.json`` states are its own; those between, whose method is BAND, points of the curve.
     """
     rows = {
-        row.fpr: [row.fpr, row.value, number(row.low), number(row.high), 1, row.resolvable]
+        row.fpr: [row.fpr, row.value, number(row.low), number(row.high), 1, row.resolvable, row.method]
         for row in attack.tpr_at_fpr
         if number(row.value) is not None
     }
@@ -105,7 +105,7 @@ def choices(attack: AttackFigures, curves: Curves) -> Plain:
     return {
         "name": attack.name,
         "n": [n.n_members, n.n_nonmembers] if n else [None, None],
-        "method": next((row.method for row in attack.tpr_at_fpr if row.low is not None), BAND),
+        "band": BAND,
         "rates": [rows[fpr] for fpr in sorted(rows)],
         "carried": carried,
     }

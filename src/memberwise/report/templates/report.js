@@ -50,8 +50,8 @@ function explorer(data) {
     list.append(box);
   }
   function show() {
-    const { rates, n, carried, method } = attack();
-    const [fpr, tpr, low, high, stated, resolvable] = rates[Number(slider.value)];
+    const { rates, n, carried, band } = attack();
+    const [fpr, tpr, low, high, stated, resolvable, method = band] = rates[Number(slider.value)];
     const percent = Number(prior.value), people = Math.floor(Number(asked.value)), answer = at("answer");
     at("fpr-text").textContent = rate(fpr);
     slider.setAttribute("aria-valuetext", rate(fpr));

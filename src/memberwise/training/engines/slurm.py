@@ -8,6 +8,7 @@ import pickle
 import platform
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,8 +61,8 @@ class SlurmEngine:
 
     def __init__(self, trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig) -> None:
         self.config, self.tick, self.tries = config.slurm, tick, Tries(config.tries)
-        self.folder = Path(self.config.folder or "slurm").resolve()
-        self.executor = _executor(self.config, self.folder, trainer.describe().threads)
+        self.executor = _executor(self.config, trainer.describe().threads)
+        self.folder = Path(self.executor.folder)
         parcel = pack((trainer, collection))
         self.parcel = self.folder / f"data-{hashlib.sha256(parcel.letter.content).hexdigest()[:16]}"
         self.sent = (str(self.parcel), write_parcel(parcel, self.parcel), len(parcel.arrays))
@@ -158,7 +159,7 @@ def _reason(job: Any, error: Exception) -> str:
     return f"task {job.job_id} ended as {state}: {told[:200]}"
 
 
-def _executor(config: SlurmConfig, folder: Path, threads: int) -> Any:
+def _executor(config: SlurmConfig, threads: int) -> Any:
     """Raises:
     MissingExtraError: submitit is not installed. StudyError: there is no Slurm here, or one that keeps no accounts.
     """
@@ -167,7 +168,10 @@ def _executor(config: SlurmConfig, folder: Path, threads: int) -> Any:
     except ImportError:
         raise MissingExtraError.of("submitit", "slurm", "the engine slurm") from None
     _check_slurm()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = Path(config.folder or "slurm").resolve()
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A folder of this run's own: others may share the place, and at the end the pickles in it are deleted.
+    folder = Path(tempfile.mkdtemp(prefix="memberwise-", dir=place))
     executor = submitit.SlurmExecutor(folder=folder)
     settings: dict[str, object] = {
         "job_name": "memberwise",
