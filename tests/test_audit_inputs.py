@@ -117,3 +117,21 @@ def test_model_of_one_input_is_refused_for_several(model: Any) -> None:
 def test_what_changes_records_is_refused_for_several_inputs(key: Any) -> None:
     with pytest.raises(StudyError, match=r"not made up or changed|no plain numbers"):
         audit(TokenModel, ({"ids": IDS, "mask": MASK}, Y), settings=key, auxiliary=30)
+
+
+@pytest.mark.parametrize(
+    ("model", "x"), [(TokenModel, {"ids": IDS, "mask": MASK}), (OneInput, IDS)], ids=["several", "one"]
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"answer": [{"name": "image-noise"}]},
+        {"answer": [{"name": "ldl"}]},
+        {"training.defence": "adversarial-training"},
+        {"training.defence": "condensation"},
+    ],
+    ids=str,
+)
+def test_defence_that_changes_records_is_refused_for_tokens(model: Any, x: Any, settings: Any) -> None:
+    with pytest.raises(StudyError, match="changes the numbers of records"):
+        audit(model, (x, Y), settings=settings)
