@@ -93,8 +93,8 @@ def test_trace_of_several_labels_ends_in_the_sum_over_labels() -> None:
     x = rng.normal(size=(120, 6)).astype(np.float32)
     data = {"x": x, "y": (x[:, :3] + rng.normal(size=(120, 3)) > 0).astype(int)}  # more sets of labels than labels
     settings = {"training.epochs": 2, "training.label_loss": "mean", "run.device": "cpu"}
-    values = {"members": 40, "nonmembers": 40, "settings": settings, "model": several_logits}
+    values: dict[str, Any] = {"members": 40, "nonmembers": 40, "settings": settings, "model": several_logits}
     found = mw.screen(data=data, **values).table.set_index("index")["loss"]
-    scores = mw.audit(data=data, **values, shadow_models=2, attacks="loss").scores
-    scores = scores[scores["member"] == 1].set_index("index")["loss"]
+    table = mw.audit(data=data, **values, shadow_models=2, attacks="loss").scores
+    scores = table[table["member"] == 1].set_index("index")["loss"]
     np.testing.assert_allclose(found[scores.index], -scores, atol=1e-4)
