@@ -117,3 +117,30 @@ def test_model_of_one_input_is_refused_for_several(model: Any) -> None:
 def test_what_changes_records_is_refused_for_several_inputs(key: Any) -> None:
     with pytest.raises(StudyError, match=r"not made up or changed|no plain numbers"):
         audit(TokenModel, ({"ids": IDS, "mask": MASK}, Y), settings=key, auxiliary=30)
+
+
+@pytest.mark.parametrize(
+    ("model", "x"), [(TokenModel, {"ids": IDS, "mask": MASK}), (OneInput, IDS)], ids=["several", "one"]
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"answer": [{"name": "image-noise"}]},
+        {"answer": [{"name": "ldl"}]},
+        {"training.defence": "adversarial-training"},
+        {"training.defence": "condensation"},
+    ],
+    ids=str,
+)
+def test_defence_that_changes_records_is_refused_for_tokens(model: Any, x: Any, settings: Any) -> None:
+    with pytest.raises(StudyError, match="changes the numbers of records"):
+        audit(model, (x, Y), settings=settings)
+
+
+@pytest.mark.parametrize(("model", "several"), [(TokenModel, True), (OneInput, False)])
+def test_population_of_narrower_ids_joins_the_records(model: Any, several: bool, tmp_path: Path) -> None:
+    narrow = {"x.ids": IDS.astype(np.int32), "x.mask": MASK} if several else {"x": IDS.astype(np.int32)}
+    np.savez(tmp_path / "more.npz", **narrow, y=Y)
+    x = {"ids": IDS, "mask": MASK} if several else IDS
+    result = audit(model, (x, Y), population=tmp_path / "more.npz", attacks=["loss"])
+    assert result.to_dict()["data"]["population"] == len(Y)

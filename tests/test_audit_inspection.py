@@ -68,6 +68,8 @@ def test_audit_of_an_estimator_states_its_findings(tmp_path: Path) -> None:
     stored = [one["count"] for one in facts["inspect"] if one["code"] == "stored-records"]
     assert 0 < stored[0] <= 40
     assert facts["verdict"]["passed"] is False
+    told = f"The limit is exceeded by {sum(stored)} stored records, where 0 are allowed."
+    assert told in (tmp_path / "report.html").read_text()
     assert "What the model itself holds" in (tmp_path / "report.html").read_text()
     again = mw.audit(model=SVC(), data=(X, Y), out=tmp_path, fail_if="stored-records>0", **SIZES)
     assert again.to_dict()["inspect"] == facts["inspect"]  # kept with the target's block

@@ -1,5 +1,6 @@
 """Audits of models that answer several binary labels a record: training, asking, releasing, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import memberwise as mw
+from memberwise.cli.main import app
 from memberwise.errors import StudyError
 
 RNG = np.random.default_rng(0)
@@ -49,6 +52,14 @@ def test_default_audit_of_labels_runs_what_makes_sense() -> None:
     assert 0.5 < facts["target"]["test_accuracy"] <= facts["target"]["train_accuracy"] <= 1
     assert 0.5 < facts["target"]["test_auroc"] <= 1
     assert {"several-labels"} <= {warning["code"] for warning in facts["warnings"]}
+
+
+def test_dry_run_of_labels_names_no_attack_made_for_one_class(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=X, y=Y)
+    told = CliRunner().invoke(app, ["audit", "--data", str(tmp_path / "data.npz"), "--dry-run", "--json"])
+    attacks = set(json.loads(told.stdout)["attacks"])
+    assert {"gap", "loss", "base"} <= attacks
+    assert not attacks & {"confidence", "entropy", "shokri", "loss-classwise"}
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import memberwise as mw
-from memberwise.errors import TargetError
+from memberwise.errors import StudyError, TargetError
 from memberwise.targets.inspection.tree_structure import check_trees
 from memberwise.targets.skops_files import load_skops
 
@@ -87,6 +87,23 @@ def test_leaves_of_histogram_boosting_are_looked_at() -> None:
     assert [one.count for one in mw.inspect(model, least=5).findings if one.code == "small-leaves"] == [
         int((counts < 5).sum())
     ]
+
+
+def test_leaves_of_lightgbm_are_those_of_its_file_too(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    model = lightgbm.LGBMClassifier(n_estimators=3, min_child_samples=2, verbose=-1).fit(X, Y)
+    model.booster_.save_model(tmp_path / "model.txt")
+    places = model.predict(X, pred_leaf=True)  # a record's leaf in each tree
+    counts = np.concatenate([np.unique(tree, return_counts=True)[1] for tree in places.T])
+    for thing in (model, tmp_path / "model.txt"):
+        found = [one.count for one in mw.inspect(thing).findings if one.code == "small-leaves"]
+        assert found == [int((counts < 10).sum())]
+
+
+@pytest.mark.parametrize("wrong", [{"records": 0}, {"records": -5}, {"least": 1}])
+def test_number_that_is_too_small_is_refused(wrong: Any) -> None:
+    with pytest.raises(StudyError, match="too small"):
+        mw.inspect(SVC().fit(X, Y), **wrong)
 
 
 def test_parameters_are_compared_with_the_records() -> None:

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
+import memberwise as mw
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.study.schema import Study
 from memberwise.targets.models import TorchModels
 from memberwise.training.trace import QUANTILES, joined_traces, traced_epochs
+
+
+def several_logits(shape: Any, classes: int) -> nn.Module:
+    return nn.Linear(shape[0], classes)
 
 
 def prepared(**training: Any) -> Prepared:
@@ -80,3 +86,15 @@ def test_stacks_of_unlike_lengths_are_joined_in_order() -> None:
     assert np.isnan(joined[0, :, 3]).all()
     assert joined[0, 0, 0] == 1
     assert joined_traces([long, None], np.arange(2)) is None
+
+
+def test_trace_of_several_labels_ends_in_the_sum_over_labels() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 6)).astype(np.float32)
+    data = {"x": x, "y": (x[:, :3] + rng.normal(size=(120, 3)) > 0).astype(int)}  # more sets of labels than labels
+    settings = {"training.epochs": 2, "training.label_loss": "mean", "run.device": "cpu"}
+    values: dict[str, Any] = {"members": 40, "nonmembers": 40, "settings": settings, "model": several_logits}
+    found = mw.screen(data=data, **values).table.set_index("index")["loss"]
+    table = mw.audit(data=data, **values, shadow_models=2, attacks="loss").scores
+    scores = table[table["member"] == 1].set_index("index")["loss"]
+    np.testing.assert_allclose(found[scores.index], -scores, atol=1e-4)

@@ -73,10 +73,15 @@ class Needs:
         words += ["revealed members and non-members"] if self.known else []
         return words + (["a model on other data"] if self.transfer else [])
 
+    @property
+    def of_one_class(self) -> bool:
+        """It is made for one class a record, and not for several labels."""
+        return bool(self.vectors or self.classes or isinstance(self.extra, str))
+
     def missing(self, signals: Signals) -> str | None:
         """Why the attack cannot run on this table, or None where it can."""
         kind = signals.target.kind
-        if signals.several_labels and (self.vectors or self.classes or isinstance(self.extra, str)):
+        if signals.several_labels and self.of_one_class:
             return "is made for one class a record; of several labels loss, lira, rmia, base and learned tell"
         if LEVELS.index(kind) < LEVELS.index(self.answers):
             return f"needs {self.answers}; the target answers {kind}"

@@ -99,7 +99,11 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         stack=prepared.plan.stack,
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
-        attacks=[attack.name for attack in resolved.request.attacks],
+        attacks=[
+            attack.name
+            for attack in resolved.request.attacks
+            if prepared.dataset.label_sets is None or not attack.needs.of_one_class
+        ],
         seconds=seconds * times,
         disk_bytes=disk,
         driver_bytes=_resident() + 2 * disk,

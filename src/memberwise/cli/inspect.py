@@ -13,7 +13,7 @@ from memberwise.cli.guard import guarded, to_stdout
 
 def inspect(
     model: Annotated[Path, typer.Argument(help="A fitted model: .skops, .json, .ubj, .txt or .cbm.")],
-    records: Annotated[int | None, typer.Option("--records", help="How many it was trained on.")] = None,
+    records: Annotated[int | None, typer.Option("--records", min=1, help="How many it was trained on.")] = None,
     least: Annotated[int, typer.Option("--least", min=2, help="Leaves with fewer members are small.")] = 10,
     trust: options.Trust = None,
     fail_if: Annotated[str | None, typer.Option("--fail-if", help='Such as "stored-records>0": exit 1 then.')] = None,

@@ -96,12 +96,13 @@ def append(dataset: Dataset, more: Dataset) -> Dataset:
             where=more.source,
         )
     frame = None
+    layout = None if dataset.layout is None or more.layout is None else dataset.layout.joined(more.layout)
     if dataset.frame is not None and more.frame is not None:
         missing = [str(column) for column in dataset.frame if column not in more.frame]
         if missing:
             raise DataError("columns of the data set are missing", found=", ".join(missing), where=more.source)
         frame = pd.concat([dataset.frame, more.frame[list(dataset.frame)]], ignore_index=True)
-    elif dataset.several != more.several or (dataset.several and dataset.layout != more.layout):
+    elif dataset.several != more.several or (dataset.several and layout is None):
         raise DataError(
             "these records do not have the inputs of the data set",
             expected="plain features" if dataset.layout is None else dataset.layout.words(),
@@ -122,7 +123,7 @@ def append(dataset: Dataset, more: Dataset) -> Dataset:
         groups=_both(dataset.groups, more.groups),
         units=_both(dataset.units, more.units),
         frame=frame,
-        layout=dataset.layout if dataset.layout == more.layout else None,
+        layout=layout,
     )
 
 

@@ -55,7 +55,7 @@ def read_label_sets(
         known: sets that have their numbers already; further ones come after them.
 
     Raises:
-        DataError: a label is missing or neither 0 nor 1, or one is the same for all records.
+        DataError: a label is missing or neither 0 nor 1, or ``names`` do not fit them.
     """
     array = np.asarray(values)
     numbers = pd.DataFrame(array).apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)

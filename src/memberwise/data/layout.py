@@ -54,6 +54,17 @@ class Layout:
         """The inputs in words, for messages: names, shapes and types."""
         return ", ".join(f"{one.name or 'x'} {one.dtype} {(*one.shape,)}" for one in self.inputs)
 
+    def joined(self, other: Layout) -> Layout | None:
+        """The layout of records of both, whole numbers in the wider type; None where they do not fit each other."""
+        if [(one.name, one.shape) for one in self.inputs] != [(one.name, one.shape) for one in other.inputs]:
+            return None
+        pairs = [
+            (one, np.dtype(one.dtype), np.dtype(two.dtype)) for one, two in zip(self.inputs, other.inputs, strict=True)
+        ]
+        if any((first.kind == "f") != (second.kind == "f") for _, first, second in pairs):
+            return None
+        return Layout(tuple(Input(a.name, a.shape, np.result_type(b, c).name) for a, b, c in pairs))
+
     def unpacked(self, x: Array) -> Any:
         """Records as the user gave them: a dictionary of ``(n, ...)`` arrays, or one array.
 
@@ -84,7 +95,7 @@ class Layout:
             DataError: an input is missing, or of another shape.
         """
         x, layout = pack([parts], source)
-        if layout.inputs != self.inputs:
+        if self.joined(layout) != self:  # narrower whole numbers are the same numbers
             raise DataError(
                 "these records do not have the inputs of the data set",
                 expected=self.words(),

@@ -184,6 +184,8 @@ def _broken_figure(figure: BrokenBy) -> str:
     if figure.metric == "exposed":
         share = f"{percent(figure.value)}, at least {percent(figure.low)}"
         return f"people with a risk above {plain(figure.level)}: {share}, where {percent(figure.limit)} is allowed"
+    if figure.attack is None:  # a count, which no attack finds
+        return f"{plain(figure.value)} {figure.metric.replace('-', ' ')}, where {plain(figure.limit)} are allowed"
     at = f" at {rate(figure.fpr)} FPR" if figure.fpr is not None else ""
     name = {"tpr": "TPR", "auc": "AUC"}.get(figure.metric, figure.metric.replace("_", " "))
     least = f"at least {plain(figure.low)}"

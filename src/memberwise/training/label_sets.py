@@ -31,6 +31,15 @@ class LabelSetStep(Step):
         padded[: len(sets)] = sets
         self.labels, self.mean, self.sets = labels, mean, padded.tobytes().hex()
 
+    def record_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The sum over labels ``(n,)``, whatever the loss trained with.
+
+        Args:
+            logits: ``(n, L)``. target: ``(n,)`` numbers of label sets.
+        """
+        wanted = _table(self.sets, self.labels, logits.device)[target]
+        return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
+
     def loss(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> tuple[Tensor, State]:
         """Mean loss of a batch, ``()``, and the state after it.
 

@@ -77,7 +77,7 @@ def _train_together(
         losses[running, epoch] = _one_epoch(epoch, feed, models, tick)[running]
         _check_finite(losses[running, epoch], epoch, jobs)
         if trace is not None and epoch in trace.epochs:
-            trace.look(_outputs(network, stacked, models, feed), feed.targets, running)
+            trace.look(_outputs(network, stacked, models, feed), feed.targets, running, step.record_losses)
         if step.watches_epochs:
             _after_epoch(epoch, feed, network, stacked, models)
         if stopping is not None:

@@ -89,6 +89,14 @@ class Step:
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
+    def record_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Each record's loss ``(n,)`` in nats, as signals have it: without what a step adds to it in training.
+
+        Args:
+            logits: ``(n, C)``. target: ``(n,)`` class numbers or ``(n, C)`` soft labels.
+        """
+        return functional.cross_entropy(logits, target, reduction="none")
+
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
         """The step's own tensors at the start, for a model which trains on ``rows`` records.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from memberwise.types.arrays import Floats32, Ints, Mask
 
+# Of one model's ``(n, C)`` logits and its targets: ``(n,)`` in nats.
+RecordLosses = Callable[[Tensor, Tensor], Tensor]
 # Quantiles over epochs that are kept of a record's losses.
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 # Looking at all records takes about this share of an epoch's time: a forward pass is a third of a step, but where
@@ -35,17 +36,14 @@ class LossTrace:
         self.epochs = frozenset(traced_epochs(epochs, convolves).tolist())
         self._losses: list[Tensor] = []
 
-    def look(self, outputs: Tensor, targets: Tensor, running: Mask) -> None:
+    def look(self, outputs: Tensor, targets: Tensor, running: Mask, record_losses: RecordLosses) -> None:
         """Keep the losses after an epoch.
 
         Args:
             outputs: ``(m, n, C)`` logits. targets: ``(m, n)`` class numbers or ``(m, n, C)`` soft labels.
-            running: ``(m,)`` models that have not stopped before this epoch.
+            running: ``(m,)`` models that have not stopped before this epoch. record_losses: of one model's.
         """
-        each = [
-            functional.cross_entropy(one.float(), two, reduction="none")
-            for one, two in zip(outputs, targets, strict=True)
-        ]
+        each = [record_losses(one.float(), two) for one, two in zip(outputs, targets, strict=True)]
         losses = torch.stack(each).cpu()
         losses[~torch.from_numpy(running)] = torch.nan
         self._losses.append(losses)

@@ -91,6 +91,7 @@ def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Mod
     """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
     for defence_of_answers in answer:
         _check_roles(type(defence_of_answers).__name__, defence_of_answers.roles, roles)
+        _check_alters(type(defence_of_answers).__name__, defence_of_answers.alters_records, model, "answer")
     if study.training.defence is None:
         return
     defence, _ = find_defence(study.training.defence)
@@ -101,6 +102,16 @@ def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Mod
             where="training.defence",
         )
     _check_roles(defence.name, defence.roles, roles)
+    _check_alters(defence.name, defence.alters_records, model, "training.defence")
+
+
+def _check_alters(name: str, alters: bool, model: Model, where: str) -> None:
+    if alters and model.takes is not None:
+        raise StudyError(
+            f"{name} changes the numbers of records, and these records are no plain numbers",
+            found=f"{model.name} is given {model.takes.words()}",
+            where=where,
+        )
 
 
 def _check_roles(name: str, needed: Sequence[str], roles: Roles) -> None:

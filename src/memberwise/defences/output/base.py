@@ -31,12 +31,14 @@ class OutputDefence(BaseModel):
     Attributes:
         grid: parameters worth trying, from the weakest to the strongest, for the frontier.
         roles: records it cannot do without, such as "reference".
+        alters_records: the model is asked about changed copies of a record, which token ids would not survive.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     grid: ClassVar[tuple[dict[str, object], ...]] = ({},)
     roles: ClassVar[tuple[str, ...]] = ()
+    alters_records: ClassVar[bool] = False
 
     @property
     def keeps_label(self) -> bool:

@@ -30,6 +30,7 @@ class ImageNoise(Random):
     """
 
     grid = ({"r": 0.1}, {"r": 0.25}, {"r": 0.5})
+    alters_records = True
 
     r: Annotated[float, Field(ge=0)] = 0.5
     draw: Literal["shared", "pixel"] = "shared"

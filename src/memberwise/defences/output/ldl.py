@@ -33,6 +33,7 @@ class Ldl(Random):
     """
 
     grid = ({"sigma": 0.01, "copies": 50}, {"sigma": 0.04, "copies": 50})
+    alters_records = True
 
     sigma: Annotated[float, Field(ge=0)] = 0.02
     copies: Annotated[int, Field(ge=1)] = 200

@@ -61,6 +61,7 @@ class TrainingDefence:
             was measured here is in memberwise.defences.measured, and marks come from there alone.
         grid: options worth trying, from the weakest to the strongest, for the frontier; ``training`` among them is a
             table of recipe keys of that point's own.
+        alters_records: models are trained on changed or made-up records, which token ids would not survive.
         extra: the package it cannot do without, and the extra of memberwise that brings it.
     """
 
@@ -73,6 +74,7 @@ class TrainingDefence:
     settings: Callable[[Any, Plain], Plain] | None = None
     answer: Callable[[Any], list[Plain]] | None = None
     roles: tuple[str, ...] = ()
+    alters_records: bool = False
     check: Callable[[Any, Fit, nn.Module], list[Note]] | None = None
     guarantee: str = "none"
     reported: str = ""

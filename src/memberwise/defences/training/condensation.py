@@ -160,5 +160,6 @@ DEFENCE = TrainingDefence(
     summary="The model learns a few made-up records with the members' class means. No guarantee, though once claimed.",
     source="Zhao & Bilen 2023, distribution matching; as a defence Dong et al. 2022; against it Carlini et al. 2022",
     procedure=Condensation,
+    alters_records=True,
     grid=tuple({"per_class": count} for count in (50, 10, 1)),
 )

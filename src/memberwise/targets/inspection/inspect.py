@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from memberwise.errors import TargetError
+from memberwise.errors import StudyError, TargetError
 from memberwise.targets.estimators import Numbered
 from memberwise.targets.inspection.findings import LEAST, Finding, Inspection
 from memberwise.targets.inspection.settings import settings_of
@@ -36,6 +36,7 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
 
     Raises:
         TargetError: the file cannot be read, or holds no fitted estimator.
+        StudyError: ``records`` is below 1, or ``least`` below 2.
 
     Example:
         >>> from sklearn.neighbors import KNeighborsClassifier
@@ -44,6 +45,9 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
         >>> memberwise.inspect(model).stored_records
         4
     """
+    for name, value, smallest in (("records", records, 1), ("least", least, 2)):
+        if value is not None and value < smallest:
+            raise StudyError(f"{name} is too small", expected=f"at least {smallest}", found=str(value), where=name)
     estimator, notes = _loaded(Path(model), trust) if isinstance(model, (str, os.PathLike)) else (model, ())
     estimator = estimator.estimator if isinstance(estimator, Numbered) else estimator
     if not hasattr(estimator, "get_params") or not _is_fitted(estimator):

@@ -78,8 +78,8 @@ def _leaf_members(part: Any) -> Array | None:
     inside = trees_inside(part)
     if inside:
         return np.concatenate([tree.n_node_samples[tree.children_left == -1] for tree in inside])
-    booster = getattr(part, "booster_", None) if type(part).__name__ == "LGBMClassifier" else None
-    if booster is not None:
+    booster = vars(part).get("booster_", getattr(part, "_Booster", None))  # of a file, or fitted here
+    if hasattr(booster, "trees_to_dataframe") and type(booster).__module__.startswith("lightgbm"):
         frame = booster.trees_to_dataframe()
         return np.asarray(frame.loc[frame["left_child"].isna(), "count"], np.int64)
     return None
