@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import memberwise as mw
-from memberwise.errors import StudyError
+from memberwise.errors import DataError, StudyError
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 120)
@@ -144,3 +144,10 @@ def test_population_of_narrower_ids_joins_the_records(model: Any, several: bool,
     x = {"ids": IDS, "mask": MASK} if several else IDS
     result = audit(model, (x, Y), population=tmp_path / "more.npz", attacks=["loss"])
     assert result.to_dict()["data"]["population"] == len(Y)
+
+
+def test_array_beside_inputs_of_its_name_is_refused(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {"x": IDS, "x.ids": IDS, "x.mask": MASK, "y": Y}
+    np.savez(tmp_path / "both.npz", **arrays)
+    with pytest.raises(DataError, match="stands beside inputs"):
+        audit(TokenModel, tmp_path / "both.npz")

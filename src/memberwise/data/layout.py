@@ -173,7 +173,11 @@ def dtype_of(array: Array, name: str, source: str) -> str:
 
 
 def gathered(arrays: Mapping[str, object]) -> Mapping[str, object]:
-    """Arrays of a file named ``x.NAME`` (``x_train.NAME``, ``x_test.NAME``) as one dictionary of inputs each."""
+    """Arrays of a file named ``x.NAME`` (``x_train.NAME``, ``x_test.NAME``) as one dictionary of inputs each.
+
+    Raises:
+        DataError: an array ``x`` stands beside them.
+    """
     several: dict[str, dict[str, object]] = {}
     rest: dict[str, object] = {}
     for key, value in arrays.items():
@@ -182,4 +186,11 @@ def gathered(arrays: Mapping[str, object]) -> Mapping[str, object]:
             several.setdefault(whole, {})[name] = value
         else:
             rest[str(key)] = value
+    both = [whole for whole in several if whole in rest]
+    if both:
+        raise DataError(
+            "an array stands beside inputs of its name, and only one of both can be the records",
+            found=", ".join([both[0], *(f"{both[0]}.{name}" for name in several[both[0]])]),
+            fix=f"leave {both[0]} out, or name it as an input too",
+        )
     return arrays if not several else rest | several
