@@ -191,3 +191,16 @@ def test_boosted_tree_that_leads_out_of_itself_is_refused(field: Any, value: Any
     model._predictors[0][0].nodes[field][0] = value
     with pytest.raises(TargetError, match="a tree of the file"):
         check_trees(model, "test")
+
+
+@pytest.mark.parametrize("library", ["xgboost", "catboost"])
+def test_leaves_that_are_not_read_are_named(library: str) -> None:
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    made = pytest.importorskip(library)
+    options = {"n_estimators": 3, "max_depth": 2}
+    model = (
+        made.XGBClassifier(**options)
+        if library == "xgboost"
+        else made.CatBoostClassifier(**options, verbose=0, allow_writing_files=False)
+    )
+    assert "were not looked at" in str(mw.inspect(model.fit(x, x[:, 0] > 0)))

@@ -163,8 +163,10 @@ def people_words(row: MeasuredPoint, undefended: MeasuredPoint, facts: FrontierR
     mine = row.people[-1]
     if row.label == undefended.label:
         return f"Single people: {spoken(mine, 'share', words)} of the records have a risk above {mine.auc:g}."
-    surely = float(mine.high or 1) < float(theirs.low or 0)
-    verdict = "fewer" if surely else "more" if float(mine.low or 0) > float(theirs.high or 1) else "not surely fewer"
+    (low, high), (least, most) = (
+        (0.0 if one.low is None else one.low, 1.0 if one.high is None else one.high) for one in (mine, theirs)
+    )
+    verdict = "fewer" if high < least else "more" if low > most else "not surely fewer"
     return (
         f"Single people: {spoken(mine, 'share', words)} of the records have a risk above {mine.auc:g} with "
         f"{row.label}, {spoken(theirs, 'share', words)} undefended: {verdict}."

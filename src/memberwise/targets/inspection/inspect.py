@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,18 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
             if id(getattr(part, "tree_", None)) not in inner:
                 found += leaves_of(name, part, least)
     found.sort(key=lambda one: ORDER.index(one.code))
+    notes = (*notes, *_not_looked_at(part for _, part in parts_of(estimator)))
     return Inspection(model=type(estimator).__name__, records=known, findings=tuple(_distinct(found)), notes=notes)
+
+
+def _not_looked_at(parts: Iterable[object]) -> list[str]:
+    """What of boosters is not read, so that "nothing found" is not taken for more than it is."""
+    libraries = {cls.__module__.partition(".")[0] for part in parts for cls in type(part).__mro__}
+    return [
+        f"the leaves of {name} were not looked at, its settings alone"
+        for library, name in (("xgboost", "XGBoost"), ("catboost", "CatBoost"))
+        if library in libraries
+    ]
 
 
 def _findings(name: str, part: Any, records: int | None, whole: bool) -> Iterator[Finding]:
