@@ -58,6 +58,7 @@ def test_the_run_folder_is_complete(whole: mw.Result) -> None:
         *("study.toml", "result.json", "scores.csv", "curves.npz", "report.html", "junit.xml", "model_card.md"),
         *("signals/manifest.json", "signals/block-00000.npz", "signals/block-00001.npz"),
         *("target/model.safetensors", "target/metadata.json", "target/preprocessing.json"),
+        *("turns/manifest.json", *(f"turns/turn-{number:05d}.npz" for number in range(8))),
     }
 
 

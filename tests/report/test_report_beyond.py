@@ -75,7 +75,7 @@ def _page(audit: Any) -> tuple[Any, Any]:
 def test_the_report_has_a_section_for_each(turns: Any) -> None:
     text, words = _page(turns)
     ids = re.findall(r'<section id="(\w+)"', text)
-    assert ids[5:10] == ["parts", "canaries", "targets", "accusations", "attacker"]
+    assert ids[6:11] == ["parts", "canaries", "targets", "accusations", "attacker"]
     assert set(re.findall(r'href="#(\w+)"', text)) <= set(re.findall(r'id="(\w+)"', text))
     assert text.count("<svg") == 14 + 2
     assert text.count("<table") == text.count("<caption")

@@ -30,7 +30,13 @@ from memberwise.training.tensors import DataTensors
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'memberwise[slurm]'")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:.*pool is deprecated")]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("slurm"),  # one Slurm at a time
+    pytest.mark.filterwarnings("ignore:.*pool is deprecated"),
+]
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
@@ -56,6 +62,12 @@ def run(store: Path, made: HeldTrainer, config: EngineConfig, progress: Silent |
     return gather(made, jobs, QUESTIONS, BlockStore(store), {}, progress or Silent(), config)
 
 
+def _queued(*options: str) -> list[str]:
+    """Tasks that Slurm has in its queue."""
+    command = ["squeue", "-h", "-o", "%i", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+
+
 class Cancelling(Silent):
     """Cancels the task of the second block, which waits, once the first has come back."""
 
@@ -68,9 +80,10 @@ class Cancelling(Silent):
         until = time.monotonic() + 250
         while not list(self.marks.glob("at-*-102")) and time.monotonic() < until:
             time.sleep(0.2)
-        listed = subprocess.run(["squeue", "-h", "-t", "R", "-o", "%i"], capture_output=True, text=True, check=True)
-        second = next(task for task in listed.stdout.split() if task.endswith("_1"))
+        second = next(task for task in _queued("-t", "R") if task.endswith("_1"))
         subprocess.run(["scancel", second], check=True)
+        while second in _queued() and time.monotonic() < until:
+            time.sleep(0.2)  # else the task might end in its last seconds
         self.cancelled = True
         (self.marks / "go").touch()
 

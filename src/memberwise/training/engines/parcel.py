@@ -205,10 +205,11 @@ def _sources(names: Iterable[str]) -> tuple[Source, ...]:
 
 
 def _root(module: ModuleType) -> Path:
-    """The folder from which a module's name leads to its file."""
+    """The folder from which a module's name leads to its file; the file's own where the name does not lead there."""
     path = Path(str(module.__file__)).resolve()
-    above = module.__name__.count(".") + (path.name == "__init__.py")
-    return path.parents[above]
+    place = path.parent if path.name == "__init__.py" else path.with_suffix("")
+    names = tuple(module.__name__.split("."))
+    return place.parents[len(names) - 1] if place.parts[-len(names) :] == names else path.parent
 
 
 def _file_hash(module: ModuleType | None) -> str | None:
