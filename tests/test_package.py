@@ -11,7 +11,7 @@ import pytest
 
 import memberwise
 
-TOP = {"__init__", "api", "errors", "seeds", "registry", "testing", "pytest_plugin"}
+TOP = {"__init__", "api", "errors", "seeds", "registry"}
 
 
 @pytest.mark.parametrize("name", memberwise.__all__)

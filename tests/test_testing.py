@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import memberwise as mw
-from memberwise.testing import assert_leakage_below, judged_anew
+from memberwise.testing import assert_leakage_below
+from memberwise.testing.assertion import judged_anew
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "ci"
 
@@ -66,7 +67,7 @@ def test_rules_that_cannot_be_judged_are_errors(leaky: mw.Result, rules: tuple[s
 
 @pytest.mark.slow
 def test_fixture_runs_the_example(tmp_path: Path) -> None:
-    flags = ["-q", "-n", "0", "-p", "memberwise.pytest_plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+    flags = ["-q", "-n", "0", "-p", "memberwise.testing.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *flags, str(EXAMPLES / "test_release.py")],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
