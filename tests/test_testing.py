@@ -67,7 +67,9 @@ def test_rules_that_cannot_be_judged_are_errors(leaky: mw.Result, rules: tuple[s
 
 @pytest.mark.slow
 def test_fixture_runs_the_example(tmp_path: Path) -> None:
-    flags = ["-q", "-n", "0", "-p", "memberwise.testing.plugin", "-p", "no:cacheprovider", "-c", os.devnull]
+    # By its module, whether it is installed or not; where it is, under its name, it would be there twice.
+    plugin = ["-p", "no:memberwise", "-p", "memberwise.testing.plugin"]
+    flags = ["-q", "-n", "0", *plugin, "-p", "no:cacheprovider", "-c", os.devnull]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *flags, str(EXAMPLES / "test_release.py")],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
