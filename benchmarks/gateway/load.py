@@ -1,7 +1,7 @@
 """The gateway under load beside a bare proxy of the same stack before the same upstream: ``python load.py``.
 
 Needs ``wrk``. Upstream, proxy, gateway and load share the machine; proxy and gateway take turns, so that what else the
-machine does meets both. Memory is read off the gateway's process before and after.
+machine does meets both. Memory is read off the gateway's process; ``--requests 100000`` follows it over so many.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -24,6 +25,7 @@ from memberwise.reproduce import servers
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "gateway-load.json"
+MEMORY = HERE.parent / "results" / "gateway-memory.json"
 # Nothing is refused: what is measured is the cost of counting, not a budget's end.
 POLICY = """\
 version = 1
@@ -80,8 +82,19 @@ def uvicorn(app: str, port: int) -> list[str]:
     return [sys.executable, "-m", "uvicorn", app, "--app-dir", str(HERE), "--port", str(port), *quiet]
 
 
-def measure(seconds: float, turns: int, connections: int) -> dict[str, object]:
-    """Rates and latencies of both, by turns; the gateway's memory."""
+@dataclass(frozen=True)
+class Standing:
+    """Servers that are up: ports of proxy and gateway, the gateway's process, and a key to it."""
+
+    proxy: int
+    gateway: int
+    pid: int
+    token: str
+
+
+@contextmanager
+def standing(connections: int) -> Iterator[Standing]:
+    """Upstream, bare proxy and gateway, warm."""
     upstream, proxy, gateway = (servers.free_port() for _ in range(3))
     memberwise = [sys.executable, "-m", "memberwise.cli.main"]
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -103,13 +116,31 @@ def measure(seconds: float, turns: int, connections: int) -> dict[str, object]:
         )
         load(proxy, 2, 10_000, connections)
         load(gateway, 2, 10_001, connections, token)
-        before = resident_mb(pid)
+        yield Standing(proxy, gateway, pid, token)
+
+
+def measure_memory(requests: int, connections: int, seconds: float = 10.0) -> dict[str, object]:
+    """The gateway's memory after so many requests, each about another record, by runs of ``seconds``."""
+    done, points = 0.0, []
+    with standing(connections) as up:
+        while done < requests:
+            one = load(up.gateway, seconds, len(points), connections, up.token)
+            done += one["requests"]
+            points.append({"requests": done, "memory_mb": resident_mb(up.pid), "failed": one["failed"]})
+            print(f"{done:,.0f} requests: {points[-1]['memory_mb']:.1f} MB", file=sys.stderr, flush=True)
+    return {"connections": connections, "points": points}
+
+
+def measure(seconds: float, turns: int, connections: int) -> dict[str, object]:
+    """Rates and latencies of both, by turns; the gateway's memory."""
+    with standing(connections) as up:
+        before = resident_mb(up.pid)
         pairs = []
         for turn in range(turns):
-            bare = load(proxy, seconds / turns, 2 * turn, connections)
-            pairs.append((bare, load(gateway, seconds / turns, 2 * turn + 1, connections, token)))
+            bare = load(up.proxy, seconds / turns, 2 * turn, connections)
+            pairs.append((bare, load(up.gateway, seconds / turns, 2 * turn + 1, connections, up.token)))
             print(f"bare {bare['rate']:.0f}/s  gateway {pairs[-1][1]['rate']:.0f}/s", file=sys.stderr)
-        after = resident_mb(pid)
+        after = resident_mb(up.pid)
     ratios = [ours["rate"] / bare["rate"] for bare, ours in pairs]
     return {
         "connections": connections,
@@ -134,13 +165,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of load on each of the two")
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--requests", type=int, help="instead: the gateway's memory over so many requests")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed (Debian's package wrk)")
-    facts = measure(options.seconds, options.turns, options.connections)
+    if options.requests is None:
+        facts, out = measure(options.seconds, options.turns, options.connections), options.out or RESULTS
+    else:
+        facts, out = measure_memory(options.requests, options.connections), options.out or MEMORY
     facts |= {"machine": machine(), "versions": versions()}
-    options.out.write_text(json.dumps(facts, indent=1) + "\n")
+    out.write_text(json.dumps(facts, indent=1) + "\n")
     print(json.dumps(facts, indent=1))
 
 
