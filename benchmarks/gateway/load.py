@@ -121,7 +121,7 @@ def standing(connections: int) -> Iterator[Standing]:
 
 def measure_memory(requests: int, connections: int, seconds: float = 10.0) -> dict[str, object]:
     """The gateway's memory after so many requests, each about another record, by runs of ``seconds``."""
-    done, points = 0.0, []
+    done, points = 0.0, list[dict[str, float]]()
     with standing(connections) as up:
         while done < requests:
             one = load(up.gateway, seconds, len(points), connections, up.token)
