@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -285,16 +284,16 @@ def _named_attacks(attacks: Iterable[object]) -> tuple[list[object], tuple[Attac
 
 
 def _translated(
-    study: str | Path | Mapping[str, Any] | None,
+    study: str | Path | Mapping[str, object] | None,
     *,
-    model: Any,
-    data: Any,
+    model: object,
+    data: object,
     columns: Mapping[str, str | Sequence[str] | None],
-    roles: Mapping[str, Any],
-    plain: Mapping[str, Any],
+    roles: Plain,
+    plain: Plain,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
-    target: Any = None,
-    saved: Mapping[str, Any] = MappingProxyType({}),
+    target: object = None,
+    saved: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Plain, Inputs]:
     """A study's nested values, and the objects that stand behind some of its names."""
     values: Plain = {}

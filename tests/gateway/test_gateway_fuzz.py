@@ -19,6 +19,7 @@ from memberwise.gateway.loading import load_behind
 from memberwise.gateway.policy import parse_policy
 from memberwise.gateway.problems import Problem
 from memberwise.gateway.protocols.base import Limits, table
+from memberwise.types.json import Json
 
 if TYPE_CHECKING:
     from tests.gateway.gateways import Served
@@ -139,14 +140,15 @@ def test_no_odd_row_of_a_table_fails(tmp_path: Path) -> None:
     roles: dict[str, Any] = {"members": 100, "nonmembers": 100, "shadow_models": 2, "attacks": ["loss"]}
     mw.audit(data=frame, label="ill", out=tmp_path / "run", settings=settings, **roles)
     behind = load_behind(parse_policy({"model": {"file": str(tmp_path / "run")}}, "the test"), tmp_path, b"s" * 32)
-    columns, plain = ["age", "job", "smokes", "weight"], [40, "nurse", True, 0.5]
+    columns: list[Json] = ["age", "job", "smokes", "weight"]
+    plain: list[Json] = [40, "nurse", True, 0.5]
     draw, answered, refused = random.Random(0), 0, set()
     for _ in range(2000):
-        rows = [list(plain) for _ in range(draw.choice([1, 2, 5]))]
+        rows: list[list[Json]] = [list(plain) for _ in range(draw.choice([1, 2, 5]))]
         for _ in range(draw.choice([1, 1, 2, 4])):
             rows[draw.randrange(len(rows))][draw.randrange(4)] = draw.choice(ODD)
         try:
-            x = behind.records(table(columns, rows, Limits(depth=16, records=256, shape=behind.shape)))
+            x = behind.records(table(columns, [*rows], Limits(depth=16, records=256, shape=behind.shape)))
         except Problem as problem:
             refused.add(problem.status)
         else:

@@ -26,6 +26,7 @@ from memberwise.targets.protocols.v1 import V1
 from memberwise.targets.protocols.v2 import V2
 from memberwise.targets.sent import Form
 from memberwise.targets.served_answers import AnswerReader, Coarseness
+from memberwise.types.json import Json
 
 X = data()[0]
 P = probabilities(X)
@@ -210,7 +211,8 @@ def test_replies_of_another_form_are_told() -> None:
     for document in documents:
         with pytest.raises(UnknownForm):
             V2("http://h", Signature("m")).outputs(document, 1)
-    for shape in ([2], [1, 2], [], [-1], "x", None):
+    shapes: list[Json] = [[2], [1, 2], [], [-1], "x", None]
+    for shape in shapes:
         with pytest.raises(UnknownForm):
             V2("http://h", Signature("m")).outputs({"outputs": [{"name": "y", "data": [1.0], "shape": shape}]}, 1)
     lists: list[Any] = [3, [], [[1], [1, 2]], [{"a": 1}, {"b": 2}], [1, 2, 3], {}, [None, {}]]

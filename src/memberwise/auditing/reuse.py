@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from memberwise.store.blocks import BlockStore, block_key
 from memberwise.store.files import json_values
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import Study
+from memberwise.types.arrays import Array
 from memberwise.types.version import __version__
 
 
@@ -77,5 +77,5 @@ def _code_of_defences(resolved: ResolvedStudy) -> list[str]:
     return code
 
 
-def _digest(values: np.ndarray[Any, Any]) -> str:
+def _digest(values: Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()

@@ -81,7 +81,7 @@ def _check_stated(attack: Attack, findings: Findings) -> None:
     if not isinstance(needs, Needs):
         findings.add("needs is an instance of Needs", shown(needs), "needs=Needs(...)")
         findings.close()
-    score: Any = attack.score
+    score: object = attack.score
     if not callable(score):
         findings.add("score is a function", shown(score), TAKES)
     stated = [("needs.answers", needs.answers, LEVELS), ("needs.shadows", needs.shadows, SHADOWS)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from memberwise.training.job import Job, Procedure
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.types.arrays import Floats
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODELS = 4
 NEEDS = ("reference", "members", "outputs")
@@ -78,7 +81,7 @@ def _recipe() -> Recipe:
     return Recipe.of(TrainingConfig(epochs=20, batch_size=16, learning_rate=0.3, momentum=0.5))
 
 
-def _module() -> Any:
+def _module() -> nn.Module:
     from torch import nn
 
     return nn.Sequential(nn.Linear(FEATURES, 16), nn.ReLU(), nn.Linear(16, CLASSES))
@@ -89,7 +92,7 @@ def _check_notes(defence: TrainingDefence, findings: Findings) -> None:
         return
     with findings.part("check(options, fit, module) runs", "refuse a module by raising StudyError", last=False):
         try:
-            notes: Any = defence.check(defence.options(), _fit(), _module())
+            notes: object = defence.check(defence.options(), _fit(), _module())
         except StudyError:  # this module may be refused
             return
         pairs = isinstance(notes, list) and all(isinstance(note, tuple) and len(note) == 2 for note in notes)
@@ -100,7 +103,7 @@ def _check_notes(defence: TrainingDefence, findings: Findings) -> None:
 def _made(defence: TrainingDefence, findings: Findings) -> tuple[Step, Procedure | None]:
     """The step and the procedure, which are what a training defence makes them to be."""
     step: Any = Step()
-    procedure: Any = None
+    procedure: Procedure | None = None
     if defence.step:
         with findings.part("step(options, fit) runs", "step=lambda options, fit: MyStep(...)"):
             step = defence.step(defence.options(), _fit())

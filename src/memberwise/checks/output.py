@@ -84,7 +84,7 @@ def _check_stated(defence: Any, findings: Findings) -> None:
     for kind in KINDS:
         with findings.part(f"gives({kind!r}) runs", "raise StudyError to refuse a kind"):
             try:
-                answer: Any = defence.gives(kind)
+                answer: object = defence.gives(kind)
             except StudyError:
                 if kind == "logits":  # what the models themselves answer
                     raise

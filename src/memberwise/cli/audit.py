@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from memberwise.cli import options
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
 from memberwise.types.parts import Plain
+
+if TYPE_CHECKING:
+    from memberwise.study.schema import Study
 
 DEMO: dict[str, object] = {
     "data": {"source": "digits", "members": 600, "nonmembers": 600, "population": 500},
@@ -119,7 +122,7 @@ def study_of(
     settings: list[str],
     resume: bool = False,
     demo: Plain = DEMO,
-) -> Any:
+) -> Study:
     """The study that file and flags describe; flags come last. Without either of data: the demonstration.
 
     Args:
@@ -177,7 +180,7 @@ def study_of(
     return made
 
 
-def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
+def _run(study: Study, resume: bool, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
     from memberwise.auditing.notes import INTERRUPTED
@@ -199,7 +202,7 @@ def _run(study: Any, resume: bool, json: bool, quiet: bool) -> None:
     raise typer.Exit(result.exit_code)
 
 
-def _dry_run(study: Any, json: bool) -> None:
+def _dry_run(study: Study, json: bool) -> None:
     import json as json_module
 
     from memberwise.auditing.cost import estimate_cost

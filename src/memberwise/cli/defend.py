@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from memberwise.cli import options
 from memberwise.cli.audit import study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+
+if TYPE_CHECKING:
+    from memberwise.study.schema import Study
 
 # Shadow models a point, unless the study or a flag says otherwise: enough to compare, and many points.
 SHADOW_MODELS = 16
@@ -86,7 +89,7 @@ def _check_constraint(max_accuracy_loss: float | None, max_tpr: str | None) -> N
         )
 
 
-def _run(study: Any, json: bool, quiet: bool) -> None:
+def _run(study: Study, json: bool, quiet: bool) -> None:
     from rich.console import Console
 
     from memberwise.cli.progress import Bar
@@ -110,7 +113,7 @@ def _run(study: Any, json: bool, quiet: bool) -> None:
     console.print(f"Report: {frontier.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
 
 
-def _dry_run(study: Any, json: bool) -> None:
+def _dry_run(study: Study, json: bool) -> None:
     import json as json_module
 
     from memberwise.frontier.flow import expected_points

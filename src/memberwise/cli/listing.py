@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memberwise.cli.guard import guarded
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 # On a terminal narrower than this a table of more columns than this is not legible.
 WIDE, COLUMNS = 110, 3
@@ -53,7 +56,7 @@ def listing(
 Table = tuple[list[str], list[list[str]]]
 
 
-def _stacked(headings: list[str], row: list[str]) -> Any:
+def _stacked(headings: list[str], row: list[str]) -> Group:
     """A thing below another: its name, then what its columns say, each after its heading."""
     from rich.console import Group
     from rich.padding import Padding

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from memberwise.cli import options
 from memberwise.cli.audit import study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+
+if TYPE_CHECKING:
+    from memberwise.study.schema import Study
 
 
 def screen(
@@ -54,7 +57,7 @@ def screen(
         _run(request, resume, json)
 
 
-def _run(study: Any, resume: bool, json: bool) -> None:
+def _run(study: Study, resume: bool, json: bool) -> None:
     from rich.console import Console
 
     from memberwise.screening.flow import run_screen
@@ -70,7 +73,7 @@ def _run(study: Any, resume: bool, json: bool) -> None:
     console.print(f"All records: {result.folder}/screen.csv", highlight=False, soft_wrap=True, markup=False)
 
 
-def _dry_run(study: Any, json: bool) -> None:
+def _dry_run(study: Study, json: bool) -> None:
     import json as json_module
 
     from memberwise.screening.flow import expected_seconds

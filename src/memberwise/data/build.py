@@ -260,12 +260,13 @@ def _from_mapping(
     )
 
 
-def _read_features(parts: Sequence[Any], source: str) -> tuple[Array, Layout | None, Features | None]:
+def _read_features(parts: Sequence[object], source: str) -> tuple[Array, Layout | None, Features | None]:
     """Records of several inputs, side by side, or the features of one array; and how a model may get them back."""
-    if any(isinstance(part, Mapping) for part in parts):
-        if not all(isinstance(part, Mapping) for part in parts):
+    inputs = [part for part in parts if isinstance(part, Mapping)]
+    if inputs:
+        if len(inputs) < len(parts):
             raise DataError("one part of the records has several inputs and the other has not", where=source)
-        x, layout = pack(parts, source)
+        x, layout = pack(inputs, source)
         return x, layout, None
     features = as_features(parts, source)
     if features.whole is None:
@@ -279,18 +280,16 @@ def _same_length(name: str, values: Array | None, records: int, source: str) -> 
         raise DataError(f"{name} do not fit the records", expected=f"{records}", found=f"{len(values)}", where=source)
 
 
-def _one_frame(parts: Sequence[Any], source: str) -> pd.DataFrame:
+def _one_frame(parts: Sequence[object], source: str) -> pd.DataFrame:
     """The parts one under another; they must have the same columns."""
-    for part in parts[1:]:
-        differ = (
-            set(map(str, parts[0].columns)) ^ set(map(str, part.columns)) if isinstance(part, pd.DataFrame) else {"x"}
+    frames = [part for part in parts if isinstance(part, pd.DataFrame)]
+    columns: list[set[object]] = [{str(name) for name in frame.columns} for frame in frames]
+    differ = set.union(*columns) - set.intersection(*columns) if len(frames) == len(parts) else {"x"}
+    if differ:
+        raise DataError(
+            "x_train and x_test do not have the same columns", found=", ".join(sorted(map(str, differ))), where=source
         )
-        if differ:
-            raise DataError(
-                "x_train and x_test do not have the same columns", found=", ".join(sorted(differ)), where=source
-            )
-    joined: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return joined
+    return pd.concat(frames, ignore_index=True)
 
 
 def _parts(arrays: Mapping[str, object], name: str, source: str) -> list[object]:
@@ -319,7 +318,7 @@ def _joined(arrays: Mapping[str, object], name: str, source: str) -> Array:
     return np.concatenate(parts)
 
 
-def _test_rows(arrays: Mapping[str, Any], x_parts: Sequence[Any]) -> Ints | None:
+def _test_rows(arrays: Mapping[str, object], x_parts: Sequence[object]) -> Ints | None:
     records = sum(map(_length, x_parts))
     test = _length(x_parts[-1]) if "x" not in arrays and "x_test" in arrays else 0
     return np.arange(records - test, records) if test else None

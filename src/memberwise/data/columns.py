@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from memberwise.errors import DataError, did_you_mean
-from memberwise.types.arrays import Floats, Floats32
+from memberwise.types.arrays import Array, Floats, Floats32
 from memberwise.types.foreign import TableColumn
+from memberwise.types.parts import Plain
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Column:
                 out[row, place[text]] = 1
         return out
 
-    def decode(self, features: Floats32) -> Any:
+    def decode(self, features: Floats32) -> Array:
         """The column's values ``(n,)``; a level that was not known is None."""
         if self.kind == "category":
             top = features.argmax(1) if self.levels else np.zeros(len(features), int)
@@ -137,7 +138,7 @@ class Encoding:
         ]
 
     @classmethod
-    def of_list(cls, values: Sequence[Mapping[str, Any]]) -> Self:
+    def of_list(cls, values: Sequence[Plain]) -> Self:
         """What ``to_list`` gave."""
         return cls(tuple(Column(**{**one, "levels": tuple(one.get("levels", ()))}) for one in values))
 

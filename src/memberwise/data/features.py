@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
 
 from memberwise.errors import DataError, Note
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import Sparse
 
 # Channels of an image: grey, RGB or RGBA.
 CHANNELS = (1, 3, 4)
@@ -134,7 +135,7 @@ def too_large(value: object, count: int, source: str, row: int, column: object) 
     )
 
 
-def is_sparse(part: object) -> bool:
+def is_sparse(part: object) -> TypeGuard[Sparse]:
     """A sparse matrix or array of scipy."""
     if not type(part).__module__.startswith("scipy.sparse"):
         return False
@@ -143,7 +144,7 @@ def is_sparse(part: object) -> bool:
     return bool(issparse(part))
 
 
-def array_of(part: Any, name: str, source: str) -> Array:
+def array_of(part: object, name: str, source: str) -> Array:
     """Whatever the user gives as an array; a sparse matrix made dense.
 
     Raises:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,7 +179,7 @@ def _integers_or_texts(values: object, where: str) -> Array:
     raise DataError("labels are neither integers nor texts", found=str(array.dtype), where=where)
 
 
-def _some(names: Any, at_most: int = 8) -> str:
+def _some(names: Iterable[object], at_most: int = 8) -> str:
     """The first few names, for a message."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:at_most]) + (f" and {len(shown) - at_most} more" if len(shown) > at_most else "")

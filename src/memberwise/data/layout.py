@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from memberwise.data.features import EXACT, LARGEST, array_of
 from memberwise.errors import DataError
-from memberwise.types.arrays import Array, Floats32
+from memberwise.types.arrays import Array, Arrays, Floats32
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Sliced = TypeVar("Sliced", Array, "Tensor")
 # Types of whole numbers that a model gets as they are; of others that torch does not compute with, the next larger.
 WIDER = {"uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
@@ -65,7 +69,7 @@ class Layout:
             return None
         return Layout(tuple(Input(a.name, a.shape, np.result_type(b, c).name) for a, b, c in pairs))
 
-    def unpacked(self, x: Array) -> Any:
+    def unpacked(self, x: Array) -> Array | Arrays:
         """Records as the user gave them: a dictionary of ``(n, ...)`` arrays, or one array.
 
         ``x``: ``(n, ...)`` as they lie; numbers that were altered and are not whole stay as they are.
@@ -74,7 +78,7 @@ class Layout:
             return x
         return self.split(x, lambda part, dtype: part.astype(dtype))
 
-    def split(self, x: Any, as_type: Any) -> Any:
+    def split(self, x: Sliced, as_type: Callable[[Sliced, str], Sliced]) -> Sliced | dict[str, Sliced]:
         """The same for arrays of any library that slices and reshapes.
 
         Args:
@@ -105,7 +109,7 @@ class Layout:
         return x
 
 
-def pack(parts: Sequence[Mapping[str, Any]], source: str) -> tuple[Floats32, Layout]:
+def pack(parts: Sequence[Mapping[str, object]], source: str) -> tuple[Floats32, Layout]:
     """Records of several inputs side by side, one part of the data under the other.
 
     Whole numbers stay what they are (exact up to 16,777,216), floats become float32.

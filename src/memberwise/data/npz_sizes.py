@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from memberwise.errors import DataError
+from memberwise.types.arrays import DType
 
 
 def check_sizes(path: Path) -> None:
@@ -46,7 +47,7 @@ def _check(file: IO[bytes], size: int, path: Path, name: str) -> None:
         )
 
 
-def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int | None:
+def _bytes(shape: tuple[int, ...], dtype: DType) -> int | None:
     """What the array takes, or None where there is no such shape."""
     if any(not isinstance(length, int) or length < 0 for length in shape):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from memberwise.data.dataset import Dataset
 from memberwise.data.layout import Input, Layout
 from memberwise.errors import DataError, RunFolderError
 from memberwise.types.arrays import Array, Floats32
+from memberwise.types.parts import Plain
 
 FORMAT = 1
 WHERE = "records"
@@ -65,7 +66,7 @@ class Preprocessing:
         return facts
 
     @classmethod
-    def of_dict(cls, facts: Mapping[str, Any], where: str) -> Self:
+    def of_dict(cls, facts: Plain, where: str) -> Self:
         """What ``to_dict`` gave.
 
         Raises:

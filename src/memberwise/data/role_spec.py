@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -125,7 +124,7 @@ def _checked(rows: Array, records: int, role: str, where: str) -> Rows:
     return distinct
 
 
-def first_few(rows: Any, at_most: int = 10) -> str:
+def first_few(rows: Sequence[int] | Ints, at_most: int = 10) -> str:
     """The first few row numbers and how many there are, for a message."""
     shown = ", ".join(str(row) for row in rows[:at_most])
     return shown + (f", ... ({len(rows)} in all)" if len(rows) > at_most else "")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from memberwise.types.arrays import Array, Floats, Mask
-from memberwise.types.foreign import TableColumn
+from memberwise.types.foreign import ColumnType, TableColumn
 
 # Integers up to here are exact in float64.
 LARGEST_EXACT = 2**53
@@ -32,7 +31,7 @@ class TableRows:
     """
 
     names: tuple[str, ...]
-    kinds: tuple[Any, ...]
+    kinds: tuple[ColumnType, ...]
     values: tuple[TableColumn | None, ...]
     single: bool = False
 
@@ -72,7 +71,7 @@ def _is_plain(column: TableColumn) -> bool:
     return not pd.api.types.is_integer_dtype(kind) or bool((column.dropna().abs() <= LARGEST_EXACT).all())
 
 
-def _is_bool(kind: Any) -> bool:
+def _is_bool(kind: ColumnType) -> bool:
     return bool(pd.api.types.is_bool_dtype(kind)) and not isinstance(kind, pd.CategoricalDtype)
 
 
@@ -100,7 +99,7 @@ def _key(value: object) -> Hashable:
     return (type(value), value)
 
 
-def _column(kind: Any, values: TableColumn | None, numbers: Array) -> TableColumn:
+def _column(kind: ColumnType, values: TableColumn | None, numbers: Array) -> TableColumn:
     if values is None:
         plain = numbers.astype(np.float64)
         if not pd.api.types.is_float_dtype(kind):

@@ -64,9 +64,9 @@ def read_csv(path: Path, labels: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
-def notes_of(frame: Any) -> tuple[Note, ...]:
+def notes_of(frame: object) -> tuple[Note, ...]:
     """What was noticed while a frame was read."""
-    return tuple(frame.attrs.get(NOTES, ()))
+    return tuple(frame.attrs.get(NOTES, ())) if isinstance(frame, pd.DataFrame) else ()
 
 
 def _encoding(head: bytes, path: Path) -> str:

@@ -33,6 +33,7 @@ from memberwise.targets.ensembles import load_ensemble
 from memberwise.targets.models import TorchModels
 from memberwise.targets.state_dicts import load_weights
 from memberwise.types.arrays import Array, Arrays, Floats32
+from memberwise.types.foreign import Factory, Values
 from memberwise.types.parts import Plain
 
 # Records asked at once.
@@ -72,7 +73,7 @@ class ReleasedModel:
         """The columns that a table of records must have; None where records are arrays."""
         return None if self.preprocessing.encoding is None else self.preprocessing.encoding.columns
 
-    def predict(self, records: Any, *, encoded: bool = False) -> Array:
+    def predict(self, records: Values, *, encoded: bool = False) -> Array:
         """Answers ``(n, classes)``, float64; class numbers ``(n,)`` where labels alone are answered.
 
         Args:
@@ -95,7 +96,7 @@ class ReleasedModel:
         defences = self._models.defences if isinstance(self._models, DefendedTarget) else ()
         return bounded_defence(defences)
 
-    def ensemble(self, records: Any, *, encoded: bool = False) -> tuple[Array, Kind]:
+    def ensemble(self, records: Values, *, encoded: bool = False) -> tuple[Array, Kind]:
         """What each model of an ensemble says, undefended: for whoever keeps the state of ``bounded`` elsewhere.
 
         Returns:
@@ -127,7 +128,7 @@ class ReleasedModel:
 
 
 def load_target(
-    folder: str | Path, *, model: Any = None, policy: bool = True, trust: str | Sequence[str] = ()
+    folder: str | Path, *, model: Factory | str | None = None, policy: bool = True, trust: str | Sequence[str] = ()
 ) -> ReleasedModel:
     """The model that an audit or a frontier left in its folder, ready to answer raw records by its policy.
 
@@ -196,11 +197,12 @@ def _target_folder(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path) -> Plain:
     try:
-        return json.loads(path.read_text("utf-8", "surrogatepass"))
+        values: Plain = json.loads(path.read_text("utf-8", "surrogatepass"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} cannot be read", found=str(error), fix="take it from the run again") from error
+    return values
 
 
 def _facts(target: Path) -> Plain:
@@ -225,7 +227,7 @@ def _facts(target: Path) -> Plain:
     return facts
 
 
-def _maker(facts: Plain, model: Any, target: Path, layout: Layout | None) -> Any:
+def _maker(facts: Plain, model: Factory | str | None, target: Path, layout: Layout | None) -> Factory:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import NoReturn
 
 from starlette.types import Receive
 
 from memberwise.gateway.problems import Problem
 from memberwise.targets.replies import depth
+from memberwise.types.json import Json, JsonObject
 
 
 async def read_body(receive: Receive, length: str | None, max_bytes: int, seconds: float) -> bytes:
@@ -46,7 +47,7 @@ def too_large(max_bytes: int) -> Problem:
     return Problem("too-large", f"A request has at most {max_bytes} bytes.")
 
 
-def parse_json(body: bytes, max_depth: int) -> dict[str, Any]:
+def parse_json(body: bytes, max_depth: int) -> JsonObject:
     """The JSON object in a body.
 
     Stricter than Python's reader: no NaN or Infinity, no key twice, no number beyond float64, UTF-8 without half
@@ -72,12 +73,12 @@ class _NotStrict(ValueError):
     """What Python's reader would take."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Json]]) -> JsonObject:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise _NotStrict("A key stands twice in one object.")
     return value
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise _NotStrict("NaN and Infinity are no JSON numbers.")

@@ -22,7 +22,7 @@ from memberwise.gateway.grants import GrantRequest
 from memberwise.gateway.ledger import entry, write_ledger
 from memberwise.gateway.policy import Policy
 from memberwise.gateway.store import StatementError
-from memberwise.gateway.tables import bounds
+from memberwise.gateway.tables import Values, bounds
 from memberwise.types.arrays import Array
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Account:
         self.nats: float = 0.0 if row is None else row.nats
         self.rho: float = 0.0 if row is None else row.rho
         self.blob = None if row is None else bytes(row.state)
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[Values] = []
 
     @cached_property
     def state(self) -> Any:

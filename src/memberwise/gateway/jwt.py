@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jwt
 
@@ -15,6 +14,7 @@ from memberwise.gateway.keys import JWT_PREFIX, LONGEST_NAME, is_name
 from memberwise.gateway.policy import Jwt
 from memberwise.gateway.problems import Problem
 from memberwise.targets.replies import read_json
+from memberwise.types.json import Json, JsonObject, list_of, object_of
 
 # Seconds between two readings of the keys, whatever key a token names: nobody makes the gateway ask more often.
 LEAST = 10.0
@@ -46,7 +46,7 @@ class Tokens:
         if not config.jwks.startswith(("https://", "http://")) and not (folder / config.jwks).is_file():
             raise StudyError("the identity provider's keys are not there", found=config.jwks, where="access.jwt.jwks")
 
-    async def claims(self, token: str) -> Mapping[str, Any]:
+    async def claims(self, token: str) -> Mapping[str, object]:
         """What a token says, once it is checked.
 
         Raises:
@@ -57,7 +57,7 @@ class Tokens:
             if header.get("alg") not in self.config.algorithms or not isinstance(header.get("kid", ""), str):
                 raise _refused()
             key = await self._key(header.get("kid"))
-            claims: Mapping[str, Any] = jwt.decode(
+            claims: Mapping[str, object] = jwt.decode(
                 token,
                 key,
                 algorithms=list(self.config.algorithms),
@@ -101,7 +101,7 @@ class Tokens:
             return
 
 
-def client_name(claims: Mapping[str, Any], claim: str) -> str:
+def client_name(claims: Mapping[str, object], claim: str) -> str:
     """The client that a token names.
 
     Raises:
@@ -113,10 +113,10 @@ def client_name(claims: Mapping[str, Any], claim: str) -> str:
     return name
 
 
-def _by_id(values: Any, algorithms: tuple[str, ...]) -> dict[str | None, jwt.PyJWK]:
+def _by_id(values: Json, algorithms: tuple[str, ...]) -> dict[str | None, jwt.PyJWK]:
     """Public keys by their ``kid``, one whose algorithm is allowed; others are left out."""
     keys: dict[str | None, jwt.PyJWK] = {}
-    for one in values["keys"]:
+    for one in map(object_of, list_of(object_of(values)["keys"])):
         try:
             key = jwt.PyJWK(one, _algorithm(one, algorithms))
         except (jwt.PyJWTError, ValueError):
@@ -130,7 +130,7 @@ def _by_id(values: Any, algorithms: tuple[str, ...]) -> dict[str | None, jwt.PyJ
     return keys
 
 
-def _algorithm(key: Mapping[str, Any], algorithms: tuple[str, ...]) -> str | None:
+def _algorithm(key: JsonObject, algorithms: tuple[str, ...]) -> str | None:
     """The key's own algorithm; of an RSA key that names none the first one of the policy that fits."""
     if "alg" in key:
         return str(key["alg"])

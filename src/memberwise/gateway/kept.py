@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
 
-from memberwise.gateway.tables import records
+from memberwise.gateway.tables import Row, records
 from memberwise.types.arrays import Array
 
 # Values that one IN (...) holds: SQLite takes 32,766, PostgreSQL 65,535.
 CHUNK = 10_000
+
+
+Value = TypeVar("Value")
+Statement: TypeAlias = sa.Select[tuple[object, ...]]
 
 
 def pack(answer: Array) -> bytes:
@@ -42,8 +46,11 @@ def stored_answers(connection: sa.Connection, keys: Iterable[bytes]) -> dict[byt
 
 
 def select_rows(
-    connection: sa.Connection, statement: sa.Select[Any], column: sa.Column[Any], values: Iterable[Any]
-) -> list[sa.Row[Any]]:
+    connection: sa.Connection,
+    statement: Statement,
+    column: sa.Column[Value],
+    values: Iterable[Value],
+) -> list[Row]:
     """The rows whose column is one of many values."""
     many = list(values)
     return [

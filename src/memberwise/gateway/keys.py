@@ -7,13 +7,13 @@ import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
 from memberwise.errors import StudyError, did_you_mean
 from memberwise.gateway.store import Store
-from memberwise.gateway.tables import keys
+from memberwise.gateway.tables import Row, keys
 
 PREFIX = "mw_"
 BYTES = 32
@@ -141,7 +141,7 @@ def check_keys(store: Store, tokens: Sequence[str], now: float) -> list[KeyClien
     return [_client(rows.get(digest), digest, now) for digest in digests]
 
 
-def _end_expired(store: Store, rows: Iterable[Any], now: float) -> None:
+def _end_expired(store: Store, rows: Iterable[Row], now: float) -> None:
     """What was seen to have expired stays so, though the clock be set back."""
     ended = [row.id for row in rows if row.revoked is None and row.expires is not None and row.expires <= now]
     if ended:
@@ -151,7 +151,7 @@ def _end_expired(store: Store, rows: Iterable[Any], now: float) -> None:
             )
 
 
-def _client(row: Any, digest: bytes, now: float) -> KeyClient | None:
+def _client(row: Row | None, digest: bytes, now: float) -> KeyClient | None:
     if row is None or not hmac.compare_digest(bytes(row.digest), digest):
         return None
     if row.revoked is not None or (row.expires is not None and row.expires <= now):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
 from memberwise.gateway.policy import Tier
 from memberwise.gateway.rhos import ALL, read_rhos
 from memberwise.gateway.store import Store
-from memberwise.gateway.tables import clients, counters, ledger, rhos
+from memberwise.gateway.tables import Values, clients, counters, ledger, rhos
 
 Event = Literal["grant", "answer", "again", "refund", "client", "neighbourhood", "total"]
 # Seconds in which what costs nothing is written down once a client.
@@ -65,7 +65,7 @@ class Notices:
 
 def entry(
     now: float, client: str, event: Event, tier: Tier | None, digest: bytes | None, questions: int, nats: float
-) -> dict[str, Any]:
+) -> Values:
     """A row to be written."""
     return {
         "time": now,
@@ -78,7 +78,7 @@ def entry(
     }
 
 
-def write_ledger(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+def write_ledger(connection: sa.Connection, rows: Sequence[Values]) -> None:
     """Add rows, in the transaction of what they tell of."""
     if rows:
         connection.execute(ledger.insert(), list(rows))

@@ -24,6 +24,8 @@ from memberwise.targets.base import Kind, Target
 from memberwise.types.arrays import Array, Floats32
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from memberwise.defences.output.bounded import BoundedDefence
     from memberwise.defences.released import ReleasedModel
 
@@ -198,7 +200,7 @@ def _same_answer(policy: Policy, target: Path) -> None:
         )
 
 
-def _frame(rows: Rows) -> Any:
+def _frame(rows: Rows) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame([list(row) for row in rows.data], columns=list(rows.columns))
@@ -255,7 +257,7 @@ def _skops(path: Path, model: ServedModel) -> tuple[Target, tuple[str, ...], tup
     from memberwise.targets.estimators import EstimatorModels
     from memberwise.targets.skops_files import load_skops
 
-    estimator: Any = load_skops(path)
+    estimator = load_skops(path)
     features = getattr(estimator, "n_features_in_", None)
     shape = model.shape or ((int(features),) if features is not None else ())
     values = getattr(estimator, "classes_", None)

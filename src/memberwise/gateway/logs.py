@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TextIO
 
 LOGGER = logging.getLogger("memberwise.gateway")
 
@@ -17,7 +17,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "time": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
@@ -28,14 +28,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(values)
 
 
-def where_raised(error: BaseException) -> dict[str, Any]:
+def where_raised(error: BaseException) -> dict[str, object]:
     """Type of an exception and the lines it came through."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
     return {"error": type(error).__name__, "lines": lines[-12:]}
 
 
-def log_to(stream: Any = None) -> None:
+def log_to(stream: TextIO | None = None) -> None:
     """Send the gateway's and the server's logs to a stream, as JSON (default: standard error)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 from memberwise.gateway.behind import Behind
 from memberwise.gateway.policy import Policy
@@ -12,14 +12,17 @@ from memberwise.gateway.protocols.v2 import ID, OUTPUTS, TYPES
 from memberwise.gateway.tiers import NO_LABEL
 from memberwise.types.version import __version__
 
+Schema: TypeAlias = dict[str, object]
+Security: TypeAlias = list[dict[str, list[str]]]
+
 ASKED = (400, 401, 403, 408, 413, 415, 429, 500, 502, 503, 504)
-KEY: list[dict[str, list[str]]] = [{"key": []}]
+KEY: Security = [{"key": []}]
 
 
-def document(policy: Policy, behind: Behind) -> dict[str, Any]:
+def document(policy: Policy, behind: Behind) -> Schema:
     """The document of a gateway, as OpenAPI 3.1."""
     name = policy.server.name
-    security: list[dict[str, list[str]]] = [*KEY, *([{}] if policy.access.anonymous else [])]
+    security: Security = [*KEY, *([{}] if policy.access.anonymous else [])]
     records = _records(policy, behind)
     return {
         "openapi": "3.1.0",
@@ -73,7 +76,7 @@ _PROBLEM = {
 }
 
 
-def _ask(name: str, asks: dict[str, Any], answers: dict[str, Any], security: list[dict[str, list[str]]]) -> Any:
+def _ask(name: str, asks: Schema, answers: Schema, security: Security) -> Schema:
     content = {"application/json": {"schema": answers}}
     headers = {header: {"$ref": f"#/components/headers/{header}"} for header in ("Memberwise-Tier", "RateLimit")}
     return {
@@ -81,50 +84,50 @@ def _ask(name: str, asks: dict[str, Any], answers: dict[str, Any], security: lis
             "operationId": name,
             "security": security,
             "requestBody": {"required": True, "content": {"application/json": {"schema": asks}}},
-            "responses": {
-                "200": {"description": "Answers.", "headers": headers, "content": content},
-                **_problems(ASKED),
-            },
+            "responses": _responses({"description": "Answers.", "headers": headers, "content": content}, ASKED),
         }
-    }  # fmt: skip
+    }
 
 
 def _get(
     name: str,
     problems: tuple[int, ...] = (),
-    security: list[dict[str, list[str]]] | None = None,
+    security: Security | None = None,
     *,
     kind: str = "application/json",
-    schema: dict[str, Any] | None = None,
-) -> Any:
+    schema: Schema | None = None,
+) -> Schema:
     content = {kind: {"schema": schema or {"type": "object"}}}
     return {
         "get": {
             "operationId": name,
             "security": security or [],
-            "responses": {"200": {"description": "As named.", "content": content}, **_problems((*problems, 500))},
+            "responses": _responses({"description": "As named.", "content": content}, (*problems, 500)),
         }
     }
 
 
-def _problems(statuses: tuple[int, ...]) -> dict[str, Any]:
+def _responses(answer: Schema, statuses: tuple[int, ...]) -> Schema:
     titles = {status: [title for other, title in KINDS.values() if other == status] for status in statuses}
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {f"{status}": {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses}
+    refusals = {
+        f"{status}": {"description": "; ".join(titles[status]) + ".", "content": content} for status in statuses
+    }
+    return {"200": answer, **refusals}
 
 
-def _number() -> dict[str, Any]:
+def _number() -> Schema:
     return {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 
 
-def _record(shape: tuple[int, ...]) -> dict[str, Any]:
+def _record(shape: tuple[int, ...]) -> Schema:
     schema = _number()
     for size in reversed(shape):
         schema = {"type": "array", "items": schema, "minItems": size, "maxItems": size}
     return schema
 
 
-def _records(policy: Policy, behind: Behind) -> dict[str, Any]:
+def _records(policy: Policy, behind: Behind) -> Schema:
     return {
         "type": "array",
         "items": _record(behind.shape),
@@ -133,19 +136,19 @@ def _records(policy: Policy, behind: Behind) -> dict[str, Any]:
     }
 
 
-def _v1(records: dict[str, Any]) -> dict[str, Any]:
+def _v1(records: Schema) -> Schema:
     return _object({"instances": records, "signature_name": {"type": "string"}}, ["instances"])
 
 
-def _mlflow(records: dict[str, Any]) -> dict[str, Any]:
+def _mlflow(records: Schema) -> Schema:
     params = {"type": ["object", "null"], "maxProperties": 0}
     return {
         "oneOf": [_object({form: records, "params": params}, [form]) for form in ("inputs", "instances")],
     }
 
 
-def _v2(policy: Policy, behind: Behind) -> dict[str, Any]:
-    sizes: list[dict[str, Any]] = [{"type": "integer", "minimum": 1, "maximum": policy.server.max_records}]
+def _v2(policy: Policy, behind: Behind) -> Schema:
+    sizes: list[Schema] = [{"type": "integer", "minimum": 1, "maximum": policy.server.max_records}]
     sizes += [{"const": size} for size in behind.shape]
     shape = {"type": "array", "prefixItems": sizes, "minItems": len(sizes), "maxItems": len(sizes)}
     parameters = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
@@ -176,7 +179,7 @@ def _v2(policy: Policy, behind: Behind) -> dict[str, Any]:
     )
 
 
-def _v2_answer(behind: Behind) -> dict[str, Any]:
+def _v2_answer(behind: Behind) -> Schema:
     output = {
         "type": "object",
         "required": ["name", "datatype", "shape"],
@@ -195,10 +198,10 @@ def _v2_answer(behind: Behind) -> dict[str, Any]:
     }
 
 
-def _predictions(behind: Behind) -> dict[str, Any]:
+def _predictions(behind: Behind) -> Schema:
     classes = len(behind.classes)
     vector = {"type": "array", "items": {"type": "number"}, "minItems": classes, "maxItems": classes}
-    label: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": classes - 1}
+    label: Schema = {"type": "integer", "minimum": 0, "maximum": classes - 1}
     if behind.mechanism is not None:
         label |= {"minimum": NO_LABEL, "description": f"{NO_LABEL}: no label is answered"}
     return {
@@ -208,5 +211,5 @@ def _predictions(behind: Behind) -> dict[str, Any]:
     }
 
 
-def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _object(properties: Schema, required: list[str]) -> Schema:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

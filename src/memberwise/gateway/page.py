@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,7 +15,7 @@ from memberwise.gateway.kept import select_rows, stored_answers
 from memberwise.gateway.ledger import Notices, entry, write_ledger
 from memberwise.gateway.policy import Policy, Tier
 from memberwise.gateway.rhos import ALL, read_rhos, write_rhos
-from memberwise.gateway.tables import cells, clients, counters, grants, records
+from memberwise.gateway.tables import Values, cells, clients, counters, grants, records
 from memberwise.types.arrays import Array
 
 
@@ -79,7 +78,7 @@ class Page:
         total = connection.execute(sa.select(counters).where(counters.c.name == "total")).one()
         self.total, self.total_nats, self.total_rho = total.spent, total.nats, self.rhos.get(ALL, 0.0)
         self.unseen: list[bytes] = []
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[Values] = []
 
     def grant(
         self, request: GrantRequest, keys: Sequence[bytes], policy: Policy, now: float, notices: Notices
@@ -213,6 +212,6 @@ class Page:
         write_rhos(self.connection, self.rhos, {ALL: self.total_rho, **{c.id: c.rho for c in self.clients.values()}})
         write_ledger(self.connection, self.entries)
 
-    def _many(self, statement: sa.Insert | sa.Update, rows: Iterable[dict[str, Any]]) -> None:
+    def _many(self, statement: sa.Insert | sa.Update, rows: Iterable[Values]) -> None:
         if values := list(rows):
             self.connection.execute(statement, values)

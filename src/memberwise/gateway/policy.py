@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -236,7 +237,7 @@ class Policy(_Part):
         return plans
 
 
-def parse_policy(values: dict[str, Any], where: str) -> Policy:
+def parse_policy(values: Mapping[str, object], where: str) -> Policy:
     """The document from plain values.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,11 +17,8 @@ class TimedProtocol(H11Protocol):
     """Connections that send no whole request, or read no answer, for ``seconds`` are closed."""
 
     seconds = 30.0
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.deadline: asyncio.TimerHandle | None = None
-        self.stuck: asyncio.TimerHandle | None = None
+    deadline: asyncio.TimerHandle | None = None
+    stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +12,7 @@ from memberwise.gateway.grants import Grant
 from memberwise.gateway.kept import select_rows, stored_answers
 from memberwise.gateway.ledger import entry, write_ledger
 from memberwise.gateway.rhos import ALL, read_rhos, write_rhos
-from memberwise.gateway.tables import cells, clients, counters, grants, records
+from memberwise.gateway.tables import Row, Values, cells, clients, counters, grants, records
 
 Payer = tuple[bytes, int]
 
@@ -44,7 +43,7 @@ class _Slip:
         self.connection = connection
         self.answers = stored_answers(connection, keys)
         statement = sa.select(grants, clients.c.name).join(clients)
-        self.paid: dict[bytes, dict[str, Any]] = {}
+        self.paid: dict[bytes, dict[str, Row]] = {}
         for row in select_rows(connection, statement, grants.c.record, keys):
             self.paid.setdefault(bytes(row.record), {})[row.name] = row
         self.given: Counter[Payer] = Counter()
@@ -53,7 +52,7 @@ class _Slip:
         self.cells: Counter[bytes] = Counter()
         # Questions, nats and rho, by client and (None) in total.
         self.lower: dict[int | None, tuple[int, float, float]] = {}
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[Values] = []
 
     def give_back(self, grant: Grant, i: int, now: float) -> None:
         """One record of a grant; the last of the requests that wait for it gives the unit back."""
@@ -108,6 +107,6 @@ class _Slip:
         before = self.lower.get(client, (0, 0.0, 0.0))
         self.lower[client] = (before[0] + 1, before[1] + nats, before[2] + rho)
 
-    def _many(self, statement: sa.Update | sa.Delete, rows: list[dict[str, Any]]) -> None:
+    def _many(self, statement: sa.Update | sa.Delete, rows: list[Values]) -> None:
         if rows:
             self.connection.execute(statement, rows)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,7 +44,7 @@ class Questions:
         started = time.perf_counter()
         metrics, serving = self.gateway.metrics, self.gateway.enter()
         metrics.running.inc()
-        said: dict[str, Any] = {"protocol": self.protocol.name}
+        said: dict[str, object] = {"protocol": self.protocol.name}
         try:
             try:
                 response = await self._answer(serving, scope, receive, said)
@@ -69,7 +69,7 @@ class Questions:
             "question", extra={"values": {**said, "status": response.status_code, "seconds": round(seconds, 6)}}
         )
 
-    async def _answer(self, serving: Serving, scope: Scope, receive: Receive, said: dict[str, Any]) -> Response:
+    async def _answer(self, serving: Serving, scope: Scope, receive: Receive, said: dict[str, object]) -> Response:
         server, loop = serving.policy.server, asyncio.get_running_loop()
         deadline = loop.time() + server.timeout
         headers, address = headers_of(scope), (scope.get("client") or ("", 0))[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -15,6 +14,7 @@ from memberwise.gateway.behind import BehindError
 from memberwise.gateway.policy import Upstream
 from memberwise.models.kinds import Kind
 from memberwise.types.arrays import Array, Floats32
+from memberwise.types.json import Json, JsonObject, are_numbers, list_of, object_of, text_of
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 FLOATS = ("FP16", "FP32", "FP64")
@@ -41,14 +41,14 @@ class Speech(ABC):
         """The body that asks about records ``(n, *shape)``."""
 
     @abstractmethod
-    def found(self, values: Any, records: int, classes: Sequence[str]) -> Any:
+    def figures(self, values: Json, records: int, classes: Sequence[str]) -> Json:
         """The part of an answer with the figures, as nested lists.
 
         Raises:
             BehindError: it is not there.
         """
 
-    def answers(self, values: Any, records: int, classes: Sequence[str], kind: Kind | None) -> Array:
+    def answers(self, values: Json, records: int, classes: Sequence[str], kind: Kind | None) -> Array:
         """``(n, classes)`` figures or ``(n,)`` class numbers.
 
         Args:
@@ -58,7 +58,7 @@ class Speech(ABC):
             BehindError: it holds none.
         """
         try:
-            values_read = self.found(values, records, classes)
+            values_read = self.figures(values, records, classes)
         except (KeyError, TypeError, IndexError):
             raise BehindError("the server's answer has other parts") from None
         return as_answers(values_read, records, classes, kind)
@@ -80,15 +80,16 @@ class V2Speech(Speech):
         data = x.ravel()
         values = data.astype(np.int64).tolist() if self.whole else data.tolist()
         shape, name = list(x.shape), self.config.input or "input"
-        question: dict[str, Any] = {
+        question: dict[str, object] = {
             "inputs": [{"name": name, "shape": shape, "datatype": self.datatype, "data": values}]
         }
         if self.config.output is not None:
             question["outputs"] = [{"name": self.config.output}]
         return json.dumps(question).encode()
 
-    def found(self, values: Any, records: int, classes: Sequence[str]) -> Any:
-        outputs = {output["name"]: output for output in values["outputs"]}
+    def figures(self, values: Json, records: int, classes: Sequence[str]) -> Json:
+        all_outputs = [object_of(output) for output in list_of(object_of(values)["outputs"])]
+        outputs = {text_of(output["name"]): output for output in all_outputs}
         width = len(classes)
         name = self.config.output or _likely(outputs, records, width)
         data, shape = outputs[name]["data"], outputs[name]["shape"]
@@ -111,18 +112,18 @@ class V1Speech(Speech):
         self.whole = config.datatype in WHOLE
 
     def question(self, x: Floats32) -> bytes:
-        values: Any = (x.astype(np.int64) if self.whole else x).tolist()
+        values: list[object] = (x.astype(np.int64) if self.whole else x).tolist()
         if self.key == "instances" and self.config.input is not None:
             values = [{self.config.input: row} for row in values]
         return json.dumps({self.key: values}).encode()
 
-    def found(self, values: Any, records: int, classes: Sequence[str]) -> Any:
-        rows = values["predictions"]
+    def figures(self, values: Json, records: int, classes: Sequence[str]) -> Json:
+        rows = object_of(values)["predictions"]
         if isinstance(rows, list) and rows and isinstance(rows[0], dict):
             if rows[0].keys() == {*classes}:
-                return [[row[name] for name in classes] for row in rows]
+                return [[object_of(row)[name] for name in classes] for row in rows]
             name = self.config.output or _likely_key(rows[0])
-            return [row[name] for row in rows]
+            return [object_of(row)[name] for row in rows]
         return rows
 
 
@@ -147,7 +148,7 @@ def speech_of(config: Upstream) -> Speech:
     return spoken[config.protocol](config)
 
 
-def as_answers(found: Any, records: int, classes: Sequence[str], kind: Kind | None) -> Array:
+def as_answers(figures: Json, records: int, classes: Sequence[str], kind: Kind | None) -> Array:
     """Nested lists as figures ``(n, classes)`` or class numbers ``(n,)``.
 
     Labels are matched with the classes by their names, else are taken as class numbers. Of two classes one number a
@@ -156,11 +157,10 @@ def as_answers(found: Any, records: int, classes: Sequence[str], kind: Kind | No
     Raises:
         BehindError: they are neither.
     """
-    rows = found
-    if isinstance(rows, list) and rows and all(isinstance(row, list) and len(row) == 1 for row in rows):
-        rows = [row[0] for row in rows]
-    if not isinstance(rows, list) or len(rows) != records:
+    if not isinstance(figures, list) or len(figures) != records:
         raise BehindError("the server answers about another number of records")
+    single = [row[0] for row in figures if isinstance(row, list) and len(row) == 1]
+    rows = single if len(single) == len(figures) else figures
     if isinstance(rows[0], list):
         return _figures(rows, len(classes))
     if any(isinstance(row, (list, dict)) for row in rows):
@@ -173,23 +173,25 @@ def as_answers(found: Any, records: int, classes: Sequence[str], kind: Kind | No
     return _class_numbers(rows, classes)
 
 
-def _figures(rows: list[Any], classes: int) -> Array:
-    if not all(isinstance(row, list) and len(row) == classes for row in rows):
+def _figures(rows: list[Json], classes: int) -> Array:
+    table = [row for row in rows if isinstance(row, list) and len(row) == classes]
+    if len(table) < len(rows):
         raise BehindError("the server does not answer one figure a class")
-    if not all(type(value) in (int, float) for row in rows for value in row):
+    if not all(are_numbers(row) for row in table):
         raise BehindError("the server's answers are no numbers")
     try:
-        return np.array(rows, np.float64)
+        return np.array(table, np.float64)
     except OverflowError:
         raise BehindError("the server's answers are no numbers") from None
 
 
-def _is_probability(rows: list[Any], kind: Kind | None) -> bool:
-    plain = all(type(value) in (int, float) and 0 <= value <= 1 for value in rows)
-    return plain and (kind is not None or any(float(value) != round(value) for value in rows))
+def _is_probability(rows: list[Json], kind: Kind | None) -> bool:
+    if not are_numbers(rows) or not all(0 <= value <= 1 for value in rows):
+        return False
+    return kind is not None or any(float(value) != round(value) for value in rows)
 
 
-def _class_numbers(rows: list[Any], classes: Sequence[str]) -> Array:
+def _class_numbers(rows: list[Json], classes: Sequence[str]) -> Array:
     by_name = {name: number for number, name in enumerate(classes)}
     texts = [_text(value) for value in rows]
     if all(text in by_name for text in texts):
@@ -201,13 +203,13 @@ def _class_numbers(rows: list[Any], classes: Sequence[str]) -> Array:
     raise BehindError("the server answers labels that are none of the classes")
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def _likely(outputs: Mapping[str, Any], records: int, classes: int) -> str:
+def _likely(outputs: Mapping[str, JsonObject], records: int, classes: int) -> str:
     """The output with the answer: known by its name, else the only one with a figure a class, else the only one."""
     for name in KNOWN:
         if name in outputs:
@@ -220,7 +222,7 @@ def _likely(outputs: Mapping[str, Any], records: int, classes: int) -> str:
     raise BehindError("the server has several outputs, and the policy does not say which one")
 
 
-def _likely_key(row: Mapping[str, Any]) -> str:
+def _likely_key(row: JsonObject) -> str:
     for name in KNOWN:
         if name in row:
             return name

@@ -253,7 +253,7 @@ def _make_private(path: Path) -> None:
         ) from None
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """A commit is on the disk when it returns; transactions begin where we say, not where the driver would."""
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {WAIT * 1000}")

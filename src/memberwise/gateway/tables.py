@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import sqlalchemy as sa
+
+# A row that was read, and values by column that are written.
+Row: TypeAlias = sa.Row[Any]
+Values: TypeAlias = dict[str, object]
 
 # Of these tables; another one is refused.
 SCHEMA = 1

@@ -7,7 +7,6 @@ import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import numpy as np
@@ -25,6 +24,7 @@ from memberwise.models.kinds import kind_by_range, kind_of_answers
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.replies import read_json
 from memberwise.types.arrays import Array, Floats32
+from memberwise.types.json import Json
 
 # Bytes of an answer, for each figure and for all around them.
 BYTES_A_FIGURE, BYTES_AROUND = 40, 65_536
@@ -149,7 +149,7 @@ class UpstreamModel:
             raise BehindError("the model's answers are probabilities, and were logits before")
         return answers
 
-    async def _post(self, url: str, body: bytes, most: int) -> Any:
+    async def _post(self, url: str, body: bytes, most: int) -> Json:
         async with self.client.stream("POST", url, content=body) as response:
             if response.status_code != httpx2.codes.OK:
                 raise BehindError(

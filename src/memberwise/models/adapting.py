@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,11 @@ from memberwise.data.layout import Input, Layout
 from memberwise.errors import StudyError
 from memberwise.models.build import Model, is_built_in
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import Factory
+from memberwise.types.parts import Plain
+
+# Arguments of a call, by position and by name.
+Call = tuple[tuple[object, ...], Plain]
 
 
 def adapted_model(model: Model, layout: Layout | None, example: Array) -> Model:
@@ -73,7 +77,7 @@ def adapted(module: nn.Module, takes: Layout | None, picks: bool) -> nn.Module:
     return module
 
 
-def logits_in(answer: Any) -> Tensor | None:
+def logits_in(answer: object) -> Tensor | None:
     """The logits ``(n, C)`` in what a module answers: a tensor, a mapping or object with ``logits``, a tuple of one."""
     if isinstance(answer, Tensor):
         return answer
@@ -93,7 +97,7 @@ def _form(module: nn.Module, layout: Layout | None, example: Array) -> tuple[Lay
 
 
 @torch.no_grad()
-def _tried(module: nn.Module, example: Array) -> Any:
+def _tried(module: nn.Module, example: Array) -> object:
     """What the module answers about a few records; None where it fails, which is said where it is checked."""
     device = next((value.device for value in module.parameters()), torch.device("cpu"))
     try:
@@ -122,22 +126,24 @@ def _typed(part: Tensor, dtype: str) -> Tensor:
     return part.to(getattr(torch, dtype))
 
 
-def _give(layout: Layout, by_name: bool, module: nn.Module, args: Any, kwargs: Any) -> Any:
+def _give(layout: Layout, by_name: bool, module: nn.Module, args: tuple[Tensor, ...], kwargs: Plain) -> Call:
     """Before forward: records as the module takes them."""
     records = layout.split(args[0], _typed)
-    return ((), records | kwargs) if by_name else ((records, *args[1:]), kwargs)
+    if by_name and isinstance(records, dict):
+        return (), records | kwargs
+    return (records, *args[1:]), kwargs
 
 
-def _pick(module: nn.Module, args: Any, answer: Any) -> Any:
+def _pick(module: nn.Module, args: tuple[object, ...], answer: object) -> object:
     """After forward: the logits alone."""
     logits = logits_in(answer)
     return answer if logits is None else logits
 
 
-def _train(train: Any, layout: Layout, x: Array, y: Array, seed: int) -> Any:
+def _train(train: Factory, layout: Layout, x: Array, y: Array, seed: int) -> Factory:
     """A user's training function, given and asked about records as the user gave them."""
     return partial(_ask, train(layout.unpacked(x), y, seed), layout)
 
 
-def _ask(predict: Any, layout: Layout, x: Array) -> Any:
+def _ask(predict: Factory, layout: Layout, x: Array) -> object:
     return predict(layout.unpacked(x))

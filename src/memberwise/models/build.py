@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -93,7 +93,7 @@ def is_built_in(model: Model) -> bool:
     return any(model.code.startswith(code_hash(one.make)) for name, one in ARCHITECTURES.items() if name == model.name)
 
 
-def refuse_options(study: ModelConfig, accepted: Any) -> None:
+def refuse_options(study: ModelConfig, accepted: Collection[str]) -> None:
     """Options which nothing takes are an error, not silence."""
     extra = sorted(set(study.options) - set(accepted))
     if extra:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -20,6 +19,7 @@ from memberwise.models.shokri import shokri_cnn, shokri_mlp
 from memberwise.models.wide_resnet import wide_resnet
 from memberwise.registry import Registry
 from memberwise.study.schema import ModelConfig
+from memberwise.types.foreign import Estimator
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Architecture:
         estimator: it makes an unfitted scikit-learn classifier, whose parameters are ``model.options``.
     """
 
-    make: Callable[[ModelConfig, Shape, int], nn.Module | Any]
+    make: Callable[[ModelConfig, Shape, int], nn.Module | Estimator]
     records: str
     summary: str
     takes: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import nullcontext
 from typing import Any
 
@@ -50,7 +50,7 @@ class Network:
         self.general = False  # True: written-out and compiled steps keep away from it
         self.idle: frozenset[str] = frozenset()  # trainable parameters that a trial gave no gradient
         # Compiled steps, what trials have shown and what is to be told, shared with the copies made below.
-        self.programs: dict[Any, Factory | None] = {}
+        self.programs: dict[Hashable, Factory | None] = {}
         self.trials: dict[Any, Any] = {}
         self.notes: dict[str, None] = {}
         with torch.random.fork_rng(devices=[]):

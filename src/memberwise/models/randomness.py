@@ -98,7 +98,7 @@ class KeyedDropout(TorchFunctionMode):
         self.key = key
         self.calls = 0
 
-    def __torch_function__(self, func: Factory, types: Any, args: Any = (), kwargs: Plain | None = None) -> Any:
+    def __torch_function__(self, func: Factory, types: object, args: Any = (), kwargs: Plain | None = None) -> object:
         kwargs = kwargs or {}
         dims = _DROPOUT.get(func)
         if dims is None:

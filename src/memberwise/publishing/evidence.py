@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from memberwise.errors import MissingExtraError, RunFolderError, StudyError
 from memberwise.publishing.annex import NO_CLAIM, annex
@@ -67,7 +67,7 @@ def make_pack(run: Path, out: Path, created: datetime, *, key: Path | None = Non
         result, scores, curves = redacted(result, scores, curves, and_scores=True)
     values = json_values(result.to_dict())
     private_files = holds_records(values)
-    manifest: dict[str, Any] = {
+    manifest: dict[str, object] = {
         "format": "memberwise evidence",
         "version": 1,
         "memberwise_version": __version__,
@@ -96,7 +96,7 @@ def make_pack(run: Path, out: Path, created: datetime, *, key: Path | None = Non
     return out
 
 
-def _make_room(out: Path, manifest: dict[str, Any]) -> None:
+def _make_room(out: Path, manifest: dict[str, object]) -> None:
     """Empty an earlier pack; the manifest comes first, so that one whose making was broken off is known as a pack.
 
     Raises:
@@ -119,7 +119,7 @@ def _make_room(out: Path, manifest: dict[str, Any]) -> None:
         (out / name).unlink()
 
 
-def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+def _write_manifest(out: Path, manifest: dict[str, object]) -> None:
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     write_atomically(out / MANIFEST, text.encode("utf-8", "backslashreplace"))
 
@@ -206,7 +206,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _signing() -> Any:
+def _signing() -> ModuleType:
     try:
         from memberwise.store import signing
     except ImportError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from memberwise.errors import MissingExtraError
 from memberwise.publishing.figures import Figure, figures_of
@@ -15,6 +16,9 @@ from memberwise.report.formats import number
 from memberwise.report.redact import redacted
 from memberwise.report.result import Result
 from memberwise.report.schema import AuditResult
+
+if TYPE_CHECKING:
+    from mlflow.models import EvaluationMetric
 
 # MLflow takes names of letters, digits and these; a figure of an attack of the user's own may have others.
 ALLOWED = frozenset("_-. :/")
@@ -109,7 +113,7 @@ def tags_of(result: AuditResult) -> dict[str, str]:
     }
 
 
-def evaluation_metrics(result: Result, attacks: Sequence[str] | None = None) -> list[Any]:
+def evaluation_metrics(result: Result, attacks: Sequence[str] | None = None) -> list[EvaluationMetric]:
     """A finished audit's figures for ``mlflow.models.evaluate(..., extra_metrics=evaluation_metrics(result))``.
 
     Args:
@@ -133,12 +137,12 @@ def evaluation_metrics(result: Result, attacks: Sequence[str] | None = None) -> 
     ]
 
 
-def _constant(figure: Figure) -> Any:
+def _constant(figure: Figure) -> Callable[[object], object]:
     from mlflow.metrics import MetricValue
 
     ends = {"value": figure.estimate.value, "low": figure.estimate.low, "high": figure.estimate.high}
 
-    def measured(predictions: object) -> Any:
+    def measured(predictions: object) -> object:
         del predictions  # the audit asked the model itself
         return MetricValue(aggregate_results={key: value for key, value in ends.items() if value is not None})
 
@@ -149,7 +153,7 @@ def _allowed(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in ALLOWED else "_" for letter in name)
 
 
-def _mlflow() -> Any:
+def _mlflow() -> ModuleType:
     try:
         import mlflow
     except ImportError as error:

@@ -41,7 +41,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.6)), (0, (7, 2, 1.5, 2)),
 MAIN = (
     "gap", "loss", "lira-online-fixed", "rmia-online", "shokri", "lira-offline-fixed", "rmia-offline", "attack-p",
 )  # fmt: skip
-STYLE: dict[Any, Any] = {
+STYLE: dict[Any, bool | float | str] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10.0,

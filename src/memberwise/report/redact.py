@@ -56,7 +56,7 @@ def _without(part: object) -> object:
     return [_without(value) for value in part] if isinstance(part, (list, tuple)) else part
 
 
-def _large(key: str, rows: Any) -> Any:
+def _large(key: str, rows: Any) -> object:
     if key not in PARTS:
         return rows
     return [row for row in rows if row["n_members"] + row["n_nonmembers"] >= SMALLEST_PART]

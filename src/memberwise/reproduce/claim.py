@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter
 
 from memberwise.errors import MemberwiseError
 from memberwise.reproduce.published import Figure
 from memberwise.store.files import to_json, write_text
+from memberwise.types.parts import Plain
 
 SCHEMA_VERSION = 2
 BIT = 1e-12  # more than floats lose where half a digit is added
@@ -217,7 +218,7 @@ class Claim:
     seconds: float
     date: str
     commit: str
-    machine: Mapping[str, Any]
+    machine: Plain
     versions: Mapping[str, str]
     findings: Findings = field(default_factory=lambda: Findings(()))
     settings: tuple[Setting, ...] = ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from memberwise.report.figures import DASHES, MUTED, SERIES, drawing, to_svg
 from memberwise.reproduce.claim import Plot, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH, HEIGHT = 6.0, 4.2
 MARKERS = "osD^vPX"  # one more than there are colours, so that the seventh series is not the first
@@ -35,7 +38,7 @@ def draw(plot: Plot) -> str:
     return svg.replace("<svg ", f"<svg {paper} ", 1) + "\n"
 
 
-def _line(axes: Any, plot: Plot, series: Series, place: int) -> None:
+def _line(axes: Axes, plot: Plot, series: Series, place: int) -> None:
     """One series: intervals where it has some."""
     spread = None
     if series.low and series.high:

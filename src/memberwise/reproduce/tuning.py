@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -67,12 +66,12 @@ def tune(
     return Tuned(choice, best, tried)
 
 
-def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> Plain:
+def merged(settings: Mapping[str, object], more: Mapping[str, object]) -> Plain:
     """Both; options of a training defence are merged key by key."""
     out = dict(settings)
     for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
-        out[key] = {**out[key], **value} if both else value
+        before = out.get(key)
+        out[key] = {**before, **value} if isinstance(before, Mapping) and isinstance(value, Mapping) else value
     return out
 
 

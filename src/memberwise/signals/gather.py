@@ -6,9 +6,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 from memberwise.errors import Note, RunFolderError, TrainingError
 from memberwise.signals.ask import take_seconds
@@ -24,7 +21,7 @@ from memberwise.training.engines.base import Block, Done, Engine, take_processor
 from memberwise.training.engines.registry import DEFAULT, find_engine
 from memberwise.training.job import describe_job
 from memberwise.training.trainers.base import Trainer
-from memberwise.types.arrays import Arrays
+from memberwise.types.arrays import Arrays, DType
 
 
 def gather(
@@ -74,7 +71,7 @@ class _Part:
         shapes: type and shape of each array. arrays: those, or None where there is no room to hold them: on disk alone.
     """
 
-    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+    shapes: dict[str, tuple[DType, tuple[int, ...]]]
     size: int
     resumed: bool
     arrays: Arrays | None

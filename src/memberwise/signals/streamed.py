@@ -6,19 +6,18 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.types.arrays import Array, Arrays
+from memberwise.types.arrays import Array, Arrays, DType
 
 # Arrays of all models together that are larger lie in a file; smaller ones in memory.
 MAPPED = 256 * 2**20
 # Of mapped arrays so many models are gone through at a time.
 MODELS = 256
 
-Shape = tuple[np.dtype[Any], tuple[int, ...]]
+Shape = tuple[DType, tuple[int, ...]]
 
 
 def join_streamed(blocks: Iterator[Arrays], shapes: Mapping[str, Shape], folder: Path) -> Arrays:
@@ -84,7 +83,7 @@ def release(*arrays: Array) -> None:
             base.madvise(mmap.MADV_DONTNEED)
 
 
-def _empty(dtype: np.dtype[Any], shape: tuple[int, ...], folder: Path) -> NDArray[Any]:
+def _empty(dtype: DType, shape: tuple[int, ...], folder: Path) -> Array:
     if dtype.itemsize * int(np.prod(shape)) < MAPPED:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(dir=folder) as file:

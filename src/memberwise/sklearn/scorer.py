@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,14 @@ from memberwise.errors import DataError, StudyError
 from memberwise.statistics.auc import auc
 from memberwise.targets.estimators import columns_of
 from memberwise.types.arrays import Array, Floats
+from memberwise.types.foreign import Estimator, Values
 
-Scorer = Callable[[Any, Any, Any], float]
+Scorer = Callable[[Estimator, Values, Values], float]
 # Fewer records on a side tell nothing.
 FEWEST = 5
 
 
-def leakage_scorer(x: Any, y: Any) -> Scorer:
+def leakage_scorer(x: Values, y: Values) -> Scorer:
     """A scorer of what a fitted classifier gives away: minus the AUC of the loss attack, -0.5 where that only guesses.
 
     Of a fold's classifier the records of the fold are non-members and all others of ``x`` its members, as in
@@ -63,7 +63,7 @@ def leakage_scorer(x: Any, y: Any) -> Scorer:
     names, numbers = np.unique(labels, return_inverse=True)
     classes, keys = ClassLabels(tuple(map(str, names)), names), _keys(x)
 
-    def score(estimator: Any, x_test: Any, y_test: Any = None) -> float:
+    def score(estimator: Estimator, x_test: Values, y_test: Values = None) -> float:
         asked = np.isin(keys, _keys(x_test))
         if len(x_test) and not asked.any():
             raise DataError(
@@ -79,7 +79,7 @@ def leakage_scorer(x: Any, y: Any) -> Scorer:
     return score
 
 
-def _log_p(estimator: Any, x: Any, numbers: Array, classes: ClassLabels) -> Floats:
+def _log_p(estimator: Estimator, x: Values, numbers: Array, classes: ClassLabels) -> Floats:
     """``(n,)``: log-probability of the true class; of an estimator without probabilities its margin."""
     rows = np.arange(len(numbers))
     if hasattr(estimator, "predict_proba"):
@@ -98,7 +98,7 @@ def _log_p(estimator: Any, x: Any, numbers: Array, classes: ClassLabels) -> Floa
     return np.asarray(classes.numbers_of(estimator.predict(x)) == numbers, np.float64)
 
 
-def _keys(x: Any) -> Array:
+def _keys(x: Values) -> Array:
     """``(n,)`` a key for each record: equal records have equal ones."""
     if isinstance(x, (pd.DataFrame, pd.Series)):
         return np.asarray(pd.util.hash_pandas_object(x, index=False))

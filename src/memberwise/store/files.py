@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+
+from memberwise.types.json import Json, JsonObject
 
 PRIVATE, PUBLIC = 0o600, 0o666
 
@@ -50,19 +52,23 @@ def write_text(path: Path, content: str, *, private: bool = False) -> None:
     write_atomically(path, content.encode("utf-8", "backslashreplace"), private=private)
 
 
-def json_values(value: Any) -> Any:
+def json_values(values: Mapping[str, object]) -> JsonObject:
     """Plain JSON values: NumPy's become Python's, tuples lists, and NaN and infinity null."""
+    return {str(key): _json_value(value) for key, value in values.items()}
+
+
+def _json_value(value: object) -> Json:
     if isinstance(value, Mapping):
-        return {str(key): json_values(inner) for key, inner in value.items()}
+        return json_values(value)
     if isinstance(value, (list, tuple)):
-        return [json_values(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return json_values(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def to_json(result: Mapping[str, Any]) -> str:
+def to_json(result: Mapping[str, object]) -> str:
     """``result.json`` as text, keys in the order of the schema."""
     return json.dumps(json_values(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

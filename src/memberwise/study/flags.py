@@ -69,7 +69,7 @@ FLAGS: dict[str, Flag] = {
 ROLES = ("members", "nonmembers", "background", "population", "reference", "validation", "auxiliary")
 
 
-def study_keys(arguments: Mapping[str, Any], read: Mapping[FlagKind, Callable[[Any], Any]]) -> dict[str, Any]:
+def study_keys(arguments: Mapping[str, object], read: Mapping[FlagKind, Callable[[Any], object]]) -> dict[str, object]:
     """The study keys that these arguments set, in the table's order; what has no flag or no value is left out.
 
     Args:

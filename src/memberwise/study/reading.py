@@ -6,13 +6,13 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from memberwise.errors import StudyError, did_you_mean
 from memberwise.study.address import check_address
 from memberwise.study.schema import Study
+from memberwise.types.parts import Plain
 
 # Keys that had another name once.
 MOVED = {"shadow.engine": "engine.name"}
@@ -64,7 +64,7 @@ def apply_settings(values: dict[str, object], settings: Sequence[str]) -> dict[s
     return values
 
 
-def put(values: dict[str, Any], dotted: str, value: Any) -> None:
+def put(values: Plain, dotted: str, value: object) -> None:
     """Set one dotted key in nested values."""
     dotted = MOVED.get(dotted, dotted)
     *tables, last = dotted.split(".")
@@ -75,7 +75,7 @@ def put(values: dict[str, Any], dotted: str, value: Any) -> None:
     values[last] = value
 
 
-def choose_count(values: dict[str, Any], count: int | None, budget: str | None) -> None:
+def choose_count(values: Plain, count: int | None, budget: str | None) -> None:
     """A number of shadow models that is asked for stands instead of the study's budget of time.
 
     Raises:

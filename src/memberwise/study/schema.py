@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -12,6 +13,7 @@ from memberwise.study.duration import seconds_of
 from memberwise.study.engine import EngineConfig
 from memberwise.study.part import MOST, Part, Positive
 from memberwise.study.target import OutputsConfig, TargetConfig
+from memberwise.types.parts import Plain
 
 RoleValue = int | str | None
 NonNegative = Annotated[float, Field(ge=0)]
@@ -47,7 +49,7 @@ class ModelConfig(Part):
     name: str = "mlp"
     hidden: tuple[Positive, ...] = (200, 200)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Plain = Field(default_factory=dict)
 
 
 class DefenceConfig(BaseModel):
@@ -114,7 +116,7 @@ class TrainingConfig(Part):
 
     @field_validator("defence", mode="before")
     @classmethod
-    def _by_name(cls, defence: Any) -> Any:
+    def _by_name(cls, defence: object) -> object:
         return {"name": defence} if isinstance(defence, str) else defence
 
 
@@ -229,18 +231,19 @@ class StatisticsConfig(Part):
 
     @field_validator("turns", mode="before")
     @classmethod
-    def _number(cls, turns: Any) -> Any:
+    def _number(cls, turns: object) -> object:
         return int(turns) if isinstance(turns, str) and turns.isdigit() else turns
 
     @field_validator("fpr", mode="before")
     @classmethod
-    def _rates(cls, fpr: Any) -> Any:
+    def _rates(cls, fpr: object) -> object:
         if fpr == "auto":
             return fpr
         rates = fpr if isinstance(fpr, (list, tuple)) else [fpr]
-        if not rates or not all(isinstance(rate, (int, float)) and 0 < rate < 1 for rate in rates):
+        shares = [float(rate) for rate in rates if isinstance(rate, (int, float)) and 0 < rate < 1]
+        if not rates or len(shares) < len(rates):
             raise ValueError("'auto' or false-positive rates between 0 and 1 (both excluded)")
-        return tuple(sorted({float(rate) for rate in rates}, reverse=True))
+        return tuple(sorted({*shares}, reverse=True))
 
 
 class GateConfig(Part):
@@ -306,21 +309,21 @@ class Study(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _moved_keys(cls, values: Any) -> Any:
+    def _moved_keys(cls, values: object) -> object:
         return move_old_keys(values)
 
     @field_validator("answer", mode="before")
     @classmethod
-    def _answers_by_name(cls, answer: Any) -> Any:
+    def _answers_by_name(cls, answer: object) -> object:
         if not isinstance(answer, (list, tuple)):
             return answer
         return [{"name": one} if isinstance(one, str) else one for one in answer]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Plain:
         """Plain values, ``None`` included."""
         return self.model_dump(mode="json")
 
-    def training_parts(self) -> dict[str, Any]:
+    def training_parts(self) -> Plain:
         """All that the models and their signals depend on, but for the number of shadow models."""
         parts = self.to_dict()
         relevant = {
@@ -343,12 +346,14 @@ class Study(Part):
         return tomli_w.dumps(_without_none(self.to_dict()))
 
 
-def move_old_keys(values: Any) -> Any:
+def move_old_keys(values: object) -> object:
     """Nested values with ``shadow.engine``, as studies were written before ``engine.name``, in its new place.
 
     A study that says both means the new one.
     """
-    shadow = values.get("shadow") if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        return values
+    shadow = values.get("shadow")
     if not isinstance(shadow, dict) or "engine" not in shadow:
         return values
     rest, engine = {k: v for k, v in shadow.items() if k != "engine"}, values.get("engine", {})
@@ -356,7 +361,11 @@ def move_old_keys(values: Any) -> Any:
     return {**values, "shadow": rest, "engine": named}
 
 
-def _without_none(value: Any) -> Any:
+def _without_none(values: Mapping[str, object]) -> dict[str, object]:
+    return {key: _written(value) for key, value in values.items() if value is not None}
+
+
+def _written(value: object) -> object:
     if isinstance(value, dict):
-        return {k: _without_none(v) for k, v in value.items() if v is not None}
-    return [_without_none(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return _without_none(value)
+    return [_written(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -53,7 +53,7 @@ class TargetConfig(Part):
 
     @field_validator("classes", mode="before")
     @classmethod
-    def _names(cls, classes: Any) -> Any:
+    def _names(cls, classes: object) -> object:
         if not isinstance(classes, (list, tuple)):
             return classes
         return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in classes]
@@ -63,7 +63,7 @@ class TargetConfig(Part):
         """A target that was trained elsewhere: a file, or served."""
         return self.file is not None or self.endpoint is not None
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What its answers depend on: not how fast, how often or with which credentials it is asked."""
         parts = self.model_dump(mode="json")
         kept = ("file", "train_rows", *(() if self.endpoint is None else SERVED))

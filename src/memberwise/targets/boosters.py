@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from memberwise.errors import MemberwiseError, MissingExtraError, TargetError
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import Estimator, LightGbmBooster, Values
 
 
 class LoadedLightGbm:
@@ -21,28 +21,28 @@ class LoadedLightGbm:
 
     _estimator_type = "classifier"
 
-    def __init__(self, booster: Any) -> None:
+    def __init__(self, booster: LightGbmBooster) -> None:
         self.booster_ = booster
         self.n_features_in_ = booster.num_feature()
         classes = booster.num_model_per_iteration()
         self.classes_ = np.arange(2 if classes == 1 else classes)
         self.feature_names_in_ = np.array(booster.feature_name(), object)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         """None: the file has the trees, not how they were asked for."""
         return {}
 
-    def predict_proba(self, x: Any) -> Array:
+    def predict_proba(self, x: Values) -> Array:
         """``(n, C)`` probabilities of ``(n, features)`` records."""
         answers = np.asarray(self.booster_.predict(x))
         return np.stack([1 - answers, answers], 1) if answers.ndim == 1 else answers
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Values) -> Array:
         """``(n,)`` class numbers of ``(n, features)`` records."""
         return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
 
 
-def _xgboost(path: Path) -> Any:
+def _xgboost(path: Path) -> Estimator:
     import xgboost
 
     model = xgboost.XGBClassifier()
@@ -50,13 +50,13 @@ def _xgboost(path: Path) -> Any:
     return model
 
 
-def _lightgbm(path: Path) -> Any:
+def _lightgbm(path: Path) -> Estimator:
     import lightgbm
 
     return LoadedLightGbm(lightgbm.Booster(model_file=str(path)))
 
 
-def _catboost(path: Path) -> Any:
+def _catboost(path: Path) -> Estimator:
     import catboost
 
     model = catboost.CatBoostClassifier()
@@ -65,7 +65,7 @@ def _catboost(path: Path) -> Any:
 
 
 # By the file's ending: the library, and what loads it.
-BOOSTERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+BOOSTERS: dict[str, tuple[str, Callable[[Path], Estimator]]] = {
     ".json": ("xgboost", _xgboost),
     ".ubj": ("xgboost", _xgboost),
     ".txt": ("lightgbm", _lightgbm),
@@ -73,7 +73,7 @@ BOOSTERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 }
 
 
-def load_booster(path: Path) -> Any:
+def load_booster(path: Path) -> Estimator:
     """The fitted classifier of a booster's own file.
 
     Raises:

@@ -15,7 +15,7 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
 from memberwise.targets.base import Target
 from memberwise.types.arrays import Array, Floats, Ints
-from memberwise.types.foreign import Estimator
+from memberwise.types.foreign import Estimator, Values
 
 SHOWN = 8
 
@@ -36,7 +36,7 @@ class Numbered:
             raise AttributeError(name)
         return getattr(self.estimator, name)
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Values) -> Array:
         """``(n,)`` labels as the data have them."""
         return self.classes_[np.asarray(self.estimator.predict(x), np.intp).reshape(len(x))]
 
@@ -107,7 +107,7 @@ class EstimatorModels(Target):
         aligned[:, columns] = answers
         return aligned
 
-    def _numbers(self, predicted: Any) -> Ints:
+    def _numbers(self, predicted: object) -> Ints:
         predicted = np.asarray(predicted)
         if predicted.ndim > 1 and predicted.shape[1] > 1:
             raise TargetError("the model answers several labels a record", expected="one label a record")
@@ -171,7 +171,7 @@ def class_margins(margins: Floats, classes: int, shape: str) -> Floats:
     return margins
 
 
-def records_for(estimator: Estimator, x: Array, rows: TableRows | None) -> Any:
+def records_for(estimator: Estimator, x: Array, rows: TableRows | None) -> Values:
     """Records as an estimator takes them: rows of the table, in the order of its columns, or ``(n, features)``."""
     if rows is None:
         return x.reshape(len(x), -1)
@@ -204,7 +204,7 @@ def _name(estimator: Estimator) -> str:
     return type(estimator.estimator if isinstance(estimator, Numbered) else estimator).__name__
 
 
-def _some(values: Any) -> str:
+def _some(values: object) -> str:
     shown = [repr(value) for value in np.asarray(values).tolist()]
     return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
 

@@ -14,6 +14,7 @@ from memberwise.models.kinds import kind_of_label_answers
 from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
 from memberwise.types.arrays import Array, Floats
+from memberwise.types.foreign import Estimator
 
 Predict = Callable[[Records], object]
 NAME = "the given target"
@@ -80,7 +81,7 @@ def function_target(predict: Predict, context: TargetContext) -> FunctionTarget:
     return FunctionTarget(predict, context.classes, (kind_of_label_answers if several else kind_of_answers)(first))
 
 
-def predictor_target(predictor: Any, context: TargetContext) -> Target:
+def predictor_target(predictor: Estimator, context: TargetContext) -> Target:
     """An object with ``predict_proba``, or with ``predict``, which answers figures by class or labels.
 
     Raises:
@@ -97,7 +98,7 @@ def predictor_target(predictor: Any, context: TargetContext) -> Target:
     return function_target(predictor.predict, context)
 
 
-def _of_layout(predict: Predict, context: TargetContext) -> Predict:
+def _of_layout(predict: Callable[[Any], object], context: TargetContext) -> Predict:
     """The function, asked about records as the user gave them: several inputs, or whole numbers."""
     layout = context.dataset.layout
     return predict if layout is None else lambda x: predict(layout.unpacked(x))

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,9 @@ from memberwise.data import Dataset
 from memberwise.data.layout import Layout
 from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.base import Kind, Records, Target
-from memberwise.targets.onnx_outputs import Outputs, Reader, choose_reader
-from memberwise.types.arrays import Array, Arrays
+from memberwise.targets.onnx_outputs import Output, Outputs, Reader, choose_reader
+from memberwise.types.arrays import Array, Arrays, DType
+from memberwise.types.foreign import OnnxInput
 
 # Records asked at once where the model does not say.
 BATCH = 1024
@@ -113,7 +113,7 @@ class OnnxModel(Target):
         return dict(zip(self.outputs, joined, strict=True))
 
 
-def _by_record(value: Any, records: int) -> Any:
+def _by_record(value: object, records: int) -> Output:
     """An output with its records first, also where a model for one record leaves that dimension out."""
     if isinstance(value, list):
         return value
@@ -122,13 +122,13 @@ def _by_record(value: Any, records: int) -> Any:
     return value[None] if isinstance(value, np.ndarray) else [value]
 
 
-def _feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
+def _feed(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset) -> Feed:
     if dataset.layout is not None and dataset.several:
         return by_name(path, inputs, dataset, dataset.layout)
     return by_record(path, inputs[0], dataset) if len(inputs) == 1 else by_column(path, inputs, dataset)
 
 
-def by_name(path: Path, inputs: Sequence[Any], dataset: Dataset, layout: Layout) -> Feed:
+def by_name(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset, layout: Layout) -> Feed:
     """Each input of the records into the model's input of that name."""
     if not {each.name for each in inputs} <= {one.name for one in layout.inputs}:
         raise _no_feed(path, inputs, dataset)
@@ -140,7 +140,7 @@ def by_name(path: Path, inputs: Sequence[Any], dataset: Dataset, layout: Layout)
     return named
 
 
-def by_record(path: Path, taken: Any, dataset: Dataset) -> Feed:
+def by_record(path: Path, taken: OnnxInput, dataset: Dataset) -> Feed:
     """Whole records into the one input, in its shape and type."""
     if taken.type not in TYPES:
         raise _no_feed(path, [taken], dataset)
@@ -149,7 +149,7 @@ def by_record(path: Path, taken: Any, dataset: Dataset) -> Feed:
     return lambda x: {taken.name: cast(laid_out(x), dtype, shades)}
 
 
-def by_column(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
+def by_column(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset) -> Feed:
     """Each column into an input of its own: a table's by name, as they were before they were encoded."""
     encoding, names = dataset.encoding, [each.name for each in inputs]
     single = all(each.shape and (len(each.shape) == 1 or each.shape[1:] in ([1], [None])) for each in inputs)
@@ -166,7 +166,7 @@ def by_column(path: Path, inputs: Sequence[Any], dataset: Dataset) -> Feed:
     raise _no_feed(path, inputs, dataset)
 
 
-def cast(x: Array, dtype: np.dtype[Any], shades: bool) -> Array:
+def cast(x: Array, dtype: DType, shades: bool) -> Array:
     """Records as another type. Integers are the nearest ones, of shades (asked as [0, 1]) those within 0..255.
 
     Args:
@@ -181,12 +181,12 @@ def cast(x: Array, dtype: np.dtype[Any], shades: bool) -> Array:
     return values.clip(info.min, largest).astype(dtype)
 
 
-def described(inputs: Sequence[Any]) -> str:
+def described(inputs: Sequence[OnnxInput]) -> str:
     """Inputs in words: name, type, shape."""
     return "; ".join(f"{each.name}: {each.type}, shape {each.shape}" for each in inputs)
 
 
-def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], Array]:
+def _layout(path: Path, taken: OnnxInput, dataset: Dataset) -> Callable[[Records], Array]:
     """From records to the input's shape: flattened, with a dimension of channels, or channels last."""
     shape, sizes = dataset.shape, list(taken.shape or [])[1:]
     known = [size for size in sizes if isinstance(size, int)]
@@ -213,7 +213,7 @@ def _layout(path: Path, taken: Any, dataset: Dataset) -> Callable[[Records], Arr
     raise _no_feed(path, [taken], dataset)
 
 
-def _column(values: Array, taken: Any) -> Array:
+def _column(values: Array, taken: OnnxInput) -> Array:
     if taken.type in TYPES:
         values = cast(values, np.dtype(TYPES[taken.type]), False)
     else:
@@ -221,7 +221,7 @@ def _column(values: Array, taken: Any) -> Array:
     return values if len(taken.shape) == 1 else values[:, None]
 
 
-def _no_feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> TargetError:
+def _no_feed(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset) -> TargetError:
     """Why records cannot be put into a model's inputs."""
     columns = (
         "" if dataset.encoding is None else f" (of a table with the columns {', '.join(dataset.encoding.columns)})"
@@ -246,7 +246,7 @@ def _no_feed(path: Path, inputs: Sequence[Any], dataset: Dataset) -> TargetError
     )
 
 
-def _notes(path: Path, inputs: Sequence[Any], example: Records, dataset: Dataset) -> list[Note]:
+def _notes(path: Path, inputs: Sequence[OnnxInput], example: Records, dataset: Dataset) -> list[Note]:
     """A warning where records lose their fractions on the way into the model."""
     whole = [] if dataset.several else [each for each in inputs if TYPES.get(each.type, "") in WHOLE]
     if len(inputs) > 1 or not whole or dataset.x.dtype == np.uint8:

@@ -20,7 +20,8 @@ from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
 
 # Outputs by name: arrays (n, ...), or lists of n maps.
-Outputs = Mapping[str, Any]
+Output = Any
+Outputs = Mapping[str, Output]
 # Columns of answers are put in another order where labels beside them agree with that for so many records, and not now.
 AGREES, DISAGREES = 0.9, 0.5
 
@@ -68,7 +69,7 @@ def choose_reader(path: Path, answers: Outputs, records: int, classes: Sequence[
     )
 
 
-def text_of(label: Any) -> str:
+def text_of(label: object) -> str:
     """A label as the data's classes are called: whole floats and booleans like integers."""
     if isinstance(label, bytes):
         return label.decode("utf-8", "replace")
@@ -77,7 +78,7 @@ def text_of(label: Any) -> str:
     return str(label)
 
 
-def numbering(path: Path, labels: Sequence[Any], classes: Sequence[str]) -> dict[str, int]:
+def numbering(path: Path, labels: Sequence[object], classes: Sequence[str]) -> dict[str, int]:
     """From the texts of a model's own labels to class numbers: by name, else integers in 0..C-1 are the numbers.
 
     Raises:
@@ -190,7 +191,7 @@ def _squeezed(value: Array) -> Array:
     return value.reshape(len(value), *(size for size in value.shape[1:] if size != 1))
 
 
-def _shape(value: Any) -> str:
+def _shape(value: Output) -> str:
     return (
         f"{value.dtype} {value.shape}"
         if isinstance(value, np.ndarray)

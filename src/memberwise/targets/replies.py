@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import numpy as np
+
+from memberwise.types.json import Json
 
 # Deeper than any answer: Python's reader would recurse until something breaks, perhaps elsewhere.
 MOST_DEPTH = 64
@@ -22,7 +23,7 @@ def depth(body: bytes) -> int:
     return int(OPENING[np.frombuffer(brackets, np.uint8)].cumsum().max(initial=0))
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> Json:
     """The document.
 
     Raises:
@@ -30,4 +31,5 @@ def read_json(body: bytes) -> Any:
     """
     if depth(body) > MOST_DEPTH:
         raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
-    return json.loads(body)
+    document: Json = json.loads(body)
+    return document

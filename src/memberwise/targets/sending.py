@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memberwise.errors import MemberwiseError, MissingExtraError, TargetError, TrainingError
 from memberwise.study.address import shown_address
 from memberwise.targets.protocols.base import Codec, Outputs, Sent, UnknownForm
 from memberwise.targets.replies import read_json
+from memberwise.types.json import Json
 
 if TYPE_CHECKING:
     import httpx2
@@ -161,7 +162,7 @@ class HttpSender:
             )
         return Answered(outputs, time.perf_counter() - begun)
 
-    def fetch(self, method: str, address: str) -> Any:
+    def fetch(self, method: str, address: str) -> Json:
         """A JSON document of the server, None where it has none there.
 
         Raises:

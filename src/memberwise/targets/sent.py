@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +82,7 @@ class Form:
         return place
 
     @cached_property
-    def _levels(self) -> dict[str, dict[str | None, Any]]:
+    def _levels(self) -> dict[str, dict[str | None, object]]:
         """Of each column of categories, the value that a level's text stands for."""
         levels = {}
         for name in (column.name for column in self._encoding.parts if column.kind == "category"):

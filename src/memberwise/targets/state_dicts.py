@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +62,7 @@ def load_weights(path: Path, network: Network, seed: int = 0) -> tuple[nn.Module
     ]
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
     try:
         if path.suffix.lower() == ".safetensors":
             from safetensors import safe_open
@@ -84,7 +83,7 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _states(thing: Any, depth: int = DEPTH, key: str = "") -> Iterator[tuple[str, State]]:
+def _states(thing: object, depth: int = DEPTH, key: str = "") -> Iterator[tuple[str, State]]:
     """The state dicts in what was read, by the dotted key under which they lie; "" for the whole."""
     if not isinstance(thing, Mapping) or not depth:
         return
@@ -165,7 +164,7 @@ def _made(network: Network, seed: int) -> nn.Module:
         return network.make().to(network.device)
 
 
-def _is_bookkeeping(name: str, value: Any) -> bool:
+def _is_bookkeeping(name: str, value: object) -> bool:
     """What wrappers keep beside the weights: how many models were averaged, and extra state that is empty."""
     if name.rpartition(".")[2] == EXTRA:
         return value is None or (isinstance(value, Tensor) and not value.numel())

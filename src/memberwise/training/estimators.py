@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from io import StringIO
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +13,10 @@ from memberwise.data.labels import ClassLabels
 from memberwise.models.build import fresh
 from memberwise.targets.estimators import Numbered
 from memberwise.types.arrays import Array, Ints
-from memberwise.types.foreign import Estimator
+from memberwise.types.foreign import Estimator, Values
 
 
-def fit_estimator(estimator: Estimator, x: Any, y: Ints, labels: ClassLabels, seed: int) -> Estimator:
+def fit_estimator(estimator: Estimator, x: Values, y: Ints, labels: ClassLabels, seed: int) -> Estimator:
     """The estimator fitted on records and the data's own labels, every random state in it seeded.
 
     One that refuses the labels (XGBoost wants 0, 1, 2 ...) is fitted on their numbers, see ``Numbered``; not where a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -53,7 +53,11 @@ class Procedure(Protocol):
     one stack. The jobs of a stage share step, recipe and validation rows; they carry no procedure themselves.
     """
 
-    def fit(self, job: Job) -> Generator[list[Job], list[Trained], Trained | Ensemble]: ...
+    def fit(self, job: Job) -> Game: ...
+
+
+# A procedure that runs.
+Game: TypeAlias = "Generator[list[Job], list[Trained], Trained | Ensemble]"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from memberwise.errors import TrainingError
 from memberwise.models.network import TINY
 from memberwise.targets.ensembles import Ensembles
 from memberwise.targets.models import TorchModels
-from memberwise.training.job import Ensemble, Job, Trained
+from memberwise.training.job import Ensemble, Game, Job, Procedure, Trained
 from memberwise.training.loop import Tick
 from memberwise.training.tensors import DataTensors
 from memberwise.types.arrays import Floats32, Ints
@@ -88,14 +87,14 @@ def run_procedures(
     return _joined(released)
 
 
-def _procedure(job: Job) -> Any:
+def _procedure(job: Job) -> Procedure:
     if job.procedure is None:
         raise ValueError("this job has no procedure")
     return job.procedure
 
 
 def _next_stage(
-    running: Sequence[Any], requests: Sequence[list[Job]], made: Sequence[Trained]
+    running: Sequence[Game], requests: Sequence[list[Job]], made: Sequence[Trained]
 ) -> tuple[list[list[Job]], list[Trained | Ensemble]]:
     """Send each procedure the models it asked for: what all ask for next, or what all release."""
     following: list[list[Job]] = []

@@ -31,7 +31,7 @@ def to_plain(part: object) -> Plain:
     }
 
 
-def from_plain(kind: type[Part], values: Mapping[str, Any], where: str = "") -> Part:
+def from_plain(kind: type[Part], values: Mapping[str, object], where: str = "") -> Part:
     """The part that ``to_plain`` gave; what earlier versions did not write is empty, and what they alone wrote is gone.
 
     Raises:
@@ -69,7 +69,7 @@ def _hints_of(kind: Any) -> Plain:
     return get_type_hints(kind)
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if is_dataclass(value):
         return to_plain(value)
     if isinstance(value, Mapping):
@@ -77,7 +77,7 @@ def _plain(value: object) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _read(hint: Any, value: Any, where: str) -> Any:
+def _read(hint: object, value: Any, where: str) -> object:
     if value is None:
         return None
     inner = get_args(hint)
@@ -90,7 +90,7 @@ def _read(hint: Any, value: Any, where: str) -> Any:
     return from_plain(cast(type[object], hint), value, where) if is_dataclass(hint) else value
 
 
-def _nothing(hint: Any, where: str) -> Any:
+def _nothing(hint: object, where: str) -> object:
     """What stands for a key that is not there."""
     if get_origin(hint) is tuple:
         return ()
@@ -113,7 +113,7 @@ def _object(kind: type[object], defined: dict[str, Plain]) -> Plain:
     }
 
 
-def _schema(hint: Any, defined: dict[str, Plain]) -> Plain:
+def _schema(hint: object, defined: dict[str, Plain]) -> Plain:
     inner = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
         return {"anyOf": [_schema(one, defined) for one in inner]}

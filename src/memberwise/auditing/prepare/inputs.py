@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,8 @@ class Inputs:
 
     dataset: Dataset | None = None
     rows: Plain = field(default_factory=dict)
-    model: Any = None
-    target: Any = None
+    model: object = None
+    target: object = None
     outputs: Arrays | None = None
     shadow_outputs: Arrays | None = None
     attacks: tuple[Attack, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +15,18 @@ from memberwise.errors import DataError, StudyError, TargetError
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Floats, Ints
 from memberwise.types.foreign import Estimator, Factory, Values
+
+Labelled = tuple[Values, Values]
+
+
+class Serializer(Protocol):
+    """Where models go once they are trained."""
+
+    def save(self, model_id: str, model: Estimator, /) -> object:
+        """Keep a model under its name."""
+
+    def load(self, model_id: str, /) -> Estimator:
+        """The model of this name."""
 
 
 class ShadowModelBundle:
@@ -38,7 +50,7 @@ class ShadowModelBundle:
         shadow_dataset_size: int,
         num_models: int = 20,
         seed: int = 42,
-        serializer: Any = None,
+        serializer: Serializer | None = None,
     ) -> None:
         if shadow_dataset_size < 1 or num_models < 1:
             raise StudyError(
@@ -51,7 +63,7 @@ class ShadowModelBundle:
         self.seed, self.serializer = seed, serializer
 
     def fit_transform(
-        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
+        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, object] | None = None
     ) -> tuple[Floats, Floats]:
         """Train the shadow models; ``(2 * size * models, 2 * C)`` attack data and ``(2 * size * models,)`` 1 IN, 0 OUT.
 
@@ -97,7 +109,7 @@ class ShadowModelBundle:
         return np.concatenate([data for data, _ in parts]), np.concatenate([member for _, member in parts])
 
 
-def prepare_attack_data(model: Estimator, data_in: tuple[Any, Any], data_out: tuple[Any, Any]) -> tuple[Floats, Floats]:
+def prepare_attack_data(model: Estimator, data_in: Labelled, data_out: Labelled) -> tuple[Floats, Floats]:
     """A model's answers as attack data, and the truth.
 
     Args:
@@ -144,7 +156,7 @@ class AttackModelBundle:
         self,
         model_fn: Factory,
         num_classes: int,
-        serializer: Any = None,
+        serializer: Serializer | None = None,
         class_one_hot_coded: bool = True,
         seed: int = 42,
     ) -> None:
@@ -152,7 +164,7 @@ class AttackModelBundle:
         self.class_one_hot_coded, self.seed = class_one_hot_coded, seed
 
     def fit(
-        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, Any] | None = None
+        self, X: Values, y: Values, verbose: bool = False, fit_kwargs: Mapping[str, object] | None = None
     ) -> AttackModelBundle:
         """Train the attack models on shadow models' attack data (``ShadowModelBundle.fit_transform``).
 

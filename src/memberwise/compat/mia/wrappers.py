@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +38,8 @@ class SklearnWrapper:
         epochs: int | None = None,
         batch_size: int | None = None,
         validation_split: float | None = None,
-        validation_data: Any = None,
-        verbose: Any = False,
+        validation_data: object = None,
+        verbose: object = False,
     ) -> SklearnWrapper:
         """Train on all of ``X`` ``(n, ...)``, flattened, and ``y`` ``(n, C)`` one-hot or ``(n,)`` class numbers.
 
@@ -88,11 +87,11 @@ class TorchWrapper:
     def __init__(
         self,
         module: Callable[..., nn.Module],
-        criterion: Callable[[], Any] = nn.CrossEntropyLoss,
+        criterion: Callable[[], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = nn.CrossEntropyLoss,
         optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
-        module_params: Mapping[str, Any] | None = None,
-        optimizer_params: Mapping[str, Any] | None = None,
-        lr_scheduler: Callable[[torch.optim.Optimizer, int], Any] | None = None,
+        module_params: Mapping[str, object] | None = None,
+        optimizer_params: Mapping[str, object] | None = None,
+        lr_scheduler: Callable[[torch.optim.Optimizer, int], object] | None = None,
         enable_cuda: bool = True,
         seed: int = 0,
     ) -> None:
@@ -110,8 +109,8 @@ class TorchWrapper:
         epochs: int = 20,
         shuffle: bool = True,
         validation_split: float | None = None,
-        validation_data: Any = None,
-        verbose: Any = False,
+        validation_data: object = None,
+        verbose: object = False,
     ) -> TorchWrapper:
         """Train on all of ``X`` ``(n, ...)``, as float32, and ``y`` ``(n, C)`` one-hot or ``(n,)`` class numbers.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -14,7 +14,7 @@ from memberwise.types.arrays import Mask
 _PURPOSE = 0x504143
 
 
-def _fraction(value: Any) -> Any:
+def _fraction(value: object) -> object:
     """A share as a number: ``"7/8"`` is 0.875."""
     if isinstance(value, str):
         try:

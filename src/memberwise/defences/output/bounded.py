@@ -154,7 +154,7 @@ class BoundedDefence(OutputDefence, Generic[State]):
                 self._answer(session, table, some, key)
         return np.stack([np.stack([session.answers[name] for name in prints]) for session in sessions])
 
-    def _answer(self, session: Session[Any], votes: Floats, prints: Sequence[bytes], key: bytes) -> None:
+    def _answer(self, session: Session[State], votes: Floats, prints: Sequence[bytes], key: bytes) -> None:
         """Answer the records (``votes`` ``(W, n, C)``) that the session has not answered yet."""
         state = self.start(len(votes)) if session.state is None else session.state
         for place, name in enumerate(prints):

@@ -6,7 +6,7 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tomli_w
@@ -66,7 +66,7 @@ def read_policy(folder: Path) -> tuple[OutputDefenceConfig, ...]:
         ) from error
 
 
-def _check_tables(values: Mapping[str, Any]) -> None:
+def _check_tables(values: Mapping[str, object]) -> None:
     if "answer" not in values:
         raise ValueError("the keys " + (", ".join(values) or "none"))
     if unknown := set(values) - TABLES - {"version", "answer"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Weights ``(in, out)`` and biases ``(1, out)`` of each layer.
 DenseWeights = list[tuple[Floats32, Floats32]]
+
+Numbers = TypeVar("Numbers", Floats32, "Tensor")
 
 HIDDEN = (256, 128, 64)
 RATE, BATCH = 1e-3, 64
@@ -84,7 +86,7 @@ def _initial(classes: int, rngs: Sequence[np.random.Generator]) -> DenseWeights:
     return layers
 
 
-def log_odds(layers: Sequence[tuple[Any, Any]], answers: Any) -> Any:
+def log_odds(layers: Sequence[tuple[Numbers, Numbers]], answers: Numbers) -> Numbers:
     """``(..., n)`` log-odds of "member" from ``(..., n, C)`` probabilities sorted upwards; of tensors or of arrays."""
     x = answers
     for number, (weight, bias) in enumerate(layers):

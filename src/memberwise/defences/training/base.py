@@ -88,7 +88,7 @@ class TrainingDefence:
         return bool(raised_leakage(self.name))
 
 
-def set_alone(name: str, parameter: str, value: Any, key: str, study: Plain) -> Plain:
+def set_alone(name: str, parameter: str, value: object, key: str, study: Plain) -> Plain:
     """The setting ``key = value`` by a defence's parameter, where the study says nothing else about the key.
 
     Raises:

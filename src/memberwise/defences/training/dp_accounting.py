@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -114,17 +115,21 @@ def _numerical_noise_for(epsilon: float, sampling: Sampling, delta: float) -> fl
     return high
 
 
-def _quietly(call: Callable[[], Any]) -> Any:
+Bound = TypeVar("Bound")
+
+
+def _quietly(call: Callable[[], Bound]) -> Bound:
     """A bound from the end of the orders holds as well; it could be tighter. Little noise overflows to infinity."""
     with warnings.catch_warnings(), np.errstate(over="ignore"):
         warnings.filterwarnings("ignore", "Optimal order is the", UserWarning)
         return call()
 
 
-def _opacus() -> Any:
+def _opacus() -> ModuleType:
     try:
         import opacus.accountants
         import opacus.accountants.utils
     except ImportError as error:
         raise MissingExtraError.of("opacus", "dp", "the accounting of DP-SGD") from error
-    return opacus.accountants
+    accountants: ModuleType = opacus.accountants
+    return accountants

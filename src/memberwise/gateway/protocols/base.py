@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from memberwise.gateway.problems import Problem
 from memberwise.gateway.tiers import labels_of
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
+from memberwise.types.json import Json, are_numbers, is_number
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -24,7 +25,7 @@ class Rows:
     """Rows of a table: ``data`` has one list a row, in the order of ``columns``."""
 
     columns: tuple[str, ...]
-    data: Sequence[Sequence[Any]]
+    data: Sequence[Sequence[Json]]
 
     def __len__(self) -> int:
         return len(self.data)
@@ -124,23 +125,24 @@ def json_body(headers: Mapping[str, str]) -> None:
         raise Problem("unsupported-media-type", "Compressed bodies are not read.")
 
 
-def numbers(values: Any, limits: Limits) -> Array:
+def numbers(values: Json, limits: Limits) -> Array:
     """Nested lists of JSON numbers ``(n, ...)``: int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: they hold anything else (true and null too), are not a block, or are too many.
     """
-    level: list[Any] = [values]
+    level: list[Json] = [values]
     shape: list[int] = []
     while level and isinstance(level[0], list):
-        if set(map(type, level)) != {list}:
+        lists = [value for value in level if isinstance(value, list)]
+        if len(lists) < len(level):
             raise Problem("invalid-records", "Numbers and lists are mixed.")
-        sizes = set(map(len, level))
+        sizes = set(map(len, lists))
         if len(sizes) > 1:
             raise Problem("invalid-records", "The lists are of different lengths.")
         shape.append(sizes.pop())
         check_count(shape[:1], limits)
-        level = list(chain.from_iterable(level))
+        level = list(chain.from_iterable(lists))
     if len(shape) < 2:
         raise Problem("invalid-records", "Records are a list, with a list of numbers for each record.")
     if not level:
@@ -148,19 +150,18 @@ def numbers(values: Any, limits: Limits) -> Array:
     return plain_numbers(level).reshape(shape)
 
 
-def plain_numbers(level: list[Any]) -> Array:
+def plain_numbers(level: list[Json]) -> Array:
     """A flat list of JSON numbers ``(n,)`` as int64 where all are whole and fit, else float64.
 
     Raises:
         Problem: there is anything else among them, or a number beyond float32.
     """
-    types = set(map(type, level))
-    if not types <= {int, float}:
+    if not are_numbers(level):
         raise Problem("invalid-records", "Records are numbers; texts, true, false and null are not.")
     # Python compares whole numbers of any length with others exactly.
     if level and not (min(level) >= -LARGEST and max(level) <= LARGEST):
         raise Problem("invalid-records", "A number is not finite, or too large.")
-    if types == {int}:
+    if set(map(type, level)) == {int}:
         with contextlib.suppress(OverflowError):
             return np.array(level, np.int64)
     return np.array(level, np.float64)
@@ -191,7 +192,7 @@ def check_count(shape: Sequence[int], limits: Limits) -> None:
         raise Problem("invalid-records", "There are no records.")
 
 
-def table(columns: Any, data: Any, limits: Limits) -> Rows:
+def table(columns: Json, data: Json, limits: Limits) -> Rows:
     """Rows ``(n, columns)`` of a table, checked for their form; what a column holds is seen where it is encoded.
 
     Columns that pandas has numbered are called by their numbers.
@@ -201,36 +202,38 @@ def table(columns: Any, data: Any, limits: Limits) -> Rows:
     """
     if not isinstance(columns, list) or not columns or not {*map(type, columns)} <= {str, int}:
         raise Problem("invalid-records", "Columns are a list of names.")
-    columns = [str(name) for name in columns]
-    if len(set(columns)) != len(columns):
+    names = tuple(str(name) for name in columns)
+    if len(set(names)) != len(names):
         raise Problem("invalid-records", "A column stands twice.")
-    if not isinstance(data, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in data):
+    rows = [row for row in data if isinstance(row, list) and len(row) == len(names)] if isinstance(data, list) else []
+    if not isinstance(data, list) or len(rows) < len(data):
         raise Problem("invalid-records", "Every row is a list, with a value for each column.")
-    check_count([len(data)], limits)
-    for value in chain.from_iterable(data):
+    check_count([len(rows)], limits)
+    for value in chain.from_iterable(rows):
         if isinstance(value, (list, dict)):
             raise Problem("invalid-records", "A value of a row is a number, a text, true, false or null.")
-        if type(value) in (int, float) and not -LARGEST <= value <= LARGEST:
+        if is_number(value) and not -LARGEST <= value <= LARGEST:
             raise Problem("invalid-records", "A number is not finite, or too large.")
-    return Rows(tuple(columns), data)
+    return Rows(names, rows)
 
 
-def as_table(records: list[Any], limits: Limits) -> Rows:
+def as_table(records: list[Json], limits: Limits) -> Rows:
     """Rows ``(n, columns)`` from a list of objects that all have the same keys.
 
     Raises:
         Problem: they differ in their keys, or are no objects.
     """
     check_count([len(records)], limits)
-    if not all(isinstance(row, dict) for row in records):
+    rows = [row for row in records if isinstance(row, dict)]
+    if len(rows) < len(records):
         raise Problem("invalid-records", "Every record is an object from columns to values.")
-    columns = list(records[0])
-    if any(row.keys() != records[0].keys() for row in records):
+    columns: list[Json] = [*rows[0]]
+    if any(row.keys() != rows[0].keys() for row in rows):
         raise Problem("invalid-records", "All records have the same columns.")
-    return table(columns, [[row[name] for name in columns] for row in records], limits)
+    return table(columns, [[row[name] for name in rows[0]] for row in rows], limits)
 
 
-def only(values: Mapping[str, Any], allowed: set[str]) -> None:
+def only(values: Mapping[str, object], allowed: set[str]) -> None:
     """Refuse keys that mean nothing here.
 
     Raises:

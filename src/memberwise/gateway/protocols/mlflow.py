@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from memberwise.gateway.body import parse_json
 from memberwise.gateway.policy import ProtocolName
@@ -22,6 +21,7 @@ from memberwise.gateway.protocols.base import (
     table,
 )
 from memberwise.types.arrays import Array
+from memberwise.types.json import Json
 
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 
@@ -48,20 +48,20 @@ class MLflow:
         return Reply(body, {"content-type": "application/json"})
 
 
-def _records(form: str, given: Any, limits: Limits) -> Array | Rows:
+def _records(form: str, records: Json, limits: Limits) -> Array | Rows:
     if form == "dataframe_split":
-        if not isinstance(given, dict):
+        if not isinstance(records, dict):
             raise Problem("invalid-request", "dataframe_split is an object with columns and data.")
-        only(given, {"columns", "data", "index"})
-        return table(given.get("columns"), given.get("data"), limits)
-    if form == "inputs" and isinstance(given, dict):
-        if len(given) != 1:
+        only(records, {"columns", "data", "index"})
+        return table(records.get("columns"), records.get("data"), limits)
+    if form == "inputs" and isinstance(records, dict):
+        if len(records) != 1:
             raise Problem("invalid-request", "The model has one input.")
-        given = next(iter(given.values()))
-    if not isinstance(given, list):
+        records = next(iter(records.values()))
+    if not isinstance(records, list):
         raise Problem("invalid-request", f"{form} is a list of records.")
-    if form != "inputs" and given and isinstance(given[0], dict):
-        return as_table(given, limits)
+    if form != "inputs" and records and isinstance(records[0], dict):
+        return as_table(records, limits)
     if form == "dataframe_records":
         raise Problem("invalid-records", "Every record is an object from columns to values.")
-    return numbers(given, limits)
+    return numbers(records, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from memberwise.gateway.protocols.base import (
     plain_numbers,
 )
 from memberwise.types.arrays import Array
+from memberwise.types.json import Json, JsonObject
 
 TYPES = {
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -51,7 +52,7 @@ class V2:
             raise Problem("invalid-request", f"id is a text of at most {ID} characters.")
         if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
             raise Problem("invalid-request", "The model has one input: inputs is a list of one object.")
-        names, binary = _wanted(values.get("outputs"))
+        names, binary = _outputs(values.get("outputs"))
         if _parameters(values).get("binary_data_output") is True:
             binary |= {"*"}
         return Query(_tensor(inputs[0], tail, limits), name, names, binary)
@@ -82,13 +83,13 @@ class V2:
 
 def metadata(
     model: str, classes: tuple[str, ...], shape: tuple[int, ...], datatype: str, output: str
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What ``GET /v2/models/MODEL`` answers.
 
     Args:
         datatype: of the input. output: the vector's name, or "label" where labels alone are answered.
     """
-    outputs: list[dict[str, Any]] = [{"name": "label", "datatype": "INT64", "shape": [-1]}]
+    outputs: list[dict[str, object]] = [{"name": "label", "datatype": "INT64", "shape": [-1]}]
     if output != "label":
         outputs.insert(0, {"name": output, "datatype": "FP64", "shape": [-1, len(classes)]})
     return {
@@ -110,53 +111,58 @@ def _split(body: bytes, length: str | None) -> tuple[bytes, bytes | None]:
     return body[: int(length)], body[int(length) :]
 
 
-def _parameters(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _parameters(values: JsonObject) -> JsonObject:
     parameters = values.get("parameters", {})
-    plain = isinstance(parameters, dict) and all(isinstance(v, (str, int, float, bool)) for v in parameters.values())
-    if not plain or not all(math.isfinite(v) for v in parameters.values() if isinstance(v, float)):
+    if not isinstance(parameters, dict) or not all(map(_is_plain, parameters.values())):
         raise Problem("invalid-request", "parameters are an object of texts, numbers, true and false.")
     return dict(parameters)
 
 
-def _wanted(outputs: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+def _is_plain(value: Json) -> bool:
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _outputs(outputs: Json) -> tuple[tuple[str, ...], frozenset[str]]:
     """Names of the outputs asked for, and of those as bytes."""
     if outputs is None:
         return (), frozenset()
-    names, binary = [], set()
-    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+    names, binary = list[str](), set[str]()
+    objects = [output for output in outputs if isinstance(output, dict)] if isinstance(outputs, list) else []
+    if not isinstance(outputs, list) or len(objects) < len(outputs):
         raise Problem("invalid-request", "outputs is a list of objects with a name.")
-    for output in outputs:
+    for output in objects:
         only(output, {"name", "parameters"})
-        if output.get("name") not in OUTPUTS:
+        name = output.get("name")
+        if not isinstance(name, str) or name not in OUTPUTS:
             raise Problem("invalid-request", f"The outputs are {', '.join(OUTPUTS)}.")
-        names.append(output["name"])
+        names.append(name)
         parameters = _parameters(output)
         if "classification" in parameters:
             raise Problem("invalid-request", "The classification extension is not spoken.")
         if parameters.get("binary_data") is True:
-            binary.add(output["name"])
+            binary.add(name)
     return tuple(names), frozenset(binary)
 
 
-def _tensor(given: Mapping[str, Any], tail: bytes | None, limits: Limits) -> Array:
+def _tensor(tensor: JsonObject, tail: bytes | None, limits: Limits) -> Array:
     """The records of one input, of the shape and type that it says."""
-    only(given, {"name", "shape", "datatype", "data", "parameters"})
-    shape, datatype = given.get("shape"), given.get("datatype")
-    if not isinstance(given.get("name"), str):
+    only(tensor, {"name", "shape", "datatype", "data", "parameters"})
+    shape, datatype = tensor.get("shape"), tensor.get("datatype")
+    if not isinstance(tensor.get("name"), str):
         raise Problem("invalid-request", "An input has a name.")
     if not isinstance(datatype, str) or datatype not in TYPES:
         raise Problem("invalid-records", f"The input's datatype is one of {', '.join(TYPES)}.")
-    if not isinstance(shape, list) or not 1 < len(shape) <= 8 or not all(type(size) is int for size in shape):
+    if not isinstance(shape, list) or not 1 < len(shape) <= 8 or not _are_sizes(shape):
         raise Problem("invalid-records", "The input's shape is a list of whole numbers, records first.")
     if min(shape) < 0 or max(shape) > LARGEST_SIDE or math.prod(shape[1:]) != math.prod(limits.shape):
         raise Problem("invalid-records", "The input has another shape than the model's.")
     check_count(shape, limits)
-    size = _parameters(given).get("binary_data_size")
+    size = _parameters(tensor).get("binary_data_size")
     if size is not None:
-        return _from_bytes(size, tail, given, shape, datatype)
+        return _from_bytes(size, tail, tensor, shape, datatype)
     if tail:
         raise Problem("invalid-request", "There are bytes behind the JSON that belong to no input.")
-    data = given.get("data")
+    data = tensor.get("data")
     if not isinstance(data, list) or not data:
         raise Problem("invalid-records", "The input's data is a list of numbers.")
     array = numbers(data, limits) if isinstance(data[0], list) else plain_numbers(data)
@@ -169,9 +175,13 @@ def _tensor(given: Mapping[str, Any], tail: bytes | None, limits: Limits) -> Arr
 LARGEST_SIDE = 2**31
 
 
-def _from_bytes(size: Any, tail: bytes | None, given: Mapping[str, Any], shape: list[int], datatype: str) -> Array:
+def _are_sizes(shape: list[Json]) -> TypeGuard[list[int]]:
+    return all(type(size) is int for size in shape)
+
+
+def _from_bytes(size: Json, tail: bytes | None, tensor: JsonObject, shape: list[int], datatype: str) -> Array:
     dtype = np.dtype(TYPES[datatype])
-    if "data" in given or type(size) is not int or tail is None or size != len(tail):
+    if "data" in tensor or type(size) is not int or tail is None or size != len(tail):
         raise Problem("invalid-request", "binary_data_size is the number of bytes behind the JSON.")
     if size != math.prod(shape) * dtype.itemsize:
         raise Problem("invalid-records", "The input's bytes are not of its shape.")

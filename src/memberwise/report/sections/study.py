@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import tomli_w
 
@@ -29,19 +28,22 @@ def facts(data: DataFacts) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), formats.count(value)) for name, value in known.items() if value is not None]
 
 
-def study_text(study: Mapping[str, Any]) -> str:
+def study_text(study: Mapping[str, object]) -> str:
     """The study as TOML; keys without a value, and empty tables, are left out."""
 
-    def written(value: Any) -> Any:
+    def table(values: Mapping[str, object]) -> dict[str, object]:
+        inside = {str(key): written(inner) for key, inner in values.items() if inner is not None}
+        return {key: inner for key, inner in inside.items() if inner != {}}
+
+    def written(value: object) -> object:
         if isinstance(value, Mapping):
-            inside = {str(key): written(inner) for key, inner in value.items() if inner is not None}
-            return {key: inner for key, inner in inside.items() if inner != {}}
+            return table(value)
         if isinstance(value, (list, tuple)):
             return [written(inner) for inner in value if inner is not None]
         return value if isinstance(value, (bool, int, float, str)) else str(value)
 
     # Short arrays on one line: the writer gives every item a line of its own.
-    return re.sub(r"= \[\n((?: {4}[^\n]*,\n)+)\]", _one_line, tomli_w.dumps(written(study)))
+    return re.sub(r"= \[\n((?: {4}[^\n]*,\n)+)\]", _one_line, tomli_w.dumps(table(study)))
 
 
 def _one_line(array: re.Match[str]) -> str:

@@ -7,8 +7,8 @@ with an honest one (chosen on shadow models), on as many non-members as members 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from memberwise.reproduce.tables.kaplan_system import (
     system,
     three,
 )
+from memberwise.types.parts import Plain
 
 
 def baseline(bench: Bench) -> Findings:
@@ -128,14 +129,17 @@ def _searched_on(result: Result, n: int, seed: int, draws: int = 200) -> Ours:
     return Ours(mean, mean - spread, mean + spread, n, f"mean of {draws} draws, normal", (seed,))
 
 
+Key = TypeVar("Key")
+
+
 def _plot(
-    name: str, title: str, x_label: str, runs: Mapping[Any, Result], keys: Sequence[Any], x: Sequence[float], log: bool
+    name: str, title: str, x_label: str, runs: Mapping[Key, Result], keys: Sequence[Key], x: Sequence[float], log: bool
 ) -> Plot:
     series = series_of("", x, [runs[key] for key in keys])
     return Plot(name, title, x_label, "accuracy", tuple(series), log_x=log)
 
 
-def _swept(bench: Bench, ranges: Sequence[float], forms: Mapping[str, Any]) -> Findings:
+def _swept(bench: Bench, ranges: Sequence[float], forms: Mapping[str, Callable[..., list[Plain]]]) -> Findings:
     """One technique over its range in each reading; the row beside the slides' figure is the adversary's lowest."""
     base = system(bench, "undefended")
     rows = three(bench, "undefended", base)

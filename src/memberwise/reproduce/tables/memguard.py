@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from memberwise.attacks.thresholds import Signal
 from memberwise.auditing.load import signals_of_run
 from memberwise.auditing.prepare import Inputs
 from memberwise.data.fetch import find_file
@@ -119,7 +119,7 @@ def _exact(row: Row) -> Row:
     return replace(row, ours=replace(row.ours, low=value, high=value, method="the same answers, computed again"))
 
 
-def _half_known(signal: Any, target: Known, rng: np.random.Generator) -> float:
+def _half_known(signal: Signal, target: Known, rng: np.random.Generator) -> float:
     """The accuracy on one half of members and non-members with thresholds from the other half."""
     half = np.zeros(len(target.member), bool)
     for side in (target.member, ~target.member):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memberwise.reproduce.bench import Bench, share
 from memberwise.reproduce.claim import Findings
 from memberwise.reproduce.reproduction import Reproduction
+from memberwise.types.arrays import Array
 from memberwise.types.foreign import Estimator
 
 
@@ -51,7 +50,7 @@ def library(bench: Bench) -> Findings:
     return Findings(tuple(rows), (), notes)
 
 
-def _records(bench: Bench, n: int) -> tuple[Any, Any, int]:
+def _records(bench: Bench, n: int) -> tuple[Array, Array, int]:
     """``n`` random images in [0, 1] and their one-hot labels."""
     dataset, rng = bench.dataset(), np.random.default_rng(bench.seed)
     rows = np.sort(rng.permutation(dataset.records)[:n])
@@ -82,7 +81,7 @@ def _attack_model(seed: int) -> Estimator:
     return SklearnWrapper(LogisticRegression(max_iter=1000), seed=seed)
 
 
-def _accuracy(model: Estimator, x: Any, y: Any) -> float:
+def _accuracy(model: Estimator, x: Array, y: Array) -> float:
     return float(np.mean(model.predict(x).argmax(1) == y.argmax(1)))
 
 

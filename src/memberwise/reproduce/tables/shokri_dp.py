@@ -7,7 +7,6 @@ epsilon on validation records (De et al. 2022). Noise is found by numerical comp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.defences.training.dp_accounting import Sampling, epsilon_of, noise_for, numerical_epsilon_of
@@ -65,7 +64,7 @@ def _lines(bench: Bench, setting: str, run: Result) -> list[Row]:
     return [*bench.rows(setting, run, MEASURES, why=UNSTATED), bench.row(setting, LOSS, figure(run, "AUC", "loss"))]
 
 
-def _accounted(bench: Bench, setting: str, epsilon: int, study: Mapping[str, Any]) -> list[Row]:
+def _accounted(bench: Bench, setting: str, epsilon: int, study: Plain) -> list[Row]:
     """Epsilon of the audited model by both accountants."""
     members, batch, epochs = (study[key] for key in ("data.members", "training.batch_size", "training.epochs"))
     how = Sampling(min(1.0, batch / members), epochs * -(-members // batch))
@@ -120,7 +119,7 @@ def _study(bench: Bench, source: str) -> Plain:
     return common | ({"model.hidden": [200, 200]} if source == "mnist" else {"model.name": "cnn"})
 
 
-def _rows(bench: Bench, base: Mapping[str, Any]) -> Inputs:
+def _rows(bench: Bench, base: Plain) -> Inputs:
     counts = (base["data.members"], base["data.nonmembers"], base["data.validation"])
     return Inputs(rows=roles(records_of(base["data.source"]), *counts, bench.seed))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -146,7 +146,10 @@ def series(label: str, x: Sequence[float], found: Sequence[Ours | None]) -> Seri
     )
 
 
-def published_series(bench: Bench, label: str, settings: Mapping[Any, str], measure: str) -> list[Series]:
+Place = TypeVar("Place", bound=float)
+
+
+def published_series(bench: Bench, label: str, settings: Mapping[Place, str], measure: str) -> list[Series]:
     """The published line, where something is published; ``settings`` by position on the axis."""
     points = {x: f.value for x, setting in settings.items() if (f := bench.published(setting, measure))}
     return [Series(label, tuple(points), tuple(points.values()), published=True)] if points else []

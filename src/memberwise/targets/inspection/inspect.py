@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from memberwise.targets.inspection.settings import settings_of
 from memberwise.targets.inspection.stored import answers_in, records_in
 from memberwise.targets.inspection.trees import leaves_of, parameters_of, records_of_trees, trees_inside
 from memberwise.targets.inspection.walk import parts_of
+from memberwise.types.foreign import Estimator
 
 ORDER = ("stored-records", "stored-answers", "class-disclosure", "small-leaves", "parameters", "settings")
 
@@ -82,8 +82,8 @@ def _not_looked_at(parts: Iterable[object]) -> list[str]:
     ]
 
 
-def _findings(name: str, part: Any, records: int | None, whole: bool) -> Iterator[Finding]:
-    checks: tuple[Callable[[str, Any], Iterator[Finding]], ...] = (records_in, answers_in, settings_of)
+def _findings(name: str, part: Estimator, records: int | None, whole: bool) -> Iterator[Finding]:
+    checks: tuple[Callable[[str, Estimator], Iterator[Finding]], ...] = (records_in, answers_in, settings_of)
     for check in checks:
         yield from check(name, part)
     if whole:
@@ -100,7 +100,7 @@ def _distinct(found: Sequence[Finding]) -> Iterator[Finding]:
             yield one
 
 
-def _records(estimator: Any) -> int | None:
+def _records(estimator: object) -> int | None:
     """How many records the model was trained on, where it tells."""
     counts = [records_of_trees(estimator)]
     for _, part in parts_of(estimator):
@@ -114,7 +114,7 @@ def _records(estimator: Any) -> int | None:
     return max(known) if known else None
 
 
-def _is_fitted(estimator: Any) -> bool:
+def _is_fitted(estimator: object) -> bool:
     fitted = getattr(estimator, "__sklearn_is_fitted__", None)
     try:
         if fitted is not None:

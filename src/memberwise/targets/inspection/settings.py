@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from memberwise.targets.inspection.findings import Finding
+from memberwise.types.foreign import Estimator
+from memberwise.types.parts import Plain
 
 FULL_TREES = ("DecisionTreeClassifier", "ExtraTreeClassifier", "RandomForestClassifier", "ExtraTreesClassifier")
 
 
-def settings_of(name: str, part: Any) -> Iterator[Finding]:
+def settings_of(name: str, part: Estimator) -> Iterator[Finding]:
     """Of one estimator, each with what to change."""
     kind, values = type(part).__name__, part.get_params(deep=False)
     for what, fix in _remembering(kind, values):
         yield Finding(code="settings", part=name, message=what, fix=fix)
 
 
-def _remembering(kind: str, values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _remembering(kind: str, values: Plain) -> Iterator[tuple[str, str]]:
     get = values.get
     gamma, strength = get("gamma"), get("C")
     if kind in FULL_TREES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ ANSWERS = {
 }
 
 
-def records_in(name: str, part: Any) -> Iterator[Finding]:
+def records_in(name: str, part: object) -> Iterator[Finding]:
     """Records that lie in one estimator."""
     for attribute, (words, fix) in STORED.items():
         only = ONLY.get(attribute)
@@ -50,7 +49,7 @@ def records_in(name: str, part: Any) -> Iterator[Finding]:
             yield Finding(code="stored-records", part=name, count=count, message=f"it holds {count:,} {words}", fix=fix)
 
 
-def answers_in(name: str, part: Any) -> Iterator[Finding]:
+def answers_in(name: str, part: object) -> Iterator[Finding]:
     """Answers about training records that lie in one estimator."""
     for attribute, words in ANSWERS.items():
         count = _rows(_attribute(part, attribute))
@@ -66,14 +65,14 @@ def answers_in(name: str, part: Any) -> Iterator[Finding]:
             )
 
 
-def _attribute(part: Any, name: str) -> Any:
+def _attribute(part: object, name: str) -> object:
     try:
         return vars(part).get(name)
     except TypeError:
         return None
 
 
-def _rows(values: Any) -> int:
+def _rows(values: object) -> int:
     """How many rows there are; 0 where there are none."""
     if isinstance(values, (list, tuple)):
         values = np.asarray(values)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from memberwise.errors import TargetError
 from memberwise.targets.inspection.walk import parts_of
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import Tree, TreePredictor
 
 TREE = "sklearn.tree._tree.Tree"
 PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
@@ -28,12 +29,11 @@ def check_trees(estimator: object, where: str) -> int:
     count, features = 0, getattr(estimator, "n_features_in_", None)
     for path, part in parts_of(estimator):
         features = getattr(part, "n_features_in_", features) if hasattr(part, "get_params") else features
-        kind = f"{type(part).__module__}.{type(part).__qualname__}"
-        if kind == TREE:
+        if _is_tree(part):
             fault = _fault_of_tree(part)
-        elif kind == PREDICTOR:
+        elif _is_predictor(part):
             fault = _fault_of_predictor(part, features)
-        elif kind in SEARCH:
+        elif _kind(part) in SEARCH:
             fault = _fault_of_search(part)
         else:
             continue
@@ -48,7 +48,19 @@ def check_trees(estimator: object, where: str) -> int:
     return count
 
 
-def _fault_of_tree(tree: Any) -> str | None:
+def _kind(part: object) -> str:
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def _is_tree(part: object) -> TypeGuard[Tree]:
+    return _kind(part) == TREE
+
+
+def _is_predictor(part: object) -> TypeGuard[TreePredictor]:
+    return _kind(part) == PREDICTOR
+
+
+def _fault_of_tree(tree: Tree) -> str | None:
     # node_count is a number of the file: until it is known to fit, no array of that length is made.
     nodes = int(tree.node_count)
     if nodes < 1 or nodes != int(tree.capacity):
@@ -61,7 +73,7 @@ def _fault_of_tree(tree: Any) -> str | None:
     return _fault(tree.children_left, tree.children_right, tree.feature, int(tree.n_features), tree.children_left == -1)
 
 
-def _fault_of_predictor(part: Any, features: int | None) -> str | None:
+def _fault_of_predictor(part: TreePredictor, features: int | None) -> str | None:
     nodes = part.nodes
     names = {"left", "right", "feature_idx", "is_leaf", "is_categorical", "bitset_idx", "value"}
     if (

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
 from memberwise.targets.inspection.findings import Finding
 from memberwise.targets.inspection.walk import parts_of
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import Tree, TreePredictor
 
 BIGGER = "min_samples_leaf={least} (LightGBM: min_child_samples), or shallower trees"
 
 
-def leaves_of(name: str, part: Any, least: int) -> Iterator[Finding]:
+def leaves_of(name: str, part: object, least: int) -> Iterator[Finding]:
     """Small leaves, and leaves of one class, of one estimator that is made of trees."""
     members = _leaf_members(part)
     if members is not None and len(members):
@@ -40,7 +41,7 @@ def leaves_of(name: str, part: Any, least: int) -> Iterator[Finding]:
         )
 
 
-def parameters_of(name: str, estimator: Any, records: int | None) -> Iterator[Finding]:
+def parameters_of(name: str, estimator: object, records: int | None) -> Iterator[Finding]:
     """More fitted numbers than records."""
     count = _parameters(estimator)
     if records is not None and count > records:
@@ -53,20 +54,20 @@ def parameters_of(name: str, estimator: Any, records: int | None) -> Iterator[Fi
         )
 
 
-def records_of_trees(estimator: Any) -> int | None:
+def records_of_trees(estimator: object) -> int | None:
     """How many different records the largest root saw, at least."""
     roots = [_root(part) for _, part in parts_of(estimator) if _is_tree(part)]
     roots += [int(part.nodes["count"][0]) for _, part in parts_of(estimator) if _is_predictor(part)]
     return max(roots, default=None)
 
 
-def _root(tree: Any) -> int:
+def _root(tree: Tree) -> int:
     """Records of a tree: of a bootstrap those that were drawn, the repeated ones too."""
     different, drawn = int(tree.n_node_samples[0]), round(float(tree.weighted_n_node_samples[0]))
     return drawn if different < drawn <= 2 * different else different
 
 
-def _leaf_members(part: Any) -> Array | None:
+def _leaf_members(part: object) -> Array | None:
     """``(leaves,)``: training records in each leaf of the trees that belong to this estimator itself."""
     tree = getattr(part, "tree_", None)
     if tree is not None and _is_tree(tree):
@@ -79,15 +80,20 @@ def _leaf_members(part: Any) -> Array | None:
     if inside:
         return np.concatenate([tree.n_node_samples[tree.children_left == -1] for tree in inside])
     booster = vars(part).get("booster_", getattr(part, "_Booster", None))  # of a file, or fitted here
-    if hasattr(booster, "trees_to_dataframe") and type(booster).__module__.startswith("lightgbm"):
+    if (
+        booster is not None
+        and hasattr(booster, "trees_to_dataframe")
+        and type(booster).__module__.startswith("lightgbm")
+    ):
         frame = booster.trees_to_dataframe()
         return np.asarray(frame.loc[frame["left_child"].isna(), "count"], np.int64)
     return None
 
 
-def _pure_leaves(part: Any) -> tuple[int, int] | None:
+def _pure_leaves(part: object) -> tuple[int, int] | None:
     """How many leaves are of one class, and how many there are; of trees that answer classes."""
-    trees = [part.tree_] if _is_tree(getattr(part, "tree_", None)) else trees_inside(part)
+    tree = getattr(part, "tree_", None)
+    trees = [tree] if _is_tree(tree) else trees_inside(part)
     trees = [tree for tree in trees if int(np.max(tree.n_classes)) > 1]
     if not trees:
         return None
@@ -99,21 +105,22 @@ def _pure_leaves(part: Any) -> tuple[int, int] | None:
     return pure, leaves
 
 
-def trees_inside(part: Any) -> list[Any]:
+def trees_inside(part: object) -> list[Tree]:
     """The trees of an ensemble's members; empty where it is none."""
     members = vars(part).get("estimators_") if hasattr(part, "__dict__") else None
     if members is None or not isinstance(members, (list, np.ndarray)):
         return []
-    return [one.tree_ for one in np.ravel(np.asarray(members, object)) if _is_tree(getattr(one, "tree_", None))]
+    trees = [getattr(one, "tree_", None) for one in np.ravel(np.asarray(members, object))]
+    return [tree for tree in trees if _is_tree(tree)]
 
 
-def _parameters(estimator: Any) -> int:
+def _parameters(estimator: object) -> int:
     """Fitted numbers: coefficients, weights, and two for every inner node and one for every leaf's class."""
     count = 0
     for _, part in parts_of(estimator):
         if _is_tree(part):
             leaves = int((part.children_left == -1).sum())
-            count += 2 * (int(part.node_count) - leaves) + leaves * int(max(1, np.max(part.n_classes) - 1))
+            count += 2 * (int(part.node_count) - leaves) + leaves * max(1, int(np.max(part.n_classes)) - 1)
         elif _is_predictor(part):
             leaves = int(part.nodes["is_leaf"].sum())
             count += 2 * (len(part.nodes) - leaves) + leaves
@@ -125,9 +132,9 @@ def _parameters(estimator: Any) -> int:
     return count
 
 
-def _is_tree(part: Any) -> bool:
+def _is_tree(part: object) -> TypeGuard[Tree]:
     return type(part).__module__ == "sklearn.tree._tree" and hasattr(part, "n_node_samples")
 
 
-def _is_predictor(part: Any) -> bool:
+def _is_predictor(part: object) -> TypeGuard[TreePredictor]:
     return type(part).__name__ == "TreePredictor" and hasattr(part, "nodes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ import numpy as np
 MOST = 200_000
 
 
-def parts_of(thing: object, path: str = "") -> Iterator[tuple[str, Any]]:
+def parts_of(thing: object, path: str = "") -> Iterator[tuple[str, object]]:
     """``(path, object)`` of the object itself and of all inside it: attributes, lists, dictionaries."""
     seen: set[int] = set()
     waiting = [(path or type(thing).__name__, thing)]
@@ -24,7 +23,7 @@ def parts_of(thing: object, path: str = "") -> Iterator[tuple[str, Any]]:
         waiting += reversed(list(_inside(where, one)))
 
 
-def _inside(where: str, one: Any) -> Iterator[tuple[str, Any]]:
+def _inside(where: str, one: object) -> Iterator[tuple[str, object]]:
     if isinstance(one, dict):
         yield from ((f"{where}.{key}", value) for key, value in one.items())
     elif isinstance(one, (list, tuple, set)):
@@ -36,7 +35,7 @@ def _inside(where: str, one: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{where}.{name}", value) for name, value in vars(one).items())
 
 
-def _named(where: str, i: int, value: Any) -> tuple[str, Any]:
+def _named(where: str, i: int, value: object) -> tuple[str, object]:
     """A step of a pipeline goes by its name."""
     if isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
         return f"{where}.{value[0]}", value[1]

@@ -7,20 +7,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from memberwise.errors import TargetError
 from memberwise.types.arrays import Array
+from memberwise.types.json import Json
 
 # Records as they are sent: an array (n, *shape), or rows of a table.
 Sent = Array | pd.DataFrame
 # Outputs of a model by name, each with a first axis of records.
 Outputs = dict[str, Array]
 # A document of the server by method and address; None where it has none.
-Fetch = Callable[[str, str], Any]
+Fetch = Callable[[str, str], Json]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Codec(ABC):
         """The question about these ``(n, ...)`` records."""
 
     @abstractmethod
-    def outputs(self, document: Any, count: int) -> Outputs:
+    def outputs(self, document: Json, count: int) -> Outputs:
         """What a reply, read as JSON, says of ``count`` records.
 
         Raises:
@@ -86,7 +87,7 @@ class Codec(ABC):
         return self
 
 
-def to_json(document: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, object]) -> bytes:
     """A document as the body of a request."""
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -113,7 +114,7 @@ def shaped(x: Array, shape: Sequence[int]) -> Array:
     return np.ascontiguousarray(x).reshape(len(x), *shape)
 
 
-def listed(x: Array) -> list[Any]:
+def listed(x: Array) -> list[Json]:
     """An array ``(n, ...)`` as nested lists; a missing number is null."""
     gaps = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
     if not gaps.any():
@@ -123,7 +124,7 @@ def listed(x: Array) -> list[Any]:
     return list(values.tolist())
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> bool | int | float | str | None:
     """A table's value as JSON has it: a missing one is null, a date its ISO text."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -132,13 +133,13 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def rows_of(frame: pd.DataFrame) -> list[list[Any]]:
+def rows_of(frame: pd.DataFrame) -> list[list[Json]]:
     """The rows of a table as lists of plain values."""
     columns = [[plain(value) for value in frame[name]] for name in frame]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def array(values: Any, what: str) -> Array:
+def array(values: object, what: str) -> Array:
     """Values of a reply as an array ``(n, ...)``: numbers as float64 or int64, else texts; null is NaN.
 
     Raises:
@@ -158,7 +159,13 @@ def array(values: Any, what: str) -> Array:
     return made
 
 
-def by_record(values: Any, count: int, what: str) -> Outputs:
+def _objects(values: Sequence[object]) -> Sequence[Mapping[object, object]]:
+    """The values where all are objects; else none."""
+    rows = [row for row in values if isinstance(row, Mapping)]
+    return rows if len(rows) == len(values) else []
+
+
+def by_record(values: object, count: int, what: str) -> Outputs:
     """Predictions a record, as v1 and MLflow give them: values, lists, or tables of named values.
 
     Raises:
@@ -168,10 +175,9 @@ def by_record(values: Any, count: int, what: str) -> Outputs:
         outputs = {str(name): array(column, f"{what}.{name}") for name, column in values.items()}
     elif not isinstance(values, list):
         raise UnknownForm(f"no list {what}")
-    elif values and all(isinstance(row, Mapping) for row in values):
-        names = [str(name) for name in values[0]]
+    elif rows := _objects(values):
         try:
-            outputs = {name: array([row[name] for row in values], f"{what}.{name}") for name in names}
+            outputs = {str(name): array([row[name] for row in rows], f"{what}.{name}") for name in rows[0]}
         except KeyError as error:
             raise UnknownForm(f"{what}: a record without {error}") from None
     else:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 
@@ -20,6 +19,7 @@ from memberwise.targets.protocols.base import (
     shaped,
     to_json,
 )
+from memberwise.types.json import Json
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class MlflowServer(Codec):
     def request(self, records: Sent) -> Request:
         if isinstance(records, pd.DataFrame):
             table = {"columns": [str(name) for name in records], "data": rows_of(records)}
-            document: dict[str, Any] = {"dataframe_split": table}
+            document: dict[str, object] = {"dataframe_split": table}
         else:
             values = listed(shaped(records, self.signature.shape))
             document = {"inputs": values if self.signature.input is None else {self.signature.input: values}}
@@ -39,7 +39,7 @@ class MlflowServer(Codec):
         ends = address.partition("?")[0].endswith("/invocations")
         return Request(address if ends else f"{address}/invocations", to_json(document))
 
-    def outputs(self, document: Any, count: int) -> Outputs:
-        if not isinstance(document, Mapping) or "predictions" not in document:
+    def outputs(self, document: Json, count: int) -> Outputs:
+        if not isinstance(document, dict) or "predictions" not in document:
             raise UnknownForm("no predictions")
         return by_record(document["predictions"], count, "predictions")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 import pandas as pd
@@ -23,6 +22,7 @@ from memberwise.targets.protocols.base import (
     shaped,
     to_json,
 )
+from memberwise.types.json import Json
 
 
 @dataclass(frozen=True)
@@ -54,16 +54,16 @@ class V1(Codec):
 
     def described(self, fetch: Fetch) -> Self:
         facts = fetch("GET", self.place)
-        states = facts.get("model_version_status") if isinstance(facts, Mapping) else None
+        states = facts.get("model_version_status") if isinstance(facts, dict) else None
         if not isinstance(states, list):
             return self
-        versions = [str(one["version"]) for one in states if isinstance(one, Mapping) and "version" in one]
+        versions = [str(one["version"]) for one in states if isinstance(one, dict) and "version" in one]
         return replace(self, signature=replace(self.signature, version=", ".join(versions) or None))
 
     def request(self, records: Sent) -> Request:
         if isinstance(records, pd.DataFrame):
             names = [str(name) for name in records]
-            instances: list[Any] = [dict(zip(names, row, strict=True)) for row in rows_of(records)]
+            instances: list[Json] = [dict(zip(names, row, strict=True)) for row in rows_of(records)]
         else:
             instances = listed(shaped(records, self.signature.shape))
             if self.signature.input is not None:
@@ -71,8 +71,8 @@ class V1(Codec):
         query = self.address.partition("?")[2]
         return Request(f"{self.place}:predict" + (f"?{query}" if query else ""), to_json({"instances": instances}))
 
-    def outputs(self, document: Any, count: int) -> Outputs:
-        if not isinstance(document, Mapping) or not {"predictions", "outputs"} & set(document):
+    def outputs(self, document: Json, count: int) -> Outputs:
+        if not isinstance(document, dict) or not {"predictions", "outputs"} & set(document):
             raise UnknownForm("no predictions")
         name = "predictions" if "predictions" in document else "outputs"
         return by_record(document[name], count, name)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -26,6 +25,8 @@ from memberwise.targets.protocols.base import (
     to_json,
 )
 from memberwise.types.arrays import Array
+from memberwise.types.foreign import TableColumn
+from memberwise.types.json import Json, JsonObject, text_of
 
 # What arrays of NumPy are called, where the server does not say what it takes.
 DATATYPES = {"f": "FP32", "u": "UINT8", "i": "INT64"}
@@ -67,15 +68,17 @@ class V2(Codec):
         if codec.model is None:
             codec = replace(codec, signature=replace(codec.signature, model=_only_model(fetch, codec.base)))
         facts = fetch("GET", codec.place)
-        if not isinstance(facts, Mapping):
+        if not isinstance(facts, dict):
             return codec
         known = codec.signature
         inputs = [one for one in _listed(facts, "inputs") if known.input in (None, one.get("name"))]
         outputs = [str(one.get("name")) for one in _listed(facts, "outputs")]
         if len(inputs) == 1:
             tensor = inputs[0]
-            dims = tensor.get("shape") if isinstance(tensor.get("shape"), list) else []
-            fixed = tuple(dims[1:]) if dims and all(isinstance(n, int) and n > 0 for n in dims[1:]) else ()
+            shape = tensor.get("shape")
+            dims = shape[1:] if isinstance(shape, list) else []
+            sizes = tuple(n for n in dims if isinstance(n, int) and n > 0)
+            fixed = sizes if len(sizes) == len(dims) else ()
             known = replace(
                 known,
                 input=known.input or str(tensor.get("name")),
@@ -92,7 +95,7 @@ class V2(Codec):
     def request(self, records: Sent) -> Request:
         if isinstance(records, pd.DataFrame):
             inputs = [_column(str(name), records[name]) for name in records]
-            document: dict[str, Any] = {"inputs": inputs, "parameters": {"content_type": "pd"}}
+            document: dict[str, object] = {"inputs": inputs, "parameters": {"content_type": "pd"}}
         else:
             x = shaped(records, self.signature.shape)
             datatype = self.signature.datatype or DATATYPES[x.dtype.kind]
@@ -102,11 +105,12 @@ class V2(Codec):
             document["outputs"] = [{"name": self.signature.output}]
         return Request(f"{self.place}/infer", to_json(document))
 
-    def outputs(self, document: Any, count: int) -> Outputs:
-        tensors = document.get("outputs") if isinstance(document, Mapping) else None
-        if not isinstance(tensors, list) or not all(isinstance(one, Mapping) for one in tensors):
+    def outputs(self, document: Json, count: int) -> Outputs:
+        tensors = document.get("outputs") if isinstance(document, dict) else None
+        objects = [one for one in tensors if isinstance(one, dict)] if isinstance(tensors, list) else []
+        if not isinstance(tensors, list) or len(objects) < len(tensors):
             raise UnknownForm("no list outputs of tensors")
-        return {str(one.get("name")): _tensor(one, count) for one in tensors}
+        return {str(one.get("name")): _tensor(one, count) for one in objects}
 
 
 def _only_model(fetch: Fetch, base: str) -> str | None:
@@ -116,7 +120,7 @@ def _only_model(fetch: Fetch, base: str) -> str | None:
         TargetError: it lists several.
     """
     listed_names = fetch("POST", f"{base}/v2/repository/index")
-    rows = [one for one in listed_names if isinstance(one, Mapping)] if isinstance(listed_names, list) else []
+    rows = [one for one in listed_names if isinstance(one, dict)] if isinstance(listed_names, list) else []
     names = sorted({str(one["name"]) for one in rows if "name" in one})
     if len(names) > 1:
         raise _no_name(", ".join(names[:12]))
@@ -133,22 +137,22 @@ def _no_name(found: str | None = None) -> TargetError:
     )
 
 
-def _classes(facts: Mapping[str, Any]) -> tuple[str, ...]:
+def _classes(facts: JsonObject) -> tuple[str, ...]:
     """Names of the classes in the vector's order, as the gateway states them."""
     parameters = facts.get("parameters")
     try:
-        names = json.loads(parameters["classes"]) if isinstance(parameters, Mapping) else []
+        names = json.loads(text_of(parameters["classes"])) if isinstance(parameters, dict) else []
     except (KeyError, TypeError, ValueError, RecursionError):
         return ()
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
-def _listed(facts: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+def _listed(facts: JsonObject, name: str) -> list[JsonObject]:
     values = facts.get(name)
-    return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
+    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
 
 
-def _values(x: Array, datatype: str) -> list[Any]:
+def _values(x: Array, datatype: str) -> list[Json]:
     """The values in a row, as the datatype has them.
 
     Raises:
@@ -169,10 +173,10 @@ def _values(x: Array, datatype: str) -> list[Any]:
             where="target.datatype",
             fix='target.records = "raw" where it takes shades 0 to 255',
         )
-    return whole.astype(np.int64).ravel().tolist()
+    return listed(whole.astype(np.int64).ravel())
 
 
-def _column(name: str, column: Any) -> dict[str, Any]:
+def _column(name: str, column: TableColumn) -> dict[str, object]:
     """One column of a table as a tensor."""
     values = [plain(value) for value in column]
     kinds = {type(value) for value in values if value is not None}
@@ -183,22 +187,23 @@ def _column(name: str, column: Any) -> dict[str, Any]:
         datatype = "INT64"
     elif kinds and kinds <= {int, float}:
         datatype = "FP64"
-    tensor: dict[str, Any] = {"name": name, "shape": [len(values), 1], "datatype": datatype}
+    tensor: dict[str, object] = {"name": name, "shape": [len(values), 1], "datatype": datatype}
     if datatype == "BYTES":
         values = [None if value is None else str(value) for value in values]
         tensor["parameters"] = {"content_type": "str"}
     return {**tensor, "data": values}
 
 
-def _tensor(tensor: Mapping[str, Any], count: int) -> Array:
+def _tensor(tensor: JsonObject, count: int) -> Array:
     name, shape = str(tensor.get("name")), tensor.get("shape")
     if "data" not in tensor:
         raise UnknownForm(f"the output {name} has no data as JSON (binary tensors are not read)")
     values = array(tensor["data"], f"the output {name}")
-    if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape) or not shape:
+    sizes = [n for n in shape if isinstance(n, int) and n >= 0] if isinstance(shape, list) else []
+    if not isinstance(shape, list) or len(sizes) < len(shape) or not sizes:
         raise UnknownForm(f"the output {name} has no shape")
-    if np.prod(shape) != values.size:
+    if np.prod(sizes) != values.size:
         raise UnknownForm(f"the output {name} has {values.size} values for shape {shape}")
-    if shape[0] != count:
+    if sizes[0] != count:
         raise UnknownForm(f"the output {name} is of shape {shape} for {count} records")
-    return values.reshape(shape)
+    return values.reshape(sizes)

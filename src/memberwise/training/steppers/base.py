@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -135,7 +135,10 @@ def make_update(job: Job, network: Network, stacked: bool) -> Update:
     return alone
 
 
-def tree_map(change: Callable[[Any], Any], value: Any) -> Any:
+Stacked = TypeVar("Stacked")
+
+
+def tree_map(change: Callable[[Any], object], value: object) -> Any:
     """The same tree of dictionaries and tuples (named ones, too) with every leaf changed."""
     if isinstance(value, dict):
         return type(value)((name, tree_map(change, part)) for name, part in value.items())
@@ -150,9 +153,10 @@ def mapped(value: object) -> Any:
     return tree_map(lambda tensor: None if tensor is None else 0, value)
 
 
-def only(value: Any) -> Any:
+def only(value: Stacked) -> Stacked:
     """The first model's part of whatever is stacked."""
-    return tree_map(lambda tensor: None if tensor is None else tensor[0], value)
+    first: Stacked = tree_map(lambda tensor: None if tensor is None else tensor[0], value)
+    return first
 
 
 def stack_models(models: Sequence[Tensors]) -> Tensors:

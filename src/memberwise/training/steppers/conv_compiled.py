@@ -45,7 +45,7 @@ class Compiled:
     def __init__(self, function: Factory) -> None:
         self._compiled, self._first = torch.compile(function, dynamic=False, fullgraph=True), True
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: object) -> Any:
         if not self._first:
             return self._compiled(*arguments)
         self._first = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -200,7 +199,7 @@ def is_plain_sgd(recipe: Recipe) -> bool:
     return recipe.optimizer == "sgd" and recipe.clip_norm is None
 
 
-def can_compile(device: Any) -> bool:
+def can_compile(device: torch.device) -> bool:
     """A compiler is there."""
     if device.type == "cuda":
         return True
