@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 # Larger numbers are slips, and would overflow where times and sizes are computed from them.
 MOST = 10**12
 Positive = Annotated[int, Field(ge=1, le=MOST)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Part(BaseModel):
