@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
 from memberwise.attacks.base import Attack
-from memberwise.attacks.own import check_own, study_name
-from memberwise.attacks.registry import ATTACKS, GROUPS, is_built_in
+from memberwise.auditing.arguments import study_and_inputs
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.prepare.inputs import rows_name
 from memberwise.auditing.run import run_audit
-from memberwise.data import Dataset, from_object
-from memberwise.errors import StudyError
 from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
 from memberwise.screening.flow import Screen, run_screen
-from memberwise.signals.saved.files import saved_object
-from memberwise.study.flags import FLAGS, ROLES, study_keys
-from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
+from memberwise.study.flags import ROLES
+from memberwise.study.reading import make_study, put
 from memberwise.types.parts import Plain
 
-WHERE = "memberwise.audit(...)"
+Kept = TypeVar("Kept", Result, Screen)
 
 
 def audit(
@@ -102,8 +95,10 @@ def audit(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
     """
-    values, inputs = _translated(
+    where = "memberwise.audit(...)"
+    values, inputs = study_and_inputs(
         study,
+        where,
         model=model,
         data=data,
         attacks=attacks,
@@ -117,30 +112,25 @@ def audit(
         ),
         target=target,
         saved={"outputs": outputs, "shadow_outputs": shadow_outputs},
-        plain=_study_keys(
-            features=features,
-            drop=drop,
-            shadow_models=shadow_models,
-            budget=budget,
-            engine=engine,
-            ray_address=ray_address,
-            fpr=fpr,
-            fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
-            seed=seed,
-            trust=trust,
-            endpoint=endpoint,
-            protocol=protocol,
-            max_queries=max_queries,
-            policy=None if policy is None else str(policy),
-        )
-        | dict(settings or {}),
+        flags={
+            "features": features,
+            "drop": drop,
+            "shadow_models": shadow_models,
+            "budget": budget,
+            "engine": engine,
+            "ray_address": ray_address,
+            "fpr": fpr,
+            "fail_if": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
+            "seed": seed,
+            "trust": trust,
+            "endpoint": endpoint,
+            "protocol": protocol,
+            "max_queries": max_queries,
+            "policy": None if policy is None else str(policy),
+        },
+        settings=settings,
     )
-    if out is not None:
-        put(values, "run.out", str(out))
-        return run_audit(make_study(values, WHERE), inputs, resume=resume)
-    with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
-        put(values, "run.out", folder)
-        return replace(run_audit(make_study(values, WHERE), inputs), folder=None)
+    return _carried_out(run_audit, values, inputs, where, out, resume)
 
 
 def defend(
@@ -180,32 +170,32 @@ def defend(
     Raises:
         MemberwiseError: bad input, before anything is trained.
     """
-    unknown = set(roles) - set(ROLES)
-    if unknown:
-        raise TypeError(f"defend() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    values, inputs = _translated(
+    _refuse_unknown("defend", roles)
+    where = "memberwise.defend(...)"
+    values, inputs = study_and_inputs(
         study,
+        where,
         model=model,
         data=data,
         attacks=attacks,
         columns={"label": label, "group": group, "unit": unit},
         roles=roles,
-        plain=_study_keys(
-            features=features,
-            drop=drop,
-            shadow_models=shadow_models,
-            engine=engine,
-            ray_address=ray_address,
-            defences=tuple(defences),
-            points=[dict(point) for point in points],
-            max_accuracy_loss=max_accuracy_loss,
-            max_tpr=max_tpr,
-            seed=seed,
-            out=str(out),
-        )
-        | dict(settings or {}),
+        flags={
+            "features": features,
+            "drop": drop,
+            "shadow_models": shadow_models,
+            "engine": engine,
+            "ray_address": ray_address,
+            "defences": tuple(defences),
+            "points": [dict(point) for point in points],
+            "max_accuracy_loss": max_accuracy_loss,
+            "max_tpr": max_tpr,
+            "seed": seed,
+            "out": str(out),
+        },
+        settings=settings,
     )
-    return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
+    return run_defend(make_study(values, where), inputs)
 
 
 def screen(
@@ -241,123 +231,35 @@ def screen(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
     """
-    unknown = set(roles) - set(ROLES)
-    if unknown:
-        raise TypeError(f"screen() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    values, inputs = _translated(
+    _refuse_unknown("screen", roles)
+    where = "memberwise.screen(...)"
+    values, inputs = study_and_inputs(
         study,
+        where,
         model=model,
         data=data,
         columns={"label": label, "group": group, "unit": unit},
         roles={**roles, "train_rows": train_rows},
         target=target,
         saved={"outputs": outputs, "shadow_outputs": None},
-        plain=_study_keys(features=features, drop=drop, seed=seed) | dict(settings or {}),
+        flags={"features": features, "drop": drop, "seed": seed},
+        settings=settings,
     )
+    return _carried_out(run_screen, values, inputs, where, out, resume)
+
+
+def _refuse_unknown(verb: str, roles: Mapping[str, object]) -> None:
+    if unknown := sorted(set(roles) - set(ROLES)):
+        raise TypeError(f"{verb}() got an unexpected keyword argument {unknown[0]!r}")
+
+
+def _carried_out(
+    run: Callable[..., Kept], values: Plain, inputs: Inputs, where: str, out: str | Path | None, resume: bool
+) -> Kept:
+    """The study in its folder; without one in a folder that is gone afterwards."""
     if out is not None:
         put(values, "run.out", str(out))
-        return run_screen(make_study(values, "memberwise.screen(...)"), inputs, resume=resume)
+        return run(make_study(values, where), inputs, resume=resume)
     with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
         put(values, "run.out", folder)
-        return replace(run_screen(make_study(values, "memberwise.screen(...)"), inputs), folder=None)
-
-
-def _study_keys(**arguments: object) -> dict[str, object]:
-    """The study keys that these arguments set; one name may stand for a list."""
-    return study_keys(arguments, {"names": lambda names: [names] if isinstance(names, str) else list(map(str, names))})
-
-
-def _named_attacks(attacks: Iterable[object]) -> tuple[list[object], tuple[Attack, ...]]:
-    """What a study calls these attacks, and those of them that are objects of the user's own."""
-    names: list[object] = []
-    objects: list[Attack] = []
-    for attack in attacks:
-        if isinstance(attack, str):
-            names.append(attack)
-        elif isinstance(attack, Attack) and is_built_in(attack):
-            names.append(attack.name)
-        else:
-            place = f"the object {attack.name}" if isinstance(attack, Attack) else repr(attack)
-            objects.append(check_own(attack, place, {*ATTACKS, *GROUPS}))
-            names.append(study_name(objects[-1]))
-    return names, tuple(objects)
-
-
-def _translated(
-    study: str | Path | Mapping[str, object] | None,
-    *,
-    model: object,
-    data: object,
-    columns: Mapping[str, str | Sequence[str] | None],
-    roles: Plain,
-    plain: Plain,
-    attacks: str | Attack | Sequence[str | Attack] | None = None,
-    target: object = None,
-    saved: Mapping[str, object] = MappingProxyType({}),
-) -> tuple[Plain, Inputs]:
-    """A study's nested values, and the objects that stand behind some of its names."""
-    values: Plain = {}
-    columns_named = {name: None if column is None else _names(column) for name, column in columns.items()}
-    if study is not None:
-        check_depth(study, WHERE)
-        values = copy.deepcopy(dict(study)) if isinstance(study, Mapping) else read_study(study)
-    if saved.get("outputs") is not None and any(thing is not None for thing in (data, model, target)):
-        raise StudyError("saved answers are audited without data, model or target", where=WHERE)
-    inputs = Inputs()
-    for name, want in roles.items():
-        if want is None:
-            continue
-        if not isinstance(want, (int, str, Path)):
-            inputs = replace(inputs, rows={**inputs.rows, name: np.asarray(want)})
-            want = rows_name(inputs.rows[name])
-        put(values, FLAGS[name].key, want if isinstance(want, int) else str(want))
-    if data is not None and not isinstance(data, (str, Path)):
-        in_study = dict(values["data"]) if isinstance(values.get("data"), Mapping) else {}
-        named = {name: in_study.get(name) if column is None else column for name, column in columns_named.items()}
-        dataset = data if isinstance(data, Dataset) else from_object(data, source="data", **named)
-        inputs = replace(inputs, dataset=dataset)
-        put(values, "data.source", f"data-{dataset.sha256[:12]}")
-    elif data is not None:
-        put(values, "data.source", str(data))
-    if model is not None and not isinstance(model, str):
-        inputs = replace(inputs, model=model)
-        put(values, "model.name", getattr(model, "__name__", type(model).__name__))
-    elif model is not None:
-        put(values, "model.name", model)
-    if isinstance(target, type):
-        raise StudyError(
-            "this is no trained target",
-            expected="an object that is made and trained",
-            found=f"the class {target.__name__}",
-            where="target",
-            fix=f"{target.__name__}(...), trained; an unfitted model goes to model=",
-        )
-    if isinstance(target, (str, Path)):
-        put(values, "target.file", str(target))
-    elif target is not None:
-        inputs = replace(inputs, target=target)
-    for name, answers in saved.items():
-        key = FLAGS[name].key
-        if isinstance(answers, (tuple, list)) and all(isinstance(side, (str, Path)) for side in answers):
-            answers = ",".join(map(str, answers))
-        if isinstance(answers, (str, Path)):
-            put(values, key, str(answers))
-        elif answers is not None:
-            inputs = replace(inputs, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
-            put(values, key, name)
-    if attacks is not None:
-        names, objects = _named_attacks(
-            attacks if isinstance(attacks, Iterable) and not isinstance(attacks, str) else [attacks]
-        )
-        inputs = replace(inputs, attacks=objects)
-        put(values, "attacks.use", names)
-    choose_count(values, plain.get("shadow.count"), plain.get("shadow.budget"))
-    for key, value in {**{f"data.{name}": column for name, column in columns_named.items()}, **plain}.items():
-        if value is not None:
-            put(values, key, value)
-    return values, inputs
-
-
-def _names(columns: object) -> str:
-    """A column, or several with commas between."""
-    return ",".join(map(str, columns)) if isinstance(columns, (list, tuple)) else str(columns)
+        return replace(run(make_study(values, where), inputs), folder=None)

@@ -9,6 +9,7 @@ import typer
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+from memberwise.cli.outcome import print_json, show
 from memberwise.types.parts import Plain
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def audit(
     background: options.Background = None,
     population: options.Population = None,
     reference: options.Reference = None,
-    validation: Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")] = None,
+    validation: options.Validation = None,
     auxiliary: Annotated[Text, option("--auxiliary", help="For shadow models only.", panel="Data")] = None,
     coins: Annotated[
         bool, option("--coins", help="Each membership in the target is a fair coin: bounds epsilon.", panel="Data")
@@ -69,7 +70,7 @@ def audit(
         Text, option("--policy", help="The endpoint's policy.toml: shadow models answer by it.", panel="Model")
     ] = None,
     trust: options.Trust = None,
-    train_rows: Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
+    train_rows: options.TrainRows = None,
     outputs: Annotated[
         Text, option("--outputs", help="Saved answers, no model needed: FILE, or MEMBERS,OTHERS.", panel="Model")
     ] = None,
@@ -94,8 +95,8 @@ def audit(
     device: options.Device = None,
     seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Run folder.", panel="Run")] = None,
-    resume: Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")] = False,
-    dry_run: Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
     json: Annotated[bool, option("--json", help="Print result.json alone.", panel="Run")] = False,
     redact: options.Redact = False,
     redact_scores: options.RedactScores = False,
@@ -181,8 +182,6 @@ def study_of(
 
 
 def _run(study: Study, resume: bool, json: bool, quiet: bool) -> None:
-    from rich.console import Console
-
     from memberwise.auditing.notes import INTERRUPTED
     from memberwise.auditing.run import run_audit
     from memberwise.cli.progress import Bar
@@ -194,19 +193,18 @@ def _run(study: Study, resume: bool, json: bool, quiet: bool) -> None:
     if json:
         to_stdout(result.to_json())
     else:
-        console = Console()
-        print_result(result.parts, console)
-        console.print(f"Report: {result.folder}/report.html", highlight=False, soft_wrap=True, markup=False)
+        show(result.parts, print_result, f"Report: {result.folder}/report.html")
     if INTERRUPTED in {warning.code for warning in result.parts.warnings}:
         raise KeyboardInterrupt
     raise typer.Exit(result.exit_code)
 
 
 def _dry_run(study: Study, json: bool) -> None:
-    import json as json_module
-
     from memberwise.auditing.cost import estimate_cost
 
     with stdout_to_stderr(json):
         cost = estimate_cost(study)
-    to_stdout(json_module.dumps(cost.to_dict(), indent=2) + "\n" if json else cost.describe())
+    if json:
+        print_json(cost.to_dict())
+    else:
+        to_stdout(cost.describe())

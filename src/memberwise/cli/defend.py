@@ -8,6 +8,7 @@ from memberwise.cli import options
 from memberwise.cli.audit import study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+from memberwise.cli.outcome import print_json, show
 
 if TYPE_CHECKING:
     from memberwise.study.schema import Study
@@ -107,21 +108,17 @@ def _run(study: Study, json: bool, quiet: bool) -> None:
         frontier = run_defend(study, progress=Silent() if silent else Bar(), announce=announce)
     if json:
         to_stdout(frontier.to_json())
-        return
-    console = Console()
-    print_frontier(frontier.parts, console)
-    console.print(f"Report: {frontier.folder}/frontier.html", highlight=False, soft_wrap=True, markup=False)
+    else:
+        show(frontier.parts, print_frontier, f"Report: {frontier.folder}/frontier.html")
 
 
 def _dry_run(study: Study, json: bool) -> None:
-    import json as json_module
-
     from memberwise.frontier.flow import expected_points
 
     with stdout_to_stderr(json):
         points, seconds = expected_points(study)
     if json:
-        to_stdout(json_module.dumps({"points": points, "seconds": round(seconds)}, indent=2) + "\n")
+        print_json({"points": points, "seconds": round(seconds)})
         return
     from memberwise.study.duration import duration
 

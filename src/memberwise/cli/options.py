@@ -30,8 +30,10 @@ Nonmembers = Annotated[Text, option("--nonmembers", help="Non-members, likewise.
 Background = Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")]
 Population = Annotated[Text, option("--population", help="Nobody's: the attacker's sample.", panel="Data")]
 Reference = Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")]
+Validation = Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")]
 ModelName = Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")]
 Trust = Annotated[Text, option("--trust", help="Types of a .skops file to load, by comma.", panel="Model")]
+TrainRows = Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")]
 Engine = Annotated[Text, option("--engine", help="Where shadow models train: local, ray or slurm.", panel="Run")]
 RayAddress = Annotated[
     Text, option("--ray-address", help="auto or ray://HOST:PORT; none: a Ray of this machine.", panel="Run")
@@ -43,6 +45,8 @@ Settings = Annotated[
 ]
 Device = Annotated[Text, option("--device", help="auto, cpu or cuda.", panel="Run")]
 Seed = Annotated[int | None, option("--seed", help="Root of all random numbers.", panel="Run")]
+Resume = Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")]
+DryRun = Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")]
 Redact = Annotated[bool, option("--redact", help="Leave single records out of all files but scores.csv.", panel="Run")]
 RedactScores = Annotated[
     bool, option("--redact-scores", help="Likewise, and row numbers and labels out of scores.csv.", panel="Run")

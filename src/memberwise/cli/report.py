@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.outcome import show
 
 
 def report(
@@ -31,7 +32,7 @@ def report(
         from memberwise.report.result import Result
         from memberwise.report.terminal import print_result
 
-        result, console = Result.load(folder), Console()
+        result = Result.load(folder)
         called = tuple(name.strip() for name in names.split(","))
         if len(called) != 2 or not all(called) or called[0] == called[1]:
             raise StudyError("two runs have two names", expected="--names before,after", found=names)
@@ -40,11 +41,10 @@ def report(
             if markdown:
                 to_stdout(written.comparison(result.parts, second, called))
             else:
-                console.print(compare(result.parts, second, called))
+                Console().print(compare(result.parts, second, called))
             return
         if markdown:
             to_stdout(written.summary(result.parts))
             return
         result.to_html(folder / "report.html")
-        print_result(result.parts, console)
-        console.print(f"Report: {folder}/report.html", highlight=False, soft_wrap=True, markup=False)
+        show(result.parts, print_result, f"Report: {folder}/report.html")

@@ -9,6 +9,7 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.outcome import show
 from memberwise.types.parts import Plain
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def _run(name: str, size: Size, choices: Plain, keep: str | None, json: bool, qu
     else:
         from memberwise.reproduce.terminal import print_claim
 
-        console = Console()
-        print_claim(claim, console)
-        console.print(f"Claim: {folder}/claim.json", highlight=False, soft_wrap=True, markup=False)
+        show(claim, print_claim, f"Claim: {folder}/claim.json")
     if keep is not None:
         from memberwise.reproduce.page import keep as keep_claim
 

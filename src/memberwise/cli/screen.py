@@ -8,6 +8,7 @@ from memberwise.cli import options
 from memberwise.cli.audit import study_of
 from memberwise.cli.guard import guarded, stdout_to_stderr, to_stdout
 from memberwise.cli.options import Text, option
+from memberwise.cli.outcome import print_json, show
 
 if TYPE_CHECKING:
     from memberwise.study.schema import Study
@@ -26,17 +27,17 @@ def screen(
     background: options.Background = None,
     population: options.Population = None,
     reference: options.Reference = None,
-    validation: Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")] = None,
+    validation: options.Validation = None,
     model: options.ModelName = None,
     target: Annotated[Text, option("--target", help="A trained target: its last losses rank.", panel="Model")] = None,
-    train_rows: Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")] = None,
+    train_rows: options.TrainRows = None,
     outputs: Annotated[Text, option("--outputs", help="Saved answers; no model needed.", panel="Model")] = None,
     settings: options.Settings = None,
     device: options.Device = None,
     seed: options.Seed = None,
     out: Annotated[Text, option("--out", help="Run folder, the audit's.", panel="Run")] = None,
-    resume: Annotated[bool, option("--resume", help="Continue the run in --out.", panel="Run")] = False,
-    dry_run: Annotated[bool, option("--dry-run", help="Say what it would cost, do nothing.", panel="Run")] = False,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
     json: Annotated[bool, option("--json", help="Print screen.json alone.", panel="Run")] = False,
     redact: options.Redact = False,
     redact_scores: options.RedactScores = False,
@@ -58,8 +59,6 @@ def screen(
 
 
 def _run(study: Study, resume: bool, json: bool) -> None:
-    from rich.console import Console
-
     from memberwise.screening.flow import run_screen
     from memberwise.screening.terminal import print_screen
 
@@ -67,21 +66,17 @@ def _run(study: Study, resume: bool, json: bool) -> None:
         result = run_screen(study, resume=resume)
     if json:
         to_stdout(result.to_json())
-        return
-    console = Console()
-    print_screen(result.parts, console)
-    console.print(f"All records: {result.folder}/screen.csv", highlight=False, soft_wrap=True, markup=False)
+    else:
+        show(result.parts, print_screen, f"All records: {result.folder}/screen.csv")
 
 
 def _dry_run(study: Study, json: bool) -> None:
-    import json as json_module
-
     from memberwise.screening.flow import expected_seconds
     from memberwise.study.duration import duration
 
     with stdout_to_stderr(json):
         rows, seconds = expected_seconds(study)
     if json:
-        to_stdout(json_module.dumps({"models": 1, "rows": rows, "seconds": round(seconds, 1)}, indent=2) + "\n")
+        print_json({"models": 1, "rows": rows, "seconds": round(seconds, 1)})
         return
     to_stdout(f"would train one model on {rows:,} records and no shadow model: about {duration(seconds)}\n")

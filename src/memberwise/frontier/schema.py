@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 from memberwise.assess.bounded import BoundPart
 from memberwise.assess.canaries import CanariesPart
 from memberwise.assess.people import ShareAbove
 from memberwise.report.schema import AuditWarning
 from memberwise.statistics import Estimate, TprAtFpr
-from memberwise.types.parts import LEFT_OUT, Plain, from_plain, json_schema, to_plain
+from memberwise.types.parts import LEFT_OUT, Document, Plain, json_schema
 from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 1
@@ -207,7 +206,7 @@ class FailedPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontierResult:
+class FrontierResult(Document):
     """All points of a frontier, the recommended one and its confirmation.
 
     Attributes:
@@ -231,15 +230,6 @@ class FrontierResult:
     left_out: tuple[LeftOut, ...]
     failed: tuple[FailedPoint, ...]
     warnings: tuple[AuditWarning, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """What ``to_dict`` or ``frontier.json`` has."""
-        return from_plain(cls, values)
-
-    def to_dict(self) -> Plain:
-        """What ``frontier.json`` holds."""
-        return to_plain(self)
 
 
 def frontier_schema() -> Plain:

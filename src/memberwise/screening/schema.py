@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 from memberwise.report.schema import AuditWarning, DataFacts, TargetFacts
 from memberwise.screening.trust import Trust
 from memberwise.statistics import Estimate
 from memberwise.statistics.screening import Tail
-from memberwise.types.parts import Plain, from_plain, json_schema, to_plain
+from memberwise.types.parts import Document, Plain, json_schema
 from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 1
@@ -68,7 +67,7 @@ class Advice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScreenResult:
+class ScreenResult(Document):
     """All that a screen found.
 
     Attributes:
@@ -89,15 +88,6 @@ class ScreenResult:
     trust: tuple[Trust, ...]
     most_exposed: tuple[RankedRecord, ...]
     warnings: tuple[AuditWarning, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """What ``to_dict`` or ``screen.json`` has."""
-        return from_plain(cls, values)
-
-    def to_dict(self) -> Plain:
-        """What ``screen.json`` holds."""
-        return to_plain(self)
 
 
 def screen_schema() -> Plain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,12 @@ def whole_file(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def open_mode(path: Path) -> str | None:
+    """The mode of a file that others than its owner may read or change, in octal digits; None of a private one."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return f"{mode:o}" if os.name == "posix" and mode & 0o077 else None
 
 
 def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:

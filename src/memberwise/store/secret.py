@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from pathlib import Path
 
 from memberwise.errors import RunFolderError
+from memberwise.store.files import open_mode
 
 FILE = "secret.key"
 BYTES = 32
@@ -45,7 +45,7 @@ def read_secret(folder: Path) -> bytes:
     """
     path = folder / FILE
     try:
-        mode, text = stat.S_IMODE(path.stat().st_mode), path.read_text("ascii").strip()
+        mode, text = open_mode(path), path.read_text("ascii").strip()
     except FileNotFoundError:
         raise RunFolderError(
             "the secret of the model's answers is not there",
@@ -57,11 +57,11 @@ def read_secret(folder: Path) -> bytes:
         raise RunFolderError(
             "the secret of the model's answers cannot be read", found=str(error), where=str(path)
         ) from None
-    if os.name == "posix" and mode & 0o077:
+    if mode is not None:
         raise RunFolderError(
             "others may read the secret of the model's answers",
             expected="mode 600",
-            found=f"mode {mode:o}",
+            found=f"mode {mode}",
             where=str(path),
             fix=f"if nobody has read it, chmod 600 {path}; else delete it, and a new one is made by the next run",
         )

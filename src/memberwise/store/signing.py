@@ -7,7 +7,6 @@ import binascii
 import hashlib
 import json
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from memberwise.errors import StudyError
-from memberwise.store.files import write_atomically
+from memberwise.store.files import open_mode, write_atomically
 
 ALGORITHM = "ed25519"
 PUBLIC = ".pub"
@@ -118,12 +117,12 @@ def private_key(file: Path) -> Ed25519PrivateKey:
         StudyError: it is none, or others may read it.
     """
     content = read_bytes(file, "the private key", MOST_BYTES)
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if os.name == "posix" and mode & 0o077:
+    mode = open_mode(file)
+    if mode is not None:
         raise StudyError(
             "others may read the private key",
             expected="mode 600",
-            found=f"mode {mode:o}",
+            found=f"mode {mode}",
             where=str(file),
             fix=f"if nobody has read it, chmod 600 {file}; else make another one with --new-key",
         )

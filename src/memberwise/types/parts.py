@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from memberwise.errors import RunFolderError
 
@@ -45,6 +45,23 @@ def from_plain(kind: type[Part], values: Mapping[str, object], where: str = "") 
         elif one.default is MISSING and one.default_factory is MISSING:
             values_read[one.name] = _nothing(hints[one.name], place)
     return kind(**values_read)
+
+
+class Document:
+    """A part that is a file of its own; a frozen dataclass, whose fields are the file's keys."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """What ``to_dict`` or the file has.
+
+        Raises:
+            RunFolderError: a figure that cannot be missing is.
+        """
+        return from_plain(cls, values)
+
+    def to_dict(self) -> Plain:
+        """What the file holds."""
+        return to_plain(self)
 
 
 def json_schema(kind: type[object], title: str) -> Plain:

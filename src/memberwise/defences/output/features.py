@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memberwise.types.arrays import Array, Floats32, Mask
+from memberwise.defences.output.keyed import Random
+from memberwise.types.arrays import Array, Arrays, Floats32, Mask
 
 if TYPE_CHECKING:
-    from memberwise.targets.base import Records
+    from memberwise.defences.output.base import Members, Rngs
+    from memberwise.targets.base import Records, Target
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,17 @@ class Features:
     def of_arrays(cls, arrays: Mapping[str, Array]) -> Features:
         """What ``vars`` gave: three ``(features,)`` arrays."""
         return cls(arrays["low"], arrays["high"], arrays["binary"])
+
+
+class OfFeatures(Random):
+    """An output defence that draws records within what it learned of the members' features."""
+
+    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
+        """Each model's ranges of its members' features, ``(n, ...)`` records, and its generator."""
+        return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
+
+    def pack(self, state: Any) -> Arrays:
+        return dict(vars(state[0]))
+
+    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
+        return Features.of_arrays(arrays), rng

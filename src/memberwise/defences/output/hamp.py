@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memberwise.defences.output.base import refuse_labels
-from memberwise.defences.output.features import Features
+from memberwise.defences.output.features import Features, OfFeatures
 from memberwise.defences.output.image_noise import chunks
-from memberwise.defences.output.keyed import Random, Source
+from memberwise.defences.output.keyed import Source
 from memberwise.targets.base import Kind
-from memberwise.types.arrays import Array, Arrays, Floats
+from memberwise.types.arrays import Array, Floats
 
 if TYPE_CHECKING:
-    from memberwise.defences.output.base import Members, Rngs
     from memberwise.targets.base import Records, Target
 
 
-class Hamp(Random):
+class Hamp(OfFeatures):
     """Scores that tell the order of the classes and nothing else; the part of HAMP at test time.
 
     The model is asked about a random input too (uniform among 256 values of each feature's range, coins where a
@@ -34,16 +33,6 @@ class Hamp(Random):
     def gives(self, kind: Kind) -> Kind:
         refuse_labels(self, kind)
         return kind
-
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
-        """Each model's ranges of its members' features, ``(n, ...)`` records, and its generator."""
-        return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
-
-    def pack(self, state: Any) -> Arrays:
-        return dict(vars(state[0]))
-
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
-        return Features.of_arrays(arrays), rng
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         """The scores of random inputs, in the order of the model's own: ``(m, n, C)`` for ``(n, ...)`` records."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -11,18 +11,17 @@ from scipy.special import ndtri
 from scipy.stats import mode
 
 from memberwise.defences.output.base import refuse_labels
-from memberwise.defences.output.features import Features
+from memberwise.defences.output.features import Features, OfFeatures
 from memberwise.defences.output.image_noise import chunks
-from memberwise.defences.output.keyed import Random, Source
+from memberwise.defences.output.keyed import Source
 from memberwise.targets.base import Kind
-from memberwise.types.arrays import Array, Arrays, Ints
+from memberwise.types.arrays import Array, Ints
 
 if TYPE_CHECKING:
-    from memberwise.defences.output.base import Members, Rngs
     from memberwise.targets.base import Records, Target
 
 
-class Ldl(Random):
+class Ldl(OfFeatures):
     """Labels alone, by vote over noisy copies of the record; against attacks by the distance to the boundary.
 
     Args:
@@ -51,15 +50,6 @@ class Ldl(Random):
         if self.released:
             refuse_labels(self, kind)
         return "labels"
-
-    def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:
-        return [(Features.of(members(i)), rng) for i, rng in enumerate(rngs)]
-
-    def pack(self, state: Any) -> Arrays:
-        return dict(vars(state[0]))
-
-    def unpack(self, arrays: Mapping[str, Array], rng: np.random.Generator) -> object:
-        return Features.of_arrays(arrays), rng
 
     def answer(self, target: Target, x: Records, states: Sequence[Any] | None, keys: Sequence[bytes]) -> Array:
         if states is None:
