@@ -75,7 +75,11 @@ class Mismatch:
 
 
 def mismatch_part(
-    signals: Signals, member: Mask, found: Mapping[str, AttackEvaluation], names: Sequence[str], fprs: Sequence[float]
+    signals: Signals,
+    member: Mask,
+    evaluations: Mapping[str, AttackEvaluation],
+    names: Sequence[str],
+    fprs: Sequence[float],
 ) -> tuple[Mismatch | None, list[Note]]:
     """The ``mismatch`` of ``result.json`` and the warnings ``mismatch`` or ``mismatch-strong``; None without shadows.
 
@@ -89,7 +93,7 @@ def mismatch_part(
     """
     if signals.shadows is None or not signals.shadows.models:
         return None, []
-    carried = _carried(found, names, fprs)
+    carried = _carried(evaluations, names, fprs)
     tested = _records(signals, member)
     if tested is None:
         why = "no population records, and the shadow models trained on another share of the audited ones: not tested"

@@ -37,10 +37,13 @@ class StandIns:
         return ~np.isnan(self.scores)
 
 
-def attack_in_turn(found: Mapping[str, AttackEvaluation], headline: str) -> AttackEvaluation:
+def attack_in_turn(evaluations: Mapping[str, AttackEvaluation], headline: str) -> AttackEvaluation:
     """The headline, unless it was not run on shadow models (one that learns on them would learn anew at each turn):
     then LiRA with one spread for all records."""
-    return next((found[name] for name in (headline, *IN_TURN) if name in found and found[name].pairs), found[headline])
+    return next(
+        (evaluations[name] for name in (headline, *IN_TURN) if name in evaluations and evaluations[name].pairs),
+        evaluations[headline],
+    )
 
 
 def one_of_each_pair_first(models: int) -> list[int]:

@@ -77,19 +77,19 @@ def targets_part(
     main: AttackEvaluation,
     member: Mask,
     evaluated: Mask,
-    wanted: int,
+    count: int,
     fprs: Sequence[float],
     confidence: float,
     seeds: Seeds,
 ) -> TargetsPart | None:
-    """The ``targets`` of ``result.json``: the target and ``wanted - 1`` shadow models, one of each pair first.
+    """The ``targets`` of ``result.json``: the target and ``count - 1`` shadow models, one of each pair first.
 
     None where fewer than two models can be attacked.
 
     ``member``, ``evaluated``: ``(n,)``, the truth, and which records the figures are about.
     """
     shadows = 0 if signals.shadows is None else signals.shadows.models
-    turns = take_turns(signals, main, member, evaluated, one_of_each_pair_first(shadows)[: wanted - 1], seeds)
+    turns = take_turns(signals, main, member, evaluated, one_of_each_pair_first(shadows)[: count - 1], seeds)
     models = usable(turns)
     if len(models) < 2:
         return None

@@ -136,10 +136,10 @@ class Gate:
     def _stronger(self) -> tuple[Stronger, ...]:
         """Attacks with an AUC clearly above the headline's, the strongest first: paired differences, with intervals
         that hold for all of them together."""
-        others = [name for name in self.found if name != self.headline]
+        other_attacks = [name for name in self.found if name != self.headline]
         main, clearly = self.found[self.headline], []
-        for name in others:
-            confidence = 1 - (1 - self.confidence) / len(others)
+        for name in other_attacks:
+            confidence = 1 - (1 - self.confidence) / len(other_attacks)
             try:
                 pair = ranked_both(self.found[name].scores, main.scores, self.member)
             except DataError:  # the two score no member, or no non-member, in common

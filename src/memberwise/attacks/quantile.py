@@ -72,8 +72,8 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
         centre = middle.predict(x)
         return np.asarray((answers - centre) / np.maximum(upper.predict(x) - centre, least))
 
-    others = np.sort(standardised(phi[held], describe(rows[held], labels[held])))
-    cut = others[min(ceil(LEVEL * (len(held) + 1)), len(held)) - 1]
+    held_out = np.sort(standardised(phi[held], describe(rows[held], labels[held])))
+    cut = held_out[min(ceil(LEVEL * (len(held) + 1)), len(held)) - 1]
     scores = standardised(signals.target.phi[0, :, 0], describe(signals.index, signals.labels))
     return np.asarray(scores - cut)
 

@@ -60,10 +60,10 @@ def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[F
     """
     if reason := attack.needs.missing(signals):
         return None, reason
-    own = not is_built_in(attack)
-    with wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use") if own else nullcontext():
+    is_own = not is_built_in(attack)
+    with wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use") if is_own else nullcontext():
         # What one attack wrote into the table would be another's figures.
-        scores = np.asarray(attack.score(read_only(signals) if own else signals, rng), np.float64)
+        scores = np.asarray(attack.score(read_only(signals) if is_own else signals, rng), np.float64)
         if scores.shape != (signals.records,):
             raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
     if np.isnan(scores).all():

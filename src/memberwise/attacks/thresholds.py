@@ -78,8 +78,8 @@ def l2(answers: Answers, labels: Ints) -> Floats:
         ``(m, n)`` in [-2, 0]. HIGHER = MORE LIKELY A MEMBER.
     """
     p = probability_vectors(answers)
-    others = np.where(_is_class(labels, p.shape[-1]), 0.0, p)
-    return np.asarray(-((others**2).sum(-1) + np.exp(2.0 * _of_class(log_complements(answers), labels))))
+    other_classes = np.where(_is_class(labels, p.shape[-1]), 0.0, p)
+    return np.asarray(-((other_classes**2).sum(-1) + np.exp(2.0 * _of_class(log_complements(answers), labels))))
 
 
 def _of_class(vectors: Floats, labels: Ints) -> Floats:

@@ -124,9 +124,9 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     several = target.label_sets is not None
     outputs = target.classes if target.label_sets is None else target.label_sets.names
     members = int(target.member.sum())
-    others = len(target.member) - members
+    nonmembers = len(target.member) - members
     accuracies = Accuracies(
-        own_quality[0], members, other_quality[0], others, 2 if several else len(outputs), None, shadow_accuracies
+        own_quality[0], members, other_quality[0], nonmembers, 2 if several else len(outputs), None, shadow_accuracies
     )
     notes += contradiction_notes(accuracies)
     with folder:
@@ -146,8 +146,8 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
 def _quality(signals: Signals, member: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
     """The target's (accuracy, loss) on members and on non-members."""
     correct, loss = right(signals.target)[0], -signals.target.log_p[0, :, 0].astype(np.float64)
-    members, others = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
-    return members, others
+    members, nonmembers = ((float(correct[side].mean()), float(loss[side].mean())) for side in (member, ~member))
+    return members, nonmembers
 
 
 def digest(*files: Mapping[str, Array]) -> str:

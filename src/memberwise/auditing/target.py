@@ -94,10 +94,10 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
 def _inspected(models: EstimatorModels, prepared: Prepared) -> str:
     """What the estimator's structure tells, as JSON; empty where it cannot be looked into."""
     try:
-        found = inspect(models.estimators[0], records=len(prepared.target_job.rows))
+        inspection = inspect(models.estimators[0], records=len(prepared.target_job.rows))
     except MemberwiseError:
         return ""
-    return json.dumps(to_plain(found))
+    return json.dumps(to_plain(inspection))
 
 
 def inspection_of(arrays: Arrays) -> Inspection | None:

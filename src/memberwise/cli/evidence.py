@@ -64,19 +64,19 @@ def verify(
     with guarded(debug):
         from memberwise.publishing.evidence import verify_pack
 
-        found = verify_pack(folder, key, run)
-        for problem in found.problems:
+        verified = verify_pack(folder, key, run)
+        for problem in verified.problems:
             typer.echo(f"memberwise: {problem}", err=True)
-        if found.problems:
+        if verified.problems:
             raise typer.Exit(1)
-        typer.echo(f"{found.files} files of the pack are as they were.")
-        if found.run_files is None:
+        typer.echo(f"{verified.files} files of the pack are as they were.")
+        if verified.run_files is None:
             typer.echo("The run's own files were not compared: --run RUN.")
         else:
-            typer.echo(f"{found.run_files} files of the run are as they were.")
-        if found.signed_by is None:
+            typer.echo(f"{verified.run_files} files of the run are as they were.")
+        if verified.signed_by is None:
             typer.echo("It is not signed: whoever changes a file can change the manifest too.")
-        elif found.known:
-            typer.echo(f"Signed by the given key (sha256 {found.signed_by}).")
+        elif verified.known:
+            typer.echo(f"Signed by the given key (sha256 {verified.signed_by}).")
         else:
-            typer.echo(f"Signed by the key with sha256 {found.signed_by}; whose it is, --key PUBLIC tells.")
+            typer.echo(f"Signed by the key with sha256 {verified.signed_by}; whose it is, --key PUBLIC tells.")

@@ -55,9 +55,9 @@ def guarded(debug: bool = False, resume_hint: str | None = None) -> Iterator[Non
 
 
 @contextmanager
-def stdout_to_stderr(wanted: bool) -> Iterator[None]:
+def stdout_to_stderr(active: bool) -> Iterator[None]:
     """Whatever is printed inside, by the user's code or by worker processes too, goes to standard error."""
-    if not wanted:
+    if not active:
         yield
         return
     sys.stdout.flush()

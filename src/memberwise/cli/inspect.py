@@ -36,7 +36,7 @@ def inspect(
                 where="--fail-if",
                 found=rule.text,
             )
-        found = look(model, records=records, least=least, trust=options.names(trust or ""))
-        to_stdout(json_module.dumps(found.to_dict(), indent=2) + "\n" if json else f"{found}\n")
-        if rule is not None and rule.broken_by(found.stored_records):
+        inspection = look(model, records=records, least=least, trust=options.names(trust or ""))
+        to_stdout(json_module.dumps(inspection.to_dict(), indent=2) + "\n" if json else f"{inspection}\n")
+        if rule is not None and rule.broken_by(inspection.stored_records):
             raise typer.Exit(1)

@@ -36,8 +36,8 @@ def check(
         sentences = module.explain(document, costs, released)
         dangers = module.find_dangers(document, released)
         if json:
-            left = module.as_plain(document, costs, released)
-            _print_json({"grants": sentences, "attacks": left, "dangers": dangers})
+            attacks = module.as_plain(document, costs, released)
+            _print_json({"grants": sentences, "attacks": attacks, "dangers": dangers})
             return
         to_stdout("\n\n".join(sentences) + "\n")
         for danger in dangers:

@@ -19,7 +19,7 @@ class Bar:
 
     def __init__(self, what: str = "shadow models", unit: str = "models") -> None:
         self.what, self.unit, self.status = what, unit, ""
-        self.told = time.monotonic()
+        self.last_line = time.monotonic()
         self.console = Console(stderr=True)
         self.live = self.console.is_terminal
         self.bar = Progress(
@@ -41,8 +41,8 @@ class Bar:
         line += f"; {self.status}" if self.status else ""
         if self.live:
             self.bar.update(self.task, completed=done, line=line)
-        elif time.monotonic() - self.told > LINE_SECONDS:
-            self.told = time.monotonic()
+        elif time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
             print(f"{self.what}: {line}", file=sys.stderr, flush=True)
 
     def say(self, status: str) -> None:

@@ -122,8 +122,8 @@ def pack(parts: Sequence[Mapping[str, object]], source: str) -> tuple[Floats32, 
     """
     names = [str(name) for name in parts[0]]
     if not names or any([str(name) for name in part] != names for part in parts):
-        found = " and ".join(", ".join(map(str, part)) or "nothing" for part in parts)
-        raise DataError("the inputs of the records differ between the parts", found=found, where=source)
+        unlike = " and ".join(", ".join(map(str, part)) or "nothing" for part in parts)
+        raise DataError("the inputs of the records differ between the parts", found=unlike, where=source)
     inputs, columns = [], []
     for name in names:
         arrays = [array_of(part[name], name, source) for part in parts]

@@ -98,8 +98,8 @@ def with_noise(x: Array, share: float, rng: np.random.Generator) -> Array:
     binary = ((flat == low) | (flat == high)).all(0)
     places = rng.random((len(flat), features)).argsort(1)[:, :count]
     rows = np.arange(len(flat))[:, None]
-    others = flat[rng.integers(0, len(flat), places.shape), places]
+    drawn = flat[rng.integers(0, len(flat), places.shape), places]
     flipped = (low + high)[places] - flat[rows, places]
     changed = flat.copy()
-    changed[rows, places] = np.where(binary[places], flipped, others)
+    changed[rows, places] = np.where(binary[places], flipped, drawn)
     return changed.reshape(x.shape)

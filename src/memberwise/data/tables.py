@@ -230,11 +230,11 @@ def _labels_as_written(frame: pd.DataFrame, labels: Sequence[str]) -> tuple[pd.D
         if pd.api.types.is_numeric_dtype(column.dtype):
             continue
         marks = column.isin(GAPS)
-        others = column[~marks & column.notna()]
+        values = column[~marks & column.notna()]
         if not marks.any():
             continue
-        numbers = pd.to_numeric(others, errors="coerce")
-        if len(others) and numbers.notna().all():
+        numbers = pd.to_numeric(values, errors="coerce")
+        if len(values) and numbers.notna().all():
             frame = frame.assign(**{name: numbers.reindex(column.index)})
             continue
         named = ", ".join(f"{value} ({count:,} records)" for value, count in column[marks].value_counts().items())

@@ -161,8 +161,8 @@ def _compared(
     measured, kind = relative_to_undefended(rows), comparable(rows)
     differences = [[compared(one, other, kind) if one is not other else None for other in attacks] for one in attacks]
     table = []
-    for place, (row, others) in enumerate(zip(measured, differences, strict=True)):
-        first = others[0]
+    for place, (row, row_differences) in enumerate(zip(measured, differences, strict=True)):
+        first = row_differences[0]
         canaries = canaries_found(measured, place, 0)
         comparison = None if first is None else BesideUndefended(**vars(first), canaries=canaries)
         table.append(ComparedPoint(**vars(row), beside_undefended=comparison))

@@ -38,8 +38,8 @@ class InTurn:
 
         An attack that leaves out records which others score cannot be paired with them, and is left out.
         """
-        found = read_recipes(result.curves)
-        models = {name: one for name, one in found.items() if len(one.models.by_cluster) >= FEWEST_CLUSTERS}
+        recipes = read_recipes(result.curves)
+        models = {name: one for name, one in recipes.items() if len(one.models.by_cluster) >= FEWEST_CLUSTERS}
         if not models:
             return None
         splits = max(models.values(), key=lambda one: one.models.records).splits
@@ -48,10 +48,10 @@ class InTurn:
     @cached_property
     def _figures(self) -> dict[str, tuple[Estimate, TprAtFpr | None]]:
         each = 1 - (1 - self.confidence) / len(self.models)
-        found = {name: one.figures(each) for name, one in self.models.items()}
+        figures = {name: one.figures(each) for name, one in self.models.items()}
         return {
             name: (one.auc, next((row for row in one.tpr_at_fpr if row.fpr == self.fpr), None))
-            for name, one in found.items()
+            for name, one in figures.items()
         }
 
     def figures(self, measure: Measure) -> dict[str, Estimate]:

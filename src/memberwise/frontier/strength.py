@@ -64,12 +64,12 @@ class Met:
         if self.in_turn is None:
             return False
         mine = [name for name in self.scores if name in self.in_turn.models]
-        others = [name for name in self.scores if name in BY_LABELS and name not in mine]
-        if not mine or not others:
+        by_labels = [name for name in self.scores if name in BY_LABELS and name not in mine]
+        if not mine or not by_labels:
             return bool(mine)
         if all(name in ATTACKS and ATTACKS[name].needs.answers == "labels" for name in mine):
             return False
-        return max(self.auc[name].value for name in others) <= max(self.auc[name].value for name in mine)
+        return max(self.auc[name].value for name in by_labels) <= max(self.auc[name].value for name in mine)
 
     @property
     def each(self) -> float:

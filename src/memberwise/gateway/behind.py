@@ -59,7 +59,7 @@ class Behind(Protocol):
     @property
     def kind(self) -> Kind: ...
 
-    def records(self, given: Array | Rows) -> Floats32:
+    def records(self, sent: Array | Rows) -> Floats32:
         """Records ``(n, *shape)`` as the model takes them.
 
         Raises:
@@ -87,22 +87,22 @@ class Behind(Protocol):
         ...
 
 
-def array_records(given: Array | Rows, shape: tuple[int, ...]) -> Floats32:
+def array_records(sent: Array | Rows, shape: tuple[int, ...]) -> Floats32:
     """Numbers ``(n, *shape)``, of arrays or of tables whose columns are the features in their order.
 
     Raises:
         Problem: another shape, or a table with other than numbers.
     """
-    given = shaped(_numbers_of(given) if isinstance(given, Rows) else given, shape)
-    if given.shape[1:] != shape:
+    sent = shaped(_numbers_of(sent) if isinstance(sent, Rows) else sent, shape)
+    if sent.shape[1:] != shape:
         raise Problem("invalid-records", f"A record is of shape {list(shape)}.")
-    return given.astype(np.float32)
+    return sent.astype(np.float32)
 
 
-def shaped(given: Array, shape: tuple[int, ...]) -> Array:
+def shaped(sent: Array, shape: tuple[int, ...]) -> Array:
     """Records ``(n, features)`` as ``(n, *shape)`` where they are as many numbers; others as they are."""
-    flat = given.ndim == 2 and len(shape) > 1 and given.shape[1] == math.prod(shape)
-    return given.reshape(len(given), *shape) if flat else given
+    flat = sent.ndim == 2 and len(shape) > 1 and sent.shape[1] == math.prod(shape)
+    return sent.reshape(len(sent), *shape) if flat else sent
 
 
 def _numbers_of(rows: Rows) -> Array:

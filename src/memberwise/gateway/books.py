@@ -67,8 +67,8 @@ def deliver_many(
             if key not in kept or (key, one.grant.request.client) not in payers:
                 raise StatementError("an answer was not paid for, and is not released")
             if kept[key] is None:
-                told = answer if account is None else account.answer(answer, one.grant.request, i, now)
-                fresh[key] = pack(told)
+                released = answer if account is None else account.answer(answer, one.grant.request, i, now)
+                fresh[key] = pack(released)
                 kept[key] = unpack(fresh[key])
     if fresh:
         connection.execute(

@@ -50,7 +50,7 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
 
     mechanism, defence = account.mechanism, account.mechanism.defence
     spent = defence.spent(account.state)
-    told = bound_of(mechanism, spent.questions, account.nats, account.rho)
+    bound = bound_of(mechanism, spent.questions, account.nats, account.rho)
     end = bound_after(mechanism, questions_in_all(policy, mechanism))
     own = [rest_of(one.spent, one.limit, one.cost) for one in account.budgets]
     limits = Plan(nats=policy.budget.total_nats, epsilon=policy.budget.total_epsilon)
@@ -71,11 +71,11 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
         ]
     return BoundStatus(
         name=type(defence).__name__.lower(),
-        game=told.game,
+        game=bound.game,
         left=min((rest.questions for rest in rests), default=0),
         share=max((rest.share for rest in rests), default=1.0),
         rows=tuple(rows),
-        so_far=bound_sentences(told),
+        so_far=bound_sentences(bound),
         at_end=f"When all is granted that the budgets allow, {end.questions:,} questions, in {bounded_in_short(end)}.",
         clients=NATS_OF_ONE
         if mechanism.cost_nats

@@ -84,9 +84,9 @@ def as_plain(policy: Policy, attacks: Sequence[AttackCost], released: Released |
 
 def find_dangers(policy: Policy, released: Released | None = None) -> list[str]:
     """Choices that an operator should know of, most dangerous first."""
-    told = as_released(policy, released)
-    loose = _loose(as_questions(told, mechanism_in(told)))
-    return [*bound_dangers(told, released), *_open(policy), *loose, *_exposed(policy)]
+    released_policy = as_released(policy, released)
+    loose = _loose(as_questions(released_policy, mechanism_in(released_policy)))
+    return [*bound_dangers(released_policy, released), *_open(policy), *loose, *_exposed(policy)]
 
 
 def _model(document: Policy, policy: Policy) -> str:

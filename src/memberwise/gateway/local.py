@@ -67,13 +67,13 @@ class LocalModel:
     def kind(self) -> Kind:
         return self._kind
 
-    def records(self, given: Array | Rows) -> Floats32:
+    def records(self, sent: Array | Rows) -> Floats32:
         """Records ``(n, *shape)`` as the model takes them."""
         if self._prepare is None:
-            return array_records(given, self.shape)
+            return array_records(sent, self.shape)
         try:
             with np.errstate(over="ignore"):  # what becomes infinite is refused
-                return self._prepare(given)
+                return self._prepare(sent)
         except DataError as error:
             # Of the client's own records, in words: what was expected and where, never the model's inside.
             raise Problem("invalid-records", _sentence(error)) from None
@@ -147,15 +147,15 @@ def _released(policy: Policy, model: ServedModel, folder: Path) -> Behind:
     preprocessing = served.preprocessing
     mechanism = None if served.bounded is None else _mechanism(served, served.bounded, target)
 
-    def prepare(given: Array | Rows) -> Floats32:
-        if isinstance(given, Rows) and served.columns is not None:
-            return preprocessing.records(_frame(given))
-        if isinstance(given, Rows):
-            return array_records(given, preprocessing.shape)
+    def prepare(sent: Array | Rows) -> Floats32:
+        if isinstance(sent, Rows) and served.columns is not None:
+            return preprocessing.records(_frame(sent))
+        if isinstance(sent, Rows):
+            return array_records(sent, preprocessing.shape)
         # Shades come as whole numbers; any other numbers are features as the model takes them.
-        whole = given.dtype.kind in "iu"
+        whole = sent.dtype.kind in "iu"
         encoded = served.columns is not None or (preprocessing.shades and not whole)
-        return preprocessing.records(shaped(given, preprocessing.shape), encoded=encoded)
+        return preprocessing.records(shaped(sent, preprocessing.shape), encoded=encoded)
 
     return LocalModel(
         (lambda x: served.predict(x, encoded=True)) if mechanism is None else lambda x: _said(served, x),

@@ -46,7 +46,7 @@ class _Slip:
         self.paid: dict[bytes, dict[str, Row]] = {}
         for row in select_rows(connection, statement, grants.c.record, keys):
             self.paid.setdefault(bytes(row.record), {})[row.name] = row
-        self.given: Counter[Payer] = Counter()
+        self.returned: Counter[Payer] = Counter()
         self.gone: list[Payer] = []
         self.unseen: list[bytes] = []
         self.cells: Counter[bytes] = Counter()
@@ -61,8 +61,8 @@ class _Slip:
         if row is None or self.answers.get(key) is not None:
             return
         payer = (key, row.client)
-        self.given[payer] += 1
-        if row.pending > self.given[payer]:
+        self.returned[payer] += 1
+        if row.pending > self.returned[payer]:
             return
         del self.paid[key][name]
         self.gone.append(payer)
@@ -76,10 +76,10 @@ class _Slip:
     def write(self) -> None:
         """Write all that has changed."""
         mine = (grants.c.record == sa.bindparam("key"), grants.c.client == sa.bindparam("payer"))
-        waiting = [payer for payer in self.given if payer not in set(self.gone)]
+        waiting = [payer for payer in self.returned if payer not in set(self.gone)]
         self._many(
             grants.update().where(*mine).values(pending=grants.c.pending - sa.bindparam("fewer")),
-            [{"key": key, "payer": client, "fewer": self.given[key, client]} for key, client in waiting],
+            [{"key": key, "payer": client, "fewer": self.returned[key, client]} for key, client in waiting],
         )
         self._many(grants.delete().where(*mine), [{"key": key, "payer": client} for key, client in self.gone])
         self._many(records.delete().where(records.c.record == sa.bindparam("key")), [{"key": k} for k in self.unseen])

@@ -92,8 +92,8 @@ class ClientStatus:
 
     @property
     def _rests(self) -> tuple[Rest, ...]:
-        own = () if self.limit is None else (rest_of(self.spent, self.limit, 1),)
-        return (*own, *self.information)
+        questions = () if self.limit is None else (rest_of(self.spent, self.limit, 1),)
+        return (*questions, *self.information)
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
         neighbourhoods = tuple(connection.execute(most).scalars())
     with store.reading() as connection:
         account = None if facts.mechanism is None else Account(connection, facts.mechanism)
-    own = () if account is None else account.budgets
-    overall = _next_tier(policy, None, Spent("", 0, 0.0), total, own, None, facts.mechanism)
+    of_defence = () if account is None else account.budgets
+    overall = _next_tier(policy, None, Spent("", 0, 0.0), total, of_defence, None, facts.mechanism)
     clients = []
     for name in sorted(spent.keys() | keys.keys() | facts.alarms.keys()):
         mine = spent.get(name, Spent(name, 0, 0.0))
@@ -156,7 +156,7 @@ def status_of(store: Store, facts: Facts, now: float) -> Status:
             key="none" if key is None else key.state(now),
             tier=None
             if plan is not None and limits is None
-            else _next_tier(policy, plan, mine, total, own, facts.lowered.get(name), facts.mechanism),
+            else _next_tier(policy, plan, mine, total, of_defence, facts.lowered.get(name), facts.mechanism),
             spent=mine.questions,
             limit=None if limits is None else limits.questions,
             nats=mine.nats,
@@ -220,7 +220,7 @@ def _next_tier(
     plan: str | None,
     mine: Spent,
     total: Spent,
-    own: tuple[Limit, ...],
+    of_defence: tuple[Limit, ...],
     lowered: Tier | None,
     mechanism: Mechanism | None,
 ) -> Tier | None:
@@ -239,7 +239,7 @@ def _next_tier(
         client_rho=mine.rho,
         total_rho=total.rho,
         cost_rho=cost_rho,
-        own=own,
+        own=of_defence,
     )
     if plan is None:
         policy = policy.model_copy(update={"plans": {UNKNOWN: Plan(questions=None)}})

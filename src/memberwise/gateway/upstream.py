@@ -57,23 +57,23 @@ class UpstreamModel:
         self.fingerprint = fingerprint(named.encode(), answer_bytes(policy.answer))
         self.speech: Speech = speech_of(config)
         self.client = plain_client(config.timeout, config.concurrency, _headers(config, folder))
-        self.told: Kind | None = None if config.answers == "auto" else config.answers
+        self.known_kind: Kind | None = None if config.answers == "auto" else config.answers
         self.inline = True
         self._joined = Joined(self._ask, config.concurrency, policy.server.max_records)
         self._ready, self._ready_until = False, 0.0
-        if self.told is not None:
-            self.defences.around(Asked(np.zeros((0, *self.shape), np.float32), np.zeros(0), self.told))
+        if self.known_kind is not None:
+            self.defences.around(Asked(np.zeros((0, *self.shape), np.float32), np.zeros(0), self.known_kind))
 
     @property
     def kind(self) -> Kind:
         """After output defences; of a server that was never asked as if it gave probabilities."""
-        model = Asked(np.zeros((0, *self.shape), np.float32), np.zeros(0), self.told or "probabilities")
+        model = Asked(np.zeros((0, *self.shape), np.float32), np.zeros(0), self.known_kind or "probabilities")
         kind = self.defences.around(model).kind
         return "probabilities" if kind == "logits" else kind
 
-    def records(self, given: Array | Rows) -> Floats32:
+    def records(self, sent: Array | Rows) -> Floats32:
         """Records ``(n, *shape)`` as the server takes them."""
-        x = array_records(given, self.shape)
+        x = array_records(sent, self.shape)
         if self.speech.whole and not (x == np.rint(x)).all():
             raise Problem("invalid-records", "The model takes whole numbers.")
         return x
@@ -111,9 +111,9 @@ class UpstreamModel:
         return await asyncio.to_thread(self._defended, model, x)
 
     def _kind_known(self) -> Kind:
-        if self.told is None:
+        if self.known_kind is None:
             raise BehindError("the kind of the model's answers is not known")
-        return self.told
+        return self.known_kind
 
     def _defended(self, model: Target, x: Floats32) -> Array:
         try:
@@ -141,11 +141,15 @@ class UpstreamModel:
             raise BehindError("the server behind the gateway is slow", "slow-answer") from None
         except (httpx2.HTTPError, OSError) as error:
             raise BehindError(f"no connection to the server: {type(error).__name__}", one=False) from None
-        answers = self.speech.answers(values, len(x), self.classes, self.told)
-        answers = check_answers(answers, len(x), len(self.classes), self.told)
-        if self.told is None:
-            self.told = "labels" if answers.ndim == 1 else kind_by_range(answers)
-        elif self.told == "logits" and self.config.answers == "auto" and kind_of_answers(answers) == "probabilities":
+        answers = self.speech.answers(values, len(x), self.classes, self.known_kind)
+        answers = check_answers(answers, len(x), len(self.classes), self.known_kind)
+        if self.known_kind is None:
+            self.known_kind = "labels" if answers.ndim == 1 else kind_by_range(answers)
+        elif (
+            self.known_kind == "logits"
+            and self.config.answers == "auto"
+            and kind_of_answers(answers) == "probabilities"
+        ):
             raise BehindError("the model's answers are probabilities, and were logits before")
         return answers
 
@@ -167,15 +171,15 @@ class UpstreamModel:
 class _Server(Target):
     """The server as a target that output defences ask, from a thread beside the loop."""
 
-    def __init__(self, model: UpstreamModel, loop: asyncio.AbstractEventLoop, asked: Asked) -> None:
-        self.model, self.loop, self.asked, self.kind = model, loop, asked, asked.kind
+    def __init__(self, model: UpstreamModel, loop: asyncio.AbstractEventLoop, answered: Asked) -> None:
+        self.model, self.loop, self.answered, self.kind = model, loop, answered, answered.kind
 
     def __len__(self) -> int:
         return 1
 
     def predict(self, x: Records) -> Array:
-        if x is self.asked.x:
-            return self.asked.predict(x)
+        if x is self.answered.x:
+            return self.answered.predict(x)
         records = np.asarray(x, np.float32)
         return asyncio.run_coroutine_threadsafe(self.model.raw(records), self.loop).result()[None]
 

@@ -199,13 +199,13 @@ class Watcher:
 
     def _note(self, client: str, history: _History, question: Asked) -> None:
         times = history.times[question.digest]
-        earlier = [found for found in map(history.latest.get, question.cells) if found is not None]
-        before = [found for found in earlier if found[1].digest != question.digest]
-        neighbour = max(before, key=lambda found: found[0])[1] if before else None
+        earlier = [entry for entry in map(history.latest.get, question.cells) if entry is not None]
+        before = [entry for entry in earlier if entry[1].digest != question.digest]
+        neighbour = max(before, key=lambda entry: entry[0])[1] if before else None
         # Half of the cells with one and the same record: among everybody's questions strangers share one now and then.
-        everybody = [found for found in map(self._cells.get, question.cells) if found is not None]
-        others = [digest for who, digest in everybody if who != client and digest != question.digest]
-        strangers = any(2 * others.count(digest) >= max(2, len(question.cells)) for digest in others)
+        everybody = [entry for entry in map(self._cells.get, question.cells) if entry is not None]
+        elsewhere = [digest for who, digest in everybody if who != client and digest != question.digest]
+        strangers = any(2 * elsewhere.count(digest) >= max(2, len(question.cells)) for digest in elsewhere)
         signs = signs_of(question, neighbour, times, strangers, self._is_copy(history, question))
         question = replace(question, sketch=None)
         history.questions.append((history.asked, question, signs))

@@ -49,10 +49,10 @@ def adapted_model(model: Model, layout: Layout | None, example: Array) -> Model:
     if model.kind != "module" or is_built_in(model):
         return model
     with torch.random.fork_rng(devices=[]):
-        found = _form(model.make(), layout, example)
-    if found is None:
+        form = _form(model.make(), layout, example)
+    if form is None:
         return model
-    takes, picks = found
+    takes, picks = form
     if takes is None and not picks:
         return model
     code = model.code + repr((takes, picks))
@@ -64,8 +64,8 @@ def adapted_module(module: nn.Module, layout: Layout | None, example: Array) -> 
 
     ``example``: ``(n, ...)`` a few float32 records, as they lie.
     """
-    found = _form(copy.deepcopy(module), layout, example)
-    return module if found is None else adapted(module, *found)
+    form = _form(copy.deepcopy(module), layout, example)
+    return module if form is None else adapted(module, *form)
 
 
 def adapted(module: nn.Module, takes: Layout | None, picks: bool) -> nn.Module:

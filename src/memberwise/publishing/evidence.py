@@ -138,13 +138,13 @@ def verify_pack(pack: Path, key: Path | None = None, run: Path | None = None) ->
         pack = pack / FOLDER
     pack = pack.resolve()  # "." has no parent of its own
     content, manifest = _manifest(pack)
-    beside = run or (pack.parent if (pack.parent / "result.json").is_file() else None)
+    run_folder = run or (pack.parent if (pack.parent / "result.json").is_file() else None)
     problems = [] if manifest["files"] else ["the pack was not finished: make it again"]
     problems += _differences(pack, manifest["files"], skip=None, ours=(MANIFEST, SIGNATURE))
     run_files = None
-    if beside is not None:
+    if run_folder is not None:
         run_files = len(manifest["run_files"])
-        problems += [f"run: {text}" for text in _differences(beside, manifest["run_files"], skip=pack, ours=())]
+        problems += [f"run: {text}" for text in _differences(run_folder, manifest["run_files"], skip=pack, ours=())]
     signed_by, known = None, False
     if (pack / SIGNATURE).is_file():
         signed_by, known, trouble = _signer(pack, content, key)
@@ -157,10 +157,10 @@ def verify_pack(pack: Path, key: Path | None = None, run: Path | None = None) ->
 def _signer(pack: Path, content: bytes, key: Path | None) -> tuple[str | None, bool, list[str]]:
     signing = _signing()
     signature = signing.read_signature(pack / SIGNATURE, "make the pack again")
-    wanted = signature.key if key is None else signing.public_key(key)
-    if wanted is None or not signature.is_of(HEAD + content, wanted):
+    signer = signature.key if key is None else signing.public_key(key)
+    if signer is None or not signature.is_of(HEAD + content, signer):
         return None, False, ["the signature is not this key's, or the manifest was changed after it was signed"]
-    return signing.fingerprint(wanted), key is not None, []
+    return signing.fingerprint(signer), key is not None, []
 
 
 def _manifest(pack: Path) -> tuple[bytes, dict[str, dict[str, str]]]:
@@ -191,14 +191,14 @@ def _differences(folder: Path, digests: dict[str, str], skip: Path | None, ours:
 def _files(folder: Path, skip: Path | None = None) -> list[str]:
     """Every file of a folder, by its path in it; links are followed by nobody, and are no files of it."""
     inside = skip.resolve() if skip is not None else None
-    found = []
+    names = []
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file() or path.name in PASSING:
             continue
         if inside is not None and inside in path.resolve().parents:
             continue
-        found.append(path.relative_to(folder).as_posix())
-    return found
+        names.append(path.relative_to(folder).as_posix())
+    return names
 
 
 def _digest(path: Path) -> str:

@@ -26,13 +26,13 @@ class Figure:
 
 def figures_of(result: AuditResult) -> list[Figure]:
     """Every attack's figures that have a value, the headline's first."""
-    found = []
+    figures = []
     for attack in sorted(result.attacks, key=lambda one: one.name != result.headline):
         for metric in ("auc", "balanced_accuracy", "advantage", "precision", "recall"):
             estimate = getattr(attack, metric)
             if estimate is not None and number(estimate.value) is not None:
-                found.append(Figure(attack.name, metric, estimate))
-        found += [
+                figures.append(Figure(attack.name, metric, estimate))
+        figures += [
             Figure(attack.name, "tpr", row, row.fpr) for row in attack.tpr_at_fpr if number(row.value) is not None
         ]
-    return found
+    return figures

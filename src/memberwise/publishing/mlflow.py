@@ -125,7 +125,7 @@ def evaluation_metrics(result: Result, attacks: Sequence[str] | None = None) -> 
     _mlflow()
     from mlflow.models import make_metric
 
-    wanted = attacks or [result.parts.headline]
+    names = attacks or [result.parts.headline]
     return [
         make_metric(
             eval_fn=_constant(figure),
@@ -133,7 +133,7 @@ def evaluation_metrics(result: Result, attacks: Sequence[str] | None = None) -> 
             name="leakage_" + _allowed(figure.name).replace("/", "_").replace("-", "_").replace(".", "_"),
         )
         for figure in figures_of(result.parts)
-        if figure.attack in wanted
+        if figure.attack in names
     ]
 
 

@@ -159,21 +159,21 @@ def log_axes(axes: Axes, low: float) -> None:
     axes.set_ylabel("members recognised (TPR)")
 
 
-def histogram(members: Floats, others: Floats, attack: str) -> str | None:
+def histogram(members: Floats, nonmembers: Floats, attack: str) -> str | None:
     """Scores of members and non-members in shared bins; the extreme 0.5% a side are gathered in the end bins.
 
     Scores are ``(n1,)`` of members and ``(n0,)`` of non-members.
     """
-    members, others = members[~np.isnan(members)], others[~np.isnan(others)]
-    both = np.concatenate([members, others])
+    members, nonmembers = members[~np.isnan(members)], nonmembers[~np.isnan(nonmembers)]
+    both = np.concatenate([members, nonmembers])
     finite = both[np.isfinite(both)]
-    if not len(members) or not len(others) or not len(finite):
+    if not len(members) or not len(nonmembers) or not len(finite):
         return None
     low, high = _core(finite)
     edges = np.linspace(low, high, 49)
     with drawing("scores", 4.6, 2.9) as figure:
         axes = figure.add_subplot()
-        for values, colour, name in ((members, MEMBER, "members"), (others, OTHER, "non-members")):
+        for values, colour, name in ((members, MEMBER, "members"), (nonmembers, OTHER, "non-members")):
             shares = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
             axes.stairs(shares, edges, color=colour, alpha=0.22, fill=True, linewidth=0)
             axes.stairs(

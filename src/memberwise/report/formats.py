@@ -78,8 +78,8 @@ def shown(estimate: Interval | None, unit: Unit = "share", decimals: int | None 
     if estimate is None or value is None:
         return None
     low, high = number(estimate.low), number(estimate.high)
-    members, others, method = (getattr(estimate, name, None) for name in ("n_members", "n_nonmembers", "method"))
-    basis = f"{count(members)} members, {count(others)} non-members; {method or 'method not stated'}"
+    members, nonmembers, method = (getattr(estimate, name, None) for name in ("n_members", "n_nonmembers", "method"))
+    basis = f"{count(members)} members, {count(nonmembers)} non-members; {method or 'method not stated'}"
     if unit == "records":
         text = f"{value:,.0f}"
         return Shown(text, "no interval" if low is None or high is None else f"{low:,.0f}{DASH}{high:,.0f}", basis)

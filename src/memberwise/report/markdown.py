@@ -101,18 +101,26 @@ def _figures(result: AuditResult) -> list[str]:
     heads = ["attack", "AUC", *(f"TPR at {rate(fpr)} FPR" for fpr in columns), "balanced accuracy"]
     table = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
 
-    def row(found: AttackFigures) -> str:
-        figures = [shown(found.auc, "number"), *(shown(at_rate(found, fpr)) for fpr in columns)]
-        figures.append(shown(found.balanced_accuracy))
-        return "| " + " | ".join([escaped(found.name), *(str(one or DASH) for one in figures)]) + " |"
+    def row(attack: AttackFigures) -> str:
+        figures = [shown(attack.auc, "number"), *(shown(at_rate(attack, fpr)) for fpr in columns)]
+        figures.append(shown(attack.balanced_accuracy))
+        return "| " + " | ".join([escaped(attack.name), *(str(one or DASH) for one in figures)]) + " |"
 
     groups = grouped(result.attacks, result.headline)
     if not groups:
         return []
-    first, others = groups[0], [attack for group in groups[1:] for attack in group.attacks]
+    first, other_attacks = groups[0], [attack for group in groups[1:] for attack in group.attacks]
     said = f"Each with its {sentence.interval_words(result)}."
-    folded = ["<details><summary>Every other attack</summary>", "", *table, *map(row, others), "", "</details>", ""]
-    return [said, "", *table, *map(row, first.attacks), "", *(folded if others else [])]
+    folded = [
+        "<details><summary>Every other attack</summary>",
+        "",
+        *table,
+        *map(row, other_attacks),
+        "",
+        "</details>",
+        "",
+    ]
+    return [said, "", *table, *map(row, first.attacks), "", *(folded if other_attacks else [])]
 
 
 def _warnings(result: AuditResult) -> list[str]:

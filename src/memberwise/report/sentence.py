@@ -63,8 +63,8 @@ def evaluated(result: AuditResult) -> tuple[int, int] | None:
 
 def member_share(result: AuditResult) -> str:
     """The share of members among the records on which the headline's figures rest, or among the audited ones."""
-    members, others = evaluated(result) or (result.data.members, result.data.nonmembers)
-    return percent(members / (members + others)) if members and others else "an unstated share"
+    members, nonmembers = evaluated(result) or (result.data.members, result.data.nonmembers)
+    return percent(members / (members + nonmembers)) if members and nonmembers else "an unstated share"
 
 
 @dataclass(frozen=True)

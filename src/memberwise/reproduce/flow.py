@@ -102,9 +102,9 @@ def _substitute(reproduction: Reproduction, data: tuple[str, ...]) -> str:
     """What stands in for what, and what is left out, in words; "" where the publication's own data were used."""
     originals = [options[0] for options in reproduction.data]
     missing = [(first, used) for first, used in zip(originals, data, strict=True) if used != first]
-    others = "; ".join(f"{used} in place of {first}" for first, used in missing if used not in originals)
+    replaced = "; ".join(f"{used} in place of {first}" for first, used in missing if used not in originals)
     absent = ", ".join(first for first, used in missing if used in originals)
-    clauses = [f"same method, other data: {others}"] if others else []
+    clauses = [f"same method, other data: {replaced}"] if replaced else []
     return "; ".join([*clauses, *([f"without {absent}: not here"] if absent else [])])
 
 

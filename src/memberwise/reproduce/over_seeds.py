@@ -15,20 +15,20 @@ LEAST = 3
 CONFIDENCE = 0.95
 
 
-def merge(found: Mapping[int, Findings]) -> Findings:
+def merge(by_seed: Mapping[int, Findings]) -> Findings:
     """One set of findings from those of each seed, by the seed; of a single seed they come back as they are."""
-    if len(found) == 1:
-        return next(iter(found.values()))
-    every = list(found.values())
+    if len(by_seed) == 1:
+        return next(iter(by_seed.values()))
+    every = list(by_seed.values())
     keys = dict.fromkeys((row.setting, row.measure) for findings in every for row in findings.rows)
-    tables = {seed: {(row.setting, row.measure): row for row in findings.rows} for seed, findings in found.items()}
+    tables = {seed: {(row.setting, row.measure): row for row in findings.rows} for seed, findings in by_seed.items()}
     rows = [_row({seed: table[key] for seed, table in tables.items() if key in table}) for key in keys]
     plots = [_plot([p for f in every for p in f.plots if p.name == plot.name]) for plot in every[0].plots]
     names = dict.fromkeys(condition.name for findings in every for condition in findings.conditions)
     conditions = [
-        _condition({s: c for s, f in found.items() for c in f.conditions if c.name == name}) for name in names
+        _condition({s: c for s, f in by_seed.items() for c in f.conditions if c.name == name}) for name in names
     ]
-    return Findings(tuple(rows), tuple(plots), _notes(found), tuple(conditions))
+    return Findings(tuple(rows), tuple(plots), _notes(by_seed), tuple(conditions))
 
 
 def merged_figure(figures: Sequence[Ours]) -> Ours:

@@ -79,8 +79,8 @@ def _accuracy(bench: Bench, label: str, settings: Mapping[str, object]) -> float
     """Of one model on the validation records; read where the same was trained before."""
     study = bench.study(label, dict(settings) | {"run.seed": SEED})
     dataset, where = records_of(study.data.source), study.data
-    members, others, validation = (int(str(count)) for count in (where.members, where.nonmembers, where.validation))
-    rows = roles(dataset, members, others, validation, SEED)
+    members, nonmembers, validation = (int(str(count)) for count in (where.members, where.nonmembers, where.validation))
+    rows = roles(dataset, members, nonmembers, validation, SEED)
     prepared = prepare(resolve(study), Inputs(dataset=dataset, rows=rows))
     file = bench.folder.parent / "tuning" / f"{target_key(prepared)[:16]}.json"
     if file.exists():

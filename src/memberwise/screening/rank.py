@@ -77,16 +77,16 @@ def signs_of(losses: Floats, member: Mask, confidence: float) -> Signs:
 
 def advice(signs: Signs, confidence: float) -> Advice:
     """A full audit is worth it where a figure's whole interval is above what a model without memory has."""
-    found, words = [], f"{rate(confidence)} interval"
+    reasons, words = [], f"{rate(confidence)} interval"
     if (signs.auc.low or 0.0) > 0.5:
-        found.append(f"the loss attack alone has an AUC of {spoken(signs.auc, 'number', words)}")
+        reasons.append(f"the loss attack alone has an AUC of {spoken(signs.auc, 'number', words)}")
     if (signs.tail.low or 0.0) > signs.tail.missed:
-        found.append(
+        reasons.append(
             f"{spoken(signs.tail, 'share', words)} of the non-members have a loss that all but "
             f"{percent(signs.tail.missed)} of the members are below"
         )
-    if found:
-        text = " and ".join(found)
+    if reasons:
+        text = " and ".join(reasons)
         return Advice(audit="yes", reason=f"{text[0].upper()}{text[1:]}: attacks with shadow models find more.")
     return Advice(
         audit="no sign",

@@ -71,9 +71,9 @@ def collect(
         chosen_on = ask_about(served, questions, questions.validation, "none", False)
         arrays["validation_accuracy"] = right(chosen_on).mean(1)
     if "margins" in test.extra:
-        wanted = questions.y[questions.test]
-        wanted = wanted if questions.only is None else wanted[:, [questions.only]]
-        arrays["test_auroc"] = mean_auroc(test.extra["margins"], wanted, unseen)
+        true_labels = questions.y[questions.test]
+        true_labels = true_labels if questions.only is None else true_labels[:, [questions.only]]
+        arrays["test_auroc"] = mean_auroc(test.extra["margins"], true_labels, unseen)
     begun = time.perf_counter()  # last: they may use up what a budget grants
     arrays |= collect_extras(models, served, jobs, questions, numbers)
     if questions.extras:
@@ -192,8 +192,8 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
     """
     views = query_views(queries)
     # Answers with a bound depend a little on what was asked before: the order is not to depend on who stands beside.
-    beside = 1 if bounded_defence(questions.defences) else len(models)
-    per_record = beside * len(views) * questions.classes
+    side_by_side = 1 if bounded_defence(questions.defences) else len(models)
+    per_record = side_by_side * len(views) * questions.classes
     step = max(1, CHUNK_VALUES // max(per_record, questions.x[0].size))
     parts = []
     for first in range(0, len(rows), step):
@@ -201,10 +201,10 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
         x = questions.records(chunk)
         raw = np.stack([_answers(models, np.array(view(x), order="C")) for view in views], axis=2)
         with np.errstate(invalid="ignore"):  # what is no number is told by name, see _refuse_nan
-            wanted = questions.y[chunk]
+            true_labels = questions.y[chunk]
             if questions.only is not None:
-                raw, wanted = raw[..., [questions.only]], wanted[:, [questions.only]]
-            parts.append(read_answers(raw, wanted, models.kind, None if vectors else 0))
+                raw, true_labels = raw[..., [questions.only]], true_labels[:, [questions.only]]
+            parts.append(read_answers(raw, true_labels, models.kind, None if vectors else 0))
     return join_records(parts)
 
 
@@ -214,10 +214,10 @@ def _answers(models: Target, x: Records) -> Array:
     Raises:
         TrainingError: that defence fails, or answers in another shape or with NaN.
     """
-    own = models.users_code
-    if own is None:
+    users_code = models.users_code
+    if users_code is None:
         return models.predict(x)
-    with wrap_user_errors(own, where="answer"):
+    with wrap_user_errors(users_code, where="answer"):
         answers = np.asarray(models.predict(x))
         form = (len(models), len(x)) if models.kind == "labels" else (len(models), len(x), "classes")
         if answers.ndim != len(form) or answers.shape[:2] != form[:2]:

@@ -83,11 +83,11 @@ def _log_pair(values: Floats, labels: Ints, kind: Kind) -> tuple[Floats, Floats,
     if kind == "scores":
         rest = 1.0 - value
     else:
-        others = values.copy()
-        np.put_along_axis(others, here, -np.inf if kind == "logits" else 0.0, -1)
+        other_values = values.copy()
+        np.put_along_axis(other_values, here, -np.inf if kind == "logits" else 0.0, -1)
         if kind == "logits":
-            return *_log_sigmoids(value - logsumexp(others, axis=-1)), 0
-        rest = others.sum(-1)
+            return *_log_sigmoids(value - logsumexp(other_values, axis=-1)), 0
+        rest = other_values.sum(-1)
     floor = SMALLEST[kind]
     log_value, log_rest = np.log(np.maximum(value, floor)), np.log(np.maximum(rest, floor))
     return log_value, log_rest, int(((value < floor) | (rest < floor)).sum())
@@ -147,9 +147,9 @@ def _log_softmax(logits: Floats) -> tuple[Floats, Floats]:
     """log p_j and log(1 - p_j), accurate for the largest class too, of which both come from its scaled logit."""
     top = logits.argmax(-1)[..., None]
     largest = np.take_along_axis(logits, top, -1)
-    others = logits.copy()
-    np.put_along_axis(others, top, -np.inf, -1)
-    log_top, log_rest = _log_sigmoids(largest - logsumexp(others, axis=-1, keepdims=True))
+    other_logits = logits.copy()
+    np.put_along_axis(other_logits, top, -np.inf, -1)
+    log_top, log_rest = _log_sigmoids(largest - logsumexp(other_logits, axis=-1, keepdims=True))
     log_p = logits - (largest - log_top)
     np.put_along_axis(log_p, top, -np.inf, -1)
     log_1mp = np.log1p(-np.exp(log_p))

@@ -64,17 +64,17 @@ def leakage_scorer(x: Values, y: Values) -> Scorer:
     classes, keys = ClassLabels(tuple(map(str, names)), names), _keys(x)
 
     def score(estimator: Estimator, x_test: Values, y_test: Values = None) -> float:
-        asked = np.isin(keys, _keys(x_test))
-        if len(x_test) and not asked.any():
+        in_fold = np.isin(keys, _keys(x_test))
+        if len(x_test) and not in_fold.any():
             raise DataError(
                 "the records of the fold are none of the scorer's",
                 expected="leakage_scorer(x, y) with the x and y that the search is given",
                 where="leakage_scorer",
             )
-        if min(asked.sum(), (~asked).sum()) < FEWEST:
+        if min(in_fold.sum(), (~in_fold).sum()) < FEWEST:
             return float("nan")
         loss = _log_p(estimator, x, numbers, classes)
-        return -auc(loss, ~asked).value
+        return -auc(loss, ~in_fold).value
 
     return score
 
@@ -92,9 +92,9 @@ def _log_p(estimator: Estimator, x: Values, numbers: Array, classes: ClassLabels
             return np.where(columns_of(estimator, classes)[1] == numbers, margins, -margins)
         answers = np.full((len(numbers), len(classes)), margins.min() - 1)
         answers[:, columns_of(estimator, classes)] = margins
-        own = answers[rows, numbers]
+        true_class = answers[rows, numbers]
         answers[rows, numbers] = -np.inf
-        return np.asarray(own - answers.max(1))
+        return np.asarray(true_class - answers.max(1))
     return np.asarray(classes.numbers_of(estimator.predict(x)) == numbers, np.float64)
 
 

@@ -139,14 +139,14 @@ def _bootstrap_ranks(pairs: Pairs, fpr: float, confidence: float) -> tuple[int, 
     """As :func:`sure_ranks`, and sure under the bootstrap over records, too."""
     n0, quarter = len(pairs.nonmembers), error_rate(confidence) / 4
     strict, generous = (int(rank) for rank in sure_ranks(np.asarray(fpr), n0, confidence))
-    others = ~pairs.member
+    nonmember = ~pairs.member
 
     def too_many(rank: int) -> bool:  # so many pairs have the score at the rank or a higher one
         threshold = float(np.nextafter(_score_at(pairs, rank), -np.inf))
-        return bool(np.quantile(pairs.share_above(threshold, others)[2], 1 - quarter) > fpr)
+        return bool(np.quantile(pairs.share_above(threshold, nonmember)[2], 1 - quarter) > fpr)
 
     def enough(rank: int) -> bool:
-        return bool(np.quantile(pairs.share_above(_score_at(pairs, rank), others)[2], quarter) >= fpr)
+        return bool(np.quantile(pairs.share_above(_score_at(pairs, rank), nonmember)[2], quarter) >= fpr)
 
     # Both shares grow with the rank, in every draw and so in every quantile.
     strict = bisect_left(range(1, strict + 1), True, key=too_many)

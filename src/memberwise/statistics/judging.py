@@ -213,8 +213,8 @@ def _undecided(rule: GateRule, bounds: Mapping[str, Bounds | None], names: set[s
 
 def _records(bounds: Mapping[str, Bounds]) -> str:
     """How many records figures rest on, the fewest where they differ."""
-    members, others = (min(getattr(one, side) for one in bounds.values()) for side in ("n_members", "n_nonmembers"))
-    return f"on {members} members and {others} non-members"
+    members, nonmembers = (min(getattr(one, side) for one in bounds.values()) for side in ("n_members", "n_nonmembers"))
+    return f"on {members} members and {nonmembers} non-members"
 
 
 def _judge_epsilon(rule: GateRule, epsilon: EpsilonBound | None) -> Judged:

@@ -281,12 +281,12 @@ def gave_up(why: str, tries: int) -> AskingError:
     )
 
 
-def own_budget_spent(most: int, left: int) -> BudgetSpent:
+def own_budget_spent(most: int, remaining: int) -> BudgetSpent:
     """The error for a budget of ours that is spent."""
     return BudgetSpent(
         "the budget of questions is spent",
         expected="as many as the audit needs; --dry-run says how many",
-        found=f"--max-queries {most:,}, {left:,} left",
+        found=f"--max-queries {most:,}, {remaining:,} left",
         where="target.max_queries",
         fix=f"a larger --max-queries; {CONTINUE}",
     )

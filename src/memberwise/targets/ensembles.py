@@ -47,8 +47,10 @@ class Ensembles(Target):
         return np.asarray(logsumexp(log_softmax(answers.astype(np.float64), axis=-1), axis=0) - np.log(self.size))
 
     def one(self, i: int) -> Ensembles:
-        own = slice(i * self.size, (i + 1) * self.size)
-        params, buffers = ({k: v[own] for k, v in part.items()} for part in (self.models.params, self.models.buffers))
+        worlds = slice(i * self.size, (i + 1) * self.size)
+        params, buffers = (
+            {k: v[worlds] for k, v in part.items()} for part in (self.models.params, self.models.buffers)
+        )
         return Ensembles(TorchModels(self.models.network, params, buffers, self.models.stacked), self.size)
 
     def weights(self) -> Tensors:
@@ -72,17 +74,17 @@ def load_ensemble(path: Path, network: Network, size: int) -> Ensembles:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise TargetError(f"{path} cannot be read as weights", found=str(error)[:200]) from error
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    if found != expected:
-        wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    if shapes != expected:
+        wrong = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
         raise TargetError(
             f"the weights in {path} do not fit the architecture",
             expected=f"{wrong[0]} of shape {expected.get(wrong[0], 'none')}",
-            found=f"{found.get(wrong[0], 'none')}",
+            found=f"{shapes.get(wrong[0], 'none')}",
             where="model",
         )
-    own, rest = ({name: tensors[name] for name in part} for part in (params, buffers))
-    return Ensembles(TorchModels(network, own, rest, stacked=False), size)
+    weights, rest = ({name: tensors[name] for name in part} for part in (params, buffers))
+    return Ensembles(TorchModels(network, weights, rest, stacked=False), size)
 
 
 def refuse_ensemble(path: Path) -> None:

@@ -59,9 +59,9 @@ def types_of(path: Path) -> list[str]:
 def trust_notes(path: Path) -> list[Note]:
     """What the report says of types that were loaded by name."""
     types = types_of(path)
-    checked, others = [t for t in types if t in CHECKED], [t for t in types if t not in CHECKED]
+    checked, untrusted = [t for t in types if t in CHECKED], [t for t in types if t not in CHECKED]
     notes = [f"{', '.join(checked)} (every node checked)"] if checked else []
-    notes += [f"{', '.join(others)} (trusted by target.trust)"] if others else []
+    notes += [f"{', '.join(untrusted)} (trusted by target.trust)"] if untrusted else []
     return [Note("trusted-types", f"{path} holds types that were loaded by name: {'; '.join(notes)}")] if notes else []
 
 

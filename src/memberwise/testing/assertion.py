@@ -44,17 +44,17 @@ def assert_leakage_below(
     if result is None:
         from memberwise.api import audit as carried_out
 
-        found = carried_out(**audit, fail_if=list(rules))
-        passed, reason = found.passed, found.parts.verdict.reason
+        audited = carried_out(**audit, fail_if=list(rules))
+        passed, reason = audited.passed, audited.parts.verdict.reason
     elif audit:
         raise StudyError("a finished result is not audited again", found=", ".join(audit), where="assert_leakage_below")
     else:
-        found = result if isinstance(result, Result) else Result.load(result)
-        passed, reason = judged_anew(found, rules)
+        audited = result if isinstance(result, Result) else Result.load(result)
+        passed, reason = judged_anew(audited, rules)
     if passed or (passed is None and allow_inconclusive):
-        return found
+        return audited
     state = "exceeded" if passed is False else "not shown to be kept"
-    raise AssertionError(f"the limit ({'; '.join(rules)}) is {state}: {reason}\n{lead.lead(found.parts)}")
+    raise AssertionError(f"the limit ({'; '.join(rules)}) is {state}: {reason}\n{lead.lead(audited.parts)}")
 
 
 def judged_anew(result: Result, rules: tuple[str, ...]) -> tuple[bool | None, str]:

@@ -37,8 +37,8 @@ class LabelSetStep(Step):
         Args:
             logits: ``(n, L)``. target: ``(n,)`` numbers of label sets.
         """
-        wanted = _table(self.sets, self.labels, logits.device)[target]
-        return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
+        bits = _table(self.sets, self.labels, logits.device)[target]
+        return functional.binary_cross_entropy_with_logits(logits, bits, reduction="none").sum(-1)
 
     def loss(self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor) -> tuple[Tensor, State]:
         """Mean loss of a batch, ``()``, and the state after it.
@@ -47,9 +47,9 @@ class LabelSetStep(Step):
             batch: ``(n, ...)`` records with ``(n,)`` numbers of label sets. key: ``()``.
         """
         logits, buffers = network(params, state.buffers, batch.x, key)
-        wanted = _table(self.sets, self.labels, logits.device)[batch.target]
-        wanted = wanted * (1 - self.label_smoothing) + self.label_smoothing / 2
-        losses = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1)
+        bits = _table(self.sets, self.labels, logits.device)[batch.target]
+        bits = bits * (1 - self.label_smoothing) + self.label_smoothing / 2
+        losses = functional.binary_cross_entropy_with_logits(logits, bits, reduction="none").sum(-1)
         losses = losses / self.labels if self.mean else losses
         if batch.mask is None:
             return losses.mean(), state._replace(buffers=buffers)

@@ -58,9 +58,9 @@ class LossTrace:
         last = np.where(np.isnan(table[:, :, 0]), -1, np.arange(len(table))[:, None]).max(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a model that stopped before the first look
-            found = np.nanquantile(table, QUANTILES, axis=0)
+            quantiles = np.nanquantile(table, QUANTILES, axis=0)
         ends = np.where(seen[:, None], table[last, np.arange(table.shape[1])], np.nan)
-        return np.concatenate([np.moveaxis(found, 0, 1), ends[:, None]], 1).astype(np.float32)
+        return np.concatenate([np.moveaxis(quantiles, 0, 1), ends[:, None]], 1).astype(np.float32)
 
 
 def joined_traces(parts: Sequence[Floats32 | None], order: Ints) -> Floats32 | None:

@@ -71,8 +71,10 @@ class DefendedTarget(Target):
 
     @property
     def users_code(self) -> str | None:
-        own = [type(defence) for defence in self.defences if not type(defence).__module__.startswith("memberwise.")]
-        return f"the output defence {own[-1].__name__}" if own else None
+        user_classes = [
+            type(defence) for defence in self.defences if not type(defence).__module__.startswith("memberwise.")
+        ]
+        return f"the output defence {user_classes[-1].__name__}" if user_classes else None
 
     def one(self, i: int) -> DefendedTarget:
         states = [None if state is None else state[i : i + 1] for state in self.states]

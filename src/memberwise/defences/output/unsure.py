@@ -26,18 +26,19 @@ CHUNK = 8192
 
 
 def train_classifiers(
-    members: Sequence[Floats], others: Sequence[Floats], epochs: int, rngs: Sequence[np.random.Generator]
+    members: Sequence[Floats], nonmembers: Sequence[Floats], epochs: int, rngs: Sequence[np.random.Generator]
 ) -> list[DenseWeights]:
     """One classifier a model, C-256-128-64-1, told sorted ``(k, C)`` answers about its members from others.
 
     Stochastic gradient descent at 0.001, batches of 64, cross-entropy, as in the authors' code. As many members as
-    others are taken. All are trained at once; one with fewer answers than another sits out the last steps of an epoch.
+    non-members are taken. All are trained at once; one with fewer answers than another sits out the last steps of an
+    epoch.
     """
     import torch
 
     from memberwise.models.threads import threads_of
 
-    told_apart, counts = _told_apart(members, others, rngs)
+    told_apart, counts = _told_apart(members, nonmembers, rngs)
     x = torch.from_numpy(told_apart)
     inside, real = (torch.arange(x.shape[1]) < torch.from_numpy(k * counts)[:, None] for k in (1, 2))
     layers = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in _initial(x.shape[-1], rngs)]
@@ -59,11 +60,11 @@ def train_classifiers(
 
 
 def _told_apart(
-    members: Sequence[Floats], others: Sequence[Floats], rngs: Sequence[np.random.Generator]
+    members: Sequence[Floats], nonmembers: Sequence[Floats], rngs: Sequence[np.random.Generator]
 ) -> tuple[Floats32, Ints]:
-    """``(models, n, C)`` answers, members' first, padding last; and each model's count of members, and of others."""
-    counts = np.array([min(map(len, pair)) for pair in zip(members, others, strict=True)])
-    groups = zip(members, others, counts, rngs, strict=True)
+    """``(models, n, C)`` answers, members' first, padding last; and each model's count of members."""
+    counts = np.array([min(map(len, pair)) for pair in zip(members, nonmembers, strict=True)])
+    groups = zip(members, nonmembers, counts, rngs, strict=True)
     rows = [np.concatenate([r.permutation(inside)[:k], r.permutation(out)[:k]]) for inside, out, k, r in groups]
     padded = [np.resize(part, (2 * counts.max(), part.shape[1])) for part in rows]
     return np.stack(padded).astype(np.float32), counts

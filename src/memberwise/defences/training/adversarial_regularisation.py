@@ -101,12 +101,12 @@ class AdversarialRegularisation(Averaged):
         return logits.softmax(-1) if self.form == "paper" else logits
 
     def _attack_loss(self, h: Tensors, inside: tuple[Tensor, Tensor], outside: tuple[Tensor, Tensor]) -> Tensor:
-        members, others = self.attack(h, *inside), self.attack(h, *outside)
+        members, nonmembers = self.attack(h, *inside), self.attack(h, *outside)
         if self.form == "paper":
-            return -0.5 * (functional.logsigmoid(members).mean() + functional.logsigmoid(-others).mean())
+            return -0.5 * (functional.logsigmoid(members).mean() + functional.logsigmoid(-nonmembers).mean())
         if self.form == "released-cifar":
-            members, others = others, members
-        return 0.5 * ((1 - members.sigmoid()).square().mean() + others.sigmoid().square().mean())
+            members, nonmembers = nonmembers, members
+        return 0.5 * ((1 - members.sigmoid()).square().mean() + nonmembers.sigmoid().square().mean())
 
 
 class AdversarialRegularisationOptions(Options):

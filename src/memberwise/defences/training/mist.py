@@ -114,8 +114,8 @@ def keeps_statistics(model: Trained) -> bool:
 
 def mean_of_other_models(models: Sequence[Trained], k: int, rows: Ints) -> Floats32:
     """``(n, classes)`` -1, and at each true class the mean of its probability by all models but the ``k``-th."""
-    others = [softmax(model.logits(rows).astype(np.float64), -1) for j, model in enumerate(models) if j != k]
-    mean, labels = np.mean(others, axis=0), models[k].labels(rows)
+    other_answers = [softmax(model.logits(rows).astype(np.float64), -1) for j, model in enumerate(models) if j != k]
+    mean, labels = np.mean(other_answers, axis=0), models[k].labels(rows)
     target = np.full(mean.shape, -1.0, np.float32)
     target[np.arange(len(rows)), labels] = mean[np.arange(len(rows)), labels]
     return target

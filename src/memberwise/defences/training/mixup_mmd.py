@@ -41,8 +41,8 @@ class MixupMmd(Step):
         assert batch.reference is not None
         loss, after = super().loss(network, params, state, batch, key)
         sides = [(network(params, state.buffers, x[0], None)[0], y[0]) for x, y in (batch.members, batch.reference)]
-        (inside, labels), (outside, others) = ((logits.softmax(-1), y) for logits, y in sides)
-        distance = mmd(inside, outside.detach(), *matched(labels, others, self.classes), self.sigma)
+        (inside, labels), (outside, other_labels) = ((logits.softmax(-1), y) for logits, y in sides)
+        distance = mmd(inside, outside.detach(), *matched(labels, other_labels, self.classes), self.sigma)
         on = state.own["counts"] * (batch.epoch < self.epochs - 1)
         right = torch.stack([(logits.argmax(-1) == y).float().mean() for logits, y in sides])
         tensors = state.own | {"right": state.own["right"] + right.detach(), "steps": state.own["steps"] + 1}
@@ -55,13 +55,13 @@ class MixupMmd(Step):
         return params, state._replace(own=tensors)
 
 
-def matched(labels: Tensor, others: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def matched(labels: Tensor, other_labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Weights of ``(n,)`` members and ``(r,)`` others, each summing to 1, with which classes count alike on both sides.
 
     Both are 0 where the batches have no class in common.
     """
     numbers = torch.arange(classes, device=labels.device)
-    ours, theirs = ((side[:, None] == numbers).float() for side in (labels, others))
+    ours, theirs = ((side[:, None] == numbers).float() for side in (labels, other_labels))
     counts, available = ours.sum(0), theirs.sum(0)
     shared = (available > 0).float()
     total = (counts * shared).sum().clamp(min=1)

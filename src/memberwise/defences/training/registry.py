@@ -120,18 +120,18 @@ def refuse_lone_bound(study: Study) -> None:
     bounded = [one.name for one in study.answer if issubclass(find_output_defence(one.name)[0], BoundedDefence)]
     if not bounded:
         return
-    own: list[object] = []
+    answers: list[object] = []
     if study.training.defence is not None:
         defence, options = find_defence(study.training.defence)
-        own = [one["name"] for one in (defence.answer(options) if defence.answer else [])]
-    if study.target.file is None and len(bounded) == 1 and bounded[0] in own and study.answer[0].name == bounded[0]:
+        answers = [one["name"] for one in (defence.answer(options) if defence.answer else [])]
+    if study.target.file is None and len(bounded) == 1 and bounded[0] in answers and study.answer[0].name == bounded[0]:
         return
     raise StudyError(
         f"{bounded[0]} answers from an ensemble, once and before every other output defence",
         expected="the training defence that releases the ensemble and brings this output defence along",
         found=f"the target {study.target.file}"
         if study.target.file
-        else f"training.defence = {own or None}, answer = {[one.name for one in study.answer]}",
+        else f"training.defence = {answers or None}, answer = {[one.name for one in study.answer]}",
         where="answer",
         fix=f"training.defence={bounded[0]}, with its parameters there, and {bounded[0]} left out of answer",
     )

@@ -134,9 +134,9 @@ def nearest(bench: Bench, setting: str, runs: Mapping[int, Result]) -> int:
     return min(runs, key=distance)
 
 
-def series(label: str, x: Sequence[float], found: Sequence[Ours | None]) -> Series:
+def series(label: str, x: Sequence[float], figures: Sequence[Ours | None]) -> Series:
     """A line of a plot through what was measured."""
-    there = [(at, ours) for at, ours in zip(x, found, strict=True) if ours is not None]
+    there = [(at, ours) for at, ours in zip(x, figures, strict=True) if ours is not None]
     return Series(
         label,
         tuple(at for at, _ in there),

@@ -107,8 +107,8 @@ class Starts:
 
     def of(self, x: Points, label: int, rng: np.random.Generator) -> Points:
         """``(NEAREST + RANDOM, d)`` points for one record; random ones where there are too few of other classes."""
-        others = self.records[self.labels != label]
-        nearest = others[np.argsort(((others - x) ** 2).sum(1), kind="stable")[:NEAREST]]
+        of_other_classes = self.records[self.labels != label]
+        nearest = of_other_classes[np.argsort(((of_other_classes - x) ** 2).sum(1), kind="stable")[:NEAREST]]
         count = NEAREST + RANDOM - len(nearest)
         return np.concatenate([nearest, self.low + (self.high - self.low) * rng.random((count, len(x)), np.float32)])
 

@@ -120,9 +120,9 @@ def read_population(arrays: SavedArrays, kind: Kind, where: str, lead: bool) -> 
         DataError: they are of another kind than the audited records' answers.
     """
     name = f"population_{kind}"
-    others = [f"population_{other}" for other in KINDS if other != kind and f"population_{other}" in arrays]
-    if others:
-        raise DataError(f"{others[0]} beside {kind}", expected=name, where=where)
+    other_kinds = [f"population_{other}" for other in KINDS if other != kind and f"population_{other}" in arrays]
+    if other_kinds:
+        raise DataError(f"{other_kinds[0]} beside {kind}", expected=name, where=where)
     if kind == "labels" or name not in arrays:
         return None, None
     return _vectors(np.asarray(arrays[name]), kind, f"{where}, {name}", lead, False), arrays.get("population_labels")
@@ -217,8 +217,8 @@ def zero_or_one(values: Array, name: str, where: str) -> NDArray[np.int8]:
     """
     values = plain(values)
     if values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
-        others = values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values
-        examples = sorted(set(map(str, others.reshape(-1).tolist())))[:5]
+        strange = values[~np.isin(values, (0, 1))] if values.dtype.kind in "iubf" else values
+        examples = sorted(set(map(str, strange.reshape(-1).tolist())))[:5]
         raise DataError(f"{name} is not 0 or 1", found=", ".join(examples), where=f"{where}, {name}")
     return values.astype(np.int8)
 

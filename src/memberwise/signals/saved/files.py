@@ -217,8 +217,8 @@ def _named_by_class(frame: pd.DataFrame, where: str) -> Arrays:
         # With a stem every such column is a class; by the bare name only those that occur as labels are told.
         names = [c.removeprefix(stem) for c in frame.columns if stem and c.startswith(stem)] or labels
         values = _numbers(frame[[f"{stem}{name}" for name in names]], where)
-        told = "probabilities" if kind is None and _sum_to_one(values) else "logits" if kind is None else kind
-        return {told: values, "classes": np.array(names), "labels": np.array([_as_name(v) for v in frame[column]])}
+        form = "probabilities" if kind is None and _sum_to_one(values) else "logits" if kind is None else kind
+        return {form: values, "classes": np.array(names), "labels": np.array([_as_name(v) for v in frame[column]])}
     return {}
 
 

@@ -28,15 +28,15 @@ def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None, label
     index = np.arange(len(labels)) if target.index is None else target.index
     nobody = np.zeros((0, len(labels)), np.int8)
     population_labels = target.population_labels if target.population is not None else None
-    target, wanted, wanted_of_population = _wanted(target, population_labels, label)
+    target, true_labels, wanted_of_population = _wanted(target, population_labels, label)
     shadows = None if shadows is None else _wanted(replace(shadows, label_sets=target.label_sets), None, label)[0]
     if target.raw is None:
         raise ValueError("the target's file holds answers")
     return Signals(
         index=index,
         labels=labels,
-        target=read_answers(target.raw, wanted, target.kind, precision=target.raw.dtype),
-        shadows=None if shadows is None else _shadow_answers(shadows, wanted),
+        target=read_answers(target.raw, true_labels, target.kind, precision=target.raw.dtype),
+        shadows=None if shadows is None else _shadow_answers(shadows, true_labels),
         trained_on=nobody if shadows is None or shadows.trained_on is None else shadows.trained_on,
         population_target=_population(target, wanted_of_population),
         population_shadows=None if shadows is None else _population(shadows, wanted_of_population),

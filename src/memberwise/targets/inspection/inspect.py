@@ -58,18 +58,18 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
             fix="of a network: memberwise audit; it has no such structure to look at",
         )
     known = records if records is not None else _records(estimator)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     # Trees of an ensemble are said with it, once.
     inner = {id(tree) for _, part in parts_of(estimator) if hasattr(part, "get_params") for tree in trees_inside(part)}
     for path, part in parts_of(estimator):
         if hasattr(part, "get_params") and not isinstance(part, type):
             name = path if path == type(part).__name__ else f"{path} ({type(part).__name__})"
-            found += _findings(name, part, known, whole=part is estimator)
+            findings += _findings(name, part, known, whole=part is estimator)
             if id(getattr(part, "tree_", None)) not in inner:
-                found += leaves_of(name, part, least)
-    found.sort(key=lambda one: ORDER.index(one.code))
+                findings += leaves_of(name, part, least)
+    findings.sort(key=lambda one: ORDER.index(one.code))
     notes = (*notes, *_not_looked_at(part for _, part in parts_of(estimator)))
-    return Inspection(model=type(estimator).__name__, records=known, findings=tuple(_distinct(found)), notes=notes)
+    return Inspection(model=type(estimator).__name__, records=known, findings=tuple(_distinct(findings)), notes=notes)
 
 
 def _not_looked_at(parts: Iterable[object]) -> list[str]:
@@ -90,10 +90,10 @@ def _findings(name: str, part: Estimator, records: int | None, whole: bool) -> I
         yield from parameters_of(name, part, records)
 
 
-def _distinct(found: Sequence[Finding]) -> Iterator[Finding]:
+def _distinct(findings: Sequence[Finding]) -> Iterator[Finding]:
     """The parts of an ensemble repeat its settings: what a part and the whole share is said once."""
     said: set[tuple[str, str]] = set()
-    for one in found:
+    for one in findings:
         key = (one.code, one.message if one.code == "settings" else one.part)
         if key not in said:
             said.add(key)

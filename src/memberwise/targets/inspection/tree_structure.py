@@ -86,8 +86,8 @@ def _fault_of_predictor(part: TreePredictor, features: int | None) -> str | None
     leaf = nodes["is_leaf"].astype(bool)
     left, right = (np.where(leaf, -1, nodes[side].astype(np.int64)) for side in ("left", "right"))
     bits = [getattr(part, name, np.zeros((0, 8))) for name in ("binned_left_cat_bitsets", "raw_left_cat_bitsets")]
-    asked = nodes["bitset_idx"][nodes["is_categorical"].astype(bool) & ~leaf]
-    if any(np.ndim(one) != 2 or np.shape(one)[1] != 8 or (asked >= len(one)).any() for one in bits):
+    bitsets = nodes["bitset_idx"][nodes["is_categorical"].astype(bool) & ~leaf]
+    if any(np.ndim(one) != 2 or np.shape(one)[1] != 8 or (bitsets >= len(one)).any() for one in bits):
         return "categories that are not there"
     known = features if features is not None else int(nodes["feature_idx"].max()) + 1
     return _fault(left, right, nodes["feature_idx"].astype(np.int64), known, leaf)
@@ -113,11 +113,11 @@ def _fault_of_search(tree: Any) -> str | None:
 
 def _fault(left: Array, right: Array, feature: Array, features: int, leaf: Array) -> str | None:
     """Children come after their parents and exist, so that every way down ends; features are some of the records'."""
-    own = np.arange(len(left))
+    places = np.arange(len(left))
     if ((right == -1) != leaf).any():
         return "a node with one child"
     for side in (left, right):
-        if ((side <= own) | (side >= len(left)))[~leaf].any():
+        if ((side <= places) | (side >= len(left)))[~leaf].any():
             return "a node whose child is not in the tree, or above it"
     if ((feature < 0) | (feature >= features))[~leaf].any():
         return f"a node that asks for a feature beyond {features}"

@@ -127,11 +127,11 @@ def _only_model(fetch: Fetch, base: str) -> str | None:
     return names[0] if names else None
 
 
-def _no_name(found: str | None = None) -> TargetError:
+def _no_name(names: str | None = None) -> TargetError:
     return TargetError(
         "which of the server's models is asked is not known",
         expected="its name",
-        found=found,
+        found=names,
         where="target.model",
         fix="--set target.model=NAME",
     )
