@@ -59,7 +59,7 @@ def test_an_unknown_key_of_ray_is_named(key: str) -> None:
 
 
 def test_engines_are_found_by_name() -> None:
-    with pytest.raises(StudyError, match=r"there is no engine rya(.|\n)*local, ray, slurm(.|\n)*did you mean ray"):
+    with pytest.raises(StudyError, match=r"there is no engine rya(.|\n)*one of local(.|\n)*did you mean ray"):
         find_engine(EngineConfig(name="rya"))
 
 

@@ -18,7 +18,7 @@ INTRO = "The models were trained on the records as they are described here, not 
 class Encoding(Section):
     """What was done to the records."""
 
-    id, link, template = "encoding", "Records", "pairs"
+    id, link, template = "encoding", "Encoding", "pairs"
 
     def context(self, source: Source) -> Mapping[str, object] | None:
         pairs = lines(source.result)
