@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from memberwise.data.build import append
+from memberwise.data.append import append
 from memberwise.data.dataset import Dataset
 from memberwise.data.roles import Roles
 from memberwise.data.sources import load

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from memberwise.data.build import as_units
 from memberwise.data.dataset import Dataset
 from memberwise.data.files import read_file
+from memberwise.data.frames import as_units
 from memberwise.data.images import ENDINGS, ImageOptions, read_images
 from memberwise.data.labels import number_labels, texts
 from memberwise.errors import DataError, StudyError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memberwise.data.build import append
+from memberwise.data.append import append
 from memberwise.data.checks import check_finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.files import PICKLED, READERS, read_array, read_dataset
@@ -125,6 +125,6 @@ def _checked(rows: Array, records: int, role: str, where: str) -> Rows:
 
 
 def first_few(rows: Sequence[int] | Ints, at_most: int = 10) -> str:
-    """The first few row numbers and how many there are, for a message."""
+    """The first few of ``(n,)`` row numbers and how many there are, for a message."""
     shown = ", ".join(str(row) for row in rows[:at_most])
     return shown + (f", ... ({len(rows)} in all)" if len(rows) > at_most else "")

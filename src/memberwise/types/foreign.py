@@ -24,7 +24,7 @@ class Sparse(Protocol):
     dtype: DType
 
     def toarray(self) -> Array:
-        """All its values."""
+        """All its values, ``(n, d)``."""
 
 
 class OnnxInput(Protocol):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
+from memberwise.auditing.prepare.forms import Representation
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.label_sets import check_label_sets
-from memberwise.auditing.prepare.representation import Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.data.labels import ClassLabels

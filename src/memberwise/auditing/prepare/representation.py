@@ -1,76 +1,33 @@
-"""What models are given of the records: numbers encoded here, the table's own rows, or its columns' own values."""
+"""What models are given of the records, by what they know of the columns and what they take when tried."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
+from memberwise.auditing.prepare.estimator_trial import Trial
+from memberwise.auditing.prepare.forms import How, Representation
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.data import Dataset, Roles, check_dataset, encode
 from memberwise.data.dataset import as_float
-from memberwise.data.rows import TableRows
 from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
 from memberwise.targets.boosters import BOOSTERS, load_booster
-from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
+from memberwise.targets.estimators import EstimatorModels, known_columns
 from memberwise.targets.skops_files import load_skops
-from memberwise.training.estimators import fit_estimator
-from memberwise.types.arrays import Array, Ints
-from memberwise.types.foreign import Estimator
 
-How = Literal["numbers", "rows", "texts", "values"]
-
-# An estimator is tried on about so many records where it is in doubt what it takes.
-TRIED = 60
-# Parameters by which estimators take categories as they are, and libraries whose estimators find them by type.
-NATIVE = ("categorical_features", "enable_categorical", "cat_features", "text_features")
-NATIVE_LIBRARIES = ("lightgbm",)
-KNOWN_LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost", "imblearn")
-COMPOSITES = ("Pipeline", "ColumnTransformer", "FeatureUnion", "make_column_selector")
 WORDS = {
     "numbers": "numbers encoded here",
     "rows": "the table's own rows, columns as they are in the data",
     "texts": "the table's one column, as it is in the data",
     "values": "the columns' own values, not encoded",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Representation:
-    """Records as a model is given them.
-
-    Attributes:
-        how: "numbers": float32 as the data have them, of a table encoded here; "rows": rows of the table; "texts": its
-            only column; "values": the numbers of the table's columns, not encoded.
-        x: ``(n, ...)`` what travels: float32 or uint8 records, or float64 numbers of table rows.
-        rows: back from these to table rows.
-    """
-
-    how: How
-    x: Array
-    rows: TableRows | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, how: How, columns: Sequence[str] = ()) -> Representation:
-        """``columns``: those of the table that are given, in this order; empty: all."""
-        if how == "numbers" or dataset.frame is None:
-            return cls("numbers", dataset.x)
-        frame = dataset.frame[list(columns)] if columns else dataset.frame
-        rows = TableRows.of(frame, single=how == "texts")
-        return cls(how, rows.numbers(frame), None if how == "values" else rows)
-
-    @property
-    def as_stored(self) -> bool:
-        """The numbers are asked about as they are, in float64."""
-        return self.how != "numbers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +77,13 @@ def representations_for(
     columns = (
         [] if target is None or dataset.frame is None else known_columns(target, [str(name) for name in dataset.frame])
     )
-    trial = _Trial(model, dataset, roles, columns)
+    trial = Trial(model, dataset, roles, columns)
     of_target = None if target is None else _of_target(target, dataset)
     of_models = _of_model(trial, of_target)
     raw = study.target.endpoint is not None and study.target.records == "raw"
     if of_target is None:
-        given = inputs.target is not None or study.target.given
-        of_target = "numbers" if given and not (raw and of_models in ("rows", "texts")) else of_models
+        trained = inputs.target is not None or study.target.given
+        of_target = "numbers" if trained and not (raw and of_models in ("rows", "texts")) else of_models
     if "numbers" in (of_target, of_models):
         _check_numbers(dataset, roles, trial, target, of_target, of_models)
     target_input = Representation.of(dataset, of_target, columns)
@@ -135,7 +92,7 @@ def representations_for(
     return Representations(target_input, models_input, _notes(trial, of_target, of_models, trained_elsewhere))
 
 
-def _notes(trial: _Trial, of_target: How, of_models: How, trained_elsewhere: bool) -> list[Note]:
+def _notes(trial: Trial, of_target: How, of_models: How, trained_elsewhere: bool) -> list[Note]:
     if trial.dataset.frame is None:
         return []
     notes: list[Note] = []
@@ -205,7 +162,7 @@ def _answers(target: object, dataset: Dataset, how: How) -> bool:
     return True
 
 
-def _of_model(trial: _Trial, of_target: How | None) -> How:
+def _of_model(trial: Trial, of_target: How | None) -> How:
     model, dataset = trial.model, trial.dataset
     if model.kind != "estimator" or dataset.frame is None:
         return "numbers"
@@ -225,62 +182,8 @@ def _of_model(trial: _Trial, of_target: How | None) -> How:
     return "numbers"
 
 
-class _Trial:
-    """An unfitted estimator, tried on a few records where it is in doubt what it takes."""
-
-    def __init__(self, model: Model, dataset: Dataset, roles: Roles, columns: Sequence[str]) -> None:
-        self.model, self.dataset, self.roles, self.columns = model, dataset, roles, columns
-        self.parts = _parts(model.make()) if model.kind == "estimator" else []
-
-    @property
-    def composite(self) -> bool:
-        """It has its own preprocessing."""
-        return any(base.__name__ in COMPOSITES for part in self.parts for base in type(part).__mro__)
-
-    @property
-    def native(self) -> bool:
-        """It may take categories and missing values as they are."""
-        names = {name for part in self.parts for name in _parameters(part)}
-        return bool(names & set(NATIVE)) or any(_library(part) in NATIVE_LIBRARIES for part in self.parts)
-
-    @property
-    def known(self) -> bool:
-        """It is of a library whose estimators take numbers."""
-        return all(_library(part) in KNOWN_LIBRARIES for part in self.parts[:1])
-
-    @property
-    def has_missing(self) -> bool:
-        frame = self.dataset.frame
-        return bool(np.isnan(self.dataset.x).any()) if frame is None else bool(frame.isna().any(axis=None))
-
-    def works(self, how: How) -> bool:
-        """It can be fitted on a few records given so, and answers about them."""
-        dataset, data = self.dataset, Representation.of(self.dataset, how, self.columns)
-        rows = _tried(dataset, self.roles)
-        x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
-        labels = dataset.class_labels
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), dataset.y[rows], labels, 0)
-                EstimatorModels([fitted], labels, data.rows).predict(x)
-        except Exception:
-            return False
-        return True
-
-
-def _tried(dataset: Dataset, roles: Roles) -> Ints:
-    """Rows to try an estimator on: the first of every class, and some with missing values."""
-    rows = roles.target_rows
-    each = int(np.clip(TRIED // len(dataset.classes), 2, 10))
-    first = [rows[dataset.y[rows] == number][:each] for number in range(len(dataset.classes))]
-    frame = dataset.frame
-    gaps = np.isnan(dataset.x).reshape(dataset.records, -1).any(1) if frame is None else frame.isna().any(axis=1)
-    return np.unique(np.concatenate([*first, rows[np.asarray(gaps)[rows]][:TRIED]]))
-
-
 def _check_numbers(
-    dataset: Dataset, roles: Roles, trial: _Trial, target: object | None, of_target: How, of_models: How
+    dataset: Dataset, roles: Roles, trial: Trial, target: object | None, of_target: How, of_models: How
 ) -> None:
     """Raises:
     DataError: the columns cannot be encoded, or are missing values that a model does not take.
@@ -306,22 +209,3 @@ def _answers_missing(target: object, dataset: Dataset) -> bool:
 
 def _encoded(dataset: Dataset) -> bool:
     return dataset.frame is None or dataset.feature_names is not None
-
-
-def _parts(estimator: Estimator) -> list[Estimator]:
-    """The estimator and all objects inside it."""
-    values = estimator.get_params(deep=True).values()
-    inner = [part for value in values for part in (value if isinstance(value, list) else [value])]
-    flat = [part for each in inner for part in (each if isinstance(each, tuple) else [each])]
-    return [estimator, *(part for part in flat if hasattr(part, "get_params") or callable(part))]
-
-
-def _parameters(part: object) -> set[str]:
-    """Names of an estimator's parameters that are set (CatBoost's default is not to take categories)."""
-    if not hasattr(part, "get_params") or isinstance(part, type):
-        return set()
-    return {name for name, value in part.get_params(deep=False).items() if value is not None and value is not False}
-
-
-def _library(part: object) -> str:
-    return type(part).__module__.partition(".")[0]
