@@ -428,28 +428,28 @@ def test_one_record_a_unit_is_evaluated_and_interval_covers() -> None:
     assert result.scores["evaluated"].sum() == 50
 
 
+def leaky_answers(n: int) -> dict[str, np.ndarray]:
+    """Logits of three classes about ``n`` records, surer about the first half, the members."""
+    rng = np.random.default_rng(0)
+    member = np.arange(n) < n // 2
+    y = rng.integers(0, 3, n)
+    z = rng.normal(size=(n, 3))
+    z[np.arange(n), y] += np.where(member, 4, 1)
+    return {"logits": z, "labels": y, "member": member}
+
+
 @pytest.mark.slow
 def test_members_that_are_swapped_do_not_pass() -> None:
-    rng = np.random.default_rng(0)
-    member = np.arange(400) < 200
-    y = rng.integers(0, 3, 400)
-    z = rng.normal(size=(400, 3))
-    z[np.arange(400), y] += np.where(member, 4, 1)
-    swapped = {"logits": z, "labels": y, "member": ~member}
-    result = mw.audit(outputs=swapped, fail_if="auc>0.9")
+    answers = leaky_answers(400)
+    result = mw.audit(outputs=answers | {"member": ~answers["member"]}, fail_if="auc>0.9")
     assert (result.exit_code, result.passed) == (3, None)
     assert "worse-than-guessing" in warnings_of(result)
-    assert mw.audit(outputs=swapped | {"member": member}, fail_if="auc>0.99").passed is True
+    assert mw.audit(outputs=answers, fail_if="auc>0.99").passed is True
 
 
 @pytest.mark.slow
 def test_a_headline_weaker_than_another_attack_is_told() -> None:
-    rng = np.random.default_rng(0)
-    member = np.arange(600) < 300
-    y = rng.integers(0, 3, 600)
-    z = rng.normal(size=(600, 3))
-    z[np.arange(600), y] += np.where(member, 4, 1)
-    result = mw.audit(outputs={"logits": z, "labels": y, "member": member}, settings={"attacks.headline": "gap"})
+    result = mw.audit(outputs=leaky_answers(600), settings={"attacks.headline": "gap"})
     [message] = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "stronger-attack"]
     assert "loss" in message
 

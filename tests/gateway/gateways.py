@@ -333,3 +333,11 @@ def at_once() -> Callable[..., Crowd]:
 def write_policy() -> Callable[..., Path]:
     """Writes a policy's keys into a folder."""
     return write_free_policy
+
+
+def release_digits(out: Path, attack: str, settings: dict[str, Any]) -> None:
+    """The folder of a small audit of the digits, whose model can be served."""
+    import memberwise as mw
+
+    records: dict[str, Any] = {"data": "digits", "members": 200, "nonmembers": 200}
+    mw.audit(**records, shadow_models=2, attacks=[attack], seed=3, out=out, settings={"model.hidden": [16]} | settings)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tests.gateway.gateways import release_digits
 
-import memberwise as mw
 from memberwise.defences.released import load_target
 from memberwise.gateway.bounded import Account
 from memberwise.gateway.ledger import read_ledger
@@ -32,22 +32,9 @@ PLANS = "\n[plans.default]\nrates = []\n[budget]\ntotal_nats = 0.0003\n[budget.n
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder with an ensemble, whose exported policy got the gateway's tables: 60 questions in all."""
     out = tmp_path_factory.mktemp("run") / "digits"
-    mw.audit(
-        data="digits",
-        members=200,
-        nonmembers=200,
-        shadow_models=2,
-        attacks=["gap"],
-        seed=3,
-        out=out,
-        settings={
-            "training.epochs": 15,
-            "training.batch_size": 16,
-            "training.learning_rate": 0.2,
-            "model.hidden": [16],
-            "training.defence": {"name": "pac", "worlds": WORLDS, "budget_nats": 0.01, "questions": QUESTIONS},
-        },
-    )
+    defence = {"name": "pac", "worlds": WORLDS, "budget_nats": 0.01, "questions": QUESTIONS}
+    recipe = {"training.epochs": 15, "training.batch_size": 16, "training.learning_rate": 0.2}
+    release_digits(out, "gap", recipe | {"training.defence": defence})
     policy = out / "policy.toml"
     policy.write_text(policy.read_text() + PLANS)
     return out

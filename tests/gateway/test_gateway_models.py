@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tests.gateway.gateways import release_digits
 
 import memberwise as mw
 from memberwise.errors import RunFolderError
@@ -34,16 +35,7 @@ def model_policy(model: Path, **more: Any) -> dict[str, Any]:
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder, with the policy by which its model was audited."""
     out = tmp_path_factory.mktemp("run") / "digits"
-    mw.audit(
-        data="digits",
-        members=200,
-        nonmembers=200,
-        shadow_models=2,
-        attacks=["loss"],
-        seed=3,
-        out=out,
-        settings={"training.epochs": 4, "model.hidden": [16], "answer": DEFENCES},
-    )
+    release_digits(out, "loss", {"training.epochs": 4, "answer": DEFENCES})
     return out
 
 
