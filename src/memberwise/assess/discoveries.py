@@ -69,7 +69,7 @@ class Discoveries(Naming):
 
 
 def discoveries(
-    found: Mapping[str, AttackEvaluation],
+    evaluations: Mapping[str, AttackEvaluation],
     standing: AttackEvaluation,
     member: Mask,
     confidence: float,
@@ -86,14 +86,14 @@ def discoveries(
     ``member``: ``(n,)`` the truth.
     """
     for name in (standing.attack.name, *ON_POPULATION):
-        known = found[name].population if name in found else None
+        known = evaluations[name].population if name in evaluations else None
         if known is not None and len(known.population) >= ENOUGH_POPULATION:
-            part = _part(found[name], known.audited, known.population, "population", member, confidence)
+            part = _part(evaluations[name], known.audited, known.population, "population", member, confidence)
             return Discoveries(**vars(part), by_shadows=_by_shadows(standing, member, confidence))
     if by_shadows := _by_shadows(standing, member, confidence):
         return Discoveries(**vars(by_shadows), by_shadows=None)
-    others = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
-    half, rest = others[: len(others) // 2], standing.scores.copy()
+    nonmembers = rng.permutation(np.flatnonzero(~np.isnan(standing.scores) & ~member))
+    half, rest = nonmembers[: len(nonmembers) // 2], standing.scores.copy()
     rest[half] = np.nan
     part = _part(standing, rest, standing.scores[half], "half", member, confidence)
     return Discoveries(**vars(part), by_shadows=None)

@@ -68,7 +68,7 @@ class Gate:
 
     Attributes:
         rules: of the study. family, headline: names of attacks.
-        found: every attack that ran. member: ``(n,)`` the truth.
+        evaluations: of every attack that ran. member: ``(n,)`` the truth.
         epsilon: the bound of the audit, if any. confidence: of the study.
         recipe: attacks over all models in turn. exposed: the share of records above each personal risk.
         stored: training records that lie in the target itself; None where it has no structure to look at.
@@ -77,7 +77,7 @@ class Gate:
     rules: Sequence[GateRule]
     family: Sequence[str]
     headline: str
-    found: Mapping[str, AttackEvaluation]
+    evaluations: Mapping[str, AttackEvaluation]
     member: Mask
     epsilon: EpsilonBound | None
     confidence: float
@@ -91,12 +91,12 @@ class Gate:
         A failure is a failure whatever the warnings say: what was shown to leak does leak. Nothing passes under a
         warning that voids the figures (``WITHHOLDING``), or on attacks that are surely worse than guessing.
         """
-        measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.found.items()}
+        measured = {name: Measured(one.scores, self.member, one.threshold) for name, one in self.evaluations.items()}
         judged = judge(
             self.rules, measured, self.family, self.confidence, self.epsilon, self.recipe, self.exposed, self.stored
         )
         voided = {code: message for code, message in warnings if code in WITHHOLDING}
-        swapped = upside_down([one.figures for one in self.found.values()])
+        swapped = upside_down([one.figures for one in self.evaluations.values()])
         outcomes, withheld = [], set()
         for one in judged:
             why = voided or self._worse_than_guessing(one.rule, swapped)
@@ -136,12 +136,12 @@ class Gate:
     def _stronger(self) -> tuple[Stronger, ...]:
         """Attacks with an AUC clearly above the headline's, the strongest first: paired differences, with intervals
         that hold for all of them together."""
-        other_attacks = [name for name in self.found if name != self.headline]
-        main, clearly = self.found[self.headline], []
+        other_attacks = [name for name in self.evaluations if name != self.headline]
+        main, clearly = self.evaluations[self.headline], []
         for name in other_attacks:
             confidence = 1 - (1 - self.confidence) / len(other_attacks)
             try:
-                pair = ranked_both(self.found[name].scores, main.scores, self.member)
+                pair = ranked_both(self.evaluations[name].scores, main.scores, self.member)
             except DataError:  # the two score no member, or no non-member, in common
                 continue
             difference = auc_difference(*pair, confidence)

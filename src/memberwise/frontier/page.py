@@ -11,8 +11,8 @@ from memberwise.frontier.words import (
     MARKS,
     MARKS_EXPLAINED,
     any_bounded,
-    beside,
     bounded_words,
+    compared,
     finding_words,
     guarantee_words,
     lead,
@@ -28,7 +28,7 @@ def render(facts: FrontierResult) -> str:
     """``frontier.html`` from ``frontier.json``'s facts; the same facts give the same bytes."""
     environment = page_environment("memberwise.frontier", "memberwise.report")
     words = {
-        "beside": beside,
+        "compared": compared,
         "finding_words": finding_words,
         "bounded_words": bounded_words,
         "guarantee_words": guarantee_words,

@@ -105,7 +105,7 @@ def lead(facts: FrontierResult) -> str:
     row = points[best]
     if row.beside_undefended is None:
         raise ValueError("a recommended defence is compared with the undefended model")
-    text = f"{row.label}: {beside(row, points[0], row.beside_undefended, facts)}."
+    text = f"{row.label}: {compared(row, points[0], row.beside_undefended, facts)}."
     if row.bound is not None:
         text += f" {row.bound.sentences}"
     elif promised := guarantee_words(row):
@@ -118,10 +118,10 @@ def lead(facts: FrontierResult) -> str:
     again = facts.confirmation
     if again is None or again.comparison is None:
         return text
-    return f"{text} On a fresh seed: {beside(again.recommended, again.undefended, again.comparison, facts)}."
+    return f"{text} On a fresh seed: {compared(again.recommended, again.undefended, again.comparison, facts)}."
 
 
-def beside(row: MeasuredPoint, plain_row: MeasuredPoint, comparison: Comparison, facts: FrontierResult) -> str:
+def compared(row: MeasuredPoint, plain_row: MeasuredPoint, comparison: Comparison, facts: FrontierResult) -> str:
     """What the strongest attacks achieve on a row and on the undefended model, and both accuracies."""
     measure = comparison.measure
     strongest = [_strongest(one, comparison) for one in (row, plain_row)]

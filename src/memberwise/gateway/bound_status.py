@@ -52,9 +52,9 @@ def bound_status(account: Account, total: Spent, policy: Policy) -> BoundStatus:
     spent = defence.spent(account.state)
     bound = bound_of(mechanism, spent.questions, account.nats, account.rho)
     end = bound_after(mechanism, questions_in_all(policy, mechanism))
-    own = [rest_of(one.spent, one.limit, one.cost) for one in account.budgets]
+    of_defence = [rest_of(one.spent, one.limit, one.cost) for one in account.budgets]
     limits = Plan(nats=policy.budget.total_nats, epsilon=policy.budget.total_epsilon)
-    rests = [*own, *rests_of(total, limits, policy.budget.delta, mechanism)]
+    rests = [*of_defence, *rests_of(total, limits, policy.budget.delta, mechanism)]
     rows = [("Questions answered anew", f"{spent.questions:,}")]
     if mechanism.cost_nats:
         rows += [

@@ -41,7 +41,7 @@ class History:
         total, total_nats: spent by all. unseen: records that nobody has asked about before.
         crowd: records in the fullest neighbourhood of the unseen ones, these included; 0 where there are none.
         cost: nats of one record. client_rho, total_rho, cost_rho: the same of differential privacy.
-        own: budgets of the defence with a bound.
+        of_defence: budgets of the defence with a bound.
         tiers: at which the client was granted the request's other records.
         lowered: the tier to which an alarm has lowered what is new to the client.
     """
@@ -59,7 +59,7 @@ class History:
     client_rho: float = 0.0
     total_rho: float = 0.0
     cost_rho: float = 0.0
-    own: tuple[Limit, ...] = ()
+    of_defence: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _budgets_of_all(history: History, policy: Policy) -> tuple[_Budget, ...]:
         _Budget(history.total, budget.total, unseen),
         _Budget(history.total_nats, budget.total_nats, unseen, history.cost),
         _Budget(history.total_rho, rho_limit(budget.total_epsilon, budget.delta), unseen, history.cost_rho),
-        *(_Budget(one.spent, one.limit, unseen, one.cost) for one in history.own),
+        *(_Budget(one.spent, one.limit, unseen, one.cost) for one in history.of_defence),
     )
 
 

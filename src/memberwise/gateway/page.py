@@ -128,7 +128,7 @@ class Page:
             client_rho=client.rho,
             total_rho=self.total_rho,
             cost_rho=request.cost_rho,
-            own=() if self.account is None else self.account.budgets,
+            of_defence=() if self.account is None else self.account.budgets,
         )
 
     def _take(

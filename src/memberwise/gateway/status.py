@@ -239,7 +239,7 @@ def _next_tier(
         client_rho=mine.rho,
         total_rho=total.rho,
         cost_rho=cost_rho,
-        own=of_defence,
+        of_defence=of_defence,
     )
     if plan is None:
         policy = policy.model_copy(update={"plans": {UNKNOWN: Plan(questions=None)}})

@@ -73,7 +73,7 @@ class _History:
     """A client's last questions: each with its place and the signs it gave, and what finds the next one's neighbour."""
 
     questions: deque[tuple[int, Asked, frozenset[Code]]] = field(default_factory=deque)
-    asked: int = 0
+    count: int = 0
     times: Counter[bytes] = field(default_factory=Counter)
     latest: dict[bytes, tuple[int, Asked]] = field(default_factory=dict)
     signs: Counter[Code] = field(default_factory=Counter)
@@ -208,14 +208,14 @@ class Watcher:
         strangers = any(2 * elsewhere.count(digest) >= max(2, len(question.cells)) for digest in elsewhere)
         signs = signs_of(question, neighbour, times, strangers, self._is_copy(history, question))
         question = replace(question, sketch=None)
-        history.questions.append((history.asked, question, signs))
+        history.questions.append((history.count, question, signs))
         history.times[question.digest] += 1
         history.signs.update(signs)
         for cell in question.cells:
-            history.latest[cell] = (history.asked, question)
+            history.latest[cell] = (history.count, question)
             self._cells[cell] = (client, question.digest)
             self._cells.move_to_end(cell)
-        history.asked += 1
+        history.count += 1
         self._count += 1
         while len(history.questions) > self._config.window:
             self._forget(history)

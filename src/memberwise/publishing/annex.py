@@ -52,11 +52,11 @@ def annex(result: AuditResult, files: Sequence[str], pdf: str) -> str:
     lines = ["# Annex: what was run, and what was not", "", f"**{NO_CLAIM}**", ""]
     lines += [escaped(lead.verdict_sentence(result)), "", "## Assumptions", ""]
     lines += [f"- {key}: {escaped(value)}" for key, value in facts(result)]
-    for name, found in parts.items():
+    for name, rows_of_part in parts.items():
         lines += ["", f"## {name}", "", "| where | what is asked about | status | in this audit |", "|---|---|---|---|"]
         lines += [
             f"| {escaped(row.text.partition(', ')[2])} | {escaped(row.asks)} | {row.status} | {escaped(row.here)} |"
-            for row in found
+            for row in rows_of_part
         ]
     lines += ["", "## Attacks that ran", ""]
     for group in grouped(result.attacks, result.headline):
@@ -171,12 +171,12 @@ def _aisvs(result: AuditResult) -> list[Row]:
     )
     simulated = [
         name
-        for name, found in (
+        for name, ran in (
             ("shadow models", any("Shadow" in kind for kind in kinds)),
             ("likelihood ratios", any(one.name.startswith("lira") for one in result.attacks)),
             ("label-only", any(one.name.startswith("label-only") or one.name == "gap" for one in result.attacks)),
         )
-        if found
+        if ran
     ]
     return [
         Row(

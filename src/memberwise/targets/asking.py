@@ -125,7 +125,7 @@ class Asker:
             tries, waited = tries + 1, waited + (delay if outcome.busy else 0.0)
 
     @property
-    def left(self) -> int | None:
+    def remaining(self) -> int | None:
         """Records that may still be asked about; None: any number."""
         return None if self.pace.most is None else self.pace.most - round(self.store.counted(SENT))
 
@@ -135,8 +135,8 @@ class Asker:
         Raises:
             BudgetSpent: they are more than are left.
         """
-        if self.left is not None and count > self.left:
-            raise own_budget_spent(self.pace.most or 0, self.left)
+        if self.remaining is not None and count > self.remaining:
+            raise own_budget_spent(self.pace.most or 0, self.remaining)
         self.store.count(sent=count)
 
 
@@ -172,7 +172,7 @@ class _Run:
             one = next((one for one in self.waiting if one.due <= now), None)
             if one is None:
                 return
-            remaining = asker.left
+            remaining = asker.remaining
             if remaining is not None and remaining < len(one.rows):
                 if remaining < 1 and self.running:
                     return  # one under way may yet be refused, which costs nothing

@@ -133,9 +133,9 @@ class Condensation:
         return released
 
 
-def stretched(recipe: Recipe, rows: int, others: int) -> Recipe:
+def stretched(recipe: Recipe, rows: int, condensed: int) -> Recipe:
     """The recipe for so many other rows, with about as many steps, and its schedule over these."""
-    factor = recipe.steps_per_epoch(rows) / recipe.steps_per_epoch(others)
+    factor = recipe.steps_per_epoch(rows) / recipe.steps_per_epoch(condensed)
     return replace(
         recipe,
         epochs=max(1, round(recipe.epochs * factor)),

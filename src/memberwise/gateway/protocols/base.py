@@ -38,13 +38,13 @@ class Query:
     Attributes:
         records: numbers ``(n, ...)``, or rows of a table.
         id: the client's name for the request, given back.
-        wanted: names of the outputs it asks for; empty: whatever there is.
+        outputs: names of the outputs it asks for; empty: whatever there is.
         binary: outputs that are to come as bytes (v2); "*" is all of them.
     """
 
     records: Array | Rows
     id: str | None = None
-    wanted: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     binary: frozenset[str] = field(default_factory=frozenset)
 
 

@@ -60,7 +60,7 @@ class V2:
     def reply(self, outcome: Outcome, query: Query, model: str) -> Reply:
         """Every output that was asked for and may be told; the label where the vector may not."""
         tensors = {outcome.name: outcome.answers, "label": outcome.labels}
-        names = [name for name in dict.fromkeys(query.wanted) if name in tensors] or [outcome.name]
+        names = [name for name in dict.fromkeys(query.outputs) if name in tensors] or [outcome.name]
         outputs, tail = [], b""
         for name in names:
             values = tensors[name]
