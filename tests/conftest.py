@@ -32,11 +32,22 @@ def real_data() -> Path:
     return Path(folder)
 
 
+def shared_fixture(item: pytest.Item) -> str | None:
+    """What tests should share by running in one process: a module's own fixture (its file), or a model server."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    if any(one.scope == "module" for several in definitions.values() for one in several):
+        return item.nodeid.partition("::")[0]
+    return next((name for name in ("mlserver", "mlflow_server") if name in definitions), None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the real data or for a service, before ``-m`` chooses."""
+    """Mark what asks for the real data or for a service, before ``-m`` chooses; what shares a fixture runs together."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
+        group = shared_fixture(item)
+        if group is not None and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(group))
         if "real_data" in fixtures:
             item.add_marker("real_data")
         if fixtures & SERVICES:
