@@ -9,6 +9,7 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.outcome import print_json
 
 
 def inspect(
@@ -22,8 +23,6 @@ def inspect(
 ) -> None:
     """Look into a fitted scikit-learn model: records kept in it, small leaves, settings known to memorise."""
     with guarded(debug):
-        import json as json_module
-
         from memberwise.errors import StudyError
         from memberwise.statistics.gate import STORED, parse_rule
         from memberwise.targets.inspection import inspect as look
@@ -37,6 +36,9 @@ def inspect(
                 found=rule.text,
             )
         inspection = look(model, records=records, least=least, trust=options.names(trust or ""))
-        to_stdout(json_module.dumps(inspection.to_dict(), indent=2) + "\n" if json else f"{inspection}\n")
+        if json:
+            print_json(inspection.to_dict())
+        else:
+            to_stdout(f"{inspection}\n")
         if rule is not None and rule.broken_by(inspection.stored_records):
             raise typer.Exit(1)

@@ -11,6 +11,7 @@ import typer
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
 from memberwise.cli.options import Text
+from memberwise.cli.outcome import print_json
 
 if TYPE_CHECKING:
     from memberwise.gateway.keys import Key
@@ -68,9 +69,7 @@ def listed(
         now = time.time()
         rows = [_row(key, spent, document, now) for key in list_keys(store)]
         if json:
-            import json as module
-
-            to_stdout(module.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+            print_json(rows)
         else:
             _table(rows)
 

@@ -16,7 +16,7 @@ Parts = TypeVar("Parts")
 
 def print_json(values: object) -> None:
     """Values as indented JSON, and nothing else."""
-    to_stdout(json.dumps(values, indent=2) + "\n")
+    to_stdout(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def show(parts: Parts, print_parts: Callable[[Parts, Console], None], place: str) -> None:

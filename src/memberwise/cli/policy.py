@@ -8,6 +8,7 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
+from memberwise.cli.outcome import print_json
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,7 +38,7 @@ def check(
         dangers = module.find_dangers(document, released)
         if json:
             attacks = module.as_plain(document, costs, released)
-            _print_json({"grants": sentences, "attacks": attacks, "dangers": dangers})
+            print_json({"grants": sentences, "attacks": attacks, "dangers": dangers})
             return
         to_stdout("\n\n".join(sentences) + "\n")
         for danger in dangers:
@@ -78,12 +79,6 @@ def verify(
 
         _imported("signing").verify_policy(Path(policy), Path(key))
         typer.echo(f"memberwise: {policy} is as it was signed")
-
-
-def _print_json(value: dict[str, object]) -> None:
-    import json
-
-    to_stdout(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _imported(name: str) -> ModuleType:

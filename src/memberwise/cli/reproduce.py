@@ -9,7 +9,7 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
-from memberwise.cli.outcome import show
+from memberwise.cli.outcome import print_json, show
 from memberwise.types.parts import Plain
 
 if TYPE_CHECKING:
@@ -113,8 +113,6 @@ def _run(name: str, size: Size, choices: Plain, keep: str | None, json: bool, qu
 
 
 def _list(json: bool) -> None:
-    import json as json_module
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -137,7 +135,7 @@ def _list(json: bool) -> None:
         for r in REPRODUCTIONS.values()
     ]
     if json:
-        to_stdout(json_module.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        print_json(rows)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("name", "smoke", "quick", "full"):
