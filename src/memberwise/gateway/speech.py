@@ -14,7 +14,7 @@ from memberwise.gateway.behind import BehindError
 from memberwise.gateway.policy import Upstream
 from memberwise.models.kinds import Kind
 from memberwise.types.arrays import Array, Floats32
-from memberwise.types.json import Json, JsonObject, are_numbers, list_of, object_of, text_of
+from memberwise.types.json import Json, JsonObject, are_numbers, list_of, object_of, string_of
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 FLOATS = ("FP16", "FP32", "FP64")
@@ -89,7 +89,7 @@ class V2Speech(Speech):
 
     def figures(self, values: Json, records: int, classes: Sequence[str]) -> Json:
         all_outputs = [object_of(output) for output in list_of(object_of(values)["outputs"])]
-        outputs = {text_of(output["name"]): output for output in all_outputs}
+        outputs = {string_of(output["name"]): output for output in all_outputs}
         width = len(classes)
         name = self.config.output or _likely(outputs, records, width)
         data, shape = outputs[name]["data"], outputs[name]["shape"]

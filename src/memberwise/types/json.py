@@ -30,14 +30,14 @@ def list_of(value: Json) -> list[Json]:
     return value
 
 
-def text_of(value: Json) -> str:
-    """The value, a text.
+def string_of(value: Json) -> str:
+    """The value, a string.
 
     Raises:
         TypeError: it is something else.
     """
     if not isinstance(value, str):
-        raise TypeError(f"a JSON text is needed, found {type(value).__name__}")
+        raise TypeError(f"a JSON string is needed, found {type(value).__name__}")
     return value
 
 

@@ -39,7 +39,7 @@ class Features:
         return cls(arrays["low"], arrays["high"], arrays["binary"])
 
 
-class OfFeatures(Random):
+class RandomWithinFeatures(Random):
     """An output defence that draws records within what it learned of the members' features."""
 
     def fit(self, target: Target, members: Members, reference: Records | None, rngs: Rngs) -> Sequence[object] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memberwise.defences.output.base import refuse_labels
-from memberwise.defences.output.features import Features, OfFeatures
+from memberwise.defences.output.features import Features, RandomWithinFeatures
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Source
 from memberwise.targets.base import Kind
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
 
 
-class Hamp(OfFeatures):
+class Hamp(RandomWithinFeatures):
     """Scores that tell the order of the classes and nothing else; the part of HAMP at test time.
 
     The model is asked about a random input too (uniform among 256 values of each feature's range, coins where a

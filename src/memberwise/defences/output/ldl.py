@@ -11,7 +11,7 @@ from scipy.special import ndtri
 from scipy.stats import mode
 
 from memberwise.defences.output.base import refuse_labels
-from memberwise.defences.output.features import Features, OfFeatures
+from memberwise.defences.output.features import Features, RandomWithinFeatures
 from memberwise.defences.output.image_noise import chunks
 from memberwise.defences.output.keyed import Source
 from memberwise.targets.base import Kind
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from memberwise.targets.base import Records, Target
 
 
-class Ldl(OfFeatures):
+class Ldl(RandomWithinFeatures):
     """Labels alone, by vote over noisy copies of the record; against attacks by the distance to the boundary.
 
     Args:

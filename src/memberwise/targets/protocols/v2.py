@@ -26,7 +26,7 @@ from memberwise.targets.protocols.base import (
 )
 from memberwise.types.arrays import Array
 from memberwise.types.foreign import TableColumn
-from memberwise.types.json import Json, JsonObject, text_of
+from memberwise.types.json import Json, JsonObject, string_of
 
 # What arrays of NumPy are called, where the server does not say what it takes.
 DATATYPES = {"f": "FP32", "u": "UINT8", "i": "INT64"}
@@ -141,7 +141,7 @@ def _classes(facts: JsonObject) -> tuple[str, ...]:
     """Names of the classes in the vector's order, as the gateway states them."""
     parameters = facts.get("parameters")
     try:
-        names = json.loads(text_of(parameters["classes"])) if isinstance(parameters, dict) else []
+        names = json.loads(string_of(parameters["classes"])) if isinstance(parameters, dict) else []
     except (KeyError, TypeError, ValueError, RecursionError):
         return ()
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
