@@ -72,3 +72,24 @@ def test_a_result_with_gaps_prints(bare: Any) -> None:
     assert "NO LIMIT SET" in text
     assert "nan" not in text
     assert "warning" not in text
+
+
+@pytest.mark.parametrize(("aucs", "highest"), [((0.70, 0.73, 0.52), "rmia-online"), ((0.74, 0.73, 0.52), None)])
+def test_recipe_stands_beside_this_model_and_the_highest(
+    audit: Any, aucs: tuple[float, ...], highest: str | None
+) -> None:
+    names = ("lira-online-fixed", "rmia-online", "gap")
+    form = audit.result["attacks"][1]["auc"]
+    rows = [
+        {"attack": name, "auc": form | {"value": auc, "low": auc - 0.01, "high": auc + 0.01}, "tpr_at_fpr": []}
+        for name, auc in zip(names, aucs, strict=True)
+    ]
+    first = {key: rows[0][key] for key in ("attack", "auc", "tpr_at_fpr")}
+    audit.result["recipe"] = {"estimand": "the mean", "models": 64, "trainings": 32, **first, "attacks": rows}
+    text = " ".join(_print(audit.parts).split())
+    [on_model] = [one["auc"]["value"] for one in audit.result["attacks"] if one["name"] == names[0]]
+    assert f"by {names[0]}: AUC {aucs[0]:.3f} (" in text
+    assert f"on this model AUC {on_model:.3f} (" in text
+    assert ("the highest of" in text) is (highest is not None)
+    if highest is not None:
+        assert f"By {highest}, the highest of 3 attacks: AUC 0.730 (" in text

@@ -26,9 +26,9 @@ class Recipe(Section):
             "heading": "What this way of training gives away",
             "intro": f"The figures above are about this one model. These are about its recipe: {part.estimand}. "
             f"{count(part.models)} shadow models took the target's place, {count(part.trainings)} of them trained "
-            "independently of each other (two of a complementary pair are one training). Differences between these "
-            "figures and this model's are chance, or show that the model was not trained by that recipe.",
-            "pairs": [(row.attack, figures_in_words(row, words)) for row in part.attacks],
+            "independently of each other (two of a complementary pair are one training). A difference between an "
+            "attack's figure here and on this model is chance, or shows that the model was not trained by that recipe.",
+            "pairs": [(row.attack, _beside_model(row, source.result, words)) for row in part.attacks],
         }
 
     def lines(self, result: AuditResult) -> list[str]:
@@ -36,12 +36,25 @@ class Recipe(Section):
 
 
 def recipe_sentence(result: AuditResult) -> str | None:
-    """The first attack's figures, for the terminal."""
+    """The first attack's figures beside this model's, and the highest of all attacks', for the terminal."""
     part = result.recipe
     if part is None:
         return None
-    figures = figures_in_words(part.attacks[0], sentence.interval_words(result))
-    return f"This way of training, over {count(part.models)} models in turn, by {part.attack}: {figures}."
+    words, first = sentence.interval_words(result), part.attacks[0]
+    figures = _beside_model(first, result, words)
+    text = f"This way of training, over {count(part.models)} models in turn, by {part.attack}: {figures}."
+    highest = max(part.attacks, key=lambda row: row.auc.value)
+    if highest is first:
+        return text
+    among = f"the highest of {count(len(part.attacks))} attacks"
+    return f"{text} By {highest.attack}, {among}: AUC {spoken(highest.auc, 'number', words)}."
+
+
+def _beside_model(row: RecipeFigures, result: AuditResult, words: str) -> str:
+    """An attack's figures over models in turn, and its AUC on this model."""
+    figures = figures_in_words(row, words)
+    on_model = next((one.auc for one in result.attacks if one.name == row.attack), None)
+    return figures if on_model is None else f"{figures}; on this model AUC {spoken(on_model, 'number', words)}"
 
 
 def figures_in_words(row: RecipeFigures | UnitFigures, words: str) -> str:
