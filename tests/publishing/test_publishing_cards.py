@@ -13,6 +13,7 @@ from memberwise.publishing.cyclonedx import bill_of_materials
 from memberwise.publishing.figures import figures_of
 from memberwise.publishing.hugging_face import card_section, eval_results
 from memberwise.report.result import Result
+from memberwise.report.schema import AuditResult
 from memberwise.store.files import to_json
 
 
@@ -52,3 +53,14 @@ def test_card_reads_back_as_the_hubs_library_reads_it(published: Result) -> None
         one = found[f"Membership inference by {figure.attack}", kind]
         assert (one.metric_value, one.metric_args["low"]) == (figure.estimate.value, figure.estimate.low)
     assert "## Privacy: membership inference" in card.text
+
+
+def test_what_is_published_names_no_folder_of_the_machine(published: Result) -> None:
+    values = published.to_dict()
+    values["data"]["source"] = "/home/anna/ward 7/patients.csv"
+    values["target"]["architecture"] = "/home/anna/model.py:make_model"
+    result = AuditResult.from_dict(values)
+    for text in (to_json(bill_of_materials(result)), card_section(result), to_json(eval_results(result))):
+        assert "anna" not in text
+        assert "patients.csv" in text or "components" in text
+        assert "model.py:make" in text.replace("\\", "")

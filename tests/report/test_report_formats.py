@@ -61,3 +61,17 @@ def test_small_words() -> None:
     assert formats.points(0.98, 0.9) == "8.0 points"
     assert formats.plain(1e-5) == "1e-5"
     assert formats.plain(13.28312) == "13.28"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/anna/data/patients.csv", "patients.csv"),
+        ("/data/photos?size=64&colour=grey", "photos?size=64&colour=grey"),
+        ("/home/anna/model.py:make_model", "model.py:make_model"),
+        ("data/patients.csv", "data/patients.csv"),
+        ("mnist", "mnist"),
+    ],
+)
+def test_published_names_hold_no_folder_of_the_machine(name: str, shown: str) -> None:
+    assert formats.without_folder(name) == shown

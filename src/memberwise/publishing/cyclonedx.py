@@ -6,7 +6,7 @@ import uuid
 
 from memberwise.publishing.figures import figures_of
 from memberwise.report import lead, sentence
-from memberwise.report.formats import number
+from memberwise.report.formats import number, without_folder
 from memberwise.report.schema import AuditResult
 from memberwise.types.parts import Plain
 
@@ -19,7 +19,7 @@ def bill_of_materials(result: AuditResult, name: str | None = None) -> Plain:
     Args:
         name: of the component; by default what the report calls the model.
     """
-    title = name or result.target.architecture or result.target.kind or "classifier"
+    title = name or without_folder(result.target.architecture or result.target.kind or "classifier")
     identity = f"{title} {result.data.sha256} {result.seed} {result.created}"
     component = {
         "type": "machine-learning-model",
@@ -76,13 +76,13 @@ def _metrics(result: AuditResult) -> list[Plain]:
 
 
 def _architecture(result: AuditResult) -> Plain:
-    return {"modelArchitecture": result.target.architecture} if result.target.architecture else {}
+    return {"modelArchitecture": without_folder(result.target.architecture)} if result.target.architecture else {}
 
 
 def _datasets(result: AuditResult) -> Plain:
     if result.data.source is None:
         return {}
-    dataset: Plain = {"type": "dataset", "name": result.data.source}
+    dataset: Plain = {"type": "dataset", "name": without_folder(result.data.source)}
     return {"datasets": [dataset]}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from memberwise.publishing.figures import figures_of
+from memberwise.report.formats import without_folder
 from memberwise.report.modelcard import model_card
 from memberwise.report.schema import AuditResult
 from memberwise.store.files import json_values
@@ -19,7 +20,7 @@ def eval_results(result: AuditResult, model: str | None = None) -> Plain:
     Args:
         model: its name on the hub; by default what the report calls it.
     """
-    data = result.data
+    source = without_folder(result.data.source or "")
     by_attack: dict[str, list[Plain]] = {}
     for figure in figures_of(result):
         estimate = figure.estimate
@@ -42,11 +43,11 @@ def eval_results(result: AuditResult, model: str | None = None) -> Plain:
     return {
         "model-index": [
             {
-                "name": model or result.target.architecture or result.target.kind or "classifier",
+                "name": model or without_folder(result.target.architecture or result.target.kind or "classifier"),
                 "results": [
                     {
                         "task": {"type": TASK, "name": f"Membership inference by {attack}"},
-                        "dataset": {"type": data.source or "unnamed", "name": data.source or "unnamed data"},
+                        "dataset": {"type": source or "unnamed", "name": source or "unnamed data"},
                         "metrics": metrics,
                     }
                     for attack, metrics in by_attack.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal, Protocol
 
 Unit = Literal["share", "number", "records"]
@@ -33,6 +34,12 @@ class Shown:
 
     def __str__(self) -> str:
         return f"{self.value} ({self.interval})"
+
+
+def without_folder(name: str) -> str:
+    """A file's name without the folders of the machine that it lies on, where the path is absolute; options stay."""
+    path, mark, options = name.partition("?")
+    return f"{PurePath(path).name}{mark}{options}" if PurePath(path).is_absolute() else name
 
 
 def number(value: object) -> float | None:

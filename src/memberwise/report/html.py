@@ -91,6 +91,6 @@ def personal(result: AuditResult, curves: Curves) -> list[str]:
 def title(result: AuditResult) -> str:
     """What was audited, in a few words."""
     parts = [result.data.source, result.target.architecture or result.target.kind]
-    named = ", ".join(str(part) for part in parts if part) or "a classifier"
+    named = ", ".join(formats.without_folder(part) for part in parts if part) or "a classifier"
     canaries = lead.canaries_of(result)
     return f"{named}: the worst case, {formats.count(canaries)} canaries" if canaries else named

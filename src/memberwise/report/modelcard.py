@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from memberwise.report import lead, sentence
-from memberwise.report.formats import count, percent
+from memberwise.report.formats import count, percent, without_folder
 from memberwise.report.schema import AuditResult
 
 # Characters which Markdown (or HTML within it) gives a meaning.
@@ -20,10 +20,11 @@ def escaped(value: object) -> str:
 def model_card(result: AuditResult) -> str:
     """The section as Markdown."""
     data, target, shadow = result.data, result.target, result.shadow
-    name = target.architecture or target.kind or "classifier"
+    name = without_folder(target.architecture or target.kind or "classifier")
+    source = without_folder(data.source or "unnamed data")
     audited = (
-        f"{escaped(name)}, trained on {escaped(data.source or 'unnamed data')}: {count(data.members)} "
-        f"of its training records (members) and {count(data.nonmembers)} non-members"
+        f"{escaped(name)}, trained on {escaped(source)}: {count(data.members)} of its training records (members) and "
+        f"{count(data.nonmembers)} non-members"
     )
     canaries = lead.canaries_of(result)
     worst = f", the worst case ({count(canaries)} canaries)" if canaries else ""
