@@ -160,7 +160,7 @@ def auc_table(pairs: int, correlation: float, draws: int = DRAWS) -> AucTable:
 
 
 def _shifted_aucs(inside: Floats, outside: Floats, shifts: Floats) -> Floats:
-    """``(k, n)``: ``cross_pair_auc`` with each of k shifts added to the IN scores ``(p, n)``, which tie as good as never.
+    """``(k, n)``: ``cross_pair_auc`` with each of k shifts added to the IN scores ``(p, n)``; as good as no ties.
 
     OUT scores are sorted, those of each record in a stretch of its own, so that one search serves many records.
     """
