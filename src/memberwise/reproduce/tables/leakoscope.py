@@ -132,8 +132,8 @@ def _notes(
         f"{setting}: above {most.auc:g} are {(theirs > most.auc).mean():.1%} of the records by their score, by ours "
         f"{most.value:.1%} [{most.low:.1%}, {most.high:.1%}]; above {least.auc:g} {(theirs > least.auc).mean():.1%} "
         f"and {least.value:.1%} [{least.low:.1%}, {least.high:.1%}]. Theirs counts estimates, which chance spreads and "
-        f"which end at 0.5: between two halves of models none of which saw the record, where the truth is 0.5, it still has "
-        f"{(nobody > least.auc).mean():.1%} of the records above {least.auc:g}",
+        f"which end at 0.5: between two halves of models none of which saw the record, where the truth is 0.5, it "
+        f"still has {(nobody > least.auc).mean():.1%} of the records above {least.auc:g}",
     ]
     if factor is not None:
         notes.append(
