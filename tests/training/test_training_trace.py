@@ -53,7 +53,7 @@ def losses(models: TorchModels, ours: Prepared) -> Any:
 @pytest.mark.slow
 def test_quantiles_are_those_of_models_stopped_before_each_epoch() -> None:
     # One batch an epoch at a constant rate: its losses are those of the model that was trained so far.
-    still = {"schedule": "constant", "batch_size": 60}
+    still: dict[str, Any] = {"schedule": "constant", "batch_size": 60}
     ours = prepared(epochs=6, learning_rate=0.1, **still)
     begun = losses(trained(prepared(epochs=1, learning_rate=1e-12, **still), traced=False), ours)
     table = np.array([begun, *(losses(trained(ours, traced=False, epochs=e), ours) for e in range(1, 6))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memberwise.assess.turns import clusters_of
 from memberwise.attacks.in_out import CHUNK_VALUES
@@ -17,7 +18,7 @@ from memberwise.statistics.personal import (
     shared_drift,
     spread_out,
 )
-from memberwise.types.arrays import Floats, Ints, Mask
+from memberwise.types.arrays import Floats, Ints
 
 # Fewer complementary pairs say too little about one record; of more the first are taken: intervals are no finer.
 FEWEST_PAIRS, MOST_PAIRS = 8, 256
@@ -76,7 +77,7 @@ def _scores(signals: Signals, pairs: Ints, rows: Ints) -> tuple[Ints, Floats, Fl
     """Those of the rows ``(r,)`` that every pair splits and answers, with their IN and OUT scores ``(p, r)``."""
     shadows = signals.shadows
     assert shadows is not None
-    sides: list[tuple[Floats, Mask]] = []
+    sides: list[tuple[Floats, NDArray[np.int8]]] = []
     for side in (0, 1):
         of = np.ix_(pairs[:, side], rows)
         phi = (shadows.log_p[of].astype(np.float64) - shadows.log_1mp[of]).mean(2)

@@ -105,7 +105,7 @@ def correlations_within(inside: Floats, outside: Floats) -> Floats:
     """``(n,)`` correlations, over pairs, of a record's IN and OUT score ``(p, n)``; NaN where one does not vary."""
     a, b = inside - inside.mean(0), outside - outside.mean(0)
     scale = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    return np.divide((a * b).sum(0), scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return np.asarray(np.divide((a * b).sum(0), scale, out=np.full(len(scale), np.nan), where=scale > 0))
 
 
 def mean_correlation(each: Floats, pairs: int) -> float:

@@ -93,7 +93,7 @@ def binormal_auc(inside: Floats, outside: Floats) -> Floats:
         inside, outside: ``(k, n)`` scaled logits of models with and without the record, HIGHER = MORE LIKELY A MEMBER.
     """
     spread = np.sqrt(inside.var(0) + outside.var(0)) + BELOW_ONE
-    return np.clip(special.ndtr((inside.mean(0) - outside.mean(0)) / spread), 0.5, 1 - BELOW_ONE)
+    return np.asarray(np.clip(special.ndtr((inside.mean(0) - outside.mean(0)) / spread), 0.5, 1 - BELOW_ONE))
 
 
 def standard_error(aucs: Floats, models: int) -> Floats:
