@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -78,14 +77,13 @@ class LossTrace:
 
         In nats. The last ones are of the last such epoch before a model stopped.
         """
-        table = torch.stack(self._losses).numpy()
-        seen = ~np.isnan(table).all((0, 2))
-        last = np.where(np.isnan(table[:, :, 0]), -1, np.arange(len(table))[:, None]).max(0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a model that stopped before the first look
-            found = np.nanquantile(table, QUANTILES, axis=0)
-        ends = np.where(seen[:, None], table[last, np.arange(table.shape[1])], np.nan)
-        return np.concatenate([np.moveaxis(found, 0, 1), ends[:, None]], 1).astype(np.float32)
+        kept = torch.stack(self._losses).numpy()
+        found = np.full((kept.shape[1], len(QUANTILES) + 1, kept.shape[2]), np.nan, np.float32)
+        for model, rows in enumerate(found):
+            table = kept[~np.isnan(kept[:, model, 0]), model]
+            if len(table):  # else it stopped before the first of these epochs
+                rows[:-1], rows[-1] = np.quantile(table, QUANTILES, axis=0), table[-1]
+        return found
 
 
 def joined_traces(parts: Sequence[Floats32 | None], order: Ints) -> Floats32 | None:
