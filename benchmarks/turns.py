@@ -55,7 +55,8 @@ def measured(name: str, tiny: bool) -> dict[str, Any]:
         time.sleep(0.2)
         before, start, busy = peak.anonymous, time.perf_counter(), time.process_time()
         with peak.stage(name, sys.stderr):
-            turns = take_all_turns(signals, [ATTACKS[one] for one in attacks], range(models), everyone, seeds)
+            named = [ATTACKS[one] for one in attacks]
+            turns = take_all_turns(signals, named, range(models), everyone, seeds) if named else []
             turned = time.process_time() - busy
             rows = [recipe_models(signals, ATTACKS[one.attack], one, everyone, fprs, seeds, None) for one in turns]
             recipe = recipe_part(rows, 0.95)
