@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -92,7 +92,7 @@ class Peak:
             time.sleep(0.05)
 
     @contextmanager
-    def stage(self, name: str) -> Any:
+    def stage(self, name: str, to: TextIO | None = None) -> Any:
         self.resident = self.anonymous = 0
         time.sleep(0.1)
         begun = time.perf_counter()
@@ -100,6 +100,7 @@ class Peak:
         seconds = time.perf_counter() - begun
         print(
             f"{name:9s} {self.resident:8,} MB resident, {self.anonymous:8,} MB of them no file's, {seconds:.0f} s",
+            file=to,
             flush=True,
         )
 

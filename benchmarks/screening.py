@@ -49,7 +49,7 @@ POOLS = {
 
 def pool(name: str, models: int) -> Arrays:
     """``(m, n)`` of shadow models and audited records: trained_on, loss_range (NaN of non-members), log_p, log_1mp."""
-    wanted = POOLS[name] | {"shadow": {"count": models}, "run": {"seed": SEED, "device": "cpu"}}
+    wanted = POOLS[name] | {"shadow": {"count": models}, "run": {"seed": SEED, "device": "cpu"}, "plan": {"threads": 1}}
     ours = prepare(resolve(Study.model_validate(wanted)), Inputs())
     audited, parts, ranges = ours.roles.audited, [], []
     jobs = [replace(ours.shadow_job(k), traced=True) for k in range(models)]

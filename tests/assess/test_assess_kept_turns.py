@@ -123,3 +123,30 @@ def test_loaded_signals_hold_the_turns(tmp_path: Path) -> None:
         expected = ATTACKS["base"].score(stand_in.signals, np.random.default_rng(0))
         np.testing.assert_array_equal(signals.turns["base"][k], expected)
     assert (tmp_path / "turns" / "turn-00000.npz").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.slow
+def test_turns_of_saved_answers_are_kept_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    first = rng.random((4, 40)).argsort(1) < 20
+    trained_on = np.stack([first, ~first], 1).reshape(8, 40).astype(int)
+    labels, member = rng.integers(0, 3, 40), np.arange(40) < 20
+    saved: dict[str, Any] = {
+        "outputs": {"logits": rng.normal(size=(40, 3)), "labels": labels, "member": member},
+        "shadow_outputs": {"logits": rng.normal(size=(8, 40, 3)), "trained_on": trained_on},
+    }
+    whole = mw.audit(**saved, attacks=["loss", "base"], out=tmp_path)
+    turns = mw.load_signals(tmp_path, **saved).turns
+    assert turns is not None
+    assert np.isfinite(turns["base"]).all()
+    taken, one_turn = [], take_all_turns.__globals__["_one_turn"]
+
+    def counted(*arguments: Any) -> Any:
+        taken.append(arguments[2])
+        return one_turn(*arguments)
+
+    monkeypatch.setattr("memberwise.assess.turns._one_turn", counted)
+    (tmp_path / "turns" / "turn-00005.npz").unlink()
+    again = mw.audit(**saved, attacks=["loss", "base"], out=tmp_path)
+    assert set(taken) == {5}
+    assert again.parts.recipe == whole.parts.recipe

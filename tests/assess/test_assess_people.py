@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from test_assess_turns import answers, assessed, table
 
-from memberwise.assess.people import pair_sides, people_part
+from memberwise.assess.people import people_part
+from memberwise.assess.sides import pair_sides
 from memberwise.assess.turns import Turns, clusters_of, models_in_turn
 from memberwise.attacks import ATTACKS
 from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.table import Signals
+from memberwise.statistics.personal import cross_pair_auc, pair_correlation
 from memberwise.statistics.two_way import figures_of
 from memberwise.study.reading import make_study
 
@@ -108,9 +110,45 @@ def test_broken_pairs_are_left_out() -> None:
     fewer = signals.of_models(np.delete(np.arange(20), [3]))
     sides = pair_sides(fewer)
     assert sides is not None
-    assert len(sides.inside) == 9
+    assert sides.pairs == 9
     numbers = clusters_of(fewer.trained_on)
     assert sorted(np.bincount(numbers)) == [1] + [2] * 9
+
+
+def test_records_in_parts_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals, _, _ = mixed(np.random.default_rng(11), 130, 10)
+    whole = pair_sides(signals)
+    first = signals.trained_on[::2] == 1
+    assert signals.shadows is not None
+    phi = signals.shadows.phi[:, :, 0]
+    inside, outside = np.where(first, phi[::2], phi[1::2]), np.where(first, phi[1::2], phi[::2])
+    monkeypatch.setattr("memberwise.assess.sides.CHUNK_VALUES", 20 * 7)
+    parts = pair_sides(signals)
+    assert whole is not None
+    assert parts is not None
+    for name, value in vars(whole).items():
+        np.testing.assert_allclose(getattr(parts, name), value, rtol=1e-12, err_msg=name)
+    np.testing.assert_array_equal(parts.aucs, cross_pair_auc(inside, outside))
+    assert parts.correlation == pytest.approx(pair_correlation(inside, outside))
+
+
+def test_of_many_pairs_the_first_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals, _ = table(np.random.default_rng(12), records=40, models=24)
+    monkeypatch.setattr("memberwise.assess.sides.MOST_PAIRS", 9)
+    some, alone = pair_sides(signals), pair_sides(signals.of_models(np.arange(18)))
+    assert some is not None
+    assert alone is not None
+    assert some.pairs == 9
+    np.testing.assert_array_equal(some.aucs, alone.aucs)
+
+
+def test_people_need_no_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where turns would cost too much the shares are there, and nobody is named."""
+    signals, member, _ = mixed(np.random.default_rng(13), 100, 8)
+    monkeypatch.setattr("memberwise.assess.turns.COST", 0)
+    part = assessed(signals, member, attacks=USE, statistics={"fpr": [0.1]}).people
+    assert (part.pairs, part.attack, part.named) == (8, None, 0)
+    assert part.share_above[-1].high > 0
 
 
 def test_labels_alone_tell_no_single_risk() -> None:

@@ -16,6 +16,7 @@ from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.study.schema import Study
 from memberwise.targets.models import TorchModels
+from memberwise.training.step import Step
 from memberwise.training.trace import QUANTILES, joined_traces, traced_epochs
 
 
@@ -23,9 +24,17 @@ def several_logits(shape: Any, classes: int) -> nn.Module:
     return nn.Linear(shape[0], classes)
 
 
-def prepared(**training: Any) -> Prepared:
+class OwnLoss(Step):
+    """Plain training by a loss of its own."""
+
+    def loss(self, *arguments: Any) -> Any:
+        return super().loss(*arguments)
+
+
+def prepared(model: dict[str, Any] | None = None, plan: dict[str, Any] | None = None, **training: Any) -> Prepared:
     roles = {"source": "digits", "members": 60, "nonmembers": 60, "validation": 40}
-    values = {"data": roles, "model": {"name": "mlp", "hidden": [8]}, "run": {"device": "cpu"}}
+    values = {"data": roles, "model": model or {"name": "mlp", "hidden": [8]}, "run": {"device": "cpu"}}
+    values["plan"] = {"threads": 1} | (plan or {})
     return prepare(resolve(Study.model_validate(values | {"training": training})), Inputs())
 
 
@@ -42,20 +51,51 @@ def losses(models: TorchModels, ours: Prepared) -> Any:
 
 
 @pytest.mark.slow
-def test_quantiles_are_those_of_models_stopped_at_each_epoch() -> None:
-    # With a constant rate a training of fewer epochs is the beginning of a longer one.
-    ours = prepared(epochs=6, schedule="constant", learning_rate=0.1)
-    looked = traced_epochs(6, convolves=False)
-    table = np.array([losses(trained(ours, traced=False, epochs=int(e) + 1), ours) for e in looked])
+def test_quantiles_are_those_of_models_stopped_before_each_epoch() -> None:
+    # One batch an epoch at a constant rate: its losses are those of the model that was trained so far.
+    still: dict[str, Any] = {"schedule": "constant", "batch_size": 60}
+    ours = prepared(epochs=6, learning_rate=0.1, **still)
+    begun = losses(trained(prepared(epochs=1, learning_rate=1e-12, **still), traced=False), ours)
+    table = np.array([begun, *(losses(trained(ours, traced=False, epochs=e), ours) for e in range(1, 6))])
     expected = np.vstack([np.quantile(table, QUANTILES, axis=0), table[-1:]])
     np.testing.assert_allclose(trained(ours, traced=True).traces[0], expected, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_traced_model_is_the_same_model() -> None:
-    ours = prepared(epochs=3)
+@pytest.mark.parametrize("plan", [{}, {"precision": "bfloat16"}, {"stack": 1}])
+def test_losses_of_small_batches_stand_at_their_records(plan: dict[str, Any]) -> None:
+    ours = prepared(epochs=3, learning_rate=1e-12, batch_size=16, plan=plan)
+    same = losses(trained(ours, traced=False), ours)
+    for row in trained(ours, traced=True).traces[0]:
+        np.testing.assert_allclose(row, same, rtol=0.05 if plan.get("precision") else 1e-4)
+
+
+@pytest.mark.slow
+def test_step_of_ones_own_is_looked_at_after_epochs() -> None:
+    ours = prepared(epochs=6, schedule="constant", learning_rate=0.1)
+    job = replace(ours.target_job, step=OwnLoss(), traced=True)
+    looked = traced_epochs(6, convolves=False, in_step=False)
+    stopped = [replace(job, traced=False, recipe=replace(job.recipe, epochs=int(e) + 1)) for e in looked]
+    table = np.array([losses(ours.trainer.train([one]), ours) for one in stopped])  # type: ignore[arg-type]
+    expected = np.vstack([np.quantile(table, QUANTILES, axis=0), table[-1:]])
+    found: Any = ours.trainer.train([job])
+    np.testing.assert_allclose(found.traces[0], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "plan"),
+    [
+        ({"name": "mlp", "hidden": [8]}, {}),
+        ({"name": "mlp", "hidden": [8]}, {"precision": "bfloat16"}),
+        ({"name": "cnn"}, {"precision": "bfloat16", "stack": 1, "memory_format": "channels_last"}),
+    ],
+)
+def test_traced_model_is_the_same_model(model: dict[str, Any], plan: dict[str, Any]) -> None:
+    ours = prepared(epochs=3, model=model, plan=plan)
     plain, traced = trained(ours, traced=False), trained(ours, traced=True)
     assert plain.traces is None
+    assert traced.own == {}
     assert all(torch.equal(plain.params[name], traced.params[name]) for name in plain.params)
 
 
@@ -67,14 +107,15 @@ def test_model_that_stops_early_has_no_losses_from_later() -> None:
     assert np.isfinite(traces).all() or np.isnan(traces).all()
 
 
+@pytest.mark.parametrize("in_step", [True, False])
 @pytest.mark.parametrize("convolves", [True, False])
-def test_looks_are_few_and_end_with_the_training(convolves: bool) -> None:
+def test_looks_are_few_and_end_with_the_training(convolves: bool, in_step: bool) -> None:
     for epochs in (1, 3, 5, 20, 100, 1000):
-        looked = traced_epochs(epochs, convolves)
+        looked = traced_epochs(epochs, convolves, in_step)
         assert looked[-1] == epochs - 1
         assert looked[0] >= 0
-        assert len(looked) <= max(4, 0.75 * epochs)
-        if convolves and epochs >= 100:
+        assert len(looked) == min(epochs, 100) if in_step else len(looked) <= max(4, 0.75 * epochs)
+        if convolves and not in_step and epochs >= 100:
             assert len(looked) / 3 / epochs <= 0.05
 
 

@@ -165,8 +165,10 @@ def _over_all_models(
     """What the shadow models in the target's place, one after another, say of the recipe and of single records."""
     turns, confidence = study.statistics.turns, study.statistics.confidence
     models = models_in_turn(signals, turns)
-    if turns == "none" or len(models) < FEWEST or study.canaries.count:
+    if turns == "none" or study.canaries.count:
         return [], None, None
+    if len(models) < FEWEST:  # single records are told by pairs: turns only name them
+        return [], people_part(signals, member, (), class_names, confidence, seeds, units), None
     attacks = attacks_in_turn([one.attack for one in evaluations.values()], family, turns)
     store = None if kept is None or not attacks else KeptTurns(kept, signals, evaluated, seeds)
     rows = take_all_turns(signals, attacks, models, evaluated, seeds, store)

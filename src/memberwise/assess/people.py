@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from memberwise.assess.turns import Turns, clusters_of
+from memberwise.assess.sides import FEWEST_PAIRS, Sides, pair_sides
+from memberwise.assess.turns import Turns
 from memberwise.data.groups import divisions
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
@@ -19,17 +20,12 @@ from memberwise.statistics.personal import (
     AucTable,
     Share,
     auc_table,
-    cross_pair_auc,
-    pair_correlation,
     rounded_down,
-    shared_drift,
     shares_above,
 )
 from memberwise.types.arrays import Floats, Ints, Mask
 from memberwise.types.parts import FIRST
 
-# Fewer complementary pairs say too little about one record.
-FEWEST_PAIRS = 8
 # A record is named where its risk is surely above this level, it is found in every turn that trained on it, at this
 # rate, and the models that did not train on it flag it at most so often (the upper end at 95 %).
 NAMED_ABOVE, NAMED_AT, FLAGGED_AT_MOST = 0.9, 0.01, 0.25
@@ -102,38 +98,6 @@ class PeoplePart:
     groups: tuple[GroupRisk, ...]
 
 
-@dataclass(frozen=True)
-class Sides:
-    """IN and OUT scores of the models of complete pairs, by record.
-
-    Attributes:
-        rows: ``(r,)`` positions of the records that every pair splits. inside, outside: ``(p, r)``.
-    """
-
-    rows: Ints
-    inside: Floats
-    outside: Floats
-
-
-def pair_sides(signals: Signals) -> Sides | None:
-    """The scaled logits of complete complementary pairs; None where there are too few, or the answers are labels."""
-    if signals.shadows is None or signals.shadows.kind == "labels":
-        return None
-    numbers = clusters_of(signals.trained_on)
-    pairs = [np.flatnonzero(numbers == one) for one in np.unique(numbers)]
-    whole = [pair for pair in pairs if len(pair) == 2]
-    if len(whole) < FEWEST_PAIRS:
-        return None
-    first, second = (np.array([pair[side] for pair in whole]) for side in (0, 1))
-    split = (signals.trained_on[first] + signals.trained_on[second] == 1).all(0)
-    phi = signals.shadows.phi.mean(2)
-    rows = np.flatnonzero(split & np.isfinite(phi).all(0))
-    if not len(rows):
-        return None
-    a, b, of_first = phi[first][:, rows], phi[second][:, rows], signals.trained_on[first][:, rows] == 1
-    return Sides(rows, np.where(of_first, a, b), np.where(of_first, b, a))
-
-
 def people_part(
     signals: Signals,
     member: Mask,
@@ -153,49 +117,44 @@ def people_part(
     sides = pair_sides(signals)
     if sides is None:
         return None
-    pairs = len(sides.inside)
-    correlation = pair_correlation(sides.inside, sides.outside)
-    table = auc_table(pairs, rounded_down(correlation))
-    aucs = cross_pair_auc(sides.inside, sides.outside)
-    factor = inflation(sides)
-    shares = shares_above(aucs, table, LEVELS, confidence, factor)
-    finds = _found(signals, sides, turns)
-    worst, named = _worst(signals, member, sides, table, aucs, finds, class_names, confidence)
+    pairs, table = sides.pairs, auc_table(sides.pairs, rounded_down(sides.correlation))
+    shares = shares_above(sides.aucs, table, LEVELS, confidence, sides.inflation)
+    finds = _found(sides, turns)
+    worst, named = _worst(signals, member, sides, table, finds, class_names, confidence)
     return PeoplePart(
         records=len(sides.rows),
         pairs=pairs,
-        correlation=correlation,
-        effective_models=pairs / (1 - correlation),
+        correlation=sides.correlation,
+        effective_models=pairs / (1 - sides.correlation),
         share_above=tuple(_share(one, len(sides.rows), pairs) for one in shares),
         attack=None if finds is None else finds.attack,
         named=named,
         worst=worst,
-        groups=_groups(signals, sides, aucs, table, factor, class_names, units, confidence, seeds.rng("groups by lot")),
+        groups=_groups(signals, sides, table, class_names, units, confidence, seeds.rng("groups by lot")),
     )
 
 
 def _groups(
     signals: Signals,
     sides: Sides,
-    aucs: Floats,
     table: AucTable,
-    factor: float,
     class_names: Sequence[str],
     units: Ints | None,
     confidence: float,
     rng: np.random.Generator,
 ) -> tuple[GroupRisk, ...]:
     """Classes, and groups by every division of their columns, each beside the rest; of a person the first record."""
-    first = np.arange(len(aucs)) if units is None else np.unique(units[sides.rows], return_index=True)[1]
-    risks, rows = aucs[first], sides.rows[first]
+    first = np.arange(len(sides.rows)) if units is None else np.unique(units[sides.rows], return_index=True)[1]
+    risks, rows = sides.aucs[first], sides.rows[first]
     ways = [("class", np.asarray(class_names)[signals.labels[rows]])]
     if signals.groups is not None:
         ways += [("group", names) for names in divisions(signals.groups[rows])]
     risky = []
     for row in group_differences(risks, ways, confidence, rng):
         inside = next(names == row.name for by, names in ways if by == row.by and row.name in names)
-        share = shares_above(risks[inside], table, LEVELS[-1:], confidence, 1 + (factor - 1) * float(inside.mean()))
-        risky.append(GroupRisk(**vars(row), above=_share(share[0], row.records, len(sides.inside))))
+        flatter = 1 + (sides.inflation - 1) * float(inside.mean())
+        share = shares_above(risks[inside], table, LEVELS[-1:], confidence, flatter)
+        risky.append(GroupRisk(**vars(row), above=_share(share[0], row.records, sides.pairs)))
     return tuple(risky)
 
 
@@ -212,15 +171,6 @@ def _share(share: Share, records: int, pairs: int) -> ShareAbove:
     )
 
 
-def inflation(sides: Sides) -> float:
-    """By how much the likelihood of all records together is flatter than that of independent ones: 1 + n tau^2 / p.
-
-    tau^2 is the mean squared correlation between records over models of one side, beyond chance.
-    """
-    apart = np.concatenate([sides.inside - sides.inside.mean(0), sides.outside - sides.outside.mean(0)])
-    return 1 + len(sides.rows) * shared_drift(apart) / len(sides.inside)
-
-
 @dataclass(frozen=True)
 class _Found:
     """Which records an attack finds in turn: of ``(r,)`` records counts of turns."""
@@ -232,16 +182,17 @@ class _Found:
     out_turns: Ints
 
 
-def _found(signals: Signals, sides: Sides, turns: Sequence[Turns]) -> _Found | None:
+def _found(sides: Sides, turns: Sequence[Turns]) -> _Found | None:
     """By the first attack that compares with models which did not train on the record: others find outliers."""
     one = next((turn for turn in turns if turn.attack.startswith(("learned", "lira", "base", "rmia"))), None)
     if one is None:
         return None
-    scored = ~np.isnan(one.scores)
-    cuts = [threshold_at_fpr(s[~m & k], NAMED_AT) for s, m, k in zip(one.scores, one.member, scored, strict=True)]
-    above = scored & (np.nan_to_num(one.scores, nan=-np.inf) > np.array(cuts)[:, None])
-    inside, outside = scored & one.member, scored & ~one.member
-    counts = [part[:, sides.rows].sum(0) for part in (above & inside, above & outside, inside, outside)]
+    counts = np.zeros((4, len(sides.rows)), np.int64)
+    for scores, member in zip(one.scores, one.member, strict=True):
+        scored = ~np.isnan(scores)
+        cut = threshold_at_fpr(scores[scored & ~member], NAMED_AT)
+        above, inside, here = scores[sides.rows] > cut, member[sides.rows], scored[sides.rows]
+        counts += [here & inside & above, here & ~inside & above, here & inside, here & ~inside]
     return _Found(one.attack, *counts)
 
 
@@ -250,17 +201,16 @@ def _worst(
     member: Mask,
     sides: Sides,
     table: AucTable,
-    aucs: Floats,
     found: _Found | None,
     class_names: Sequence[str],
     confidence: float,
 ) -> tuple[tuple[ExposedRecord, ...], int]:
     """The most exposed records, and how many are named."""
+    aucs = sides.aucs
     low, high = (ends[table.bins(aucs)] for ends in table.intervals(confidence))
     named = np.zeros(len(aucs), bool) if found is None else _named(low, found)
     order = np.lexsort((-aucs, -low, ~named))[:LISTED]
-    in_score, out_score = sides.inside.mean(0), sides.outside.mean(0)
-    turns = len(sides.inside)
+    turns = sides.pairs
     worst = [
         ExposedRecord(
             index=int(signals.index[sides.rows[i]]),
@@ -269,8 +219,8 @@ def _worst(
             auc=float(aucs[i]),
             low=float(low[i]),
             high=float(high[i]),
-            in_score=float(in_score[i]),
-            out_score=float(out_score[i]),
+            in_score=float(sides.in_score[i]),
+            out_score=float(sides.out_score[i]),
             found=None if found is None else int(found.found[i]),
             in_turns=turns if found is None else int(found.in_turns[i]),
             flagged=None if found is None else int(found.flagged[i]),

@@ -47,7 +47,7 @@ def clusters_of(trained_on: NDArray[np.int8]) -> Ints:
 
     ``trained_on``: ``(m, n)``, 1 IN, 0 OUT, -1 neither.
     """
-    varies = (trained_on == 1).any(0) & (trained_on == 0).any(0)
+    varies = _seen(trained_on, 1) & _seen(trained_on, 0)
     numbers, alone = np.arange(len(trained_on)), defaultdict[bytes, list[int]](list)
     for k, row in enumerate(trained_on):
         half = row[varies]
@@ -59,6 +59,14 @@ def clusters_of(trained_on: NDArray[np.int8]) -> Ints:
         else:
             alone[_digest(half == 1)].append(k)
     return np.unique(numbers, return_inverse=True)[1]
+
+
+def _seen(trained_on: NDArray[np.int8], value: int) -> Mask:
+    """``(n,)`` whether some model's row ``(m, n)`` has the value, a model at a time."""
+    seen = np.zeros(trained_on.shape[1], bool)
+    for row in trained_on:
+        seen |= row == value
+    return seen
 
 
 def _digest(half: Mask) -> bytes:

@@ -25,7 +25,7 @@ from memberwise.signals.saved.labels import plain
 from memberwise.signals.saved.table import signals_from_saved
 from memberwise.signals.steps import lift_zeros, step_notes
 from memberwise.signals.table import Signals
-from memberwise.store.folder import RunFolder
+from memberwise.store.folder import TURNS, RunFolder
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Array, Mask
 
@@ -102,7 +102,6 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     request.check_share(target.member)
-    assessment = assess(signals, target.member, study, request, Seeds(study.run.seed), target.classes)
     own_quality, other_quality = _quality(signals, target.member)
     facts = TargetFacts.of(f"saved {signals.target.kind}", None, own_quality, other_quality)
     notes = [
@@ -131,6 +130,9 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     notes += contradiction_notes(accuracies)
     with folder:
         folder.write_study(study)
+        assessment = assess(
+            signals, target.member, study, request, Seeds(study.run.seed), target.classes, kept=folder.path / TURNS
+        )
         return finish(
             study,
             folder,

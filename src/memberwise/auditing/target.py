@@ -22,10 +22,11 @@ from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.inspection import Inspection, inspect
 from memberwise.targets.models import TorchModels
 from memberwise.training.job import describe_job
+from memberwise.training.trace import traced_epochs
 from memberwise.types.arrays import Arrays
 from memberwise.types.parts import from_plain, to_plain
 
-TARGET_BLOCK, TRACE = block_name(0), "trace.losses"
+TARGET_BLOCK, TRACE, EPOCHS = block_name(0), "trace.losses", "trace.epochs"
 INSPECTION = "inspection"
 
 
@@ -47,7 +48,7 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
 
     Args:
         traced: with ``trace.losses``, what ``training.trace`` keeps of the losses of ``target_job.rows``, the model
-            first; empty where no network is trained here in one training.
+            first, and ``trace.epochs``; empty where no network is trained here in one training.
     """
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
@@ -55,7 +56,7 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
     missing = "" if arrays is None else lacking(arrays, prepared.questions)
-    if arrays is not None and traced and prepared.target is None and TRACE not in arrays:
+    if arrays is not None and traced and prepared.target is None and EPOCHS not in arrays:
         missing = ", ".join(filter(None, [missing, "loss trace"]))
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not missing and not lost:
@@ -69,7 +70,8 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
         networks = models.white_box
         traces = networks.traces if isinstance(networks, TorchModels) else None
         arrays[TRACE] = np.empty((1, 0, 0), np.float32) if traces is None else traces
-        arrays["trace.convolves"] = np.array([networks is not None and networks.network.convolves])
+        convolves = networks is not None and networks.network.convolves
+        arrays[EPOCHS] = traced_epochs(job.recipe.epochs, convolves, job.step.tells_losses)
     weights = models.weights()
     if prepared.target is None and weights is not None:
         served = serve(models, [job], prepared.questions)

@@ -7,6 +7,7 @@ from memberwise.reproduce.reproduction import Reproduction
 from memberwise.reproduce.tables import (
     kaplan,
     kaplan_combined,
+    leakoscope,
     lira,
     memguard,
     mia_library,
@@ -34,6 +35,7 @@ TABLES = (
     weighted_smoothing,
     lira,
     memguard,
+    leakoscope,
 )
 REPRODUCTIONS: Registry[Reproduction] = Registry(
     "reproduction",

@@ -32,7 +32,6 @@ from memberwise.signals.steps import lift_zeros
 from memberwise.store.files import json_values, to_json, write_text
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import AttacksConfig, GateConfig, Study
-from memberwise.training.trace import traced_epochs
 from memberwise.types.arrays import Floats, Ints, Mask
 from memberwise.types.parts import Plain
 
@@ -166,7 +165,9 @@ def _trained_here(prepared: Prepared, folder: RunFolder, progress: Progress) -> 
     quantiles = target.arrays["trace.losses"][0] if "trace.losses" in target.arrays else np.empty((0, 0))
     if quantiles.size:
         trained = Trained.of_trace(job.rows, dataset.y[job.rows], quantiles)
-        epochs = traced_epochs(job.recipe.epochs, bool(target.arrays["trace.convolves"][0]))
+        if not prepared.study.answer:  # an output defence's answers are not the network's
+            trained = trained.ending(roles.audited, losses)
+        epochs = target.arrays["trace.epochs"]
     else:
         members = roles.audited[roles.member]
         trained = Trained(members, dataset.y[members], losses[roles.member])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ class Trained:
     """Records that the target trained on.
 
     Attributes:
-        rows, labels: ``(n,)`` row numbers and class numbers. loss: ``(n,)`` at the end, in nats.
+        rows, labels: ``(n,)`` row numbers and class numbers. loss: ``(n,)`` at the end (of records that are not
+            audited: in the last epoch), in nats.
         loss_range: ``(n,)`` interquartile range over epochs (LT-IQR, arXiv:2411.05743); None without a trace.
     """
 
@@ -39,6 +40,12 @@ class Trained:
         """
         values = trace.astype(np.float64)
         return cls(rows, labels, values[-1], values[QUANTILES.index(0.75)] - values[QUANTILES.index(0.25)])
+
+    def ending(self, rows: Ints, losses: Floats) -> Trained:
+        """The same with these losses ``(k,)`` at the end for the records at ``rows``, ``(k,)`` row numbers."""
+        order = np.argsort(rows)
+        place = order[np.searchsorted(rows, self.rows, sorter=order).clip(max=len(rows) - 1)]
+        return replace(self, loss=np.where(rows[place] == self.rows, losses[place], self.loss))
 
     @property
     def risk(self) -> Floats:

@@ -63,6 +63,22 @@ def of_records(array: Array, rows: NDArray[np.intp]) -> Array:
     return taken
 
 
+def of_models(array: Array, keep: NDArray[np.intp]) -> Array:
+    """``array[keep]``; of a mapped array too large for memory a copy in a file of the system's temporary folder.
+
+    Args:
+        array: ``(m, ...)``. keep: ``(k,)`` positions of models.
+    """
+    if not is_mapped(array):
+        return array[keep]
+    taken = _empty(array.dtype, (len(keep), *array.shape[1:]), Path(tempfile.gettempdir()))
+    for first in range(0, len(keep), MODELS):
+        part = slice(first, first + MODELS)
+        taken[part] = array[keep[part]]
+        release(array, taken)
+    return taken
+
+
 def is_mapped(array: Array) -> bool:
     """An array ``(...,)`` lies in a file."""
     return _map_of(array) is not None

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.streamed import of_records
+from memberwise.signals.streamed import of_models, of_records
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Arrays, Floats, Floats32, Ints, Mask
 
@@ -75,9 +75,9 @@ class Answers:
         extra = {name: self.extra[name][rows] for name, rows in held.items() if rows.size}
         return replace(
             self,
-            log_p=self.log_p[keep],
-            log_1mp=self.log_1mp[keep],
-            correct=self.correct[keep],
+            log_p=of_models(self.log_p, keep),
+            log_1mp=of_models(self.log_1mp, keep),
+            correct=of_models(self.correct, keep),
             vectors=vectors,
             extra=extra,
         )

@@ -35,8 +35,9 @@ SHARES = np.unique(
     )
 )
 EM_STEPS, SMOOTH_STEPS = 600, 100
-# Comparisons held at once while a table is made.
-GAPS = 2_000_000
+DRIFTING = 1000
+# Scores held at once while a table is made.
+COMPARED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -97,24 +98,34 @@ def pair_correlation(inside: Floats, outside: Floats) -> float:
     Args:
         inside, outside: ``(p, n)``.
     """
+    return mean_correlation(correlations_within(inside, outside), len(inside))
+
+
+def correlations_within(inside: Floats, outside: Floats) -> Floats:
+    """``(n,)`` correlations, over pairs, of a record's IN and OUT score ``(p, n)``; NaN where one does not vary."""
     a, b = inside - inside.mean(0), outside - outside.mean(0)
     scale = np.sqrt((a * a).sum(0) * (b * b).sum(0))
-    usable = scale > 0
-    if not usable.any():
+    return np.asarray(np.divide((a * b).sum(0), scale, out=np.full(len(scale), np.nan), where=scale > 0))
+
+
+def mean_correlation(each: Floats, pairs: int) -> float:
+    """Of ``(n,)`` correlations that rest on so many pairs, corrected as few pairs draw them to 0; NaN are left out."""
+    usable = each[~np.isnan(each)]
+    if not len(usable):
         return 0.0
-    mean = float(((a * b).sum(0)[usable] / scale[usable]).mean())
-    return float(np.clip(mean / (1 - (1 - mean * mean) / (2 * (len(inside) - 1))), -0.95, 0.95))
+    mean = float(usable.mean())
+    return float(np.clip(mean / (1 - (1 - mean * mean) / (2 * (pairs - 1))), -0.95, 0.95))
 
 
 def shared_drift(scores: Floats) -> float:
     """Mean squared correlation, over models, between records, less what chance gives: how far records move together.
 
-    From at most 1,000 records.
+    From at most ``DRIFTING`` records.
 
     Args:
         scores: ``(m, n)`` of models, with what each record's being IN or OUT adds taken away.
     """
-    chosen = scores[:, np.linspace(0, scores.shape[1] - 1, min(1000, scores.shape[1])).astype(int)]
+    chosen = scores[:, spread_out(scores.shape[1])]
     centred = chosen - chosen.mean(0)
     deviation = centred.std(0)
     centred = centred[:, deviation > 0] / deviation[deviation > 0]
@@ -124,6 +135,11 @@ def shared_drift(scores: Floats) -> float:
     correlations = centred.T @ centred / len(centred)
     squares = (correlations**2).sum() - (np.diag(correlations) ** 2).sum()
     return float(max(0.0, squares / (n * (n - 1)) - 1 / (len(centred) - 1)))
+
+
+def spread_out(records: int) -> Ints:
+    """``(k,)`` positions of the records that drift is looked for in, ``DRIFTING`` at most, over all of them."""
+    return np.linspace(0, records - 1, min(DRIFTING, records)).astype(np.int64)
 
 
 @lru_cache(maxsize=16)
@@ -144,18 +160,22 @@ def auc_table(pairs: int, correlation: float, draws: int = DRAWS) -> AucTable:
 
 
 def _shifted_aucs(inside: Floats, outside: Floats, shifts: Floats) -> Floats:
-    """``(k, n)``: ``cross_pair_auc`` with each of k ascending shifts added to the IN scores ``(p, n)``.
+    """``(k, n)``: ``cross_pair_auc`` with each of k shifts added to the IN scores ``(p, n)``; as good as no ties.
 
-    From each comparison's gap the first shift that bridges it: once for all shifts, with as good as no ties.
+    OUT scores are sorted, those of each record in a stretch of its own, so that one search serves many records.
     """
     pairs, n = inside.shape
-    apart = ~np.eye(pairs, dtype=bool)
     wins = np.empty((len(shifts), n))
-    for first in range(0, n, size := max(1, GAPS // pairs**2)):
-        gaps = (outside[None, :, first : first + size] - inside[:, None, first : first + size])[apart]
-        place = np.searchsorted(shifts, gaps, "right") + (len(shifts) + 1) * np.arange(gaps.shape[1])
-        counts = np.bincount(place.ravel(), minlength=(len(shifts) + 1) * gaps.shape[1])
-        wins[:, first : first + size] = counts.reshape(gaps.shape[1], -1)[:, :-1].cumsum(1).T
+    low, high = outside.min() - 1, outside.max() + 1
+    size = max(1, COMPARED // (pairs * len(shifts)))
+    for first in range(0, n, size):
+        part = slice(first, first + size)
+        shifted = inside[:, part].T + shifts[:, None, None]
+        stretches = (high - low) * np.arange(shifted.shape[1])[:, None]
+        below = (np.sort(outside[:, part], 0).T + stretches).ravel()
+        counts = np.searchsorted(below, np.clip(shifted, low, high) + stretches).sum(2)
+        within = (shifted > outside[:, part].T).sum(2)
+        wins[:, part] = counts - pairs * pairs * np.arange(shifted.shape[1]) - within
     return np.asarray(wins / (pairs * (pairs - 1)))
 
 

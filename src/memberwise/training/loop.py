@@ -15,7 +15,7 @@ from memberwise.training.early_stopping import CHUNK, EarlyStopping
 from memberwise.training.equality import examined
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job, TrainedStack
-from memberwise.training.step import Epoch, State
+from memberwise.training.step import LOSSES, Epoch, State
 from memberwise.training.steppers.base import Stepper, make_stepper, mapped, only, stack_models
 from memberwise.training.steppers.dense_compiled import CompiledStepper
 from memberwise.training.tensors import DataTensors
@@ -70,14 +70,16 @@ def _train_together(
     rounds = isinstance(models, CompiledStepper) and network.precision is torch.bfloat16 and not recipe.augment
     feed = Feed(jobs, network, data.in_bfloat16 if rounds else data)
     stopping = None if recipe.patience is None else EarlyStopping(jobs, network, data, stacked)
-    trace = LossTrace(recipe.epochs, network.convolves) if jobs[0].traced else None
+    trace = LossTrace(recipe.epochs, network.convolves, step.tells_losses) if jobs[0].traced else None
     losses = np.full((len(jobs), recipe.epochs), np.nan)
     running = np.ones(len(jobs), bool)
     for epoch in range(recipe.epochs):
-        losses[running, epoch] = _one_epoch(epoch, feed, models, tick)[running]
+        losses[running, epoch] = _one_epoch(epoch, feed, models, tick, trace)[running]
         _check_finite(losses[running, epoch], epoch, jobs)
         if trace is not None and epoch in trace.epochs:
-            trace.look(_outputs(network, stacked, models, feed), feed.targets, running, step.record_losses)
+            if not trace.in_step:
+                trace.look(_outputs(network, stacked, models, feed), feed.targets, step.record_losses)
+            trace.after_epoch(running)
         if step.watches_epochs:
             _after_epoch(epoch, feed, network, stacked, models)
         if stopping is not None:
@@ -86,7 +88,8 @@ def _train_together(
             if not running.any():
                 break
     params, state = (models.params, models.state) if stopping is None else stopping.best()
-    return TrainedStack(params, state.buffers, losses, state.own, None if trace is None else trace.quantiles())
+    own = {name: value for name, value in state.own.items() if name != LOSSES}
+    return TrainedStack(params, state.buffers, losses, own, None if trace is None else trace.quantiles())
 
 
 def _part_of(tick: Tick | None, number: int, parts: int) -> Tick | None:
@@ -106,12 +109,14 @@ def _in_order(parts: Sequence[TrainedStack], order: Ints) -> TrainedStack:
     return TrainedStack(params, buffers, losses, tensors, joined_traces([part.traces for part in parts], order))
 
 
-def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None) -> Floats:
+def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None, trace: LossTrace | None) -> Floats:
     """``(m,)`` mean training losses of the epoch."""
     total, seen = torch.zeros((2, len(feed.jobs)), device=feed.device)
     for i, (batch, keys) in enumerate(feed.epoch(epoch)):
         number = epoch * feed.per_epoch + i
         loss = models.step(batch, keys, feed.recipe.rate(number, feed.per_epoch))
+        if trace is not None and trace.in_step and epoch in trace.epochs:
+            trace.see(batch.ids, models.state.own[LOSSES])
         records = batch.ids.shape[1] if batch.mask is None else batch.mask.sum(1)
         total, seen = total + loss * records, seen + records
         if tick is not None:

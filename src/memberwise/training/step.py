@@ -16,6 +16,9 @@ from torch.nn import functional
 from memberwise.models.network import Network, Tensors
 from memberwise.study.entrypoint import code_hash
 
+# Where it is among the state's own tensors, plain training leaves each record's loss of the batch there, ``(batch,)``.
+LOSSES = "record losses"
+
 
 class Batch(NamedTuple):
     """One batch of one model.
@@ -113,9 +116,10 @@ class Step:
         """
         logits, buffers = network(params, state.buffers, batch.x, key)
         losses = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
+        own = {**state.own, LOSSES: losses.detach()} if LOSSES in state.own else state.own
         if batch.mask is None:
-            return losses.mean(), state._replace(buffers=buffers)
-        return (losses * batch.mask).sum() / batch.mask.sum().clamp(min=1), state._replace(buffers=buffers)
+            return losses.mean(), State(buffers, own)
+        return (losses * batch.mask).sum() / batch.mask.sum().clamp(min=1), State(buffers, own)
 
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
@@ -153,6 +157,11 @@ class Step:
     @property
     def watches_epochs(self) -> bool:
         return type(self).after_epoch is not Step.after_epoch
+
+    @property
+    def tells_losses(self) -> bool:
+        """It leaves records' losses under ``LOSSES``: what it computes is plain training's loss, step after step."""
+        return type(self).loss is Step.loss and not (self.has_own_update or self.watches_epochs or self.poisson)
 
     @property
     def has_own_update(self) -> bool:

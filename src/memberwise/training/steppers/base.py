@@ -14,7 +14,7 @@ from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import seed_torch, step_keys
 from memberwise.training.job import Job
 from memberwise.training.recipe import clip_per_model
-from memberwise.training.step import Batch, State, plain_update
+from memberwise.training.step import LOSSES, Batch, State, plain_update
 from memberwise.training.steppers.conv_compiled import CompiledOneStepper, takes_compiled_one
 from memberwise.training.steppers.dense import DenseUpdate, takes_dense
 from memberwise.training.steppers.dense_compiled import CompiledStepper, takes_compiled
@@ -95,6 +95,8 @@ def start(jobs: Sequence[Job], network: Network) -> tuple[Tensors, State]:
     pairs = [_begun(network, job) for job in jobs]
     longest = max(len(job.rows) for job in jobs)
     tensors = [job.step.init(network, longest, step_keys(job.seed, 1)[0].to(network.device)) for job in jobs]
+    if jobs[0].traced and jobs[0].step.tells_losses:
+        tensors = [own | {LOSSES: torch.zeros(1, device=network.device)} for own in tensors]
     inits = [params for params, _ in pairs]
     return stack_models(inits), State(stack_models([buffers for _, buffers in pairs]), stack_models(tensors))
 

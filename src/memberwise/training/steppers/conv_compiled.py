@@ -76,6 +76,7 @@ class CompiledOneStepper:
         self.sliced = copy.copy(network)
         self.sliced.module = with_sliced_pools(network.module)
         self._params = {name: value[0] for name, value in params.items()}
+        self._own = {name: value[0] for name, value in state.own.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}
         self._compiled = Compiled(self._advance) if compiles else self._advance
         self._proven = not compiles
@@ -94,25 +95,26 @@ class CompiledOneStepper:
         at, buffers = torch.tensor(rate, device=batch.x.device), self.state.buffers
         buffers = {name: value[0] for name, value in buffers.items()}
         if is_usual(batch, self.job.recipe) and self._is_same(one, keys[0], buffers, at):
-            loss, buffers = self._compiled(one, keys[0], buffers, at)
+            loss, buffers, own = self._compiled(one, keys[0], buffers, at)
         else:
             gradient, loss, after = plain_update(
-                self.job.step, self.network, self._params, State(buffers, {}), one, keys[0]
+                self.job.step, self.network, self._params, State(buffers, self._own), one, keys[0]
             )
             descend(self._params, self._momentum, gradient, self.job.recipe, at)
-            buffers = after.buffers
-        self.state = State({name: value.unsqueeze(0) for name, value in buffers.items()}, {})
+            buffers, own = after
+        kept = ({name: value.unsqueeze(0) for name, value in part.items()} for part in (buffers, own))
+        self.state = State(*kept)
         losses: Tensor = loss[None]
         return losses
 
-    def _advance(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> tuple[Tensor, Tensors]:
-        step, state = self.job.step, State(buffers, {})
+    def _advance(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> tuple[Tensor, Tensors, Tensors]:
+        step, state = self.job.step, State(buffers, self._own)
         if torch.compiler.is_compiling():
             gradient, loss, after = step.update(self.sliced, self._params, state, batch, key)
         else:
             gradient, loss, after = plain_update(step, self.sliced, self._params, state, batch, key)
         descend(self._params, self._momentum, gradient, self.job.recipe, rate)
-        return loss, after.buffers
+        return loss, after.buffers, after.own
 
     def _is_same(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
         """The compiled step changes parameters as the step does from which it was compiled; tried once a network."""

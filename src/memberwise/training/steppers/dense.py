@@ -12,7 +12,7 @@ from torch.func import vmap
 
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold, kept, uniform
-from memberwise.training.step import Batch, State, Step
+from memberwise.training.step import LOSSES, Batch, State, Step
 
 Layers = list[tuple[str, nn.Module]]
 _KNOWN = (nn.Linear, nn.ReLU, nn.Tanh, nn.Dropout)
@@ -32,32 +32,38 @@ class DenseUpdate:
         weights = {name: value.to(self.precision) for name, value in params.items()}
         masks = dropout_masks(self.layers, keys, batch.x.shape[1], weights)
         x = batch.x.flatten(2).to(self.precision)
-        gradient, losses = dense_gradient(self.layers, weights, x, batch.target, batch.mask, masks, self.smoothing)
+        gradient, losses, each = dense_gradient(
+            self.layers, weights, x, batch.target, batch.mask, masks, self.smoothing
+        )
+        if LOSSES in state.own:
+            state = state._replace(own={**state.own, LOSSES: each})
         return {name: gradient[name].float() for name in params}, losses, state
 
 
 def dense_gradient(
     layers: Layers, weights: Tensors, x: Tensor, target: Tensor, mask: Tensor | None, masks: list[Tensor], smooth: float
-) -> tuple[Tensors, Tensor]:
-    """Gradient of each model's mean loss and the losses ``(m,)``; products in the weights' precision.
+) -> tuple[Tensors, Tensor, Tensor]:
+    """Gradient of each model's mean loss, these ``(m,)``, and each record's loss ``(m, batch)``.
+
+    Products are in the weights' precision.
 
     Args:
         x: ``(m, batch, features)``; target: ``(m, batch)`` or ``(m, batch, classes)``; mask: ``(m, batch)`` or None.
         masks: scaled dropout masks, one for each dropout layer.
     """
     logits, kept = dense_forward(layers, weights, x, masks)
-    losses, g = dense_losses(logits.float(), target, smooth)
+    each, g = dense_losses(logits.float(), target, smooth)
     if mask is None:
-        losses, g = losses.mean(1), g / logits.shape[1]
+        losses, g = each.mean(1), g / logits.shape[1]
     else:
         count = mask.sum(1, keepdim=True).clamp(min=1)
-        losses, g = (losses * mask / count).sum(1), g * (mask / count).unsqueeze(-1)
+        losses, g = (each * mask / count).sum(1), g * (mask / count).unsqueeze(-1)
     gradient: Tensors = {}
     for name, layer, saved, by_output in dense_backward(layers, weights, kept, g.to(x.dtype)):
         gradient[f"{name}.weight"] = torch.bmm(by_output.transpose(1, 2), saved)
         if layer.bias is not None:
             gradient[f"{name}.bias"] = by_output.sum(1)
-    return gradient, losses
+    return gradient, losses, each
 
 
 def dense_forward(layers: Layers, weights: Tensors, x: Tensor, masks: list[Tensor]) -> tuple[Tensor, list[Tensor]]:

@@ -18,7 +18,7 @@ from memberwise.models.network import Network, Tensors
 from memberwise.training.job import Job
 from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.recipe import Recipe
-from memberwise.training.step import Batch, State
+from memberwise.training.step import LOSSES, Batch, State
 from memberwise.training.steppers.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
 from memberwise.types.foreign import Factory
 
@@ -68,11 +68,13 @@ class CompiledStepper:
         x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
         masks = dropout_masks(self.layers, keys, size, self._copies)
         arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), *masks]
-        if size > self._size or not self.compiles:
-            losses: Tensor = self._advance(*arguments)
-            return losses
-        self._program = self._program or self._compiled(arguments) or self._advance
-        losses = self._program(*arguments)
+        program: Program = self._advance
+        if size <= self._size and self.compiles:
+            program = self._program = self._program or self._compiled(arguments) or self._advance
+        losses: Tensor
+        losses, each = program(*arguments)
+        if LOSSES in self.state.own:
+            self.state = self.state._replace(own={LOSSES: each[:, : batch.x.shape[1]]})
         return losses
 
     def _compiled(self, arguments: Sequence[Tensor]) -> Program | None:
@@ -99,22 +101,23 @@ class CompiledStepper:
         for function, values in ((self._advance, full), (self._advance, arguments), (program, arguments)):
             copies = [value.clone() for value in values]
             copies[rate].fill_(TRIAL_RATE)
-            losses.append(function(*copies))
+            losses.append(function(*copies)[0])
             changes.append({name: after - start[name] for name, after in zip(names, copies, strict=False)})
         return is_same(changes, losses, self.network.precision, start)
 
-    def _advance(self, *arguments: Tensor) -> Tensor:
-        """One step in place; see ``step`` for the order of arguments."""
+    def _advance(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        """One step in place, the losses of models and of records; see ``step`` for the order of arguments."""
         count = len(self._params)
         params, momenta, copies = (
             dict(zip(self._params, arguments[k * count : (k + 1) * count], strict=True)) for k in range(3)
         )
         x, target, mask, rate, *masks = arguments[3 * count :]
-        gradient, losses = dense_gradient(self.layers, copies, x, target, mask, masks, self.job.step.label_smoothing)
+        smoothing = self.job.step.label_smoothing
+        gradient, losses, each = dense_gradient(self.layers, copies, x, target, mask, masks, smoothing)
         descend(params, momenta, gradient, self.job.recipe, rate)
         for name, value in params.items():
             copies[name].copy_(value)
-        return losses
+        return losses, each
 
 
 def is_same(changes: Sequence[Tensors], losses: Sequence[Tensor], precision: torch.dtype, start: Tensors) -> bool:
