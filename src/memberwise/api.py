@@ -26,7 +26,8 @@ from memberwise.report.result import Result
 from memberwise.screening.flow import Screen, run_screen
 from memberwise.signals.saved.files import saved_object
 from memberwise.study.flags import FLAGS, ROLES, study_keys
-from memberwise.study.reading import check_depth, choose_count, make_study, put, read_study
+from memberwise.study.reading import check_depth, check_ray_address, choose_count, make_study, put, read_study
+from memberwise.study.schema import Study
 from memberwise.types.parts import Plain
 
 WHERE = "memberwise.audit(...)"
@@ -138,10 +139,10 @@ def audit(
     )
     if out is not None:
         put(values, "run.out", str(out))
-        return run_audit(make_study(values, WHERE), inputs, resume=resume)
+        return run_audit(_study(values, WHERE, ray_address), inputs, resume=resume)
     with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
         put(values, "run.out", folder)
-        return replace(run_audit(make_study(values, WHERE), inputs), folder=None)
+        return replace(run_audit(_study(values, WHERE, ray_address), inputs), folder=None)
 
 
 def defend(
@@ -206,7 +207,7 @@ def defend(
         )
         | dict(settings or {}),
     )
-    return run_defend(make_study(values, "memberwise.defend(...)"), inputs)
+    return run_defend(_study(values, "memberwise.defend(...)", ray_address), inputs)
 
 
 def screen(
@@ -261,6 +262,12 @@ def screen(
     with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
         put(values, "run.out", folder)
         return replace(run_screen(make_study(values, "memberwise.screen(...)"), inputs), folder=None)
+
+
+def _study(values: Plain, where: str, ray_address: str | None) -> Study:
+    study = make_study(values, where)
+    check_ray_address(ray_address, study)
+    return study
 
 
 def _study_keys(**arguments: object) -> dict[str, object]:

@@ -6,11 +6,12 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
-from memberwise.training.trainers.base import Collect
+from memberwise.training.trainers.base import Collect, Fit, TrainerFacts
 from memberwise.training.trainers.stack import StackTrainer
 from memberwise.types.arrays import Arrays
 
@@ -23,11 +24,24 @@ class HeldTrainer(StackTrainer):
 
     Attributes:
         folder: where each block says, by a file, on which node it began.
+        gpu_bytes: so much of a GPU of 16 GB its blocks would take, wherever a node says that it has one.
+        best: the stack that it finds best on a worker where it is measured.
     """
 
     folder: str = ""
     raises: int = -1
     killed: int = -1
+    gpu_bytes: int = 0
+    best: int = 0
+
+    def describe(self) -> TrainerFacts:
+        return replace(super().describe(), on_gpus=bool(self.gpu_bytes))
+
+    def measure(self, job: Job, threads: int) -> Fit:
+        if self.gpu_bytes:
+            return Fit("a declared GPU", "cuda", self.plan, self.gpu_bytes, 16 * 10**9)
+        fit = super().measure(job, threads)
+        return replace(fit, plan=replace(fit.plan, stack=self.best, stacked=self.best > 1)) if self.best else fit
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         seeds = [job.seed for job in jobs]

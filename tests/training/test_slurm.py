@@ -6,27 +6,14 @@ import subprocess
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from held_trainer import HeldTrainer
-from torch import nn
+from engine_runs import BLOCK, run, trainer
 
 from memberwise.errors import TrainingError
-from memberwise.models.network import Network
-from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
-from memberwise.signals.questions import Questions
-from memberwise.signals.schedule import FixedCount, ShadowRun
 from memberwise.store.blocks import BlockStore
 from memberwise.study.engine import EngineConfig, SlurmConfig
-from memberwise.study.schema import TrainingConfig
 from memberwise.training.engines import slurm as engine
-from memberwise.training.job import Job
-from memberwise.training.plan import Plan
-from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
-from memberwise.training.tensors import DataTensors
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'memberwise[slurm]'")
 
@@ -37,29 +24,7 @@ pytestmark = [
     pytest.mark.xdist_group("slurm"),  # one Slurm at a time
     pytest.mark.filterwarnings("ignore:.*pool is deprecated"),
 ]
-CPU = torch.device("cpu")
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
-NOBODY = np.arange(0)
-QUESTIONS = Questions(X, Y, 3, np.arange(40), NOBODY, np.arange(40, 60), NOBODY)
-RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
-COUNT, BLOCK = 6, 2
-
-
-def job(k: int) -> Job:
-    return Job(np.arange(k, k + 30), Step(), RECIPE, 100 + k)
-
-
-def trainer(folder: Path | None = None, **settings: int) -> HeldTrainer:
-    network = Network(lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.2), nn.Linear(5, 3)), CPU)
-    made = HeldTrainer(network, DataTensors.of(X, Y, 3, CPU), Plan(BLOCK, "float32", 1))
-    made.__dict__.update(settings | ({} if folder is None else {"folder": str(folder)}))
-    return made
-
-
-def run(store: Path, made: HeldTrainer, config: EngineConfig, progress: Silent | None = None) -> ShadowRun:
-    jobs = FixedCount(job, COUNT, BLOCK)
-    return gather(made, jobs, QUESTIONS, BlockStore(store), {}, progress or Silent(), config)
+COUNT = 6
 
 
 def _queued(*options: str) -> list[str]:
