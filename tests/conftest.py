@@ -19,17 +19,8 @@ settings.load_profile("memberwise")
 OF_SERVICES = ("daemons", "browser", "model_servers", "ray_cluster", "slurm")
 pytest_plugins = ("gateway.gateways", *(f"services.{name}" for name in OF_SERVICES))
 SERVICES = frozenset(
-    {
-        "postgresql_url",
-        "redis_server",
-        "chromium",
-        "axe_source",
-        "mlserver_python",
-        "mlflow_python",
-        "nginx",
-        "ray_nodes",
-        "slurm",
-    }
+    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
+    | {"ray_nodes", "slurm"}
 )
 
 

@@ -39,6 +39,11 @@ def run_task(letter: Letter, terms: Terms, block: Block, *arrays: Array) -> Arra
     return run_block(terms.of(trainer), collection, block)
 
 
+def processor_task() -> str:
+    """The name of this worker's CPU."""
+    return processor_name("cpu")
+
+
 def measure_task(letter: Letter, job: Job, threads: int, *arrays: Array) -> Fit:
     """How the trainer does on this worker."""
     trainer, _ = open_parcel(letter, arrays, _worker_name())
@@ -179,8 +184,8 @@ class RayEngine:
     def _other_kinds(self, lane: Lane) -> list[str]:
         """A node with room for a block for each processor that is not the driver's."""
         nodes = [node["NodeID"] for node in self.cluster.alive() if lane.places([node["Resources"]])]
-        task = self.cluster.ray.remote(num_cpus=0, max_retries=0)(processor_name)
-        asked = {task.options(**self.cluster.on_node(node)).remote("cpu"): node for node in nodes}
+        task = self.cluster.ray.remote(num_cpus=0, max_retries=0)(processor_task)
+        asked = {task.options(**self.cluster.on_node(node)).remote(): node for node in nodes}
         kinds: dict[str, str] = {}
         for reference in self.cluster.within(list(asked), ASK):
             with contextlib.suppress(self.cluster.ray.exceptions.RayError):
