@@ -1,7 +1,7 @@
 """Ray beside the local engine, on one machine: throughput, start-up, bytes a model, memory, and where it saturates.
 
-``python benchmarks/cluster.py [--tiny]``: made-up records and an MLP; ratios within one run, each point the best of three
-turns. The figures are kept in ``benchmarks/results/cluster.json`` (``--tiny``, which shows only that it runs: in
+``python benchmarks/cluster.py [--tiny]``: made-up records and an MLP; ratios within one run, each point the best of
+three turns. The figures are kept in ``benchmarks/results/cluster.json`` (``--tiny``, which shows only that it runs: in
 ``--out`` alone), and ``--write-docs`` puts the kept ones, and the picture, into ``docs/cluster.md`` without measuring.
 The last part is a model, not a measurement: models per second of 1 to 1,000 workers as the measured constants allow.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -87,25 +88,21 @@ def section(kept: Mapping[str, Any]) -> str:
     points = "; ".join(
         f"{row.workers:g}: {row.rate:,.1f} ({row.bound})" for row in (saturated(kept, workers) for workers in WORKERS)
     )
-    return f"""
-Measured on {kept["date"]} ({kept["processor"]}), ratios within one run:
-
-| what | figure |
-|---|---|
-{table}
-
-{c["workers on the node"]:g} workers of one node on {c["MB of data"]:,.1f} MB of uint8 records: each maps
-{c["MB shared, as each worker maps it"]:,.1f} MB of shared memory, and their parts of it add up to
-{c["MB shared, all workers' parts together"]:,.1f} MB, so that the data are there once for all of them; of its own a worker
-has {c["MB of a worker's own, at most"]:,.0f} MB, Python and torch included. (The driver has the data itself, too: it trains
-the target.)
-
-Drawn on to 1,000 workers with these constants, and {kept["bandwidth"] * 8 / 1e9:g} Gbit/s into the driver, in models per
-second by workers, from the first model to the report: {points}. A model that takes a worker {SLOW:g} s saturates the
-driver later, by as much as it takes longer.
-
-![Models per second by number of workers]({PICTURE})
-"""
+    memory = f"""{c["workers on the node"]:g} workers of one node on {c["MB of data"]:,.1f} MB of uint8 records: each
+    maps {c["MB shared, as each worker maps it"]:,.1f} MB of shared memory, and their parts of it add up to
+    {c["MB shared, all workers' parts together"]:,.1f} MB: the data are there once for all of them. Of its own a worker
+    has {c["MB of a worker's own, at most"]:,.0f} MB, Python and torch included. (The driver has the data itself, too:
+    it trains the target.)"""
+    model = f"""Drawn on to 1,000 workers with these constants and {kept["bandwidth"] * 8 / 1e9:g} Gbit/s into the
+    driver, in models per second by workers, report included: {points}. With a model that takes a worker {SLOW:g} s
+    it takes more workers to saturate the driver, in proportion."""
+    parts = [
+        f"Measured on {kept['date']} ({kept['processor']}), ratios within one run:",
+        f"| what | figure |\n|---|---|\n{table}",
+        *(fill(" ".join(text.split()), 118) for text in (memory, model)),
+        f"![Models per second by number of workers]({PICTURE})",
+    ]
+    return "\n\n".join(["", *parts, ""])
 
 
 _DRIVER, _ATTACKS = "driver's seconds a model", "attacks' seconds a model"

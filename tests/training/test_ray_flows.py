@@ -129,17 +129,8 @@ def test_audits_of_a_reproduction_go_to_ray(ray_nodes: Any, tmp_path: Path) -> N
     scores = []
     for name in ("ray", "local"):
         with EngineSession() as session:
-            table, place, engine = find_reproduction("overview-lira"), tmp_path / name, {"engine.name": name}
-            bench = Bench(
-                find_reproduction("overview-lira"),
-                "smoke",
-                1,
-                "cpu",
-                place,
-                ("digits",),
-                engine=engine,
-                session=session,
-            )
+            made, engine = find_reproduction("overview-lira"), {"engine.name": name}
+            bench = Bench(made, "smoke", 1, "cpu", tmp_path / name, ("digits",), engine=engine, session=session)
             result = bench.audit("one", settings)
         assert result.to_dict()["shadow"]["engine"] == name
         scores.append(result.scores)
