@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
 from memberwise.training.trainers.base import Collect, Fit, TrainerFacts
 from memberwise.training.trainers.stack import StackTrainer
-from memberwise.types.arrays import Arrays
+from memberwise.types.arrays import Array, Arrays
 
 WAIT = 250.0
 FIRST = 100
@@ -66,3 +69,14 @@ def _node() -> str:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else "here"
+
+
+@dataclass(frozen=True, eq=False)
+class Bulky:
+    """Collects 20 MB a model, which depend on all that it was sent."""
+
+    ballast: Array
+
+    def __call__(self, models: Target, jobs: Sequence[Job], numbers: Mapping[int, int], vectors: bool) -> Arrays:
+        total = int(self.ballast.sum(dtype=np.int64))
+        return {"bulk": np.stack([np.arange(2_500_000.0) + total + job.seed for job in jobs])}
