@@ -12,7 +12,7 @@ import ray
 import memberwise as mw
 
 STUDY: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 4}
-STUDY |= {"attacks": "lira-online-fixed", "defences": ["rounding"]}
+STUDY |= {"attacks": "lira-online-fixed", "defences": [], "points": [{"name": "rounding", "digits": 1}]}
 SETTINGS = {"training.epochs": 2, "model.hidden": [8], "plan.stack": 2, "plan.threads": 1}
 
 
@@ -24,14 +24,9 @@ def main(folder: Path) -> None:
         return begin(**options)
 
     ray.init = counted
-    frontiers = [
-        mw.defend(**STUDY, out=folder / name, settings=SETTINGS | {"engine.name": name}) for name in ("ray", "local")
-    ]
-    points = [[(point.label, point.attacks) for point in frontier.parts.points] for frontier in frontiers]
-    engines = [
-        json.loads(file.read_text())["shadow"]["engine"] for file in (folder / "ray" / "points").glob("*/result.json")
-    ]
-    print(json.dumps([starts, ray.is_initialized(), points[0] == points[1], len(points[0]), engines]))
+    frontier = mw.defend(**STUDY, out=folder, settings=SETTINGS, engine="ray")
+    engines = [json.loads(file.read_text())["shadow"]["engine"] for file in folder.glob("*/*/result.json")]
+    print(json.dumps([starts, ray.is_initialized(), len(frontier.parts.points), engines]))
 
 
 if __name__ == "__main__":

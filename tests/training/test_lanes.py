@@ -50,6 +50,11 @@ def test_a_study_for_processors_leaves_gpus_alone(facts: dict[str, Any], config:
     assert [lane.device for lane in lanes_of(replace(FACTS, **facts), RayConfig(**config), [A100])] == ["cpu"]
 
 
+def test_a_driver_on_a_gpu_takes_gpus() -> None:
+    with pytest.raises(StudyError, match=r"blocks are to have none(.|\n)*--device cpu"):
+        lanes_of(replace(FACTS, device="cuda"), RayConfig(gpus=0.0), [A100])
+
+
 def test_a_gpu_that_waits_to_be_added_is_asked_for() -> None:
     (lane,) = lanes_of(replace(FACTS, device="cuda"), OPEN, [SMALL])
     assert (lane.gpus, lane.places([SMALL]), lane.places([{"CPU": 8.0, "GPU": 1.0}])) == (1.0, 0, 1)

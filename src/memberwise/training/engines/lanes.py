@@ -86,9 +86,19 @@ def lanes_of(facts: TrainerFacts, config: RayConfig, nodes: Sequence[Node]) -> l
 
     A block takes as many CPUs as the plan has threads, or as the largest node has where that is less; of a GPU's node
     no more than its share of the GPU. A GPU is a block's own until it is known how much of it that takes.
+
+    Raises:
+        StudyError: models train on a GPU, and blocks are to have none.
     """
+    if facts.device == "cuda" and config.gpus == 0:
+        raise StudyError(
+            "models train on a GPU, and blocks are to have none",
+            found="engine.ray.gpus = 0",
+            where="engine.ray.gpus",
+            fix="--device cpu",
+        )
     gpu_nodes = [node for node in nodes if node.get("GPU")]
-    if (facts.device != "cuda" and not (facts.on_gpus and gpu_nodes)) or config.gpus == 0:
+    if facts.device != "cuda" and (not (facts.on_gpus and gpu_nodes) or config.gpus == 0):
         return [Lane("cpu", _cpus(facts, config, nodes), config.gpus or 0.0)]
     names = dict.fromkeys(_accelerator(node) for node in gpu_nodes) or {"": None}
     whole = [Lane("cuda", 0.0, 1.0, name) for name in names]

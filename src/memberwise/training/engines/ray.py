@@ -66,6 +66,7 @@ def _worker_name() -> str:
 class _UnderWay:
     block: Block
     lane: int
+    gpus: float
 
 
 class RayEngine:
@@ -200,7 +201,7 @@ class RayEngine:
         # Ray's own retries would hide what was lost.
         task = self.cluster.ray.remote(max_retries=0)(run_task).options(**self.lanes[number].options)
         reference = task.remote(self.sent.letter, self.terms[number], block, *self.sent.arrays)
-        self.under_way[reference] = _UnderWay(block, number)
+        self.under_way[reference] = _UnderWay(block, number, self.lanes[number].gpus)
 
     def _ready(self, seconds: float) -> list[Any]:
         """Tasks that have ended, within so many seconds."""
@@ -244,20 +245,23 @@ class RayEngine:
         elif isinstance(error, exceptions.RayError):
             reason = f"its worker was lost ({type(error).__name__})"
         if isinstance(cause, torch.OutOfMemoryError):
-            self._widen(one.lane, cause)
-        self.tries.again(one.block, reason, cause)
+            self._widen(one, cause)
+            self.tries.tell(one.block, f"{reason} on {one.gpus:.3g} of a GPU")
+        else:
+            self.tries.again(one.block, reason, cause)
         self._begin(one.block)
 
-    def _widen(self, number: int, error: torch.OutOfMemoryError) -> None:
-        """A block gets twice the share of a GPU.
+    def _widen(self, one: _UnderWay, error: torch.OutOfMemoryError) -> None:
+        """Blocks get twice the share of a GPU that this one had, which is no try of its own.
 
         Raises:
             torch.OutOfMemoryError: it has one to itself, or as the study says.
         """
-        lane = self.lanes[number]
-        if not 0 < lane.gpus < 1 or self.config.gpus is not None:
+        if not 0 < one.gpus < 1 or self.config.gpus is not None:
             raise error
-        self.lanes[number] = with_share(lane, min(1.0, 2 * lane.gpus), self.facts, self.config, self.nodes)
+        lane, share = self.lanes[one.lane], min(1.0, 2 * one.gpus)
+        if share > lane.gpus:
+            self.lanes[one.lane] = with_share(lane, share, self.facts, self.config, self.nodes)
 
 
 def call_on_each_kind(config: RayConfig, function: Callable[..., Any], *arguments: object) -> list[KindOfWorker]:
