@@ -27,7 +27,8 @@ def ray_nodes() -> Iterator[Any]:
     made: Any = Cluster(initialize_head=True, head_node_args=head)
     try:
         made.add_node(**NODE)
-        ray.init(address=made.address, log_to_driver=False, logging_level="error")
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        ray.init(address=made.address, **quiet)
         made.ray_client = f"ray://127.0.0.1:{port}"
         yield made
     finally:

@@ -65,8 +65,8 @@ def command(study: dict[str, Any], out: Path, *more: str) -> list[str]:
 
 
 def blocks(out: Path) -> int:
-    """Of shadow models, in the run folder."""
-    return sum(name.startswith("block-") for name in BlockStore(out / "signals").manifest)
+    """Of shadow models, in the run folder; the first is the target's."""
+    return max(0, len(BlockStore(out / "signals").manifest) - 1)
 
 
 def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int, str]:
