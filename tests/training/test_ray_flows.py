@@ -70,14 +70,14 @@ def blocks(out: Path) -> int:
 
 
 def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int, str]:
-    """Carry the command out until a block is written; then the signal goes to all that a terminal would send it to."""
+    """Carry the command out until four blocks are written; then the signal goes to all that a terminal would send it to."""
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 300
-    while not blocks(out) and process.poll() is None and time.monotonic() < until:
+    while blocks(out) < 4 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     os.killpg(process.pid, quit_by)
     _, told = process.communicate(timeout=120)
-    assert 0 < blocks(out) < COUNT / 2, told
+    assert 4 <= blocks(out) < COUNT / 2, told
     return process.returncode, told
 
 
