@@ -70,7 +70,7 @@ def blocks(out: Path) -> int:
 
 
 def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int, str]:
-    """Carry the command out until four blocks are written; then the signal goes to all that a terminal would send it to."""
+    """Carry the command out until four blocks are written; then the signal goes where a terminal sends it."""
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 300
     while blocks(out) < 4 and process.poll() is None and time.monotonic() < until:
@@ -124,7 +124,7 @@ def test_one_ray_is_started_for_all_points(tmp_path: Path) -> None:
     assert starts == ["local"]
     assert not is_open
     assert points == 2
-    assert len(engines) == points + 2, "two are audited again on a fresh seed"
+    assert len(engines) > points, "what is recommended is audited again on a fresh seed"
     assert {*engines} == {"ray"}
 
 
