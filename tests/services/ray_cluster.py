@@ -15,7 +15,7 @@ NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": STORE}
 
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[Any]:
-    """Ray's ``Cluster``: two nodes of one CPU each; ``ray_client`` is the address for Ray's client."""
+    """Ray's ``Cluster`` of two nodes, each like ``one``; ``ray_client`` is the address for Ray's client."""
     pytest.importorskip("ray", reason="needs Ray: pip install 'memberwise[ray]'")
     import ray
     from ray.cluster_utils import Cluster
@@ -29,6 +29,7 @@ def ray_nodes() -> Iterator[Any]:
         made.add_node(**NODE)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         ray.init(address=made.address, **quiet)
+        made.one = NODE
         made.ray_client = f"ray://127.0.0.1:{port}"
         yield made
     finally:

@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
         starts.append(options["address"])
         return begin(**options)
 
-    ray.init = counted
+    ray.init = counted  # type: ignore[assignment]
     frontier = mw.defend(**STUDY, out=folder, settings=SETTINGS, engine="ray")
     engines = [json.loads(file.read_text())["shadow"]["engine"] for file in folder.glob("*/*/result.json")]
     print(json.dumps([starts, ray.is_initialized(), len(frontier.parts.points), engines]))

@@ -21,7 +21,6 @@ from memberwise.training.engines import parcel
 from memberwise.training.engines.base import Block, run_block
 from memberwise.training.engines.ray import RayEngine
 from memberwise.training.trainers import stack
-from services.ray_cluster import NODE
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,7 +57,7 @@ def begun(marks: Path) -> list[tuple[str, int]]:
 def test_node_and_worker_lost_change_no_bit(ray_nodes: Any, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    ray_nodes.add_node(**NODE)
+    ray_nodes.add_node(**ray_nodes.one)
 
     def holding() -> list[Any]:
         """The nodes beside the first that hold a block."""
@@ -70,7 +69,7 @@ def test_node_and_worker_lost_change_no_bit(ray_nodes: Any, tmp_path: Path) -> N
         while not holding() and time.monotonic() < until:
             time.sleep(0.05)
         ray_nodes.remove_node(holding()[0], allow_graceful=False)
-        ray_nodes.add_node(**NODE)
+        ray_nodes.add_node(**ray_nodes.one)
         (marks / "go").touch()
 
     watch = After(BLOCK, lose_a_node)
@@ -159,7 +158,7 @@ def test_blocks_share_a_gpu_that_they_do_not_fill(ray_nodes: Any, tmp_path: Path
     """A node that declares a GPU: blocks of 5 of its 16 GB go there two at a time, and to no other node."""
     marks = tmp_path / "marks"
     marks.mkdir()
-    node = ray_nodes.add_node(**NODE | {"num_cpus": 4, "num_gpus": 1})
+    node = ray_nodes.add_node(**ray_nodes.one | {"num_cpus": 4, "num_gpus": 1})
     alike: Counter[int] = Counter()
 
     class Watch(Silent):
