@@ -119,8 +119,8 @@ def test_ctrl_c_keeps_what_is_done(ray_nodes: Any, tmp_path: Path) -> None:
 
 
 def test_a_budget_begins_no_block_that_would_end_late(ray_nodes: Any, tmp_path: Path) -> None:
-    """Time enough for the first block alone, as a model is thought to take: there is one all the same."""
-    jobs = TimeBudget(job, BLOCK, ends=time.perf_counter() + 1.0, guess=1000.0)
+    """The time is over as it begins: there is one block all the same."""
+    jobs = TimeBudget(job, BLOCK, ends=time.perf_counter(), guess=1000.0)
     done = run(tmp_path, trainer(), RAY, jobs)
     assert (done.trained, done.under_way) == (BLOCK, 0)
     assert is_same(done.arrays, run(tmp_path / "here", trainer(), jobs=BLOCK).arrays)
@@ -188,6 +188,7 @@ def test_more_than_the_object_stores_hold_changes_no_bit(ray_nodes: Any) -> None
     assert not engine.notes, "nothing had to be tried again"
     assert engine.in_flight == 2, "results may fill half of the stores, once it is known how large they are"
     engine.close()
+    assert "on 2 nodes" in engine.status, "as they were last seen"
     assert len(done) == len(blocks)
     for block, arrays in done:
         assert is_same(arrays, run_block(trainer(), collection, block))

@@ -139,6 +139,7 @@ class RayEngine:
                     self.cluster.ray.cancel(reference, force=True)
         finally:
             self.under_way.clear()
+            self.seen = float("inf"), self.seen[1]  # nobody is asked any more: ``status`` may still be
             self.cluster.close()
         return done
 
