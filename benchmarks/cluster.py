@@ -1,27 +1,33 @@
-"""Ray beside the local engine, on one machine: throughput, start-up, bytes a model, and where a cluster saturates.
+"""Ray beside the local engine, on one machine: throughput, start-up, bytes a model, memory, and where it saturates.
 
-``python benchmarks/cluster.py [--tiny]``: made-up records and an MLP; ratios within one run. ``--tiny`` shows only that
-it runs. The last table is a model, not a measurement: models per second of 1 to 1,000 workers as the measured constants
-allow, and what stops them: the workers, what the driver receives and writes, or the attacks.
+``python benchmarks/cluster.py [--tiny]``: made-up records and an MLP; ratios within one run, each point the best of
+three turns. The figures are kept in ``benchmarks/results/cluster.json`` (``--tiny``, which shows only that it runs: in
+``--out`` alone), and ``--write-docs`` puts the kept ones, and the picture, into ``docs/cluster.md`` without measuring.
+The last part is a model, not a measurement: models per second of 1 to 1,000 workers as the measured constants allow.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cluster_page
 import numpy as np
 import torch
+from cluster_memory import data_in_memory
+from driver_memory import carry_out
 
 from memberwise.models.modules import ARCHITECTURES
 from memberwise.models.network import Network
+from memberwise.models.processors import processor_name
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
@@ -40,12 +46,17 @@ from memberwise.training.trainers.stack import StackTrainer
 
 STORE = 500 * 2**20
 CPU = torch.device("cpu")
-WORKERS = (1, 3, 10, 30, 100, 300, 1000)
+ATTACKS = ["lira-online-fixed", "rmia-online", "base", "attack-r"]
+KEPT = Path(__file__).parent / "results" / "cluster.json"
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of one run: models of a stack, and models in all at each point."""
+    """Of one run: models of a stack, models in all at each point, and turns.
+
+    Attributes:
+        data: records and features of the measurement of memory. attacked: shadow models by which attacks are timed.
+    """
 
     records: int
     features: int
@@ -53,9 +64,13 @@ class Size:
     epochs: int
     stack: int
     models: int
+    turns: int
+    data: tuple[int, int]
+    attacked: int
 
 
-FULL, TINY = Size(4000, 784, (200, 200), 10, 4, 48), Size(200, 20, (8,), 1, 2, 12)
+FULL = Size(4000, 784, (200, 200), 10, 4, 48, 3, (50_000, 3_072), 256)
+TINY = Size(200, 20, (8,), 1, 2, 12, 1, (5_000, 1_000), 16)
 
 
 @dataclass(frozen=True)
@@ -118,32 +133,50 @@ def ray_of(cpus: int) -> Iterator[float]:
 
 
 def measure(size: Size) -> dict[str, float]:
-    """All constants, each of one run; rates count from the first block, when workers have started."""
+    """All constants, in one run; rates count from the first block, when workers have started."""
     two, one = Work.of(size, 2), Work.of(size, 1)
-    models = size.models
-    rate: dict[str, float] = {}
-    _, _, seconds = two.run("local", models)
-    rate["local, two threads"] = (models - size.stack) / seconds
+    local = best(size, two, "local", 1)
     with ray_of(2) as started:
-        _, first, seconds = two.run("ray", models)
-        rate["ray, one worker of two threads"] = (models - size.stack) / seconds
+        _, first, _ = two.run("ray", 2 * size.stack)
+        wide = best(size, two, "ray", 1)
         one.run("ray", 4 * size.stack)  # the second worker starts
-        _, _, seconds = one.run("ray", models)
-        rate["ray, two workers of one thread"] = (models - 2 * size.stack) / seconds
+        both = best(size, one, "ray", 2)
     with ray_of(1):
-        _, _, seconds = one.run("ray", models)
-        rate["ray, one worker of one thread"] = (models - size.stack) / seconds
+        single = best(size, one, "ray", 1)
+    with ray_of(4):
+        memory = data_in_memory(*size.data)
     parcel = pack((two.trainer, SignalCollection(two.questions)))
     sent = len(pack([two.job(k) for k in range(size.stack)]).letter.content) / size.stack
-    return {f"models/s {name}": value for name, value in rate.items()} | {
-        "ratio one worker / local": rate["ray, one worker of two threads"] / rate["local, two threads"],
-        "ratio two workers / one": rate["ray, two workers of one thread"] / rate["ray, one worker of one thread"],
+    return {
+        "models/s local, two threads": local,
+        "models/s ray, one worker of two threads": wide,
+        "models/s ray, two workers of one thread": both,
+        "models/s ray, one worker of one thread": single,
+        "ratio one worker / local": wide / local,
+        "ratio two workers / one": both / single,
         "seconds to start Ray": started,
         "seconds to the first block": first,
         "bytes to a node, once": float(parcel.nbytes),
         "bytes to a worker, a model": sent,
         **driver_constants(two),
+        "attacks' seconds a model": attack_seconds(size),
+        **memory,
     }
+
+
+def best(size: Size, work: Work, engine: str, workers: int) -> float:
+    """Models per second, of the fastest of several turns: others' work only ever makes one slower."""
+    seconds = min(work.run(engine, size.models)[2] for _ in range(size.turns))
+    return (size.models - workers * size.stack) / seconds
+
+
+def attack_seconds(size: Size) -> float:
+    """Seconds by which one shadow model more makes the attacks longer."""
+    seconds = []
+    for models in (size.attacked, 2 * size.attacked):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds.append(carry_out(models, size.records, ATTACKS, "none", Path(folder))["assess"])
+    return max(seconds[1] - seconds[0], 0.0) / size.attacked
 
 
 def driver_constants(work: Work) -> dict[str, float]:
@@ -160,34 +193,31 @@ def driver_constants(work: Work) -> dict[str, float]:
     return {"bytes to the driver, a model": received, "driver's seconds a model": seconds}
 
 
-def saturation(constants: Mapping[str, float], bandwidth: float) -> list[tuple[int, float, str]]:
-    """Models per second by so many workers, and what bounds them; ``bandwidth``: bytes a second into the driver."""
-    worker = constants["models/s ray, one worker of two threads"]
-    bounds = {
-        "network": bandwidth / constants["bytes to the driver, a model"],
-        "gather": 1 / constants["driver's seconds a model"],
-    }
-    rows = []
-    for workers in WORKERS:
-        limits = {"workers": workers * worker, **bounds}
-        name = min(limits, key=lambda limit: limits[limit])
-        rows.append((workers, limits[name], name))
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--bandwidth", type=float, default=125e6, help="bytes a second into the driver: 1 Gbit/s")
-    parser.add_argument("--out", type=Path, help="write the constants here as JSON")
+    parser.add_argument("--out", type=Path, help="keep the figures here instead")
+    parser.add_argument("--write-docs", action="store_true", help="measure nothing: put what is kept into the page")
+    parser.add_argument("--docs", type=Path, default=cluster_page.DOCS, help="the folder of the page")
     options = parser.parse_args()
-    constants = measure(TINY if options.tiny else FULL)
-    for name, value in constants.items():
+    file = options.out or (None if options.tiny else KEPT)
+    if options.write_docs:
+        cluster_page.write(json.loads((file or KEPT).read_text()), options.docs)
+        return
+    kept = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "processor": processor_name("cpu"),
+        "tiny": options.tiny,
+        "bandwidth": options.bandwidth,
+        "constants": measure(TINY if options.tiny else FULL),
+    }
+    for name, value in kept["constants"].items():
         print(f"{name:45s} {value:12.4g}")
-    for workers, rate, bound in saturation(constants, options.bandwidth):
-        print(f"{workers:5d} workers {rate:10.1f} models/s, bounded by the {bound}")
-    if options.out is not None:
-        options.out.write_text(json.dumps(constants, indent=1) + "\n")
+    for line in cluster_page.saturation_lines(kept):
+        print(line)
+    if file is not None:
+        file.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ class Peak:
 
     def __init__(self) -> None:
         self.resident, self.anonymous = 0, 0
+        self.seconds: dict[str, float] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
@@ -97,7 +98,7 @@ class Peak:
         time.sleep(0.1)
         begun = time.perf_counter()
         yield
-        seconds = time.perf_counter() - begun
+        seconds = self.seconds[name] = time.perf_counter() - begun
         print(
             f"{name:9s} {self.resident:8,} MB resident, {self.anonymous:8,} MB of them no file's, {seconds:.0f} s",
             file=to,
@@ -120,8 +121,8 @@ def main() -> None:
         carry_out(options.models, options.records, options.attacks.split(","), options.turns, Path(folder))
 
 
-def carry_out(models: int, records: int, attacks: list[str], turns: str, folder: Path) -> None:
-    """Gather, attack and evaluate; prints each stage."""
+def carry_out(models: int, records: int, attacks: list[str], turns: str, folder: Path) -> dict[str, float]:
+    """Gather, attack and evaluate; prints each stage, and gives its seconds."""
     rows = np.arange(records)
     recipe = Recipe.of(make_study({}, "").training)
     y = np.arange(records) % CLASSES
@@ -145,6 +146,7 @@ def carry_out(models: int, records: int, attacks: list[str], turns: str, folder:
         request = resolve(study).request
         made = assess(table, member, study, request, Seeds(0), [str(c) for c in range(CLASSES)])
     print(f"{models:,} models x {records:,} records: {len(made.attacks)} attacks, headline {made.headline}")
+    return peak.seconds
 
 
 if __name__ == "__main__":

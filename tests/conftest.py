@@ -16,10 +16,11 @@ settings.register_profile("memberwise", deadline=None)
 settings.load_profile("memberwise")
 
 # What runs beside the tests (PostgreSQL, Redis, a browser, model servers): fixtures for all rooms.
-OF_SERVICES = ("daemons", "browser", "model_servers", "slurm")
+OF_SERVICES = ("daemons", "browser", "model_servers", "ray_cluster", "slurm")
 pytest_plugins = ("gateway.gateways", *(f"services.{name}" for name in OF_SERVICES))
 SERVICES = frozenset(
-    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx", "slurm"}
+    {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
+    | {"ray_nodes", "slurm"}
 )
 
 

@@ -6,11 +6,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+import memberwise as mw
 from memberwise.cli.audit import study_of
+from memberwise.cli.main import app
 from memberwise.errors import StudyError
+from memberwise.reproduce.flow import check_engine
 from memberwise.study.engine import EngineConfig
 from memberwise.study.reading import make_study, put, read_study
 from memberwise.study.schema import Study
@@ -36,9 +41,39 @@ def test_a_flag_goes_above_the_old_key(tmp_path: Path) -> None:
     assert make_study(values, "").engine.name == "slurm", "a setting by the old name stands for the new one"
 
 
-def test_an_address_of_ray_for_another_engine_is_refused() -> None:
-    with pytest.raises(StudyError, match=r"--ray-address is Ray's(.|\n)*the engine local(.|\n)*--engine ray"):
-        study_of(None, {"engine.ray.address": "auto"}, [])
+REFUSED = r"--ray-address is Ray's(.|\n)*the engine (local|slurm)(.|\n)*--engine ray"
+DIGITS: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 2}
+
+
+@pytest.mark.parametrize("more", [{}, {"engine": "local"}, {"engine": "slurm"}, {"settings": {"engine.name": "local"}}])
+def test_an_address_of_ray_for_another_engine_is_refused(more: dict[str, Any], tmp_path: Path) -> None:
+    flags: dict[str, object] = {"engine.name": more["engine"]} if "engine" in more else dict(more.get("settings", {}))
+    with pytest.raises(StudyError, match=REFUSED):
+        study_of(None, {"engine.ray.address": "auto", **flags}, [])
+    with pytest.raises(StudyError, match=REFUSED):
+        mw.audit(**DIGITS, ray_address="auto", **more)
+    with pytest.raises(StudyError, match=REFUSED):
+        mw.defend(**DIGITS, out=tmp_path / "defend", ray_address="ray://head:10001", **more)
+    with pytest.raises(StudyError, match=REFUSED):
+        check_engine({"engine.ray.address": "auto", **flags})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", [["audit"], ["defend"], ["reproduce", "overview-lira", "--smoke"]])
+def test_every_verb_refuses_an_address_without_ray(verb: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*verb, "--ray-address", "auto", "--out", str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "--ray-address is Ray's" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_keeps_its_address_under_another_engine(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text('[engine.ray]\naddress = "auto"\n')
+    with pytest.raises(StudyError, match=REFUSED):
+        study_of(str(file), {}, [])
+    assert study_of(str(file), {"engine.name": "local"}, []).engine.name == "local"
+    assert study_of(str(file), {"engine.name": "ray"}, []).engine.ray.address == "auto"
 
 
 def test_a_run_may_go_on_with_another_engine() -> None:

@@ -18,7 +18,8 @@ from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
 from memberwise.screening.flow import Screen, run_screen
 from memberwise.study.flags import ROLES
-from memberwise.study.reading import make_study, put
+from memberwise.study.reading import check_ray_address, make_study, put
+from memberwise.study.schema import Study
 from memberwise.types.parts import Plain
 
 Kept = TypeVar("Kept", Result, Screen)
@@ -130,7 +131,7 @@ def audit(
         },
         settings=settings,
     )
-    return _carried_out(run_audit, values, inputs, where, out, resume)
+    return _carried_out(run_audit, values, inputs, where, out, resume, ray_address)
 
 
 def defend(
@@ -195,7 +196,7 @@ def defend(
         },
         settings=settings,
     )
-    return run_defend(make_study(values, where), inputs)
+    return run_defend(_study(values, where, ray_address), inputs)
 
 
 def screen(
@@ -254,12 +255,24 @@ def _refuse_unknown(verb: str, roles: Mapping[str, object]) -> None:
 
 
 def _carried_out(
-    run: Callable[..., Kept], values: Plain, inputs: Inputs, where: str, out: str | Path | None, resume: bool
+    run: Callable[..., Kept],
+    values: Plain,
+    inputs: Inputs,
+    where: str,
+    out: str | Path | None,
+    resume: bool,
+    ray_address: str | None = None,
 ) -> Kept:
     """The study in its folder; without one in a folder that is gone afterwards."""
     if out is not None:
         put(values, "run.out", str(out))
-        return run(make_study(values, where), inputs, resume=resume)
+        return run(_study(values, where, ray_address), inputs, resume=resume)
     with tempfile.TemporaryDirectory(prefix="memberwise-") as folder:
         put(values, "run.out", folder)
-        return replace(run(make_study(values, where), inputs), folder=None)
+        return replace(run(_study(values, where, ray_address), inputs), folder=None)
+
+
+def _study(values: Plain, where: str, ray_address: str | None) -> Study:
+    study = make_study(values, where)
+    check_ray_address(ray_address, study)
+    return study

@@ -7,6 +7,7 @@ import platform
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -122,7 +123,16 @@ def _start(stack: ExitStack, folder: Path) -> Path:
     asks("sacctmgr", "-i", "add", "cluster", CLUSTER)
     start("slurmctld", "-D", "-c", "-f", settings, ready=lambda: asks("scontrol", "ping"))
     start("slurmd", "-D", "-c", "-f", settings, ready=_is_idle)
+    stack.callback(_cancel_all)  # what runs a task outlives Slurm's daemons
     return settings
+
+
+def _cancel_all() -> None:
+    until = time.monotonic() + 30
+    subprocess.run(["scancel", "--user=root"], capture_output=True, timeout=30)
+    queue = ["squeue", "--noheader"]
+    while time.monotonic() < until and subprocess.run(queue, capture_output=True, timeout=30).stdout.strip():
+        time.sleep(0.2)
 
 
 def _munge(folder: Path) -> Path:

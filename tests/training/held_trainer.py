@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
-from memberwise.training.trainers.base import Collect
+from memberwise.training.trainers.base import Collect, Fit, TrainerFacts
 from memberwise.training.trainers.stack import StackTrainer
-from memberwise.types.arrays import Arrays
+from memberwise.types.arrays import Array, Arrays
 
 WAIT = 250.0
 FIRST = 100
@@ -23,11 +27,24 @@ class HeldTrainer(StackTrainer):
 
     Attributes:
         folder: where each block says, by a file, on which node it began.
+        gpu_bytes: so much of a GPU of 16 GB its blocks would take, wherever a node says that it has one.
+        best: the stack that it finds best on a worker where it is measured.
     """
 
     folder: str = ""
     raises: int = -1
     killed: int = -1
+    gpu_bytes: int = 0
+    best: int = 0
+
+    def describe(self) -> TrainerFacts:
+        return replace(super().describe(), on_gpus=bool(self.gpu_bytes))
+
+    def measure(self, job: Job, threads: int) -> Fit:
+        if self.gpu_bytes:
+            return Fit("a declared GPU", "cuda", self.plan, self.gpu_bytes, 16 * 10**9)
+        fit = super().measure(job, threads)
+        return replace(fit, plan=replace(fit.plan, stack=self.best, stacked=self.best > 1)) if self.best else fit
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         seeds = [job.seed for job in jobs]
@@ -52,3 +69,14 @@ def _node() -> str:
     import ray
 
     return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else "here"
+
+
+@dataclass(frozen=True, eq=False)
+class Bulky:
+    """Collects 20 MB a model, which depend on all that it was sent."""
+
+    ballast: Array
+
+    def __call__(self, models: Target, jobs: Sequence[Job], numbers: Mapping[int, int], vectors: bool) -> Arrays:
+        total = int(self.ballast.sum(dtype=np.int64))
+        return {"bulk": np.stack([np.arange(2_500_000.0) + total + job.seed for job in jobs])}

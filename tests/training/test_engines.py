@@ -9,52 +9,34 @@ from threading import Event
 from typing import Any
 
 import cloudpickle
-import numpy as np
 import pytest
-import torch
+from engine_runs import BLOCK, QUESTIONS, X, Y, is_same, job, trainer
+from engine_runs import run as run_by
 from thread_engine import BackwardEngine, ThreadEngine
-from torch import nn
 
 import memberwise as mw
 from memberwise.errors import StudyError, TrainingError
 from memberwise.models.build import model_of
-from memberwise.models.network import Network
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
-from memberwise.signals.questions import Questions
-from memberwise.signals.schedule import FixedCount, ShadowRun, TimeBudget
+from memberwise.signals.schedule import ShadowRun, TimeBudget
 from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
 from memberwise.study.engine import EngineConfig
-from memberwise.study.schema import ModelConfig, TrainingConfig
+from memberwise.study.schema import ModelConfig
 from memberwise.training.engines.base import Block, Done, run_block
 from memberwise.training.engines.local import LocalEngine
 from memberwise.training.engines.registry import ENGINES
-from memberwise.training.job import Job
 from memberwise.training.plan import Plan
-from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
-from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import Trainer
 from memberwise.training.trainers.processes import ProcessTrainer
 from memberwise.training.trainers.stack import StackTrainer
 
-CPU = torch.device("cpu")
-RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
-NOBODY = np.arange(0)
-QUESTIONS = Questions(X, Y, 3, np.arange(40), NOBODY, np.arange(40, 60), NOBODY)
-COUNT, BLOCK = 10, 2
-
-
-def job(k: int) -> Job:
-    return Job(np.arange(k, k + 30), Step(), RECIPE, 100 + k)
+COUNT = 10
 
 
 def stacks() -> StackTrainer:
-    network = Network(lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.2), nn.Linear(5, 3)), CPU)
-    return StackTrainer(network, DataTensors.of(X, Y, 3, CPU), Plan(BLOCK, "float32", 1))
+    return trainer()
 
 
 def trees() -> ProcessTrainer:
@@ -64,15 +46,8 @@ def trees() -> ProcessTrainer:
     return ProcessTrainer(model, X, Y, 3, Plan(BLOCK, "float32", 1, stacked=False))
 
 
-def run(folder: Path, engine: str = "local", trainer: Trainer | None = None) -> ShadowRun:
-    jobs = FixedCount(job, COUNT, BLOCK)
-    return gather(trainer or stacks(), jobs, QUESTIONS, BlockStore(folder), {}, Silent(), EngineConfig(name=engine))
-
-
-def is_same(one: Arrays, other: Arrays) -> bool:
-    return one.keys() == other.keys() and all(
-        one[name].dtype == other[name].dtype and one[name].tobytes() == other[name].tobytes() for name in one
-    )
+def run(folder: Path, engine: str = "local", made: Trainer | None = None) -> ShadowRun:
+    return run_by(folder, made or stacks(), EngineConfig(name=engine), COUNT)
 
 
 @pytest.fixture
@@ -88,12 +63,12 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_any_order_gives_the_same_bits(
     make: Callable[[], Trainer], engine: str, engines: dict[str, Any], tmp_path: Path
 ) -> None:
-    here, there = run(tmp_path / "here", trainer=make()), run(tmp_path / "there", engine, make())
+    here, there = run(tmp_path / "here", made=make()), run(tmp_path / "there", engine, make())
     assert is_same(here.arrays, there.arrays)
     assert (there.trained, there.under_way, there.interrupted) == (COUNT, 0, False)
     stores = [BlockStore(tmp_path / name).manifest for name in ("here", "there")]
     assert [entry["keys"] for entry in stores[0].values()] == [entry["keys"] for entry in stores[1].values()]
-    again = run(tmp_path / "there", trainer=make())
+    again = run(tmp_path / "there", made=make())
     assert (again.trained, again.resumed) == (0, COUNT)
     assert is_same(here.arrays, again.arrays)
 
@@ -192,13 +167,13 @@ def test_a_budget_counts_the_models_under_way(engines: dict[str, Any], tmp_path:
 
 @pytest.mark.parametrize("make", [stacks, trees])
 def test_a_worker_is_sent_trainer_and_questions_once(make: Callable[[], Trainer]) -> None:
-    trainer, collection = make(), SignalCollection(QUESTIONS)
-    sent_trainer, sent_collection = cloudpickle.loads(cloudpickle.dumps((trainer, collection)))
+    here, collection = make(), SignalCollection(QUESTIONS)
+    sent_trainer, sent_collection = cloudpickle.loads(cloudpickle.dumps((here, collection)))
     for number in (1, 2):
         block = Block(number, 2 * number, (job(2 * number), job(2 * number + 1)), vectors=True)
         sent_block = cloudpickle.loads(cloudpickle.dumps(block))
         there = run_block(sent_trainer, sent_collection, sent_block)
-        assert is_same(run_block(trainer, collection, block), there)
+        assert is_same(run_block(here, collection, block), there)
 
 
 @pytest.mark.slow

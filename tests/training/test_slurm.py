@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from held_trainer import HeldTrainer
-from torch import nn
+from engine_runs import BLOCK, is_same, manifests, run, trainer
 
 from memberwise.errors import TrainingError
-from memberwise.models.network import Network
-from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
-from memberwise.signals.questions import Questions
-from memberwise.signals.schedule import FixedCount, ShadowRun
-from memberwise.store.blocks import BlockStore
 from memberwise.study.engine import EngineConfig, SlurmConfig
-from memberwise.study.schema import TrainingConfig
 from memberwise.training.engines import slurm as engine
-from memberwise.training.job import Job
-from memberwise.training.plan import Plan
-from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step
-from memberwise.training.tensors import DataTensors
 
 pytest.importorskip("submitit", reason="needs submitit: pip install 'memberwise[slurm]'")
 
@@ -37,29 +24,7 @@ pytestmark = [
     pytest.mark.xdist_group("slurm"),  # one Slurm at a time
     pytest.mark.filterwarnings("ignore:.*pool is deprecated"),
 ]
-CPU = torch.device("cpu")
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(60, 6)).astype(np.float32), RNG.integers(0, 3, 60)
-NOBODY = np.arange(0)
-QUESTIONS = Questions(X, Y, 3, np.arange(40), NOBODY, np.arange(40, 60), NOBODY)
-RECIPE = Recipe.of(TrainingConfig(epochs=2, batch_size=8))
-COUNT, BLOCK = 6, 2
-
-
-def job(k: int) -> Job:
-    return Job(np.arange(k, k + 30), Step(), RECIPE, 100 + k)
-
-
-def trainer(folder: Path | None = None, **settings: int) -> HeldTrainer:
-    network = Network(lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(0.2), nn.Linear(5, 3)), CPU)
-    made = HeldTrainer(network, DataTensors.of(X, Y, 3, CPU), Plan(BLOCK, "float32", 1))
-    made.__dict__.update(settings | ({} if folder is None else {"folder": str(folder)}))
-    return made
-
-
-def run(store: Path, made: HeldTrainer, config: EngineConfig, progress: Silent | None = None) -> ShadowRun:
-    jobs = FixedCount(job, COUNT, BLOCK)
-    return gather(made, jobs, QUESTIONS, BlockStore(store), {}, progress or Silent(), config)
+COUNT = 6
 
 
 def _queued(*options: str) -> list[str]:
@@ -68,37 +33,52 @@ def _queued(*options: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
 
 
-class Cancelling(Silent):
-    """Cancels the task of the second block, which waits, once the first has come back."""
+class Losing(Silent):
+    """Once the first block has come back, cancels the task of the second and lets the third's time be over."""
 
     def __init__(self, marks: Path) -> None:
-        self.marks, self.cancelled = marks, False
+        self.marks, self.done, self.statuses = marks, False, set[str]()
 
     def update(self, done: float) -> None:
-        if done < BLOCK or self.cancelled:
+        if done < BLOCK or self.done:
             return
-        until = time.monotonic() + 250
-        while not list(self.marks.glob("at-*-102")) and time.monotonic() < until:
-            time.sleep(0.2)
-        second = next(task for task in _queued("-t", "R") if task.endswith("_1"))
+        self.until = time.monotonic() + 250
+        second, third = self._task(1, 102), self._task(2, 104)
         subprocess.run(["scancel", second], check=True)
-        while second in _queued() and time.monotonic() < until:
-            time.sleep(0.2)  # else the task might end in its last seconds
-        self.cancelled = True
+        subprocess.run(["scontrol", "update", f"JobId={third}", "EndTime=now"], check=True)
+        self._wait(lambda: not {second, third} & {*_queued()})  # else one might end in its last seconds
+        self.done = True
         (self.marks / "go").touch()
 
+    def _task(self, number: int, seed: int) -> str:
+        """The task of this number, which trains models from this seed on and waits."""
+        self._wait(lambda: bool(list(self.marks.glob(f"at-*-{seed}"))))
+        return next(task for task in _queued("-t", "R") if task.endswith(f"_{number}"))
 
-def test_array_with_a_killed_task_changes_no_bit(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _wait(self, until: Callable[[], bool]) -> None:
+        while not until() and time.monotonic() < self.until:
+            time.sleep(0.2)
+
+    def say(self, status: str) -> None:
+        self.statuses.add(status)
+
+
+def test_tasks_killed_and_out_of_time_change_no_bit(
+    slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "ASK", 2.0)
     marks = tmp_path / "marks"
     marks.mkdir()
     config = EngineConfig(name="slurm", slurm=SlurmConfig(folder=str(tmp_path / "slurm"), array=3, minutes=10))
-    there = run(tmp_path / "there", trainer(marks), config, Cancelling(marks))
-    run(tmp_path / "here", trainer(), EngineConfig())
-    stores = [BlockStore(tmp_path / name).manifest for name in ("here", "there")]
-    assert [entry["sha256"] for entry in stores[0].values()] == [entry["sha256"] for entry in stores[1].values()]
-    assert [entry["keys"] for entry in stores[0].values()] == [entry["keys"] for entry in stores[1].values()]
+    watch = Losing(marks)
+    there = run(tmp_path / "there", trainer(marks), config, COUNT, watch)
+    here = run(tmp_path / "here", trainer(), jobs=COUNT)
+    assert is_same(here.arrays, there.arrays)
+    assert sorted(manifests(tmp_path / "here")[0]) == sorted(manifests(tmp_path / "there")[0])
+    assert "2 times a block was trained again" in there.notes[0].message
     assert "CANCELLED" in there.notes[0].message
+    assert "TIMEOUT" in there.notes[0].message
+    assert any("2 tried again" in status and " models/s by " in status for status in watch.statuses)
     assert not list((tmp_path / "slurm").glob("**/*.npy")), "the data do not stay"
 
 
@@ -107,7 +87,7 @@ def test_a_poisoned_task_ends_with_its_error(slurm: Path, tmp_path: Path) -> Non
     (tmp_path / "slurm").mkdir()
     (tmp_path / "slurm" / "forest.pkl").write_bytes(b"of another run, or the user's own")
     with pytest.raises(TrainingError) as failure:
-        run(tmp_path / "there", trainer(raises=102), config)
+        run(tmp_path / "there", trainer(raises=102), config, COUNT)
     assert "this model cannot be trained" in str(failure.value)
     assert "block 2 (shadow models 2 to 3), tried 2 times" in str(failure.value)
     assert [path.name for path in (tmp_path / "slurm").glob("**/*.pkl")] == ["forest.pkl"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.collection import SignalCollection
+from memberwise.study.engine import RayConfig
+from memberwise.training.engines.lanes import Lane, gpu_share, lanes_of
 from memberwise.training.engines.parcel import pack
+from memberwise.training.trainers.base import Fit
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,16 @@ def cluster_cost(prepared: Prepared, calibrate: Callable[[Prepared], float]) -> 
         return None
     models = count + (prepared.target is None)
     if config.name == "ray":
-        from memberwise.training.engines.ray import Share, call_on_each_kind
+        from memberwise.training.engines.ray import call_on_each_kind
 
-        share = Share.of(prepared.trainer, config.ray)
-        kinds = call_on_each_kind(config.ray, calibrate, prepared)
-        workers = [
-            WorkersCost(kind.processor, len(kind.nodes), share.places(kind.nodes), kind.value / models)
-            for kind in kinds
-            if share.places(kind.nodes)
-        ]
+        kinds = call_on_each_kind(config.ray, _calibrate_there, calibrate, prepared)
+        lanes = lanes_of(prepared.trainer.describe(), config.ray, [node for kind in kinds for node in kind.nodes])
+        workers = []
+        for kind in kinds:
+            fit, seconds = kind.value
+            places = sum(_shared(lane, fit, config.ray).places(kind.nodes) for lane in lanes)
+            if places:
+                workers.append(WorkersCost(kind.processor, len(kind.nodes), places, seconds / models))
     else:
         facts = prepared.trainer.describe()
         blocks = min(config.slurm.array, -(-count // facts.block))
@@ -83,3 +87,16 @@ def cluster_cost(prepared: Prepared, calibrate: Callable[[Prepared], float]) -> 
     parcel = pack((prepared.trainer, SignalCollection(prepared.shadow_questions)))
     rate = sum(one.blocks / one.model_seconds for one in workers)
     return ClusterCost(config.name, tuple(workers), parcel.nbytes, count / rate if rate else float("inf"))
+
+
+def _calibrate_there(calibrate: Callable[[Prepared], float], prepared: Prepared) -> tuple[Fit, float]:
+    """On a worker: how the trainer does there, and the seconds for all models by the plan that was measured."""
+    trainer = prepared.trainer
+    fit = trainer.measure(prepared.shadow_job(0), prepared.plan.threads)
+    if fit.processor != trainer.describe().processor:
+        trainer = trainer.under(fit.plan, fit.device)
+    return fit, calibrate(replace(prepared, trainer=trainer, plan=trainer.plan))
+
+
+def _shared(lane: Lane, fit: Fit, config: RayConfig) -> Lane:
+    return lane if lane.device == "cpu" or config.gpus is not None else replace(lane, gpus=gpu_share(fit))

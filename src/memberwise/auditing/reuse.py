@@ -20,12 +20,21 @@ from memberwise.store.files import json_values
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Array
+from memberwise.training.engines.registry import EngineSession
 from memberwise.types.version import __version__
 
 
-def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progress | None = None) -> Result:
+def audit_or_reuse(
+    study: Study,
+    inputs: Inputs | None = None,
+    progress: Progress | None = None,
+    session: EngineSession | None = None,
+) -> Result:
     """The result of a study that names its run folder (``run.out``); a finished run of the same study is read, where
     its data and the code of its model and defences are unchanged.
+
+    Args:
+        session: what this audit and others have their models trained in.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is done stays, but the figures of part of the shadow models are no result.
@@ -36,6 +45,8 @@ def audit_or_reuse(study: Study, inputs: Inputs | None = None, progress: Progres
     blocks, key = BlockStore(resolved.folder / "signals"), run_key(resolved, inputs)
     if key is not None and blocks.finished == key and (resolved.folder / "result.json").exists():
         return Result.load(resolved.folder)
+    if session is not None:
+        session.begin(resolved.study.engine)
     result = audit(resolved, inputs, progress=progress or Silent())
     if INTERRUPTED in {warning["code"] for warning in result.to_dict()["warnings"]}:
         (resolved.folder / "result.json").unlink()

@@ -18,6 +18,7 @@ from memberwise.auditing.shadows import gather_shadows
 from memberwise.auditing.synthetic import with_synthetic_shadow_data
 from memberwise.auditing.table import signals_table
 from memberwise.auditing.target import inspection_of
+from memberwise.errors import StudyError
 from memberwise.report.result import Result
 from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
@@ -62,16 +63,21 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
     shadows = gather_shadows(prepared, folder, begun, progress)
     signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study
-    assessment = assess(
-        signals,
-        roles.member,
-        study,
-        prepared.resolved.request,
-        prepared.seeds,
-        dataset.classes,
-        roles.audited_units,
-        folder.path / TURNS,
-    )
+    try:
+        assessment = assess(
+            signals,
+            roles.member,
+            study,
+            prepared.resolved.request,
+            prepared.seeds,
+            dataset.classes,
+            roles.audited_units,
+            folder.path / TURNS,
+        )
+    except StudyError:
+        if shadows.interrupted:  # so early that the few models there are do for no attack: nothing to report on
+            raise KeyboardInterrupt from None
+        raise
     assessment.curves.update(worst_images(dataset, assessment.curves.get("worst.index")))
     facts = target_facts(prepared, target.arrays, step)
     return finish(

@@ -134,7 +134,7 @@ def study_of(
 
     from memberwise.errors import RunFolderError, StudyError
     from memberwise.study.address import shown_address
-    from memberwise.study.reading import apply_settings, choose_count, make_study, put, read_study
+    from memberwise.study.reading import apply_settings, check_ray_address, choose_count, make_study, put, read_study
 
     values: Plain = {}
     out = flags.get("run.out")
@@ -172,10 +172,7 @@ def study_of(
     for key, value in flags.items():
         put(values, key, value)
     made = make_study(apply_settings(values, settings), file or "flags")
-    if flags.get("engine.ray.address") is not None and made.engine.name != "ray":
-        raise StudyError(
-            "--ray-address is Ray's", found=f"the engine {made.engine.name}", where="--ray-address", fix="--engine ray"
-        )
+    check_ray_address(flags.get("engine.ray.address"), made)
     if made.run.out is None and made.training_key() == make_study(DEMO, "demonstration").training_key():
         made = made.model_copy(update={"run": made.run.model_copy(update={"out": DEMO_FOLDER})})
     return made

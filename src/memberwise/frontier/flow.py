@@ -42,6 +42,7 @@ from memberwise.store.folder import short_name
 from memberwise.study.entrypoint import is_entrypoint
 from memberwise.study.reading import make_study, read_study
 from memberwise.study.schema import Study
+from memberwise.training.engines.registry import EngineSession
 from memberwise.types.parts import Plain
 
 # Of each point (a row) from each other; None from itself.
@@ -80,6 +81,17 @@ def run_defend(
     Raises:
         MemberwiseError: bad input, before anything is trained.
     """
+    with EngineSession() as session:
+        return _run_points(study, inputs, session, progress, announce)
+
+
+def _run_points(
+    study: Study,
+    inputs: Inputs | None,
+    session: EngineSession,
+    progress: Progress | None,
+    announce: Announce | None,
+) -> Frontier:
     begun = time.perf_counter()
     _check(study)
     inputs = with_dataset(study, inputs or Inputs())
@@ -94,7 +106,7 @@ def run_defend(
         announce(place + 1, len(points), point.label)
         try:
             audit = audit_or_reuse(
-                affordable(point.study(study, str(folder / "points" / point.folder))), inputs, progress
+                affordable(point.study(study, str(folder / "points" / point.folder))), inputs, progress, session
             )
         except (StudyError, RunFolderError):
             raise
@@ -114,7 +126,7 @@ def run_defend(
     if best is not None:
         chosen = [rows[0][0], rows[best][0]]
         try:
-            confirmation = _confirmed(chosen, study, folder, constraint, inputs, progress, announce)
+            confirmation = _confirmed(chosen, study, folder, constraint, inputs, session, progress, announce)
         except TrainingError as error:
             notes.append(
                 Note("not-confirmed", f"on a fresh seed {chosen[1].label} could not be trained: {_reason(error)}")
@@ -224,6 +236,7 @@ def _confirmed(
     folder: Path,
     constraint: Constraint,
     inputs: Inputs | None,
+    session: EngineSession,
     progress: Progress | None,
     announce: Announce,
 ) -> Confirmation:
@@ -234,7 +247,7 @@ def _confirmed(
     for point in {point.label: point for point in points}.values():
         announce(0, 0, f"{point.label}, once more on a fresh seed")
         audit = audit_or_reuse(
-            affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress
+            affordable(point.study(again, str(folder / "confirmation" / point.folder))), inputs, progress, session
         )
         measured.append(measure(point, audit, again, constraint.fpr))
     rows, attacks = relative_to_undefended([row for row, _ in measured]), [met for _, met in measured]

@@ -110,6 +110,14 @@ class Network:
             seed_torch(seed, self.device)
             return self.make().to(self.device)
 
+    def on(self, device: torch.device) -> Network:
+        """The same network on another device, where trials are made anew."""
+        other = copy.copy(self)
+        other.device, other.programs, other.trials = device, {}, {}
+        other.module = copy.deepcopy(self.module).to(device)
+        other._hooks = _hooks_of(other.module)
+        return other
+
     def generally(self) -> Network:
         """The same network, trained by calling its module, whatever faster ways there are."""
         other = copy.copy(self)

@@ -24,6 +24,7 @@ from memberwise.statistics import Estimate
 from memberwise.statistics.intervals import clopper_pearson
 from memberwise.study.reading import make_study, put
 from memberwise.study.schema import Study
+from memberwise.training.engines.registry import EngineSession
 
 T = TypeVar("T")
 CONFIDENCE = 0.95
@@ -44,7 +45,7 @@ class Bench:
 
     Attributes:
         folder: every audit has a run folder below it, so what was done is not done again.
-        engine: study keys of where shadow models train.
+        engine: study keys of where shadow models train. session: what all audits have them trained in.
         used: the data sets that were read, of those in ``data``.
         earlier: seconds that audits took in earlier runs, whose results were read.
         comparable: the data are the publication's own, and the size is not a smoke test's.
@@ -59,6 +60,7 @@ class Bench:
     progress: Progress = field(default_factory=Silent)
     announce: Callable[[str], None] = lambda name: None
     engine: Mapping[str, object] = field(default_factory=dict)
+    session: EngineSession | None = None
     used: list[str] = field(default_factory=list)
     earlier: list[float] = field(default_factory=list)
 
@@ -94,7 +96,7 @@ class Bench:
         if inputs.dataset is None:
             inputs = replace(inputs, dataset=records_of(study.data.source))
         begun = time.perf_counter()
-        result = audit_or_reuse(study, inputs, self.progress)
+        result = audit_or_reuse(study, inputs, self.progress, self.session)
         self.earlier.append(max(0.0, (result.parts.seconds or 0.0) - (time.perf_counter() - begun)))
         return result
 

@@ -23,6 +23,8 @@ from memberwise.reproduce.published import published
 from memberwise.reproduce.reproduction import Reproduction, Size
 from memberwise.signals.progress import Progress, Silent
 from memberwise.store.files import write_text
+from memberwise.study.reading import check_ray_address, make_study, put
+from memberwise.training.engines.registry import EngineSession, find_engine
 
 PACKAGES = ("memberwise", "torch", "numpy", "scipy", "scikit-learn")
 # As many as it takes to tell a spread; whether a reproduction runs at all, one tells.
@@ -54,17 +56,29 @@ def run_reproduction(
     begun = time.perf_counter()
     data, seeds = choose_data(reproduction), tuple(seeds or SEEDS[size])
     folder = Path(out or f"runs/reproduce/{reproduction.name}-{size}")
+    check_engine(engine)
+    session = EngineSession()
 
     def of_seed(seed: int) -> Bench:
         def label_seed(label: str) -> None:
             announce(label if len(seeds) == 1 else f"seed {seed}: {label}")
 
         return Bench(
-            reproduction, size, seed, device, folder / f"seed-{seed}", data, progress or Silent(), label_seed, engine
+            reproduction,
+            size,
+            seed,
+            device,
+            folder / f"seed-{seed}",
+            data,
+            progress or Silent(),
+            label_seed,
+            engine,
+            session,
         )
 
     benches = [of_seed(seed) for seed in seeds]
-    findings = merge({bench.seed: reproduction.run(bench) for bench in benches})
+    with session:
+        findings = merge({bench.seed: reproduction.run(bench) for bench in benches})
     if size == "smoke":  # asks whether it runs; nothing has had time to learn
         findings = replace(findings, conditions=())
     settings = settings_of(reproduction.name, size)
@@ -88,6 +102,18 @@ def run_reproduction(
         write_text(folder / f"{plot.name}.svg", draw(plot))
     claim.save(folder / "claim.json")
     return claim, folder
+
+
+def check_engine(keys: Mapping[str, object]) -> None:
+    """Raises:
+    StudyError: these study keys name no engine that there is, or an address of Ray for another one.
+    """
+    values: dict[str, object] = {}
+    for key, value in keys.items():
+        put(values, key, value)
+    study = make_study(values, "engine")
+    check_ray_address(keys.get("engine.ray.address"), study)
+    find_engine(study.engine)
 
 
 def _unanswered(bench: Bench, findings: Findings) -> list[Row]:

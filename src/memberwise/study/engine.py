@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from memberwise.errors import StudyError
 from memberwise.study.part import Part, Positive
 
 
@@ -60,3 +61,20 @@ class EngineConfig(Part):
     tries: Annotated[int, Field(ge=1, le=100)] = 3
     ray: RayConfig = RayConfig()
     slurm: SlurmConfig = SlurmConfig()
+
+    @model_validator(mode="after")
+    def _address_is_rays(self) -> Self:
+        # A study may keep the address while another engine is named; one that names none has forgotten it.
+        if self.ray.address is not None and "name" not in self.model_fields_set:
+            raise of_ray_alone(self.name)
+        return self
+
+
+def of_ray_alone(engine: str) -> StudyError:
+    """An address of Ray's was given, and models train by another engine."""
+    return StudyError(
+        "--ray-address is Ray's",
+        found=f"the engine {engine}",
+        where="--ray-address, engine.ray.address",
+        fix='--engine ray, engine.name = "ray"',
+    )

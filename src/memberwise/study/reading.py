@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from memberwise.errors import StudyError, did_you_mean
 from memberwise.study.address import check_address
+from memberwise.study.engine import of_ray_alone
 from memberwise.study.schema import Study
 from memberwise.types.parts import Plain
 
@@ -73,6 +74,16 @@ def put(values: Plain, dotted: str, value: object) -> None:
         if not isinstance(values, dict):
             raise StudyError(f"the key {dotted} goes through {table}, which is a value and not a table")
     values[last] = value
+
+
+def check_ray_address(address: object, study: Study) -> None:
+    """An address of Ray's that is given beside a study is for the engine of Ray.
+
+    Raises:
+        StudyError: the models would train elsewhere.
+    """
+    if address is not None and study.engine.name != "ray":
+        raise of_ray_alone(study.engine.name)
 
 
 def choose_count(values: Plain, count: int | None, budget: str | None) -> None:

@@ -9,7 +9,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -66,6 +66,19 @@ class Plan:
         """The network as this plan trains it."""
         layout = torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
         return network.computing(getattr(torch, self.precision), layout)
+
+
+@dataclass(frozen=True)
+class PlanChoice:
+    """By what a plan is chosen, so that it can be chosen again on another kind of worker.
+
+    Attributes:
+        fixed: what the study says of it. work: models x records x epochs. device: as in ``run.device``.
+    """
+
+    fixed: PlanConfig = field(default_factory=PlanConfig)
+    work: float = 0.0
+    device: str = "cpu"
 
 
 def choose_device(name: str) -> torch.device:

@@ -31,6 +31,14 @@ class DataTensors:
     def __reduce__(self) -> tuple[type[DataTensors], tuple[Tensor, Tensor, int]]:
         return type(self), (self.x, self.y, self.classes)  # without what was made of them
 
+    def on(self, device: torch.device) -> DataTensors:
+        """The same records on another device."""
+        return (
+            self
+            if self.x.device.type == device.type
+            else type(self)(self.x.to(device), self.y.to(device), self.classes)
+        )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one record."""

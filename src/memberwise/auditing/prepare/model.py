@@ -26,7 +26,7 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, make_plan
+from memberwise.training.plan import Plan, PlanChoice, make_plan
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import GENERAL_PATH, Trainer
 from memberwise.training.trainers.processes import ProcessTrainer
@@ -169,7 +169,7 @@ def trainer_for(
         work = float(len(job.rows)) * job.recipe.epochs * (1 + study.shadow.count)
         made = make_plan(config, network, tensors, job, work)
     notes = [Note("not-stacked", str(w.message)) for w in caught if "one by one" in str(w.message)]
-    trainer = StackTrainer(network, tensors, made)
+    trainer = StackTrainer(network, tensors, made, PlanChoice(study.plan, work, study.run.device))
     examined(trainer.network, job, tensors, made.stacked, made.compile)
     general = why_general(trainer.network, job, tensors, made.stacked, made.compile)
     notes += [] if general is None else [Note(GENERAL_PATH, general)]

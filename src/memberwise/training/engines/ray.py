@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from memberwise.errors import MissingExtraError, Note, StudyError, TrainingError
-from memberwise.models.threads import cores
+from memberwise.errors import MemberwiseError, Note
+from memberwise.models.processors import processor_name
 from memberwise.study.engine import EngineConfig, RayConfig
 from memberwise.training.engines.base import PROCESSOR, Block, BlockTick, Collection, Done, run_block
-from memberwise.training.engines.parcel import Letter, open_parcel, pack
+from memberwise.training.engines.lanes import Lane, Node, Terms, check_room, gpu_share, lanes_of, with_share
+from memberwise.training.engines.parcel import Letter, open_parcel
+from memberwise.training.engines.rates import Rates, status_line
+from memberwise.training.engines.ray_cluster import connect, connected, first_line
 from memberwise.training.engines.tries import Tries
-from memberwise.training.trainers.base import Trainer
+from memberwise.training.job import Job
+from memberwise.training.trainers.base import Fit, Trainer
 from memberwise.types.arrays import Array, Arrays
 
 # Seconds between two looks at what is under way.
 LOOK = 1.0
+# So many seconds are waited for workers to say what they are, and how they train; then the driver's plan stands.
+ASK = 120.0
 # Results under way may fill this share of the cluster's object stores.
 STORE_SHARE = 0.5
-MILLION = 10**6
 
 
-def run_task(letter: Letter, block: Block, *arrays: Array) -> Arrays:
+def run_task(letter: Letter, terms: Terms, block: Block, *arrays: Array) -> Arrays:
     """What a worker does: all its arguments but the block are mapped from its node's object store."""
     trainer, collection = open_parcel(letter, arrays, _worker_name())
-    return run_block(trainer, collection, block)
+    return run_block(terms.of(trainer), collection, block)
+
+
+def processor_task() -> str:
+    """The name of this worker's CPU."""
+    return processor_name("cpu")
+
+
+def measure_task(letter: Letter, job: Job, threads: int, *arrays: Array) -> Fit:
+    """How the trainer does on this worker."""
+    trainer, _ = open_parcel(letter, arrays, _worker_name())
+    fit: Fit = trainer.measure(job, threads)
+    return fit
 
 
 def call_task(letter: Letter, *arrays: Array) -> tuple[str, Any]:
     """Call a function that was sent, with its arguments; the worker's processor stands beside what it gives."""
-    from memberwise.models.processors import processor_name
-
     function, *arguments = open_parcel(letter, arrays, _worker_name())
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return processor_name(device), function(*arguments)
@@ -50,134 +63,10 @@ def _worker_name() -> str:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A parcel in the object store."""
-
-    letter: Any
-    arrays: Sequence[Any]
-    nbytes: int
-
-
-@dataclass
-class Cluster:
-    """A connection to Ray; ``ours``: opened here, and closed again."""
-
-    ray: Any
-    ours: bool
-
-    def send(self, thing: object) -> Sent:
-        """Put a thing into the object store, each large array ``(...,)`` by itself: a node takes them once."""
-        parcel = pack(thing)
-        return Sent(self.ray.put(parcel.letter), [self.ray.put(array) for array in parcel.arrays], parcel.nbytes)
-
-    def nodes(self) -> list[dict[str, float]]:
-        """The resources of each node that is alive."""
-        return [dict(node["Resources"]) for node in self.ray.nodes() if node["Alive"]]
-
-    def close(self) -> None:
-        if self.ours:
-            self.ray.shutdown()
-
-
-def connect(config: RayConfig) -> Cluster:
-    """A connection to the cluster of this address; none: to a Ray of this machine, which is started.
-
-    A connection that this process has already is used, and left open.
-
-    Raises:
-        MissingExtraError: Ray is not installed. TrainingError: nothing answers there.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError.of("ray", "ray", "the engine ray") from None
-    if ray.is_initialized():
-        return Cluster(ray, ours=False)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if config.address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-        store = None if config.object_store_mb is None else config.object_store_mb * MILLION
-        quiet |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": store}
-    try:
-        ray.init(address=config.address or "local", **quiet)
-    except Exception as error:  # of many kinds, gRPC's among them
-        raise TrainingError(
-            "no Ray can be reached" if config.address else "no Ray can be started here",
-            found=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
-            where=f"engine.ray.address ({config.address or 'this machine'})",
-            fix="start one (docs/cluster.md), or --engine local" if config.address else "--engine local",
-        ) from error
-    return Cluster(ray, ours=True)
-
-
-@contextlib.contextmanager
-def connected(config: RayConfig) -> Iterator[Cluster]:
-    """The same, closed at the end where it was opened here: several runs in it share one."""
-    cluster = connect(config)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one block needs of a worker."""
-
-    cpus: float
-    gpus: float
-
-    @classmethod
-    def of(cls, trainer: Trainer, config: RayConfig) -> Share:
-        """As the study says; else the plan's threads, and a whole GPU where models train on one."""
-        facts = trainer.describe()
-        return cls(
-            facts.threads if config.cpus is None else config.cpus,
-            float(facts.device == "cuda") if config.gpus is None else config.gpus,
-        )
-
-    def places(self, nodes: Sequence[dict[str, float]]) -> int:
-        """How many blocks fit onto these nodes at once."""
-        return sum(self._on(node) for node in nodes)
-
-    def _on(self, node: dict[str, float]) -> int:
-        needs = [(need, node.get(name, 0.0)) for name, need in (("CPU", self.cpus), ("GPU", self.gpus)) if need]
-        return min((int(there / need + 1e-9) for need, there in needs), default=1)
-
-    def check(self, nodes: Sequence[dict[str, float]]) -> None:
-        """Raises:
-        StudyError: there are workers, and none of them has room for one block.
-        """
-        if self.places(nodes) or not any(node.get("CPU") for node in nodes):
-            return
-        largest = max(nodes, key=lambda node: node.get("CPU", 0.0))
-        raise StudyError(
-            "no node of the cluster has room for one block",
-            expected=f"{self.cpus:g} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else ""),
-            found=f"at most {largest.get('CPU', 0.0):g} CPUs, "
-            f"{max(node.get('GPU', 0.0) for node in nodes):g} GPUs on a node",
-            where="engine.ray.cpus, engine.ray.gpus",
-            fix="--set plan.threads=1, or what a node has",
-        )
-
-
-@dataclass(frozen=True)
 class _UnderWay:
     block: Block
-    begun: float
-
-
-@dataclass
-class _Done:
-    """What came back: models by kind of processor, since when."""
-
-    begun: float = field(default_factory=time.monotonic)
-    models: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rates(self) -> str:
-        seconds = max(time.monotonic() - self.begun, 1e-9)
-        return ", ".join(f"{count / seconds:.1f} models/s by {name}" for name, count in self.models.items())
+    lane: int
+    gpus: float
 
 
 class RayEngine:
@@ -185,44 +74,50 @@ class RayEngine:
 
     def __init__(self, trainer: Trainer, collection: Collection, tick: BlockTick, config: EngineConfig) -> None:
         self.config, self.tick, self.tries = config.ray, tick, Tries(config.tries)
-        self.share = Share.of(trainer, self.config)
+        self.trainer, self.facts = trainer, trainer.describe()
         self.cluster = connect(self.config)
         self.under_way: dict[Any, _UnderWay] = {}
-        self.done, self.block_bytes = _Done(), 0
+        self.rates, self.block_bytes, self.remarks = Rates(), 0, list[Note]()
+        self.seen: tuple[float, list[Node]] = (-LOOK, [])
+        self.terms: list[Any] = []  # of each lane, once its workers were asked
         try:
-            self.share.check(self.cluster.nodes())
+            self.lanes = lanes_of(self.facts, self.config, self.nodes)
+            check_room(self.lanes, self.nodes)
             self.sent = self.cluster.send((trainer, collection))
         except BaseException:
             self.cluster.close()
             raise
-        # Ray's own retries would hide what was lost.
-        options = {"num_cpus": self.share.cpus, "num_gpus": self.share.gpus, "max_retries": 0}
-        self.task = self.cluster.ray.remote(**options)(run_task)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Those that are alive, looked at now and then."""
+        if time.monotonic() - self.seen[0] >= LOOK:
+            self.seen = time.monotonic(), self.cluster.nodes()
+        return self.seen[1]
 
     @property
     def in_flight(self) -> int:
-        nodes = self.cluster.nodes()
         if self.config.in_flight is not None:
             return self.config.in_flight
-        most = self.share.places(nodes) + 1
+        most = self._places() + 1
         if self.block_bytes:
-            room = STORE_SHARE * sum(node.get("object_store_memory", 0.0) for node in nodes)
+            room = STORE_SHARE * sum(node.get("object_store_memory", 0.0) for node in self.nodes)
             most = min(most, int(room / self.block_bytes))
         return max(1, most)
 
     @property
     def notes(self) -> list[Note]:
-        return self.tries.notes
+        return [*self.remarks, *self.tries.notes]
 
     @property
     def status(self) -> str:
-        nodes = self.cluster.nodes()
-        parts = [f"{len(nodes)} node{'s' * (len(nodes) != 1)} with room for {self.share.places(nodes)} blocks"]
-        parts += [f"{len(self.under_way)} under way", *([self.done.rates] if self.done.models else [])]
-        again = len(self.tries.reasons)
-        return ", ".join([*parts, f"{again} tried again"] if again else parts)
+        nodes, places = len(self.nodes), self._places()
+        workers = f"{places} worker{'s' * (places != 1)} on {nodes} node{'s' * (nodes != 1)}"
+        return status_line(workers, len(self.under_way), self.rates, self.tries.reasons)
 
     def submit(self, block: Block) -> Iterator[Done]:
+        if not self.terms:
+            self._settle(block.jobs[0])
         while len(self.under_way) >= self.in_flight:
             yield from self._finished(LOOK)
         self._begin(block)
@@ -244,12 +139,70 @@ class RayEngine:
                     self.cluster.ray.cancel(reference, force=True)
         finally:
             self.under_way.clear()
+            self.seen = float("inf"), self.seen[1]  # nobody is asked any more: ``status`` may still be
             self.cluster.close()
         return done
 
+    def _places(self) -> int:
+        return sum(lane.places(self.nodes) for lane in self.lanes)
+
+    def _settle(self, job: Job) -> None:
+        """Measure the plan on a worker of each kind that is not the driver's, and what of a GPU a block takes."""
+        for number, lane in enumerate(self.lanes):
+            fits = self._fits(lane, job)
+            plans = {fit.processor: fit.plan for fit in fits if fit.processor != self.facts.processor}
+            if lane.device == "cuda" and self.config.gpus is None and fits:
+                share = max(map(gpu_share, fits))
+                self.lanes[number] = with_share(lane, share, self.facts, self.config, self.nodes)
+            self.terms.append(self.cluster.ray.put(Terms(lane.device, self.lanes[number].threads, plans)))
+
+    def _fits(self, lane: Lane, job: Job) -> list[Fit]:
+        """Of a worker of each kind in the lane; none of those that do not answer in time."""
+        if lane.device == "cuda":
+            places: list[dict[str, Any]] = [replace(lane, gpus=1.0).options]
+        elif self.config.address is None and self.cluster.ours:  # this machine's own
+            return []
+        else:
+            places = [lane.options | self.cluster.on_node(node) for node in self._other_kinds(lane)]
+        task = self.cluster.ray.remote(max_retries=0)(measure_task)
+        asked = [
+            task.options(**place).remote(self.sent.letter, job, lane.threads, *self.sent.arrays) for place in places
+        ]
+        fits = []
+        for reference in self.cluster.within(asked, ASK):
+            try:
+                fits.append(self.cluster.ray.get(reference))
+            except self.cluster.ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, MemberwiseError):
+                    raise error.cause from error
+            except self.cluster.ray.exceptions.RayError:
+                continue  # lost: the driver's plan stands
+        if lane.device == "cuda" and any(fit.device == "cpu" for fit in fits):
+            self.remarks.append(
+                Note("gpu-not-used", "workers have GPUs which their torch cannot use: models train on CPUs")
+            )
+        return fits
+
+    def _other_kinds(self, lane: Lane) -> list[str]:
+        """A node with room for a block for each processor that is not the driver's."""
+        nodes = [node["NodeID"] for node in self.cluster.alive() if lane.places([node["Resources"]])]
+        task = self.cluster.ray.remote(num_cpus=0, max_retries=0)(processor_task)
+        asked = {task.options(**self.cluster.on_node(node)).remote(): node for node in nodes}
+        kinds: dict[str, str] = {}
+        for reference in self.cluster.within(list(asked), ASK):
+            with contextlib.suppress(self.cluster.ray.exceptions.RayError):
+                kinds.setdefault(self.cluster.ray.get(reference), asked[reference])
+        return [node for name, node in kinds.items() if name != self.facts.processor]
+
     def _begin(self, block: Block) -> None:
-        reference = self.task.remote(self.sent.letter, block, *self.sent.arrays)
-        self.under_way[reference] = _UnderWay(block, time.monotonic())
+        """Where most places are free."""
+        taken = [sum(one.lane == number for one in self.under_way.values()) for number in range(len(self.lanes))]
+        free = [lane.places(self.nodes) - busy for lane, busy in zip(self.lanes, taken, strict=True)]
+        number = free.index(max(free))
+        # Ray's own retries would hide what was lost.
+        task = self.cluster.ray.remote(max_retries=0)(run_task).options(**self.lanes[number].options)
+        reference = task.remote(self.sent.letter, self.terms[number], block, *self.sent.arrays)
+        self.under_way[reference] = _UnderWay(block, number, self.lanes[number].gpus)
 
     def _ready(self, seconds: float) -> list[Any]:
         """Tasks that have ended, within so many seconds."""
@@ -264,15 +217,15 @@ class RayEngine:
     def _finished(self, seconds: float) -> Iterator[Done]:
         ready = self._ready(seconds)
         for reference in ready:
-            block = self.under_way.pop(reference).block
+            one = self.under_way.pop(reference)
             try:
                 arrays = self._fetch(reference)
             except Exception as error:
-                self._again(block, error)
+                self._again(one, error)
                 continue
-            self.done.models[str(arrays[PROCESSOR][0])] += len(block)
+            self.rates.count(str(arrays[PROCESSOR][0]), len(one.block))
             self.block_bytes = max(self.block_bytes, sum(array.nbytes for array in arrays.values()))
-            yield block, arrays
+            yield one.block, arrays
         for under_way in list(self.under_way.values())[:1]:
             self.tick(under_way.block, 0.0)
 
@@ -280,42 +233,51 @@ class RayEngine:
         """A copy of a result, so that the object store lets go of it."""
         return {name: np.array(array) for name, array in self.cluster.ray.get(reference).items()}
 
-    def _again(self, block: Block, error: Exception) -> None:
+    def _again(self, one: _UnderWay, error: Exception) -> None:
         """Raises:
-        MemberwiseError: it was tried often enough. torch.OutOfMemoryError: at once, so that a smaller stack is tried.
+        MemberwiseError: it was tried often enough. torch.OutOfMemoryError: where a block has a GPU to itself, so that
+            a smaller stack is tried.
         """
         exceptions = self.cluster.ray.exceptions
-        reason, cause = f"{type(error).__name__}: {_first_line(error)}", error
+        reason, cause = f"{type(error).__name__}: {first_line(error)}", error
         if isinstance(error, exceptions.RayTaskError):
             cause = error.cause or error
-            reason = f"{type(cause).__name__}: {_first_line(cause)}"
+            reason = f"{type(cause).__name__}: {first_line(cause)}"
         elif isinstance(error, exceptions.RayError):
             reason = f"its worker was lost ({type(error).__name__})"
         if isinstance(cause, torch.OutOfMemoryError):
-            raise cause
-        self.tries.again(block, reason, cause)
-        self._begin(block)
+            self._widen(one, cause)
+            self.tries.tell(one.block, f"{reason} on {one.gpus:.3g} of a GPU")
+        else:
+            self.tries.again(one.block, reason, cause)
+        self._begin(one.block)
 
+    def _widen(self, one: _UnderWay, error: torch.OutOfMemoryError) -> None:
+        """Blocks get twice the share of a GPU that this one had, which is no try of its own.
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+        Raises:
+            torch.OutOfMemoryError: it has one to itself, or as the study says.
+        """
+        if not 0 < one.gpus < 1 or self.config.gpus is not None:
+            raise error
+        lane, share = self.lanes[one.lane], min(1.0, 2 * one.gpus)
+        if share > lane.gpus:
+            self.lanes[one.lane] = with_share(lane, share, self.facts, self.config, self.nodes)
 
 
 def call_on_each_kind(config: RayConfig, function: Callable[..., Any], *arguments: object) -> list[KindOfWorker]:
     """Call a function on one worker of each kind of node, side by side, with the cluster otherwise idle."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     with connected(config) as cluster:
         sent = cluster.send((function, *arguments))
         kinds: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-        for node in cluster.ray.nodes():
-            if node["Alive"] and node["Resources"].get("CPU"):
+        for node in cluster.alive():
+            if node["Resources"].get("CPU"):
                 kinds.setdefault(_kind(node["Resources"]), []).append(node)
         tasks = []
         for nodes in kinds.values():
             gpus = min(1.0, nodes[0]["Resources"].get("GPU", 0.0))
-            where = NodeAffinitySchedulingStrategy(nodes[0]["NodeID"], soft=False)
-            task = cluster.ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1, scheduling_strategy=where)(call_task)
+            where = cluster.on_node(nodes[0]["NodeID"])
+            task = cluster.ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1, **where)(call_task)
             tasks.append(task.remote(sent.letter, *sent.arrays))
         results = cluster.ray.get(tasks)
         resources = [[dict(node["Resources"]) for node in nodes] for nodes in kinds.values()]

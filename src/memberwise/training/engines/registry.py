@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
+from types import TracebackType
 
 from memberwise.registry import Registry
 from memberwise.study.engine import EngineConfig
@@ -39,3 +41,25 @@ def find_engine(config: EngineConfig) -> EngineMaker:
     if config.name not in ENGINES:
         raise ENGINES.unknown(config.name, "engine.name")
     return partial(CONFIGURED[config.name], config=config) if config.name in CONFIGURED else ENGINES[config.name]
+
+
+class EngineSession:
+    """Several runs by one engine: a Ray that is started for the first which trains is stopped after the last."""
+
+    def __init__(self) -> None:
+        self.open = ExitStack()
+        self.begun = False
+
+    def __enter__(self) -> EngineSession:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.open.close()
+
+    def begin(self, config: EngineConfig) -> None:
+        """A run is about to train."""
+        if config.name == "ray" and not self.begun:
+            from memberwise.training.engines.ray_cluster import connected
+
+            self.open.enter_context(connected(config.ray))
+            self.begun = True

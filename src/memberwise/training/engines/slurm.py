@@ -19,8 +19,9 @@ import numpy as np
 from memberwise.errors import MemberwiseError, MissingExtraError, Note, StudyError, TrainingError
 from memberwise.store.files import write_atomically
 from memberwise.study.engine import EngineConfig, SlurmConfig
-from memberwise.training.engines.base import Block, BlockTick, Collection, Done, run_block
+from memberwise.training.engines.base import PROCESSOR, Block, BlockTick, Collection, Done, run_block
 from memberwise.training.engines.parcel import Parcel, open_parcel, pack
+from memberwise.training.engines.rates import Rates, status_line
 from memberwise.training.engines.tries import Tries
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Arrays
@@ -69,6 +70,7 @@ class SlurmEngine:
         self.waiting: list[Block] = []
         self.under_way: dict[Any, Block] = {}
         self.asked = time.monotonic()
+        self.rates = Rates()
 
     @property
     def in_flight(self) -> int:
@@ -80,8 +82,8 @@ class SlurmEngine:
 
     @property
     def status(self) -> str:
-        again = f", {len(self.tries.reasons)} tried again" if self.tries.reasons else ""
-        return f"{len(self.under_way)} tasks under way, {len(self.waiting)} wait for their array{again}"
+        waiting = f"{len(self.waiting)} waiting for their array"
+        return status_line(waiting, len(self.under_way), self.rates, self.tries.reasons)
 
     def submit(self, block: Block) -> Iterator[Done]:
         while len(self.under_way) + len(self.waiting) >= self.in_flight:
@@ -129,6 +131,7 @@ class SlurmEngine:
                 self.waiting.append(block)
                 self._begin()
                 continue
+            self.rates.count(str(arrays[PROCESSOR][0]), len(block))
             yield block, arrays
         for block in list(self.under_way.values())[:1]:
             self.tick(block, 0.0)

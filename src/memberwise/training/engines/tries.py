@@ -33,6 +33,10 @@ class Tries:
         self.failed[block.number] += 1
         if self.failed[block.number] >= self.most:
             raise self._final(block, reason, error)
+        self.tell(block, reason)
+
+    def tell(self, block: Block, reason: str) -> None:
+        """A block is trained again, and it was not the block's fault."""
         self.reasons.append(f"block {block.number}: {reason}")
 
     def _final(self, block: Block, reason: str, error: BaseException) -> BaseException:
@@ -46,7 +50,9 @@ class Tries:
             "a block of shadow models fails wherever it is trained",
             found=reason,
             where=tried,
-            fix="what is wrong may be the model, or too little memory for it; engine.tries = more tries",
+            fix="more time for a task (engine.slurm.minutes), or a smaller block (plan.stack)"
+            if "TIMEOUT" in reason
+            else "what is wrong may be the model, or too little memory for it; engine.tries = more tries",
         )
 
     @property

@@ -13,6 +13,7 @@ from memberwise.errors import Note
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
+from memberwise.training.plan import Plan
 from memberwise.types.arrays import Arrays
 
 GENERAL_PATH = "general-path"
@@ -34,6 +35,7 @@ class TrainerFacts:
         threads: of this machine's processor that a block keeps busy.
         processor: name of what models train on. device: "cpu" or "cuda".
         parameters: trainable numbers of one model; None: not known.
+        on_gpus: it may train on the GPU of another machine, whatever it trains on here.
     """
 
     block: int
@@ -44,6 +46,24 @@ class TrainerFacts:
     processor: str
     device: str
     parameters: int | None = None
+    on_gpus: bool = False
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a trainer does on the machine where it was measured.
+
+    Attributes:
+        processor: name of what models train on there. device: "cpu" or "cuda".
+        plan: by which they train there: of the precision that the trainer has, so that figures agree.
+        gpu_bytes: memory of a GPU that a block takes, and gpu_memory: of the GPU in all; 0 on a CPU.
+    """
+
+    processor: str
+    device: str
+    plan: Plan
+    gpu_bytes: int = 0
+    gpu_memory: int = 0
 
 
 class Trainer(Protocol):
@@ -52,14 +72,25 @@ class Trainer(Protocol):
     In one process a trainer runs one call after another, whichever threads they come from.
 
     Attributes:
-        notes: what was noticed while models trained, as (code, message).
+        notes: what was noticed while models trained, as (code, message). plan: by which they train.
     """
+
+    @property
+    def plan(self) -> Plan: ...
 
     @property
     def notes(self) -> list[Note]: ...
 
     def describe(self) -> TrainerFacts:
         """What is to be known of it."""
+        ...
+
+    def measure(self, job: Job, threads: int) -> Fit:
+        """How it is to train on this machine, on so many threads at most: measured, where there is enough to do."""
+        ...
+
+    def under(self, plan: Plan, device: str) -> Trainer:
+        """The same on a device of this machine, by this plan."""
         ...
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
@@ -20,7 +21,7 @@ from memberwise.training.estimators import fit_estimator
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
 from memberwise.training.plan import Plan
-from memberwise.training.trainers.base import ALONE, Collect, TrainerFacts, joined
+from memberwise.training.trainers.base import ALONE, Collect, Fit, TrainerFacts, joined
 from memberwise.types.arrays import Array, Arrays, Ints
 from memberwise.types.foreign import Estimator
 
@@ -69,6 +70,15 @@ class ProcessTrainer:
             processor=processor_name("cpu"),
             device="cpu",
         )
+
+    def measure(self, job: Job, threads: int) -> Fit:
+        """As the plan says, in no more processes than there are threads: estimators have nothing to choose."""
+        return Fit(processor_name("cpu"), "cpu", replace(self.plan, threads=min(self.plan.threads, threads)))
+
+    def under(self, plan: Plan, device: str) -> ProcessTrainer:
+        other = copy.copy(self)
+        other.plan = plan
+        return other
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         fitted = [fit_one(self.model, self.records, job) for job in jobs]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
+
+import torch
 
 from memberwise.errors import Note
 from memberwise.models.network import Network
@@ -15,18 +19,20 @@ from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
-from memberwise.training.plan import Plan
+from memberwise.training.plan import WORTH_MEASURING, Plan, PlanChoice, make_plan, operations, step_timer
 from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
-from memberwise.training.trainers.base import ALONE, GENERAL_PATH, Collect, TrainerFacts, joined
+from memberwise.training.trainers.base import ALONE, GENERAL_PATH, Collect, Fit, TrainerFacts, joined
 from memberwise.types.arrays import Arrays
 
 
 class StackTrainer:
     """Modules of one architecture, ``plan.stack`` at once; a block holds whole pairs of shadow models."""
 
-    def __init__(self, network: Network, data: DataTensors, plan: Plan) -> None:
+    def __init__(self, network: Network, data: DataTensors, plan: Plan, choice: PlanChoice | None = None) -> None:
+        """``choice``: by what the plan was chosen; without it every worker trains by this one, on its processor."""
         self.network, self.data, self.plan = plan.network(network), data, plan
+        self.choice = choice or PlanChoice(device=network.device.type)
 
     @property
     def notes(self) -> list[Note]:
@@ -43,7 +49,33 @@ class StackTrainer:
             processor=processor_name(self.network.device.type),
             device=self.network.device.type,
             parameters=self.network.parameters,
+            on_gpus=self.choice.device != "cpu",
         )
+
+    def measure(self, job: Job, threads: int) -> Fit:
+        """The plan is chosen as the driver chose its own, of the same precision and of a block's models at most."""
+        device = "cuda" if self.choice.device != "cpu" and torch.cuda.is_available() else "cpu"
+        there = self.under(replace(self.plan, threads=min(self.plan.threads, threads)), device)
+        work = self.choice.work
+        if operations(there.network, there.data) * work >= WORTH_MEASURING:
+            same = {"precision": there.plan.precision, "threads": there.plan.threads}
+            plan = make_plan(self.choice.fixed.model_copy(update=same), there.network, there.data, job, work)
+            stack = min(plan.stack, self.describe().block)
+            there = there.under(replace(plan, stack=stack, stacked=plan.stacked and stack > 1), device)
+        taken, memory = there._gpu_bytes(job) if device == "cuda" else (0, 0)
+        return Fit(processor_name(device), device, there.plan, taken, memory)
+
+    def _gpu_bytes(self, job: Job) -> tuple[int, int]:
+        """Memory of this GPU that a few steps of a stack took, the data with it; and all that there is."""
+        torch.cuda.reset_peak_memory_stats()
+        step_timer(self.plan, self.network, self.data, job)
+        return torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+
+    def under(self, plan: Plan, device: str) -> StackTrainer:
+        place, other = torch.device(device), copy.copy(self)
+        network = self.network if self.network.device.type == device else self.network.on(place)
+        other.network, other.data, other.plan = plan.network(network), self.data.on(place), plan
+        return other
 
     def train(self, jobs: Sequence[Job], tick: Tick | None = None) -> Target:
         with ALONE:
