@@ -32,7 +32,7 @@ def listing(
         from rich.table import Table
         from rich.text import Text
 
-        headings, rows = {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
+        headings, rows = listed(kind)
         more, problems = _plugins(kind, len(headings))
         rows += more
         console = Console()
@@ -51,6 +51,11 @@ def listing(
 
 
 Table = tuple[list[str], list[list[str]]]
+
+
+def listed(kind: str) -> Table:
+    """Headings and rows of what the package brings, of one kind."""
+    return {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
 
 
 def _stacked(headings: list[str], row: list[str]) -> Any:
