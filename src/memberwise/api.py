@@ -102,6 +102,19 @@ def audit(
 
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+
+    Example:
+        Saved answers, surer about the records that the model was trained on:
+
+        >>> import numpy as np
+        >>> import memberwise as mw
+        >>> rng = np.random.default_rng(0)
+        >>> labels, member = rng.integers(0, 2, 400), np.arange(400) % 2
+        >>> logits = rng.normal(size=(400, 2))
+        >>> logits[np.arange(400), labels] += 2 * member
+        >>> result = mw.audit(outputs={"logits": logits, "labels": labels, "member": member})
+        >>> result.auc("loss").low > 0.5
+        True
     """
     values, inputs = _translated(
         study,
@@ -180,6 +193,15 @@ def defend(
 
     Raises:
         MemberwiseError: bad input, before anything is trained.
+
+    Example:
+        >>> import memberwise as mw
+        >>> recipe = {"training.epochs": 2, "model.hidden": [8]}
+        >>> sizes = {"members": 60, "nonmembers": 60, "validation": 40, "shadow_models": 2}
+        >>> chosen = {"defences": ["rounding"], "attacks": ["loss"], "settings": recipe, "max_accuracy_loss": 0.1}
+        >>> frontier = mw.defend(data="digits", out="runs/frontier", **chosen, **sizes)
+        >>> (frontier.folder / "frontier.html").exists()
+        True
     """
     unknown = set(roles) - set(ROLES)
     if unknown:
@@ -241,6 +263,13 @@ def screen(
 
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+
+    Example:
+        >>> import memberwise as mw
+        >>> recipe = {"training.epochs": 8, "model.hidden": [8]}
+        >>> screen = mw.screen(data="digits", members=100, nonmembers=100, settings=recipe)
+        >>> list(screen.table.columns)[:3]
+        ['rank', 'index', 'label']
     """
     unknown = set(roles) - set(ROLES)
     if unknown:

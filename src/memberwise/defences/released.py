@@ -24,6 +24,7 @@ from memberwise.errors import RunFolderError, StudyError, TargetError
 from memberwise.models.adapting import adapted_model
 from memberwise.models.build import build_model, model_of
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_model
 from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
 from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
@@ -143,6 +144,13 @@ def load_target(
         RunFolderError: no model is there, a file was changed, or the policy's secret is missing or open to others.
         TargetError: the weights do not fit ``model``.
         StudyError: code would have to be run that was not named.
+
+    Example:
+        >>> import pandas as pd
+        >>> import memberwise as mw
+        >>> model = mw.load_target("runs/patients")
+        >>> model.predict(pd.DataFrame({"age": [40, 70], "job": ["nurse", "smith"]})).shape
+        (2, 2)
     """
     target = _target_folder(Path(folder))
     facts = _facts(target)
@@ -228,6 +236,7 @@ def _facts(target: Path) -> Plain:
 def _maker(facts: Plain, model: Any, target: Path, layout: Layout | None) -> Any:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
+    several_labels = bool(facts.get("several_labels"))
     try:
         study = ModelConfig.model_validate(facts["model"])
     except ValidationError as error:
@@ -259,7 +268,11 @@ def _maker(facts: Plain, model: Any, target: Path, layout: Layout | None) -> Any
         raise TargetError(
             "the target is a network, and this makes none", found=f"a {made.kind}", where="load_target(model=...)"
         )
-    return adapted_model(made, layout, np.zeros((2, *shape), np.float32)).make
+    made = adapted_model(made, layout, np.zeros((2, *shape), np.float32))
+    if classes != 2 or several_labels:
+        return made.make
+    # Numbers from 0 to 1 are records of every type: as token ids they are 0.
+    return widened_model(made, np.random.default_rng(0).random((16, *shape)).astype(np.float32)).make
 
 
 def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:

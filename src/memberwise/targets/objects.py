@@ -10,6 +10,7 @@ import torch
 
 from memberwise.errors import StudyError, TargetError
 from memberwise.models.adapting import adapted_module
+from memberwise.models.one_logit import widened_module
 from memberwise.models.network import Network
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.files import check_answers
@@ -65,6 +66,8 @@ def _load_module(thing: object, context: TargetContext) -> Target:
     target = cast(torch.nn.Module, thing)
     device = next((p.device for p in target.parameters()), torch.device("cpu"))
     module = adapted_module(copy.deepcopy(target), context.dataset.layout, context.example)
+    if context.classes == 2 and context.dataset.label_sets is None:
+        module = widened_module(module, context.example)
     network = Network(lambda: module, device)
     network.labels_apart = context.dataset.label_sets is not None
     models = module_target(module, network, context.example)

@@ -18,6 +18,7 @@ from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import Note, StudyError
 from memberwise.models.adapting import adapted_model
+from memberwise.models.one_logit import widened_model
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
@@ -50,7 +51,9 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
         model = model_of(inputs.model, study.model, dataset.shape, classes, name)
     else:
         model = build_model(study.model, dataset.shape, classes)
-    return adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
+    model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
+    two = classes == 2 and dataset.label_sets is None
+    return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
 
 
 def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
