@@ -91,6 +91,21 @@ class ReleasedModel:
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
 
     @property
+    def several_labels(self) -> bool:
+        """An answer is a probability of each of several labels."""
+        return self._several
+
+    @property
+    def undefended(self) -> Target:
+        """The model or the ensemble behind all output defences, asked about encoded records."""
+        return self._models.models if isinstance(self._models, DefendedTarget) else self._models
+
+    @property
+    def defences(self) -> tuple[OutputDefence, ...]:
+        """The output defences, in order."""
+        return tuple(self._models.defences) if isinstance(self._models, DefendedTarget) else ()
+
+    @property
     def bounded(self) -> BoundedDefence[Any] | None:
         """The output defence whose answers have a bound, which keeps a state; None where there is none."""
         defences = self._models.defences if isinstance(self._models, DefendedTarget) else ()
