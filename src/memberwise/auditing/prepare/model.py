@@ -60,7 +60,7 @@ def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> 
     """Refuse what the recipe asks of this model, these records or these roles in vain."""
     training = study.training
     if dataset.label_sets is not None:
-        check_label_sets(study, model)
+        check_label_sets(study, model, dataset)
     if model.kind != "module" and (training.augment or training.patience):
         raise StudyError(
             "augmentation and early stopping are for networks that are trained here",

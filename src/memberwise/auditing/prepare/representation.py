@@ -20,7 +20,8 @@ from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
 from memberwise.targets.boosters import BOOSTERS, load_booster
-from memberwise.targets.estimators import EstimatorModels, known_columns, records_for
+from memberwise.targets.estimators import known_columns, records_for
+from memberwise.targets.label_set_estimators import estimator_models
 from memberwise.targets.skops_files import load_skops
 from memberwise.training.estimators import fit_estimator
 from memberwise.types.arrays import Array, Ints
@@ -199,7 +200,7 @@ def _answers(target: object, dataset: Dataset, how: How) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            EstimatorModels([target], dataset.class_labels, data.rows).predict(data.x[:8])
+            estimator_models([target], dataset, data.rows).predict(data.x[:8])
     except Exception:
         return False
     return True
@@ -258,12 +259,12 @@ class _Trial:
         dataset, data = self.dataset, Representation.of(self.dataset, how, self.columns)
         rows = _tried(dataset, self.roles)
         x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
-        labels = dataset.class_labels
+        labels, wanted = dataset.class_labels, dataset.answers_wanted[rows]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), dataset.y[rows], labels, 0)
-                EstimatorModels([fitted], labels, data.rows).predict(x)
+                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), wanted, labels, 0)
+                estimator_models([fitted], dataset, data.rows).predict(x)
         except Exception:
             return False
         return True
@@ -298,7 +299,7 @@ def _check_numbers(
 def _answers_missing(target: object, dataset: Dataset) -> bool:
     gaps = np.flatnonzero(np.isnan(dataset.x).reshape(dataset.records, -1).any(1))[:8]
     try:
-        EstimatorModels([target], dataset.class_labels).predict(as_float(dataset.x[gaps]))
+        estimator_models([target], dataset).predict(as_float(dataset.x[gaps]))
     except Exception:
         return False
     return True

@@ -16,6 +16,7 @@ from memberwise.models.processors import processor_name
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
+from memberwise.targets.label_set_estimators import LabelSetEstimators
 from memberwise.targets.models import FunctionModels, OneNumber
 from memberwise.training.estimators import fit_estimator
 from memberwise.training.job import Job
@@ -143,6 +144,8 @@ def answering(model: Model, fitted: Sequence[Estimator], records: Records) -> Ta
     Records are ``(n, ...)``.
     """
     x, classes = records.x, len(records.labels)
+    if model.kind == "estimator" and records.y.ndim == 2:
+        return LabelSetEstimators(fitted, classes, records.rows)
     if model.kind == "estimator":
         return EstimatorModels(fitted, records.labels, records.rows)
     first = FunctionModels(fitted[:1], "logits").predict(x[:256])[0]
