@@ -73,5 +73,12 @@ picture: demo
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,900 \
 		--screenshot=docs/report.png file://$(CURDIR)/runs/demo/report.html
 
+# The wheel with the lowest and the highest allowed versions of what it needs, in fresh environments (gigabytes).
+check-versions: $(INSTALLED)
+	$(BIN)/python tests/packaging/check_versions.py lowest
+	$(BIN)/python tests/packaging/check_versions.py highest
+	for version in 3.12 3.13; do ! command -v python$$version > /dev/null || \
+		$(BIN)/python tests/packaging/check_versions.py highest --python python$$version || exit 1; done
+
 clean:
 	rm -rf $(VENV) .venv-mlserver .venv-mlflow .services .site benchmarks/.venv-others runs

@@ -30,7 +30,8 @@ def records(count: int = 300, length: int = 8, seed: int = 0) -> Any:
 
 
 def main(shadow_models: int = 8, epochs: int = 10, **more: Any) -> Any:
-    recipe = {"training.optimizer": "adamw", "training.learning_rate": 1e-2, "training.epochs": epochs}
+    recipe: dict[str, Any] = {"training.optimizer": "adamw", "training.learning_rate": 1e-2, "training.epochs": epochs}
+    recipe["training.batch_size"] = 16
     sizes: dict[str, Any] = {"members": 100, "nonmembers": 100, "shadow_models": shadow_models}
     return mw.audit(model=make_model, data=records(), settings=recipe, **sizes | more)
 

@@ -260,7 +260,14 @@ def licence(name: str) -> str:
         return str(facts["License-Expression"])
     said = [one.rpartition(" :: ")[2] for one in facts.get_all("Classifier") or [] if one.startswith("License :: ")]
     said = [one for one in said if one != "OSI Approved"]
-    return ", ".join(said) or str(facts.get("License") or "not stated").split("\n")[0]
+    return ", ".join(said) or str(facts.get("License") or _first_words(name)).split("\n")[0]
+
+
+def _first_words(name: str) -> str:
+    """The title of the licence's own file."""
+    files = [file for file in metadata.files(name) or [] if re.match(r"(licen[cs]e|copying)", file.name.lower())]
+    lines = [line.strip() for file in files for line in file.read_text("utf-8").splitlines()]
+    return next((line for line in lines if line), "not stated")
 
 
 PARTS: dict[str, Callable[[], str]] = {

@@ -9,8 +9,8 @@ import typer
 
 from memberwise.cli.guard import guarded
 
-# On a terminal narrower than this a table of more columns than this is not legible.
-WIDE, COLUMNS = 110, 3
+# On a terminal narrower than this a table of more columns, or of wider ones between the first and the last, is not legible.
+WIDE, COLUMNS, BETWEEN = 110, 3, 16
 
 
 class Kind(StrEnum):
@@ -36,7 +36,8 @@ def listing(
         more, problems = _plugins(kind, len(headings))
         rows += more
         console = Console()
-        if console.width < WIDE and len(headings) > COLUMNS:
+        between = max((len(cell) for row in rows for cell in row[1:-1]), default=0)
+        if console.width < WIDE and (len(headings) > COLUMNS or between > BETWEEN):
             for row in rows:
                 console.print(_stacked(headings, row))
         else:

@@ -92,3 +92,8 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
         "a function of records", callable, lambda thing, context: function_target(cast(Predict, thing), context)
     ),
 )
+
+
+def is_function(thing: object) -> bool:
+    """Whether an object is asked as a plain function of records."""
+    return callable(thing) and not any(kind.takes(thing) for kind in OBJECT_KINDS[:-1])

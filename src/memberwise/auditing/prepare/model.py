@@ -14,6 +14,7 @@ from memberwise.auditing.prepare.representation import Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.data.labels import ClassLabels
+from memberwise.data.layout import Layout
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import Note, StudyError
@@ -90,11 +91,19 @@ def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> 
         )
 
 
-def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Model, roles: Roles) -> None:
-    """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
+def check_defence_fits(
+    study: Study, answer: Sequence[OutputDefence], model: Model, roles: Roles, of_target: Layout | None = None
+) -> None:
+    """Refuse defences, in training or in the answer, that this model or these roles cannot have.
+
+    Args:
+        of_target: as what a function that is the target takes records that are no plain numbers.
+    """
     for defence_of_answers in answer:
-        _check_roles(type(defence_of_answers).__name__, defence_of_answers.roles, roles)
-        _check_alters(type(defence_of_answers).__name__, defence_of_answers.alters_records, model, "answer")
+        name, alters = type(defence_of_answers).__name__, defence_of_answers.alters_records
+        _check_roles(name, defence_of_answers.roles, roles)
+        _check_alters(name, alters, model.name, model.takes, "answer")
+        _check_alters(name, alters, "the given target", of_target, "answer")
     if study.training.defence is None:
         return
     defence, _ = find_defence(study.training.defence)
@@ -105,14 +114,14 @@ def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Mod
             where="training.defence",
         )
     _check_roles(defence.name, defence.roles, roles)
-    _check_alters(defence.name, defence.alters_records, model, "training.defence")
+    _check_alters(defence.name, defence.alters_records, model.name, model.takes, "training.defence")
 
 
-def _check_alters(name: str, alters: bool, model: Model, where: str) -> None:
-    if alters and model.takes is not None:
+def _check_alters(name: str, alters: bool, model: str, takes: Layout | None, where: str) -> None:
+    if alters and takes is not None:
         raise StudyError(
             f"{name} changes the numbers of records, and these records are no plain numbers",
-            found=f"{model.name} is given {model.takes.words()}",
+            found=f"{model} is given {takes.words()}",
             where=where,
         )
 

@@ -29,6 +29,7 @@ from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
 from memberwise.targets.files import check_target_file
 from memberwise.targets.label_set_estimators import estimator_models
+from memberwise.targets.objects import is_function
 from memberwise.targets.skops_files import trust_notes
 from memberwise.training.job import Job
 from memberwise.training.label_sets import LabelSetStep
@@ -151,7 +152,9 @@ def assemble(
     seeds, model = Seeds(study.run.seed), model_for(study, inputs, dataset)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
-    check_defence_fits(study, resolved.output_defences, model, roles)
+    check_defence_fits(
+        study, resolved.output_defences, model, roles, dataset.layout if is_function(inputs.target) else None
+    )
     fitted = fitted_target(study, inputs)
     of_skops = inputs.target is None and study.target.file is not None and study.target.file.lower().endswith(".skops")
     trusted = trust_notes(Path(study.target.file or "")) if of_skops else []
