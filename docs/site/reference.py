@@ -21,7 +21,9 @@ REPOSITORY = Path(__file__).parents[2]
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; bars, angles and line ends in cells do no harm."""
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def code(text: str) -> str:
@@ -131,7 +133,9 @@ def _kind(schema: dict[str, Any], parts: dict[str, Any]) -> str:
         kinds = [_kind(one, parts) for one in schema["anyOf"] if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     if "enum" in schema or "const" in schema:
-        return " or ".join(f'"{one}"' if isinstance(one, str) else str(one) for one in schema.get("enum", [schema.get("const")]))
+        return " or ".join(
+            f'"{one}"' if isinstance(one, str) else str(one) for one in schema.get("enum", [schema.get("const")])
+        )
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if schema.get("type") == "array":
@@ -140,7 +144,14 @@ def _kind(schema: dict[str, Any], parts: dict[str, Any]) -> str:
     if schema.get("type") == "object":
         return "table"
     ends = [f"{sign} {schema[key]:g}" for key, sign in RANGES.items() if key in schema and abs(schema[key]) < 1e12]
-    return ", ".join([{"integer": "whole number", "string": "text", "boolean": "true or false"}.get(schema.get("type", ""), schema.get("type", "any value")), *ends])
+    return ", ".join(
+        [
+            {"integer": "whole number", "string": "text", "boolean": "true or false"}.get(
+                schema.get("type", ""), schema.get("type", "any value")
+            ),
+            *ends,
+        ]
+    )
 
 
 def _told(part: type[BaseModel]) -> dict[str, str]:
@@ -159,12 +170,21 @@ def result_json() -> str:
     schema = result_schema()
     parts = schema["$defs"]
     whole = ["## The whole\n\n" + _fields(schema, parts)]
-    return "\n\n".join(whole + [f"## {name}\n\n{escaped(part.get('description', ''))}\n\n{_fields(part, parts)}" for name, part in parts.items()])
+    return "\n\n".join(
+        whole
+        + [
+            f"## {name}\n\n{escaped(part.get('description', ''))}\n\n{_fields(part, parts)}"
+            for name, part in parts.items()
+        ]
+    )
 
 
 def _fields(part: dict[str, Any], parts: dict[str, Any]) -> str:
     needed = set(part.get("required", []))
-    rows = [[code(name), _typed(one, parts), "" if name in needed else "not always"] for name, one in part["properties"].items()]
+    rows = [
+        [code(name), _typed(one, parts), "" if name in needed else "not always"]
+        for name, one in part["properties"].items()
+    ]
     return table(["key", "value", ""], rows)
 
 
@@ -221,7 +241,9 @@ def licences() -> str:
         for requirement in requirements:
             name = re.split(r"[\[<>=; ]", requirement)[0]
             if name != "memberwise" and extra != "dev":
-                rows.append([code(name), requirement[len(name) :].strip(), code(extra) or "always", escaped(licence(name))])
+                rows.append(
+                    [code(name), requirement[len(name) :].strip(), code(extra) or "always", escaped(licence(name))]
+                )
     direct = {row[0].strip("`") for row in rows}
     brought = sorted(brought_by(direct) - {canonical(name) for name in direct})
     indirect = table(["package", "licence"], [[code(name), escaped(licence(name))] for name in brought])

@@ -196,9 +196,7 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
-VERBS = (
-    "audit defend screen reproduce report inspect export serve list init data evidence keys policy".split()
-)
+VERBS = "audit defend screen reproduce report inspect export serve list init data evidence keys policy".split()
 
 
 def test_every_verb_has_a_short_flag_for_help_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +210,9 @@ def test_every_verb_has_a_short_flag_for_help_in_80_columns(monkeypatch: pytest.
     assert "-h, --help" in CliRunner().invoke(app, ["keys", "new", "-h"]).stdout
 
 
-@pytest.mark.parametrize(("words", "place", "wanted"), [("memberwise aud", 1, "audit"), ("memberwise list att", 2, "attacks")])
+@pytest.mark.parametrize(
+    ("words", "place", "wanted"), [("memberwise aud", 1, "audit"), ("memberwise list att", 2, "attacks")]
+)
 def test_shell_completes_verbs_and_their_arguments(
     words: str, place: int, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,16 @@ from memberwise.cli.guard import guarded, to_stdout
 def export(
     folder: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     to: Annotated[
-        Literal["mlflow", "hugging-face", "cyclonedx", "onnx"], typer.Option("--to", help="Where to.", show_default=False)
+        Literal["mlflow", "hugging-face", "cyclonedx", "onnx"],
+        typer.Option("--to", help="Where to.", show_default=False),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="A file; standard output by default.")] = None,
     tracking_uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow's server.")] = None,
     experiment: Annotated[str, typer.Option("--experiment", help="MLflow's experiment.")] = "memberwise",
     name: Annotated[str | None, typer.Option("--name", help="What the model, or MLflow's run, is called.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Of --to onnx: what made the model, file.py:name.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Of --to onnx: what made the model, file.py:name.")
+    ] = None,
     undefended: Annotated[bool, typer.Option("--undefended", help="Of --to onnx: without its policy.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks.")] = False,
 ) -> None:
