@@ -71,7 +71,7 @@ def test_page_runs_from_its_first_snippet_to_its_last(
             (tmp_path / named[1]).write_text(text, "utf-8")
             files.add(Path(named[1]).stem)
         elif language == "python":
-            exec(compile(text, str(page), "exec"), names)  # noqa: S102
+            exec(compile(text, str(page), "exec"), names)
         elif language == "bash":
             for words in lines_of(text):
                 run_command(words, monkeypatch)

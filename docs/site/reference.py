@@ -155,7 +155,7 @@ def _kind(schema: dict[str, Any], parts: dict[str, Any]) -> str:
 
 
 def _told(part: type[BaseModel]) -> dict[str, str]:
-    """What the docstring says of single keys: ``name: what.`` or ``name, name: what.``"""
+    """What the docstring says of single keys: ``name: what.`` or ``name, name: what.``."""
     text = " ".join(" ".join((part.__doc__ or "").split("\n\n")[1:]).split())
     names = "|".join(part.model_fields)
     found = re.split(rf"(?:^|(?<=[.;)]) )((?:(?:{names})(?:, )?)+): ", text)

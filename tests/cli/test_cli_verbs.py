@@ -196,7 +196,22 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
-VERBS = "audit defend screen reproduce report inspect export serve list init data evidence keys policy".split()
+VERBS = [
+    "audit",
+    "defend",
+    "screen",
+    "reproduce",
+    "report",
+    "inspect",
+    "export",
+    "serve",
+    "list",
+    "init",
+    "data",
+    "evidence",
+    "keys",
+    "policy",
+]
 
 
 def test_every_verb_has_a_short_flag_for_help_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

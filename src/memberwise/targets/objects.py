@@ -10,8 +10,8 @@ import torch
 
 from memberwise.errors import StudyError, TargetError
 from memberwise.models.adapting import adapted_module
-from memberwise.models.one_logit import widened_module
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_module
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.files import check_answers
 from memberwise.targets.functions import NAME, Predict, function_target, predictor_target

@@ -19,10 +19,10 @@ from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import Note, StudyError
 from memberwise.models.adapting import adapted_model
-from memberwise.models.one_logit import widened_model
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_model
 from memberwise.models.threads import cores
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
