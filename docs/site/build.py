@@ -64,7 +64,7 @@ def build(folder: Path) -> int:
     """Exit code of zensical; the site lies in ``public``."""
     lay_out(folder)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    return subprocess.run(command, cwd=folder).returncode
+    return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 if __name__ == "__main__":

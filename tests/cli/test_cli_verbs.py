@@ -197,6 +197,9 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 VERBS = [
+    "",
+    "",
+]  # fmt: skip
     "audit",
     "defend",
     "screen",

@@ -9,7 +9,7 @@ import typer
 
 from memberwise.cli.guard import guarded
 
-# On a terminal narrower than this a table of more columns, or of wider ones between the first and the last, is not legible.
+# On a narrower terminal a table of more columns, or of wider ones between the first and the last, is not legible.
 WIDE, COLUMNS, BETWEEN = 110, 3, 16
 
 
