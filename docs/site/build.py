@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 TOP = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 LINK = re.compile(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)|<img[^>]* src=\"([^\":]+)\"")
-GENERATED = re.compile(r"<!-- generated: ([\w-]+) -->")
+GENERATED = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 
 
 def pages() -> dict[Path, str]:

@@ -103,7 +103,7 @@ def audit(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
 
-    Example:
+    Examples:
         Saved answers, surer about the records that the model was trained on:
 
         >>> import numpy as np
@@ -183,8 +183,7 @@ def defend(
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
     Args:
-        study, model, data, label, group, unit, features, drop, shadow_models, engine, ray_address, attacks, seed,
-            settings: as ``audit`` has them.
+        study, model, data, label, group, unit, ...: as ``audit`` has them, and so the other arguments of its names.
         roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
         out: folder of the frontier; the same call again continues there.
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
@@ -194,7 +193,7 @@ def defend(
     Raises:
         MemberwiseError: bad input, before anything is trained.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> recipe = {"training.epochs": 2, "model.hidden": [8]}
         >>> sizes = {"members": 60, "nonmembers": 60, "validation": 40, "shadow_models": 2}
@@ -253,8 +252,8 @@ def screen(
     """Who is probably at risk, before anything is trained twice: the target is trained once and no shadow model.
 
     Args:
-        study, model, data, label, group, unit, features, drop, target, train_rows, outputs, seed, out, resume,
-            settings: as ``audit`` has them. An audit with the same ``out`` goes on with the same target.
+        study, model, data, label, group, unit, ...: as ``audit`` has them, and so the other arguments of its names. An
+            audit with the same ``out`` goes on with the same target.
         roles: ``members``, ``nonmembers`` and the other roles, as for ``audit``.
 
     Returns:
@@ -264,7 +263,7 @@ def screen(
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> recipe = {"training.epochs": 8, "model.hidden": [8]}
         >>> screen = mw.screen(data="digits", members=100, nonmembers=100, settings=recipe)

@@ -31,7 +31,7 @@ class Note(NamedTuple):
 class MemberwiseError(Exception):
     """The root of the tree. ``exit_code`` is what the command line returns for it.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> try:
         ...     mw.audit(settings={"training.epoch": 5})
@@ -59,7 +59,7 @@ class MemberwiseError(Exception):
 class StudyError(MemberwiseError, ValueError):
     """The study, a flag or a gate rule cannot be carried out as written.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> mw.audit(fail_if="auc>0.4")
         Traceback (most recent call last):
@@ -72,7 +72,7 @@ class StudyError(MemberwiseError, ValueError):
 class DataError(MemberwiseError, ValueError):
     """Records, labels or saved answers are not what they should be.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> mw.audit(outputs={"logits": [[0.1, 0.2]], "labels": [0, 1], "member": [0, 1]})
         Traceback (most recent call last):
@@ -85,7 +85,7 @@ class DataError(MemberwiseError, ValueError):
 class TargetError(MemberwiseError, ValueError):
     """The target model cannot be loaded or does not fit the study.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> mw.inspect("model.onnx")
         Traceback (most recent call last):
@@ -98,7 +98,7 @@ class TargetError(MemberwiseError, ValueError):
 class RunFolderError(MemberwiseError, ValueError):
     """The output folder holds another study's run, or another process is writing to it.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> mw.load_target("nowhere")
         Traceback (most recent call last):
@@ -111,7 +111,7 @@ class RunFolderError(MemberwiseError, ValueError):
 class MissingExtraError(MemberwiseError, ImportError):
     """An optional package is needed for what was asked.
 
-    Example:
+    Examples:
         >>> from memberwise import MissingExtraError
         >>> print(MissingExtraError.of("skops", "sklearn", "a .skops file"))
         a .skops file needs the package skops, which is not installed
@@ -132,7 +132,7 @@ class MissingExtraError(MemberwiseError, ImportError):
 class TrainingError(MemberwiseError, RuntimeError):
     """Something failed while training models or asking them for answers.
 
-    Example:
+    Examples:
         >>> from memberwise import TrainingError
         >>> print(TrainingError("the loss is NaN", where="epoch 3", fix="a smaller training.learning_rate"))
         the loss is NaN
@@ -146,7 +146,7 @@ class TrainingError(MemberwiseError, RuntimeError):
 class AskingError(MemberwiseError, RuntimeError):
     """A served model cannot be asked any more; what it has answered is kept.
 
-    Example:
+    Examples:
         >>> from memberwise import AskingError, MemberwiseError
         >>> issubclass(AskingError, MemberwiseError), AskingError.exit_code
         (True, 4)
@@ -158,7 +158,7 @@ class AskingError(MemberwiseError, RuntimeError):
 class StoreError(MemberwiseError, RuntimeError):
     """The gateway's store of keys and budgets cannot be opened, or does not answer.
 
-    Example:
+    Examples:
         >>> from memberwise import MemberwiseError, StoreError
         >>> issubclass(StoreError, MemberwiseError), StoreError.exit_code
         (True, 4)
@@ -170,7 +170,7 @@ class StoreError(MemberwiseError, RuntimeError):
 class CheckError(MemberwiseError, AssertionError):
     """An attack or a defence does not keep to its contract.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> from memberwise.attacks import Attack, Needs
         >>> mw.check_attack(Attack("flat", lambda signals, rng: None, Needs(), source="mine", summary="Nothing."))

@@ -197,24 +197,9 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 VERBS = [
-    "",
-    "",
+    "audit", "defend", "screen", "reproduce", "report", "inspect", "export", "serve", "list", "init", "data", "evidence",
+    "keys", "policy",
 ]  # fmt: skip
-    "audit",
-    "defend",
-    "screen",
-    "reproduce",
-    "report",
-    "inspect",
-    "export",
-    "serve",
-    "list",
-    "init",
-    "data",
-    "evidence",
-    "keys",
-    "policy",
-]
 
 
 def test_every_verb_has_a_short_flag_for_help_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def pipeline() -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    columns = make_column_transformer((OneHotEncoder(), ["job"]), remainder="passthrough")
+    columns = make_column_transformer((OneHotEncoder(), ["job"]), ("passthrough", ["age"]))
     made = make_pipeline(columns, RandomForestClassifier(5, random_state=0))
     mw.audit(model=made, data=table(), **FEW)
     return made

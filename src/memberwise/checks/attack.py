@@ -38,7 +38,7 @@ def check_attack(attack: Attack, seed: int = 0) -> None:
     Raises:
         CheckError: with everything that was found wrong.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> from memberwise.attacks import Attack, Needs
         >>> def surer(signals, rng):

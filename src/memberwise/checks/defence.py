@@ -38,7 +38,7 @@ def check_defence(defence: TrainingDefence | OutputDefence, seed: int = 0) -> No
     Raises:
         CheckError: with everything that was found wrong.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> from memberwise.defences.output.registry import OUTPUT_DEFENCES
         >>> mw.check_defence(OUTPUT_DEFENCES["rounding"]())

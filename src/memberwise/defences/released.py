@@ -160,7 +160,7 @@ def load_target(
         TargetError: the weights do not fit ``model``.
         StudyError: code would have to be run that was not named.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> import memberwise as mw
         >>> model = mw.load_target("runs/patients")

@@ -102,7 +102,7 @@ def compare(a: Result | str | Path, b: Result | str | Path, names: tuple[str, st
         RunFolderError: a folder holds no finished run.
         StudyError: the two names are one.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> found = mw.compare("runs/patients", "runs/patients", names=("before", "after"))
         >>> found

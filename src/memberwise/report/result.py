@@ -37,7 +37,7 @@ class Result:
         curves: ROC points and what the figures are drawn from, as in ``curves.npz``.
         folder: the run folder, or None where nothing was written.
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> result = mw.Result.load("runs/patients")
         >>> low, high = result.auc().low, result.auc().high
@@ -77,7 +77,7 @@ class Result:
         Raises:
             StudyError: the attack was not run, or states no TPR at this rate.
 
-        Example:
+        Examples:
             >>> import memberwise as mw
             >>> estimate = mw.Result.load("runs/patients").tpr(at_fpr=0.1)
             >>> 0 <= estimate.low <= estimate.value <= estimate.high <= 1

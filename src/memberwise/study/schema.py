@@ -285,7 +285,7 @@ class RunConfig(Part):
 class Study(Part):
     """One audit's full configuration (design, section 5, "Study keys").
 
-    Example:
+    Examples:
         >>> import memberwise as mw
         >>> study = mw.Study.model_validate({"training": {"epochs": 5}, "gate": {"rules": ["tpr@0.01>0.05"]}})
         >>> study.training.epochs, study.shadow.count

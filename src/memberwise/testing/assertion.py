@@ -39,7 +39,7 @@ def assert_leakage_below(
         AssertionError: a rule is broken, or undecided; the message is the report's first sentences.
         StudyError: no rule is given, or one that a finished result cannot be judged by.
 
-    Example:
+    Examples:
         >>> from memberwise.testing import assert_leakage_below
         >>> result = assert_leakage_below("auc>0.9", result="runs/patients")
         >>> result.auc().value < 0.9
