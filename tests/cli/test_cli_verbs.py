@@ -197,8 +197,8 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 VERBS = [
-    "audit", "defend", "screen", "reproduce", "report", "inspect", "export", "serve", "list", "init", "data", "evidence",
-    "keys", "policy",
+    "audit", "defend", "screen", "reproduce", "report", "inspect", "export", "serve", "list", "init", "data",
+    "evidence", "keys", "policy",
 ]  # fmt: skip
 
 
