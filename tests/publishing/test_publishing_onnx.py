@@ -64,7 +64,7 @@ def test_table_answers_as_its_released_model(policy: str, runs: Path, tmp_path: 
     assert done.exit_code == 0, done.output
     rows = table().drop(columns="diagnosis")
     rows.loc[:3, "job"] = "somebody else"
-    feed = {name: rows[[name]].to_numpy() for name in rows}
+    feed = {str(name): rows[[name]].to_numpy() for name in rows}
     feed["age"], feed["job"] = feed["age"].astype(float), rows[["job"]].fillna("").to_numpy()
     wanted = mw.load_target(runs / policy).predict(rows)
     found = answers(file, feed)

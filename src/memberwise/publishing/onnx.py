@@ -174,7 +174,7 @@ def _network(models: TorchModels, preprocessing: Preprocessing) -> bytes:
             torch.onnx.export(
                 module,
                 (example,),
-                content,
+                content,  # type: ignore[arg-type]  # the older exporter writes to files that are open, too
                 input_names=[FEATURES],
                 output_names=["network.answers"],
                 dynamic_axes=axes,

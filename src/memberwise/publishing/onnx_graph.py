@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +128,7 @@ def feed_of(preprocessing: Preprocessing, records: Any) -> Arrays:
     if preprocessing.encoding is None:
         kind = np.uint8 if preprocessing.shades else np.int64 if preprocessing.layout is not None else np.float32
         return {RECORDS: _moved(np.asarray(records), preprocessing.shape).astype(kind)}
-    frame: Mapping[str, Any] = pd.DataFrame(records).rename(columns=str)
+    frame = pd.DataFrame(records).rename(columns=str)
     kinds = {"number": _doubles, "flag": _doubles, "category": _texts}
     feed = {one.name: kinds[one.kind](frame[one.name])[:, None] for one in preprocessing.encoding.parts}
     flags = [one.name for one in preprocessing.encoding.parts if one.kind == "flag"]
