@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast services check bench bench-attacks bench-others agreement install clean
+.PHONY: demo test test-fast services check bench bench-attacks bench-others agreement site picture check-versions install clean
 
 install: $(INSTALLED)
 
@@ -64,5 +64,21 @@ agreement: $(INSTALLED)
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/agreement_labels.py
 
+# The documentation, in .site/public; a warning is an error.
+site: $(INSTALLED)
+	$(BIN)/python docs/site/build.py .site
+
+# The picture of the README, of the demonstration.
+picture: demo
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,900 \
+		--screenshot=docs/report.png file://$(CURDIR)/runs/demo/report.html
+
+# The wheel with the lowest and the highest allowed versions of what it needs, in fresh environments (gigabytes).
+check-versions: $(INSTALLED)
+	$(BIN)/python tests/packaging/check_versions.py lowest
+	$(BIN)/python tests/packaging/check_versions.py highest
+	for version in 3.12 3.13; do ! command -v python$$version > /dev/null || \
+		$(BIN)/python tests/packaging/check_versions.py highest --python python$$version || exit 1; done
+
 clean:
-	rm -rf $(VENV) .venv-mlserver .venv-mlflow .services benchmarks/.venv-others runs
+	rm -rf $(VENV) .venv-mlserver .venv-mlflow .services .site benchmarks/.venv-others runs

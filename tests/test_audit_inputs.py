@@ -151,3 +151,20 @@ def test_array_beside_inputs_of_its_name_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "both.npz", **arrays)
     with pytest.raises(DataError, match="stands beside inputs"):
         audit(TokenModel, tmp_path / "both.npz")
+
+
+@pytest.mark.parametrize("given", ["train", "target"])
+def test_hamp_is_refused_where_a_function_takes_token_ids(given: str) -> None:
+    """Its random inputs are fractions between ids."""
+    rng = np.random.default_rng(0)
+    ids, y = rng.integers(0, 9, (60, 4)), rng.integers(0, 2, 60)
+
+    def answer(x: Any) -> Any:
+        assert x.dtype.kind == "i"
+        return np.full((len(x), 2), 0.5)
+
+    more: dict[str, Any] = {"model": lambda x, y, seed: answer}
+    if given == "target":
+        more = {"model": "mlp", "target": answer, "train_rows": np.arange(30)}
+    with pytest.raises(mw.StudyError, match="no plain numbers"):
+        mw.audit(data=(ids, y), shadow_models=2, settings={"answer": ["hamp"], "data.reference": 10}, **more)

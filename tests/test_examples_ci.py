@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,22 @@ JOB = {"runs-on", "timeout-minutes", "permissions", "steps", "needs", "if", "env
 GITLAB_JOB = {
     "image", "timeout", "rules", "before_script", "script", "after_script", "allow_failure", "artifacts", "needs",
 }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("github.yml", ["vendor.github-workflows"]),
+        ("gitlab.yml", ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]),
+    ],
+)
+def test_workflow_holds_to_its_platforms_own_schema(name: str, schema: list[str]) -> None:
+    """The schemas are the platforms', as the validator ships them: nothing is fetched."""
+    pytest.importorskip("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, str(CI / name)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _read(name: str) -> Any:

@@ -34,3 +34,21 @@ def test_grid_search_shows_leakage_falling_with_larger_leaves() -> None:
     leakage = search.cv_results_["mean_test_leakage"]
     assert leakage[0] < leakage[1] < leakage[2] <= -0.45
     assert mw.inspect(search.best_estimator_).stored_records == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # transformers' and peft's own
+def test_lora_trains_adapters_around_one_frozen_backbone(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from safetensors.numpy import load_file
+
+    lora = example("lora")
+    facts = lora.main(shadow_models=2, epochs=3, attacks=["loss"], out=tmp_path).to_dict()
+    assert facts["target"]["kind"] == "trained here"
+    trained = load_file(tmp_path / "target" / "model.safetensors")
+    before = {name: value.numpy() for name, value in lora.make_model(2).state_dict().items()}
+    assert set(before) <= set(trained)
+    changed = {name for name, value in before.items() if (value != trained[name]).any()}
+    assert changed
+    assert all("lora_" in name or "modules_to_save" in name for name in changed)
+    assert any("lora_A" in name for name in changed)

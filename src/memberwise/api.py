@@ -95,6 +95,19 @@ def audit(
 
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+
+    Examples:
+        Saved answers, surer about the records that the model was trained on:
+
+        >>> import numpy as np
+        >>> import memberwise as mw
+        >>> rng = np.random.default_rng(0)
+        >>> labels, member = rng.integers(0, 2, 400), np.arange(400) % 2
+        >>> logits = rng.normal(size=(400, 2))
+        >>> logits[np.arange(400), labels] += 2 * member
+        >>> result = mw.audit(outputs={"logits": logits, "labels": labels, "member": member})
+        >>> result.auc("loss").low > 0.5
+        True
     """
     where = "memberwise.audit(...)"
     values, inputs = study_and_inputs(
@@ -160,8 +173,7 @@ def defend(
     """Compare defences: each is trained over its grid and attacked by shadow models that went through it too.
 
     Args:
-        study, model, data, label, group, unit, features, drop, shadow_models, engine, ray_address, attacks, seed,
-            settings: as ``audit`` has them.
+        study, model, data, label, group, unit, ...: as ``audit`` has them, and so the other arguments of its names.
         roles: ``members``, ``nonmembers``, ``validation``, ``reference`` and the other roles, as for ``audit``.
         out: folder of the frontier; the same call again continues there.
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
@@ -170,6 +182,15 @@ def defend(
 
     Raises:
         MemberwiseError: bad input, before anything is trained.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> recipe = {"training.epochs": 2, "model.hidden": [8]}
+        >>> sizes = {"members": 60, "nonmembers": 60, "validation": 40, "shadow_models": 2}
+        >>> chosen = {"defences": ["rounding"], "attacks": ["loss"], "settings": recipe, "max_accuracy_loss": 0.1}
+        >>> frontier = mw.defend(data="digits", out="runs/frontier", **chosen, **sizes)
+        >>> (frontier.folder / "frontier.html").exists()
+        True
     """
     _refuse_unknown("defend", roles)
     where = "memberwise.defend(...)"
@@ -221,8 +242,8 @@ def screen(
     """Who is probably at risk, before anything is trained twice: the target is trained once and no shadow model.
 
     Args:
-        study, model, data, label, group, unit, features, drop, target, train_rows, outputs, seed, out, resume,
-            settings: as ``audit`` has them. An audit with the same ``out`` goes on with the same target.
+        study, model, data, label, group, unit, ...: as ``audit`` has them, and so the other arguments of its names. An
+            audit with the same ``out`` goes on with the same target.
         roles: ``members``, ``nonmembers`` and the other roles, as for ``audit``.
 
     Returns:
@@ -231,6 +252,13 @@ def screen(
 
     Raises:
         MemberwiseError: bad input (``StudyError``, ``DataError``, ``TargetError``), before anything is trained.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> recipe = {"training.epochs": 8, "model.hidden": [8]}
+        >>> screen = mw.screen(data="digits", members=100, nonmembers=100, settings=recipe)
+        >>> list(screen.table.columns)[:3]
+        ['rank', 'index', 'label']
     """
     _refuse_unknown("screen", roles)
     where = "memberwise.screen(...)"

@@ -29,7 +29,16 @@ class Note(NamedTuple):
 
 
 class MemberwiseError(Exception):
-    """The root of the tree. ``exit_code`` is what the command line returns for it."""
+    """The root of the tree. ``exit_code`` is what the command line returns for it.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> try:
+        ...     mw.audit(settings={"training.epoch": 5})
+        ... except mw.MemberwiseError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        StudyError 2
+    """
 
     exit_code = 4
 
@@ -48,31 +57,66 @@ class MemberwiseError(Exception):
 
 
 class StudyError(MemberwiseError, ValueError):
-    """The study, a flag or a gate rule cannot be carried out as written."""
+    """The study, a flag or a gate rule cannot be carried out as written.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> mw.audit(fail_if="auc>0.4")
+        Traceback (most recent call last):
+        memberwise.errors.StudyError: ...
+    """
 
     exit_code = 2
 
 
 class DataError(MemberwiseError, ValueError):
-    """Records, labels or saved answers are not what they should be."""
+    """Records, labels or saved answers are not what they should be.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> mw.audit(outputs={"logits": [[0.1, 0.2]], "labels": [0, 1], "member": [0, 1]})
+        Traceback (most recent call last):
+        memberwise.errors.DataError: ...
+    """
 
     exit_code = 2
 
 
 class TargetError(MemberwiseError, ValueError):
-    """The target model cannot be loaded or does not fit the study."""
+    """The target model cannot be loaded or does not fit the study.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> mw.inspect("model.onnx")
+        Traceback (most recent call last):
+        memberwise.errors.TargetError: ...
+    """
 
     exit_code = 2
 
 
 class RunFolderError(MemberwiseError, ValueError):
-    """The output folder holds another study's run, or another process is writing to it."""
+    """The output folder holds another study's run, or another process is writing to it.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> mw.load_target("nowhere")
+        Traceback (most recent call last):
+        memberwise.errors.RunFolderError: nowhere holds no model...
+    """
 
     exit_code = 2
 
 
 class MissingExtraError(MemberwiseError, ImportError):
-    """An optional package is needed for what was asked."""
+    """An optional package is needed for what was asked.
+
+    Examples:
+        >>> from memberwise import MissingExtraError
+        >>> print(MissingExtraError.of("skops", "sklearn", "a .skops file"))
+        a .skops file needs the package skops, which is not installed
+          what to do: pip install 'memberwise[sklearn]'
+    """
 
     exit_code = 2
 
@@ -86,25 +130,53 @@ class MissingExtraError(MemberwiseError, ImportError):
 
 
 class TrainingError(MemberwiseError, RuntimeError):
-    """Something failed while training models or asking them for answers."""
+    """Something failed while training models or asking them for answers.
+
+    Examples:
+        >>> from memberwise import TrainingError
+        >>> print(TrainingError("the loss is NaN", where="epoch 3", fix="a smaller training.learning_rate"))
+        the loss is NaN
+          where: epoch 3
+          what to do: a smaller training.learning_rate
+    """
 
     exit_code = 4
 
 
 class AskingError(MemberwiseError, RuntimeError):
-    """A served model cannot be asked any more; what it has answered is kept."""
+    """A served model cannot be asked any more; what it has answered is kept.
+
+    Examples:
+        >>> from memberwise import AskingError, MemberwiseError
+        >>> issubclass(AskingError, MemberwiseError), AskingError.exit_code
+        (True, 4)
+    """
 
     exit_code = 4
 
 
 class StoreError(MemberwiseError, RuntimeError):
-    """The gateway's store of keys and budgets cannot be opened, or does not answer."""
+    """The gateway's store of keys and budgets cannot be opened, or does not answer.
+
+    Examples:
+        >>> from memberwise import MemberwiseError, StoreError
+        >>> issubclass(StoreError, MemberwiseError), StoreError.exit_code
+        (True, 4)
+    """
 
     exit_code = 4
 
 
 class CheckError(MemberwiseError, AssertionError):
-    """An attack or a defence does not keep to its contract."""
+    """An attack or a defence does not keep to its contract.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> from memberwise.attacks import Attack, Needs
+        >>> mw.check_attack(Attack("flat", lambda signals, rng: None, Needs(), source="mine", summary="Nothing."))
+        Traceback (most recent call last):
+        memberwise.errors.CheckError: ...
+    """
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str | None:

@@ -194,3 +194,40 @@ def test_a_chosen_wait_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (1e6, 0.0, 0.0))
     wait_asleep()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+VERBS = [
+    "audit", "defend", "screen", "reproduce", "report", "inspect", "export", "serve", "list", "init", "data",
+    "evidence", "keys", "policy",
+]  # fmt: skip
+
+
+def test_every_verb_has_a_short_flag_for_help_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    top = CliRunner().invoke(app, ["-h"])
+    assert top.exit_code == 0
+    assert "..." not in top.stdout.split("Commands:")[1], "every summary fits its line"
+    for verb in VERBS:
+        assert f"\n  {verb} " in top.stdout
+        assert "-h, --help" in CliRunner().invoke(app, [verb, "-h"]).stdout, verb
+    assert "-h, --help" in CliRunner().invoke(app, ["keys", "new", "-h"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "wanted"), [("memberwise aud", 1, "audit"), ("memberwise list att", 2, "attacks")]
+)
+def test_shell_completes_verbs_and_their_arguments(
+    words: str, place: int, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"COMPLETE": "complete_bash", "WORDS": words, "CWORD": str(place)}.items():
+        monkeypatch.setenv(f"COMP_{name}" if name != "COMPLETE" else "_MEMBERWISE_COMPLETE", value)
+    assert CliRunner().invoke(app, [], prog_name="memberwise").stdout.split() == [wanted]
+
+
+@pytest.mark.parametrize("kind", ["attacks", "defences", "data", "models"])
+def test_lists_are_legible_in_80_columns(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(app, ["list", kind]).stdout.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    words = sum(len(line.split()) for line in lines if line.strip())
+    assert words / len(lines) > 4, "no column of single words"

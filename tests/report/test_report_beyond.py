@@ -84,7 +84,7 @@ def test_the_report_has_a_section_for_each(turns: Any) -> None:
         "71.0% (95% interval 61.0\u201382.0%) recognised at 0.1% FPR",
         "few pairs to judge this by", "record 77 (in 33 of 33 models)", "21.0% of the canaries are found in all",
         "standard deviation 3.3%", "mean AUC 0.730", "Of 2,900 records", "(0.70% would be",
-        "names 210 of 3,000 records", "Right if 1% are members", "1.7%", "84.0%", "82.0\u201385.0%",
+        "names 210 of 3,000 records", "PPV if 1% are members", "1.7%", "84.0%", "82.0\u201385.0%",
     ):  # fmt: skip
         assert said in words, said
     assert "nan" not in words.lower()

@@ -75,6 +75,12 @@ def load_signals(
     Raises:
         RunFolderError: there is no finished run, or a block of it is missing or harmed.
         DataError: the data, rows or answers are not those of the run, or were objects and are not given.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> signals = mw.load_signals("runs/patients")
+        >>> signals.target.log_p.shape[1] == len(signals.labels)
+        True
     """
     unknown = set(roles) - set(ROLES)
     if unknown:

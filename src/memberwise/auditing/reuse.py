@@ -19,8 +19,8 @@ from memberwise.store.blocks import BlockStore, block_key
 from memberwise.store.files import json_values
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import Study
-from memberwise.types.arrays import Array
 from memberwise.training.engines.registry import EngineSession
+from memberwise.types.arrays import Array
 from memberwise.types.version import __version__
 
 

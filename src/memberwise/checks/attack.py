@@ -37,6 +37,13 @@ def check_attack(attack: Attack, seed: int = 0) -> None:
 
     Raises:
         CheckError: with everything that was found wrong.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> from memberwise.attacks import Attack, Needs
+        >>> def surer(signals, rng):
+        ...     return signals.target.log_p[0, :, 0].astype(float)
+        >>> mw.check_attack(Attack("surer", surer, Needs(), source="mine", summary="The log-probability of the class."))
     """
     _check_type(attack)
     findings = Findings(f"the attack {attack.name}")

@@ -40,6 +40,11 @@ def check_defence(defence: TrainingDefence | OutputDefence, seed: int = 0) -> No
 
     Raises:
         CheckError: with everything that was found wrong.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> from memberwise.defences.output.registry import OUTPUT_DEFENCES
+        >>> mw.check_defence(OUTPUT_DEFENCES["rounding"]())
     """
     if isinstance(defence, TrainingDefence):
         _check_training(defence, seed)

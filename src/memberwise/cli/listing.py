@@ -12,8 +12,8 @@ from memberwise.cli.guard import guarded
 if TYPE_CHECKING:
     from rich.console import Group
 
-# On a terminal narrower than this a table of more columns than this is not legible.
-WIDE, COLUMNS = 110, 3
+# On a narrower terminal a table of more columns, or of wider ones between the first and the last, is not legible.
+WIDE, COLUMNS, BETWEEN = 110, 3, 16
 
 
 class Kind(StrEnum):
@@ -35,11 +35,12 @@ def listing(
         from rich.table import Table
         from rich.text import Text
 
-        headings, rows = {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
+        headings, rows = listed(kind)
         more, problems = _plugins(kind, len(headings))
         rows += more
         console = Console()
-        if console.width < WIDE and len(headings) > COLUMNS:
+        between = max((len(cell) for row in rows for cell in row[1:-1]), default=0)
+        if console.width < WIDE and (len(headings) > COLUMNS or between > BETWEEN):
             for row in rows:
                 console.print(_stacked(headings, row))
         else:
@@ -54,6 +55,11 @@ def listing(
 
 
 Table = tuple[list[str], list[list[str]]]
+
+
+def listed(kind: str) -> Table:
+    """Headings and rows of what the package brings, of one kind."""
+    return {"attacks": _attacks, "defences": _defences, "data": _data, "models": _models}[kind]()
 
 
 def _stacked(headings: list[str], row: list[str]) -> Group:

@@ -29,7 +29,7 @@ app = typer.Typer(
     name="memberwise",
     help="Find out what a classifier tells about the records it was trained on, then make it tell less.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -50,20 +50,20 @@ def top(
     """Find out what a classifier tells about the records it was trained on, then make it tell less."""
 
 
-app.command("audit")(audit.audit)
-app.command("defend")(defend.defend)
-app.command("screen")(screen.screen)
-app.command("reproduce")(reproduce.reproduce)
-app.command("report")(report.report)
-app.command("inspect")(inspect.inspect)
-app.command("export")(export.export)
-app.command("serve")(serve.serve)
-app.command("list")(listing.listing)
-app.command("init")(init.init)
-app.add_typer(data.app, name="data")
-app.add_typer(evidence.app, name="evidence")
-app.add_typer(keys.app, name="keys")
-app.add_typer(policy.app, name="policy")
+app.command("audit", short_help="Audit a model: figures, a report, a verdict.")(audit.audit)
+app.command("defend", short_help="Compare defences and recommend one.")(defend.defend)
+app.command("screen", short_help="Rank training records by risk, without shadow models.")(screen.screen)
+app.command("reproduce", short_help="Repeat a published table.")(reproduce.reproduce)
+app.command("report", short_help="Print a finished run, or compare two.")(report.report)
+app.command("inspect", short_help="Look for records kept in a scikit-learn model.")(inspect.inspect)
+app.command("export", short_help="To MLflow, a model card, CycloneDX or ONNX.")(export.export)
+app.command("serve", short_help="Serve a model behind budgets and output defences.")(serve.serve)
+app.command("list", short_help="List attacks, defences, data or models.")(listing.listing)
+app.command("init", short_help="Write a commented study to start from.")(init.init)
+app.add_typer(data.app, name="data", short_help="Fetch and check data sets.")
+app.add_typer(evidence.app, name="evidence", short_help="Make or verify evidence of an audit.")
+app.add_typer(keys.app, name="keys", short_help="Keys of clients of a served model.")
+app.add_typer(policy.app, name="policy", short_help="Explain, sign, verify a policy.")
 
 
 def wait_asleep() -> None:

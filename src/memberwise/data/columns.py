@@ -92,7 +92,7 @@ class Encoding:
     @property
     def features(self) -> tuple[str, ...]:
         """One name a feature."""
-        return tuple(feature for column in self._in_order() for feature in column.features)
+        return tuple(feature for column in self.in_order() for feature in column.features)
 
     def encode(self, frame: pd.DataFrame, where: str, missing: bool = False) -> Floats32:
         """``(n, features)`` of a table's rows; columns are taken by name, others left alone.
@@ -116,13 +116,13 @@ class Encoding:
         if not frame.columns.is_unique:
             twice = ", ".join(sorted({str(name) for name in frame.columns[frame.columns.duplicated()]}))
             raise DataError("two columns have the same name", found=twice, where=where)
-        parts = [column.encode(frame[column.name], where, missing) for column in self._in_order()]
+        parts = [column.encode(frame[column.name], where, missing) for column in self.in_order()]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(frame), 0), np.float32)
 
     def decode(self, x: Floats32) -> pd.DataFrame:
         """The table of which these are the features, as far as float32 tells: ``(n, features)`` to rows."""
         values, first = {}, 0
-        for column in self._in_order():
+        for column in self.in_order():
             width = len(column.features)
             values[column.name] = column.decode(x[:, first : first + width])
             first += width
@@ -142,7 +142,8 @@ class Encoding:
         """What ``to_list`` gave."""
         return cls(tuple(Column(**{**one, "levels": tuple(one.get("levels", ()))}) for one in values))
 
-    def _in_order(self) -> list[Column]:
+    def in_order(self) -> list[Column]:
+        """The columns as their features lie."""
         return [column for kind in ("number", "flag", "category") for column in self.parts if column.kind == kind]
 
 

@@ -24,6 +24,7 @@ from memberwise.errors import RunFolderError, StudyError, TargetError
 from memberwise.models.adapting import adapted_model
 from memberwise.models.build import build_model, model_of
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_model
 from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
 from memberwise.store.secret import read_secret
 from memberwise.study.entrypoint import is_entrypoint, load_entrypoint
@@ -91,6 +92,21 @@ class ReleasedModel:
         return np.zeros(0, np.int64) if self.kind == "labels" else np.zeros((0, len(self.classes)))
 
     @property
+    def several_labels(self) -> bool:
+        """An answer is a probability of each of several labels."""
+        return self._several
+
+    @property
+    def undefended(self) -> Target:
+        """The model or the ensemble behind all output defences, asked about encoded records."""
+        return self._models.models if isinstance(self._models, DefendedTarget) else self._models
+
+    @property
+    def defences(self) -> tuple[OutputDefence, ...]:
+        """The output defences, in order."""
+        return tuple(self._models.defences) if isinstance(self._models, DefendedTarget) else ()
+
+    @property
     def bounded(self) -> BoundedDefence[Any] | None:
         """The output defence whose answers have a bound, which keeps a state; None where there is none."""
         defences = self._models.defences if isinstance(self._models, DefendedTarget) else ()
@@ -144,6 +160,13 @@ def load_target(
         RunFolderError: no model is there, a file was changed, or the policy's secret is missing or open to others.
         TargetError: the weights do not fit ``model``.
         StudyError: code would have to be run that was not named.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import memberwise as mw
+        >>> model = mw.load_target("runs/patients")
+        >>> model.predict(pd.DataFrame({"age": [40, 70], "job": ["nurse", "smith"]})).shape
+        (2, 2)
     """
     target = _target_folder(Path(folder))
     facts = _facts(target)
@@ -230,6 +253,7 @@ def _facts(target: Path) -> Plain:
 def _maker(facts: Plain, model: Factory | str | None, target: Path, layout: Layout | None) -> Factory:
     """What makes the module: a built-in architecture, or what the caller names."""
     shape, classes, name = tuple(facts["record_shape"]), len(facts["classes"]), str(facts["architecture"])
+    several_labels = bool(facts.get("several_labels"))
     try:
         study = ModelConfig.model_validate(facts["model"])
     except ValidationError as error:
@@ -261,7 +285,11 @@ def _maker(facts: Plain, model: Factory | str | None, target: Path, layout: Layo
         raise TargetError(
             "the target is a network, and this makes none", found=f"a {made.kind}", where="load_target(model=...)"
         )
-    return adapted_model(made, layout, np.zeros((2, *shape), np.float32)).make
+    made = adapted_model(made, layout, np.zeros((2, *shape), np.float32))
+    if classes != 2 or several_labels:
+        return made.make
+    # Numbers from 0 to 1 are records of every type: as token ids they are 0.
+    return widened_model(made, np.random.default_rng(0).random((16, *shape)).astype(np.float32)).make
 
 
 def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:

@@ -101,6 +101,12 @@ def compare(a: Result | str | Path, b: Result | str | Path, names: tuple[str, st
     Raises:
         RunFolderError: a folder holds no finished run.
         StudyError: the two names are one.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> found = mw.compare("runs/patients", "runs/patients", names=("before", "after"))
+        >>> found
+        <Comparison: 0 of ... figures surely differ>
     """
     if names[0] == names[1]:
         raise StudyError("two results have two names", found=names[0], where="memberwise.compare")

@@ -36,6 +36,15 @@ class Result:
             HIGHER = MORE LIKELY A MEMBER.
         curves: ROC points and what the figures are drawn from, as in ``curves.npz``.
         folder: the run folder, or None where nothing was written.
+
+    Examples:
+        >>> import memberwise as mw
+        >>> result = mw.Result.load("runs/patients")
+        >>> low, high = result.auc().low, result.auc().high
+        >>> low <= result.auc().value <= high
+        True
+        >>> result.passed is None  # no limit was set
+        True
     """
 
     data: Plain
@@ -67,6 +76,12 @@ class Result:
 
         Raises:
             StudyError: the attack was not run, or states no TPR at this rate.
+
+        Examples:
+            >>> import memberwise as mw
+            >>> estimate = mw.Result.load("runs/patients").tpr(at_fpr=0.1)
+            >>> 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+            True
         """
         rows = self._attack(attack).tpr_at_fpr
         row = next((row for row in rows if math.isclose(row.fpr, at_fpr, rel_tol=1e-9)), None)

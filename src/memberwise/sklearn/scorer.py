@@ -37,7 +37,7 @@ def leakage_scorer(x: Values, y: Values) -> Scorer:
     Raises:
         StudyError: the labels are numbers with fractions: this is no classification.
 
-    Example:
+    Examples:
         >>> from sklearn.datasets import load_breast_cancer
         >>> from sklearn.model_selection import GridSearchCV
         >>> from sklearn.tree import DecisionTreeClassifier

@@ -16,6 +16,11 @@ class Estimate:
         low, high: the ends of the interval at the stated confidence; None where no valid interval is known.
         n_members, n_nonmembers: how many records it rests on.
         method: how the interval was made, in words.
+
+    Examples:
+        >>> from memberwise import Estimate
+        >>> print(Estimate(0.207, 0.167, 0.255, 600, 600, "Clopper-Pearson"))
+        0.2070 (0.1670 to 0.2550; 600 members, 600 non-members; Clopper-Pearson)
     """
 
     value: float

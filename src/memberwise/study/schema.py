@@ -63,7 +63,14 @@ class RunConfig(Part):
 
 
 class Study(Part):
-    """One audit's full configuration (design, section 5, "Study keys")."""
+    """One audit's full configuration (design, section 5, "Study keys").
+
+    Examples:
+        >>> import memberwise as mw
+        >>> study = mw.Study.model_validate({"training": {"epochs": 5}, "gate": {"rules": ["tpr@0.01>0.05"]}})
+        >>> study.training.epochs, study.shadow.count
+        (5, 64)
+    """
 
     data: DataConfig = DataConfig()
     target: TargetConfig = TargetConfig()

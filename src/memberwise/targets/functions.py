@@ -11,8 +11,10 @@ import torch
 from memberwise.data.labels import ClassLabels
 from memberwise.errors import MemberwiseError, Note, TargetError
 from memberwise.models.kinds import kind_of_label_answers
+from memberwise.models.one_logit import is_one_number, number_kind
 from memberwise.targets.base import Kind, Records, Target, kind_of_answers
 from memberwise.targets.kinds import TargetContext
+from memberwise.targets.models import OneNumber
 from memberwise.types.arrays import Array, Floats
 from memberwise.types.foreign import Estimator
 
@@ -76,6 +78,10 @@ def function_target(predict: Predict, context: TargetContext) -> FunctionTarget:
         TargetError: it fails at them, or answers anything but a number for every class.
     """
     predict = _of_layout(predict, context)
+    if context.classes == 2 and context.dataset.label_sets is None:
+        first = answers_of_function(predict, context.example)
+        if first.dtype.kind == "f" and is_one_number(first.shape, len(context.example)):
+            return FunctionTarget(OneNumber(predict, number_kind(first)), 2, number_kind(first))
     first = figures(predict, context.example, context.classes)
     several = context.dataset.label_sets is not None
     return FunctionTarget(predict, context.classes, (kind_of_label_answers if several else kind_of_answers)(first))

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from memberwise.errors import Note, TrainingError
+from memberwise.errors import Note, TargetError, TrainingError
 from memberwise.models.ending import ending_notes
 from memberwise.models.network import Network, Tensors
+from memberwise.models.one_logit import Number, number_kind, two_columns
 from memberwise.targets.base import Kind, Records, Target
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.types.arrays import Array, Floats, Floats32
@@ -102,6 +103,29 @@ class FunctionModels(Target):
                 expected="an array (records, classes) of logits or probabilities",
                 found=f"{type(error).__name__}: {error}",
             ) from error
+
+
+class OneNumber:
+    """A function of two classes that answers one number a record, as one that answers about both.
+
+    Args:
+        predict: answers ``(n,)`` or ``(n, 1)``. kind: what the number is, by answers about some records.
+    """
+
+    def __init__(self, predict: Callable[[Records], object], kind: Number) -> None:
+        self.predict, self.kind = predict, kind
+
+    def __call__(self, x: Records) -> Floats:
+        answers = self.predict(x)
+        values = np.asarray(answers.detach().cpu() if isinstance(answers, torch.Tensor) else answers, np.float64)
+        if self.kind == "probabilities" and number_kind(values) == "logits":
+            raise TargetError(
+                "the one number that a function answers is a probability about some records and none about others",
+                expected="probabilities of the second class, within 0 and 1, or logits",
+                found=f"{values.min():g} to {values.max():g}",
+                fix="answer a number for each class: (0, z) of a logit z",
+            )
+        return np.asarray(two_columns(values, self.kind), np.float64)
 
 
 class Lifted(Target):

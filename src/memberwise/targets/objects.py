@@ -11,6 +11,7 @@ import torch
 from memberwise.errors import StudyError, TargetError
 from memberwise.models.adapting import adapted_module
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_module
 from memberwise.targets.base import Kind, Target
 from memberwise.targets.files import check_answers
 from memberwise.targets.functions import NAME, Predict, function_target, predictor_target
@@ -65,6 +66,8 @@ def _load_module(thing: object, context: TargetContext) -> Target:
     target = cast(torch.nn.Module, thing)
     device = next((p.device for p in target.parameters()), torch.device("cpu"))
     module = adapted_module(copy.deepcopy(target), context.dataset.layout, context.example)
+    if context.classes == 2 and context.dataset.label_sets is None:
+        module = widened_module(module, context.example)
     network = Network(lambda: module, device)
     network.labels_apart = context.dataset.label_sets is not None
     models = module_target(module, network, context.example)
@@ -89,3 +92,8 @@ OBJECT_KINDS: tuple[ObjectKind, ...] = (
         "a function of records", callable, lambda thing, context: function_target(cast(Predict, thing), context)
     ),
 )
+
+
+def is_function(thing: object) -> bool:
+    """Whether an object is asked as a plain function of records."""
+    return callable(thing) and not any(kind.takes(thing) for kind in OBJECT_KINDS[:-1])

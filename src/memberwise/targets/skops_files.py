@@ -9,6 +9,9 @@ from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.inspection.tree_structure import CHECKED, check_trees
 from memberwise.types.foreign import Estimator
 
+# Lists of columns in ColumnTransformer of scikit-learn 1.5 to 1.8: nothing in them is asked or run.
+LISTS = ("sklearn.compose._column_transformer._RemainderColsList",)
+
 
 def load_skops(path: Path, trust: Sequence[str] = ()) -> Estimator:
     """The estimator of a skops file.
@@ -21,7 +24,7 @@ def load_skops(path: Path, trust: Sequence[str] = ()) -> Estimator:
     Raises:
         TargetError: it holds types that are not loaded without trust, a tree that leads nowhere, or is no skops file.
     """
-    unknown = [name for name in types_of(path) if name not in (*CHECKED, *trust)]
+    unknown = [name for name in types_of(path) if name not in (*CHECKED, *LISTS, *trust)]
     if unknown:
         raise TargetError(
             f"{path} holds types that are not loaded without trust",
@@ -59,9 +62,11 @@ def types_of(path: Path) -> list[str]:
 def trust_notes(path: Path) -> list[Note]:
     """What the report says of types that were loaded by name."""
     types = types_of(path)
-    checked, untrusted = [t for t in types if t in CHECKED], [t for t in types if t not in CHECKED]
+    checked, lists = [t for t in types if t in CHECKED], [t for t in types if t in LISTS]
+    others = [t for t in types if t not in (*CHECKED, *LISTS)]
     notes = [f"{', '.join(checked)} (every node checked)"] if checked else []
-    notes += [f"{', '.join(untrusted)} (trusted by target.trust)"] if untrusted else []
+    notes += [f"{', '.join(lists)} (a list)"] if lists else []
+    notes += [f"{', '.join(others)} (trusted by target.trust)"] if others else []
     return [Note("trusted-types", f"{path} holds types that were loaded by name: {'; '.join(notes)}")] if notes else []
 
 

@@ -38,6 +38,12 @@ def assert_leakage_below(
     Raises:
         AssertionError: a rule is broken, or undecided; the message is the report's first sentences.
         StudyError: no rule is given, or one that a finished result cannot be judged by.
+
+    Examples:
+        >>> from memberwise.testing import assert_leakage_below
+        >>> result = assert_leakage_below("auc>0.9", result="runs/patients")
+        >>> result.auc().value < 0.9
+        True
     """
     if not rules:
         raise StudyError("no limit is given", expected='a rule such as "tpr@0.01>0.05"', where="assert_leakage_below")

@@ -23,15 +23,15 @@ def fit_estimator(estimator: Estimator, x: Values, y: Ints, labels: ClassLabels,
     parameter speaks of the labels (``class_weight``).
 
     Args:
-        x: ``(n, features)`` records or a table. y: ``(n,)`` class numbers.
+        x: ``(n, features)`` records or a table. y: ``(n,)`` class numbers, or ``(n, L)`` labels of 0 and 1.
     """
     estimator.set_params(**_random_states(estimator, seed), **_quiet(estimator))
-    values = labels.values[y]
+    values = y if y.ndim == 2 else labels.values[y]
     with redirect_stdout(StringIO()):  # what is printed is not ours to print: --json owns standard output
         try:
             return estimator.fit(x, values)
         except Exception:
-            numbered = _numbered(estimator, x, values)
+            numbered = None if y.ndim == 2 else _numbered(estimator, x, values)
             if numbered is None:
                 raise
             return numbered

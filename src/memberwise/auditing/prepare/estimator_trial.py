@@ -11,7 +11,8 @@ from memberwise.auditing.prepare.forms import How, Representation
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.models.build import Model
-from memberwise.targets.estimators import EstimatorModels, records_for
+from memberwise.targets.estimators import records_for
+from memberwise.targets.label_set_estimators import estimator_models
 from memberwise.training.estimators import fit_estimator
 from memberwise.types.arrays import Ints
 from memberwise.types.foreign import Estimator
@@ -58,12 +59,12 @@ class Trial:
         dataset, data = self.dataset, Representation.of(self.dataset, how, self.columns)
         rows = _tried(dataset, self.roles)
         x = as_float(data.x[rows]) if how == "numbers" else data.x[rows]
-        labels = dataset.class_labels
+        labels, true_labels = dataset.class_labels, dataset.answers_wanted[rows]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), dataset.y[rows], labels, 0)
-                EstimatorModels([fitted], labels, data.rows).predict(x)
+                fitted = fit_estimator(self.model.make(), records_for(None, x, data.rows), true_labels, labels, 0)
+                estimator_models([fitted], dataset, data.rows).predict(x)
         except Exception:
             return False
         return True

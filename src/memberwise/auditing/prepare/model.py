@@ -14,6 +14,7 @@ from memberwise.auditing.prepare.label_sets import check_label_sets
 from memberwise.data import Dataset, Roles
 from memberwise.data.dataset import as_float
 from memberwise.data.labels import ClassLabels
+from memberwise.data.layout import Layout
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.training.registry import defence_notes, find_defence
 from memberwise.errors import Note, StudyError
@@ -21,6 +22,7 @@ from memberwise.models.adapting import adapted_model
 from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
+from memberwise.models.one_logit import widened_model
 from memberwise.models.threads import cores
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.training.augment import FOR_TABLES
@@ -50,14 +52,16 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
         model = model_of(inputs.model, study.model, dataset.shape, classes, name)
     else:
         model = build_model(study.model, dataset.shape, classes)
-    return adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
+    model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
+    two = classes == 2 and dataset.label_sets is None
+    return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
 
 
 def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:
     """Refuse what the recipe asks of this model, these records or these roles in vain."""
     training = study.training
     if dataset.label_sets is not None:
-        check_label_sets(study, model)
+        check_label_sets(study, model, dataset)
     if model.kind != "module" and (training.augment or training.patience):
         raise StudyError(
             "augmentation and early stopping are for networks that are trained here",
@@ -87,11 +91,19 @@ def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> 
         )
 
 
-def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Model, roles: Roles) -> None:
-    """Refuse defences, in training or in the answer, that this model or these roles cannot have."""
+def check_defence_fits(
+    study: Study, answer: Sequence[OutputDefence], model: Model, roles: Roles, of_target: Layout | None = None
+) -> None:
+    """Refuse defences, in training or in the answer, that this model or these roles cannot have.
+
+    Args:
+        of_target: as what a function that is the target takes records that are no plain numbers.
+    """
     for defence_of_answers in answer:
-        _check_roles(type(defence_of_answers).__name__, defence_of_answers.roles, roles)
-        _check_alters(type(defence_of_answers).__name__, defence_of_answers.alters_records, model, "answer")
+        name, alters = type(defence_of_answers).__name__, defence_of_answers.alters_records
+        _check_roles(name, defence_of_answers.roles, roles)
+        _check_alters(name, alters, model.name, model.takes, "answer")
+        _check_alters(name, alters, "the given target", of_target, "answer")
     if study.training.defence is None:
         return
     defence, _ = find_defence(study.training.defence)
@@ -102,14 +114,14 @@ def check_defence_fits(study: Study, answer: Sequence[OutputDefence], model: Mod
             where="training.defence",
         )
     _check_roles(defence.name, defence.roles, roles)
-    _check_alters(defence.name, defence.alters_records, model, "training.defence")
+    _check_alters(defence.name, defence.alters_records, model.name, model.takes, "training.defence")
 
 
-def _check_alters(name: str, alters: bool, model: Model, where: str) -> None:
-    if alters and model.takes is not None:
+def _check_alters(name: str, alters: bool, model: str, takes: Layout | None, where: str) -> None:
+    if alters and takes is not None:
         raise StudyError(
             f"{name} changes the numbers of records, and these records are no plain numbers",
-            found=f"{model.name} is given {model.takes.words()}",
+            found=f"{model} is given {takes.words()}",
             where=where,
         )
 

@@ -27,8 +27,9 @@ from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import PlanConfig, Study
 from memberwise.targets.base import Target
-from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import check_target_file
+from memberwise.targets.label_set_estimators import estimator_models
+from memberwise.targets.objects import is_function
 from memberwise.targets.skops_files import trust_notes
 from memberwise.training.job import Job
 from memberwise.training.label_sets import LabelSetStep
@@ -151,7 +152,9 @@ def assemble(
     seeds, model = Seeds(study.run.seed), model_for(study, inputs, dataset)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
-    check_defence_fits(study, resolved.output_defences, model, roles)
+    check_defence_fits(
+        study, resolved.output_defences, model, roles, dataset.layout if is_function(inputs.target) else None
+    )
     fitted = fitted_target(study, inputs)
     of_skops = inputs.target is None and study.target.file is not None and study.target.file.lower().endswith(".skops")
     trusted = trust_notes(Path(study.target.file or "")) if of_skops else []
@@ -165,7 +168,7 @@ def assemble(
         more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
     altered = model.takes is None and not dataset.several and dataset.label_sets is None
     questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds, altered)
-    estimator = None if fitted is None else EstimatorModels([fitted], dataset.class_labels, representations.target.rows)
+    estimator = None if fitted is None else estimator_models([fitted], dataset, representations.target.rows)
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows
     )

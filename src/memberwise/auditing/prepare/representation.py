@@ -19,7 +19,8 @@ from memberwise.errors import Note, TargetError
 from memberwise.models.build import Model, refuse_no_classifier
 from memberwise.study.schema import Study
 from memberwise.targets.boosters import BOOSTERS, load_booster
-from memberwise.targets.estimators import EstimatorModels, known_columns
+from memberwise.targets.estimators import known_columns
+from memberwise.targets.label_set_estimators import estimator_models
 from memberwise.targets.skops_files import load_skops
 
 WORDS = {
@@ -156,7 +157,7 @@ def _answers(target: object, dataset: Dataset, how: How) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            EstimatorModels([target], dataset.class_labels, data.rows).predict(data.x[:8])
+            estimator_models([target], dataset, data.rows).predict(data.x[:8])
     except Exception:
         return False
     return True
@@ -201,7 +202,7 @@ def _check_numbers(
 def _answers_missing(target: object, dataset: Dataset) -> bool:
     gaps = np.flatnonzero(np.isnan(dataset.x).reshape(dataset.records, -1).any(1))[:8]
     try:
-        EstimatorModels([target], dataset.class_labels).predict(as_float(dataset.x[gaps]))
+        estimator_models([target], dataset).predict(as_float(dataset.x[gaps]))
     except Exception:
         return False
     return True

@@ -18,7 +18,6 @@ from memberwise.signals.questions import Questions
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
 from memberwise.targets.endpoint import Endpoint
-from memberwise.targets.estimators import EstimatorModels
 from memberwise.targets.files import load_target
 from memberwise.targets.kinds import TargetContext
 from memberwise.targets.objects import object_target
@@ -31,7 +30,7 @@ def target_of(
     network: Network | None,
     questions: Questions,
     dataset: Dataset,
-    estimator: EstimatorModels | None = None,
+    estimator: Target | None = None,
     rows: TableRows | None = None,
 ) -> tuple[Target | None, str | None, list[Note]]:
     """The trained target, where one is given, a hash that notices when it was trained again, and what was noticed.

@@ -26,6 +26,8 @@ class Hamp(RandomWithinFeatures):
     attacks lose nothing. The release draws a fresh input at every question (``keyed = false``).
     """
 
+    alters_records = True  # random inputs are fractions, which are no token ids
+
     @property
     def queries(self) -> int:
         return 2

@@ -38,7 +38,7 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
         TargetError: the file cannot be read, or holds no fitted estimator.
         StudyError: ``records`` is below 1, or ``least`` below 2.
 
-    Example:
+    Examples:
         >>> from sklearn.neighbors import KNeighborsClassifier
         >>> import memberwise
         >>> model = KNeighborsClassifier(3).fit([[0], [1], [2], [3]], [0, 0, 1, 1])

@@ -12,11 +12,13 @@ from memberwise.data.rows import TableRows
 from memberwise.errors import Note, TrainingError
 from memberwise.models.build import Model
 from memberwise.models.kinds import kind_of_label_answers
+from memberwise.models.one_logit import is_one_number, number_kind
 from memberwise.models.processors import processor_name
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
-from memberwise.targets.models import FunctionModels
+from memberwise.targets.label_set_estimators import LabelSetEstimators
+from memberwise.targets.models import FunctionModels, OneNumber
 from memberwise.training.estimators import fit_estimator
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick
@@ -152,9 +154,13 @@ def answering(model: Model, fitted: Sequence[Estimator], records: Records) -> Ta
     Records are ``(n, ...)``.
     """
     x, classes = records.x, len(records.labels)
+    if model.kind == "estimator" and records.y.ndim == 2:
+        return LabelSetEstimators(fitted, classes, records.rows)
     if model.kind == "estimator":
         return EstimatorModels(fitted, records.labels, records.rows)
     first = FunctionModels(fitted[:1], "logits").predict(x[:256])[0]
+    if classes == 2 and records.y.ndim == 1 and is_one_number(first.shape, len(x[:256])):
+        return FunctionModels([OneNumber(one, number_kind(first)) for one in fitted], number_kind(first))
     if first.shape != (len(x[:256]), classes):
         raise TrainingError(
             f"the predict function of {model.name} answers arrays of another shape",
