@@ -1,11 +1,12 @@
 """What is bounded beside what is measured: defences at equal numbers of records, accuracy against game (ii).
 
-``python benchmarks/bounded_frontier.py [--data location30] [--minutes 20] [--out FOLDER] [--full]``: ``pac`` over
-shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard, DP-SGD, SELENA and DMP,
-each audited like a point of a frontier, with shadow models that went through the same defence. A folder is continued,
-so that it can be done in parts. Without ``--full`` the sizes are small, and no attack asks about altered records (each
-is another question of the mechanism): they show the order of things, not figures of a deployment. Results:
-``results/bounded-DATA.json`` and, on the screen, a table.
+``python benchmarks/bounded_frontier.py [--data location30|mnist|adult|cifar10] [--minutes 20] [--out FOLDER]
+[--full]``: ``pac`` over shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard,
+DP-SGD, SELENA and DMP, each audited like a point of a frontier, with shadow models (or ensembles) that went through the same defence.
+Label-only attacks on altered records meet every point: augmented copies, and copies that hardly differ; with ``--full``
+noised ones as well. A folder is continued, so that it can be done in parts. Without ``--full`` sizes are small: they
+show the order of things, not figures of a deployment. Answers a second are of processor time, one thread, in
+memory, so that a busy machine moves them little. Results: ``results/bounded-DATA.json`` and, on the screen, a table.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
+from memberwise.data import Dataset
+from memberwise.defences.released import load_target
 from memberwise.errors import MemberwiseError
 from memberwise.frontier.feasible import with_dataset
 from memberwise.frontier.measure import measure
@@ -28,35 +33,49 @@ from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
 
 RESULTS = Path(__file__).parent / "results"
-ATTACKS = ["gap", "loss", "lira-online-fixed"]
+ATTACKS = ["gap", "loss", "lira-online-fixed", "label-only-augment", "label-only-near"]
+# Records that are asked about to tell how fast answers are, for so many seconds at most.
+TIMED, SECONDS = 300, 1.0
 SMALL: dict[str, Any] = {
-    "data": {"members": 600, "nonmembers": 600, "validation": 200, "reference": 600},
+    "data": {"members": 250, "nonmembers": 250, "validation": 100, "reference": 300, "background": 750},
     "model": {"hidden": [64]},
     "training": {"epochs": 20},
     "shadow": {"count": 4},
 }
 FULL: dict[str, Any] = {
-    "data": {"members": 1200, "nonmembers": 1200, "validation": 300, "reference": 1200},
+    "data": {"members": 1000, "nonmembers": 1000, "validation": 200, "reference": 600, "background": 1000},
     "model": {"hidden": [256, 128]},
     "training": {"epochs": 30},
     "shadow": {"count": 16},
 }
+CNN = {"name": "memberwise.models.cnn:small_cnn"}
 
 
 def points(worlds: int, questions: int) -> list[Point]:
-    """The defences, those with a bound over what they trade."""
-    shares = [f"{k - 1}/{k}" for k in (2, 4, 8, worlds)]
+    """The defences, those with a bound over what they trade; the dearest last."""
+    shares = [f"{k - 1}/{k}" for k in (worlds, 2, 4)]
     return [
         Point(UNDEFENDED, {}, "none"),
-        *(Point("pac", {"worlds": worlds, "share": share, "answers": "one-hot"}, "training") for share in shares),
-        *(Point("pate", {"teachers": 10, "epsilon": eps, "questions": questions}, "training") for eps in (1e5, 64.0)),
         Point("label-only", {}, "answer"),
-        Point("hamp", {}, "training"),
         Point("memguard", {}, "answer"),
-        *(Point("dp-sgd", {"epsilon": epsilon}, "training") for epsilon in (64.0, 8.0)),
-        Point("selena", {"models": 10, "left_out": 4}, "training"),
+        Point("hamp", {}, "training"),
+        *(Point("pate", {"teachers": 10, "epsilon": eps, "questions": questions}, "training") for eps in (64.0, 1e3)),
+        *(Point("pac", {"worlds": worlds, "share": share}, "training") for share in shares[:2]),
         Point("dmp", {}, "training"),
+        Point("selena", {"models": 8, "left_out": 3}, "training"),
+        Point("dp-sgd", {"epsilon": 8.0}, "training"),
+        *(Point("pac", {"worlds": worlds, "share": share}, "training") for share in shares[2:]),
+        Point("dp-sgd", {"epsilon": 64.0}, "training"),
     ]
+
+
+def study_of(data: str, full: bool) -> Study:
+    """The undefended audit, of which each point is a variant."""
+    sizes = FULL if full else SMALL
+    model = CNN if data == "cifar10" else sizes["model"]
+    use = [*ATTACKS, *(["label-only-noise"] if full else [])]
+    values = {**sizes, "data": {"source": data, **sizes["data"]}, "model": model, "attacks": {"use": use}}
+    return make_study({**values, "plan": {"threads": 1}}, "here")
 
 
 def main() -> None:
@@ -64,29 +83,40 @@ def main() -> None:
     parser.add_argument("--data", default="location30")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--out", default="runs/bounded-frontier")
-    parser.add_argument("--worlds", type=int, default=16)
+    parser.add_argument("--worlds", type=int, default=8)
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
-    begun, sizes = time.monotonic(), FULL if arguments.full else SMALL
-    data = {"source": arguments.data, **sizes["data"]}
-    attacks = {"use": [*ATTACKS, *(["label-only-noise"] if arguments.full else [])]}
-    study = make_study({**sizes, "data": data, "plan": {"threads": 1}, "attacks": attacks}, "here")
+    begun, study = time.monotonic(), study_of(arguments.data, arguments.full)
     inputs, rows = with_dataset(study, Inputs()), []
-    questions = 40 * study.data.members if isinstance(study.data.members, int) else 100_000
-    for point in points(arguments.worlds, questions):
+    for point in points(arguments.worlds, 5_000):
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"{point.label}: no time left", flush=True)
             continue
-        audit = point.study(study, str(Path(arguments.out) / arguments.data / point.folder))
+        folder = Path(arguments.out) / arguments.data / point.folder
         try:
-            row, _ = measure(point, audit_or_reuse(audit, inputs), study, 0.1)
+            row, _ = measure(point, audit_or_reuse(point.study(study, str(folder)), inputs), study, 0.1)
+            speed = answers_a_second(folder, inputs.dataset)
         except MemberwiseError as error:
             print(f"{point.label}: left out, {error}", flush=True)
             continue
-        rows.append(line(row, study))
-        print(shown(row), flush=True)
-    file = RESULTS / f"bounded-{arguments.data}.json"
-    file.write_text(json.dumps({"sizes": sizes, "worlds": arguments.worlds, "points": rows}, indent=1) + "\n")
+        rows.append(line(row, study) | {"answers_a_second": speed})
+        print(shown(row), f"{speed:,.0f} answers a second", flush=True)
+        written = {"study": study.to_dict(), "worlds": arguments.worlds, "points": rows}
+        (RESULTS / f"bounded-{arguments.data}.json").write_text(json.dumps(written, indent=1) + "\n")
+
+
+def answers_a_second(folder: Path, dataset: Dataset | None) -> float:
+    """Answers to records asked one by one, by the processor's time."""
+    assert dataset is not None
+    rows = np.arange(len(dataset.y) - TIMED, len(dataset.y))
+    records = dataset.x[rows] if dataset.frame is None else dataset.frame.iloc[rows]
+    released, done = load_target(folder), 1
+    released.predict(records[:done])
+    begun = now = time.process_time()
+    while done < TIMED and now - begun < SECONDS:
+        released.predict(records[done : done + 1])
+        done, now = done + 1, time.process_time()
+    return round((done - 1) / (now - begun), 1)
 
 
 def line(row: MeasuredPoint, study: Study) -> dict[str, Any]:

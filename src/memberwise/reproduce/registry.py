@@ -12,6 +12,7 @@ from memberwise.reproduce.tables import (
     mia_library,
     nasr,
     overview,
+    pac,
     shokri_dp,
     shokri_mitigations,
     shokri_platforms,
@@ -34,6 +35,7 @@ TABLES = (
     weighted_smoothing,
     lira,
     memguard,
+    pac,
 )
 REPRODUCTIONS: Registry[Reproduction] = Registry(
     "reproduction",
