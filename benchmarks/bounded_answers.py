@@ -3,8 +3,9 @@
 ``python benchmarks/bounded_answers.py shares location30|mnist [--hidden 64] [--epochs 30]``: worlds trained on 1/2,
 3/4, 7/8 and 31/32 of a pool, and one model on all of it, are asked 2,000 questions about strangers and 2,000 about the
 pool, each record once, at 2^-40 nats a question. Strangers are of the source's own test part where it has one (MNIST).
-Game (ii) is played by the gap attack alone: a record answered rightly is said to be in the pool. ``... nats``: the information that random tables tell, by Monte Carlo, beside what is booked.
-Figures go into ``benchmarks/results/bounded-answers.json``.
+Game (ii) is played by the gap attack alone: a record answered rightly is said to be in the pool. ``... nats``: the
+information that random tables tell, by Monte Carlo, beside what is booked. Figures go into
+``benchmarks/results/bounded-answers.json``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from memberwise.training.plan import choose_device
 COST, QUESTIONS = 2.0**-32, 1_000_000
 PAC, PLAIN, BOUND = "2^-32 nats a question", "undefended", "bound on attack accuracy, game i, 1,000,000 questions"
 BY_LABELS = ("gap", "label-only-augment", "label-only-near")
-SMALLER = "a small network, fewer worlds, and a fiftieth of the records"
+SMALLER = "a small network, fewer worlds, and a pool of 1,500 records"
 
 
 def pac_cifar10(bench: Bench) -> Findings:
@@ -68,11 +68,11 @@ def _strongest(run: Result) -> float:
 
 def _study(bench: Bench) -> dict[str, object]:
     large = _published_size(bench)
-    n = bench.pick(60, 250, 5_000)
+    n = bench.pick(60, 200, 5_000)
     return {
         "data.members": n,
         "data.nonmembers": n,
-        "data.background": bench.pick(60, 500, 20_000),
+        "data.background": bench.pick(60, 1_300, 20_000),
         "shadow.count": bench.pick(2, 2, 4),
         "attacks.use": list(BY_LABELS),
         "attacks.headline": "gap",
@@ -83,7 +83,7 @@ def _study(bench: Bench) -> dict[str, object]:
 
 
 def _defence(bench: Bench) -> dict[str, object]:
-    worlds = bench.pick(4, 16, 32)
+    worlds = bench.pick(4, 8, 32)
     budget = {"per_question": COST, "budget_nats": QUESTIONS * COST}
     return {"training.defence": {"name": "pac", "worlds": worlds, "share": 0.5, **budget}}
 
