@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
@@ -29,11 +30,14 @@ from memberwise.frontier.measure import measure
 from memberwise.frontier.points import UNDEFENDED, Point
 from memberwise.frontier.schema import MeasuredPoint
 from memberwise.frontier.words import bounded_words
+from memberwise.statistics import auc
+from memberwise.statistics.paired import auc_difference, ranked_both
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
 
 RESULTS = Path(__file__).parent / "results"
 ATTACKS = ["gap", "loss", "lira-online-fixed", "label-only-augment", "label-only-near"]
+BY_LABELS = [name for name in ATTACKS if name.startswith(("gap", "label-only"))]
 # Records that are asked about to tell how fast answers are, for so many seconds at most.
 TIMED, SECONDS = 300, 1.0
 SMALL: dict[str, Any] = {
@@ -89,22 +93,43 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
     begun, study = time.monotonic(), study_of(arguments.data, arguments.full)
-    inputs, rows = with_dataset(study, Inputs()), []
+    inputs, rows, scores = with_dataset(study, Inputs()), [], dict[str, pd.DataFrame]()
     for point in points(arguments.worlds, 5_000):
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"{point.label}: no time left", flush=True)
             continue
         folder = Path(arguments.out) / arguments.data / point.folder
         try:
-            row, _ = measure(point, audit_or_reuse(point.study(study, str(folder)), inputs), study, 0.1)
+            audit = audit_or_reuse(point.study(study, str(folder)), inputs)
+            row, _ = measure(point, audit, study, 0.1)
             speed = answers_a_second(folder, inputs.dataset)
         except MemberwiseError as error:
             print(f"{point.label}: left out, {error}", flush=True)
             continue
         rows.append(line(row, study) | {"answers_a_second": speed})
+        scores[point.label] = audit.scores
         print(shown(row), f"{speed:,.0f} answers a second", flush=True)
-        written = {"study": study.to_dict(), "worlds": arguments.worlds, "points": rows}
+        apart = differences(scores)
+        written = {"study": study.to_dict(), "worlds": arguments.worlds, "points": rows, "pac_less_others": apart}
         (RESULTS / f"bounded-{arguments.data}.json").write_text(json.dumps(written, indent=1) + "\n")
+
+
+def differences(scores: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """The AUC of the strongest attack on ``pac`` at its largest share less that on each other point, on the same records:
+    by all attacks, and by those which see labels alone."""
+    first = next((label for label in scores if label.startswith("pac ")), None)
+    found: dict[str, Any] = {}
+    for label in [label for label in scores if first and label != first]:
+        own, other = scores[str(first)], scores[label]
+        member = own["member"].to_numpy() == 1
+        for kind, names in (("all", ATTACKS), ("labels", BY_LABELS)):
+            best = [
+                max((frame[name].to_numpy() for name in names if name in frame), key=lambda s: auc(s, member).value)
+                for frame in (own, other)
+            ]
+            part = auc_difference(*ranked_both(*best, member))
+            found.setdefault(label, {})[kind] = [round(x, 4) for x in (part.value, part.low or 0, part.high or 0)]
+    return found
 
 
 def answers_a_second(folder: Path, dataset: Dataset | None) -> float:
