@@ -115,19 +115,19 @@ def main() -> None:
 
 
 def differences(scores: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """The AUC of the strongest attack on ``pac`` at its largest share less that on each other point, on the same records:
-    by all attacks, and by those which see labels alone."""
+    """The AUC of the strongest attack on ``pac`` at its largest share less that on each other point, on the same
+    records: by all attacks, and by those which see labels alone."""
     first = next((label for label in scores if label.startswith("pac ")), None)
     found: dict[str, Any] = {}
     for label in [label for label in scores if first and label != first]:
         own, other = scores[str(first)], scores[label]
         member = own["member"].to_numpy() == 1
         for kind, names in (("all", ATTACKS), ("labels", BY_LABELS)):
-            best = [
+            first_best, second_best = (
                 max((frame[name].to_numpy() for name in names if name in frame), key=lambda s: auc(s, member).value)
                 for frame in (own, other)
-            ]
-            part = auc_difference(*ranked_both(*best, member))
+            )
+            part = auc_difference(*ranked_both(first_best, second_best, member))
             found.setdefault(label, {})[kind] = [round(x, 4) for x in (part.value, part.low or 0, part.high or 0)]
     return found
 
