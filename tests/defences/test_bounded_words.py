@@ -54,7 +54,8 @@ def test_rounding_never_goes_below(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(999.4, "1,000"), (1_000.0, "1,000"), (12_341.0, "12,400"), (1e7, "1e+07"), (0.00123, "0.00123")]
+    ("value", "text"),
+    [(999.4, "1,000"), (1_000.0, "1,000"), (12_341.0, "12,400"), (1e7, "1e+07"), (0.01, "0.01")],
 )
 def test_large_figures_are_written_out(value: float, text: str) -> None:
     assert up(value) == text
