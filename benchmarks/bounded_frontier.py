@@ -94,7 +94,8 @@ def main() -> None:
     arguments = parser.parse_args()
     begun, study = time.monotonic(), study_of(arguments.data, arguments.full)
     inputs, rows, scores = with_dataset(study, Inputs()), [], dict[str, pd.DataFrame]()
-    for point in points(arguments.worlds, 5_000):
+    own_test = () if inputs.dataset is None or inputs.dataset.test is None else inputs.dataset.test
+    for point in points(arguments.worlds, 5_000 + len(own_test)):
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"{point.label}: no time left", flush=True)
             continue
