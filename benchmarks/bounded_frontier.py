@@ -1,11 +1,12 @@
 """What is bounded beside what is measured: defences at equal numbers of records, accuracy against game (ii).
 
-``python benchmarks/bounded_frontier.py [--data location30] [--minutes 20] [--out FOLDER] [--full]``: ``pac`` over
-shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard, DP-SGD, SELENA and DMP,
-each audited like a point of a frontier, with shadow models that went through the same defence. A folder is continued,
-so that it can be done in parts. Without ``--full`` the sizes are small, and no attack asks about altered records (each
-is another question of the mechanism): they show the order of things, not figures of a deployment. Results:
-``results/bounded-DATA.json`` and, on the screen, a table.
+``python benchmarks/bounded_frontier.py [--data location30|mnist|adult|cifar10] [--minutes 20] [--out FOLDER]
+[--full]``: ``pac`` over shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard,
+DP-SGD, SELENA and DMP, each audited like a point of a frontier, with shadow models (or ensembles) that went through the
+same defence. Label-only attacks on altered records meet every point: augmented copies, and copies that hardly differ;
+with ``--full`` noised ones as well. A folder is continued, so that it can be done in parts. Without ``--full`` sizes
+are small: they show the order of things, not figures of a deployment. Answers a second are of processor time, one
+thread, in memory, so that a busy machine moves them little. Results: ``results/bounded-DATA.json``, and a table.
 """
 
 from __future__ import annotations
@@ -16,47 +17,71 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.reuse import audit_or_reuse
+from memberwise.data import Dataset
+from memberwise.defences.released import load_target
 from memberwise.errors import MemberwiseError
 from memberwise.frontier.feasible import with_dataset
 from memberwise.frontier.measure import measure
 from memberwise.frontier.points import UNDEFENDED, Point
 from memberwise.frontier.schema import MeasuredPoint
 from memberwise.frontier.words import bounded_words
+from memberwise.statistics import auc
+from memberwise.statistics.paired import auc_difference, ranked_both
 from memberwise.study.reading import make_study
 from memberwise.study.schema import Study
 
 RESULTS = Path(__file__).parent / "results"
-ATTACKS = ["gap", "loss", "lira-online-fixed"]
+ATTACKS = ["gap", "loss", "lira-online-fixed", "label-only-augment", "label-only-near"]
+BY_LABELS = [name for name in ATTACKS if name.startswith(("gap", "label-only"))]
+# Records that are asked about to tell how fast answers are, for so many seconds at most.
+TIMED, SECONDS = 300, 1.0
 SMALL: dict[str, Any] = {
-    "data": {"members": 600, "nonmembers": 600, "validation": 200, "reference": 600},
+    "data": {"members": 250, "nonmembers": 250, "validation": 100, "reference": 300, "background": 750},
     "model": {"hidden": [64]},
     "training": {"epochs": 20},
     "shadow": {"count": 4},
 }
 FULL: dict[str, Any] = {
-    "data": {"members": 1200, "nonmembers": 1200, "validation": 300, "reference": 1200},
+    "data": {"members": 1000, "nonmembers": 1000, "validation": 200, "reference": 600, "background": 1000},
     "model": {"hidden": [256, 128]},
     "training": {"epochs": 30},
     "shadow": {"count": 16},
 }
+CNN = {"name": "memberwise.models.cnn:small_cnn"}
 
 
 def points(worlds: int, questions: int) -> list[Point]:
-    """The defences, those with a bound over what they trade."""
-    shares = [f"{k - 1}/{k}" for k in (2, 4, 8, worlds)]
+    """The defences, those with a bound over what they trade; first what decides, should time end."""
+    high, half, middle = ({"worlds": worlds, "share": f"{k - 1}/{k}"} for k in (worlds, 2, 4))
     return [
         Point(UNDEFENDED, {}, "none"),
-        *(Point("pac", {"worlds": worlds, "share": share, "answers": "one-hot"}, "training") for share in shares),
-        *(Point("pate", {"teachers": 10, "epsilon": eps, "questions": questions}, "training") for eps in (1e5, 64.0)),
-        Point("label-only", {}, "answer"),
-        Point("hamp", {}, "training"),
-        Point("memguard", {}, "answer"),
-        *(Point("dp-sgd", {"epsilon": epsilon}, "training") for epsilon in (64.0, 8.0)),
-        Point("selena", {"models": 10, "left_out": 4}, "training"),
+        Point("pac", high, "training"),
         Point("dmp", {}, "training"),
+        Point("pate", {"teachers": 10, "epsilon": 1e3, "questions": questions}, "training"),
+        Point("label-only", {}, "answer"),
+        Point("pac", half, "training"),
+        Point("hamp", {}, "training"),
+        Point("selena", {"models": 8, "left_out": 3}, "training"),
+        Point("pate", {"teachers": 10, "epsilon": 64.0, "questions": questions}, "training"),
+        Point("memguard", {}, "answer"),
+        Point("dp-sgd", {"epsilon": 8.0}, "training"),
+        Point("pac", middle, "training"),
+        Point("dp-sgd", {"epsilon": 64.0}, "training"),
     ]
+
+
+def study_of(data: str, full: bool) -> Study:
+    """The undefended audit, of which each point is a variant."""
+    sizes = FULL if full else SMALL
+    model = CNN if data == "cifar10" else sizes["model"]
+    use = [*ATTACKS, *(["label-only-noise"] if full else [])]
+    values = {**sizes, "data": {"source": data, **sizes["data"]}, "model": model, "attacks": {"use": use}}
+    return make_study({**values, "plan": {"threads": 1}}, "here")
 
 
 def main() -> None:
@@ -64,29 +89,62 @@ def main() -> None:
     parser.add_argument("--data", default="location30")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--out", default="runs/bounded-frontier")
-    parser.add_argument("--worlds", type=int, default=16)
+    parser.add_argument("--worlds", type=int, default=8)
     parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
-    begun, sizes = time.monotonic(), FULL if arguments.full else SMALL
-    data = {"source": arguments.data, **sizes["data"]}
-    attacks = {"use": [*ATTACKS, *(["label-only-noise"] if arguments.full else [])]}
-    study = make_study({**sizes, "data": data, "plan": {"threads": 1}, "attacks": attacks}, "here")
-    inputs, rows = with_dataset(study, Inputs()), []
-    questions = 40 * study.data.members if isinstance(study.data.members, int) else 100_000
-    for point in points(arguments.worlds, questions):
+    begun, study = time.monotonic(), study_of(arguments.data, arguments.full)
+    inputs, rows, scores = with_dataset(study, Inputs()), [], dict[str, pd.DataFrame]()
+    own_test = () if inputs.dataset is None or inputs.dataset.test is None else inputs.dataset.test
+    for point in points(arguments.worlds, 5_000 + len(own_test)):
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"{point.label}: no time left", flush=True)
             continue
-        audit = point.study(study, str(Path(arguments.out) / arguments.data / point.folder))
+        folder = Path(arguments.out) / arguments.data / point.folder
         try:
-            row, _ = measure(point, audit_or_reuse(audit, inputs), study, 0.1)
+            audit = audit_or_reuse(point.study(study, str(folder)), inputs)
+            row, _ = measure(point, audit, study, 0.1)
+            speed = answers_a_second(folder, inputs.dataset)
         except MemberwiseError as error:
             print(f"{point.label}: left out, {error}", flush=True)
             continue
-        rows.append(line(row, study))
-        print(shown(row), flush=True)
-    file = RESULTS / f"bounded-{arguments.data}.json"
-    file.write_text(json.dumps({"sizes": sizes, "worlds": arguments.worlds, "points": rows}, indent=1) + "\n")
+        rows.append(line(row, study) | {"answers_a_second": speed})
+        scores[point.label] = audit.scores
+        print(shown(row), f"{speed:,.0f} answers a second", flush=True)
+        apart = differences(scores)
+        written = {"study": study.to_dict(), "worlds": arguments.worlds, "points": rows, "pac_less_others": apart}
+        (RESULTS / f"bounded-{arguments.data}.json").write_text(json.dumps(written, indent=1) + "\n")
+
+
+def differences(scores: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """The AUC of the strongest attack on ``pac`` at its largest share less that on each other point, on the same
+    records: by all attacks, and by those which see labels alone."""
+    first = next((label for label in scores if label.startswith("pac ")), None)
+    found: dict[str, Any] = {}
+    for label in [label for label in scores if first and label != first]:
+        own, other = scores[str(first)], scores[label]
+        member = own["member"].to_numpy() == 1
+        for kind, names in (("all", ATTACKS), ("labels", BY_LABELS)):
+            first_best, second_best = (
+                max((frame[name].to_numpy() for name in names if name in frame), key=lambda s: auc(s, member).value)
+                for frame in (own, other)
+            )
+            part = auc_difference(*ranked_both(first_best, second_best, member))
+            found.setdefault(label, {})[kind] = [round(x, 4) for x in (part.value, part.low or 0, part.high or 0)]
+    return found
+
+
+def answers_a_second(folder: Path, dataset: Dataset | None) -> float:
+    """Answers to records asked one by one, by the processor's time."""
+    assert dataset is not None
+    rows = np.arange(len(dataset.y) - TIMED, len(dataset.y))
+    records = dataset.x[rows] if dataset.frame is None else dataset.frame.iloc[rows]
+    released, done = load_target(folder), 1
+    released.predict(records[:done])
+    begun = now = time.process_time()
+    while done < TIMED and now - begun < SECONDS:
+        released.predict(records[done : done + 1])
+        done, now = done + 1, time.process_time()
+    return round((done - 1) / (now - begun), 1)
 
 
 def line(row: MeasuredPoint, study: Study) -> dict[str, Any]:

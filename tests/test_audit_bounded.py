@@ -13,11 +13,13 @@ from rich.console import Console
 
 import memberwise
 from memberwise.assess.bounded import BoundPart
+from memberwise.attacks.request import AttackRequest, family_of
 from memberwise.auditing.bounded import at_most
 from memberwise.auditing.run import run_audit
 from memberwise.defences.bounded.pac import balanced_success
 from memberwise.defences.bounded.spending import Bound
 from memberwise.defences.bounded.words import other_game
+from memberwise.defences.training.registry import write_out_defence
 from memberwise.report.modelcard import model_card
 from memberwise.report.redact import redacted
 from memberwise.report.result import Result
@@ -138,6 +140,16 @@ def test_the_same_run_again_reads_its_bound(audited: tuple[str, Result]) -> None
     assert result.folder is not None
     again = run_audit(make_study(result.data["study"], "the same"))
     assert bound_of(again) == bound_of(result)
+
+
+@pytest.mark.parametrize("defence", [None, *DEFENCES])
+def test_drawn_answers_meet_copies_of_records_by_default(defence: str | None) -> None:
+    drawn = None if defence is None else {"name": defence, **DEFENCES[defence]}
+    study = write_out_defence(make_study({"training": {"defence": drawn}}, "a test"))
+    names = {attack.name for attack in AttackRequest.of(study).attacks}
+    assert ({"label-only-near", "label-only-augment"} <= names) == (defence is not None)
+    ran = ["gap", "label-only-augment", "label-only-near"]
+    assert family_of(ran, "gap", "labels") == ran
 
 
 def test_code_that_shows_a_bound_shows_the_other_game() -> None:

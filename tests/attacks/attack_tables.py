@@ -119,10 +119,11 @@ def extras(rng: Any, inside: Any, leak: Any) -> Any:
     found = {
         "augmented": firm(8) > -0.5,
         "noised": (firm(5, 20) > 0.1 * np.arange(5)[:, None]).mean(-1).astype(np.float32),
+        "near": (firm(3, 20) > 0).mean(-1).astype(np.float32),
         "boundary": np.maximum(1 + firm(), 0),
         "gradient": np.exp(-firm(2)).astype(np.float32),
     }
-    asked = {"augmented": 8, "noised": 100, "boundary": 1000, "gradient": 1, "random": 1}
+    asked = {"augmented": 8, "noised": 100, "near": 21, "boundary": 1000, "gradient": 1, "random": 1}
     counts = {f"{name}.queries": np.full(inside.shape, count, np.int32) for name, count in asked.items()}
     return found | counts | {"random": np.full(len(inside), 0.5)}
 

@@ -79,6 +79,24 @@ def test_the_strength_of_noise_is_chosen_on_shadow_models(best: Any) -> None:
     np.testing.assert_array_equal(label_only.noised(signals, rng()), signals.target.extra["noised"][0, :, best])
 
 
+def test_near_copies_tell_by_firmness_where_shadow_models_show_it() -> None:
+    """Whoever is a member is answered as often rightly, but more firmly: only what shadow models show can tell."""
+    signals, member = full_table(np.random.default_rng(10), 400)
+    draw = np.random.default_rng(11)
+
+    def mark(answers: Any, inside: Any) -> Any:
+        shares = draw.random((*inside.shape, 3)).astype(np.float32)
+        shares[..., 2] += 0.8 * inside
+        return with_extra(answers, near=shares)
+
+    signals = replace(
+        signals, target=mark(signals.target, member[None]), shadows=mark(signals.shadows, signals.trained_on[:6] == 1)
+    )
+    assert roc_auc_score(member, label_only.near(signals, rng())) > 0.9
+    alone = label_only.near(without_shadows(signals), rng())
+    np.testing.assert_array_equal(alone, signals.target.extra["near"][0, :, 1].astype(float))
+
+
 def test_aucs_are_scikit_learns() -> None:
     signals, _ = full_table(np.random.default_rng(7), 200, leak=1.0)
     [first, *_] = label_only._aucs(signals)
@@ -91,7 +109,7 @@ def test_a_stand_in_that_was_not_asked_cannot_be_attacked() -> None:
     signals, _ = full_table(np.random.default_rng(8), 60)
     for k in range(8):
         stand_in = as_target(signals, k, rng()).signals
-        for attack in label_only.ATTACKS:
+        for attack in (*label_only.ATTACKS, label_only.NEAR):
             assert (attack.needs.missing(stand_in) is None) == (k < 6)
 
 

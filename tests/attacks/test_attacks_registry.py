@@ -60,6 +60,7 @@ TABLE = {
     "label-only-augment": (["answered label", LABEL, EXTRAS["augmented"]], "chosen"),
     "label-only-noise": (["answered label", LABEL, EXTRAS["noised"]], "chosen"),
     "label-only-boundary": (["answered label", LABEL, EXTRAS["boundary"]], "chosen"),
+    "label-only-near": (["answered label", LABEL, EXTRAS["near"]], "chosen"),
     "gradient-norm": (["scores", LABEL, EXTRAS["gradient"]], "chosen"),
     "gradient-norm-last": (["scores", LABEL, EXTRAS["gradient"]], "chosen"),
     "learned": (["scores", LABEL, BOTH], 0.5),
@@ -71,7 +72,16 @@ SEEDS = Seeds(0)
 # Attacks on records that are partly revealed (nasr) have tests of their own.
 EVERY = [attack for attack in choose(["all"]) if not attack.needs.known]
 LEARNED = ("learned", "learned-offline")
-DRAWS_ROWS = ("shokri", "shokri-logistic", "shokri-forest", "ml-leaks-1", "ml-leaks-2", "label-only-augment", *LEARNED)
+DRAWS_ROWS = (
+    "shokri",
+    "shokri-logistic",
+    "shokri-forest",
+    "ml-leaks-1",
+    "ml-leaks-2",
+    "label-only-augment",
+    "label-only-near",
+    *LEARNED,
+)
 FAST = [attack for attack in EVERY if attack.name not in DRAWS_ROWS]
 
 

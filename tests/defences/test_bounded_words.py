@@ -50,7 +50,15 @@ def test_cells_name_the_game_or_nothing() -> None:
 
 @given(st.floats(1e-15, 1e12))
 def test_rounding_never_goes_below(value: float) -> None:
-    assert value * (1 - 1e-11) <= float(up(value)) <= value * 1.011
+    assert value * (1 - 1e-11) <= float(up(value).replace(",", "")) <= value * 1.011
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999.4, "1,000"), (1_000.0, "1,000"), (12_341.0, "12,400"), (1e7, "1e+07"), (0.01, "0.01")],
+)
+def test_large_figures_are_written_out(value: float, text: str) -> None:
+    assert up(value) == text
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.5, "50%"), (0.5000001, "50.01%"), (0.51079, "51.08%"), (1.0, "100%")])

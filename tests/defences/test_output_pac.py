@@ -201,6 +201,22 @@ def test_harmed_state_is_refused(cut: int) -> None:
         defence.unpack_state(b"pate" + defence.pack_state(defence.start(4))[4:])
 
 
+HARMED = [
+    PacState(np.array([1.5, -0.5, 0.0])),
+    PacState(np.full(3, 0.34)),
+    PacState(np.array([np.nan, 0.5, 0.5])),
+    PacState(np.full(4, 0.25), nats=np.inf),
+    PacState(np.full(4, 0.25), nats=-1e-9),
+    PacState(np.full(4, 0.25), nats=np.nan),
+]
+
+
+@pytest.mark.parametrize("state", HARMED)
+def test_state_that_no_answers_leave_is_refused(state: PacState) -> None:
+    with pytest.raises(ValueError, match="no state of pac"):
+        Pac().unpack_state(Pac().pack_state(state))
+
+
 def test_secret_world_is_even_and_not_in_the_state() -> None:
     worlds = [secret_world(bytes([i, j]) * 16, 8) for i in range(40) for j in range(50)]
     counts = np.bincount(worlds, minlength=8)

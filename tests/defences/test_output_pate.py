@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from memberwise.defences.bounded.pate import epsilon_of
+from memberwise.defences.bounded.pate import ORDERS, epsilon_of
 from memberwise.defences.output.pate import Pate, PateState
 from memberwise.errors import StudyError
 from memberwise.types.arrays import Floats
@@ -67,6 +68,13 @@ def test_state_comes_back_from_bytes_the_same() -> None:
     for blob in (b"", b"pac1" + defence.pack_state(state)[4:], defence.pack_state(state)[:-8]):
         with pytest.raises(ValueError, match="no state of pate"):
             defence.unpack_state(blob)
+
+
+@pytest.mark.parametrize("harm", [{"rho": np.inf}, {"rho": -1.0}, {"rho": np.nan}, {"rdp": np.full(len(ORDERS), -1.0)}])
+def test_state_that_no_answers_leave_is_refused(harm: dict[str, Any]) -> None:
+    defence = Pate()
+    with pytest.raises(ValueError, match="no state of pate"):
+        defence.unpack_state(defence.pack_state(replace(defence.start(5), **harm)))
 
 
 def test_the_most_that_is_spent_is_known_beforehand() -> None:

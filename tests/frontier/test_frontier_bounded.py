@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,7 +73,12 @@ def on_terminal(result: FrontierResult) -> str:
 
 def test_cells_say_what_is_bounded_and_what_was_measured() -> None:
     assert bounded_words(point("none", None)) == "nothing"
-    assert bounded_words(point("pac", PAC)).startswith("game i: 0.001 nats, 52.24%; measured 51.2% (interval 50.2")
+    assert bounded_words(point("pac", PAC)).startswith(
+        "game i: 0.001 nats, 52.24%; exact attackers in game i, on secrets drawn: 51.2%"
+    )
+    assert "wider than the bound" not in bounded_words(point("pac", PAC))
+    tight = bound_part("pac", replace(SHARE, success=0.513), (exact(0.505),), None, of_training=False)
+    assert bounded_words(point("pac", tight)).endswith(", whose interval is wider than the bound leaves room for")
     assert bounded_words(point("dp-sgd", DP)) == "game ii: epsilon 8 at delta 1e-05"
 
 

@@ -16,7 +16,7 @@ NAMED = {
     "kaplan-cifar10", "shokri-cifar-size", "shokri-shadow-count", "shokri-datasets", "shokri-platforms",
     "shokri-mitigations", "shokri-synthesis", "shokri-noisy", "shokri-dp", "mia-library", "overview-lira",
     "overview-mitigations", "nasr-table-4", "nasr-table-6", "nasr-table-7", "ws-tradeoff", "ws-ablation", "lira-16",
-    "rmia-table", "memguard-location", "leakoscope-like",
+    "rmia-table", "memguard-location", "leakoscope-like", "pac-cifar10",
 }  # fmt: skip
 
 

@@ -25,16 +25,23 @@ def augmented(signals: Signals, rng: np.random.Generator) -> Floats:
     Returns:
         ``(n,)`` float64 in [0, 1].
     """
-    answers = signals.target.extra["augmented"][0].astype(np.float64)
-    if signals.shadows is None or "augmented" not in signals.shadows.extra:
-        return np.asarray(answers.mean(-1))
-    bits = signals.shadows.extra["augmented"]
-    trained_on = signals.trained_on[: len(bits)]
+    return _by_shadows(signals, "augmented", None, rng)
+
+
+def _by_shadows(signals: Signals, name: str, alone: int | None, rng: np.random.Generator) -> Floats:
+    """``(n,)``: a logistic regression of membership on what a collector gathered, ``(m, n, k)``, learned on shadow
+    models; without them its column ``alone``, or the mean of all."""
+    answers = signals.target.extra[name][0].astype(np.float64)
+    bare = np.asarray(answers.mean(-1) if alone is None else answers[:, alone])
+    if signals.shadows is None or name not in signals.shadows.extra:
+        return bare
+    asked = signals.shadows.extra[name]
+    trained_on = signals.trained_on[: len(asked)]
     rows = balanced_rows(trained_on, np.ones(signals.records, bool), MOST_ROWS, rng)
     if not rows.size:
-        return np.asarray(answers.mean(-1))
+        return bare
     at = tuple(rows.T)
-    return fit_classifier(logistic, bits[at].astype(np.float64), trained_on[at], rng)(answers)
+    return fit_classifier(logistic, asked[at].astype(np.float64), trained_on[at], rng)(answers)
 
 
 def noised(signals: Signals, rng: np.random.Generator) -> Floats:
@@ -67,6 +74,20 @@ def _aucs(signals: Signals) -> Iterator[Floats]:
             used = inside | outside
             ranks = rankdata(_with_mean(shares[k : k + 1])[0, used], axis=0)[inside[used]].sum(0)
             yield (ranks / inside.sum() - (inside.sum() + 1) / 2) / outside.sum()
+
+
+def near(signals: Signals, rng: np.random.Generator) -> Floats:
+    """How rightly, and how firmly, copies of a record are answered that hardly differ from it.
+
+    One model answers them alike, so that this is the gap attack; a service that draws its answers draws anew, and
+    shows how its models vote (repetition, as far as stored answers leave it). With shadow models that were asked, too:
+    a logistic regression, trained on them (up to 20,000 answers a side), gives the probability of "member"; without,
+    the share of right labels. HIGHER = MORE LIKELY A MEMBER. More copies make it stronger.
+
+    Returns:
+        ``(n,)`` float64 in [0, 1].
+    """
+    return _by_shadows(signals, "near", 1, rng)
 
 
 def boundary(signals: Signals, rng: np.random.Generator) -> Floats:
@@ -106,3 +127,12 @@ ATTACKS = [
         default=False,
     ),
 ]
+# Of use where answers are drawn: a model's own labels of such copies tell what one of them tells.
+NEAR = Attack(
+    name="label-only-near",
+    score=near,
+    needs=Needs(answers="labels", extra="near"),
+    source="after Choquette-Choo et al. 2021",
+    summary="How rightly and firmly copies that hardly differ are answered, where answers are drawn by chance.",
+    default=False,
+)

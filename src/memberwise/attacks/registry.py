@@ -55,6 +55,7 @@ _BUILT_IN = [
     quantile.ATTACK,
     nasr.ATTACK,
     *label_only.ATTACKS,
+    label_only.NEAR,
     *gradient_norm.ATTACKS,
     *learned.ATTACKS,
 ]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memberwise.attacks.base import Attack
+from memberwise.attacks.label_only import NEAR
 from memberwise.attacks.registry import ATTACKS, choose, is_built_in
-from memberwise.defences.output.registry import answered_kind
+from memberwise.defences.output.registry import answered_kind, is_bounded
 from memberwise.errors import StudyError, did_you_mean
 from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.questions import Collector
@@ -21,6 +22,8 @@ from memberwise.types.arrays import Mask
 FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
 # They join the family where answers are labels: of the others only the gap attack could read those.
 LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
+# They join it where answers have a bound and are drawn: repetition, and copies at few questions each.
+OF_BOUNDED = ("label-only-augment", "label-only-near")
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class AttackRequest:
 
     @classmethod
     def of(cls, study: Study, objects: Sequence[Attack] = ()) -> AttackRequest:
-        """Attacks and gate rules of a study, plus those which rules and headline name, and the label-only ones where a
-        rule is about the family and an output defence leaves labels alone.
+        """Attacks and gate rules of a study, plus those which rules and headline name; the label-only ones where a rule
+        is about the family and an output defence leaves labels alone; and those for answers with a bound.
 
         Args:
             objects: attacks that Python code gave as objects, which the study calls by ``study_name``.
@@ -60,6 +63,8 @@ class AttackRequest:
                 )
         if "default" in study.attacks.use and any(rule.attack is None for rule in rules):
             more += LABEL_ONLY if study.answer and answered_kind(study.answer) == "labels" else ()
+        if "default" in study.attacks.use and any(is_bounded(one) for one in study.answer):
+            more += OF_BOUNDED
         return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules)
 
     @property
@@ -129,7 +134,7 @@ def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:
     Args:
         ran: names of the attacks that ran. kind: of the target's answers.
     """
-    named = (*FAMILY, *(LABEL_ONLY if kind == "labels" else ()))
+    named = (*FAMILY, *(LABEL_ONLY if kind == "labels" else ()), *(OF_BOUNDED if NEAR.name in ran else ()))
     if not set(ran) & set(named):
         return list(ran)
     return [name for name in ran if name in named or name == headline]

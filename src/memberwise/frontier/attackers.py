@@ -8,16 +8,20 @@ import numpy as np
 
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
+from memberwise.attacks.label_only import NEAR
 from memberwise.attacks.request import FAMILY
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.resolve import resolve
+from memberwise.defences.output.bounded import bounded_defence
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.base import SAMPLE
 from memberwise.study.schema import AttacksConfig, Study
 from memberwise.types.arrays import Array
 
 BY_LABELS = tuple(attack.name for attack in LABEL_ONLY)
+# Where answers are drawn, too: elsewhere it is worth what the gap attack is.
+OF_DRAWN = (*BY_LABELS, NEAR.name)
 # They look at the truth about the records they are evaluated on.
 OPTIMISTIC = {name for name, attack in ATTACKS.items() if attack.threshold == "search"}
 # A boundary search asks so many questions a record, unless the study says otherwise: with the 1,000 of a single audit
@@ -53,13 +57,16 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
 
 
 def affordable(study: Study) -> Study:
-    """A point's study; where one answer asks the model many times (a vote over copies) one label-only attack must do:
-    no boundary is searched for, and copies are noised only where none can be augmented."""
-    questions = int(np.prod([defence.queries for defence in resolve(study).output_defences], dtype=np.int64))
-    if questions <= DEAREST_SEARCH:
-        return study
-    dear = {"label-only-boundary", *(["label-only-noise"] if "label-only-augment" in study.attacks.use else [])}
-    use = tuple(name for name in study.attacks.use if name not in dear)
+    """A point's study. Where one answer asks the model many times (a vote over copies) one label-only attack must do:
+    no boundary is searched for, and copies are noised only where none can be augmented. Where answers have a bound, and
+    are drawn, copies that hardly differ are asked about too."""
+    defences = resolve(study).output_defences
+    use = study.attacks.use
+    if np.prod([defence.queries for defence in defences], dtype=np.int64) > DEAREST_SEARCH:
+        dear = {"label-only-boundary", *(["label-only-noise"] if "label-only-augment" in use else [])}
+        use = tuple(name for name in use if name not in dear)
+    if bounded_defence(defences) is not None:
+        use = tuple(dict.fromkeys([*use, NEAR.name]))
     return study.model_copy(update={"attacks": study.attacks.model_copy(update={"use": use})})
 
 
@@ -70,7 +77,7 @@ def considered(study: Study, headline: str, ran: Sequence[str], optimistic: Sequ
     Args:
         optimistic: of those that ran, which chose their threshold on the records they are evaluated on.
     """
-    named = {*FAMILY, *BY_LABELS, *study.attacks.use, headline} - OPTIMISTIC
+    named = {*FAMILY, *OF_DRAWN, *study.attacks.use, headline} - OPTIMISTIC
     # The user's own run only where the study asks for them, which it does by the place of their code.
     extras = {name for name in ran if name not in ATTACKS} - {*optimistic}
     return [name for name in ran if name in named | extras]

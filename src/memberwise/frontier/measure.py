@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.defences.training.registry import guaranteed
-from memberwise.frontier.attackers import BY_LABELS, considered
+from memberwise.frontier.attackers import OF_DRAWN, considered
 from memberwise.frontier.points import Point
 from memberwise.frontier.schema import Accuracy, AttackAtPoint, MeasuredPoint
 from memberwise.frontier.strength import Met, accuracy_of_strongest, met
@@ -51,7 +51,7 @@ def measure(point: Point, audit: Result, study: Study, fpr: float) -> tuple[Meas
         strongest=strongest,
         gap=gap.balanced_accuracy if gap else None,
         attacks=tuple(_attack(attacks[name], fpr) for name in names),
-        by_labels=tuple(name for name in names if name in BY_LABELS),
+        by_labels=tuple(name for name in names if name in OF_DRAWN),
         canaries=result.canaries,
         epsilon=epsilon,
         delta=delta,

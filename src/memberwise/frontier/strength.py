@@ -11,7 +11,7 @@ import numpy as np
 
 from memberwise.assess.figures import AttackFigures
 from memberwise.attacks import ATTACKS
-from memberwise.frontier.attackers import BY_LABELS
+from memberwise.frontier.attackers import OF_DRAWN
 from memberwise.frontier.recipes import InTurn, recipe_difference, share_splits
 from memberwise.frontier.schema import (
     Basis,
@@ -64,12 +64,12 @@ class Met:
         if self.in_turn is None:
             return False
         mine = [name for name in self.scores if name in self.in_turn.models]
-        by_labels = [name for name in self.scores if name in BY_LABELS and name not in mine]
-        if not mine or not by_labels:
+        of_drawn = [name for name in self.scores if name in OF_DRAWN and name not in mine]
+        if not mine or not of_drawn:
             return bool(mine)
         if all(name in ATTACKS and ATTACKS[name].needs.answers == "labels" for name in mine):
             return False
-        return max(self.auc[name].value for name in by_labels) <= max(self.auc[name].value for name in mine)
+        return max(self.auc[name].value for name in of_drawn) <= max(self.auc[name].value for name in mine)
 
     @property
     def each(self) -> float:

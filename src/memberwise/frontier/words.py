@@ -81,7 +81,9 @@ def bounded_words(row: MeasuredPoint) -> str:
     if row.bound is None or not row.bound.measured.game_one:
         return text
     best = max((one.accuracy for one in row.bound.measured.game_one), key=lambda one: one.low or 0.0)
-    return f"{text}; measured {spoken(best, 'share')}"
+    beyond = (best.high or 0.0) > (row.bound.success or 1.0)
+    remark = ", whose interval is wider than the bound leaves room for" if beyond else ""
+    return f"{text}; exact attackers in game i, on secrets drawn: {spoken(best, 'share')}{remark}"
 
 
 def other_games(facts: FrontierResult) -> list[str]:

@@ -60,6 +60,7 @@ class Verdict:
 def attack_costs() -> list[AttackCost]:
     """The costs of all built-in attacks, in the order of ``memberwise list attacks``."""
     from memberwise.attacks import ATTACKS
+    from memberwise.signals.collectors.near import NearCopies
     from memberwise.signals.collectors.random_inputs import RandomInputs
     from memberwise.signals.collectors.votes import DEGREES, NOISE, SHIFTS, Noised
     from memberwise.study.schema import AttacksConfig
@@ -69,6 +70,7 @@ def attack_costs() -> list[AttackCost]:
     per_record = {
         "augmented": (2 * (1 + len(SHIFTS) + len(DEGREES)), 2, 0, False),
         "noised": (Noised().copies * len(NOISE), 2, 0, False),
+        "near": (1 + NearCopies().copies, 2, 0, True),
         "boundary": (boundary, min(100, boundary), 0, True),
         "random": (1, 1, RandomInputs().count, False),
     }

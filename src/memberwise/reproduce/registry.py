@@ -13,6 +13,7 @@ from memberwise.reproduce.tables import (
     mia_library,
     nasr,
     overview,
+    pac,
     shokri_dp,
     shokri_mitigations,
     shokri_platforms,
@@ -36,6 +37,7 @@ TABLES = (
     lira,
     memguard,
     leakoscope,
+    pac,
 )
 REPRODUCTIONS: Registry[Reproduction] = Registry(
     "reproduction",

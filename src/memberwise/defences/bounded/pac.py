@@ -11,6 +11,7 @@ What is bounded is *which world answers*, given the pool: whether a record is am
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -132,6 +133,7 @@ def balanced_success(nats: float, share: float = 0.5) -> float:
     return float(brentq(lambda d: nats_within(d, share) - nats, 0.5, 1.0, xtol=1e-16))
 
 
+@lru_cache(maxsize=64)  # each question of a session asks for it
 def nats_within(success: float, share: float = 0.5) -> float:
     """The most nats that may be told so that ``balanced_success`` is at most ``success``.
 

@@ -85,7 +85,8 @@ def up(value: float, digits: int = 3) -> str:
         return f"{value:g}"
     places = digits - 1 - floor(log10(value))
     scaled = ceil(value * 10.0**places * (1 - 1e-12)) if places < 300 else 1
-    return f"{scaled / 10.0**places:.{digits}g}" if places < 300 else f"{value:.{digits}g}"
+    shown = scaled / 10.0**places if places < 300 else value
+    return f"{shown:,.0f}" if 1_000 <= shown < 1e6 else f"{shown:.{digits}g}"
 
 
 def up_percent(share: float) -> str:

@@ -143,7 +143,7 @@ class Pate(BoundedDefence[PateState]):
             rdp = np.frombuffer(blob, "<f8", offset=_HEAD.size).astype(np.float64)
         except (struct.error, ValueError) as error:
             raise ValueError(f"no state of pate: {error}") from error
-        if magic != _MAGIC or len(rdp) != len(ORDERS) or not rho >= 0 or not (rdp >= 0).all():
+        if magic != _MAGIC or len(rdp) != len(ORDERS) or not 0 <= rho < np.inf or not (rdp >= 0).all():
             raise ValueError("no state of pate")
         return PateState(teachers, rho, questions, rdp)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from memberwise.defences.output.base import OutputDefence
+from memberwise.defences.output.bounded import BoundedDefence
 from memberwise.defences.output.confidence_noise import ConfidenceNoise
 from memberwise.defences.output.dynanoise import DynaNoise
 from memberwise.defences.output.gaussian_noise import GaussianNoise
@@ -75,6 +76,11 @@ def answered_kind(studies: Sequence[OutputDefenceConfig]) -> Kind:
         StudyError: as ``output_defences``.
     """
     return _kind_after(tuple(_make(study) for study in studies))
+
+
+def is_bounded(study: OutputDefenceConfig) -> bool:
+    """An output defence whose answers have a bound: drawn by chance, from an ensemble."""
+    return issubclass(find_output_defence(study.name)[0], BoundedDefence)
 
 
 def kind_behind(defences: Sequence[OutputDefence], kind: Kind) -> Kind:

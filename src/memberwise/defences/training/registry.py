@@ -5,8 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 from torch import nn
 
-from memberwise.defences.output.bounded import BoundedDefence
-from memberwise.defences.output.registry import find_output_defence
+from memberwise.defences.output.registry import is_bounded
 from memberwise.defences.parameters import unusable_parameter
 from memberwise.defences.training import (
     adversarial_regularisation,
@@ -117,7 +116,7 @@ def refuse_lone_bound(study: Study) -> None:
     Raises:
         StudyError: its training defence is missing, or other output defences stand before it.
     """
-    bounded = [one.name for one in study.answer if issubclass(find_output_defence(one.name)[0], BoundedDefence)]
+    bounded = [one.name for one in study.answer if is_bounded(one)]
     if not bounded:
         return
     answers: list[object] = []

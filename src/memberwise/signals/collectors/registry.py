@@ -10,6 +10,7 @@ from memberwise.errors import StudyError
 from memberwise.registry import Registry
 from memberwise.signals.collectors.boundary import BoundaryDistances
 from memberwise.signals.collectors.gradient import GradientNorms
+from memberwise.signals.collectors.near import NearCopies
 from memberwise.signals.collectors.own import parameters_of
 from memberwise.signals.collectors.random_inputs import RandomInputs
 from memberwise.signals.collectors.votes import Augmented, Noised
@@ -17,7 +18,14 @@ from memberwise.signals.questions import Collector
 from memberwise.study.entrypoint import code_hash
 from memberwise.study.schema import AttacksConfig
 
-_BUILT_IN: tuple[type[Collector], ...] = (Augmented, Noised, BoundaryDistances, RandomInputs, GradientNorms)
+_BUILT_IN: tuple[type[Collector], ...] = (
+    Augmented,
+    Noised,
+    NearCopies,
+    BoundaryDistances,
+    RandomInputs,
+    GradientNorms,
+)
 COLLECTORS: Registry[type[Collector]] = Registry(
     "collector", ((part.name, part) for part in _BUILT_IN), form="a collector itself"
 )
@@ -47,6 +55,7 @@ def collectors(needed: Iterable[str | Collector], study: AttacksConfig) -> tuple
     every: list[Collector] = [
         Augmented(),
         Noised(),
+        NearCopies(),
         BoundaryDistances(study.boundary_queries, study.boundary_records),
         RandomInputs(),
         GradientNorms(),

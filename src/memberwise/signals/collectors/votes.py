@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from memberwise.signals.collectors.base import Features, ask_labels, is_image, random_numbers
 from memberwise.signals.questions import Access, Extra, Questions
 from memberwise.signals.views import View, itself, mirror_of, rotated, shifted
-from memberwise.types.arrays import Floats32, Mask, Records
+from memberwise.types.arrays import Floats32, Ints, Mask, Records
 
 CHUNK_VALUES = 8_000_000
 SHIFTS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -82,13 +82,19 @@ class Noised:
 
 def right_labels(access: Access, questions: Questions, views: Sequence[View]) -> Iterator[Mask]:
     """For each view ``(count, n)``: the label answered about it is the record's true one."""
+    for labels in answered_labels(access, questions, views):
+        yield labels == questions.y[questions.audited]
+
+
+def answered_labels(access: Access, questions: Questions, views: Sequence[View]) -> Iterator[Ints]:
+    """For each view ``(count, n)``: the labels answered about it."""
     step = max(1, CHUNK_VALUES // (len(access.served) * questions.classes + int(np.prod(questions.x.shape[1:]))))
     for view in views:
         parts = []
         for first in range(0, len(questions.audited), step):
             rows = questions.audited[first : first + step]
             labels = ask_labels(access.served, np.ascontiguousarray(view(questions.records(rows))))
-            parts.append(labels[: access.count] == questions.y[rows])
+            parts.append(labels[: access.count])
         yield np.concatenate(parts, axis=1)
 
 
