@@ -28,6 +28,7 @@ from memberwise.signals.table import Signals
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Array, Mask
+from memberwise.types.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _data_facts(source: str, sha256: str, target: SavedAnswers, signals: Signals
     )
 
 
-def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begun: float) -> Result:
+def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, stages: Stages) -> Result:
     """The audit of saved answers."""
     study, request = resolved.study, resolved.request
     where, place = str(study.outputs.file), study.outputs.shadow_file
@@ -102,7 +103,9 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     request.check_share(target.member)
-    assessment = assess(signals, target.member, study, request, Seeds(study.run.seed), target.classes)
+    stages.over("data")
+    seeds = Seeds(study.run.seed)
+    assessment = assess(signals, target.member, study, request, seeds, target.classes, stages=stages)
     own_quality, other_quality = _quality(signals, target.member)
     facts = TargetFacts.of(f"saved {signals.target.kind}", None, own_quality, other_quality)
     notes = [
@@ -135,7 +138,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
             study,
             folder,
             assessment,
-            begun,
+            stages,
             data=_data_facts(where, digest(arrays, shadow_arrays or {}), target, signals),
             target=facts,
             shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),

@@ -7,8 +7,8 @@ from scipy import special
 
 from memberwise.types.arrays import Floats, Ints
 
-# A quantile is found where a step moves it by less than this, in itself or as a share of it.
-CLOSE, SHARE = 1e-13, 1e-11
+# A quantile is found where a step of Newton's, whose error is as the square of the step, moves it by less than this.
+CLOSE, SHARE = 1e-13, 1e-7
 # Newton takes some four steps; halving, where it leads nowhere, as many as a float has digits.
 MOST_STEPS = 200
 
@@ -20,15 +20,16 @@ def quantiles_of_betas(counts: Floats, n: int, masses: Floats, of: Ints, level: 
     bracket of what is known halves that instead.
 
     Args:
-        counts, masses: ``(k,)`` parts of all mixtures, one mixture after the other; counts 0 to n, weights of any sum.
+        counts, masses: ``(k,)`` parts of all mixtures, one mixture after the other; counts in [0, n], whole or
+            not, weights of any sum.
         of: ``(k,)`` the mixture of each part, ascending from 0, each at least once.
         level: in (0, 1).
 
     Returns:
         ``(mixtures,)``.
     """
-    key, kind = np.unique(of * (n + 1.0) + counts, return_inverse=True)
-    of, count = np.divmod(key.astype(np.int64), n + 1)
+    _, first, kind = np.unique(of * (n + 1.0) + counts, return_index=True, return_inverse=True)
+    of, count = of[first], counts[first]
     weight = np.bincount(kind, weights=masses)
     whole, mixtures = np.bincount(of, weights=weight), int(of[-1]) + 1
     nothing = np.bincount(of, weights=np.where(count == 0, weight, 0.0))
@@ -39,7 +40,7 @@ def quantiles_of_betas(counts: Floats, n: int, masses: Floats, of: Ints, level: 
         rest, place = np.unique(of[keep], return_inverse=True)
         share = weight[keep] / (whole - nothing)[of[keep]]
         goal = np.minimum(wanted / np.where(wanted > 0, whole - nothing, 1.0), 1.0)[rest]
-        found[rest] = _solved(count[keep].astype(np.float64), n, share, place, goal)
+        found[rest] = _solved(count[keep], n, share, place, goal)
     return found
 
 
@@ -53,10 +54,10 @@ def _solved(count: Floats, n: int, weight: Floats, of: Ints, goal: Floats) -> Fl
     spread = np.bincount(of, weights=weight * (mean * (1 - mean) / (n + 2) + (mean - middle[of]) ** 2))
     target = special.ndtri(goal)
     t = np.clip(middle + target * np.sqrt(spread), low, high)
-    beta, active = special.betaln(a, b), np.arange(len(goal))
+    beta, going = special.betaln(a, b), np.ones(len(goal), bool)
     for _ in range(MOST_STEPS):
-        mine = np.isin(of, active)
-        at = t[of[mine]]
+        mine = going[of]
+        active, at = np.flatnonzero(going), t[of[mine]]
         of_part = np.bincount(of[mine], weights=weight[mine] * special.betainc(a[mine], b[mine], at), minlength=len(t))
         logs = special.xlogy(a[mine] - 1, at) + special.xlog1py(b[mine] - 1, -at) - beta[mine]
         density = np.bincount(of[mine], weights=weight[mine] * np.exp(logs), minlength=len(t))
@@ -66,11 +67,10 @@ def _solved(count: Floats, n: int, weight: Floats, of: Ints, goal: Floats) -> Fl
         z = special.ndtri(np.clip(level, 1e-300, 1 - 1e-16))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = (z - target[active]) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi) / slope
-        new = now - step
-        outside = ~((new > low[active]) & (new < high[active]))
-        new = np.where(outside, (low[active] + high[active]) / 2, new)
-        t[active] = new
-        active = active[np.abs(new - now) > CLOSE + SHARE * new]
-        if not len(active):
+        new, near = now - step, np.abs(step) <= CLOSE + SHARE * now
+        inside = near | ((new > low[active]) & (new < high[active]))
+        t[active] = np.where(inside, new, (low[active] + high[active]) / 2)
+        going[active[near]] = False
+        if not going.any():
             break
     return t

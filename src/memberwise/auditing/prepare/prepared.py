@@ -37,6 +37,7 @@ from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Array, Ints
+from memberwise.types.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,14 @@ class Prepared:
         return self.shadow_jobs.job(k)
 
 
-def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
+def prepare(
+    resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None, stages: Stages | None = None
+) -> Prepared:
     """Read the data, give every record its role, build the model and the jobs.
 
     Args:
         plan: the plan of the run folder that is continued; the study's own keys come first.
+        stages: is told what took how long.
     """
     study = resolved.study
     if study.target.file is not None:
@@ -90,7 +94,11 @@ def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = N
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
     dataset, roles, notes = records_of(study, inputs, Seeds(study.run.seed))
-    return assemble(resolved, inputs, dataset, roles, notes, plan)
+    stages = stages or Stages()
+    stages.over("data")
+    prepared = assemble(resolved, inputs, dataset, roles, notes, plan)
+    stages.over("plan")
+    return prepared
 
 
 def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Prepared:
