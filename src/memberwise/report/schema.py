@@ -160,7 +160,7 @@ class AuditResult:
     """All that an audit states: what was audited, every attack's figures, the verdict and the warnings.
 
     Attributes:
-        seconds: from the call to the last figure. stages: where the whole process's time went, the report's files included.
+        seconds: from the call to the last figure. stages: where the whole process's time went, with the report's.
         study: the study as it was carried out, as in ``study.toml``.
         encoding: what was done to the records; None for saved answers.
         shadow: None without shadow models; so is mismatch.

@@ -47,6 +47,7 @@ class Prepared:
     Attributes:
         asked: what the target is asked; the shadow models are asked ``shadow_questions`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
+        trainer, plan: the shadow models'. target_trainer: the target's, which their number does not change.
         shadow_jobs: the jobs of the shadow models.
         identity: what every block depends on beside its jobs.
         refused: attacks that a budget of questions does not do for, each with the reason.
@@ -58,6 +59,7 @@ class Prepared:
     roles: Roles
     model: Model
     trainer: Trainer
+    target_trainer: Trainer
     plan: Plan
     target_job: Job
     shadow_jobs: ShadowJobs
@@ -73,6 +75,11 @@ class Prepared:
     def study(self) -> Study:
         """The study, with the plan by which it is carried out."""
         return self.resolved.study.model_copy(update={"plan": self.plan.to_study()})
+
+    @property
+    def target_identity(self) -> dict[str, object]:
+        """``identity`` of the target, where it is trained here: by its own plan."""
+        return self.identity if self.target is not None else {**self.identity, "plan": vars(self.plan.of_target())}
 
     def shadow_job(self, k: int) -> Job:
         """The job of the k-th shadow model."""
@@ -184,6 +191,7 @@ def assemble(
         roles=roles,
         model=model,
         trainer=training.trainer,
+        target_trainer=training.target_trainer,
         plan=made,
         target_job=target_job,
         shadow_jobs=shadow_jobs,
