@@ -2,8 +2,8 @@
 
 ``python benchmarks/audits.py [--sizes 15s,1m,5m,20m] [--turns 3] [--attacks default] [--out FILE]``: each size is an
 audit of MNIST (784-200-200-10, batch 64, 20 epochs, 32 shadow models) with so many records that the loop takes about
-that long on two cores. ``memberwise audit`` and ``python benchmarks/audits.py --loop ...``, which trains the same models
-one by one in float32, asks each about the same records and gives LiRA's AUC, take turns as processes of their own; the
+that long on two cores. ``memberwise audit`` and ``python benchmarks/audits.py --loop ...``, which trains such models one
+by one in float32, asks each about the same records and gives LiRA's AUC, take turns as processes of their own; the
 whole process is timed, and its processor time. Stored in benchmarks/results/audits.json, joined with what is there of
 other sizes. MNIST comes from MEMBERWISE_DATA.
 """
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def loop(records: int, epochs: int, models: int) -> None:
         rows = rng.permutation(2 * records)[:records]
         torch.manual_seed(k)
         sizes = [x.shape[1], *HIDDEN, 10]
-        layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
         model = nn.Sequential(*layers[:-1])
         optimiser = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
         steps = epochs * -(-records // BATCH)
@@ -119,10 +120,8 @@ def measure(size: str, turns: int, attacks: str) -> dict[str, Any]:
         plain = [sys.executable, __file__, "--loop", str(records), str(epochs), str(models)]
         script, printed = timed(plain)
         said = json.loads(printed)
-        audit |= {
-            "stages": {one["stage"]: one["seconds"] for one in result["stages"]},
-            "plan": result["shadow"]["plan"],
-        }
+        stages = {one["stage"]: one["seconds"] for one in result["stages"]}
+        audit |= {"stages": stages, "plan": result["shadow"]["plan"]}
         aucs = {attack["name"]: attack["auc"]["value"] for attack in result["attacks"]}
         audit["auc"] = aucs.get("lira-online-fixed")
         rows.append({"turn": turn, "audit": audit, "script": script | said})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
@@ -12,7 +13,7 @@ from memberwise.attacks.networks import fit_networks
 
 
 def test_gradients_are_torchs() -> None:
-    """Two networks, one with padded rows; cross-entropy over real rows and half the squared weights over their number."""
+    """Two networks, one with padded rows: cross-entropy over real rows, half the squared weights over their number."""
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(2, *shape)).astype(np.float32) for shape in ((5, 64), (1, 64), (64, 1), (1, 1))]
     x = rng.normal(size=(2, 6, 5)).astype(np.float32)
@@ -32,6 +33,8 @@ def test_gradients_are_torchs() -> None:
         np.testing.assert_allclose(found, wanted.numpy(), rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_networks_learn_what_scikit_learns_do() -> None:
     """Six problems of unlike sizes, of which no line tells the sides apart: held-out AUC, the mean over problems."""
     rng = np.random.default_rng(1)

@@ -23,7 +23,7 @@ class Sgd:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor | None], rate: float) -> None:
-        """Update the parameters in place; one whose gradient is None stays as it is."""
+        """Update the parameters in place; one whose gradient, ``(...,)`` as it is, is None stays as it is."""
         places = [i for i, gradient in enumerate(gradients) if gradient is not None]
         buffers = [self._buffers[i] for i in places] if self._momentum else []
         sgd(
@@ -56,7 +56,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor | None], rate: float) -> None:
-        """Update the parameters in place; one whose gradient is None stays as it is."""
+        """Update the parameters in place; one whose gradient, ``(...,)`` as it is, is None stays as it is."""
         places = [i for i, gradient in enumerate(gradients) if gradient is not None]
         adam(
             [self._params[i] for i in places],
@@ -78,5 +78,5 @@ class Adam:
 
 
 def is_fused(params: Sequence[Tensor]) -> bool:
-    """Torch has one kernel for the whole update of float32 parameters."""
+    """Torch has one kernel for the whole update of float32 parameters, ``(...,)`` each."""
     return all(p.dtype is torch.float32 for p in params)
