@@ -96,7 +96,7 @@ def ours(records: int, epochs: int, models: int, attacks: str, out: Path) -> lis
     return [sys.executable, "-m", "memberwise.cli.main", "audit", "--data", "mnist", *roles, *recipe, *end]
 
 
-def timed(command: list[str]) -> tuple[dict[str, float], str]:
+def timed(command: list[str]) -> tuple[dict[str, Any], str]:
     """Seconds and processor seconds of a whole process, and what it printed.
 
     Raises:

@@ -61,7 +61,8 @@ class Adam:
         adam(
             [self._params[i] for i in places],
             [gradient for gradient in gradients if gradient is not None],
-            *([self._moments[i][kind] for i in places] for kind in (0, 1)),
+            [self._moments[i][0] for i in places],
+            [self._moments[i][1] for i in places],
             [],
             [self._moments[i][2] for i in places],
             foreach=False,

@@ -212,7 +212,7 @@ def _descent(recipe: Recipe, rate: float) -> Callable[[list[nn.Parameter]], None
                 before = velocities.get(value)
                 velocities[value] = change if before is None else recipe.momentum * before + change
                 change = change + recipe.momentum * velocities[value] if recipe.nesterov else velocities[value]
-            value -= rate * change
+            value.sub_(rate * change)
 
     return descend
 
