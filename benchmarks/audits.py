@@ -2,8 +2,8 @@
 
 ``python benchmarks/audits.py [--sizes 15s,1m,5m,20m] [--turns 3] [--attacks default] [--out FILE]``: each size is an
 audit of MNIST (784-200-200-10, batch 64, 20 epochs, 32 shadow models) with so many records that the loop takes about
-that long on two cores. ``memberwise audit`` and ``python benchmarks/audits.py --loop ...``, which trains such models one
-by one in float32, asks each about the same records and gives LiRA's AUC, take turns as processes of their own; the
+that long on two cores. ``memberwise audit`` and ``python benchmarks/audits.py --loop ...``, which trains such models
+one by one in float32, asks each about the same records and gives LiRA's AUC, take turns as processes of their own; the
 whole process is timed, and its processor time. Stored in benchmarks/results/audits.json, joined with what is there of
 other sizes. MNIST comes from MEMBERWISE_DATA.
 """

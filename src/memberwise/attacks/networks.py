@@ -33,13 +33,13 @@ def fit_networks(lessons: Sequence[Lesson], rng: np.random.Generator) -> list[Ju
     """
     judges: dict[int, Judge] = {}
     batches = np.array([ceil(len(x) / BATCH) for x, _ in lessons])
-    for count in np.unique(batches):
-        places = np.flatnonzero(batches == count)
+    for count in np.unique(batches).tolist():
+        places: list[int] = np.flatnonzero(batches == count).tolist()
         scales = [(lessons[k][0].mean(0), np.maximum(lessons[k][0].std(0), 1e-6)) for k in places]
         inputs = [(lessons[k][0] - mean) / scale for k, (mean, scale) in zip(places, scales, strict=True)]
-        weights = _trained(inputs, [lessons[k][1] for k in places], int(count), rng)
+        weights = _trained(inputs, [lessons[k][1] for k in places], count, rng)
         for at, (k, (mean, scale)) in enumerate(zip(places, scales, strict=True)):
-            judges[int(k)] = _judge([part[at].astype(np.float64) for part in weights], mean, scale)
+            judges[k] = _judge([part[at].astype(np.float64) for part in weights], mean, scale)
     return [judges[k] for k in range(len(lessons))]
 
 
