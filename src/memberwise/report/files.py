@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -45,7 +46,7 @@ def write_all(
     wishes = result.study.get("report") or {}
     if wishes.get("redact") or wishes.get("redact_scores"):
         result, scores, curves = redacted(result, scores, curves, and_scores=bool(wishes.get("redact_scores")))
-    values = json_values(result.to_dict())
+    values = json_values(replace(result, stages=None if stages is None else ()).to_dict())  # filled in at the end
     result = AuditResult.from_dict(values)  # as it will be read: what is no finite number is None
     private = holds_records(values)
     packed = io.BytesIO()

@@ -140,8 +140,8 @@ def stacked_update(
 ) -> tuple[Tensors, Tensor, State]:
     """``Step.update``'s default for a stack of models: ``vmap`` over the loss, differentiated once for them all.
 
-    The same as ``vmap`` over each model's gradient (to the last bit but for convolutions and normalisation,
-    whose sums take another order), in less time, and without torch's compiler, which ``torch.func.grad`` imports.
+    The same as ``vmap`` over each model's gradient, but for the order of some sums, in less time, and without torch's
+    compiler, which ``torch.func.grad`` imports.
 
     Args:
         params, state, batch: stacked, the model first. keys: ``(m,)``.
