@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast services check bench bench-attacks bench-others agreement site picture check-versions install clean
+.PHONY: demo test test-fast services check bench bench-audits bench-attacks bench-others agreement site picture \
+	check-versions install clean
 
 install: $(INSTALLED)
 
@@ -50,6 +51,10 @@ check: $(INSTALLED)
 # Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# Whole audits beside a plain script with a loop, stored in benchmarks/results/audits.json; on a quiet machine.
+bench-audits: $(INSTALLED)
+	$(BIN)/python benchmarks/audits.py
 
 # Every attack on the same pools of models, stored in benchmarks/attacks.
 bench-attacks: $(INSTALLED)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from memberwise.errors import TrainingError
-from memberwise.models.build import Model, model_of
+from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.network import Network
 from memberwise.models.threads import cores
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
@@ -83,6 +83,17 @@ def test_operations_are_those_of_three_forward_passes() -> None:
     assert operations(Network(lambda: conv, CPU), data) == 3 * 2 * (2 * 9 * 12 + 24 * 3)
     table = nn.Sequential(nn.Flatten(), nn.Linear(30, 3, bias=False))
     assert operations(Network(lambda: table, CPU), data) == 6 * 90
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet9", "mlp"])
+def test_operations_are_those_that_torch_counts(name: str) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = build_model(ModelConfig(name=name), (3, 32, 32), 4)
+    network, data = Network(model.make, CPU), DataTensors.of(np.zeros((2, 3, 32, 32), np.float32), Y[:2], 4, CPU)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.module.eval()(data.x[:1])
+    assert operations(network, data) == max(3 * counter.get_total_flops(), 6 * network.parameters)
 
 
 def test_what_the_study_fixes_is_kept() -> None:

@@ -25,6 +25,7 @@ from memberwise.statistics import (
 from memberwise.statistics.carried import Carried, CarriedThreshold, NameValue
 from memberwise.statistics.evaluate import ChosenThreshold
 from memberwise.types.arrays import Floats, Mask
+from memberwise.types.stages import Stages
 
 # Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
 # many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
@@ -102,22 +103,27 @@ def attack_figures(
     fprs: Sequence[float],
     confidence: float,
     seeds: Seeds,
+    stages: Stages | None = None,
 ) -> tuple[dict[str, AttackEvaluation], list[Skipped]]:
     """The figures of every attack that ran, by name, and the others with the reason.
 
     Args:
         member, evaluated: ``(n,)`` the truth, and which records the figures are about.
+        stages: is told what took how long.
     """
+    stages = stages or Stages()
     evaluations: dict[str, AttackEvaluation] = {}
     skipped: list[Skipped] = []
     halves = seeds.rng("threshold halves").permutation(len(member)) % 2 == 0
     outcomes = run_attacks(signals, attacks, seeds)
+    stages.over("attacks")
     choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
     on_shadows = shadow_scores(signals, choosing, seeds)
     ran = [(o.attack, o.scores) for o in outcomes if o.scores is not None]
     anew = _learned_anew(signals, [attack for attack, _ in ran], seeds)
     masked = {attack.name: (attack, np.where(evaluated, scores, np.nan)) for attack, scores in ran}
     populations = population_scores(signals, masked, seeds)
+    stages.over("thresholds")
     for outcome in outcomes:
         name = outcome.attack.name
         if outcome.scores is None:

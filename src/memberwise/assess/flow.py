@@ -35,6 +35,7 @@ from memberwise.signals.table import Signals
 from memberwise.statistics import EpsilonBound
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Arrays, Ints, Mask
+from memberwise.types.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def assess(
     class_names: Sequence[str],
     units: Ints | None = None,
     kept: Path | None = None,
+    stages: Stages | None = None,
 ) -> Assessment:
     """Run the attacks and evaluate each against the truth.
 
@@ -86,7 +88,9 @@ def assess(
         kept: the folder in which turns are kept; None: they are not.
         units: ``(n,)`` whose record each is. One record of each, drawn at random, is evaluated: the intervals are
             about independent records, and one person's are not.
+        stages: is told what took how long.
     """
+    stages = stages or Stages()
     signals = with_knowledge(signals, member, study.attacks, seeds)
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
     unrevealed = evaluated.copy()
@@ -94,23 +98,28 @@ def assess(
         evaluated &= one_of_each(units, seeds.rng("one record of each unit"))
     fprs = asking.fprs(study, int((~member & evaluated).sum()))
     confidence = study.statistics.confidence
-    evaluations, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds)
+    evaluations, skipped = attack_figures(signals, member, evaluated, asking.attacks, fprs, confidence, seeds, stages)
     headline = choose_headline(study, list(evaluations))
     family = family_of(list(evaluations), headline, signals.target.kind)
     main, attacks = evaluations[headline], tuple(one.figures for one in evaluations.values())
     standing = attack_in_turn(evaluations, headline)
+    stages.over("figures")
     epsilon = epsilon_part(signals, main, standing.pairs, member, evaluated, study)
     canaries, targets, more_curves, more_notes = _in_turn(signals, standing, member, evaluated, fprs, study, seeds)
     naming = main if len(main.nonmembers) else standing
     models, people, of_units = _over_all_models(
         signals, evaluations, family, member, unrevealed, fprs, study, seeds, class_names, units, kept
     )
+    stages.over("turns")
     named = discoveries(evaluations, naming, member, confidence, seeds.rng("calibration half"))
     mismatch, mismatch_notes = mismatch_part(
         signals, member, evaluations, (headline, named.attack, *ON_POPULATION), fprs
     )
     scores = {name: one.scores for name, one in evaluations.items()}
     worst = worst_records(main.scores)
+    stages.over("figures")
+    curves = roc_curves(scores, member, confidence) | exposed_curves(signals, worst)
+    stages.over("curves")
     return Assessment(
         attacks=attacks,
         skipped=tuple(skipped),
@@ -136,10 +145,7 @@ def assess(
             {one.auc: one for one in people.share_above} if people else {},
         ),
         scores=score_table(signals, member, evaluated, scores),
-        curves=roc_curves(scores, member, confidence)
-        | exposed_curves(signals, worst)
-        | more_curves
-        | recipe_arrays(models),
+        curves=curves | more_curves | recipe_arrays(models),
         notes=[
             *notes(signals, member, evaluated, attacks, headline),
             *coin_notes(study, member),

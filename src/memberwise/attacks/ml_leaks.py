@@ -6,7 +6,8 @@ import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import training_table
-from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows, fit_classifier, mlp
+from memberwise.attacks.networks import fit_networks
+from memberwise.attacks.shokri import LOWEST, MOST_ROWS, balanced_rows
 from memberwise.attacks.thresholds import confidence
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
@@ -37,7 +38,8 @@ def one_shadow(signals: Signals, rng: np.random.Generator) -> Floats:
     rows = balanced_rows(trained_on[:1], np.ones(len(labels), bool), MOST_ROWS, rng)[:, 1]
     if not rows.size:
         return np.full(signals.records, np.nan)
-    return fit_classifier(mlp, top_features(shadow)[rows], trained_on[0, rows], rng)(top_features(signals.target))
+    [judge] = fit_networks([(top_features(shadow)[rows], trained_on[0, rows])], rng)
+    return judge(top_features(signals.target))
 
 
 def other_data(signals: Signals, rng: np.random.Generator) -> Floats:
@@ -54,7 +56,7 @@ def other_data(signals: Signals, rng: np.random.Generator) -> Floats:
     rows = balanced_rows(member[None], np.ones(len(member), bool), MOST_ROWS, rng)[:, 1]
     ours = top_features(signals.target)
     theirs = top_features(signals.transfer.answers, ours.shape[1])
-    judge = fit_classifier(mlp, theirs[rows], member[rows], rng)
+    [judge] = fit_networks([(theirs[rows], member[rows])], rng)
     return judge(ours[:, : theirs.shape[1]])
 
 

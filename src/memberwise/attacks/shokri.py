@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import training_table
+from memberwise.attacks.networks import Lesson, fit_networks
 from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Mask
@@ -24,13 +25,6 @@ LOWEST = -30.0
 
 # make(seed) -> an unfitted scikit-learn-like classifier: fit(x, y), predict_proba(x), classes_.
 MakeClassifier = Callable[[int], Estimator]
-
-
-def mlp(seed: int) -> Estimator:
-    """64 hidden ReLU units and a two-way output, as in the paper; the number of passes is ours."""
-    from sklearn.neural_network import MLPClassifier
-
-    return MLPClassifier((64,), max_iter=30, learning_rate_init=3e-3, alpha=1e-3, random_state=seed)
 
 
 def logistic(seed: int) -> Estimator:
@@ -48,44 +42,66 @@ def forest(seed: int) -> Estimator:
 
 
 def with_classifier(make: MakeClassifier) -> Score:
-    """Shokri et al. 2017, "Membership inference attacks against machine learning models".
-
-    The score is the class's classifier's probability of "member", in [0, 1]. HIGHER = MORE LIKELY A MEMBER.
-
-    Assumes full answers of shadow models trained like the target; more of them make it stronger, up to 5,000 balanced
-    rows a class. Classes with fewer than 100 rows share one classifier, with the class as further inputs.
-    The paper feeds the probability vector. Here its logarithm stands beside it, each column standardised: in the
-    logarithms how far small probabilities fall is not squeezed into the last digits, and in the probabilities the
-    largest is not drowned where a defence answers zeros.
-    NaN where there are no shadow rows on both sides.
+    """:func:`with_networks` by any classifier, one class after another. HIGHER = MORE LIKELY A MEMBER.
 
     Args:
         make: ``make(seed)`` returns an unfitted scikit-learn-like classifier with ``predict_proba``.
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        answers, labels, trained_on = training_table(signals)
-        x = features(answers)
-        vectors = features(signals.target)[0]
-        trained_on = trained_on[: len(x)]
         result = np.full(signals.records, np.nan)
-        shared = []
-        for label in np.unique(signals.labels):
-            rows = balanced_rows(trained_on, labels == label, MOST_ROWS, rng)
-            if len(rows) < FEWEST_ROWS:
-                shared.append(label)
-                continue
-            judge = fit_classifier(make, x[tuple(rows.T)], trained_on[tuple(rows.T)], rng)
-            result[signals.labels == label] = judge(vectors[signals.labels == label])
-        rows = balanced_rows(trained_on, np.isin(labels, shared), MOST_ROWS, rng)
-        if len(rows):
-            inputs = np.hstack([x[tuple(rows.T)], labels[rows[:, 1]][:, None] == shared])
-            judge = fit_classifier(make, inputs, trained_on[tuple(rows.T)], rng)
-            pooled = np.isin(signals.labels, shared)
-            result[pooled] = judge(np.hstack([vectors, signals.labels[:, None] == shared])[pooled])
+        for lesson, about, questions in lessons(signals, rng):
+            result[about] = fit_classifier(make, *lesson, rng)(questions)
         return result
 
     return score
+
+
+def with_networks(signals: Signals, rng: np.random.Generator) -> Floats:
+    """Shokri et al. 2017, "Membership inference attacks against machine learning models".
+
+    The score is the class's network's probability of "member", in [0, 1]. HIGHER = MORE LIKELY A MEMBER.
+
+    Assumes full answers of shadow models trained like the target; more of them make it stronger, up to 5,000 balanced
+    rows a class. Classes with fewer than 100 rows share one network, with the class as further inputs.
+    The paper feeds the probability vector. Here its logarithm stands beside it, each column standardised: in the
+    logarithms how far small probabilities fall is not squeezed into the last digits, and in the probabilities the
+    largest is not drowned where a defence answers zeros.
+
+    Returns:
+        ``(n,)`` float64, NaN where there are no shadow rows on both sides.
+    """
+    result = np.full(signals.records, np.nan)
+    all_lessons = list(lessons(signals, rng))
+    for width in sorted({lesson[0].shape[1] for lesson, _, _ in all_lessons}):
+        chosen = [one for one in all_lessons if one[0][0].shape[1] == width]
+        judges = fit_networks([lesson for lesson, _, _ in chosen], rng)
+        for judge, (_, about, questions) in zip(judges, chosen, strict=True):
+            result[about] = judge(questions)
+    return result
+
+
+def lessons(signals: Signals, rng: np.random.Generator) -> Iterator[tuple[Lesson, Mask, Floats]]:
+    """What each class's classifier learns from: rows and who of them is a member; ``(n,)`` the records that it is then
+    asked about, and their ``(k, features)`` rows."""
+    answers, labels, trained_on = training_table(signals)
+    x = features(answers)
+    vectors = features(signals.target)[0]
+    trained_on = trained_on[: len(x)]
+    shared = []
+    for label in np.unique(signals.labels):
+        rows = balanced_rows(trained_on, labels == label, MOST_ROWS, rng)
+        if len(rows) < FEWEST_ROWS:
+            shared.append(label)
+            continue
+        about = signals.labels == label
+        yield (x[tuple(rows.T)], trained_on[tuple(rows.T)]), about, vectors[about]
+    rows = balanced_rows(trained_on, np.isin(labels, shared), MOST_ROWS, rng)
+    if len(rows):
+        inputs = np.hstack([x[tuple(rows.T)], labels[rows[:, 1]][:, None] == shared])
+        pooled = np.isin(signals.labels, shared)
+        questions = np.hstack([vectors, signals.labels[:, None] == shared])[pooled]
+        yield (inputs, trained_on[tuple(rows.T)]), pooled, questions
 
 
 def features(answers: Answers) -> Floats:
@@ -127,17 +143,17 @@ def fit_classifier(
 ATTACKS = [
     Attack(
         name=name,
-        score=with_classifier(make),
+        score=score,
         needs=Needs(vectors=True, shadow_vectors=True, shadows="in+out", training_table=True),
         source="Shokri et al. 2017",
         summary=f"{words} a class, trained on the shadow models' full answers to tell members from others.",
         threshold=0.5,
-        default=make is mlp,
+        default=score is with_networks,
     )
-    for name, make, words in (
-        ("shokri", mlp, "A neural network"),
-        ("shokri-logistic", logistic, "A logistic regression"),
-        ("shokri-forest", forest, "A random forest"),
+    for name, score, words in (
+        ("shokri", with_networks, "A neural network"),
+        ("shokri-logistic", with_classifier(logistic), "A logistic regression"),
+        ("shokri-forest", with_classifier(forest), "A random forest"),
     )
 ]
 ATTACK = ATTACKS[0]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from memberwise.attacks.registry import choose
 from memberwise.auditing.afford import Asking
 from memberwise.auditing.cluster_cost import ClusterCost, cluster_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
@@ -19,10 +20,13 @@ from memberwise.study.duration import duration
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
+from memberwise.training.trainers.base import Trainer
 
 CALIBRATION_STEPS = 12
 CALIBRATION_RECORDS = 512
 EXTRA_RECORDS = 64
+# What an audit takes beside training and asking, and what all usual attacks with their figures add (measured).
+REST_SECONDS, ATTACK_SECONDS, ATTACK_SECONDS_A_RECORD = 4.0, 3.0, 0.0006
 # Beyond so many models or epochs nobody trains: the estimate is scaled up from the smaller numbers, unmeasured.
 MOST_MODELS, FEW_MODELS = 10_000, 64
 MOST_EPOCHS, FEW_EPOCHS = 10_000, 100
@@ -35,7 +39,7 @@ class Cost:
     Attributes:
         models: target included. rows: records each trains on. parameters: trainable numbers each (None: no module).
         questions: to a served model; None where none is.
-        seconds: training and asking, by calibration (attacks and report not counted). disk_bytes: signals on disk.
+        seconds: of the whole run; training and asking by calibration. disk_bytes: signals on disk.
         driver_bytes: memory of this process, where signals are joined and attacked. cluster: of an engine of several
             machines.
     """
@@ -66,7 +70,7 @@ class Cost:
             f"records       {roles}\n"
             f"plan          {self.stack} models at once on {self.threads} threads\n"
             f"attacks       {', '.join(self.attacks)}\n"
-            f"time          about {duration(self.seconds)} of training and asking (calibrated just now)\n"
+            f"time          about {duration(self.seconds)} in all (training and asking calibrated just now)\n"
             f"disk          about {self.disk_bytes / 1e6:,.1f} MB of signals\n"
             f"memory        about {self.driver_bytes / 1e6:,.0f} MB here, where the attacks run\n"
             + "".join(
@@ -91,6 +95,11 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     seconds = calibrate(prepared) if cluster is None else cluster.seconds
     disk = _disk(prepared, study.shadow.count)
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
+    attacks = [
+        attack.name
+        for attack in resolved.request.attacks
+        if prepared.dataset.label_sets is None or not attack.needs.of_one_class
+    ]
     return Cost(
         models=1 + study.shadow.count,
         rows=len(prepared.target_job.rows),
@@ -99,12 +108,8 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         stack=prepared.plan.stack,
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
-        attacks=[
-            attack.name
-            for attack in resolved.request.attacks
-            if prepared.dataset.label_sets is None or not attack.needs.of_one_class
-        ],
-        seconds=seconds * times,
+        attacks=attacks,
+        seconds=seconds * times + _rest(prepared, len(attacks)),
         disk_bytes=disk,
         driver_bytes=_resident() + 2 * disk,
         questions=asking(prepared) if study.target.endpoint is not None else None,
@@ -131,30 +136,81 @@ def _small(study: Study) -> Study:
 
 def calibrate(prepared: Prepared) -> float:
     """Seconds for all models, from a shortened block: a few steps, a few hundred records asked about."""
-    count = prepared.study.shadow.count
-    block = [prepared.shadow_job(k) for k in range(min(count, prepared.plan.stack))]
-    models = count + (prepared.target is None)
-    recipe = prepared.target_job.recipe
-    by_steps = prepared.trainer.describe().by_steps
-    rows = CALIBRATION_STEPS * recipe.batch_size if by_steps else len(prepared.target_job.rows)
-    once = replace(recipe, epochs=1, patience=None)
-    short = [replace(job, rows=job.rows[:rows], recipe=once, validation=None) for job in block]
-    prepared.trainer.train([replace(job, rows=job.rows[: recipe.batch_size]) for job in short[:1]])
-    begun = time.perf_counter()
-    trained = prepared.trainer.train(short if by_steps else short[:1])
-    training = time.perf_counter() - begun
+    count, own = prepared.study.shadow.count, prepared.target is None
+    block = [prepared.shadow_job(k) for k in range(min(count, prepared.plan.stack))] or [prepared.target_job]
+    if not prepared.trainer.describe().by_steps:
+        begun = time.perf_counter()
+        trained = prepared.trainer.train(block[:1])
+        training = time.perf_counter() - begun
+        models = (count + own) / prepared.plan.threads
+        return (training + _asking(prepared, trained, block[:1])) * models + _extra_seconds(prepared, trained, block)
+    once = Pace.of(prepared.trainer, block)
+    extras = _extra_seconds(prepared, once.trained, once.jobs)
+    asking = _asking(prepared, once.trained, once.jobs) * (count + own) / len(block)
+    target = Pace.of(prepared.target_trainer, [prepared.target_job]).seconds(1) if own else 0.0
+    return once.seconds(count / len(block)) + target + asking + extras
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a block trains.
+
+    Attributes:
+        first: seconds before the first step, once. each: of every block beside its steps. step: of one step.
+        steps: of one block. trained, jobs: the shortened block.
+    """
+
+    first: float
+    each: float
+    step: float
+    steps: int
+    trained: Target
+    jobs: Sequence[Job]
+
+    @classmethod
+    def of(cls, trainer: Trainer, block: Sequence[Job]) -> Pace:
+        """From the block with a few batches an epoch, for one epoch and for three: what they differ by is the steps."""
+        recipe, rows = block[0].recipe, block[0].recipe.batch_size * CALIBRATION_STEPS
+        short = [_shortened(block, rows, epochs) for epochs in (1, 1, 3)]
+        times = []
+        for jobs in short:
+            begun = time.perf_counter()
+            trained = trainer.train(jobs)
+            times.append(time.perf_counter() - begun)
+        batches = recipe.steps_per_epoch(min(rows, len(block[0].rows)))
+        step = max(times[2] - times[1], times[2] / 30) / (2 * batches)  # other work on the machine may hide the rest
+        return cls(
+            first=max(times[0] - times[1], 0.0),
+            each=max(times[1] - batches * step, 0.0),
+            step=step,
+            steps=recipe.epochs * recipe.steps_per_epoch(len(block[0].rows)),
+            trained=trained,
+            jobs=short[0],
+        )
+
+    def seconds(self, blocks: float) -> float:
+        """Of so many blocks."""
+        return self.first + blocks * (self.each + self.steps * self.step)
+
+
+def _shortened(block: Sequence[Job], rows: int, epochs: int) -> list[Job]:
+    recipe = replace(block[0].recipe, epochs=epochs, patience=None)
+    return [replace(job, rows=job.rows[:rows], recipe=recipe, validation=None) for job in block]
+
+
+def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
+    """Seconds that the questions to these models take, but for collectors'."""
     questions = prepared.shadow_questions
     few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
     begun = time.perf_counter()
-    collect(trained, short[: len(trained)], few, vectors=True)
-    asking = time.perf_counter() - begun
-    share = _records(questions) / max(1, _records(few))
-    extras = _extra_seconds(prepared, trained, short)
-    if not by_steps:
-        return (training + asking * share) * models / prepared.plan.threads + extras
-    steps = recipe.epochs * recipe.steps_per_epoch(len(prepared.target_job.rows))
-    done = recipe.steps_per_epoch(min(rows, len(prepared.target_job.rows)))
-    return (training * steps / done + asking * share) * models / len(block) + extras
+    collect(trained, jobs, few, vectors=True)
+    return (time.perf_counter() - begun) * _records(questions) / max(1, _records(few))
+
+
+def _rest(prepared: Prepared, attacks: int) -> float:
+    """Seconds of what is neither training nor asking: imports, data, attacks, figures and the report."""
+    share = min(1.0, attacks / len(choose(["default"])))
+    return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited))
 
 
 def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,13 +25,14 @@ from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
 from memberwise.targets.inspection import Inspection
 from memberwise.types.arrays import Arrays, Ints
+from memberwise.types.stages import Stages
 
 
 def finish(
     study: Study,
     folder: RunFolder,
     assessment: Assessment,
-    begun: float,
+    stages: Stages,
     *,
     data: DataFacts,
     target: TargetFacts,
@@ -58,7 +58,7 @@ def finish(
     result = AuditResult.of(
         study,
         assessment,
-        seconds=time.perf_counter() - begun,
+        seconds=stages.seconds,
         data=data,
         target=target,
         shadow=shadow,
@@ -69,7 +69,7 @@ def finish(
         family=family,
         notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],
     )
-    write_all(folder.path, result, assessment.scores, assessment.curves)
+    write_all(folder.path, result, assessment.scores, assessment.curves, stages)
     return Result.load(folder.path)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 
 from memberwise.assess import assess
@@ -24,44 +22,63 @@ from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
 from memberwise.store.folder import TURNS, RunFolder
 from memberwise.study.schema import Study
+from memberwise.types.stages import Stages
 
 
 def run_audit(
-    study: Study, inputs: Inputs | None = None, *, resume: bool = False, progress: Progress | None = None
+    study: Study,
+    inputs: Inputs | None = None,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    stages: Stages | None = None,
 ) -> Result:
     """Carry out a study: train or read, attack, judge, and write the run folder.
+
+    Args:
+        stages: the clock of a process that has begun earlier.
 
     Raises:
         MemberwiseError: see memberwise.errors; bad input is found before anything is trained or written.
     """
     inputs = inputs or Inputs()
-    return audit(resolve(study, inputs.attacks), inputs, resume=resume, progress=progress or Silent())
+    stages = stages or Stages()
+    return audit(resolve(study, inputs.attacks), inputs, resume=resume, progress=progress or Silent(), stages=stages)
 
 
-def audit(resolved: ResolvedStudy, inputs: Inputs, *, resume: bool = False, progress: Progress) -> Result:
+def audit(
+    resolved: ResolvedStudy,
+    inputs: Inputs,
+    *,
+    resume: bool = False,
+    progress: Progress,
+    stages: Stages | None = None,
+) -> Result:
     """The same for a study whose names are looked up already."""
-    begun = time.perf_counter()
+    stages = stages or Stages()
     folder = RunFolder(resolved.folder, resolved.study, resume)
     if resolved.of_saved_answers:
-        return audit_saved(resolved, inputs, folder, begun)
-    prepared = prepare(resolved, inputs, folder.plan)
+        return audit_saved(resolved, inputs, folder, stages)
+    prepared = prepare(resolved, inputs, folder.plan, stages)
     resolved.request.check_share(prepared.roles.member)
     while True:
         try:
             with folder:
-                return _audit_trained(prepared, inputs, folder, begun, progress)
+                return _audit_trained(prepared, inputs, folder, stages, progress)
         except torch.OutOfMemoryError as error:
             prepared = with_smaller_stack(prepared, inputs, error)
 
 
-def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun: float, progress: Progress) -> Result:
+def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages: Stages, progress: Progress) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     folder.write_study(prepared.study)
     prepared, target = ask_served(prepared, folder, progress)
     prepared, made = with_synthetic_shadow_data(prepared, inputs, folder)
     finish_served(prepared)
-    shadows = gather_shadows(prepared, folder, begun, progress)
+    stages.over("target")
+    shadows = gather_shadows(prepared, folder, stages.begun, progress)
     signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
+    stages.over("shadow models")
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study
     try:
         assessment = assess(
@@ -73,6 +90,7 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
             dataset.classes,
             roles.audited_units,
             folder.path / TURNS,
+            stages,
         )
     except StudyError:
         if shadows.interrupted:  # so early that the few models there are do for no attack: nothing to report on
@@ -84,7 +102,7 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, begun:
         prepared.study,
         folder,
         assessment,
-        begun,
+        stages,
         data=data_facts(prepared),
         target=facts,
         shadow=shadow_facts(prepared, shadows) if shadows.count else None,

@@ -28,6 +28,7 @@ from memberwise.signals.table import Signals
 from memberwise.store.folder import TURNS, RunFolder
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Array, Mask
+from memberwise.types.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _data_facts(source: str, sha256: str, target: SavedAnswers, signals: Signals
     )
 
 
-def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begun: float) -> Result:
+def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, stages: Stages) -> Result:
     """The audit of saved answers."""
     study, request = resolved.study, resolved.request
     where, place = str(study.outputs.file), study.outputs.shadow_file
@@ -130,14 +131,22 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, begu
     notes += contradiction_notes(accuracies)
     with folder:
         folder.write_study(study)
+        stages.over("data")
         assessment = assess(
-            signals, target.member, study, request, Seeds(study.run.seed), target.classes, kept=folder.path / TURNS
+            signals,
+            target.member,
+            study,
+            request,
+            Seeds(study.run.seed),
+            target.classes,
+            kept=folder.path / TURNS,
+            stages=stages,
         )
         return finish(
             study,
             folder,
             assessment,
-            begun,
+            stages,
             data=_data_facts(where, digest(arrays, shadow_arrays or {}), target, signals),
             target=facts,
             shadow=None if shadows is None else _shadow_facts(signals, logs_alone=shadows.raw is None),

@@ -17,7 +17,7 @@ def with_synthetic_shadow_data(prepared: Prepared, inputs: Inputs, folder: RunFo
     if study.shadow.data != "synthetic":
         return prepared, []
     made = synthetic_records(
-        lambda: prepared.target or prepared.trainer.train([job]),
+        lambda: prepared.target or prepared.target_trainer.train([job]),
         job,
         prepared.questions,
         study.shadow.synthesis,

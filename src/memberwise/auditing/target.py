@@ -32,7 +32,7 @@ INSPECTION = "inspection"
 
 def target_key(prepared: Prepared) -> str:
     """The key of the target's block: it changes with data, split, recipe, code, plan and seed."""
-    return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.identity)
+    return block_key(job=describe_job(prepared.target_job), target=prepared.target_hash, **prepared.target_identity)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
     """
     job, key, store = prepared.target_job, target_key(prepared), folder.blocks
     arrays, problem = store.load(TARGET_BLOCK, key)
-    kept = prepared.target is None and prepared.trainer.describe().keeps_weights
+    kept = prepared.target is None and prepared.target_trainer.describe().keeps_weights
     if kept and prepared.study.answer:
         write_policy(folder.path, prepared.study.answer)
     missing = "" if arrays is None else lacking(arrays, prepared.questions)
@@ -61,7 +61,7 @@ def gather_target(prepared: Prepared, folder: RunFolder, traced: bool = False) -
     lost = arrays is not None and kept and folder.target_is_lost()
     if arrays is not None and not missing and not lost:
         return TargetRun(arrays)
-    models: Target = prepared.target or prepared.trainer.train([replace(job, traced=traced)])
+    models: Target = prepared.target or prepared.target_trainer.train([replace(job, traced=traced)])
     arrays = collect(models, [job], prepared.questions, vectors=True)
     take_seconds(arrays)
     if isinstance(models, EstimatorModels):

@@ -114,7 +114,7 @@ def audit(
         if dry_run:
             _dry_run(request, json)
             return
-        _run(request, resume, json, quiet)
+        _run(request, resume, json, quiet, debug)
 
 
 def study_of(
@@ -178,15 +178,19 @@ def study_of(
     return made
 
 
-def _run(study: Study, resume: bool, json: bool, quiet: bool) -> None:
+def _run(study: Study, resume: bool, json: bool, quiet: bool, debug: bool) -> None:
     from memberwise.auditing.notes import INTERRUPTED
     from memberwise.auditing.run import run_audit
     from memberwise.cli.progress import Bar
     from memberwise.report.terminal import print_result
     from memberwise.signals.progress import Silent
+    from memberwise.types.stages import Stages, process_seconds, stage_lines
 
     with stdout_to_stderr(json):
-        result = run_audit(study, resume=resume, progress=Silent() if quiet or json else Bar())
+        progress = Silent() if quiet or json else Bar()
+        result = run_audit(study, resume=resume, progress=progress, stages=Stages(process_seconds()))
+    if debug and result.parts.stages is not None:
+        typer.echo("\n".join(stage_lines(result.parts.stages)), err=True)
     if json:
         to_stdout(result.to_json())
     else:

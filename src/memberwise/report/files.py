@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -19,6 +20,8 @@ from memberwise.report.redact import holds_records, redacted
 from memberwise.report.schema import READABLE, AuditResult
 from memberwise.store.files import json_values, to_json, write_atomically, write_text
 from memberwise.types.arrays import Array, Arrays
+from memberwise.types.parts import to_plain
+from memberwise.types.stages import Stages
 
 Curves = Mapping[str, Array]
 
@@ -29,16 +32,21 @@ def to_csv(scores: pd.DataFrame) -> str:
     return str(ordered.to_csv(index=False, na_rep="", lineterminator="\n"))
 
 
-def write_all(folder: Path, result: AuditResult, scores: pd.DataFrame, curves: Curves) -> None:
+def write_all(
+    folder: Path, result: AuditResult, scores: pd.DataFrame, curves: Curves, stages: Stages | None = None
+) -> None:
     """Write every file of the run; ``result.json`` comes last, so where it is, all are.
 
     What the study wants redacted is left out; files that hold single records are their owner's alone (mode 600).
+
+    Args:
+        stages: the run's clock, whose reading ``result.json`` holds.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wishes = result.study.get("report") or {}
     if wishes.get("redact") or wishes.get("redact_scores"):
         result, scores, curves = redacted(result, scores, curves, and_scores=bool(wishes.get("redact_scores")))
-    values = json_values(result.to_dict())
+    values = json_values(replace(result, stages=None if stages is None else ()).to_dict())  # filled in at the end
     result = AuditResult.from_dict(values)  # as it will be read: what is no finite number is None
     private = holds_records(values)
     packed = io.BytesIO()
@@ -48,6 +56,9 @@ def write_all(folder: Path, result: AuditResult, scores: pd.DataFrame, curves: C
     write_text(folder / "report.html", render(result, scores, curves), private=private)
     write_text(folder / "junit.xml", junit(result))
     write_text(folder / "model_card.md", model_card(result))
+    if stages is not None:
+        stages.over("report")
+        values["stages"] = [to_plain(one) for one in stages.spent()]
     write_text(folder / "result.json", to_json(values), private=private)
 
 

@@ -25,6 +25,7 @@ from memberwise.statistics import EpsilonBound, Verdict
 from memberwise.study.schema import Study
 from memberwise.targets.inspection import Finding
 from memberwise.types.parts import LEFT_OUT, OPTIONAL, Plain, from_plain, json_schema, to_plain
+from memberwise.types.stages import StageSeconds
 from memberwise.types.version import __version__
 
 SCHEMA_VERSION = 2
@@ -159,6 +160,7 @@ class AuditResult:
     """All that an audit states: what was audited, every attack's figures, the verdict and the warnings.
 
     Attributes:
+        seconds: from the call to the last figure. stages: where the whole process's time went, with the report's.
         study: the study as it was carried out, as in ``study.toml``.
         encoding: what was done to the records; None for saved answers.
         shadow: None without shadow models; so is mismatch.
@@ -177,6 +179,7 @@ class AuditResult:
     seed: int | None = None
     created: str | None = None
     seconds: float | None = None
+    stages: tuple[StageSeconds, ...] | None = field(default=None, metadata=LEFT_OUT)
     data: DataFacts
     encoding: Treatment | None = None
     target: TargetFacts

@@ -86,7 +86,7 @@ def _accuracy(bench: Bench, label: str, settings: Mapping[str, object]) -> float
     if file.exists():
         return float(json.loads(file.read_text("utf-8"))["accuracy"])
     bench.announce(f"tuning: {label}")
-    models = prepared.trainer.train([prepared.target_job])
+    models = prepared.target_trainer.train([prepared.target_job])
     accuracy = float(ask_about(models, prepared.questions, np.sort(rows["validation"]), "none", False).correct.mean())
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, to_json({"label": label, "settings": dict(settings), "accuracy": accuracy}))

@@ -8,14 +8,16 @@ steps K the true point (N, M) lies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, pi, sqrt
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from memberwise.statistics.intervals import clopper_pearson_lower, clopper_pearson_upper
+from memberwise.statistics.mixture import quantiles_of_betas
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES, false_positives
 from memberwise.statistics.sides import strictly_above
 from memberwise.types.arrays import Floats, Ints, Mask
@@ -104,20 +106,36 @@ def _at_most(ranks: Ints, n0: int, fpr: float) -> Floats:
 def tpr_interval(members: Floats, nonmembers: Floats, fpr: float, error: float) -> tuple[float, float]:
     """Bounds of the true-positive rate at ``fpr``, each missed with probability ``error``.
 
+    Args:
+        members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1]. error: of each end, in (0, 0.5).
+    """
+    low, high = tpr_intervals(members, nonmembers, np.array([fpr]), error)
+    return float(low[0]), float(high[0])
+
+
+def tpr_intervals(members: Floats, nonmembers: Floats, fprs: Floats, error: float) -> tuple[Floats, Floats]:
+    """Bounds of the true-positive rate at each of ``fprs``, each missed with probability ``error``.
+
     With few false positives :func:`graded` alone. Otherwise :func:`blended`, no narrower than the graded bounds at the
     jumps, of which blending takes no account.
 
     Args:
-        members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fpr: in [0, 1]. error: of each end, in (0, 0.5).
+        members, nonmembers: ``(n1,)`` and ``(n0,)`` scores, ascending. fprs: ``(k,)`` in [0, 1].
+        error: of each end, in (0, 0.5).
+
+    Returns:
+        ``(low, high)``, each ``(k,)``.
     """
-    steps = Steps.of(members, nonmembers, Ranks.of(len(nonmembers), fpr, error))
-    if few(fpr, len(nonmembers)):
-        return graded(steps, np.ones(len(steps.before), bool))
-    low, high = blended(steps, error)
-    far = jumps(steps)
-    if far.any():
-        graded_low, graded_high = graded(steps, far)
-        low, high = min(low, graded_low), max(high, graded_high)
+    n0 = len(nonmembers)
+    steps = [Steps.of(members, nonmembers, Ranks.of(n0, float(fpr), error)) for fpr in fprs]
+    smooth = [not few(float(fpr), n0) for fpr in fprs]
+    low, high = np.ones(len(steps)), np.zeros(len(steps))
+    low[smooth], high[smooth] = blended([one for one, is_smooth in zip(steps, smooth, strict=True) if is_smooth], error)
+    for k, one in enumerate(steps):
+        where = jumps(one) if smooth[k] else np.ones(len(one.before), bool)
+        if where.any():
+            graded_low, graded_high = graded(one, where)
+            low[k], high[k] = min(low[k], graded_low), max(high[k], graded_high)
     return low, high
 
 
@@ -158,6 +176,8 @@ def _levels(probability: Floats, error: float) -> Floats:
 @lru_cache
 def _radius(error: float) -> float:
     """c with P(Z < Phi^-1(1 - error / 2) and max(Z, 0)^2 + max(W, 0)^2 <= c^2) = 1 - error."""
+    from scipy.optimize import brentq
+
     farthest = float(special.ndtri(1 - error / 2))
     nodes, weights = np.polynomial.legendre.leggauss(200)
     z = farthest * (nodes + 1) / 2
@@ -167,22 +187,34 @@ def _radius(error: float) -> float:
         above = np.where(z < c, special.ndtr(np.sqrt(np.maximum(c * c - z * z, 0.0))), 0.0)
         return float(special.ndtr(c) / 2 + weights @ above) - (1 - error)
 
-    return float(optimize.brentq(missing, 0.0, 40.0))
+    return float(brentq(missing, 0.0, 40.0))
 
 
-def blended(steps: Steps, error: float) -> tuple[float, float]:
-    """The quantiles of Clopper-Pearson's bounds blended over the ranks by P(N = j).
+def blended(steps: Sequence[Steps], error: float) -> tuple[Floats, Floats]:
+    """The quantiles of Clopper-Pearson's bounds blended over the ranks by P(N = j), around each rate.
 
     The lower end is the ``error`` quantile of the mixture of Beta(K, n1 - K + 1), the upper that of 1 - ``error`` of
     Beta(K + 1, n1 - K) (the fiducial argument, as in Krishnamoorthy and Lee 2010). Where the curve is straight across
     the likely ranks the variance is the best possible, TPR (1 - TPR) / n1 + slope^2 FPR (1 - FPR) / n0. Where it
     bends, an end is off by the steeper half, if the halves differ by more than chance.
+
+    Args:
+        steps: around each of k rates. error: of each end, in (0, 0.5).
+
+    Returns:
+        ``(low, high)``, each ``(k,)``.
     """
-    offsets, mass = steps.around.offsets, steps.around.mass
-    middle = len(steps.before) // 2
-    after, before = steps.after[middle + offsets], steps.before[middle + offsets]
-    low, missed = _bent(before, offsets), _bent((steps.n1 - after)[::-1], offsets)
-    return _quantile(low, steps.n1, mass, error), 1.0 - _quantile(missed, steps.n1, mass[::-1], error)
+    if not steps:
+        return np.zeros(0), np.zeros(0)
+    curves, masses, n1 = list[Floats](), list[Floats](), steps[0].n1
+    for one in steps:
+        offsets, mass, middle = one.around.offsets, one.around.mass, len(one.before) // 2
+        after, before = one.after[middle + offsets], one.before[middle + offsets]
+        curves += [_bent(before, offsets), _bent((n1 - after)[::-1], offsets)]
+        masses += [mass, mass[::-1]]
+    of = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
+    ends = quantiles_of_betas(np.concatenate(curves), n1, np.concatenate(masses), of, error)
+    return ends[::2], 1.0 - ends[1::2]
 
 
 def _bent(curve: Floats, offsets: Ints) -> Floats:
@@ -194,29 +226,6 @@ def _bent(curve: Floats, offsets: Ints) -> Floats:
     chance = BEND * np.sqrt((both + 1) * (1 + both / (2 * apart)))
     below = np.maximum(centre - np.maximum(fall, rise - chance), 0.0)
     return np.concatenate([below, curve[middle:]])
-
-
-def _quantile(counts: Floats, n: int, mass: Floats, level: float) -> float:
-    """The ``level`` quantile of a mixture of Beta(count, n - count + 1), of which count 0 stands for 0."""
-    count, kind = np.unique(counts, return_inverse=True)
-    weight = np.bincount(kind, weights=mass)
-    level *= float(weight.sum())
-    if count[0] == 0:
-        level -= weight[0]
-        count, weight = count[1:], weight[1:]
-    if level <= 0 or not len(count):
-        return 0.0
-    a, b = count, n - count + 1
-    ends = special.betaincinv(a[[0, -1]], b[[0, -1]], min(level / float(weight.sum()), 1.0))
-    first, last = float(ends[0]) * (1 - 1e-6), float(ends[1]) + 1e-6 * (1 - float(ends[1]))
-
-    def missing(t: float) -> float:
-        return float(weight @ special.betainc(a, b, t)) - level
-
-    # only rounding can put the quantile of a mixture outside those of its parts
-    if missing(first) >= 0 or missing(last) <= 0:
-        return float(ends[0] if missing(first) >= 0 else ends[1])
-    return float(optimize.brentq(missing, first, last, xtol=1e-12, rtol=1e-9))
 
 
 def jumps(steps: Steps) -> Mask:

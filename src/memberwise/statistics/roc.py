@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from memberwise.statistics.curve import tpr_interval
+from memberwise.statistics.curve import tpr_intervals
 from memberwise.statistics.intervals import error_rate
 from memberwise.statistics.order import false_positives, sure_ranks
 from memberwise.statistics.sides import sides, strictly_above
@@ -82,7 +82,6 @@ def roc_band(scores: ArrayLike, member: ArrayLike, fprs: ArrayLike, confidence: 
     members, nonmembers = sides(scores, member)
     rates, half = np.minimum(np.asarray(fprs, dtype=np.float64), 1.0), error_rate(confidence) / 2
     strict, _ = sure_ranks(rates, len(nonmembers), confidence)
-    ends = [tpr_interval(members, nonmembers, float(rate), half) for rate in rates]
-    low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+    low, high = tpr_intervals(members, nonmembers, rates, half)
     value = np.array([tpr_at_rank(members, nonmembers, float(rate)) for rate in rates])
     return np.where(strict == 0, 0.0, np.minimum(low, value)), np.maximum(high, value)

@@ -1,8 +1,8 @@
 """Before models train, a few records show that what will train them is the same function as their module.
 
 Two steps are taken from the same weights by a plain loop (the module itself, called and differentiated by torch, and
-torch's optimiser) and by each faster way: losses, buffers and what becomes of the parameters must agree. Nothing of it
-touches the random numbers of training.
+descent written out) and by each faster way: losses, buffers and what becomes of the parameters must agree. Nothing of
+it touches the random numbers of training.
 """
 
 from __future__ import annotations

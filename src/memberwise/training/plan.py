@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils.flop_counter import FlopCounterMode
 
 from memberwise.errors import StudyError, TrainingError
-from memberwise.models.network import Network
+from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
+from memberwise.models.network import Network, Tensors
 from memberwise.models.threads import cores, threads_of
 from memberwise.store.files import write_atomically
 from memberwise.study.schema import PlanConfig
@@ -30,6 +32,12 @@ from memberwise.training.steppers.conv_compiled import gains_compiled
 from memberwise.training.steppers.dense_compiled import can_compile, takes_compiled
 from memberwise.training.tensors import DataTensors
 
+# Layers whose arithmetic is known from their shapes; normalisation has next to none.
+COUNTED = (
+    nn.Linear,
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.LayerNorm, nn.GroupNorm, *BATCH_NORMS, *INSTANCE_NORMS),
+)
 # Stacked parameters, gradients and optimiser state may take this much memory.
 STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}
 # Below this much arithmetic in all, measuring would cost more than it could save.
@@ -61,6 +69,10 @@ class Plan:
 
     def to_study(self) -> PlanConfig:
         return PlanConfig.model_validate({k: v for k, v in asdict(self).items() if k != "stacked"})
+
+    def of_target(self) -> Plan:
+        """The target's: in float32 and not compiled, so that how many shadow models there are leaves it as it is."""
+        return replace(self, precision="float32", memory_format="contiguous", compile=False)
 
     def network(self, network: Network) -> Network:
         """The network as this plan trains it."""
@@ -128,13 +140,40 @@ def make_plan(config: PlanConfig, network: Network, data: DataTensors, job: Job,
 def operations(network: Network, data: DataTensors) -> float:
     """Floating-point operations of training on one record: three forward passes, at least six a weight.
 
-    A convolution uses its weights at every place, so that counting weights would take its training for nothing.
+    A convolution uses its weights at every place, so that counting weights would take its training for nothing. Of
+    torch's usual layers they are counted from their shapes: torch's own counter imports torch's compiler.
     """
     params, buffers = network.init(0)
     first = data.records(torch.zeros(1, dtype=torch.long, device=data.x.device))
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(params, buffers, first, None)
-    return float(max(3 * counter.get_total_flops(), 6 * network.parameters))
+    weighted = [part for part in network.module.modules() if any(True for _ in part.parameters(recurse=False))]
+    with torch.no_grad():
+        if all(isinstance(part, COUNTED) for part in weighted):
+            forward = _products(network, weighted, params, buffers, first)
+        else:
+            from torch.utils.flop_counter import FlopCounterMode
+
+            with FlopCounterMode(display=False) as counter:
+                network(params, buffers, first, None)
+            forward = counter.get_total_flops()
+    return float(max(3 * forward, 6 * network.parameters))
+
+
+def _products(network: Network, parts: Sequence[nn.Module], params: Tensors, buffers: Tensors, records: Tensor) -> int:
+    """Products and sums of a forward pass: two for each weight and place at which a layer uses it."""
+    count = 0
+
+    def add(part: nn.Module, _: object, answer: Tensor) -> None:
+        nonlocal count
+        if isinstance(part, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            count += 2 * answer.numel() * math.prod(part.weight.shape[1:])
+
+    hooks = [part.register_forward_hook(add) for part in parts]
+    try:
+        network(params, buffers, records, None)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return count
 
 
 def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:

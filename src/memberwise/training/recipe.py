@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, cos, pi
 
-import torch
 from torch import Tensor
 
 from memberwise.study.schema import TrainingConfig
+from memberwise.training.optimisers import Adam, Sgd
 
 # Share of the steps in which one-cycle rises.
 RISE = 0.3
@@ -65,24 +65,15 @@ class Recipe:
             return self.learning_rate * self.step_factor ** sum(step >= epoch * steps_per_epoch for epoch in self.steps)
         return self.learning_rate * 0.5 * (1 + cos(pi * (step - warm) / max(1, total - warm)))
 
-    def optimiser(self, params: Sequence[Tensor]) -> torch.optim.Optimizer:
+    def optimiser(self, params: Sequence[Tensor]) -> Sgd | Adam:
         """The optimiser over stacked parameters: its update is element-wise, so a stack is like one model.
 
         Args:
             params: ``(m, ...)`` each.
         """
-        fused = all(p.dtype is torch.float32 for p in params)
         if self.optimizer == "sgd":
-            return torch.optim.SGD(
-                params,
-                lr=self.learning_rate,
-                momentum=self.momentum,
-                nesterov=self.nesterov,
-                weight_decay=self.weight_decay,
-                fused=fused,
-            )
-        maker = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-        return maker(params, lr=self.learning_rate, weight_decay=self.weight_decay, fused=fused)
+            return Sgd(params, self.momentum, self.nesterov, self.weight_decay)
+        return Adam(params, self.weight_decay, decoupled=self.optimizer == "adamw")
 
 
 def clip_per_model(gradients: dict[str, Tensor], limit: float) -> None:

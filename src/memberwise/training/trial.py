@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -171,15 +171,16 @@ def _loop(trial: Trial, place: int) -> tuple[list[Taken], frozenset[str]]:
     module.train()
     trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
     constant = [(name, value) for name, value in module.named_parameters() if not value.requires_grad]
-    optimiser = _sgd(job.recipe, list(trained.values()), trial.rate)
+    descend = _descent(job.recipe, trial.rate)
     steps, idle = [], frozenset(trained)
     for batch, keys in trial.batches:
         _with_params(module, trial.params, place)
         loss = _loss(module, trial, place, batch, keys)
-        optimiser.zero_grad(set_to_none=True)
+        for value in trained.values():
+            value.grad = None
         loss.backward()
         idle &= {name for name, value in trained.items() if value.grad is None}
-        optimiser.step()
+        descend([value for value in trained.values() if value.grad is not None])
         changes = {name: value.detach() - trial.params[name][place] for name, value in trained.items()}
         buffers = {name: value.detach().clone() for name, value in [*constant, *module.named_buffers()]}
         steps.append(Taken(loss.detach(), changes, buffers))
@@ -198,15 +199,22 @@ def _loss(module: nn.Module, trial: Trial, place: int, batch: Batch, keys: Tenso
     return loss
 
 
-def _sgd(recipe: Recipe, params: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
-        params,
-        lr=rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        foreach=False,
-    )
+def _descent(recipe: Recipe, rate: float) -> Callable[[list[nn.Parameter]], None]:
+    """Plain descent as in ``torch.optim.SGD``, written out: what it is compared with calls torch's own function."""
+    velocities: dict[nn.Parameter, Tensor] = {}
+
+    @torch.no_grad()
+    def descend(params: list[nn.Parameter]) -> None:
+        for value in params:
+            assert value.grad is not None
+            change = value.grad + recipe.weight_decay * value
+            if recipe.momentum:
+                before = velocities.get(value)
+                velocities[value] = change if before is None else recipe.momentum * before + change
+                change = change + recipe.momentum * velocities[value] if recipe.nesterov else velocities[value]
+            value.sub_(rate * change)
+
+    return descend
 
 
 @torch.no_grad()

@@ -142,10 +142,12 @@ class Training:
     """What trains the models, by which plan, and what was noticed.
 
     Attributes:
+        target_trainer: what trains the target; the plan is the shadow models'.
         network: as the models compute, for weights that are read from a file; None where they are no modules.
     """
 
     trainer: Trainer
+    target_trainer: Trainer
     plan: Plan
     notes: list[Note]
     network: Network | None = None
@@ -167,9 +169,8 @@ def trainer_for(
         made = Plan(config.stack or threads * ESTIMATORS_PER_PROCESS, threads=threads, stacked=False)
         x = data.x if data.as_stored else as_float(data.x)
         labels = dataset.class_labels if dataset.label_sets is None else ClassLabels.of(dataset.outputs)
-        return Training(
-            ProcessTrainer(model, x, dataset.answers_wanted, len(labels), made, labels, data.rows), made, []
-        )
+        processes = ProcessTrainer(model, x, dataset.answers_wanted, len(labels), made, labels, data.rows)
+        return Training(processes, processes, made, [])
     network = Network(model.make, device)
     _check_fits(network, model, dataset)
     network = with_ending(network, torch.from_numpy(as_float(dataset.x[:EXAMPLES]).copy()).to(device))
@@ -185,7 +186,8 @@ def trainer_for(
     examined(trainer.network, job, tensors, made.stacked, made.compile)
     general = why_general(trainer.network, job, tensors, made.stacked, made.compile)
     notes += [] if general is None else [Note(GENERAL_PATH, general)]
-    return Training(trainer, made, [*remarks, *notes, *ending_notes(model.name, network)], trainer.network)
+    of_target = StackTrainer(network, tensors, made.of_target())
+    return Training(trainer, of_target, made, [*remarks, *notes, *ending_notes(model.name, network)], trainer.network)
 
 
 def _check_fits(network: Network, model: Model, dataset: Dataset) -> None:

@@ -38,6 +38,7 @@ from memberwise.training.recipe import Recipe
 from memberwise.training.shadow_jobs import ShadowJobs
 from memberwise.training.trainers.base import Trainer
 from memberwise.types.arrays import Array, Ints
+from memberwise.types.stages import Stages
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Prepared:
     Attributes:
         asked: what the target is asked; the shadow models are asked ``shadow_questions`` (smaller test sample).
         target: the trained target, where it is given; ``target_hash`` identifies it.
+        trainer, plan: the shadow models'. target_trainer: the target's, which their number does not change.
         shadow_jobs: the jobs of the shadow models.
         identity: what every block depends on beside its jobs.
         refused: attacks that a budget of questions does not do for, each with the reason.
@@ -58,6 +60,7 @@ class Prepared:
     roles: Roles
     model: Model
     trainer: Trainer
+    target_trainer: Trainer
     plan: Plan
     target_job: Job
     shadow_jobs: ShadowJobs
@@ -74,16 +77,24 @@ class Prepared:
         """The study, with the plan by which it is carried out."""
         return self.resolved.study.model_copy(update={"plan": self.plan.to_study()})
 
+    @property
+    def target_identity(self) -> dict[str, object]:
+        """``identity`` of the target, where it is trained here: by its own plan."""
+        return self.identity if self.target is not None else {**self.identity, "plan": vars(self.plan.of_target())}
+
     def shadow_job(self, k: int) -> Job:
         """The job of the k-th shadow model."""
         return self.shadow_jobs.job(k)
 
 
-def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None) -> Prepared:
+def prepare(
+    resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = None, stages: Stages | None = None
+) -> Prepared:
     """Read the data, give every record its role, build the model and the jobs.
 
     Args:
         plan: the plan of the run folder that is continued; the study's own keys come first.
+        stages: is told what took how long.
     """
     study = resolved.study
     if study.target.file is not None:
@@ -91,7 +102,11 @@ def prepare(resolved: ResolvedStudy, inputs: Inputs, plan: PlanConfig | None = N
     if study.attacks.transfer is not None:
         read_transfer(Path(study.attacks.transfer))
     dataset, roles, notes = records_of(study, inputs, Seeds(study.run.seed))
-    return assemble(resolved, inputs, dataset, roles, notes, plan)
+    stages = stages or Stages()
+    stages.over("data")
+    prepared = assemble(resolved, inputs, dataset, roles, notes, plan)
+    stages.over("plan")
+    return prepared
 
 
 def with_auxiliary(prepared: Prepared, inputs: Inputs, x: Array, y: Ints) -> Prepared:
@@ -179,6 +194,7 @@ def assemble(
         roles=roles,
         model=model,
         trainer=training.trainer,
+        target_trainer=training.target_trainer,
         plan=made,
         target_job=target_job,
         shadow_jobs=shadow_jobs,

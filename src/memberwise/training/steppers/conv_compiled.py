@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from typing import Any
 
@@ -31,7 +32,8 @@ def refusals() -> tuple[type[Exception], ...]:
 
     One of them has a private name; where that is gone, it is a RuntimeError, as the others are, or comes through.
     """
-    refusal = getattr(getattr(getattr(torch, "_dynamo", None), "exc", None), "FailOnRecompileLimitHit", RuntimeError)
+    raised = sys.modules.get("torch._dynamo.exc")  # where nothing was compiled, torch's compiler stays unimported
+    refusal = getattr(raised, "FailOnRecompileLimitHit", RuntimeError)
     return RuntimeError, refusal
 
 
