@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import logsumexp
 
 from memberwise.types.arrays import Array, Floats, Ints
 
@@ -14,23 +14,49 @@ from memberwise.types.arrays import Array, Floats, Ints
 FARTHEST, PRECISION = 64.0, 1e-12
 # Fewer population records say too little about how far answers spread.
 FEWEST_POPULATION = 100
+# At these ``base-matched`` reads the shadow models' answers and, at the first on the matched scale, the target's.
+MATCHED, RAW = 2.0, 2.8
+# Kept of the target, whose own matched temperature may lie anywhere; the second power of one is the third's half.
+WIDE = tuple(float(2.0 ** (step / 2)) for step in range(-8, 11) if step)
+EVERYWHERE = (*WIDE, RAW)
+# From these "tuned" chooses, 1 beside them.
+TUNED = (1.4, 2.0, 2.8, 4.0)
 # Between kept temperatures, phi is a polynomial through so many of them.
-NEIGHBOURS = 4
+NEIGHBOURS = 6
 
 
-def phi_at_temperature(logs: Array, labels: Ints, temperature: float) -> Floats:
+def temperatures_in_use(wanted: float | Literal["tuned"]) -> tuple[float, ...]:
+    """The temperatures at which p_y of all models is kept, 1 apart: whatever attacks are asked for later find it."""
+    more = TUNED if wanted == "tuned" else (wanted,)
+    return tuple(sorted({MATCHED, RAW, *more} - {1.0}))
+
+
+def phi_at_temperature(logs: Array, labels: Ints, temperature: float, least: float = -np.inf) -> Floats:
     """``(..., n)`` float64: the scaled logit log p_y - log(1 - p_y) of softmax(logs / T).
 
     From all classes' logits or log-probabilities alike, without loss (softmax(log p / T) = softmax(logits / T)).
 
     Args:
         logs: ``(..., n, C)``. labels: ``(n,)`` class numbers. temperature: T above 0; 1 leaves the answers as they are.
+        least: what the log of a 0 counts as.
     """
-    scaled = logs.astype(np.float64) / temperature
-    here = np.broadcast_to(labels[:, None], (*scaled.shape[:-1], 1))
-    of_label = np.take_along_axis(scaled, here, -1)[..., 0]
-    np.put_along_axis(scaled, here, -np.inf, -1)
-    return np.asarray(of_label - logsumexp(scaled, axis=-1))
+    return phis_at(logs, labels, (temperature,), least)[temperature]
+
+
+def phis_at(logs: Array, labels: Ints, temperatures: Sequence[float], least: float = -np.inf) -> dict[float, Floats]:
+    """``phi_at_temperature`` at several, ``(..., n)`` each, of ``(..., n, C)`` logs and ``(n,)`` labels."""
+    logs = logs.astype(np.float64)
+    here = np.broadcast_to(labels[:, None], (*logs.shape[:-1], 1))
+    of_label = np.maximum(np.take_along_axis(logs, here, -1)[..., 0], least)
+    np.put_along_axis(logs, here, -np.inf, -1)
+    top = logs.max(-1)
+    logs -= np.where(np.isneginf(top), 0.0, top)[..., None]
+    found = {}
+    for temperature in temperatures:
+        with np.errstate(divide="ignore"):  # no other class has anything: the log of 0, floored
+            rest = top / temperature + np.log(np.exp(logs / temperature).sum(-1))
+        found[temperature] = of_label / temperature - np.maximum(rest, least / temperature)
+    return found
 
 
 def interpolated_phi(kept: Mapping[float, Array], classes: int | None, temperature: float) -> Floats:
