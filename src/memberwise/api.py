@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,7 @@ def audit(
     engine: str | None = None,
     ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
+    temperature: float | Literal["tuned"] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
     seed: int | None = None,
@@ -93,6 +94,7 @@ def audit(
         engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
             machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
+        temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y: 2, another number, or "tuned".
         fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
         settings: any other study keys, dotted: ``{"training.epochs": 40}``.
@@ -125,6 +127,7 @@ def audit(
             budget=budget,
             engine=engine,
             ray_address=ray_address,
+            temperature=temperature,
             fpr=fpr,
             fail_if=([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             seed=seed,

@@ -106,7 +106,7 @@ def dominated(signals: Signals, log_p_x: Floats, log_p_z: Floats, gamma: float) 
     z = population_of(signals).log_p_at(signals.temperature)[0] - log_p_z
     z = np.broadcast_to(z, (len(z), x.shape[1]))  # a population asked once serves every query
     shares = [_share_at_most(x[:, q], z[:, q]) for q in range(x.shape[1])]
-    return np.asarray(np.mean(shares, axis=0) * (1 + LAST_DIGITS * expit(ratio).mean(-1)))
+    return np.asarray(np.mean(shares, axis=0) * (1 - LAST_DIGITS * expit(-ratio).mean(-1)))
 
 
 def _share_at_most(x: Floats, z: Floats) -> Floats:
