@@ -234,7 +234,7 @@ def _in_turn(
 
 
 # The headline, unless the study names one: the first of these that runs.
-HEADLINES = ("learned", "base-matched", "lira-online-fixed", "loss", "gap")
+HEADLINES = ("learned", "base-matched", "lira-online-fixed", "base", "loss", "gap")
 
 
 def choose_headline(study: Study, ran: Sequence[str]) -> str:

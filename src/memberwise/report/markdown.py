@@ -111,6 +111,8 @@ def _figures(result: AuditResult) -> list[str]:
         return []
     first, others = groups[0], [attack for group in groups[1:] for attack in group.attacks]
     said = f"Each with its {sentence.interval_words(result)}."
+    if temperatures := sentence.temperature_words(result):
+        said += f" By p_y at {temperatures}."
     folded = ["<details><summary>Every other attack</summary>", "", *table, *map(row, others), "", "</details>", ""]
     return [said, "", *table, *map(row, first.attacks), "", *(folded if others else [])]
 
