@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import memberwise as mw
 from memberwise.attacks import ATTACKS
 from memberwise.cli.main import app
+from memberwise.report.markdown import summary
 from memberwise.signals.codec import lacking
 from memberwise.signals.questions import Questions
 
@@ -35,13 +36,18 @@ def test_with_two_models_the_headline_is_base_matched(run: mw.Result) -> None:
     assert {a["name"]: a.get("temperature") for a in run.data["attacks"]} == {
         "loss": None, "base": 2.0, "base-matched": None, "rmia-online": 2.0, "informia": 2.0
     }  # fmt: skip
-    assert "temperature 2: rmia-online, base, informia" in run.to_markdown()
+    assert "temperature 2: rmia-online, base, informia" in summary(run.parts)
     assert "<small>temperature 2</small>" in Path(str(run.folder), "report.html").read_text()
+
+
+def folder_of(result: mw.Result) -> Path:
+    assert result.folder is not None
+    return result.folder
 
 
 @pytest.mark.slow
 def test_the_loaded_table_gives_the_scores_of_the_run(run: mw.Result) -> None:
-    signals, scores = mw.load_signals(run.folder), pd.read_csv(run.folder / "scores.csv")
+    signals, scores = mw.load_signals(folder_of(run)), pd.read_csv(folder_of(run) / "scores.csv")
     order = np.argsort(signals.index, kind="stable")
     assert signals.temperature == 2.0
     for name in ("base", "base-matched", "rmia-online", "informia"):
@@ -51,13 +57,20 @@ def test_the_loaded_table_gives_the_scores_of_the_run(run: mw.Result) -> None:
 
 @pytest.mark.slow
 def test_another_temperature_trains_no_model_again(run: mw.Result) -> None:
-    plain = {"attacks": ["base"], "shadow_models": 2, "settings": FAST, "out": run.folder, "resume": True}
+    plain: dict[str, Any] = {
+        "attacks": ["base"],
+        "shadow_models": 2,
+        "settings": FAST,
+        "out": run.folder,
+        "resume": True,
+    }
     at_one = mw.audit(**SMALL, **plain, temperature=1)
     assert at_one.data["shadow"]["resumed"] == 2
     assert at_one.data["attacks"][0]["temperature"] == 1.0
-    signals = mw.load_signals(run.folder)
+    signals = mw.load_signals(folder_of(run))
+    assert signals.shadows is not None
     p = np.exp(signals.shadows.log_p[:, :, 0].astype(float)).mean(0)
-    found = pd.read_csv(run.folder / "scores.csv")["base"]
+    found = pd.read_csv(folder_of(run) / "scores.csv")["base"]
     order = np.argsort(signals.index, kind="stable")
     np.testing.assert_allclose(found, (signals.target.log_p[0, :, 0] - np.log(p))[order], atol=1e-5)
     other = mw.audit(**SMALL, **plain, temperature=3)  # not kept: the models answer once more

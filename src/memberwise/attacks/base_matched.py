@@ -18,7 +18,7 @@ def base_matched(signals: Signals, rng: np.random.Generator) -> Floats:
     On the matched scale the target's p_y is read at 2 t, t its ``target_temperature``, the shadow models' at 2: a
     target trained longer or shorter than these, or served at another temperature, compares with them still. The
     answers as they are keep what such a scale takes away. HIGHER = MORE LIKELY A MEMBER; more shadow models make it
-    stronger, and two do. Records without a model on both sides: NaN.
+    stronger, and two do. ``(n,)``; records without a model on both sides: NaN.
 
     Source: this project (docs/learned.md), from BASE.
     """

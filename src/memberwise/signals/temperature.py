@@ -60,9 +60,9 @@ def phis_at(logs: Array, labels: Ints, temperatures: Sequence[float], least: flo
 
 
 def interpolated_phi(kept: Mapping[float, Array], classes: int | None, temperature: float) -> Floats:
-    """Phi at a temperature between those it is kept at, the shape of each of these.
+    """Phi at a temperature between those it is kept at, ``(...,)`` like each of these, float64.
 
-    As a function of 1/T phi is smooth and concave, 0 + log of one over the other classes' number at 1/T = 0: a
+    As a function of 1/T phi is smooth and concave, minus the log of the number of other classes at 1/T = 0: a
     polynomial through the neighbours (NEIGHBOURS at most) follows it; beyond the lowest temperature a straight line.
 
     Args:
