@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,21 +57,22 @@ def test_the_loaded_table_gives_the_scores_of_the_run(run: mw.Result) -> None:
 
 
 @pytest.mark.slow
-def test_another_temperature_trains_no_model_again(run: mw.Result) -> None:
+def test_another_temperature_trains_no_model_again(run: mw.Result, tmp_path: Path) -> None:
+    folder = shutil.copytree(folder_of(run), tmp_path / "run")
     plain: dict[str, Any] = {
         "attacks": ["base"],
         "shadow_models": 2,
         "settings": FAST,
-        "out": run.folder,
+        "out": folder,
         "resume": True,
     }
     at_one = mw.audit(**SMALL, **plain, temperature=1)
     assert at_one.data["shadow"]["resumed"] == 2
     assert at_one.data["attacks"][0]["temperature"] == 1.0
-    signals = mw.load_signals(folder_of(run))
+    signals = mw.load_signals(folder)
     assert signals.shadows is not None
     p = np.exp(signals.shadows.log_p[:, :, 0].astype(float)).mean(0)
-    found = pd.read_csv(folder_of(run) / "scores.csv")["base"]
+    found = pd.read_csv(folder / "scores.csv")["base"]
     order = np.argsort(signals.index, kind="stable")
     np.testing.assert_allclose(found, (signals.target.log_p[0, :, 0] - np.log(p))[order], atol=1e-5)
     other = mw.audit(**SMALL, **plain, temperature=3)  # not kept: the models answer once more

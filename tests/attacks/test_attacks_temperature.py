@@ -192,7 +192,8 @@ def test_too_small_a_population_is_told() -> None:
 @pytest.mark.parametrize("models", [2, 8])
 def test_data_that_carry_nothing_give_half_when_matched(design: Any, models: int) -> None:
     """Mean AUC of 40 tables of 300 records, standard error 0.0053; the band is four of them. Stand-ins likewise."""
-    own, in_turn = [], []
+    own: list[float] = []
+    in_turn: list[float] = []
 
     def add(aucs: Any, signals: Any, member: Any) -> None:
         scores = ATTACKS["base-matched"].score(signals, RNG)

@@ -265,7 +265,7 @@ def once_a_table(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Conc
     values: WeakKeyDictionary[Signals, dict[object, T]] = WeakKeyDictionary()
 
     @wraps(compute)
-    def shared(signals: Signals, *args: A.args, **kwargs: A.kwargs) -> T:
+    def shared(signals: Signals, /, *args: A.args, **kwargs: A.kwargs) -> T:
         of_table, key = values.setdefault(signals, {}), (args, *sorted(kwargs.items()))
         if key not in of_table:
             of_table[key] = compute(signals, *args, **kwargs)
