@@ -28,25 +28,28 @@ def test_a_rehearsal_on_digits_is_stored_and_shown(tmp_path: Path) -> None:
             "--quick",
             "--pools",
             tmp_path / "pools",
-            "--out",
-            tmp_path,
+            "--results",
+            tmp_path / "attacks.json",
+            "--page",
+            tmp_path / "README.md",
         ],
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    (found,) = [section["found"] for section in json.loads((tmp_path / "results.json").read_text())["data"].values()]
+    (found,) = [section["found"] for section in json.loads((tmp_path / "attacks.json").read_text())["data"].values()]
     assert list(found) == ["4", "6"]
     assert set(found["6"]) - set(found["4"]) == {"learned", "learned-offline"}, "four shadow models are too few"
     assert all(len(figures["auc"]) == len(figures["tpr"]) == 2 for at in found.values() for figures in at.values())
+    assert {"base", "base at T = 1", "base, T tuned"} <= set(found["4"])
     readme = (tmp_path / "README.md").read_text()
     assert f"| lira-online-fixed | {np.mean(found['4']['lira-online-fixed']['auc']):.3f} |" in readme
 
 
 def test_the_stored_page_is_made_from_the_stored_figures() -> None:
     page = _page()
-    run = json.loads((FOLDER / "results.json").read_text())
+    run = json.loads((FOLDER.parent / "results" / "attacks.json").read_text())
     assert (FOLDER / "README.md").read_text() == page.page(run)
 
 

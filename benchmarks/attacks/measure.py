@@ -1,8 +1,9 @@
 """Every attack on the same tables, by number of shadow models: ``make bench-attacks``.
 
 The pools of models are trained once (about half an hour on two cores) and kept in --pools; data as `memberwise data
-get` finds them. --data NAME and --shadows K (repeatable) measure a part, which is put into results.json beside what
-is there; --quick takes scikit-learn's digits and shows only that it runs.
+get` finds them. What benchmarks/results/attacks.json holds already is not measured again (--again does), so that the
+command goes on where it stopped; --data NAME and --shadows K (repeatable) measure a part. --quick takes scikit-learn's
+digits and shows only that it runs.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from sklearn.metrics import roc_auc_score
 
 from memberwise import __version__
 from memberwise.attacks import ATTACKS, run_attacks
+from memberwise.attacks.tuning import with_temperature
 from memberwise.seeds import Seeds
 from memberwise.statistics import tpr_at
 
-HERE, COUNTS = Path(__file__).parent, (4, 6, 8, 16, 32, 64)
+HERE, COUNTS = Path(__file__).parent, (2, 4, 6, 8, 16, 32, 64)
+RESULTS = HERE.parent / "results" / "attacks.json"
+# Attacks on p_y at a temperature, each at these; an audit's default bears the attack's plain name.
+TEMPERATURES = {"": 2.0, " at T = 1": 1.0, ", T tuned": "tuned"}
 REHEARSAL = "Digits (rehearsal)"
 
 
@@ -41,11 +46,15 @@ def measured(arrays: Arrays, counts: list[int], targets: list[int]) -> dict[str,
         at = found.setdefault(str(count), {})
         for target in targets:
             signals, member = table(arrays, target, count)
-            for outcome in run_attacks(signals, chosen(), Seeds(target)):
-                if outcome.scores is not None:
-                    into = at.setdefault(outcome.attack.name, {"auc": [], "tpr": []})
-                    into["auc"].append(round(float(roc_auc_score(member, outcome.scores)), 6))
-                    into["tpr"].append(round(tpr_at(outcome.scores, member, 0.01), 6))
+            for words, temperature in TEMPERATURES.items():
+                attacks = [attack for attack in chosen() if attack.tempered or not words]
+                tempered, _ = with_temperature(signals, temperature, Seeds(target).rng("temperature"))  # type: ignore[arg-type]
+                for outcome in run_attacks(tempered, attacks, Seeds(target)):
+                    if outcome.scores is not None:
+                        into = at.setdefault(outcome.attack.name + words, {"auc": [], "tpr": [], "tpr_low": []})
+                        into["auc"].append(round(float(roc_auc_score(member, outcome.scores)), 6))
+                        into["tpr"].append(round(tpr_at(outcome.scores, member, 0.01), 6))
+                        into["tpr_low"].append(round(tpr_at(outcome.scores, member, 0.001), 6))
     return found
 
 
@@ -69,24 +78,27 @@ def main() -> int:
     parser.add_argument("--data", action="append", choices=list(POOLS), metavar="NAME")
     parser.add_argument("--shadows", action="append", type=int, metavar="K")
     parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-attacks")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of results.json and README.md")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="every figure, as JSON")
+    parser.add_argument("--page", type=Path, default=HERE / "README.md", help="the page made from it")
+    parser.add_argument("--again", action="store_true", help="measure anew what the results hold already")
     parser.add_argument("--quick", action="store_true", help="digits: shows that it runs, measures nothing")
     asked = parser.parse_args()
     names = asked.data or ([REHEARSAL] if asked.quick else [name for name in POOLS if name != REHEARSAL])
     targets = list(range(SHADOWS, MODELS, 2))[: 2 if asked.quick else TARGETS]
     counts = asked.shadows or ([4, 6] if asked.quick else list(COUNTS))
-    path = asked.out / "results.json"
+    path = asked.results
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"data": {}}
     run |= {"date": str(datetime.datetime.now(datetime.UTC).date()), "memberwise": __version__, "targets": len(targets)}
     for name in names:
         arrays = pool(name, asked.pools)
         section = run["data"].setdefault(name, {"what": what(arrays, name), "found": {}})
         for count in counts:
+            if str(count) in section["found"] and not asked.again:
+                continue
             section["found"] |= measured(arrays, [count], targets)
             section["found"] = {str(k): section["found"][str(k)] for k in sorted(map(int, section["found"]))}
-            asked.out.mkdir(parents=True, exist_ok=True)
             path.write_text(as_json(run), encoding="utf-8")
-            (asked.out / "README.md").write_text(page(run), encoding="utf-8")
+            asked.page.write_text(page(run), encoding="utf-8")
             print(f"{name}, {count} shadow models: done", flush=True)
     return 0
 

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-OURS, RIVALS = "learned", ("lira-online-fixed", "base", "rmia-online")
+OURS, RIVALS = "learned", ("lira-online-fixed", "base", "base, T tuned", "rmia-online", "base-matched")
+FEW = "base-matched"  # the headline where there are too few models to learn on
 SHOWN = {"auc": "AUC", "tpr": "TPR at 1 % FPR"}
+LOW = {"tpr_low": "TPR at 0.1 % FPR"}
 Found = dict[str, dict[str, dict[str, list[float]]]]  # shadow models, attack, figure: one value a target
 
 
@@ -24,16 +26,19 @@ def page(run: dict[str, Any]) -> str:
     lines = [
         "# Attacks side by side",
         "",
-        f"Made by `make bench-attacks` ({run['date']}, memberwise {run['memberwise']}; `results.json` holds every "
+        f"Made by `make bench-attacks` ({run['date']}, memberwise {run['memberwise']}; "
+        "`benchmarks/results/attacks.json` holds every "
         f"figure). Means over {run['targets']} targets, each a model whose complement takes no part; all targets of a "
         "data set share their records and shadow models, so intervals tell how figures vary with the target, not with "
         "records or shadow models. Attacks that ask for more than single answers, and those with an attack model of "
-        "their own besides `learned`, are not in it.",
+        "their own besides `learned`, are not in it. `base`, `informia` and `rmia-*` read p_y at temperature 2, as an "
+        'audit does, where nothing else is said; "T tuned": at the best of five on shadow models in the target\'s '
+        "place.",
     ]
     lines += ["", "## What was to be reached", "", *_reached(run["data"])]
     for name, section in run["data"].items():
         lines += ["", f"## {name}", "", section["what"], ""]
-        for figure, words in SHOWN.items():
+        for figure, words in (SHOWN | LOW).items():
             lines += [*_table(section["found"], figure, words), ""]
         lines += _differences(section["found"])
     return "\n".join(lines) + "\n"
@@ -71,6 +76,8 @@ def _differences(found: Found) -> list[str]:
     rows = [f"| `{OURS}` less | shadow models | AUC | TPR at 1 % FPR |", "|---|---|---|---|"]
     for count, attacks in found.items():
         if OURS not in attacks:
+            for rival in (name for name in RIVALS if name in attacks and name != FEW):
+                rows.append(f"| `{FEW}` less {rival} | {count} | {_cells(attacks[FEW], attacks[rival])} |")
             continue
         others = {name: np.mean(at["auc"]) for name, at in attacks.items() if not name.startswith(OURS)}
         best = max(others, key=lambda name: others[name])
@@ -80,6 +87,11 @@ def _differences(found: Found) -> list[str]:
     if "6" in found and "32" in found:
         cells = _cells(found["6"][OURS], found["32"][RIVALS[0]])
         rows.append(f"| {RIVALS[0]} with 32 | 6 | {cells} |")
+        rows.append(f"| base with 32 | 6 | {_cells(found['6'][OURS], found['32']['base'])} |")
+    for count in ("8", "32"):
+        if {"2", count} <= set(found):
+            cells = _cells(found["2"][FEW], found[count][RIVALS[0]])
+            rows.append(f"| `{FEW}` less {RIVALS[0]} with {count} | 2 | {cells} |")
     for count, attacks in found.items():
         for rival in ("lira-offline-fixed", "rmia-offline"):
             if "learned-offline" in attacks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from numpy.typing import NDArray
 from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.signals.ask import collect
-from memberwise.signals.codec import VECTOR_MODELS
+from memberwise.signals.codec import VECTOR_MODELS, answers_of
 from memberwise.signals.table import Answers, Signals
+from memberwise.signals.temperature import EVERYWHERE, TUNED, temperatures_in_use
 from memberwise.study.schema import Study
 
 SHADOWS, TARGETS = 64, 8
 MODELS = SHADOWS + 2 * TARGETS
+SHADOWS_KEEP = temperatures_in_use("tuned")
+# Any model may be the target, whose answers are kept at more temperatures; a number for what a pool's file holds.
+TEMPERATURES, FORMAT = tuple(sorted({*EVERYWHERE, *TUNED})), 2
 Arrays = dict[str, NDArray[Any]]
 
 CIFAR_PLAN = {"stack": 1, "precision": "bfloat16", "memory_format": "channels_last", "threads": 1}
@@ -47,7 +52,7 @@ POOLS = {
 def pool(name: str, folder: Path) -> Arrays:
     """The pool's arrays, model first; trained if the folder does not have them."""
     wanted = POOLS[name] | {"shadow": {"count": MODELS}, "run": {"seed": 1, "device": "cpu"}}
-    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{FORMAT}{json.dumps(wanted, sort_keys=True)}".encode()).hexdigest()[:12]
     path = folder / f"{wanted['data']['source']}-{digest}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +68,8 @@ def train(wanted: Study) -> Arrays:
     """Train the models and ask them, each with full answers, as an audit's target and first shadow models are."""
     ours = prepare(resolve(wanted), Inputs())
     jobs = [ours.shadow_job(k) for k in range(MODELS)]
-    ask = partial(collect, questions=ours.shadow_questions, vectors=True)
+    questions = replace(ours.shadow_questions, temperatures=TEMPERATURES)
+    ask = partial(collect, questions=questions, vectors=True)
     parts = [
         ours.trainer.run(jobs[k : k + ours.trainer.describe().block], ask)
         for k in range(0, MODELS, ours.trainer.describe().block)
@@ -97,6 +103,11 @@ def table(arrays: Arrays, target: int, shadows: int) -> tuple[Signals, NDArray[n
 
 
 def _answers(arrays: Arrays, who: str, models: NDArray[np.intp]) -> Answers:
-    vectors = arrays.get(f"{who}.vectors")
-    logs = (arrays[f"{who}.log_p"][models], arrays[f"{who}.log_1mp"][models], arrays[f"{who}.correct"][models])
-    return Answers(*logs, None if vectors is None else vectors[models[:VECTOR_MODELS]], arrays["kind"][0].item())
+    answers = answers_of(arrays, who)
+    assert answers is not None
+    answers = answers.of_models(models)
+    if len(models) > 1:  # as an audit keeps them
+        vectors = None if answers.vectors is None else answers.vectors[:VECTOR_MODELS]
+        tempered = {temperature: phi for temperature, phi in answers.tempered.items() if temperature in SHADOWS_KEEP}
+        answers = replace(answers, vectors=vectors, tempered=tempered)
+    return answers

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pandas as pd
 
@@ -56,6 +56,7 @@ def audit(
     engine: str | None = None,
     ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
+    temperature: float | Literal["tuned"] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
     seed: int | None = None,
@@ -86,6 +87,7 @@ def audit(
         engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
             machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
+        temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y: 2, another number, or "tuned".
         fpr: false-positive rates. fail_if: gate rules.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
         settings: any other study keys, dotted: ``{"training.epochs": 40}``.
@@ -133,6 +135,7 @@ def audit(
             "budget": budget,
             "engine": engine,
             "ray_address": ray_address,
+            "temperature": temperature,
             "fpr": fpr,
             "fail_if": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
             "seed": seed,

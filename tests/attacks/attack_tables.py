@@ -135,7 +135,8 @@ def of_records(signals: Any, rows: Any) -> Any:
         vectors = None if answers.vectors is None else answers.vectors[:, rows]
         fields = (answers.log_p[:, rows], answers.log_1mp[:, rows], answers.correct[:, rows])
         extra = {name: values[:, rows] if values.ndim > 1 else values for name, values in answers.extra.items()}
-        return Answers(*fields, vectors, answers.kind, extra)
+        tempered = {temperature: phi[:, rows] for temperature, phi in answers.tempered.items()}
+        return Answers(*fields, vectors, answers.kind, extra, tempered=tempered)
 
     return replace(
         signals,

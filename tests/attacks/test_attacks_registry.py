@@ -53,6 +53,7 @@ TABLE = {
     "attack-r": (["scores", LABEL, OUT], "chosen"),
     "calibration": (["scores", LABEL, OUT], "chosen"),
     "base": (["scores", LABEL, OUT], "chosen"),
+    "base-matched": (["scores", LABEL, BOTH, "population"], "chosen"),
     "bavaria": (["scores", LABEL, OUT], "chosen"),
     "informia": (["scores", LABEL, OUT, "population"], "chosen"),
     "quantile": (["scores", LABEL, "population", "the records themselves"], 0.0),
@@ -67,7 +68,16 @@ TABLE = {
     "learned-offline": (["scores", LABEL, BOTH], 0.5),
 }
 OFFLINE = ("lira-offline", "lira-offline-fixed", "lira-offline-shrunk", "rmia-offline", "attack-r", "calibration")
-ONLINE = ("lira-online", "lira-online-fixed", "lira-online-shrunk", "rmia-online", "base", "bavaria", "informia")
+ONLINE = (
+    "lira-online",
+    "lira-online-fixed",
+    "lira-online-shrunk",
+    "rmia-online",
+    "base",
+    "bavaria",
+    "informia",
+    "base-matched",
+)
 SEEDS = Seeds(0)
 # Attacks on records that are partly revealed (nasr) have tests of their own.
 EVERY = [attack for attack in choose(["all"]) if not attack.needs.known]

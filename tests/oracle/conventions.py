@@ -25,6 +25,7 @@ FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
 
 
 def logsumexp(values: Any) -> Any:
+    values = list(values)
     top = max(values)
     return top + math.log(sum(math.exp(v - top) for v in values))
 
@@ -78,6 +79,30 @@ def gap(answer: Any, label: Any, kind: Any) -> Any:
 
 def loss(answer: Any, label: Any, kind: Any) -> Any:
     return stored(log_p(answer, label, kind))
+
+
+def softened(temperature: float) -> Any:
+    """The loss at a temperature: log p_y of softmax(log p / T); of scores what is left of 1 is one class more."""
+
+    def signal(answer: Any, label: Any, kind: Any) -> Any:
+        if temperature == 1:
+            return loss(answer, label, kind)
+        values = [float(v) for v in answer]
+        if kind == "logits":
+            margin = values[label] / temperature - logsumexp(v / temperature for v in set_apart(values, label))
+        else:
+            rest = [*set_apart(values, label), max(1 - math.fsum(values), 0.0) if kind == "scores" else 0.0]
+            floor = FLOORS[kind] ** (1 / temperature)
+            others = sum(v ** (1 / temperature) for v in rest if v > 0)
+            margin = math.log(max(values[label] ** (1 / temperature), floor)) - math.log(max(others, floor))
+        return -_log_one_plus_exp(-stored(margin))
+
+    return signal
+
+
+def set_apart(values: Any, label: Any) -> Any:
+    """All values but the label's."""
+    return [v for j, v in enumerate(values) if j != label]
 
 
 def confidence(answer: Any, label: Any, kind: Any) -> Any:

@@ -89,8 +89,10 @@ def softmax(logits: Any) -> Any:
     return e / e.sum(-1, keepdims=True)
 
 
-def expected_scores(outputs: Any, shadow_outputs: Any, kind: Any) -> Any:
+def expected_scores(outputs: Any, shadow_outputs: Any, kind: Any, temperature: float = 2.0) -> Any:
     """Scores of every attack by the slow conventions; class-wise ones as ``(signal, cuts by class)``.
+
+    p_y is taken at ``temperature`` by RMIA, BASE and InfoRMIA.
 
     Of ``rmia-offline`` a list: one for each value of a that may have been chosen.
     """
@@ -122,13 +124,17 @@ def expected_scores(outputs: Any, shadow_outputs: Any, kind: Any) -> Any:
     of_world = read(slow.loss, world, world_labels)
     found["attack-p"] = slow.attack_p(found["loss"], of_world)
     by_shadows = np.stack([read(slow.loss, a, labels) for a in theirs])
-    world_by_shadows = np.stack([read(slow.loss, a, world_labels) for a in shadow_outputs[f"population_{kind}"]])
-    seen = shadow_outputs.get("population_trained_on", np.zeros(world_by_shadows.shape, int))
-    for name in ("attack-r", "calibration", "base"):
+    seen = shadow_outputs.get("population_trained_on", np.zeros((len(theirs), len(world_labels)), int))
+    for name in ("attack-r", "calibration"):
         found[name] = getattr(slow, name.replace("-", "_"))(found["loss"], by_shadows, trained_on)
+    soft = slow.softened(temperature)
+    ours, of_world = read(soft, answers, labels), read(soft, world, world_labels)
+    by_shadows = np.stack([read(soft, a, labels) for a in theirs])
+    world_by_shadows = np.stack([read(soft, a, world_labels) for a in shadow_outputs[f"population_{kind}"]])
+    found["base"] = slow.base(ours, by_shadows, trained_on)
 
     def ratios(online: Any, a: float = 0.3) -> tuple[Any, Any]:
-        x = slow.rmia_log_ratios(found["loss"], by_shadows, trained_on, online=online, population=False, a=a)
+        x = slow.rmia_log_ratios(ours, by_shadows, trained_on, online=online, population=False, a=a)
         return x, slow.rmia_log_ratios(of_world, world_by_shadows, seen, online=online, population=True, a=a)
 
     found["rmia-online"], found["informia"] = slow.rmia(*ratios(True)), slow.information(*ratios(True))

@@ -123,6 +123,23 @@ def test_every_kind_and_precision(kind: str, dtype: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("temperature", [1.0, 3.5])
+@pytest.mark.parametrize("kind", ["logits", "scores"])
+def test_other_temperatures_agree(kind: str, temperature: float) -> None:
+    def change(logits: Any) -> Any:
+        return logits if kind == "logits" else softmax(logits) * 0.9
+
+    outputs, shadow_outputs = (as_kind(arrays, kind, change) for arrays in make_answers(17, classes=4))
+    names = ["base", "informia", "rmia-online", "rmia-offline"]
+    result = audit(outputs, shadow_outputs, attacks=names, temperature=temperature)
+    expected = expected_scores(outputs, shadow_outputs, kind, temperature)
+    expected["rmia-offline"] = closest(expected["rmia-offline"], result.scores["rmia-offline"].to_numpy())
+    for name in ("base", "informia", "rmia-online"):
+        np.testing.assert_allclose(result.scores[name], expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    assert {attack["temperature"] for attack in result.to_dict()["attacks"]} == {temperature}
+
+
+@pytest.mark.slow
 def test_confident_probabilities_keep_their_order() -> None:
     arrays = make_answers(52, n=200, classes=4, scale=4.0)
     outputs, shadow_outputs = (as_kind(given, "probabilities", softmax) for given in arrays)
@@ -175,7 +192,8 @@ def test_shadow_models_given_as_logs() -> None:
     log_p, log_1mp = np.moveaxis(np.array(pairs), -1, 0)
     logs = {key: shadow_outputs[key] for key in ("trained_on", "population_logits")}
     result = audit(outputs, logs | {"log_p": log_p, "log_1mp": log_1mp})
-    expected = expected_scores(outputs, shadow_outputs, "logits")
+    expected = expected_scores(outputs, shadow_outputs, "logits", temperature=1.0)
+    assert "temperature-one" in {warning["code"] for warning in result.to_dict()["warnings"]}
     skipped = {row["name"] for row in result.to_dict()["skipped"]}
     assert skipped == {f"{name}-classwise" for name in ("confidence", "entropy", "mentr", "l2")}
     assert result.to_dict()["shadow"]["test_accuracy"] is None  # the logs do not tell

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from memberwise.statistics import (
 from memberwise.statistics.carried import Carried, CarriedThreshold, NameValue
 from memberwise.statistics.evaluate import ChosenThreshold
 from memberwise.types.arrays import Floats, Mask
+from memberwise.types.parts import LEFT_OUT
 from memberwise.types.stages import Stages
 
 # Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
@@ -55,6 +56,7 @@ class AttackFigures:
             member.
         at_shadow_threshold, ppv: thresholds from shadow models, and how often a record called a member is one.
         seconds: how long its scores took.
+        temperature: of the softmax by which it reads p_y; left out of attacks which read answers as they are.
     """
 
     name: str
@@ -70,6 +72,7 @@ class AttackFigures:
     at_shadow_threshold: tuple[CarriedThreshold, ...]
     ppv: tuple[NameValue, ...]
     seconds: float | None
+    temperature: float | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -203,4 +206,5 @@ def _figures(
         at_shadow_threshold=tuple(one.figures(confidence) for one in thresholds),
         ppv=tuple(value for one in thresholds for value in one.values_of_a_name(confidence)),
         seconds=round(outcome.seconds, 3),
+        temperature=signals.temperature if outcome.attack.tempered else None,
     )

@@ -28,6 +28,7 @@ from memberwise.assess.verdict import Gate
 from memberwise.attacks import Attack
 from memberwise.attacks.request import AttackRequest, family_of
 from memberwise.attacks.run import score
+from memberwise.attacks.tuning import with_temperature
 from memberwise.errors import Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.knowledge import with_knowledge
@@ -92,6 +93,7 @@ def assess(
     """
     stages = stages or Stages()
     signals = with_knowledge(signals, member, study.attacks, seeds)
+    signals, temperature_notes = with_temperature(signals, study.attacks.temperature, seeds.rng("temperature"))
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
     unrevealed = evaluated.copy()
     if units is not None:
@@ -148,6 +150,7 @@ def assess(
         curves=curves | more_curves | recipe_arrays(models),
         notes=[
             *notes(signals, member, evaluated, attacks, headline),
+            *(temperature_notes if any(one.attack.tempered for one in evaluations.values()) else ()),
             *coin_notes(study, member),
             *mismatch_notes,
             *more_notes,
@@ -239,7 +242,7 @@ def _in_turn(
 
 
 # The headline, unless the study names one: the first of these that runs.
-HEADLINES = ("learned", "lira-online-fixed", "loss", "gap")
+HEADLINES = ("learned", "base-matched", "lira-online-fixed", "base", "loss", "gap")
 
 
 def choose_headline(study: Study, ran: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from memberwise.signals.collectors.registry import EXTRAS
 from memberwise.signals.questions import Collector
-from memberwise.signals.table import Signals
+from memberwise.signals.table import Signals, kept_temperatures
 from memberwise.types.arrays import Floats
 
 Score = Callable[[Signals, np.random.Generator], Floats]
@@ -35,6 +35,8 @@ class Needs:
         extra: the collector whose answers it reads, of shadow models too where there are some: the name of a built-in
             one (see memberwise.signals.collectors), or one of your own.
         classes: it goes by classes that exclude each other: thresholds or classifiers for each of them.
+        temperatures: at which it reads p_y, of the population too where it needs one.
+        least_population: of so many records.
         known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
 
@@ -50,6 +52,8 @@ class Needs:
     known: bool = False
     transfer: bool = False
     classes: bool = False
+    temperatures: tuple[float, ...] = ()
+    least_population: int = 1
 
     @property
     def extra_name(self) -> str | None:
@@ -104,6 +108,12 @@ class Needs:
             return "needs answers on population records, and there are none"
         if self.population and self.shadows != "none" and signals.population_shadows is None:
             return "needs the shadow models' answers on population records, and there are none"
+        population = signals.population_target
+        if population is not None and self.population and population.records < self.least_population:
+            return f"needs {self.least_population} population records, and there are {population.records}"
+        if lacking := set(self.temperatures) - kept_temperatures(signals):
+            told = " and ".join(f"{temperature:g}" for temperature in sorted(lacking))
+            return f"needs answers at temperature {told}, which the table does not hold"
         if self.extra is not None and self.extra_name not in signals.target.extra:
             return f"needs {self.extra_words}, and they were not or cannot be had of this target"
         if self.known and (signals.known is None or not {0.0, 1.0} <= set(signals.known)):
@@ -132,6 +142,7 @@ class Attack:
         threshold_from: where ``threshold`` is a number: "shadows", "population", ... if the scores were scaled on them,
             "fixed" if the number needs no data at all.
         default: part of ``--attacks default``.
+        tempered: it reads p_y at the table's ``temperature``.
     """
 
     name: str
@@ -142,3 +153,4 @@ class Attack:
     threshold: float | Literal["chosen", "search"] = "chosen"
     threshold_from: Literal["shadows", "population", "fixed", "revealed", "random inputs", "transfer"] = "shadows"
     default: bool = True
+    tempered: bool = False

@@ -17,6 +17,8 @@ SOURCE = "Lassila et al. 2025, Practical Bayes-optimal membership inference atta
 def base(c: float = C) -> Score:
     """Online: log p_y(target) - log of the shadow models' mean p_y, averaged over queries.
 
+    p_y is softmax(logits / T) at the table's temperature T, ``signals.temperature``.
+
     The mean weighs IN and OUT models alike, as the paper's balanced shadow models do, so that the order is that of
     ``rmia-online``; records without a model on both sides: NaN. Where no record has models on both sides:
     log p_y(target) - c log(mean p_y of OUT models). HIGHER = MORE LIKELY A MEMBER. More shadow models make it
@@ -28,8 +30,9 @@ def base(c: float = C) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        log_p = signals.target.log_p[0].astype(np.float64)
-        typical = log_mean_both(signals) if has_both_sides(signals) else c * log_mean_out(signals)
+        at = signals.temperature
+        log_p = signals.target.log_p_at(at)[0]
+        typical = log_mean_both(signals, at) if has_both_sides(signals) else c * log_mean_out(signals, at)
         return np.asarray((log_p - typical).mean(-1))
 
     return score
@@ -41,4 +44,5 @@ ATTACK = Attack(
     needs=Needs(shadows="out"),
     source=SOURCE,
     summary="How likely the true class is to the target, compared with the mean over shadow models.",
+    tempered=True,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from memberwise.signals.streamed import release
 from memberwise.signals.table import Answers, Signals, once_a_table
@@ -43,20 +43,21 @@ def out_moments(signals: Signals) -> Moments:
 
 
 @once_a_table
-def log_mean_in(signals: Signals) -> Floats:
+def log_mean_in(signals: Signals, temperature: float = 1.0) -> Floats:
     """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once a table."""
-    return log_mean_p(shadows_of(signals.shadows), signals.is_in)
+    return log_mean_p(shadows_of(signals.shadows), signals.is_in, temperature)
 
 
 @once_a_table
-def log_mean_out(signals: Signals) -> Floats:
+def log_mean_out(signals: Signals, temperature: float = 1.0) -> Floats:
     """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once a table."""
-    return log_mean_p(shadows_of(signals.shadows), signals.is_out)
+    return log_mean_p(shadows_of(signals.shadows), signals.is_out, temperature)
 
 
-def log_mean_both(signals: Signals) -> Floats:
+def log_mean_both(signals: Signals, temperature: float = 1.0) -> Floats:
     """``(n, q)``: log of the mean of the IN models' and of the OUT models' mean p_y; NaN without a model of a side."""
-    return log_mix(np.stack([log_mean_in(signals), log_mean_out(signals)]), np.full((2, 1, 1), 0.5))
+    both = np.stack([log_mean_in(signals, temperature), log_mean_out(signals, temperature)])
+    return log_mix(both, np.full((2, 1, 1), 0.5))
 
 
 def has_both_sides(signals: Signals) -> bool:
@@ -76,14 +77,21 @@ def moments(shadows: Answers, side: Mask) -> Moments:
     return Moments(count, mean, squares)
 
 
-def log_mean_p(shadows: Answers, side: Mask) -> Floats:
-    """``(n, q)``: log of the mean p_y over the models of one side, ``(m, n)``; NaN without a model."""
+def log_mean_p(shadows: Answers, side: Mask, temperature: float = 1.0) -> Floats:
+    """``(n, q)``: log of the mean p_y over the models of one side, ``(m, n)``; NaN without a model.
+
+    Args:
+        temperature: at which p_y is taken; 1, or kept in the answers.
+    """
     count = side.sum(0)
     each = np.where(count > 0, count, np.nan)
     result = np.empty(shadows.log_p.shape[1:])
     for part in record_blocks(shadows):
         weights = side[:, part, None] / each[part, None]
-        result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights)
+        if temperature == 1:
+            result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights)
+        else:
+            result[part] = _log_mix_of_phi(shadows.tempered[temperature][:, part].astype(np.float64), weights)
     return result
 
 
@@ -99,10 +107,21 @@ def log_mix(logs: Floats, weights: Floats) -> Floats:
         ``(...,)`` logs.
     """
     short = (weights * np.expm1(logs)).sum(0)
+    return _log_one_plus(short, weights, lambda small: logs[:, small], logs.shape)
+
+
+def _log_mix_of_phi(phi: Floats, weights: Floats) -> Floats:
+    """``log_mix`` of log p = -log(1 + exp(-phi)); most records need no logarithm of each."""
+    short = -(weights * expit(-phi)).sum(0)
+    return _log_one_plus(short, weights, lambda small: -np.logaddexp(0.0, -phi[:, small]), phi.shape)
+
+
+def _log_one_plus(short: Floats, weights: Floats, logs_of: Callable[[Mask], Floats], shape: tuple[int, ...]) -> Floats:
+    """Log of 1 + ``short``, the weighted mean of p - 1; where it is small, by logsumexp of the logs."""
     result = np.log1p(np.maximum(short, -0.5))
     small = short < -0.5
     if small.any():
-        result[small] = logsumexp(logs[:, small], axis=0, b=np.broadcast_to(weights, logs.shape)[:, small])
+        result[small] = logsumexp(logs_of(small), axis=0, b=np.broadcast_to(weights, shape)[:, small])
     return np.asarray(result)
 
 
@@ -112,8 +131,8 @@ def record_blocks(answers: Answers) -> Iterator[slice]:
     for number, start in enumerate(range(0, answers.records, step), 1):
         yield slice(start, start + step)
         if number % RELEASED == 0:
-            release(answers.log_p, answers.log_1mp, answers.correct)
-    release(answers.log_p, answers.log_1mp, answers.correct)
+            release(answers.log_p, answers.log_1mp, answers.correct, *answers.tempered.values())
+    release(answers.log_p, answers.log_1mp, answers.correct, *answers.tempered.values())
 
 
 def mean_phi(answers: Answers) -> Floats:

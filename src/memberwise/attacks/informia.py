@@ -14,6 +14,8 @@ from memberwise.types.arrays import Floats
 def informia(a: float = A) -> Score:
     """log p(x|target)/p(x) - mean over population records z of log p(z|target)/p(z), averaged over queries.
 
+    Probabilities are at the table's temperature.
+
     InfoRMIA replaces RMIA's count of dominated population records by the information gained; the population's plain
     average is our reading of the paper (arXiv:2510.05582). p(x) and p(z) are RMIA's: online where some record has
     models on both sides (records that have not: NaN), else offline. HIGHER = MORE LIKELY A MEMBER. Without ties, and
@@ -27,13 +29,15 @@ def informia(a: float = A) -> Score:
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
         online = has_both_sides(signals)
-        of_x, of_z = log_mean_both(signals) if online else log_mean_out(signals), population_mean(signals)
+        at = signals.temperature
+        of_x = log_mean_both(signals, at) if online else log_mean_out(signals, at)
+        of_z = population_mean(signals, at)
         if not online:
             of_x, of_z = as_if_in_too(of_x, a), as_if_in_too(of_z, a)
-        world = population_of(signals).log_p[0] - of_z
+        world = population_of(signals).log_p_at(at)[0] - of_z
         usable = ~np.isnan(of_z)
         average = world.sum(0, where=usable) / np.where(usable.any(0), usable.sum(0), np.nan)
-        return np.asarray((signals.target.log_p[0] - of_x - average).mean(-1))
+        return np.asarray((signals.target.log_p_at(at)[0] - of_x - average).mean(-1))
 
     return score
 
@@ -44,4 +48,5 @@ ATTACK = Attack(
     needs=Needs(shadows="out", population=True),
     source="InfoRMIA, ICLR 2026 (arXiv:2510.05582)",
     summary="How much more likely the true class is to the target than to shadow models, beyond the population's mean.",
+    tempered=True,
 )

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from memberwise.attacks import (
     attack_p,
     attack_r,
+    base_matched,
     bavaria,
     calibration,
     classwise,
@@ -50,6 +51,7 @@ _BUILT_IN = [
     attack_r.ATTACK,
     calibration.ATTACK,
     base.ATTACK,
+    base_matched.ATTACK,
     bavaria.ATTACK,
     informia.ATTACK,
     quantile.ATTACK,

@@ -19,7 +19,7 @@ from memberwise.study.schema import Study
 from memberwise.types.arrays import Mask
 
 # The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
-FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "rmia-online", "gap")
+FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "base-matched", "rmia-online", "gap")
 # They join the family where answers are labels: of the others only the gap attack could read those.
 LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
 # They join it where answers have a bound and are drawn: repetition, and copies at few questions each.

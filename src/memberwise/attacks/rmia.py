@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
@@ -12,6 +13,8 @@ from memberwise.types.arrays import Floats
 
 # p_in is taken to be A p_out + (1 - A) where no model trained on the record and no shadow model tells better.
 A = 0.3
+# Relative: below what anyone reads off a share, above what float64 keeps apart by a factor of thousands.
+LAST_DIGITS = 9e-13
 SOURCE = "Zarifzadeh et al. 2024, Low-cost high-power membership inference attacks"
 
 
@@ -20,8 +23,9 @@ def online(gamma: float = 1.0) -> Score:
 
     p(x) is the mean of the IN models' and of the OUT models' mean probability of the true class, p(z) the mean over
     models that did not see z (Zarifzadeh et al. 2024, section 3; ties count). HIGHER = MORE LIKELY A MEMBER. Assumes
-    shadow models on both sides and a population nobody trained on; more of either make it stronger (the score moves
-    in steps of one over the population's size). Records without a model on both sides: NaN.
+    shadow models on both sides and a population nobody trained on; more of either make it stronger. Probabilities
+    are at the table's temperature, ties are broken by the ratio itself (``dominated``). Records without a model on both
+    sides: NaN.
 
     Args:
         gamma: above 0. Within one target it changes which scores tie, never their order; 1 has the fewest ties where
@@ -29,7 +33,8 @@ def online(gamma: float = 1.0) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        return dominated(signals, log_mean_both(signals), population_mean(signals), gamma)
+        at = signals.temperature
+        return dominated(signals, log_mean_both(signals, at), population_mean(signals, at), gamma)
 
     return score
 
@@ -48,8 +53,8 @@ def offline(gamma: float = 1.0, a: float | None = None) -> Score:
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
         fitting = tuned(signals, offline_ratio, A, rng) if a is None else a
-        world = as_if_in_too(population_mean(signals), fitting)
-        return dominated(signals, as_if_in_too(log_mean_out(signals), fitting), world, gamma)
+        world = as_if_in_too(population_mean(signals, signals.temperature), fitting)
+        return dominated(signals, as_if_in_too(log_mean_out(signals, signals.temperature), fitting), world, gamma)
 
     return score
 
@@ -76,11 +81,11 @@ def as_if_in_too(log_out: Floats, a: float) -> Floats:
 
 
 @once_a_table
-def population_mean(signals: Signals) -> Floats:
+def population_mean(signals: Signals, temperature: float = 1.0) -> Floats:
     """``(k, q)``: log of the mean p_y of population records over the models that did not see them; once a table."""
     shadows, seen = shadows_of(signals.population_shadows), signals.population_trained_on
     unseen = np.ones(shadows.log_p.shape[:2], bool) if seen is None else seen == 0
-    return log_mean_p(shadows, unseen)
+    return log_mean_p(shadows, unseen, temperature)
 
 
 def population_of(signals: Signals) -> Answers:
@@ -91,12 +96,17 @@ def population_of(signals: Signals) -> Answers:
 
 
 def dominated(signals: Signals, log_p_x: Floats, log_p_z: Floats, gamma: float) -> Floats:
-    """``(n,)``: share of population records whose ratio times gamma is at most the record's, averaged over queries."""
-    x = signals.target.log_p[0].astype(np.float64) - log_p_x - np.log(gamma)
-    z = population_of(signals).log_p[0].astype(np.float64) - log_p_z
+    """``(n,)``: share of population records whose ratio times gamma is at most the record's, averaged over queries.
+
+    Records of one share, such as all that dominate the whole population, are told apart in the last digits (by less
+    than one part in 1e12) by their ratio, of which the share is a non-decreasing function.
+    """
+    ratio = signals.target.log_p_at(signals.temperature)[0] - log_p_x
+    x = ratio - np.log(gamma)
+    z = population_of(signals).log_p_at(signals.temperature)[0] - log_p_z
     z = np.broadcast_to(z, (len(z), x.shape[1]))  # a population asked once serves every query
     shares = [_share_at_most(x[:, q], z[:, q]) for q in range(x.shape[1])]
-    return np.asarray(np.mean(shares, axis=0))
+    return np.asarray(np.mean(shares, axis=0) * (1 - LAST_DIGITS * expit(-ratio).mean(-1)))
 
 
 def _share_at_most(x: Floats, z: Floats) -> Floats:
@@ -114,6 +124,7 @@ ATTACKS = [
         Needs(shadows="in+out", population=True),
         f"{SOURCE}, online",
         "Share of population records that the record dominates in likelihood relative to models with and without it.",
+        tempered=True,
     ),
     Attack(
         "rmia-offline",
@@ -121,5 +132,6 @@ ATTACKS = [
         Needs(shadows="out", population=True),
         f"{SOURCE}, offline",
         "Share of population records that the record dominates in likelihood relative to models without it.",
+        tempered=True,
     ),
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from memberwise.assess.kept_turns import KeptTurns
+from memberwise.attacks.tuning import with_temperature
 from memberwise.auditing.prepare.inputs import Inputs, rows_name
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.saved import digest as digest_of
@@ -94,6 +95,7 @@ def load_signals(
         signals, member = signals_of_run(result, inputs)
     seeds = Seeds(study.run.seed)
     signals = with_knowledge(lift_zeros(signals)[0], member, study.attacks, seeds)
+    signals, _ = with_temperature(signals, study.attacks.temperature, seeds.rng("temperature"))
     if signals.shadows is None or result.folder is None or not (result.folder / TURNS).exists():
         return signals
     evaluated = np.ones(signals.records, bool) if signals.known is None else np.isnan(signals.known)
@@ -220,7 +222,7 @@ def _of_saved(
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, shadow_file or "shadow outputs")
     if target.member is None:
         raise DataError("a target's file tells who is a member", where=file)
-    return signals_from_saved(target, shadows, study.attacks.label), target.member
+    return signals_from_saved(target, shadows, study.attacks.label, study.attacks.temperature), target.member
 
 
 def _saved(file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"]) -> Arrays:

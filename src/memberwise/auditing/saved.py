@@ -53,7 +53,8 @@ def saved_model(resolved: ResolvedStudy, inputs: Inputs) -> SavedModel:
     _refuse_more(resolved.study)
     arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
     target = read_target(arrays, where)
-    signals, step = lift_zeros(signals_from_saved(target, None, resolved.study.attacks.label))
+    asked = resolved.study.attacks
+    signals, step = lift_zeros(signals_from_saved(target, None, asked.label, asked.temperature))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     facts = TargetFacts.of(f"saved {signals.target.kind}", None, *_quality(signals, target.member))
@@ -99,7 +100,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, stag
         shadow_arrays = read_saved_file(place, shadows=True)
     target = read_target(arrays, where)
     shadows = None if shadow_arrays is None else read_shadows(shadow_arrays, target, place or "shadow outputs")
-    signals, step = lift_zeros(signals_from_saved(target, shadows, study.attacks.label))
+    signals, step = lift_zeros(signals_from_saved(target, shadows, study.attacks.label, study.attacks.temperature))
     if target.member is None:
         raise ValueError("a target's file tells who is a member")
     request.check_share(target.member)

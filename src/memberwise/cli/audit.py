@@ -82,6 +82,7 @@ def audit(
         Text, option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
     ] = None,
     attacks: options.Attacks = None,
+    temperature: options.Temperature = None,
     fpr: options.Fpr = None,
     fail_if: Annotated[
         list[str] | None, option("--fail-if", help='Gate, such as "tpr@0.01>0.05"; repeatable.', panel="Attack")

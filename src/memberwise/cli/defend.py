@@ -50,6 +50,7 @@ def defend(
         int | None, option("--shadow-models", help="How many a point; even.", panel="Attack")
     ] = None,
     attacks: options.Attacks = None,
+    temperature: options.Temperature = None,
     fpr: options.Fpr = None,
     settings: options.Settings = None,
     engine: options.Engine = None,

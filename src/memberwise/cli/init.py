@@ -77,6 +77,7 @@ data = "halves"           # of the audited records; "auxiliary" for an attacker 
 [attacks]
 use = ["default"]         # memberwise list attacks
 # headline = "lira-online-fixed"   # the attack the verdict is about
+# temperature = "tuned"   # of p_y in base, informia, rmia-*; 2 without it, 1: as answered
 # reveal = 0.5            # share of records whose membership the attacker is told (nasr); not evaluated
 # transfer = "runs/other" # finished run on other data (ml-leaks-2)
 # boundary_queries = 1000 # label-only-boundary: questions a record ...

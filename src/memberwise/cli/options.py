@@ -39,6 +39,9 @@ RayAddress = Annotated[
     Text, option("--ray-address", help="auto or ray://HOST:PORT; none: a Ray of this machine.", panel="Run")
 ]
 Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
+Temperature = Annotated[
+    Text, option("--temperature", help="Of p_y in base, informia, rmia-*: 2, a number, tuned.", panel="Attack")
+]
 Fpr = Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")]
 Settings = Annotated[
     list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")

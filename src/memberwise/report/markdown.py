@@ -111,6 +111,8 @@ def _figures(result: AuditResult) -> list[str]:
         return []
     first, other_attacks = groups[0], [attack for group in groups[1:] for attack in group.attacks]
     said = f"Each with its {sentence.interval_words(result)}."
+    if temperatures := sentence.temperature_words(result):
+        said += f" By p_y at {temperatures}."
     folded = [
         "<details><summary>Every other attack</summary>",
         "",

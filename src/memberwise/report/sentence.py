@@ -120,6 +120,15 @@ def threshold_words(attack: AttackFigures) -> str:
     return names.get(chosen, str(chosen)) if chosen else DASH
 
 
+def temperature_words(result: AuditResult) -> str:
+    """Which attacks read p_y at which temperature; empty where none does at one of its own."""
+    at: dict[float, list[str]] = {}
+    for attack in result.attacks:
+        if attack.temperature is not None:
+            at.setdefault(attack.temperature, []).append(attack.name)
+    return "; ".join(f"temperature {temperature:g}: {', '.join(names)}" for temperature, names in at.items())
+
+
 def assumptions(result: AuditResult) -> list[str]:
     """What the headline attack's owner must have, one sentence a need."""
     attack, models = result.attack(), result.shadow and result.shadow.count

@@ -78,6 +78,7 @@ def _legend(result: AuditResult) -> list[str]:
         "~ fewer than ten false positives expected: rough" if "weak" in marks else "",
         "? too few non-members for a valid interval" if "no" in marks else "",
     ]
+    lines.append(sentence.temperature_words(result))
     optimistic = [a.name for a in result.attacks if "optimistic" in sentence.threshold_words(a)]
     if optimistic:
         lines.append(f"accuracy optimistic (threshold chosen on the audited records): {', '.join(optimistic)}")

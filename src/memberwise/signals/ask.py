@@ -50,11 +50,13 @@ def collect(
         numbers: from a job's seed to its shadow model's number; collectors ask the first models only. None: all.
     """
     served = serve(models, jobs, questions)
-    audited = ask_about(served, questions, questions.audited, questions.queries, vectors)
+    kept = questions.temperatures
+    audited = ask_about(served, questions, questions.audited, questions.queries, vectors, kept)
     _refuse_nan(audited, jobs, numbers)
     arrays = _fields("audited", audited)
     if len(questions.population):
-        arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, False))
+        world = ask_about(served, questions, questions.population, questions.queries, False, kept)
+        arrays |= _fields("population", world)
     members = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
     correct, loss = right(audited), -audited.log_p[:, :, 0]
     weights = members.astype(np.float64)
@@ -179,16 +181,27 @@ def _lifted(models: Target, questions: Questions) -> Target:
         return models
     rows = questions.audited[:FEW_RECORDS]
     raw = models.predict(questions.records(rows))[:, :, None]
-    steps = [find_step(read_answers(raw[i : i + 1], questions.y[rows], models.kind)) for i in range(len(models))]
+    steps = [
+        find_step(read_answers(raw[i : i + 1], questions.y[rows], models.kind, temperatures=()))
+        for i in range(len(models))
+    ]
     floors = np.array([0.0 if step is None else step.floor for step in steps])
     return Lifted(models, floors) if floors.any() else models
 
 
-def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, vectors: bool) -> Answers:
+def ask_about(
+    models: Target,
+    questions: Questions,
+    rows: Ints,
+    queries: str,
+    vectors: bool,
+    temperatures: Sequence[float] = (),
+) -> Answers:
     """``Answers`` of the models about rows, in chunks of records so that memory stays bounded.
 
     Args:
         models: ``m`` of them. rows: ``(n,)`` row numbers. queries: name of the views. vectors: keep full answers.
+        temperatures: at which phi is kept.
     """
     views = query_views(queries)
     # Answers with a bound depend a little on what was asked before: the order is not to depend on who stands beside.
@@ -204,7 +217,9 @@ def ask_about(models: Target, questions: Questions, rows: Ints, queries: str, ve
             true_labels = questions.y[chunk]
             if questions.only is not None:
                 raw, true_labels = raw[..., [questions.only]], true_labels[:, [questions.only]]
-            parts.append(read_answers(raw, true_labels, models.kind, None if vectors else 0))
+            parts.append(
+                read_answers(raw, true_labels, models.kind, None if vectors else 0, temperatures=temperatures)
+            )
     return join_records(parts)
 
 
@@ -242,4 +257,5 @@ def join_records(parts: Sequence[Answers]) -> Answers:
         first.kind,
         extra={name: np.concatenate([p.extra[name] for p in parts], 1) for name in first.extra},
         saturated=sum(p.saturated * p.records for p in parts) / records,
+        tempered={key: np.concatenate([p.tempered[key] for p in parts], 1) for key in first.tempered},
     )

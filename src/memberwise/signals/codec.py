@@ -26,23 +26,27 @@ def vector_models(records: int, classes: int, count: int) -> int:
 
 
 def lacking(arrays: Arrays, questions: Questions, first: int = -1) -> str:
-    """What collectors are to gather and a block does not hold, by name; empty where it holds all.
+    """What is to be gathered and a block does not hold, by name; empty where it holds all.
 
     ``first``: number of the block's first model, -1 the target.
     """
-    return ", ".join(
+    figures = "kind" in arrays and arrays["kind"][0] != "labels"
+    held = all(f"audited.phi@{temperature}" in arrays for temperature in questions.temperatures)
+    missing = [] if held or not figures else ["answers at the temperatures now asked for"]
+    missing += [
         f"answers of the collector {collector.name!r} as now asked for"
         for collector in questions.extras
         if first < questions.models_of(collector)
         and (arrays.get(f"extra.{collector.name}", [""])[0] != collector_key(collector))
-    )
+    ]
+    return ", ".join(missing)
 
 
 def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
     """The ``Answers`` under a prefix ("audited", "population") of a block's arrays."""
     if f"{prefix}.log_p" not in arrays:
         return None
-    extra = f"{prefix}.extra."
+    extra, phi = f"{prefix}.extra.", f"{prefix}.phi@"
     return Answers(
         arrays[f"{prefix}.log_p"],
         arrays[f"{prefix}.log_1mp"],
@@ -51,6 +55,11 @@ def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
         arrays["kind"][0].item(),
         extra={name.removeprefix(extra): values for name, values in arrays.items() if name.startswith(extra)},
         saturated=float(arrays["saturated"].mean()),
+        tempered={
+            float(name.removeprefix(phi)): values
+            for name, values in arrays.items()
+            if name.startswith(phi) and len(values) == len(arrays[f"{prefix}.log_p"])
+        },
     )
 
 
@@ -70,4 +79,5 @@ def _fields(prefix: str, answers: Answers) -> Arrays:
         f"{prefix}.log_1mp": answers.log_1mp,
         f"{prefix}.correct": answers.correct,
     }
+    arrays |= {f"{prefix}.phi@{temperature}": phi for temperature, phi in answers.tempered.items()}
     return arrays if answers.vectors is None else arrays | {f"{prefix}.vectors": answers.vectors}

@@ -68,4 +68,9 @@ def _joined(first: Answers, second: Answers) -> Answers:
         correct=np.concatenate([first.correct, second.correct], 1),
         vectors=vectors,
         extra={},
+        tempered={
+            temperature: np.concatenate([phi, second.tempered[temperature]], 1)
+            for temperature, phi in first.tempered.items()
+            if temperature in second.tempered
+        },
     )

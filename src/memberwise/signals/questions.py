@@ -87,6 +87,7 @@ class Questions:
         auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
         rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
+        temperatures: at which p_y of audited and population records is kept, beside 1.
         as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
     """
 
@@ -106,6 +107,7 @@ class Questions:
     extras: tuple[Collector, ...] = ()
     validation: Ints | None = None
     auxiliary: Ints | None = None
+    temperatures: tuple[float, ...] = ()
     as_stored: bool = False
     only: int | None = None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy.special import logsumexp
 
 from memberwise.signals.label_sets import read_label_sets
 from memberwise.signals.table import Answers
+from memberwise.signals.temperature import EVERYWHERE, phis_at
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Floats, Ints
 
@@ -24,6 +27,7 @@ def read_answers(
     kind: Kind,
     keep_vectors: int | None = None,
     precision: DTypeLike = np.float32,
+    temperatures: Sequence[float] = EVERYWHERE,
 ) -> Answers:
     """Turn raw answers into ``Answers``.
 
@@ -34,6 +38,10 @@ def read_answers(
         kind: what ``raw`` holds.
         keep_vectors: full answers (first query) are kept of this many first models; None keeps all.
         precision: in which full answers are kept, float32 or float64.
+        temperatures: other than 1, at which phi is kept too (``signals.temperature``): of logits and probabilities of
+            softmax(log p / T); of scores likewise, what they leave of 1 being one class more. Not of labels, nor of
+            several labels a record.
+            By default so many that phi is known at any.
 
     ``log_p`` and ``log_1mp`` are computed in float64 from the logsumexp over the other classes, never as 1 - p_y
     (but for "scores", which need not sum to 1), and stored as float32.
@@ -47,6 +55,7 @@ def read_answers(
     log_p = np.empty((models, records, queries), np.float32)
     log_1mp = np.empty_like(log_p)
     correct = np.empty(log_p.shape, bool)
+    tempered = {temperature: np.empty_like(log_p) for temperature in temperatures if temperature != 1}
     clipped = 0
     step = max(1, CHUNK_VALUES // max(1, records * queries * classes))
     for start in range(0, models, step):
@@ -56,10 +65,29 @@ def read_answers(
         correct[part] = values.argmax(-1) == labels[None, :, None]
         log_p[part], log_1mp[part], hit = _log_pair(values, labels, kind)
         clipped += hit
+        for temperature, phi in _tempered(values, labels, kind, tuple(tempered)).items():
+            tempered[temperature][part] = phi
     keep = models if keep_vectors is None else min(keep_vectors, models)
     vectors = np.ascontiguousarray(raw[:keep, :, 0], dtype=precision) if keep else None
     vectors = possible(vectors) if vectors is not None and kind == "logits" else vectors
-    return Answers(log_p, log_1mp, correct, vectors, kind, saturated=clipped / max(1, log_p.size))
+    saturated = clipped / max(1, log_p.size)
+    return Answers(log_p, log_1mp, correct, vectors, kind, saturated=saturated, tempered=tempered)
+
+
+def _tempered(values: Floats, labels: Ints, kind: Kind, temperatures: Sequence[float]) -> dict[float, Floats]:
+    """Phi at each of the temperatures, ``(m, n, q)``, of raw answers ``(m, n, q, C)``."""
+    if not temperatures:
+        return {}
+    of_queries = labels[:, None].repeat(values.shape[2], 1).ravel()
+    if kind == "scores":
+        values = np.concatenate([values, np.maximum(1.0 - values.sum(-1, keepdims=True), 0.0)], -1)
+    flat, least = values.reshape(len(values), -1, values.shape[-1]), -np.inf
+    if kind != "logits":
+        least = float(np.log(SMALLEST[kind]))
+        with np.errstate(divide="ignore"):
+            flat = np.log(np.maximum(flat, 0.0))
+    phis = phis_at(flat, of_queries, temperatures, least)
+    return {temperature: phi.reshape(values.shape[:-1]) for temperature, phi in phis.items()}
 
 
 def possible(logits: Array) -> Array:

@@ -167,10 +167,14 @@ def _lifted(answers: Answers | None, step: Step) -> Answers | None:
     vectors = answers.vectors
     if step.even and vectors is not None:
         vectors = np.stack([_whole_votes(part.astype(np.float64), step).astype(vectors.dtype) for part in vectors])
+    log_p, log_1mp = _lifted_logs(answers.log_p, step), _lifted_logs(answers.log_1mp, step)
+    # As at temperature 1, p_y and the sum over the other classes count as half a step at least.
+    moved = (log_p - answers.log_p) - (log_1mp - answers.log_1mp)
     return replace(
         answers,
-        log_p=_lifted_logs(answers.log_p, step),
-        log_1mp=_lifted_logs(answers.log_1mp, step),
+        log_p=log_p,
+        log_1mp=log_1mp,
+        tempered={t: (phi + moved / t).astype(np.float32) for t, phi in answers.tempered.items()},
         vectors=vectors,
         floor=step.floor,
         saturated=0.0,

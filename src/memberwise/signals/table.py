@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+A = ParamSpec("A")
 P = TypeVar("P", bound="DataclassInstance")
 
 
@@ -37,6 +38,8 @@ class Answers:
         extra: what collectors gathered beyond single answers, by name, each ``(j,)`` or ``(j, n, ...)`` of the first
             ``j <= m`` models; under ``NAME.queries`` how many questions were asked about each record, ``(j, n)``.
         saturated: share of true-class scores clipped before the logarithm ("scores" and "probabilities" only).
+        tempered: by temperature T other than 1, ``(m, n, q)`` float32: phi of softmax(log p / T)
+            (``signals.temperature``). Empty where nothing but p_y is known, of labels, and of several labels a record.
         floor: the smallest number a logarithm is taken of, where the answers come in steps (``signals.steps``);
             None: the least of their kind.
     """
@@ -49,6 +52,7 @@ class Answers:
     extra: Arrays = field(default_factory=dict)
     saturated: float = 0.0
     floor: float | None = None
+    tempered: dict[float, Floats32] = field(default_factory=dict)
 
     @property
     def models(self) -> int:
@@ -67,6 +71,16 @@ class Answers:
         """``(m, n, q)`` float64, the scaled logit log p_y - log(1 - p_y) (Carlini et al. 2022, section IV.C)."""
         return self.log_p.astype(np.float64) - self.log_1mp.astype(np.float64)
 
+    def phi_at(self, temperature: float) -> Floats:
+        """``(m, n, q)`` float64: phi at a temperature that is kept, or at 1."""
+        return self.phi if temperature == 1 else self.tempered[temperature].astype(np.float64)
+
+    def log_p_at(self, temperature: float) -> Floats:
+        """``(m, n, q)`` float64: log p_y at a temperature that is kept, or at 1."""
+        if temperature == 1:
+            return self.log_p.astype(np.float64)
+        return np.asarray(-np.logaddexp(0.0, -self.phi_at(temperature)))
+
     def of_models(self, keep: NDArray[np.intp]) -> Answers:
         """The answers of the models ``keep``: ``(k,)`` positions, ascending."""
         full = keep[keep < (0 if self.vectors is None else len(self.vectors))]
@@ -80,6 +94,7 @@ class Answers:
             correct=of_models(self.correct, keep),
             vectors=vectors,
             extra=extra,
+            tempered={temperature: phi[keep] for temperature, phi in self.tempered.items()},
         )
 
     def of_records(self, rows: NDArray[np.intp]) -> Answers:
@@ -91,6 +106,7 @@ class Answers:
             correct=of_records(self.correct, rows),
             vectors=None if self.vectors is None else self.vectors[:, rows],
             extra={name: values[:, rows] if values.ndim > 1 else values for name, values in self.extra.items()},
+            tempered={temperature: of_records(phi, rows) for temperature, phi in self.tempered.items()},
         )
 
 
@@ -143,6 +159,7 @@ class Signals:
         features: ``(N, ...)`` the data themselves by row number (``features[index]`` are the audited records'), as
             stored; None where only answers are at hand. Held, not copied.
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
+        temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y; the answers hold it (1, or kept).
         several_labels: a record has several binary labels: ``labels`` are numbers of sets of them.
         turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
             the table of a finished run (``load_signals``) alone, never in an attack's.
@@ -164,6 +181,7 @@ class Signals:
     features: Array | None = None
     population_index: Ints | None = None
     several_labels: bool = False
+    temperature: float = 1.0
     turns: dict[str, Floats] | None = None
 
     @property
@@ -211,6 +229,14 @@ class Signals:
         )
 
 
+def kept_temperatures(signals: Signals) -> set[float]:
+    """The temperatures at which the table holds all p_y: of the target and the shadow models, population included."""
+    parts = (signals.target, signals.shadows, signals.population_target, signals.population_shadows)
+    return {1.0}.union(signals.target.tempered).intersection(
+        *({1.0, *part.tempered} for part in parts if part is not None)
+    )
+
+
 def _locked(part: P) -> P:
     """The same part with views of its arrays that cannot be written into."""
 
@@ -231,18 +257,19 @@ def _locked(part: P) -> P:
     return replace(part, **changed)
 
 
-def once_a_table(compute: Callable[[Signals], T]) -> Callable[[Signals], T]:
+def once_a_table(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Concatenate[Signals, A], T]:
     """A statistic of a table that attacks share: computed when first asked for, and kept as long as the table.
 
-    A table made from another starts anew.
+    A table made from another starts anew; further arguments, such as a temperature, have each a value of their own.
     """
-    values: WeakKeyDictionary[Signals, T] = WeakKeyDictionary()
+    values: WeakKeyDictionary[Signals, dict[object, T]] = WeakKeyDictionary()
 
     @wraps(compute)
-    def shared(signals: Signals) -> T:
-        if signals not in values:
-            values[signals] = compute(signals)
-        return values[signals]
+    def shared(signals: Signals, /, *args: A.args, **kwargs: A.kwargs) -> T:
+        of_table, key = values.setdefault(signals, {}), (args, *sorted(kwargs.items()))
+        if key not in of_table:
+            of_table[key] = compute(signals, *args, **kwargs)
+        return of_table[key]
 
     return shared
 

@@ -54,6 +54,7 @@ FLAGS: dict[str, Flag] = {
     "engine": Flag("engine.name"),
     "ray_address": Flag("engine.ray.address"),
     "attacks": Flag("attacks.use", "names"),
+    "temperature": Flag("attacks.temperature"),
     "fpr": Flag("statistics.fpr", "rates"),
     "fail_if": Flag("gate.rules"),
     "defences": Flag("defend.defences", "names"),

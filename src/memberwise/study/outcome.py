@@ -16,6 +16,8 @@ class AttacksConfig(Part):
     reveal: share of the audited records whose membership the attacker is told; they are not evaluated.
     transfer: folder of a finished run on other data, from which attacks learn.
     label: of several binary labels a record, the one that signals are about; None: all, summed.
+    temperature: of the softmax by which ``base``, ``informia`` and ``rmia-*`` read p_y; "tuned": the best of a few on
+        shadow models in the target's place. Where answers do not tell p_y at it, 1.
     boundary_queries, boundary_records: questions of the boundary search a record, and how many records it is about.
     """
 
@@ -24,8 +26,19 @@ class AttacksConfig(Part):
     reveal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     transfer: str | None = None
     label: str | None = None
+    temperature: Annotated[float, Field(ge=0.1, le=100)] | Literal["tuned"] = 2.0
     boundary_queries: Annotated[int, Field(ge=100)] = 1000
     boundary_records: Positive = 400
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _number(cls, temperature: object) -> object:
+        if isinstance(temperature, bool) or temperature == "tuned":
+            return temperature if temperature == "tuned" else str(temperature)
+        try:
+            return float(temperature) if isinstance(temperature, (str, int, float)) else temperature
+        except ValueError:
+            return temperature
 
 
 class StatisticsConfig(Part):

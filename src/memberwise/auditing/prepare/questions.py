@@ -13,6 +13,7 @@ from memberwise.errors import StudyError
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.registry import is_built_in
 from memberwise.signals.questions import Questions
+from memberwise.signals.temperature import EVERYWHERE, temperatures_in_use
 from memberwise.signals.views import query_views
 from memberwise.study.schema import Study
 
@@ -59,6 +60,7 @@ def questions_of(
     query_views(study.queries)
     unaudited = np.concatenate([roles.background, roles.auxiliary])
     sample = np.sort(seeds.rng("background sample").permutation(unaudited)[:SAMPLE])
+    in_use = () if dataset.label_sets is not None else temperatures_in_use(study.attacks.temperature)
     questions = Questions(
         x=representations.target.x,
         y=dataset.answers_wanted,
@@ -77,6 +79,7 @@ def questions_of(
         extras=resolved.collectors if altered else tuple(c for c in resolved.collectors if not is_built_in(c)),
         validation=roles.validation if len(roles.validation) else None,
         as_stored=representations.target.as_stored,
+        temperatures=tuple(sorted({*in_use, *EVERYWHERE})) if in_use else (),
     )
     test = np.sort(seeds.rng("test sample").permutation(roles.test)[:SAMPLE])
     if study.target.endpoint is not None:  # every question may cost
@@ -86,6 +89,7 @@ def questions_of(
         questions,
         x=representations.models.x,
         as_stored=representations.models.as_stored,
+        temperatures=in_use,
         defences=resolved.output_defences,
     )
     return questions, replace(of_models, test=test, auxiliary=auxiliary)

@@ -78,6 +78,7 @@ def _study(bench: Bench, shadows: int, attacks: tuple[str, ...], population: int
         "shadow.count": shadows,
         "attacks.use": list(attacks),
         "attacks.headline": attacks[0],
+        "attacks.temperature": 1.0,
         "statistics.fpr": [0.01, 0.001, 0.0001],
         "model.name": "wrn-28-2" if large else "cnn",
         "training.epochs": bench.pick(3, 15, 100 if large else 40),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -10,14 +12,21 @@ from memberwise.errors import StudyError
 from memberwise.signals.read import read_answers
 from memberwise.signals.saved.answers import SavedAnswers
 from memberwise.signals.table import Answers, Signals
+from memberwise.signals.temperature import EVERYWHERE, MATCHED, temperatures_in_use
 from memberwise.types.arrays import Array, Ints
 
 
-def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None, label: str | None = None) -> Signals:
+def signals_from_saved(
+    target: SavedAnswers,
+    shadows: SavedAnswers | None,
+    label: str | None = None,
+    temperature: float | Literal["tuned"] = MATCHED,
+) -> Signals:
     """The table of signals of saved answers (the truth about the target's members is left out).
 
     Args:
         label: of several labels a record, the one that signals are about; None: all.
+        temperature: of the study; p_y is kept at those in use, where the answers tell it.
 
     Raises:
         StudyError: there is no such label.
@@ -32,14 +41,16 @@ def signals_from_saved(target: SavedAnswers, shadows: SavedAnswers | None, label
     shadows = None if shadows is None else _wanted(replace(shadows, label_sets=target.label_sets), None, label)[0]
     if target.raw is None:
         raise ValueError("the target's file holds answers")
+    in_use = temperatures_in_use(temperature)
+    wide = tuple(sorted({*in_use, *EVERYWHERE}))
     return Signals(
         index=index,
         labels=labels,
-        target=read_answers(target.raw, true_labels, target.kind, precision=target.raw.dtype),
-        shadows=None if shadows is None else _shadow_answers(shadows, true_labels),
+        target=read_answers(target.raw, true_labels, target.kind, precision=target.raw.dtype, temperatures=wide),
+        shadows=None if shadows is None else _shadow_answers(shadows, true_labels, in_use),
         trained_on=nobody if shadows is None or shadows.trained_on is None else shadows.trained_on,
-        population_target=_population(target, wanted_of_population),
-        population_shadows=None if shadows is None else _population(shadows, wanted_of_population),
+        population_target=_population(target, wanted_of_population, wide),
+        population_shadows=None if shadows is None else _population(shadows, wanted_of_population, in_use),
         population_labels=population_labels,
         population_trained_on=None if shadows is None else shadows.population_trained_on,
         several_labels=target.label_sets is not None,
@@ -74,9 +85,9 @@ def _wanted(
     return answers, sets.of(rows)[:, columns], of_population
 
 
-def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray) -> Answers:
+def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray, temperatures: Sequence[float]) -> Answers:
     if shadows.raw is not None:
-        return read_answers(shadows.raw, labels, shadows.kind, precision=shadows.raw.dtype)
+        return read_answers(shadows.raw, labels, shadows.kind, precision=shadows.raw.dtype, temperatures=temperatures)
     if shadows.log_p is None or shadows.log_1mp is None:
         raise ValueError("the shadow file holds answers or their logs")
     # Above one half no other class can be larger; below, the logs do not tell (nor does any attack ask).
@@ -84,7 +95,7 @@ def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray) -> Answers:
     return Answers(shadows.log_p.astype(np.float32), shadows.log_1mp.astype(np.float32), sure, kind=shadows.kind)
 
 
-def _population(saved: SavedAnswers, labels: np.ndarray | None) -> Answers | None:
+def _population(saved: SavedAnswers, labels: np.ndarray | None, temperatures: Sequence[float]) -> Answers | None:
     if saved.population is None or labels is None:
         return None
-    return read_answers(saved.population, labels, saved.kind, keep_vectors=0)
+    return read_answers(saved.population, labels, saved.kind, keep_vectors=0, temperatures=temperatures)
