@@ -34,6 +34,7 @@ class Needs:
         features: it reads the records themselves, audited ones and the population's.
         extra: the collector whose answers it reads, of shadow models too where there are some: the name of a built-in
             one (see memberwise.signals.collectors), or one of your own.
+        early: shadow models' answers after a part of their training make it stronger, where they can be had.
         classes: it goes by classes that exclude each other: thresholds or classifiers for each of them.
         known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
     """
@@ -49,6 +50,7 @@ class Needs:
     extra: str | Collector | None = None
     known: bool = False
     transfer: bool = False
+    early: bool = False
     classes: bool = False
 
     @property

@@ -54,7 +54,7 @@ def collect(
     _refuse_nan(audited, jobs, numbers)
     arrays = _fields("audited", audited)
     if len(questions.population):
-        arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, False))
+        arrays |= _fields("population", ask_about(served, questions, questions.population, questions.queries, vectors))
     members = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
     correct, loss = right(audited), -audited.log_p[:, :, 0]
     weights = members.astype(np.float64)
@@ -78,6 +78,8 @@ def collect(
     arrays |= collect_extras(models, served, jobs, questions, numbers)
     if questions.extras:
         arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
+    if any(job.early for job in jobs) and models.early:
+        arrays |= _of_early(models.early, sum(job.early for job in jobs), questions)
     if numbers is None:
         arrays |= bound_arrays(models, served, questions)
     return arrays | {
@@ -92,6 +94,20 @@ def collect(
         "kind": np.full(len(models), served.kind),
         "remarks": np.full(len(models), " ".join(models.remarks)),
     }
+
+
+def _of_early(checkpoints: Sequence[Target], count: int, questions: Questions) -> Arrays:
+    """What the first models of a stack answered after a part of their training, and about which records (positions)."""
+    arrays: Arrays = {}
+    asked = {"": (questions.audited, questions.early), ".population": (questions.population, questions.early_population)}
+    for name, (rows, positions) in asked.items():
+        arrays[f"early{name}.positions"] = np.tile(positions, (count, 1))
+        for number, models in enumerate(checkpoints, 1):
+            if len(positions):
+                answers = ask_about(models, questions, rows[positions], questions.queries, True)
+                answers = answers.of_models(np.arange(count))
+                arrays |= _fields(f"early{number}{name}", answers)
+    return arrays
 
 
 def right(answers: Answers) -> Array:

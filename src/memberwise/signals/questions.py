@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -87,6 +87,8 @@ class Questions:
         auxiliary: rows of the auxiliary role, where shadow models train on these: attack models learn from them.
         rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
+        early, early_population: positions, among audited and population records, of those that early checkpoints of
+            shadow models are asked about; empty: no checkpoints.
         as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
     """
 
@@ -108,6 +110,8 @@ class Questions:
     auxiliary: Ints | None = None
     as_stored: bool = False
     only: int | None = None
+    early: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    early_population: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def records(self, rows: Ints) -> Records:
         """The records of ``(n,)`` rows, ``(n, ...)``: as stored, else float32."""

@@ -132,7 +132,7 @@ ATTACKS = [
     Attack(
         "learned",
         learned(),
-        Needs(shadows="in+out"),
+        Needs(shadows="in+out", early=True),
         "this project, docs/learned.md",
         "A classifier trained on shadow models in the target's place, on how answers compare with the other models'.",
         threshold=0.5,
@@ -140,7 +140,7 @@ ATTACKS = [
     Attack(
         "learned-offline",
         learned(offline=True),
-        Needs(shadows="in+out"),
+        Needs(shadows="in+out", early=True),
         "this project, docs/learned.md",
         "As learned, but features know only the models that did not train on the record; the others only teach.",
         threshold=0.5,

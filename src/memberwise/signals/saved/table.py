@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from memberwise.errors import StudyError
+from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.read import read_answers
 from memberwise.signals.saved.answers import SavedAnswers
 from memberwise.signals.table import Answers, Signals
@@ -87,4 +88,4 @@ def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray) -> Answers:
 def _population(saved: SavedAnswers, labels: np.ndarray | None) -> Answers | None:
     if saved.population is None or labels is None:
         return None
-    return read_answers(saved.population, labels, saved.kind, keep_vectors=0)
+    return read_answers(saved.population, labels, saved.kind, keep_vectors=VECTOR_MODELS)
