@@ -15,8 +15,8 @@ import hashlib
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from memberwise.attacks import ATTACKS
 from memberwise.attacks.run import score
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
+from memberwise.data.build import from_object
 from memberwise.seeds import Seeds
 from memberwise.signals.ask import collect
 from memberwise.signals.codec import answers_of
@@ -82,14 +83,14 @@ def fashion_like() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 
 
 POOLS: dict[str, dict[str, Any]] = {
-    "Adult": study("adult", 1000, 40, (100,)),
-    "Adult, forest": study("adult", 1000, 1, (), model="forest"),
-    "Adult, boosted trees": study("adult", 1000, 1, (), model="boosted"),
-    "LFW": study("lfw62", 600, 40, (100,), population=300, training={"learning_rate": 0.01}),
-    "Fashion-like": study("made-up", 1000, 25, (200,)),
-    "CIFAR-10": study("cifar10", 600, 15, (), model="cnn", training={"augment": []}),
-    "Location-30": study("location30", 1200, 30, (200,)),
-    "MNIST": study("mnist", 1000, 20, (200, 200)),
+    "Adult": study("adult", 600, 40, (100,)),
+    "Adult, forest": study("adult", 600, 1, (), model="forest"),
+    "Adult, boosted trees": study("adult", 600, 1, (), model="boosted"),
+    "LFW": study("lfw62", 500, 40, (100,), population=300, training={"learning_rate": 0.01}),
+    "Fashion-like": study("made-up", 600, 25, (200,)),
+    "CIFAR-10": study("cifar10", 500, 15, (), model="cnn"),
+    "Location-30": study("location30", 600, 30, (200,)),
+    "MNIST": study("mnist", 600, 20, (100, 100)),
     "Digits (rehearsal)": study("digits", 300, 10, (32,), population=300),
 }
 TINY = "Digits (rehearsal)"
@@ -159,8 +160,7 @@ def prepared(wanted: dict[str, Any], parameters: dict[str, Any]) -> Prepared:
         del wanted["model"], wanted["training"], wanted["data"]["validation"]
         wanted["plan"] = {"threads": 1, "stack": 8}
     if wanted["data"]["source"] == "made-up":
-        given["data"] = fashion_like()
-        del wanted["data"]["source"]
+        given["dataset"] = from_object(fashion_like(), source="made-up")
     return prepare(resolve(Study.model_validate(wanted)), Inputs(**given))
 
 
@@ -215,12 +215,8 @@ def targets_of(name: str, case: str, folder: Path) -> Arrays:
         jobs, questions = [ours.shadow_job(k) for k in TARGETS], ours.shadow_questions
         if change.get("half"):
             halves = np.random.default_rng(1)
-            from dataclasses import replace
-
             jobs = [replace(job, rows=np.sort(halves.permutation(job.rows)[: len(job.rows) // 2])) for job in jobs]
         if change.get("population"):
-            from dataclasses import replace
-
             x = np.array(questions.x)
             noise = np.random.default_rng(2)
             rows = questions.population
@@ -299,8 +295,6 @@ def matched_scale(signals: Signals) -> float:
 
 def base_matched(signals: Signals) -> NDArray[np.float64]:
     """Sum of BASE at T = 2 on the matched scale and at T = 2.8 as answered."""
-    from dataclasses import replace
-
     vectors, kind = signals.target.vectors, signals.target.kind
     logits = vectors if kind == "logits" else np.log(np.maximum(vectors, signals.target.floor or 1e-30))
     logits = logits * np.float32(matched_scale(signals))
@@ -315,21 +309,42 @@ def calibration_error(scores: NDArray[np.float64], member: NDArray[np.bool_]) ->
                      for b in range(10) if (bins == b).any()))  # fmt: skip
 
 
-def measured(signals: Signals, member: NDArray[np.bool_], names: list[str]) -> dict[str, dict[str, float]]:
+class Learned:
+    """`learned` and `learned-offline` for several targets of the same shadow models, which teach once."""
+
+    def __init__(self, signals: Signals) -> None:
+        from memberwise.attacks.learned.attack import judges_of
+        from memberwise.attacks.learned.lessons import lessons_of
+
+        self.taught = lessons_of(signals)
+        self.judges = {name: judges_of(self.taught, offline, Seeds(0).rng(name)) for name, offline in OFFLINE.items()}
+
+    def __call__(self, name: str, signals: Signals) -> NDArray[np.float64]:
+        from memberwise.attacks.learned.attack import scores_of
+
+        return scores_of(signals, self.taught, self.judges[name])
+
+
+OFFLINE = {"learned": False, "learned-offline": True}
+
+
+def measured(
+    signals: Signals, member: NDArray[np.bool_], names: list[str], teachers: list[Learned]
+) -> dict[str, dict[str, float]]:
     """AUC, TPR at 1 % FPR and, of probabilities, the calibration error, by attack."""
     rows: dict[str, dict[str, float]] = {}
     own = {"base T=2": lambda: base_at(signals, 2.0), "base-matched": lambda: base_matched(signals)}
+    if early_of is not None and not teachers and set(OFFLINE) & set(names):
+        teachers.append(Learned(signals))
+    own |= {name: partial(teachers[0], name, signals) for name in OFFLINE if teachers}
     for name in names:
-        begun = time.process_time()
         if name in own:
             values: NDArray[np.float64] | None = own[name]()
         else:
             values, why = score(signals, ATTACKS[name], Seeds(0).rng(name))
         if values is None:
             continue
-        took = time.process_time() - begun
         rows[name] = {"auc": float(roc_auc_score(member, values)), "tpr": float(tpr_at(values, member, 0.01))}
-        rows[name] |= {"seconds": took}
         if name.startswith("learned"):
             rows[name]["ece"] = calibration_error(values, member)
             sure = values > 0.9
@@ -355,7 +370,7 @@ def main() -> int:
     found: dict[str, Any] = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else {}
     names = ["learned", "learned-offline"] if asked.version else NAMES
     for pool in [TINY] if asked.tiny else asked.pool or [name for name in POOLS if name != TINY]:
-        shadows = shadows_of(pool, asked.pools)
+        shadows, teachers = shadows_of(pool, asked.pools), dict[int, list[Learned]]()
         cases = asked.case or (["matched", "a third of the epochs", "quantised answers"] if asked.tiny else None)
         for case in [name for name in cases_of(pool) if cases is None or name in cases]:
             targets, quantised = targets_of(pool, case, asked.pools), bool(CASES[case].get("quantised"))
@@ -366,7 +381,7 @@ def main() -> int:
                 each: dict[str, list[dict[str, float]]] = {}
                 for which, member in enumerate(targets["members"] if todo else []):
                     signals = table(shadows, targets, which, count, quantised)
-                    for name, row in measured(signals, member, todo).items():
+                    for name, row in measured(signals, member, todo, teachers.setdefault(count, [])).items():
                         each.setdefault(called[name], []).append(row)
                 for name, rows in each.items():
                     keys = set.intersection(*(set(row) for row in rows))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.learned.judge import judge
-from memberwise.attacks.learned.lessons import Lessons, Rows, lessons_of, offline_columns
+from memberwise.attacks.learned.lessons import Lessons, lessons_of, offline_columns
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
 
@@ -33,40 +34,53 @@ def learned(offline: bool = False) -> Score:
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
         taught = lessons_of(signals)
-        member = np.concatenate([lesson.member for lesson in taught.lessons]) if taught.lessons else np.zeros(0, bool)
-        if not member.any() or member.all():
-            return np.full(signals.records, np.nan)
-        columns = offline_columns(taught.names) if offline else np.arange(len(taught.names))
-        total, times = np.zeros(signals.records), np.zeros(signals.records)
-        for matched in (False, True) if taught.calibrated else (False,):
-            x = _joined([lesson.rows for lesson in taught.lessons], matched, columns)
-            log_odds = judge(x, member, rng)
-            for question in taught.questions:
-                scored = question.offline if offline else question.scored
-                if scored.any():
-                    total[scored] += question.weight * log_odds(_of(question.rows, matched)[scored][:, columns])
-                    times += question.weight * scored
-        return np.asarray(expit(total / np.where(times, times, np.nan)))
+        return scores_of(signals, taught, judges_of(taught, offline, rng))
 
     return score
 
 
-def is_calibrated(signals: Signals) -> bool:
-    """The scores are probabilities that carry over to the target: population records tell on what scale it answers."""
-    taught: Lessons = lessons_of(signals)
-    return taught.calibrated
+@dataclass(frozen=True)
+class Judge:
+    """Tells members' rows from others'.
+
+    Attributes:
+        matched: it reads answers on the shadow models' scale. columns: positions of the features that it reads.
+        log_odds: of rows ``(k, f)``.
+    """
+
+    matched: bool
+    offline: bool
+    columns: Ints
+    log_odds: Callable[[Floats32], Floats]
 
 
-def _joined(parts: Sequence[Rows], matched: bool, columns: Ints) -> Floats32:
-    return np.concatenate([_of(rows, matched)[:, columns] for rows in parts])
+def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
+    """The judges trained on a table's lessons; none where the lessons are of one side only."""
+    member = np.concatenate([lesson.member for lesson in taught.lessons]) if taught.lessons else np.zeros(0, bool)
+    if not member.any() or member.all():
+        return []
+    columns = offline_columns(taught.names) if offline else np.arange(len(taught.names))
+    judges = []
+    for matched in (False, True) if taught.calibrated else (False,):
+        x = np.concatenate([lesson.rows.of(matched)[:, columns] for lesson in taught.lessons])
+        judges.append(Judge(matched, offline, columns, judge(x, member, rng)))
+    return judges
 
 
-def _of(rows: Rows, matched: bool) -> Floats32:
-    if not matched:
-        return rows.raw
-    if rows.matched is None:
-        raise ValueError("these answers were not put on the shadow models' scale")
-    return rows.matched
+def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
+    """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
+
+    The mean of the judges' log odds, over the shadow models left too. HIGHER = MORE LIKELY A MEMBER.
+    """
+    total, times = np.zeros(signals.records), np.zeros(signals.records)
+    for one in judges if taught.reader is not None else ():
+        for left in taught.left:
+            scored = left.outside if one.offline else left.scored
+            if scored.any():
+                rows = taught.reader.question(signals, left, one.matched)  # type: ignore[union-attr]
+                total[scored] += left.stand_ins * one.log_odds(rows[scored][:, one.columns])
+                times += left.stand_ins * scored
+    return np.asarray(expit(total / np.where(times, times, np.nan)))
 
 
 ATTACKS = [

@@ -44,6 +44,14 @@ class Rows:
     raw: Floats32
     matched: Floats32 | None
 
+    def of(self, matched: bool) -> Floats32:
+        """The features on one of the scales."""
+        if not matched:
+            return self.raw
+        if self.matched is None:
+            raise ValueError("these answers were not put on the shadow models' scale")
+        return self.matched
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -55,32 +63,41 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Question:
-    """The target's records beside the shadow models that some stand-ins left behind.
+class Left:
+    """The shadow models that some stand-ins left behind.
 
     Attributes:
-        rows: features. scored: ``(n,)`` records which can be scored; offline: those with an OUT model at least.
-        weight: how many stand-ins left these behind.
+        shadows: what they tell, at several temperatures; plain: the statistics of all queries, where there are any.
+        scored: ``(n,)`` records which can be scored; outside: those with an OUT model at least.
+        stand_ins: how many left these behind.
     """
 
-    rows: Rows
+    rest: Signals
+    plain: Statistics | None
+    shadows: Shadows
     scored: Mask
-    offline: Mask
-    weight: int
+    outside: Mask
+    stand_ins: int = 1
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """All lessons of a table, and the target's questions; names of the features' columns.
+    """All that a table's shadow models teach.
 
     Attributes:
-        calibrated: population records tell on what scale the target answers, so that probabilities carry over.
+        left: the shadow models that were left, for each way of leaving some out. names: of the features' columns.
+        reader: reads answers as the lessons' were; None without lessons.
     """
 
     lessons: list[Lesson]
-    questions: list[Question]
+    left: list[Left]
     names: list[str]
-    calibrated: bool
+    reader: Reader | None
+
+    @property
+    def calibrated(self) -> bool:
+        """Population records tell on what scale a target answers, so that probabilities carry over to it."""
+        return self.reader is not None and self.reader.population is not None
 
 
 @once_a_table
@@ -88,42 +105,28 @@ def lessons_of(signals: Signals) -> Lessons:
     """The lessons that a table of signals holds; none with fewer than ``FEWEST_MODELS``. Shared by both attacks."""
     rng = np.random.default_rng(DRAWS)
     if len(signals.trained_on) < FEWEST_MODELS:
-        return Lessons([], [], [], False)
-    reader = _Reader.of(signals, rng)
-    found = Lessons([], [], [], reader.population is not None)
-    rest: Signals | None = None
-    told: _Told | None = None
+        return Lessons([], [], [], None)
+    reader = Reader.of(signals, rng)
+    found = Lessons([], [], reader.names, reader)
     for k in range(reader.stand_ins):
-        before, stand_in = rest, as_target(reader.table, k, rng)
-        rest = stand_in.signals
-        if before is None or told is None or not _same_models(before, rest):  # a pair leaves the same ones behind
-            told = reader.tell(rest, rng)
-            found.questions.append(reader.question(told, rest))
+        stand_in = as_target(reader.table, k, rng)
+        if found.left and _same_models(found.left[-1].rest, stand_in.signals):  # a pair leaves the same ones behind
+            found.left[-1] = replace(found.left[-1], stand_ins=found.left[-1].stand_ins + 1)
         else:
-            found.questions[-1] = replace(found.questions[-1], weight=found.questions[-1].weight + 1)
-        found.lessons.extend(reader.teach(k, stand_in, told, rng))
-    found.names.extend(reader.names)
+            found.left.append(reader.left(stand_in.signals, rng))
+        found.lessons.extend(reader.teach(k, stand_in, found.left[-1], rng))
     return found
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What the shadow models that are left tell: the statistics of all queries, and those at several temperatures."""
-
-    rest: Signals
-    plain: Statistics | None
-    shadows: Shadows
-
-
 @dataclass
-class _Reader:
+class Reader:
     """A table, read once.
 
     Attributes:
         table: without what is not read, with the shadow models' readings in ``extra``.
         whole: the table as given. full: full answers are read, of the target and of the first shadow models.
         population: ``(z,)`` positions of the population records that are read; None: too few.
-        target_population: the target's answers about them.
+        stand_ins: how many shadow models take the target's place. names: of the features' columns, once they are known.
     """
 
     table: Signals
@@ -134,7 +137,7 @@ class _Reader:
     names: list[str]
 
     @classmethod
-    def of(cls, signals: Signals, rng: np.random.Generator) -> _Reader:
+    def of(cls, signals: Signals, rng: np.random.Generator) -> Reader:
         shadows = shadows_of(signals.shadows)
         population = _population(signals, rng)
         worlds = (signals.population_target, signals.population_shadows) if population is not None else ()
@@ -154,47 +157,50 @@ class _Reader:
         stand_ins = min(models, len(signals.trained_on), _most_stand_ins(signals.records))
         return cls(table, signals, full, population, stand_ins, [])
 
-    def tell(self, rest: Signals, rng: np.random.Generator) -> _Told:
+    def left(self, rest: Signals, rng: np.random.Generator) -> Left:
         """What the shadow models of ``rest`` tell."""
         plain = statistics(_bare(rest), offline=False) if len(rest.trained_on) + 2 >= FEWEST_FOR_SPREADS else None
         shadows = shadows_of(rest.shadows)
         population = {} if rest.population_shadows is None else _columns(rest.population_shadows)
         correct = shadows.correct[:, :, 0].astype(np.float64)
         told = told_by(_columns(shadows), population, correct, rest.is_in, rest.is_out, rng)
-        return _Told(rest, plain, told)
-
-    def question(self, told: _Told, rest: Signals) -> Question:
-        """The target's records beside these shadow models."""
-        own = Answering.of(self.whole.target, 0, self.whole.labels, self.full)
-        rows = self._rows(own, self._world(self.whole.population_target, 0), told)
         outside = np.asarray(rest.is_out.any(0))
-        return Question(rows, np.asarray(rest.is_in.any(0)) & outside, outside, 1)
+        return Left(rest, plain, told, np.asarray(rest.is_in.any(0)) & outside, outside)
 
-    def teach(self, k: int, stand_in: StandIn, told: _Told, rng: np.random.Generator) -> Iterator[Lesson]:
+    def question(self, signals: Signals, left: Left, matched: bool) -> Floats32:
+        """The features of a target's records, ``(n, f)``: as answered, or on the shadow models' scale."""
+        own = Answering.of(signals.target, 0, signals.labels, self.full)
+        world = self._world(signals.population_target, 0)
+        if not matched or world is None:
+            return self._matrix(own, world, left, None)
+        scale = _scale(world, left)
+        return self._matrix(own.scaled(scale), world.scaled(scale), left, None)
+
+    def teach(self, k: int, stand_in: StandIn, left: Left, rng: np.random.Generator) -> Iterator[Lesson]:
         """The k-th shadow model as it ended, as it was earlier, and distorted."""
         rest, whole = stand_in.signals, self.whole
         usable = stand_in.evaluated & rest.is_in.any(0) & rest.is_out.any(0)
         most = _rows_each(whole.records, self.stand_ins)
         own = Answering.of(shadows_of(whole.shadows), k, whole.labels, self.full)
         world = self._world(whole.population_shadows, k)
-        yield from self._lesson(own, world, told, stand_in.member, usable, most, "ended", rng)
+        yield from self._lesson(own, world, left, stand_in.member, usable, most, "ended", rng)
         early = self._early(k)
         for records, answering, beside in early:
-            part = told if records is None else self._part(told, records, rng)
+            part = left if records is None else self._part(left, records, rng)
             inside, use = (side if records is None else side[records] for side in (stand_in.member, usable))
             yield from self._lesson(answering, beside, part, inside, use, most // 2, "early", rng)
-        height = told.shadows.told["height"]
+        height = left.shadows.told["height"]
         for _ in range(COPIES if early else COPIES_ALONE):
             scale, shift, forgotten = distortion(rng, height.inside - height.outside, stand_in.member)
             altered = own.distorted(scale, shift, forgotten)
             beside = None if world is None else world.distorted(scale, shift, 0.0)
-            yield from self._lesson(altered, beside, told, stand_in.member, usable, most // 2, "distorted", rng)
+            yield from self._lesson(altered, beside, left, stand_in.member, usable, most // 2, "distorted", rng)
 
     def _lesson(
         self,
         own: Answering,
         world: Answering | None,
-        told: _Told,
+        left: Left,
         member: Mask,
         usable: Mask,
         most: int,
@@ -205,22 +211,22 @@ class _Reader:
         if rows.size > most:
             rows = np.sort(rng.choice(rows, most, replace=False))
         if rows.size:
-            yield Lesson(self._rows(own, world, told, rows), member[rows], kind)
+            yield Lesson(self._rows(own, world, left, rows), member[rows], kind)
 
-    def _rows(self, own: Answering, world: Answering | None, told: _Told, rows: Ints | None = None) -> Rows:
-        raw = self._matrix(own, world, told, rows)
+    def _rows(self, own: Answering, world: Answering | None, left: Left, rows: Ints | None = None) -> Rows:
+        raw = self._matrix(own, world, left, rows)
         if world is None:
             return Rows(raw, None)
-        scale = told.shadows.told["phi 1"].width / max(float(world.readings()["phi 1"].std()), 1e-9)
-        return Rows(raw, self._matrix(own.scaled(scale), world.scaled(scale), told, rows))
+        scale = _scale(world, left)
+        return Rows(raw, self._matrix(own.scaled(scale), world.scaled(scale), left, rows))
 
-    def _matrix(self, own: Answering, world: Answering | None, told: _Told, rows: Ints | None) -> Floats32:
+    def _matrix(self, own: Answering, world: Answering | None, left: Left, rows: Ints | None) -> Floats32:
         beside = None if world is None else world.readings()
-        columns = relative_features(own.readings(), beside, own.correct[:, 0].astype(np.float64), told.shadows)
-        plain = {} if told.plain is None else features(own.answers(), told.plain)
+        columns = relative_features(own.readings(), beside, own.correct[:, 0].astype(np.float64), left.shadows)
+        plain = {} if left.plain is None else features(own.answers(), left.plain)
         several = own.phi.shape[1] > 1
         columns |= {f"all {name}": values for name, values in plain.items() if several or name in BESIDE}
-        columns |= {f"class {name}": class_means(columns[name], told.rest.labels) for name in OF_CLASSES}
+        columns |= {f"class {name}": class_means(columns[name], left.rest.labels) for name in OF_CLASSES}
         if len(self.names) < len(columns):
             self.names[:] = list(columns)
         nothing = np.full(len(own.logits), np.nan)
@@ -250,8 +256,8 @@ class _Reader:
             found.append((None if everywhere else early.records, own, world))
         return found
 
-    def _part(self, told: _Told, records: Ints, rng: np.random.Generator) -> _Told:
-        return self.tell(told.rest.of_records(records), rng)
+    def _part(self, left: Left, records: Ints, rng: np.random.Generator) -> Left:
+        return self.left(left.rest.of_records(records), rng)
 
 
 # Features of all queries that stand beside those of the first, where there is one query only.
@@ -334,6 +340,11 @@ def _columns(answers: Answers) -> dict[str, Floats]:
     if len(read["height"]) < answers.models:
         read["phi 1"], read["p 1"] = answers.phi[:, :, 0], answers.log_p[:, :, 0].astype(np.float64)
     return read
+
+
+def _scale(world: Answering, left: Left) -> float:
+    """By how much logits are scaled for phi to spread over the population as it does under the shadow models."""
+    return left.shadows.told["phi 1"].width / max(float(world.readings()["phi 1"].std()), 1e-9)
 
 
 def _most_stand_ins(records: int) -> int:
