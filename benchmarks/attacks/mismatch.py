@@ -303,10 +303,11 @@ def base_matched(signals: Signals) -> NDArray[np.float64]:
 
 
 def calibration_error(scores: NDArray[np.float64], member: NDArray[np.bool_]) -> float:
-    """Expected calibration error, ten bins of equal width."""
+    """Expected calibration error, ten bins of equal width, members and others weighing alike."""
     bins = np.minimum((scores * 10).astype(int), 9)
-    return float(sum(abs(scores[bins == b].mean() - member[bins == b].mean()) * (bins == b).mean()
-                     for b in range(10) if (bins == b).any()))  # fmt: skip
+    weight = np.where(member, 0.5 / member.sum(), 0.5 / (~member).sum())
+    off = np.bincount(bins, weight * (scores - member), 10)
+    return float(np.abs(off).sum())
 
 
 class Learned:

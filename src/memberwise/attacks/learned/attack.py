@@ -55,13 +55,17 @@ class Judge:
 
 
 def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
-    """The judges trained on a table's lessons; none where the lessons are of one side only."""
+    """The judges trained on a table's lessons; none where the lessons are of one side only.
+
+    One for each scale; offline the matched scale alone, where there is one.
+    """
     member = np.concatenate([lesson.member for lesson in taught.lessons]) if taught.lessons else np.zeros(0, bool)
     if not member.any() or member.all():
         return []
     columns = offline_columns(taught.names) if offline else np.arange(len(taught.names))
     judges = []
-    for matched in (False, True) if taught.calibrated else (False,):
+    scales = (False, True) if taught.calibrated else (False,)
+    for matched in scales[-1:] if offline else scales:
         x = np.concatenate([lesson.rows.of(matched)[:, columns] for lesson in taught.lessons])
         judges.append(Judge(matched, offline, columns, judge(x, member, rng)))
     return judges

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from memberwise.attacks.in_out import shadows_of
-from memberwise.attacks.learned.features import Statistics, class_means, features, statistics
+from memberwise.attacks.learned.features import Statistics, features, statistics
 from memberwise.attacks.learned.relative import OFFLINE, Shadows, told_by
 from memberwise.attacks.learned.relative import features as relative_features
 from memberwise.attacks.learned.tempered import TEMPERATURES, Answering, Readings, distortion
@@ -67,7 +67,7 @@ class Left:
     """The shadow models that some stand-ins left behind.
 
     Attributes:
-        shadows: what they tell, at several temperatures; plain: the statistics of all queries, where there are any.
+        shadows: what they tell, at several temperatures; plain: the statistics of all queries, where there are several.
         scored: ``(n,)`` records which can be scored; outside: those with an OUT model at least.
         stand_ins: how many left these behind.
     """
@@ -159,7 +159,8 @@ class Reader:
 
     def left(self, rest: Signals, rng: np.random.Generator) -> Left:
         """What the shadow models of ``rest`` tell."""
-        plain = statistics(_bare(rest), offline=False) if len(rest.trained_on) + 2 >= FEWEST_FOR_SPREADS else None
+        several = shadows_of(rest.shadows).queries > 1 and len(rest.trained_on) + 2 >= FEWEST_FOR_SPREADS
+        plain = statistics(_bare(rest), offline=False) if several else None
         shadows = shadows_of(rest.shadows)
         population = {} if rest.population_shadows is None else _columns(rest.population_shadows)
         correct = shadows.correct[:, :, 0].astype(np.float64)
@@ -224,9 +225,7 @@ class Reader:
         beside = None if world is None else world.readings()
         columns = relative_features(own.readings(), beside, own.correct[:, 0].astype(np.float64), left.shadows)
         plain = {} if left.plain is None else features(own.answers(), left.plain)
-        several = own.phi.shape[1] > 1
-        columns |= {f"all {name}": values for name, values in plain.items() if several or name in BESIDE}
-        columns |= {f"class {name}": class_means(columns[name], left.rest.labels) for name in OF_CLASSES}
+        columns |= {f"all {name}": values for name, values in plain.items()}
         if len(self.names) < len(columns):
             self.names[:] = list(columns)
         nothing = np.full(len(own.logits), np.nan)
@@ -260,21 +259,10 @@ class Reader:
         return self.left(left.rest.of_records(records), rng)
 
 
-# Features of all queries that stand beside those of the first, where there is one query only.
-BESIDE = frozenset(
-    [
-        *("in t", "out t", "ratio t", "ratio 1 - p", "out 1 - p", "drift", "drift z"),
-        *("in z without drift", "out z without drift", "ratio linear without drift"),
-    ]
-)
-OF_CLASSES = ("phi at 1", "out at 1", "gap at 1")
-
-
 def offline_columns(names: Sequence[str]) -> Ints:
     """Positions of the features that know the OUT models alone."""
     known = OFFLINE | {f"all {name}" for name in ("out t", "out 1 - p", "out centre", "out spread", "out distance")}
     known |= {f"all {name}" for name in ("out z", "out p", "phi", "log p", "phi spread", "phi least")}
-    known |= {"class phi at 1", "class out at 1"}
     return np.array([i for i, name in enumerate(names) if name in known], np.int64)
 
 

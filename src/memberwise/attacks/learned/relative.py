@@ -12,7 +12,7 @@ from memberwise.attacks.learned.tempered import TEMPERATURES, Readings
 from memberwise.types.arrays import Floats, Mask
 
 # Figures of which centre and spread are taken.
-FIGURES = (*(f"phi {temperature}" for temperature in TEMPERATURES), "height")
+FIGURES = ("phi 1", "phi 2", "height")
 # A record's own spread counts as much as this many degrees of freedom of all records'.
 DEGREES = 4.0
 # Bins of the curve of a model's population answers over those of the shadow models.
@@ -98,7 +98,9 @@ def told_by(
     return Shadows(told, logs[0], logs[1], logs[2], mean(correct, inside), mean(correct, outside))
 
 
-def _told(values: Floats, inside: Mask, outside: Mask, population: Floats | None, half: Callable[[Floats], Mask]) -> Told:
+def _told(
+    values: Floats, inside: Mask, outside: Mask, population: Floats | None, half: Callable[[Floats], Mask]
+) -> Told:
     centre_in, centre_out = mean(values, inside), mean(values, outside)
     squares_in, squares_out = (
         np.where(side, (values - centre) ** 2, 0.0).sum(0)
@@ -160,29 +162,29 @@ def features(x: Readings, z: Readings | None, correct: Floats, shadows: Shadows)
     Args:
         x: the model's readings of audited records. z: of population records, or None. correct: ``(n,)``.
 
-    By temperature: the answer, both sides' centres and the distances; in units of what chance does: z-values, gap,
-    LiRA's and BASE's log ratios. With a population the same in units of the model's own population answers, and as a
+    At temperatures 1 and 2, in units of what chance does: z-values beside both sides, their gap, log ratios of p_y,
+    LiRA's and BASE's; at 4 BASE's. With a population the same in units of the model's own population answers, and as a
     residual from the curve of those over the shadow models' means; what share of the shadow models' gap the residuals
-    show over all records (lambda); the rank of the ratio among population records, as RMIA's. The same of the height.
+    show over all records; the rank of the ratio among population records, as RMIA's. The like of the height. No
+    absolute level of an answer is among them: that is what differs where models are trained otherwise.
     """
     columns: dict[str, Floats] = {}
     for temperature in TEMPERATURES:
-        of_one = _at(temperature, x, z, shadows)
+        of_one = _beside_shadows(temperature, x, shadows)
+        if z is not None:
+            of_one |= _beside_own(temperature, x, z, shadows)
         columns |= {f"{name} at {temperature}": values for name, values in of_one.items()}
-    told = shadows.told["height"]
+    told, height = shadows.told["height"], x["height"]
     columns |= {
-        "height": x["height"],
-        "height in": x["height"] - told.inside,
-        "height out": x["height"] - told.outside,
-        "height in z": _cut((x["height"] - told.inside) / told.between),
-        "height out z": _cut((x["height"] - told.outside) / told.between),
+        "height in z": _cut((height - told.inside) / told.between),
+        "height out z": _cut((height - told.outside) / told.between),
         "right": correct,
         "right in": shadows.right_in,
         "right out": shadows.right_out,
     }
     if z is not None:
-        v = (x["height"] - z["height"].mean()) / (z["height"].std() + TINY)
-        residual, spread = beyond_curve(x["height"], told.outside, z["height"], told.population)
+        v = (height - z["height"].mean()) / (z["height"].std() + TINY)
+        residual, spread = beyond_curve(height, told.outside, z["height"], told.population)
         columns |= {
             "height own in": _cut((v - told.v_in) / told.v_between),
             "height own out": _cut((v - told.v_out) / told.v_between),
@@ -192,55 +194,62 @@ def features(x: Readings, z: Readings | None, correct: Floats, shadows: Shadows)
     return columns
 
 
-def _at(temperature: int, x: Readings, z: Readings | None, shadows: Shadows) -> dict[str, Floats]:
+def _beside_shadows(temperature: int, x: Readings, shadows: Shadows) -> dict[str, Floats]:
+    """How the answer stands to the shadow models with and without the record."""
+    log_p, log_in, log_out = x[f"p {temperature}"], shadows.log_in[temperature], shadows.log_out[temperature]
+    columns = {"ratio p": _cut(log_p - np.logaddexp(log_in, log_out) + np.log(2))}
     name = f"phi {temperature}"
-    told, phi, log_p = shadows.told[name], x[name], x[f"p {temperature}"]
-    log_in, log_out = shadows.log_in[temperature], shadows.log_out[temperature]
-    gap = told.inside - told.outside
-    columns = {
-        "phi": phi,
-        "p": log_p,
-        "in": told.inside,
-        "out": told.outside,
-        "gap": gap,
-        "phi in": phi - told.inside,
-        "phi out": phi - told.outside,
-        "ratio p": _cut(log_p - np.logaddexp(log_in, log_out) + np.log(2)),
+    if name not in FIGURES:
+        return columns
+    told, phi = shadows.told[name], x[name]
+    columns |= {
         "p in": _cut(log_p - log_in),
         "p out": _cut(log_p - log_out),
         "in z": _cut((phi - told.inside) / told.spread_in),
         "out z": _cut((phi - told.outside) / told.spread_out),
-        "gap z": _cut(gap / np.sqrt((told.spread_in**2 + told.spread_out**2) / 2)),
+        "gap z": _cut((told.inside - told.outside) / np.sqrt((told.spread_in**2 + told.spread_out**2) / 2)),
+    }
+    if temperature > 1:
+        return columns
+    return columns | {
         "ratio fixed": _cut(_ratio(phi, told, told.all_in, told.all_out), FARTHEST),
         "ratio shrunk": _cut(_ratio(phi, told, told.spread_in, told.spread_out), FARTHEST),
         "spread in": np.log(told.spread_in / told.between),
         "spread out": np.log(told.spread_out / told.between),
         "level out": (told.outside - told.level) / told.width,
     }
-    return columns if z is None else columns | _beside_own(temperature, x, z, shadows, gap)
 
 
-def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows, gap: Floats) -> dict[str, Floats]:
+def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows) -> dict[str, Floats]:
     """How the answer stands to the model's own answers about records that nobody trained on."""
+    ratios = np.sort(z[f"p {temperature}"] - shadows.log_population[temperature])
+    rank = np.searchsorted(ratios, x[f"p {temperature}"] - shadows.log_out[temperature], side="right") / len(ratios)
     name = f"phi {temperature}"
+    if name not in FIGURES:
+        return {"rank": rank}
     told, phi, world = shadows.told[name], x[name], z[name]
     level, width = world.mean(), world.std() + TINY
     v = (phi - level) / width
     residual, spread = beyond_curve(phi, told.outside, world, told.population)
+    gap = told.inside - told.outside
     share = _share_of_gap(residual, gap)
-    ratios = np.sort(z[f"p {temperature}"] - shadows.log_population[temperature])
-    rank = np.searchsorted(ratios, x[f"p {temperature}"] - shadows.log_out[temperature], side="right") / len(ratios)
-    everywhere = np.ones_like(phi)
-    return {
+    columns = {
+        "rank": rank,
         "own in": _cut((v - told.v_in) / told.v_between),
         "own out": _cut((v - told.v_out) / told.v_between),
-        "own": _cut(v, 10),
-        "own linear": _cut((told.v_in - told.v_out) * (v - (told.v_in + told.v_out) / 2) / told.v_between**2, FARTHEST),
         "curve out": _cut(residual / spread),
-        "curve gap": _cut(share * gap / spread),
         "curve ratio": _cut(share * gap * (residual - share * gap / 2) / spread**2, FARTHEST),
-        "curve share": _cut(residual / np.sqrt((share * gap) ** 2 + spread**2), 10),
-        "rank": rank,
+    }
+    if temperature > 1:
+        linear = (told.v_in - told.v_out) * (v - (told.v_in + told.v_out) / 2) / told.v_between**2
+        return columns | {
+            "own linear": _cut(linear, FARTHEST),
+            "curve gap": _cut(share * gap / spread),
+            "curve share": _cut(residual / np.sqrt((share * gap) ** 2 + spread**2), 10),
+        }
+    everywhere = np.ones_like(phi)
+    return columns | {
+        "own": _cut(v, 10),
         "share": share * everywhere,
         "own width": np.log(width / told.width) * everywhere,
         "own level": (level - told.level) / told.width * everywhere,
@@ -290,11 +299,7 @@ OFFLINE = frozenset(
     [
         f"{name} at {temperature}"
         for temperature in TEMPERATURES
-        for name in (
-            *("phi", "p", "out", "phi out", "p out", "out z", "spread out", "level out"),
-            *("own out", "own", "curve out", "rank", "own width", "own level"),
-        )
+        for name in ("p out", "out z", "spread out", "level out", "own out", "own", "curve out", "rank", "own width")
     ]
-    + ["height", "height out", "height out z", "right", "right out"]
-    + ["height own out", "height own", "height curve out"]
+    + ["own level at 1", "height out z", "right", "right out", "height own out", "height own", "height curve out"]
 )

@@ -1,4 +1,4 @@
-"""A model's answers at several temperatures: read off its full answers, scaled or distorted as another training might."""
+"""A model's answers at several temperatures, scaled, or distorted as another training might distort them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOWEST = -30.0
 # A distorted copy: logits up to twice as large or small, the true class's shifted, a share of memory taken off.
 MOST_SCALE, SHIFT, LEAST_MEMORY, MOST_MEMORY = 2.0, 0.7, 0.2, 1.1
 
-# By name, each ``(n,)``: "phi T" the scaled logit, "p T" log p_y, at temperature T; "height": log p_y less the mean log.
+# By name, each ``(n,)``: at temperature T "phi T", the scaled logit, and "p T", log p_y; "height": log p_y less the mean.
 Readings = dict[str, Floats]
 
 
