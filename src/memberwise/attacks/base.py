@@ -134,6 +134,7 @@ class Attack:
         threshold_from: where ``threshold`` is a number: "shadows", "population", ... if the scores were scaled on them,
             "fixed" if the number needs no data at all.
         default: part of ``--attacks default``.
+        calibrated: of attacks whose scores are probabilities: whether these carry over to a table's target.
     """
 
     name: str
@@ -144,3 +145,4 @@ class Attack:
     threshold: float | Literal["chosen", "search"] = "chosen"
     threshold_from: Literal["shadows", "population", "fixed", "revealed", "random inputs", "transfer"] = "shadows"
     default: bool = True
+    calibrated: Callable[[Signals], bool] | None = None

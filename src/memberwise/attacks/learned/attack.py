@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.learned.judge import judge
-from memberwise.attacks.learned.lessons import Lessons, lessons_of, offline_columns
+from memberwise.attacks.learned.lessons import Lessons, lessons_of, offline_columns, tells_scale
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
 
@@ -71,6 +71,11 @@ def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[
     return judges
 
 
+def is_calibrated(signals: Signals) -> bool:
+    """Enough population records, which nobody trained on, tell on what scale the target answers."""
+    return tells_scale(signals)
+
+
 def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
     """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
 
@@ -95,6 +100,7 @@ ATTACKS = [
         "this project, docs/learned.md",
         "A classifier trained on shadow models in the target's place, on how answers compare with the other models'.",
         threshold=0.5,
+        calibrated=is_calibrated,
     ),
     Attack(
         "learned-offline",
@@ -103,5 +109,6 @@ ATTACKS = [
         "this project, docs/learned.md",
         "As learned, but features know only the models that did not train on the record; the others only teach.",
         threshold=0.5,
+        calibrated=is_calibrated,
     ),
 ]

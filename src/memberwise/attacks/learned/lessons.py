@@ -266,6 +266,11 @@ def offline_columns(names: Sequence[str]) -> Ints:
     return np.array([i for i, name in enumerate(names) if name in known], np.int64)
 
 
+def tells_scale(signals: Signals) -> bool:
+    """``FEWEST_POPULATION`` population records or more that no shadow model saw, answered by all."""
+    return _population(signals, np.random.default_rng(DRAWS)) is not None
+
+
 def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:
     """Positions of the population records to read: those of early checkpoints, where these are enough, else a sample."""
     if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:

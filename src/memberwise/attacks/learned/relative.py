@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from memberwise.attacks.learned.tempered import TEMPERATURES, Readings
-from memberwise.types.arrays import Floats, Mask
+from memberwise.types.arrays import Floats, Ints, Mask
 
 # Figures of which centre and spread are taken.
 FIGURES = ("phi 1", "phi 2", "height")
@@ -29,7 +29,7 @@ class Told:
         inside, outside: ``(n,)`` means over IN and OUT models; NaN without one.
         spread_in, spread_out: ``(n,)`` each record's, drawn towards the one of all records (``all_in``, ``all_out``).
         between: spread between models of population answers, else between OUT models.
-        population: ``(z,)`` means over as many models as a record has on a side; empty without a population.
+        population: in bins of the mean over as many models as a record has on a side; empty without a population.
         level, width: mean over models of the mean and spread of population answers.
         v_in, v_out: ``(n,)`` means of answers in units of each model's own population answers; v_between: as between.
     """
@@ -41,7 +41,7 @@ class Told:
     all_in: float
     all_out: float
     between: float
-    population: Floats
+    population: Bins
     level: float
     width: float
     v_in: Floats
@@ -109,15 +109,15 @@ def _told(
     free_in, free_out = (np.maximum(side.sum(0) - 1, 0) for side in (inside, outside))
     if population is None:
         between = _pooled(squares_out, free_out, float(np.nanstd(centre_out)))
-        none = np.zeros(0)
-        extra = (none, 0.0, 1.0, np.full_like(centre_in, np.nan), np.full_like(centre_in, np.nan), 1.0)
+        none = np.zeros(0, np.int64)
+        extra = (Bins(none, none, none, np.zeros(0)), 0.0, 1.0, np.full_like(centre_in, np.nan), np.full_like(centre_in, np.nan), 1.0)
     else:
         between = float(np.sqrt(population.var(0, ddof=1).mean())) + TINY
         level, width = population.mean(1, keepdims=True), population.std(1, keepdims=True) + TINY
         units = (values - level) / width
         world = (population - level) / width
         extra = (
-            mean(population, half(population)),
+            Bins.of(mean(population, half(population))),
             float(level.mean()),
             float(width.mean()),
             mean(units, inside),
@@ -256,20 +256,44 @@ def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows) ->
     }
 
 
-def beyond_curve(x: Floats, outside: Floats, own: Floats, population: Floats) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class Bins:
+    """Population records in bins of equal counts, by the shadow models' mean answer.
+
+    Attributes:
+        order: ``(z,)`` positions, ascending by it. starts: ``(b,)`` of each bin; counts, centre: ``(b,)``.
+    """
+
+    order: Ints
+    starts: Ints
+    counts: Ints
+    centre: Floats
+
+    @classmethod
+    def of(cls, population: Floats) -> Bins:
+        """Of the shadow models' means, ``(z,)``."""
+        order = np.argsort(population, kind="stable")
+        bins = min(BINS, max(1, len(order) // 4))
+        starts = np.linspace(0, len(order), bins, endpoint=False).astype(np.int64)
+        counts = np.diff(np.append(starts, len(order)))
+        return cls(order, starts, counts, np.add.reduceat(population[order], starts) / counts)
+
+
+def beyond_curve(x: Floats, outside: Floats, own: Floats, bins: Bins) -> tuple[Floats, Floats]:
     """``(n,)`` answers less what the model is expected to give a record it did not see, and how that spreads.
 
     Expected from the model's own population answers as a function of the shadow models': ``BINS`` bins of equal
     counts, smoothed, linear in between.
 
     Args:
-        x, outside: ``(n,)`` the model's answers, and the OUT models' means. own, population: ``(z,)`` likewise.
+        x, outside: ``(n,)`` the model's answers, and the OUT models' means. own: ``(z,)`` its population answers.
     """
-    parts = np.array_split(np.argsort(population, kind="stable"), min(BINS, max(1, len(own) // 4)))
-    centre = np.array([population[part].mean() for part in parts])
-    level, spread = (_smooth(np.array([figure(own[part]) for part in parts])) for figure in (np.mean, np.std))
+    values, middle = own[bins.order], float(own.mean())
+    level = np.add.reduceat(values, bins.starts) / bins.counts
+    squares = np.add.reduceat((values - middle) ** 2, bins.starts) / bins.counts - (level - middle) ** 2
+    level, spread = _smooth(level), _smooth(np.sqrt(np.maximum(squares, 0.0)))
     spread = np.maximum(spread, 0.1 * spread.mean() + TINY)
-    return x - np.interp(outside, centre, level), np.sqrt(np.interp(outside, centre, spread) ** 2 + 1e-6)
+    return x - np.interp(outside, bins.centre, level), np.sqrt(np.interp(outside, bins.centre, spread) ** 2 + 1e-6)
 
 
 def _smooth(values: Floats) -> Floats:
