@@ -64,7 +64,7 @@ def study(
 
 
 def fashion_like() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Made-up garments, 28 x 28: ten silhouettes, stretched, shifted, textured and blurred, some of them mislabelled."""
+    """Made-up garments, 28 x 28: ten silhouettes, mixed, shifted, banded and noisy; a tenth is mislabelled."""
     rng = np.random.default_rng(5)
     n, size = 6_000, 28
     y = rng.integers(0, 10, n)
@@ -342,7 +342,7 @@ def measured(
         if name in own:
             values: NDArray[np.float64] | None = own[name]()
         else:
-            values, why = score(signals, ATTACKS[name], Seeds(0).rng(name))
+            values, _ = score(signals, ATTACKS[name], Seeds(0).rng(name))
         if values is None:
             continue
         rows[name] = {"auc": float(roc_auc_score(member, values)), "tpr": float(tpr_at(values, member, 0.01))}

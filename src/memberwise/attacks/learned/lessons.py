@@ -26,6 +26,8 @@ MOST_ROWS = 200_000
 ENOUGH_ROWS = 1_000
 # Fewer population records do not tell on what scale a model answers.
 FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
+# The scale of answers is found in so many steps at most, or when one changes it by no more than this share.
+STEPS, CLOSE = 12, 1e-5
 # Distorted copies of a stand-in: beside early checkpoints, and without.
 COPIES, COPIES_ALONE = 1, 3
 # The draws are a part of the statistic, which attacks share: they depend on the table alone.
@@ -55,7 +57,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Lesson:
-    """One shadow model in the target's place: what its records look like, and whether it saw them, ``member`` ``(r,)``."""
+    """One shadow model in the target's place: its records, and whether it saw them, ``member`` ``(r,)``."""
 
     rows: Rows
     member: Mask
@@ -272,14 +274,14 @@ def tells_scale(signals: Signals) -> bool:
 
 
 def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:
-    """Positions of the population records to read: those of early checkpoints, where these are enough, else a sample."""
+    """Positions of the population records to read: those of early checkpoints, where enough, else a sample."""
     if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:
         return None
     seen = signals.population_trained_on
     unseen = np.ones(len(signals.population_labels), bool) if seen is None else ~seen.astype(bool).any(0)
-    if signals.early is not None and len(signals.early.positions) >= FEWEST_POPULATION:
-        if unseen[signals.early.positions].all():
-            return signals.early.positions
+    early = np.zeros(0, np.int64) if signals.early is None else signals.early.positions
+    if len(early) >= FEWEST_POPULATION and unseen[early].all():
+        return early
     rows = np.flatnonzero(unseen)
     if rows.size < FEWEST_POPULATION:
         return None
@@ -336,8 +338,18 @@ def _columns(answers: Answers) -> dict[str, Floats]:
 
 
 def _scale(world: Answering, left: Left) -> float:
-    """By how much logits are scaled for phi to spread over the population as it does under the shadow models."""
-    return left.shadows.told["phi 1"].width / max(float(world.readings()["phi 1"].std()), 1e-9)
+    """By how much logits are scaled for phi to spread over the population as it does under the shadow models.
+
+    Phi grows nearly as its logits do, so that a few steps of ratios find the fixed point: answers times any number end
+    on the same scale.
+    """
+    wanted, scale = left.shadows.told["phi 1"].width, 1.0
+    for _ in range(STEPS):
+        ratio = wanted / max(float(world.first_phi(scale).std()), 1e-9)
+        scale *= ratio
+        if abs(ratio - 1) < CLOSE:
+            break
+    return scale
 
 
 def _most_stand_ins(records: int) -> int:
@@ -353,4 +365,3 @@ def _same_models(one: Signals, other: Signals) -> bool:
     return np.array_equal(one.trained_on, other.trained_on) and np.array_equal(
         shadows_of(one.shadows).log_p, shadows_of(other.shadows).log_p
     )
-

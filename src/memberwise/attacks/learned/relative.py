@@ -1,4 +1,4 @@
-"""A model's answers beside the shadow models' and beside its own answers about a population, at several temperatures."""
+"""A model's answers beside the shadow models', and beside its own about a population, at several temperatures."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ class Shadows:
     right_out: Floats
 
 
+@np.errstate(invalid="ignore")  # records without a model on a side
 def told_by(
     answers: dict[str, Floats],
     population: dict[str, Floats],
@@ -110,7 +111,8 @@ def _told(
     if population is None:
         between = _pooled(squares_out, free_out, float(np.nanstd(centre_out)))
         none = np.zeros(0, np.int64)
-        extra = (Bins(none, none, none, np.zeros(0)), 0.0, 1.0, np.full_like(centre_in, np.nan), np.full_like(centre_in, np.nan), 1.0)
+        unknown = np.full_like(centre_in, np.nan)
+        extra = (Bins(none, none, none, np.zeros(0)), 0.0, 1.0, unknown, unknown, 1.0)
     else:
         between = float(np.sqrt(population.var(0, ddof=1).mean())) + TINY
         level, width = population.mean(1, keepdims=True), population.std(1, keepdims=True) + TINY
@@ -156,6 +158,7 @@ def log_mean(logs: Floats, use: Mask) -> Floats:
     return np.asarray(logsumexp(logs, axis=0, b=use / some))
 
 
+@np.errstate(invalid="ignore")
 def features(x: Readings, z: Readings | None, correct: Floats, shadows: Shadows) -> dict[str, Floats]:
     """Features by name, each ``(n,)``: the same for a stand-in and for the target.
 

@@ -18,7 +18,7 @@ LOWEST = -30.0
 # A distorted copy: logits up to twice as large or small, the true class's shifted, a share of memory taken off.
 MOST_SCALE, SHIFT, LEAST_MEMORY, MOST_MEMORY = 2.0, 0.7, 0.2, 1.1
 
-# By name, each ``(n,)``: at temperature T "phi T", the scaled logit, and "p T", log p_y; "height": log p_y less the mean.
+# By name, each ``(n,)``: at temperature T "phi T", the scaled logit, and "p T", log p_y; "height": that less the mean.
 Readings = dict[str, Floats]
 
 
@@ -62,6 +62,14 @@ class Answering:
         logits[np.arange(len(logits)), self.labels] += shift - forgotten
         return self._moved(logits, scale)
 
+    def first_phi(self, scale: float = 1.0) -> Floats:
+        """``(n,)`` the scaled logit phi of the first query, with logits times ``scale``."""
+        rows, others = np.arange(len(self.logits)), self.logits * scale
+        mine = others[rows, self.labels].copy()
+        others[rows, self.labels] = -np.inf
+        top = others.max(-1)
+        return np.asarray(mine - top - np.log(np.exp(others - top[:, None]).sum(-1)))
+
     def readings(self) -> Readings:
         """The answers at each temperature."""
         rows, found = np.arange(len(self.logits)), Readings()
@@ -81,11 +89,8 @@ class Answering:
         return Answers(log_expit(phi), log_expit(-phi), self.correct[None])
 
     def _moved(self, logits: Floats, scale: float) -> Answering:
-        def first(logits: Floats) -> Floats:
-            return Answering(logits, self.labels, self.phi, self.correct).readings()["phi 1"]
-
-        each = self.phi[:, :1]
-        return replace(self, logits=logits, phi=first(logits)[:, None] + scale * (self.phi - each))
+        moved, distances = replace(self, logits=logits), scale * (self.phi - self.phi[:, :1])
+        return replace(moved, phi=moved.first_phi()[:, None] + distances)
 
 
 def distortion(rng: np.random.Generator, gap: Floats, member: Mask) -> tuple[float, float, Floats]:
