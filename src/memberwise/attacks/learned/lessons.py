@@ -278,7 +278,8 @@ def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:
     if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:
         return None
     seen = signals.population_trained_on
-    unseen = np.ones(len(signals.population_labels), bool) if seen is None else ~seen.astype(bool).any(0)
+    count = len(signals.population_labels)
+    unseen = np.ones(count, bool) if seen is None else np.asarray((seen == 0).all(0))
     early = np.zeros(0, np.int64) if signals.early is None else signals.early.positions
     if len(early) >= FEWEST_POPULATION and unseen[early].all():
         return early
