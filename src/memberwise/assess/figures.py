@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from memberwise.statistics import (
 from memberwise.statistics.carried import Carried, CarriedThreshold, NameValue
 from memberwise.statistics.evaluate import ChosenThreshold
 from memberwise.types.arrays import Floats, Mask
+from memberwise.types.parts import LEFT_OUT
 
 # Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
 # many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
@@ -73,7 +74,7 @@ class AttackFigures:
     at_shadow_threshold: tuple[CarriedThreshold, ...]
     ppv: tuple[NameValue, ...]
     seconds: float | None
-    calibrated: bool | None = None
+    calibrated: bool | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
