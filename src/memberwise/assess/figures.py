@@ -33,6 +33,8 @@ from memberwise.types.stages import Stages
 # models (of different pairs) in the target's place. Each costs as much as the attack did.
 LEARNING = ("learned", "learned-offline")
 ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
+# With fewer shadow models, those left would teach a weaker attack than the one whose thresholds are sought.
+FEWEST_TO_LEARN_ANEW = 8
 
 Scores = Floats
 StandInScores = Sequence[tuple[Scores, Mask]]
@@ -57,6 +59,8 @@ class AttackFigures:
         at_shadow_threshold, ppv: thresholds from shadow models, and how often a record called a member is one.
         seconds: how long its scores took.
         temperature: of the softmax by which it reads p_y; left out of attacks which read answers as they are.
+        calibrated: of attacks whose scores are probabilities of membership: False where nothing tells that they hold
+            of this target; None: its scores are no probabilities.
     """
 
     name: str
@@ -73,6 +77,7 @@ class AttackFigures:
     ppv: tuple[NameValue, ...]
     seconds: float | None
     temperature: float | None = field(default=None, metadata=LEFT_OUT)
+    calibrated: bool | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ def attack_figures(
 
 def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
     """The first of the attacks that learn on shadow models, learned anew for a few in the target's place."""
+    if len(signals.trained_on) < FEWEST_TO_LEARN_ANEW:
+        return {}
     learning = [attack for name in LEARNING for attack in attacks if attack.name == name][:1]
     per_model = max(1, min(signals.records, STAND_IN_RECORDS) // 2)
     count = int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
@@ -198,6 +205,7 @@ def carried(
 def _figures(
     outcome: Outcome, evaluation: Evaluation, thresholds: Sequence[Carried], signals: Signals, confidence: float
 ) -> AttackFigures:
+    tells = outcome.attack.calibrated
     return AttackFigures(
         name=outcome.attack.name,
         needs=tuple(outcome.attack.needs.words()),
@@ -207,4 +215,5 @@ def _figures(
         ppv=tuple(value for one in thresholds for value in one.values_of_a_name(confidence)),
         seconds=round(outcome.seconds, 3),
         temperature=signals.temperature if outcome.attack.tempered else None,
+        calibrated=None if tells is None else tells(signals),
     )

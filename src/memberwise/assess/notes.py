@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
+from memberwise.attacks.learned.lessons import FEWEST_POPULATION
 from memberwise.errors import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
@@ -46,6 +47,7 @@ def notes(
         *_shadow_models(signals),
         *_sides(signals, member, evaluated),
         *_saturated(signals),
+        *_uncalibrated(attacks, signals),
     ]
 
 
@@ -229,3 +231,18 @@ def accuracy_notes(target: tuple[float, float], train: np.ndarray, test: np.ndar
                 )
             )
     return notes
+
+
+def _uncalibrated(attacks: Sequence[AttackFigures], signals: Signals) -> list[Note]:
+    names = [attack.name for attack in attacks if attack.calibrated is False]
+    if not names:
+        return []
+    known = signals.population_target
+    return [
+        Note(
+            "uncalibrated",
+            f"scores of {' and '.join(names)} order records, but are no probabilities here: that they carry over from "
+            f"shadow models to the target is seen on {FEWEST_POPULATION} population records or more that no model "
+            f"trained on, answered by all, and there are {0 if known is None else known.records}. --population 1000",
+        )
+    ]

@@ -34,6 +34,7 @@ class Needs:
         features: it reads the records themselves, audited ones and the population's.
         extra: the collector whose answers it reads, of shadow models too where there are some: the name of a built-in
             one (see memberwise.signals.collectors), or one of your own.
+        early: shadow models' answers after a part of their training make it stronger, where they can be had.
         classes: it goes by classes that exclude each other: thresholds or classifiers for each of them.
         temperatures: at which it reads p_y, of the population too where it needs one.
         least_population: of so many records.
@@ -51,6 +52,7 @@ class Needs:
     extra: str | Collector | None = None
     known: bool = False
     transfer: bool = False
+    early: bool = False
     classes: bool = False
     temperatures: tuple[float, ...] = ()
     least_population: int = 1
@@ -143,6 +145,7 @@ class Attack:
             "fixed" if the number needs no data at all.
         default: part of ``--attacks default``.
         tempered: it reads p_y at the table's ``temperature``.
+        calibrated: of attacks whose scores are probabilities: whether these carry over to a table's target.
     """
 
     name: str
@@ -154,3 +157,4 @@ class Attack:
     threshold_from: Literal["shadows", "population", "fixed", "revealed", "random inputs", "transfer"] = "shadows"
     default: bool = True
     tempered: bool = False
+    calibrated: Callable[[Signals], bool] | None = None

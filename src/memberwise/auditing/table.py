@@ -8,9 +8,9 @@ import numpy as np
 
 from memberwise.auditing.prepare import Prepared
 from memberwise.data import Dataset, Roles
-from memberwise.signals.codec import answers_of
+from memberwise.signals.codec import EARLY, answers_of, early_of
 from memberwise.signals.schedule import ShadowRun
-from memberwise.signals.table import AuxiliaryTable, Signals
+from memberwise.signals.table import AuxiliaryTable, EarlyAnswers, Signals
 from memberwise.types.arrays import Arrays, Ints
 
 
@@ -61,4 +61,14 @@ def make_table(
         features=dataset.x,
         several_labels=dataset.label_sets is not None,
         population_index=roles.population if len(roles.population) else None,
+        early=_early(shadows),
     )
+
+
+def _early(shadows: Arrays) -> EarlyAnswers | None:
+    """Of shadow models' early checkpoints; None where none was asked."""
+    audited = early_of(shadows)
+    if not audited:
+        return None
+    records, positions = (shadows[f"{EARLY}{name}.positions"][0] for name in ("", ".population"))
+    return EarlyAnswers(records, audited, early_of(shadows, ".population"), positions)

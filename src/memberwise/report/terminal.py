@@ -16,6 +16,7 @@ from memberwise.report.sections.registry import terminal_lines
 from memberwise.statistics import Estimate, TprAtFpr
 
 MARKS = {"yes": "", "weak": "~", "no": "?"}
+UNCALIBRATED = "^"
 WIDTH = 100
 COLOURS = {"passed": "green", "failed": "red", "inconclusive": "yellow", "no limit set": "default"}
 
@@ -57,7 +58,8 @@ def attack_table(result: AuditResult, *, stacked: bool) -> Table:
         cells += [_cell(rows.get(fpr), stacked) for fpr in columns]
         cells.append(_cell(attack.balanced_accuracy, stacked))
         headline = attack.name == result.headline
-        table.add_row(Text(("* " if headline else "  ") + attack.name), *cells, style="bold" if headline else "")
+        mark = UNCALIBRATED if attack.calibrated is False else ""
+        table.add_row(Text(("* " if headline else "  ") + attack.name + mark), *cells, style="bold" if headline else "")
     return table
 
 
@@ -79,6 +81,8 @@ def _legend(result: AuditResult) -> list[str]:
         "? too few non-members for a valid interval" if "no" in marks else "",
     ]
     lines.append(sentence.temperature_words(result))
+    if any(attack.calibrated is False for attack in result.attacks):
+        lines.append(f"{UNCALIBRATED} uncalibrated: its scores order records, but are no probabilities")
     optimistic = [a.name for a in result.attacks if "optimistic" in sentence.threshold_words(a)]
     if optimistic:
         lines.append(f"accuracy optimistic (threshold chosen on the audited records): {', '.join(optimistic)}")

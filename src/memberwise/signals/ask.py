@@ -55,7 +55,7 @@ def collect(
     _refuse_nan(audited, jobs, numbers)
     arrays = _fields("audited", audited)
     if len(questions.population):
-        world = ask_about(served, questions, questions.population, questions.queries, False, kept)
+        world = ask_about(served, questions, questions.population, questions.queries, vectors, kept)
         arrays |= _fields("population", world)
     members = np.stack([np.isin(questions.audited, job.rows) for job in jobs])
     correct, loss = right(audited), -audited.log_p[:, :, 0]
@@ -80,6 +80,8 @@ def collect(
     arrays |= collect_extras(models, served, jobs, questions, numbers)
     if questions.extras:
         arrays[SECONDS] = np.full(len(jobs), (time.perf_counter() - begun) / len(jobs))
+    if any(job.early for job in jobs) and models.early:
+        arrays |= _of_early(models.early, sum(job.early for job in jobs), questions)
     if numbers is None:
         arrays |= bound_arrays(models, served, questions)
     return arrays | {
@@ -94,6 +96,21 @@ def collect(
         "kind": np.full(len(models), served.kind),
         "remarks": np.full(len(models), " ".join(models.remarks)),
     }
+
+
+def _of_early(checkpoints: Sequence[Target], count: int, questions: Questions) -> Arrays:
+    """What the first models of a stack answered after a part of their training, and about which records (positions)."""
+    arrays: Arrays = {}
+    beside = questions.population, questions.early_population
+    asked = {"": (questions.audited, questions.early), ".population": beside}
+    for name, (rows, positions) in asked.items():
+        arrays[f"early{name}.positions"] = np.tile(positions, (count, 1))
+        for number, models in enumerate(checkpoints, 1):
+            if len(positions):
+                answers = ask_about(models, questions, rows[positions], questions.queries, True)
+                answers = answers.of_models(np.arange(count))
+                arrays |= _fields(f"early{number}{name}", answers)
+    return arrays
 
 
 def right(answers: Answers) -> Array:
@@ -217,9 +234,7 @@ def ask_about(
             true_labels = questions.y[chunk]
             if questions.only is not None:
                 raw, true_labels = raw[..., [questions.only]], true_labels[:, [questions.only]]
-            parts.append(
-                read_answers(raw, true_labels, models.kind, None if vectors else 0, temperatures=temperatures)
-            )
+            parts.append(read_answers(raw, true_labels, models.kind, None if vectors else 0, temperatures=temperatures))
     return join_records(parts)
 
 

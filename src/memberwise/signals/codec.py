@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,13 +12,16 @@ from memberwise.signals.questions import Questions
 from memberwise.signals.table import Answers
 from memberwise.types.arrays import Arrays
 
+T = TypeVar("T")
+
 # Full answers are kept of the first shadow models only: attack models need no more rows, and disks are finite.
 VECTOR_MODELS = 16
 
 
 VECTOR_BYTES = 256_000_000
-# Arrays that hold full answers.
-FIRST_MODELS = ("audited.vectors", "auxiliary.vectors")
+# Arrays that hold full answers; and what names of early checkpoints' arrays begin with.
+FIRST_MODELS = ("audited.vectors", "auxiliary.vectors", "population.vectors")
+EARLY = "early"
 
 
 def vector_models(records: int, classes: int, count: int) -> int:
@@ -65,12 +69,33 @@ def answers_of(arrays: Arrays, prefix: str) -> Answers | None:
 
 def join(parts: Sequence[Arrays], vectors: int = VECTOR_MODELS) -> Arrays:
     """The arrays of several blocks as one; full answers of the first ``vectors`` models."""
+    parts = list(of_first_models(parts))
     names = parts[0].keys()
     joined = {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
     for name in FIRST_MODELS:
         if name in joined:
             joined[name] = joined[name][:vectors]
     return joined
+
+
+def of_first_models(parts: Iterable[Mapping[str, T]]) -> Iterator[dict[str, T]]:
+    """Blocks in their order, without what a block before them should hold of its models and does not.
+
+    Some arrays are of the first models only; a block of an older version may lack them.
+    """
+    known: set[str] | None = None
+    for part in parts:
+        first = {name for name in part if name in FIRST_MODELS or name.startswith(EARLY)}
+        known = first if known is None else known & first
+        yield {name: value for name, value in part.items() if name in known or name not in first}
+
+
+def early_of(arrays: Arrays, prefix: str = "") -> tuple[Answers, ...]:
+    """Answers of early checkpoints about audited records, or ("population") others; the earliest first."""
+    found: list[Answers] = []
+    while (answers := answers_of(arrays, f"{EARLY}{len(found) + 1}{prefix}")) is not None:
+        found.append(answers)
+    return tuple(found)
 
 
 def _fields(prefix: str, answers: Answers) -> Arrays:

@@ -9,7 +9,7 @@ from functools import partial
 
 from memberwise.errors import Note, RunFolderError, TrainingError
 from memberwise.signals.ask import take_seconds
-from memberwise.signals.codec import FIRST_MODELS, VECTOR_MODELS, join, lacking, vector_models
+from memberwise.signals.codec import FIRST_MODELS, VECTOR_MODELS, join, lacking, of_first_models, vector_models
 from memberwise.signals.collection import SignalCollection
 from memberwise.signals.progress import Progress
 from memberwise.signals.questions import Questions
@@ -175,11 +175,12 @@ class _Run:
         if len(held) == len(parts):
             return join(held, vectors)
         shapes = {}
-        for name in parts[0].shapes:
-            dtype, (models, *rest) = joined_shape([part.shapes[name] for part in parts if name in part.shapes])
+        known = list(of_first_models([part.shapes for part in parts]))
+        for name in known[0]:
+            dtype, (models, *rest) = joined_shape([part[name] for part in known if name in part])
             shapes[name] = dtype, (min(models, vectors) if name in FIRST_MODELS else models, *rest)
         blocks = (self._read_again(number, part) for number, part in enumerate(parts, 1))
-        return join_streamed(blocks, shapes, self.store.folder)
+        return join_streamed(of_first_models(blocks), shapes, self.store.folder)
 
     def _read_again(self, number: int, part: _Part) -> Arrays:
         if part.arrays is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -88,6 +88,8 @@ class Questions:
         rng_seed: seed of what collectors draw.
         extras: collectors, which ask more questions for the attacks that need them.
         temperatures: at which p_y of audited and population records is kept, beside 1.
+        early, early_population: positions, among audited and population records, of those that early checkpoints of
+            shadow models are asked about; empty: no checkpoints.
         as_stored: ``x`` is asked about as it is (float64 numbers of table rows).
     """
 
@@ -110,6 +112,8 @@ class Questions:
     temperatures: tuple[float, ...] = ()
     as_stored: bool = False
     only: int | None = None
+    early: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    early_population: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def records(self, rows: Ints) -> Records:
         """The records of ``(n,)`` rows, ``(n, ...)``: as stored, else float32."""

@@ -89,7 +89,7 @@ def find_step(*answers: Answers | None) -> Step | None:
 
 def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
     """The table with zeros of probabilities and scores counted as half a step, where the answers come in steps."""
-    auxiliary = signals.beside
+    auxiliary, early = signals.beside, signals.early
     step = find_step(
         *(signals.target, signals.shadows, signals.population_target, signals.population_shadows),
         None if auxiliary is None else auxiliary.answers,
@@ -103,6 +103,7 @@ def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
         population_target=_lifted(signals.population_target, step),
         population_shadows=_lifted(signals.population_shadows, step),
         beside=None if auxiliary is None else replace(auxiliary, answers=_lifted(auxiliary.answers, step)),
+        early=None if early is None else early.each(lambda answers: _lifted(answers, step)),
     ), step
 
 

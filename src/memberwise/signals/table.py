@@ -125,6 +125,34 @@ class AuxiliaryTable:
 
 
 @dataclass(frozen=True)
+class EarlyAnswers:
+    """What the first shadow models answered after a part of their training; the earliest checkpoint first.
+
+    Attributes:
+        records: ``(r,)`` positions, in the table, of the audited records asked about.
+        audited: one a checkpoint, each ``(j, r, q)`` of the first ``j`` shadow models, with full answers.
+        population: likewise, ``(j, z, q)``; empty where there is no population.
+        positions: ``(z,)`` among population records.
+    """
+
+    records: NDArray[np.intp]
+    audited: tuple[Answers, ...]
+    population: tuple[Answers, ...]
+    positions: NDArray[np.intp]
+
+    def each(self, change: Callable[[Answers], Answers]) -> EarlyAnswers:
+        """The same with all answers changed alike."""
+        return replace(self, audited=tuple(map(change, self.audited)), population=tuple(map(change, self.population)))
+
+    def of_records(self, rows: NDArray[np.intp]) -> EarlyAnswers:
+        """Those about the table's records at these ``(k,)`` positions."""
+        place = {int(row): k for k, row in enumerate(rows)}
+        kept = np.array([i for i, row in enumerate(self.records) if int(row) in place], np.intp)
+        records = np.array([place[int(row)] for row in self.records[kept]], np.intp)
+        return replace(self, records=records, audited=tuple(one.of_records(kept) for one in self.audited))
+
+
+@dataclass(frozen=True)
 class Transfer:
     """A model of the attacker's own: ``answers`` of it (one model, full vectors) about ``(r,)`` records, some members.
 
@@ -161,6 +189,7 @@ class Signals:
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
         temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y; the answers hold it (1, or kept).
         several_labels: a record has several binary labels: ``labels`` are numbers of sets of them.
+        early: what shadow models answered after a part of their training, where that was asked; or None.
         turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
             the table of a finished run (``load_signals``) alone, never in an attack's.
     """
@@ -182,6 +211,7 @@ class Signals:
     population_index: Ints | None = None
     several_labels: bool = False
     temperature: float = 1.0
+    early: EarlyAnswers | None = None
     turns: dict[str, Floats] | None = None
 
     @property
@@ -209,6 +239,7 @@ class Signals:
             trained_on=self.trained_on[:, rows],
             groups=None if self.groups is None else self.groups[rows],
             known=None if self.known is None else self.known[rows],
+            early=None if self.early is None else self.early.of_records(rows),
             turns=None if self.turns is None else {name: scores[:, rows] for name, scores in self.turns.items()},
         )
 
@@ -219,12 +250,14 @@ class Signals:
             return None if answers is None or not keep.size else answers.of_models(keep)
 
         seen = self.population_trained_on
+        held = keep[keep < (0 if self.early is None else self.early.audited[0].models)]
         return replace(
             self,
             shadows=kept(self.shadows),
             trained_on=self.trained_on[keep],
             population_shadows=kept(self.population_shadows),
             population_trained_on=None if seen is None else seen[keep],
+            early=None if self.early is None or not keep.size else self.early.each(lambda one: one.of_models(held)),
             turns=None,  # of other shadow models, they have other scores
         )
 
@@ -252,6 +285,8 @@ def _locked(part: P) -> P:
             changed[one.name] = view(value)
         elif isinstance(value, dict):
             changed[one.name] = {name: view(array) for name, array in value.items()}
+        elif isinstance(value, tuple):
+            changed[one.name] = tuple(_locked(each) for each in value)
         elif is_dataclass(value) and not isinstance(value, type):
             changed[one.name] = _locked(value)
     return replace(part, **changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -37,10 +38,12 @@ class Target(ABC):
     Attributes:
         kind: what one answer is.
         remarks: codes of what was noticed while they were asked (``signals.remarks`` has the words).
+        early: the same models after a part of their training, the earliest first, where that was kept.
     """
 
     kind: Kind
     remarks: tuple[str, ...] = ()
+    early: Sequence[Target] = ()
 
     @abstractmethod
     def __len__(self) -> int:

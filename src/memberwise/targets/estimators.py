@@ -14,6 +14,7 @@ from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
 from memberwise.errors import MemberwiseError, TargetError, TrainingError
 from memberwise.targets.base import Target
+from memberwise.targets.staged import EARLY_SHARES, predict_early, rounds_of
 from memberwise.types.arrays import Array, Floats, Ints
 from memberwise.types.foreign import Estimator, Values
 
@@ -51,13 +52,20 @@ class EstimatorModels(Target):
     Args:
         estimators: of one kind. labels: the data's classes.
         rows: how records become the table rows that the models take; None: they take the numbers as they are.
+        share: of a booster's rounds that answer (``targets.staged``); None: all of them.
 
     Raises:
         TargetError: a model was fitted on labels that are none of the data's, or on several labels a record.
     """
 
-    def __init__(self, estimators: Sequence[Estimator], labels: ClassLabels, rows: TableRows | None = None) -> None:
-        self.estimators, self.labels, self.rows = estimators, labels, rows
+    def __init__(
+        self,
+        estimators: Sequence[Estimator],
+        labels: ClassLabels,
+        rows: TableRows | None = None,
+        share: float | None = None,
+    ) -> None:
+        self.estimators, self.labels, self.rows, self.share = estimators, labels, rows, share
         first = estimators[0]
         self.margins = not hasattr(first, "predict_proba") and hasattr(first, "decision_function")
         self.kind = "labels"
@@ -66,6 +74,8 @@ class EstimatorModels(Target):
         numbered = any(isinstance(estimator, Numbered) for estimator in estimators)
         self.remarks = (*(("margins",) if self.margins else ()), *(("numbered-labels",) if numbered else ()))
         self.columns = [columns_of(estimator, labels) for estimator in estimators]
+        if share is None and self.kind == "probabilities" and all(rounds_of(each) for each in estimators):
+            self.early = [EstimatorModels(estimators, labels, rows, share) for share in EARLY_SHARES]
 
     def __len__(self) -> int:
         return len(self.estimators)
@@ -82,7 +92,10 @@ class EstimatorModels(Target):
             records = records_for(estimator, x, self.rows)
             if self.kind == "labels":
                 return self._numbers(estimator.predict(records))
-            answers = estimator.decision_function(records) if self.margins else estimator.predict_proba(records)
+            if self.share is not None:
+                answers = predict_early(estimator, records, self.share)
+            else:
+                answers = estimator.decision_function(records) if self.margins else estimator.predict_proba(records)
         except MemberwiseError:
             raise
         except Exception as error:

@@ -37,9 +37,10 @@ class TorchModels(Target):
         stacked: bool = True,
         own: Tensors | None = None,
         traces: Floats32 | None = None,
+        early: Sequence[TorchModels] = (),
     ) -> None:
         self.network, self.params, self.buffers, self.stacked = network, params, buffers, stacked
-        self.traces = traces
+        self.traces, self.early = traces, early
         self.own = own or {}
         self.kind = network.kind
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from memberwise.models.network import Tensors
 from memberwise.training.recipe import Recipe
-from memberwise.training.step import Step, describe
+from memberwise.training.step import State, Step, describe
 from memberwise.types.arrays import Floats, Floats32, Ints
 
 
@@ -76,6 +76,7 @@ class Job:
         procedure: how several models are trained to release one, instead of one training with ``step``; or None.
         records: ``(k, ...)`` float32 records which ``rows`` number instead of the data's, with ``targets``; or None.
         traced: keep a loss trace of the rows (``training.trace``); it changes nothing about the model.
+        early: keep early checkpoints (``training.early``), to be asked, too; they change nothing about the model.
     """
 
     rows: Ints
@@ -89,6 +90,7 @@ class Job:
     procedure: Procedure | None = None
     records: Floats32 | None = None
     traced: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class TrainedStack:
         losses: ``(m, epochs)`` mean training loss of each epoch; NaN in epochs after a model's early stop.
         own: the step's own tensors at the end, ``(m, ...)``.
         traces: ``(m, q, rows)`` quantiles over epochs of each record's loss, where jobs are traced; or None.
+        early: parameters and state after a part of the training, where jobs ask for it; the earliest first.
     """
 
     params: Tensors
@@ -107,6 +110,7 @@ class TrainedStack:
     losses: Floats
     own: Tensors = field(default_factory=dict)
     traces: Floats32 | None = None
+    early: tuple[tuple[Tensors, State], ...] = ()
 
     def __len__(self) -> int:
         return len(self.losses)

@@ -11,6 +11,7 @@ from torch.func import vmap
 
 from memberwise.errors import TrainingError
 from memberwise.models.network import Network, Tensors
+from memberwise.training.early import copied, early_epochs, in_order
 from memberwise.training.early_stopping import CHUNK, EarlyStopping
 from memberwise.training.equality import examined
 from memberwise.training.feed import Feed
@@ -71,6 +72,8 @@ def _train_together(
     feed = Feed(jobs, network, data.in_bfloat16 if rounds else data)
     stopping = None if recipe.patience is None else EarlyStopping(jobs, network, data, stacked)
     trace = LossTrace(recipe.epochs, network.convolves, step.tells_losses) if jobs[0].traced else None
+    looked_at = early_epochs(recipe.epochs) if any(job.early for job in jobs) else []
+    early = []
     losses = np.full((len(jobs), recipe.epochs), np.nan)
     running = np.ones(len(jobs), bool)
     for epoch in range(recipe.epochs):
@@ -85,11 +88,15 @@ def _train_together(
         if stopping is not None:
             stopping.after_epoch(models.params, models.state)
             running = ~stopping.frozen
-            if not running.any():
-                break
+        if epoch in looked_at:
+            early.append(copied(*((models.params, models.state) if stopping is None else stopping.best())))
+        if not running.any():
+            break
     params, state = (models.params, models.state) if stopping is None else stopping.best()
+    early += [(params, state)] * (len(looked_at) - len(early))  # stopped before: as good as they became
+    quantiles = None if trace is None else trace.quantiles()
     own = {name: value for name, value in state.own.items() if name != LOSSES}
-    return TrainedStack(params, state.buffers, losses, own, None if trace is None else trace.quantiles())
+    return TrainedStack(params, state.buffers, losses, own, quantiles, tuple(early))
 
 
 def _part_of(tick: Tick | None, number: int, parts: int) -> Tick | None:
@@ -106,7 +113,8 @@ def _in_order(parts: Sequence[TrainedStack], order: Ints) -> TrainedStack:
     kinds = ([part.params for part in parts], [part.buffers for part in parts], [part.own for part in parts])
     params, buffers, tensors = map(joined, kinds)
     losses = np.concatenate([part.losses for part in parts])[order]
-    return TrainedStack(params, buffers, losses, tensors, joined_traces([part.traces for part in parts], order))
+    traces = joined_traces([part.traces for part in parts], order)
+    return TrainedStack(params, buffers, losses, tensors, traces, in_order([part.early for part in parts], order))
 
 
 def _one_epoch(epoch: int, feed: Feed, models: Stepper, tick: Tick | None, trace: LossTrace | None) -> Floats:

@@ -17,14 +17,16 @@ class ShadowJobs:
     Attributes:
         target: the target's job.
         kind: whose rows they train on: "halves" of the audited pairs, or of the "auxiliary" records.
+        early: of so many first ones early checkpoints are kept.
     """
 
     target: Job
     roles: Roles
     seeds: Seeds
     kind: Literal["halves", "auxiliary"]
+    early: int = 0
 
     def job(self, k: int) -> Job:
         """The job of the k-th shadow model."""
         rows = self.roles.shadow_rows(k, self.seeds, self.kind)
-        return replace(self.target, rows=rows, seed=self.seeds.integer("shadow", k))
+        return replace(self.target, rows=rows, seed=self.seeds.integer("shadow", k), early=k < self.early)

@@ -2,162 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
-from memberwise.attacks.in_out import shadows_of
-from memberwise.attacks.learned.features import HEIGHT, features, statistics, with_heights
-from memberwise.signals.leave_one_out import as_target
-from memberwise.signals.table import Answers, Signals
-from memberwise.types.arrays import Floats, Floats32, Mask
-
-Features = Floats32
-# Small steps, small trees, half the features at each split: within noise of the best of a dozen settings tried.
-TREES: dict[str, object] = {
-    "max_iter": 200,
-    "learning_rate": 0.04,
-    "max_leaf_nodes": 12,
-    "min_samples_leaf": 60,
-    "l2_regularization": 5.0,
-    "max_features": 0.5,
-    "early_stopping": False,
-}
-# With fewer shadow models too few are left once one and its complement stand aside.
-FEWEST_MODELS = 6
-# So many shadow models take the target's place, fewer where fewer have this many rows; so many rows train the judge.
-MOST_STAND_INS = 16
-MOST_ROWS = 200_000
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One shadow model in the target's place.
-
-    Attributes:
-        x: ``(r, f)`` features of records the stand-in may teach on; member: ``(r,)`` whether it saw them.
-        scored: ``(n,)`` records which can be scored beside its statistics; asked: their features under the target.
-    """
-
-    x: Features
-    member: Mask
-    scored: Mask
-    questions: Features
+from memberwise.attacks.learned.judge import judge
+from memberwise.attacks.learned.lessons import Lessons, lessons_of, offline_columns, tells_scale
+from memberwise.signals.table import Signals
+from memberwise.types.arrays import Floats, Floats32, Ints
 
 
 def learned(offline: bool = False) -> Score:
     """Probability of "member", learned on shadow models. HIGHER = MORE LIKELY A MEMBER. Ours: docs/learned.md.
 
     Shadow models take the target's place in turn; each and its complement are left out of the statistics, so that
-    these tell nothing about what it saw. Its records' features (``features.features``) train a judge to tell what it
-    saw from what it did not. The target's records get their features from the very same statistics, once for each
-    stand-in, and the judge's log odds are averaged. Assumes 6 shadow models or more, of which some trained on the
-    record and some did not; more of them make it stronger, and so do full answers of 6 or more and of the target.
-    Trained on as many members as non-members, its threshold is 1/2. Records without a model on both sides, and all of
-    them with fewer shadow models: NaN.
+    these tell nothing about what it saw. Its records' features train judges to tell what it saw from what it did not:
+    as it ended, as it was at early checkpoints, and distorted, so that a target which was trained otherwise is none
+    they never met. One judge reads the answers as they are, one scaled so that they spread over population records as
+    the shadow models' do. The target's records get their features from the very same statistics; the log odds of both
+    judges are averaged over the stand-ins. Assumes 4 shadow models or more, of which some trained on the record and
+    some did not; more of them, full answers, and population records make it stronger. Trained on as many members as
+    non-members, its threshold is 1/2. Records without a model on both sides, and all of them with fewer shadow models:
+    NaN.
 
     Args:
         offline: features know the OUT models alone, as other offline attacks do; IN models only teach.
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        training_table = list(teach(signals, offline, rng))
-        member = np.concatenate([lesson.member for lesson in training_table]) if training_table else np.zeros(0, bool)
-        if not member.any() or member.all():
-            return np.full(signals.records, np.nan)
-        log_odds = judge(np.concatenate([lesson.x for lesson in training_table]), member, rng)
-        total, times = np.zeros(signals.records), np.zeros(signals.records)
-        for lesson in training_table:
-            if lesson.scored.any():
-                total[lesson.scored] += log_odds(lesson.questions)
-                times += lesson.scored
-        return np.asarray(expit(total / np.where(times, times, np.nan)))
+        taught = lessons_of(signals)
+        return scores_of(signals, taught, judges_of(taught, offline, rng))
 
     return score
 
 
-def teach(signals: Signals, offline: bool, rng: np.random.Generator) -> Iterator[Lesson]:
-    """The lessons, one a stand-in, at most ``MOST_ROWS`` rows in all; none with fewer than ``FEWEST_MODELS``."""
-    if len(signals.trained_on) < FEWEST_MODELS:
-        return
-    table = _lean(signals)
-    count = min(len(table.trained_on), int(np.clip(MOST_ROWS // table.records, FEWEST_MODELS, MOST_STAND_INS)))
-    if HEIGHT in table.target.extra:
-        count = min(count, len(shadows_of(table.shadows).extra[HEIGHT]))
-    rest, stats = table, None
-    for k in range(count):
-        before, stand_in = rest, as_target(table, k, rng)
-        rest = stand_in.signals
-        if not _same_models(before, rest):  # a model and its complement leave the same ones behind
-            stats = statistics(rest, offline)
-        if stats is None:
-            continue
-        both = np.asarray(rest.is_in.any(0) & rest.is_out.any(0))
-        rows = np.flatnonzero(stand_in.evaluated & both)
-        if rows.size > MOST_ROWS // count:
-            rows = rng.choice(rows, MOST_ROWS // count, replace=False)
-        scored = np.asarray(rest.is_out.any(0)) if offline else both
-        mine, targets = (_matrix(features(answers, stats)) for answers in (rest.target, table.target))
-        yield Lesson(mine[rows], stand_in.member[rows], scored, targets[scored])
+@dataclass(frozen=True)
+class Judge:
+    """Tells members' rows from others'.
+
+    Attributes:
+        matched: it reads answers on the shadow models' scale. columns: positions of the features that it reads.
+        log_odds: of rows ``(k, f)``.
+    """
+
+    matched: bool
+    offline: bool
+    columns: Ints
+    log_odds: Callable[[Floats32], Floats]
 
 
-def _same_models(one: Signals, other: Signals) -> bool:
-    return np.array_equal(one.trained_on, other.trained_on) and np.array_equal(
-        shadows_of(one.shadows).log_p, shadows_of(other.shadows).log_p
-    )
+def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
+    """The judges trained on a table's lessons; none where the lessons are of one side only.
+
+    One for each scale; offline the matched scale alone, where there is one.
+    """
+    member = np.concatenate([lesson.member for lesson in taught.lessons]) if taught.lessons else np.zeros(0, bool)
+    if not member.any() or member.all():
+        return []
+    columns = offline_columns(taught.names) if offline else np.arange(len(taught.names))
+    judges = []
+    scales = (False, True) if taught.calibrated else (False,)
+    for matched in scales[-1:] if offline else scales:
+        x = np.concatenate([lesson.rows.of(matched)[:, columns] for lesson in taught.lessons])
+        judges.append(Judge(matched, offline, columns, judge(x, member, rng)))
+    return judges
 
 
-def _lean(signals: Signals) -> Signals:
-    """The table without what the attack does not read; full answers of enough models boiled down to heights."""
-    target, shadows = signals.target, shadows_of(signals.shadows)
-    if target.vectors is None or shadows.vectors is None or len(shadows.vectors) < FEWEST_MODELS:
-        target, shadows = _bare(target), _bare(shadows)
-    else:
-        target, shadows = (with_heights(answers, signals.labels) for answers in (target, shadows))
-    return Signals(signals.index, signals.labels, target, shadows, signals.trained_on, known=signals.known)
+def is_calibrated(signals: Signals) -> bool:
+    """Enough population records, which nobody trained on, tell on what scale the target answers."""
+    return tells_scale(signals)
 
 
-def _bare(answers: Answers) -> Answers:
-    return replace(answers, vectors=None, extra={})
+def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
+    """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
 
-
-def _matrix(columns: dict[str, Floats]) -> Features:
-    return np.stack(list(columns.values()), 1).astype(np.float32)
+    The mean of the judges' log odds, over the shadow models left too. HIGHER = MORE LIKELY A MEMBER.
+    """
+    total, times = np.zeros(signals.records), np.zeros(signals.records)
+    for one in judges if taught.reader is not None else ():
+        for left in taught.left:
+            scored = left.outside if one.offline else left.scored
+            if scored.any():
+                rows = taught.reader.question(signals, left, one.matched)  # type: ignore[union-attr]
+                total[scored] += left.stand_ins * one.log_odds(rows[scored][:, one.columns])
+                times += left.stand_ins * scored
+    return np.asarray(expit(total / np.where(times, times, np.nan)))
 
 
 ATTACKS = [
     Attack(
         "learned",
         learned(),
-        Needs(shadows="in+out"),
+        Needs(shadows="in+out", early=True),
         "this project, docs/learned.md",
         "A classifier trained on shadow models in the target's place, on how answers compare with the other models'.",
         threshold=0.5,
+        calibrated=is_calibrated,
     ),
     Attack(
         "learned-offline",
         learned(offline=True),
-        Needs(shadows="in+out"),
+        Needs(shadows="in+out", early=True),
         "this project, docs/learned.md",
         "As learned, but features know only the models that did not train on the record; the others only teach.",
         threshold=0.5,
+        calibrated=is_calibrated,
     ),
 ]
-
-
-def judge(x: Features, member: Mask, rng: np.random.Generator) -> Callable[[Features], Floats]:
-    """Train on rows of features; returns the log odds of "member" of rows, HIGHER = MORE LIKELY A MEMBER.
-
-    Args:
-        x: ``(n, features)``. member: ``(n,)``.
-
-    Returns:
-        A function of ``(k, features)`` rows, which gives ``(k,)`` log odds.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    trees = HistGradientBoostingClassifier(**TREES, random_state=int(rng.integers(2**31))).fit(x, member)
-    return lambda rows: np.asarray(trees.decision_function(rows), np.float64)

@@ -11,15 +11,10 @@ from memberwise.attacks.bavaria import Prior, pooled_prior, predictive
 from memberwise.attacks.in_out import Moments, log_mean_p, log_mix, moments, shadows_of
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.lira import log_density, spread
-from memberwise.signals.read import log_vectors
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Ints, Mask
 
 Columns = dict[str, Floats]
-
-# Under this name the heights of full answers are kept in ``Answers.extra``; logs below the floor are noise.
-HEIGHT = "learned.height"
-LOWEST = -30.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class Side:
         moments: of the scaled logit phi; prior: on its mean and variance, fitted to all records.
         spread: ``(n, q)``, each record's, drawn towards the one of all records.
         log_p, log_1mp: ``(n, q)`` logs of the mean p_y and of the mean 1 - p_y.
-        correct: ``(n,)`` share of right answers; height: ``(n,)`` mean height, NaN where there are no full answers.
+        correct: ``(n,)`` share of right answers.
     """
 
     moments: Moments
@@ -39,7 +34,6 @@ class Side:
     log_p: Floats
     log_1mp: Floats
     correct: Floats
-    height: Floats
 
 
 @dataclass(frozen=True)
@@ -82,27 +76,7 @@ def _side(shadows: Answers, use: Mask) -> Side | None:
         log_mean_p(shadows, use),
         log_mean_p(complement, use),
         np.asarray(right / count, np.float64),
-        _mean_height(shadows, use),
     )
-
-
-def with_heights(answers: Answers, labels: Ints) -> Answers:
-    """The answers with their full vectors boiled down to heights, ``(j, n)``: log p_y less the mean of log p_j."""
-    if answers.vectors is None:
-        return answers
-    heights = []
-    for k in range(len(answers.vectors)):  # one model at a time: vectors are large
-        logs = np.maximum(log_vectors(answers.of_models(np.array([k])))[0], LOWEST)
-        heights.append(logs[np.arange(len(labels)), labels] - logs.mean(-1))
-    return Answers(
-        answers.log_p, answers.log_1mp, answers.correct, kind=answers.kind, extra={HEIGHT: np.stack(heights)}
-    )
-
-
-def _mean_height(shadows: Answers, use: Mask) -> Floats:
-    heights = shadows.extra.get(HEIGHT, np.zeros((0, shadows.records)))
-    used = use[: len(heights)]
-    return np.asarray(heights.sum(0, where=used) / np.where(used.any(0), used.sum(0), np.nan))
 
 
 def features(answers: Answers, shadow_stats: Statistics) -> Columns:
@@ -111,7 +85,7 @@ def features(answers: Answers, shadow_stats: Statistics) -> Columns:
     Per query, then averaged: the answer, the centres and shrunk spreads of both sides and their differences, and log
     ratios: Gaussian with one spread for all records and with each record's shrunk one, Student's t with the prior
     fitted to all records, and p_y (and 1 - p_y) against the shadow models' mean. With several queries also how far
-    they agree. Beside them the answer without its drift, the height of full answers above both sides', how often
+    they agree. Beside them the answer without its drift, how often
     shadow models are right, and means over the class.
     """
     phi = answers.phi[0]
@@ -131,9 +105,6 @@ def features(answers: Answers, shadow_stats: Statistics) -> Columns:
     for name, side in (("out", shadow_stats.out_moments), ("in", shadow_stats.in_moments)):
         if side is not None:
             flat[f"{name} correct"] = side.correct
-            if HEIGHT in answers.extra:
-                flat["height"] = answers.extra[HEIGHT][0]
-                flat[f"{name} height"] = flat["height"] - side.height
     for name in ("phi", "out centre", "gap"):
         if name in flat:
             flat[f"class {name}"] = class_means(flat[name], shadow_stats.labels)

@@ -12,7 +12,7 @@ import numpy as np
 from memberwise.auditing.prepare.identity import identity_of
 from memberwise.auditing.prepare.inputs import Inputs
 from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, model_for, trainer_for
-from memberwise.auditing.prepare.questions import questions_of
+from memberwise.auditing.prepare.questions import early_positions, questions_of
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.prepare.representation import fitted_target, representations_for
 from memberwise.auditing.prepare.target import target_of
@@ -23,6 +23,7 @@ from memberwise.defences.training.registry import training_defence
 from memberwise.errors import Note, StudyError, TrainingError
 from memberwise.models.build import Model
 from memberwise.seeds import Seeds
+from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.knowledge import read_transfer
 from memberwise.signals.questions import Questions
 from memberwise.study.schema import PlanConfig, Study
@@ -178,11 +179,14 @@ def assemble(
     training = trainer_for(study, plan, model, dataset, device, target_job, representations.models)
     made, more = training.plan, training.notes
     kind: Literal["halves", "auxiliary"] = "halves" if study.shadow.data == "halves" else "auxiliary"
-    shadow_jobs = ShadowJobs(target_job, roles, seeds, kind)
+    network = training.network
+    looked_at = early_positions(resolved, dataset, model, target_job, roles, network is not None and network.convolves)
+    shadow_jobs = ShadowJobs(target_job, roles, seeds, kind, VECTOR_MODELS if len(looked_at[0]) else 0)
     if study.shadow.data != "synthetic" or len(roles.auxiliary):
         more += _check_sizes(study, roles, target_job, [shadow_jobs.job(k) for k in (0, 1)])
     altered = model.takes is None and not dataset.several and dataset.label_sets is None
     questions, shadow_questions = questions_of(resolved, dataset, representations, roles, seeds, altered)
+    shadow_questions = replace(shadow_questions, early=looked_at[0], early_population=looked_at[1])
     estimator = None if fitted is None else estimator_models([fitted], dataset, representations.target.rows)
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows

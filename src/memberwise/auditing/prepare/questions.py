@@ -10,15 +10,21 @@ from memberwise.auditing.prepare.representation import Representations
 from memberwise.auditing.resolve import ResolvedStudy
 from memberwise.data import Dataset, Roles
 from memberwise.errors import StudyError
+from memberwise.models.build import Model
 from memberwise.seeds import Seeds
 from memberwise.signals.collectors.registry import is_built_in
 from memberwise.signals.questions import Questions
 from memberwise.signals.temperature import EVERYWHERE, temperatures_in_use
 from memberwise.signals.views import query_views
 from memberwise.study.schema import Study
+from memberwise.training.early import MOST_POPULATION, MOST_RECORDS, early_records
+from memberwise.training.job import Job
+from memberwise.types.arrays import Ints
 
 # Accuracy of shadow models is measured on this many test and background records at most.
 SAMPLE = 2_000
+# Fewer records of an early checkpoint teach nothing.
+FEWEST_EARLY = 50
 
 
 def _label_alone(study: Study, dataset: Dataset) -> int | None:
@@ -34,6 +40,34 @@ def _label_alone(study: Study, dataset: Dataset) -> int | None:
         known = "records with several labels" if dataset.label_sets is None else ", ".join(dataset.label_sets.names)
         raise StudyError(f"there is no label {label}", expected=known, where="attacks.label")
     return dataset.label_sets.names.index(label)
+
+
+def early_positions(
+    resolved: ResolvedStudy, dataset: Dataset, model: Model, job: Job, roles: Roles, convolves: bool
+) -> tuple[Ints, Ints]:
+    """Positions of the audited and of the population records that early checkpoints are asked about.
+
+    None where no attack asks for checkpoints or there are none: a user's own training function, a procedure of
+    several trainings, shadow models that train on other records. Behind output defences and of several labels a
+    record none are asked either.
+    """
+    study, nothing = resolved.study, np.zeros(0, np.int64)
+    wanted = any(attack.needs.early for attack in resolved.request.attacks) and study.shadow.data == "halves"
+    if not wanted or study.answer or dataset.label_sets is not None or model.kind == "function" or job.procedure:
+        return nothing, nothing
+    most, population = MOST_RECORDS, min(MOST_POPULATION, len(roles.population))
+    if model.kind == "module":
+        queries = len(query_views(study.queries))
+        affordable = early_records(job.recipe.epochs, len(job.rows), convolves, queries)
+        most, population = min(most, affordable - min(population, affordable // 2)), min(population, affordable // 2)
+    if most < FEWEST_EARLY:
+        return nothing, nothing
+    rng = Seeds(study.run.seed).rng("records of early checkpoints")
+
+    def some(count: int, most: int) -> Ints:
+        return np.sort(rng.permutation(count)[:most]).astype(np.int64)
+
+    return some(len(roles.audited), most), some(len(roles.population), population)
 
 
 def questions_of(

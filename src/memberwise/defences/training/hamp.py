@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from scipy.special import xlogy
 from torch import Tensor
-from torch.nn import functional
 
 from memberwise.defences.training.base import Fit, Options, TrainingDefence
 from memberwise.defences.training.losses import RecordStep, entropy, soft_labels
@@ -59,7 +58,7 @@ class HampStep(RecordStep):
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         classes = logits.shape[-1]
         labels = self.rest + (self.top - self.rest) * soft_labels(target, classes, self.label_smoothing)
-        divergence = functional.kl_div(torch.log_softmax(logits, -1), labels, reduction="none").sum(-1)
+        divergence = (torch.xlogy(labels, labels) - labels * torch.log_softmax(logits, -1)).sum(-1)
         return divergence / (classes if self.reduction == "mean" else 1) - self.alpha * entropy(logits)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from memberwise.errors import StudyError
+from memberwise.signals.codec import VECTOR_MODELS
 from memberwise.signals.read import read_answers
 from memberwise.signals.saved.answers import SavedAnswers
 from memberwise.signals.table import Answers, Signals
@@ -98,4 +99,4 @@ def _shadow_answers(shadows: SavedAnswers, labels: np.ndarray, temperatures: Seq
 def _population(saved: SavedAnswers, labels: np.ndarray | None, temperatures: Sequence[float]) -> Answers | None:
     if saved.population is None or labels is None:
         return None
-    return read_answers(saved.population, labels, saved.kind, keep_vectors=0, temperatures=temperatures)
+    return read_answers(saved.population, labels, saved.kind, keep_vectors=VECTOR_MODELS, temperatures=temperatures)

@@ -88,7 +88,9 @@ class StackTrainer:
         network = self.network.fresh(jobs[0].seed)
         with threads_of(self.plan.threads), _training(jobs[0]):
             trained = train_stack(jobs, network, self.data, self.plan.stacked, tick, self.plan.compile)
-        return TorchModels(network, trained.params, trained.buffers, self.plan.stacked, trained.own, trained.traces)
+        early = [TorchModels(network, params, state.buffers, self.plan.stacked) for params, state in trained.early]
+        stacked, own, traces = self.plan.stacked, trained.own, trained.traces
+        return TorchModels(network, trained.params, trained.buffers, stacked, own, traces, early)
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         collected = []
