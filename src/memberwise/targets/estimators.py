@@ -74,7 +74,7 @@ class EstimatorModels(Target):
         numbered = any(isinstance(estimator, Numbered) for estimator in estimators)
         self.remarks = (*(("margins",) if self.margins else ()), *(("numbered-labels",) if numbered else ()))
         self.columns = [columns_of(estimator, labels) for estimator in estimators]
-        if share is None and self.kind == "probabilities" and all(rounds_of(each) for each in estimators):
+        if share is None and self.kind == "probabilities" and all(rounds_of(bare(each)) for each in estimators):
             self.early = [EstimatorModels(estimators, labels, rows, share) for share in EARLY_SHARES]
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class EstimatorModels(Target):
             if self.kind == "labels":
                 return self._numbers(estimator.predict(records))
             if self.share is not None:
-                answers = predict_early(estimator, records, self.share)
+                answers = predict_early(bare(estimator), records, self.share)
             else:
                 answers = estimator.decision_function(records) if self.margins else estimator.predict_proba(records)
         except MemberwiseError:
@@ -133,6 +133,11 @@ class EstimatorModels(Target):
                 fix="memberwise audits classifiers: is this a regressor, or one of other classes?",
             )
         return numbers.astype(np.int64)
+
+
+def bare(estimator: Estimator) -> Estimator:
+    """The estimator as it was given, of one that was fitted on numbers."""
+    return estimator.estimator if isinstance(estimator, Numbered) else estimator
 
 
 def columns_of(estimator: Estimator, labels: ClassLabels) -> NDArray[np.intp]:
@@ -214,7 +219,7 @@ def _last(estimator: Estimator) -> Estimator:
 
 
 def _name(estimator: Estimator) -> str:
-    return type(estimator.estimator if isinstance(estimator, Numbered) else estimator).__name__
+    return type(bare(estimator)).__name__
 
 
 def _some(values: object) -> str:

@@ -23,7 +23,8 @@ ROUNDS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 def rounds_of(estimator: Estimator) -> int | None:
     """Rounds of a fitted booster whose first rounds can be asked by themselves; None of any other classifier."""
-    last, package = _last(estimator), type(_last(estimator)).__module__.partition(".")[0]
+    last = _steps(estimator)[-1]
+    package = _package(last)
     if package == "sklearn" and hasattr(last, "staged_predict_proba"):
         rounds = getattr(last, "n_iter_", None) or getattr(last, "n_estimators_", None) or len(last.estimators_)
         return int(rounds)
@@ -36,18 +37,22 @@ def rounds_of(estimator: Estimator) -> int | None:
 
 def predict_early(estimator: Estimator, records: Any, share: float) -> Array:
     """``(n, classes)`` probabilities of a booster (``rounds_of``) after this share of its rounds, at least one."""
-    last, rounds = _last(estimator), max(1, round(share * (rounds_of(estimator) or 1)))
-    for _, step in getattr(estimator, "steps", ())[:-1]:
+    *before, last = _steps(estimator)
+    rounds = max(1, round(share * (rounds_of(estimator) or 1)))
+    for step in before:
         records = step.transform(records)
-    package = type(last).__module__.partition(".")[0]
-    if package in ROUNDS:
-        return np.asarray(last.predict_proba(records, **ROUNDS[package](rounds)))
+    if package := ROUNDS.get(_package(last)):
+        return np.asarray(last.predict_proba(records, **package(rounds)))
     return np.asarray(next(islice(last.staged_predict_proba(records), rounds - 1, None)))
 
 
-def _last(estimator: Estimator) -> Any:
-    """The classifier at the end of a pipeline; "passthrough" steps and searches are not looked into."""
+def _package(model: object) -> str:
+    return type(model).__module__.partition(".")[0]
+
+
+def _steps(estimator: Estimator) -> list[Any]:
+    """A pipeline's steps, of pipelines within it too; "passthrough" steps and searches are not looked into."""
     steps = getattr(estimator, "steps", None)
     if isinstance(steps, list) and steps and all(hasattr(step, "transform") for _, step in steps[:-1]):
-        return steps[-1][1]
-    return estimator
+        return [*(step for _, step in steps[:-1]), *_steps(steps[-1][1])]
+    return [estimator]

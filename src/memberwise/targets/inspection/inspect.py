@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from memberwise.errors import StudyError, TargetError
-from memberwise.targets.estimators import Numbered
+from memberwise.targets.estimators import bare
 from memberwise.targets.inspection.findings import LEAST, Finding, Inspection
 from memberwise.targets.inspection.settings import settings_of
 from memberwise.targets.inspection.stored import answers_in, records_in
@@ -49,7 +49,7 @@ def inspect(model: object, *, records: int | None = None, least: int = LEAST, tr
         if value is not None and value < smallest:
             raise StudyError(f"{name} is too small", expected=f"at least {smallest}", found=str(value), where=name)
     estimator, notes = _loaded(Path(model), trust) if isinstance(model, (str, os.PathLike)) else (model, ())
-    estimator = estimator.estimator if isinstance(estimator, Numbered) else estimator
+    estimator = bare(estimator)
     if not hasattr(estimator, "get_params") or not _is_fitted(estimator):
         raise TargetError(
             "there is no fitted scikit-learn model to inspect",
