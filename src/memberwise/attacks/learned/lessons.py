@@ -47,7 +47,7 @@ class Rows:
     matched: Floats32 | None
 
     def of(self, matched: bool) -> Floats32:
-        """The features on one of the scales."""
+        """``(r, f)``: the features on one of the scales."""
         if not matched:
             return self.raw
         if self.matched is None:
@@ -180,7 +180,14 @@ class Reader:
         return self._matrix(own.scaled(scale), world.scaled(scale), left, None)
 
     def teach(self, k: int, stand_in: StandIn, left: Left, rng: np.random.Generator) -> Iterator[Lesson]:
-        """The k-th shadow model as it ended, as it was earlier, and distorted."""
+        """The k-th shadow model as it ended, as it was earlier, and distorted.
+
+        Each lesson's rows are ``(r, f)``, its truth ``(r,)``; the more there are, the stronger the attack.
+
+        Args:
+            stand_in: the table without it and its complement. left: what the models left there tell.
+            rng: draws the records that teach, where there are more than are needed, and the distortions.
+        """
         rest, whole = stand_in.signals, self.whole
         usable = stand_in.evaluated & rest.is_in.any(0) & rest.is_out.any(0)
         most = _rows_each(whole.records, self.stand_ins)
@@ -262,7 +269,7 @@ class Reader:
 
 
 def offline_columns(names: Sequence[str]) -> Ints:
-    """Positions of the features that know the OUT models alone."""
+    """``(k,)`` positions, among the ``names``, of the features that know the OUT models alone."""
     known = OFFLINE | {f"all {name}" for name in ("out t", "out 1 - p", "out centre", "out spread", "out distance")}
     known |= {f"all {name}" for name in ("out z", "out p", "phi", "log p", "phi spread", "phi least")}
     return np.array([i for i, name in enumerate(names) if name in known], np.int64)

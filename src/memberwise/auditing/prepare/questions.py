@@ -45,7 +45,7 @@ def _label_alone(study: Study, dataset: Dataset) -> int | None:
 def early_positions(
     resolved: ResolvedStudy, dataset: Dataset, model: Model, job: Job, roles: Roles, convolves: bool
 ) -> tuple[Ints, Ints]:
-    """Positions of the audited and of the population records that early checkpoints are asked about.
+    """Positions, ``(r,)`` and ``(z,)``, of the audited and population records that early checkpoints are asked about.
 
     None where no attack asks for checkpoints or there are none: a user's own training function, a procedure of
     several trainings, shadow models that train on other records. Behind output defences and of several labels a
