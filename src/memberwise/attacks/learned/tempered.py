@@ -38,7 +38,7 @@ class Answering:
 
     @classmethod
     def of(cls, answers: Answers, k: int, labels: Ints, full: bool) -> Answering:
-        """The k-th model's, with ``labels`` ``(n,)``; ``full``: from its full answers, else from the true class's alone."""
+        """The k-th model's, ``labels`` ``(n,)``; ``full``: from its full answers, else from the true class's alone."""
         one = answers.of_models(np.array([k]))
         phi = one.phi[0]
         if full:
