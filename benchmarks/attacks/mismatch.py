@@ -5,7 +5,7 @@
 Each pool has 8 shadow models in complementary pairs and two targets whose pairs take no part; a mismatch trains the
 targets otherwise, on the same records. Pools are trained once and kept in --pools; figures stand in
 benchmarks/results/mismatch.json by pool, case, number of shadow models and attack, and what is there is not made again
-(--again makes it). With another version of memberwise on the path, --version NAME puts its `learned` beside them.
+(--again makes it; --attack NAME, repeatable, measures some).
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
+from memberwise.attacks.learned.attack import carried_of, judges_of, scores_of
+from memberwise.attacks.learned.carried import CONTRADICTED, Carried
+from memberwise.attacks.learned.lessons import lessons_of, population_apart
 from memberwise.attacks.run import score
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
@@ -35,6 +38,7 @@ from memberwise.data.build import from_object
 from memberwise.seeds import Seeds
 from memberwise.signals.ask import collect
 from memberwise.signals.codec import answers_of, early_of
+from memberwise.signals.questions import Questions
 from memberwise.signals.read import read_answers
 from memberwise.signals.table import EarlyAnswers, Signals
 from memberwise.statistics import tpr_at
@@ -181,14 +185,15 @@ def kept(folder: Path, wanted: object, make: Callable[[], Arrays]) -> Arrays:
         return dict(file)
 
 
-def shadows_of(name: str, folder: Path) -> Arrays:
-    """The pool's shadow models, and its records."""
+def shadows_of(name: str, folder: Path, population: bool = False) -> Arrays:
+    """The pool's shadow models, and its records; ``population``: they are asked about a population of another kind."""
 
     def make() -> Arrays:
         ours = prepared(POOLS[name], {})
         jobs = [ours.shadow_job(k) for k in range(SHADOWS)]
         numbers = {job.seed: k for k, job in enumerate(jobs)}
-        ask = partial(collect, questions=ours.shadow_questions, vectors=True, numbers=numbers)
+        questions = of_another_kind(ours.shadow_questions) if population else ours.shadow_questions
+        ask = partial(collect, questions=questions, vectors=True, numbers=numbers)
         roles = ours.roles
         return ours.trainer.run(jobs, ask) | {
             "trained_on": np.array([np.isin(roles.audited, job.rows) for job in jobs], np.int8),
@@ -197,7 +202,15 @@ def shadows_of(name: str, folder: Path) -> Arrays:
             "population_labels": ours.dataset.y[roles.population],
         }
 
-    return kept(folder, [name, POOLS[name], SHADOWS], make)
+    return kept(folder, [name, POOLS[name], SHADOWS, *(["other population"] if population else [])], make)
+
+
+def of_another_kind(questions: Questions) -> Questions:
+    """Each population record becomes the mean of two."""
+    x, rows = np.array(questions.x), questions.population
+    beside = np.random.default_rng(2).permutation(rows)
+    x[rows] = ((x[rows].astype(np.float32) + x[beside].astype(np.float32)) / 2).astype(x.dtype)
+    return replace(questions, x=x)
 
 
 def targets_of(name: str, case: str, folder: Path) -> Arrays:
@@ -211,12 +224,7 @@ def targets_of(name: str, case: str, folder: Path) -> Arrays:
             halves = np.random.default_rng(1)
             jobs = [replace(job, rows=np.sort(halves.permutation(job.rows)[: len(job.rows) // 2])) for job in jobs]
         if change.get("population"):
-            x = np.array(questions.x)
-            noise = np.random.default_rng(2)
-            rows = questions.population
-            beside = noise.permutation(rows)
-            x[rows] = ((x[rows].astype(np.float32) + x[beside].astype(np.float32)) / 2).astype(x.dtype)
-            questions = replace(questions, x=x)
+            questions = of_another_kind(questions)
         arrays = ours.trainer.run(jobs, partial(collect, questions=questions, vectors=True))
         rows = ours.roles.audited
         return {key: value for key, value in arrays.items() if not key.startswith("early")} | {
@@ -227,7 +235,7 @@ def targets_of(name: str, case: str, folder: Path) -> Arrays:
     return kept(folder, [name, POOLS[name], quiet, TARGETS], make)
 
 
-def table(shadows: Arrays, targets: Arrays, which: int, count: int, quantised: bool) -> Signals:
+def table(shadows: Arrays, targets: Arrays, which: int, count: int, quantised: bool = False) -> Signals:
     """The table of signals with the first so many shadow models."""
     own, some = ({key: value[part] for key, value in arrays.items() if _by_model(key)}
                  for arrays, part in ((targets, slice(which, which + 1)), (shadows, slice(count))))  # fmt: skip
@@ -250,6 +258,7 @@ def table(shadows: Arrays, targets: Arrays, which: int, count: int, quantised: b
         population_target=world,
         population_shadows=answers_of(some, "population"),
         population_labels=of_world,
+        members=float(targets["members"][which].mean()),
         **more,
     )
 
@@ -313,16 +322,17 @@ class Learned:
     """`learned` and `learned-offline` for several targets of the same shadow models, which teach once."""
 
     def __init__(self, signals: Signals) -> None:
-        from memberwise.attacks.learned.attack import judges_of
-        from memberwise.attacks.learned.lessons import lessons_of
-
         self.taught = lessons_of(signals)
         self.judges = {name: judges_of(self.taught, offline, Seeds(0).rng(name)) for name, offline in OFFLINE.items()}
 
     def __call__(self, name: str, signals: Signals) -> NDArray[np.float64]:
-        from memberwise.attacks.learned.attack import scores_of
+        return scores_of(signals, self.taught, self.judges[name], self.carried(signals))
 
-        return scores_of(signals, self.taught, self.judges[name])
+    def carried(self, signals: Signals) -> Carried:
+        return carried_of(signals, self.taught, self.judges["learned-offline"])
+
+    def calibrated(self, signals: Signals) -> bool:
+        return not population_apart(signals) and self.carried(signals).evidence <= CONTRADICTED
 
 
 OFFLINE = {"learned": False, "learned-offline": True}
@@ -349,6 +359,8 @@ def measured(
             rows[name]["ece"] = calibration_error(values, member)
             sure = values > 0.9
             rows[name] |= {"mean": float(values.mean()), "sure": float(sure.mean())}
+            rows[name]["calibrated"] = float(teachers[0].calibrated(signals))
+            rows[name]["evidence"] = teachers[0].carried(signals).evidence
             rows[name] |= {"precision": float(member[sure].mean())} if sure.any() else {}
     return rows
 
@@ -363,26 +375,27 @@ def main() -> int:
     parser.add_argument("--shadows", action="append", type=int, choices=range(2, SHADOWS + 1), metavar="K")
     parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-mismatch")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "mismatch.json")
-    parser.add_argument("--version", help="measure this installed version's `learned` alone, under this name")
+    parser.add_argument("--attack", action="append", choices=NAMES, metavar="NAME")
     parser.add_argument("--again", action="store_true", help="measure what is there, too")
     parser.add_argument("--tiny", action="store_true", help="digits, three cases: shows that it runs")
     asked = parser.parse_args()
     found: dict[str, Any] = json.loads(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else {}
-    names = ["learned", "learned-offline"] if asked.version else NAMES
+    names = asked.attack or NAMES
     for pool in [TINY] if asked.tiny else asked.pool or [name for name in POOLS if name != TINY]:
-        shadows, teachers = shadows_of(pool, asked.pools), dict[int, list[Learned]]()
+        teachers = dict[tuple[bool, int], list[Learned]]()
         cases = asked.case or (["matched", "a third of the epochs", "quantised answers"] if asked.tiny else None)
         for case in [name for name in cases_of(pool) if cases is None or name in cases]:
             targets, quantised = targets_of(pool, case, asked.pools), bool(CASES[case].get("quantised"))
+            other = bool(CASES[case].get("population"))
+            shadows = shadows_of(pool, asked.pools, other)
             for count in asked.shadows or COUNTS:
                 place = found.setdefault(pool, {}).setdefault(case, {}).setdefault(str(count), {})
-                called = {name: f"{name} {asked.version}" if asked.version else name for name in names}
-                todo = [name for name in names if asked.again or called[name] not in place]
+                todo = [name for name in names if asked.again or name not in place]
                 each: dict[str, list[dict[str, float]]] = {}
                 for which, member in enumerate(targets["members"] if todo else []):
                     signals = table(shadows, targets, which, count, quantised)
-                    for name, row in measured(signals, member, todo, teachers.setdefault(count, [])).items():
-                        each.setdefault(called[name], []).append(row)
+                    for name, row in measured(signals, member, todo, teachers.setdefault((other, count), [])).items():
+                        each.setdefault(name, []).append(row)
                 for name, rows in each.items():
                     keys = set.intersection(*(set(row) for row in rows))
                     place[name] = {key: [round(row[key], 4) for row in rows] for key in sorted(keys)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
-from memberwise.attacks.learned.lessons import FEWEST_POPULATION
+from memberwise.attacks.learned.attack import uncalibrated
 from memberwise.errors import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
@@ -237,12 +237,9 @@ def _uncalibrated(attacks: Sequence[AttackFigures], signals: Signals) -> list[No
     names = [attack.name for attack in attacks if attack.calibrated is False]
     if not names:
         return []
-    known = signals.population_target
     return [
         Note(
             "uncalibrated",
-            f"scores of {' and '.join(names)} order records, but are no probabilities here: that they carry over from "
-            f"shadow models to the target is seen on {FEWEST_POPULATION} population records or more that no model "
-            f"trained on, answered by all, and there are {0 if known is None else known.records}. --population 1000",
+            f"scores of {' and '.join(names)} order records, but are no probabilities here: {uncalibrated(signals)}",
         )
     ]

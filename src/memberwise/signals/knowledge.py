@@ -17,11 +17,12 @@ from memberwise.types.arrays import Floats, Mask
 
 
 def with_knowledge(signals: Signals, member: Mask, study: AttacksConfig, seeds: Seeds) -> Signals:
-    """The table with what the study reveals to the attacker; nothing more, unless it says so.
+    """The table with what the attacker is told: how many are members, and what the study reveals, nothing more.
 
     Args:
         member: ``(n,)``, of which the study's share is revealed.
     """
+    signals = replace(signals, members=float(member.mean()))
     if study.reveal:
         signals = replace(signals, known=revealed(member, study.reveal, seeds.rng("revealed records")))
     if study.transfer is not None:

@@ -60,6 +60,7 @@ def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
         target=signals.shadows.of_models(one),
         population_target=None if population is None else population.of_models(one),
         known=known,
+        members=float(member[evaluated].mean()) if evaluated.any() else None,
     )
     return StandIn(table, member, evaluated)
 

@@ -189,6 +189,8 @@ class Signals:
         population_index: ``(k,)`` row numbers of the population records in the data, or None.
         temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y; the answers hold it (1, or kept).
         several_labels: a record has several binary labels: ``labels`` are numbers of sets of them.
+        members: the share of members among audited records, which the attacker of the membership game is told; None: it
+            is not known, and taken for a half.
         early: what shadow models answered after a part of their training, where that was asked; or None.
         turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
             the table of a finished run (``load_signals``) alone, never in an attack's.
@@ -211,6 +213,7 @@ class Signals:
     population_index: Ints | None = None
     several_labels: bool = False
     temperature: float = 1.0
+    members: float | None = None
     early: EarlyAnswers | None = None
     turns: dict[str, Floats] | None = None
 

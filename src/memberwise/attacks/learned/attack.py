@@ -9,9 +9,19 @@ import numpy as np
 from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.learned.carried import CONTRADICTED, Carried, carried_over
 from memberwise.attacks.learned.judge import judge
-from memberwise.attacks.learned.lessons import Lessons, lessons_of, offline_columns, tells_scale
-from memberwise.signals.table import Signals
+from memberwise.attacks.learned.lessons import (
+    DRAWS,
+    FEWEST_POPULATION,
+    Lessons,
+    lessons_of,
+    members_of,
+    offline_columns,
+    population_apart,
+    tells_scale,
+)
+from memberwise.signals.table import Signals, once_a_table
 from memberwise.types.arrays import Floats, Floats32, Ints
 
 
@@ -23,8 +33,9 @@ def learned(offline: bool = False) -> Score:
     as it ended, as it was at early checkpoints, and distorted, so that a target which was trained otherwise is none
     they never met. One judge reads the answers as they are, one scaled so that they spread over population records as
     the shadow models' do. The target's records get their features from the very same statistics; the log odds of both
-    judges are averaged over the stand-ins. Assumes 4 shadow models or more, of which some trained on the record and
-    some did not; more of them, full answers, and population records make it stronger. Trained on as many members as
+    judges are averaged over the stand-ins, and drawn together as far as the target's population records, which are no
+    members, demand (``carried_over``). Assumes 4 shadow models or more, of which some trained on the record and some
+    did not; more of them, full answers, and population records make it stronger. Trained on as many members as
     non-members, its threshold is 1/2. Records without a model on both sides, and all of them with fewer shadow models:
     NaN.
 
@@ -34,7 +45,8 @@ def learned(offline: bool = False) -> Score:
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
         taught = lessons_of(signals)
-        return scores_of(signals, taught, judges_of(taught, offline, rng))
+        judges = offline_judges(signals) if offline else judges_of(taught, False, rng)
+        return scores_of(signals, taught, judges, carried_here(signals))
 
     return score
 
@@ -71,16 +83,77 @@ def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[
     return judges
 
 
+@once_a_table
+def offline_judges(signals: Signals) -> list[Judge]:
+    """The judges that know the OUT models alone, which both attacks need."""
+    return judges_of(lessons_of(signals), True, np.random.default_rng(DRAWS))
+
+
+def carried_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Carried:
+    """How the log odds carry over to a target, by ``judges`` that know the OUT models alone: so do population records.
+
+    As they are where there are too few of these, or of another kind than the audited ones.
+    """
+    if not taught.calibrated or taught.reader is None or not judges or population_apart(signals):
+        return Carried()
+    rng = np.random.default_rng(DRAWS)
+    audited = _log_odds(signals, taught, judges)
+    asked = [taught.reader.known_nonmembers(signals, left, judges[0].matched, rng) for left in taught.left]
+    population = np.average(
+        [judges[0].log_odds(rows[:, judges[0].columns]) for rows in asked],
+        axis=0,
+        weights=[left.stand_ins for left in taught.left],
+    )
+    audited = audited[~np.isnan(audited)]
+    return carried_over(audited, population, members_of(signals)) if len(audited) else Carried()
+
+
+@once_a_table
+def carried_here(signals: Signals) -> Carried:
+    """How what a table's shadow models teach carries over to its target."""
+    return carried_of(signals, lessons_of(signals), offline_judges(signals))
+
+
+def uncalibrated(signals: Signals) -> str:
+    """Why the scores are no probabilities of membership here; empty where nothing speaks against it."""
+    if not tells_scale(signals):
+        known = signals.population_target
+        return (
+            f"that they carry over from shadow models to the target is seen on {FEWEST_POPULATION} population records "
+            "or more that no model trained on, answered by all, and there are "
+            f"{0 if known is None else known.records}. --population 1000"
+        )
+    if population_apart(signals):
+        return (
+            "shadow models answer population records otherwise than audited records that they did not train on, so "
+            "that they cannot tell whether what shadow models taught carries over to the target. Take both from the "
+            "same data"
+        )
+    evidence = carried_here(signals).evidence
+    if evidence > CONTRADICTED:
+        return (
+            "the target's answers about population records contradict what shadow models taught (log likelihood ratio "
+            f"{evidence:.0f}); scores were drawn together until they agree, which is a repair. Give shadow models the "
+            "target's own recipe and architecture"
+        )
+    return ""
+
+
 def is_calibrated(signals: Signals) -> bool:
-    """Enough population records, which nobody trained on, tell on what scale the target answers."""
-    return tells_scale(signals)
+    """Nothing speaks against reading the scores as probabilities (``uncalibrated``)."""
+    return not uncalibrated(signals)
 
 
-def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
+def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge], carried: Carried) -> Floats:
     """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
 
-    The mean of the judges' log odds, over the shadow models left too. HIGHER = MORE LIKELY A MEMBER.
+    HIGHER = MORE LIKELY A MEMBER.
     """
+    return np.asarray(expit(carried.of(_log_odds(signals, taught, judges))))
+
+
+def _log_odds(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
+    """The mean of the judges' log odds, over the shadow models left too."""
     total, times = np.zeros(signals.records), np.zeros(signals.records)
     for one in judges if taught.reader is not None else ():
         for left in taught.left:
@@ -89,7 +162,7 @@ def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Flo
                 rows = taught.reader.question(signals, left, one.matched)  # type: ignore[union-attr]
                 total[scored] += left.stand_ins * one.log_odds(rows[scored][:, one.columns])
                 times += left.stand_ins * scored
-    return np.asarray(expit(total / np.where(times, times, np.nan)))
+    return np.asarray(total / np.where(times, times, np.nan))
 
 
 ATTACKS = [

@@ -28,6 +28,10 @@ ENOUGH_ROWS = 1_000
 FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
 # The scale of answers is found in so many steps at most, or when one changes it by no more than this share.
 STEPS, CLOSE = 12, 1e-5
+# A smaller share of members among audited records counts as this one.
+LEAST_MEMBERS = 0.01
+# Beyond this population records are of another kind than audited ones.
+APART, TINY = 0.3, 1e-9
 # Distorted copies of a stand-in: beside early checkpoints, and without.
 COPIES, COPIES_ALONE = 1, 3
 # The draws are a part of the statistic, which attacks share: they depend on the table alone.
@@ -174,10 +178,29 @@ class Reader:
         """The features of a target's records, ``(n, f)``: as answered, or on the shadow models' scale."""
         own = Answering.of(signals.target, 0, signals.labels, self.full)
         world = self._world(signals.population_target, 0)
+        members = members_of(signals)
         if not matched or world is None:
-            return self._matrix(own, world, left, None)
+            return self._matrix(own, world, left, None, members)
         scale = _scale(world, left)
-        return self._matrix(own.scaled(scale), world.scaled(scale), left, None)
+        return self._matrix(own.scaled(scale), world.scaled(scale), left, None, members)
+
+    def known_nonmembers(self, signals: Signals, left: Left, matched: bool, rng: np.random.Generator) -> Floats32:
+        """The features ``(z, f)`` of the target's population records, of those that know the OUT models alone.
+
+        Each has as many models behind it as some audited record, drawn at random, has OUT models.
+        """
+        world, answers = self._world(signals.population_target, 0), left.rest.population_shadows
+        if world is None or answers is None:
+            raise ValueError("there are no population records")
+        outside = left.rest.is_out[:, rng.integers(left.rest.records, size=answers.records)]
+        nowhere, columns = np.zeros_like(outside), _columns(answers)
+        told = told_by(columns, columns, answers.correct[:, :, 0].astype(np.float64), nowhere, outside, rng)
+        plain = None
+        if left.plain is not None:
+            of_models, bare = np.where(outside, 0, -1).astype(np.int8), _plain(answers)
+            plain = statistics(Signals(world.labels, world.labels, bare, bare, of_models), offline=True)
+        own = world.scaled(_scale(world, left)) if matched else world
+        return self._matrix(own, own, replace(left, shadows=told, plain=plain), None, members_of(signals))
 
     def teach(self, k: int, stand_in: StandIn, left: Left, rng: np.random.Generator) -> Iterator[Lesson]:
         """The k-th shadow model as it ended, as it was earlier, and distorted.
@@ -221,18 +244,20 @@ class Reader:
         if rows.size > most:
             rows = np.sort(rng.choice(rows, most, replace=False))
         if rows.size:
-            yield Lesson(self._rows(own, world, left, rows), member[rows], kind)
+            yield Lesson(self._rows(own, world, left, rows, float(member[usable].mean())), member[rows], kind)
 
-    def _rows(self, own: Answering, world: Answering | None, left: Left, rows: Ints | None = None) -> Rows:
-        raw = self._matrix(own, world, left, rows)
+    def _rows(self, own: Answering, world: Answering | None, left: Left, rows: Ints, members: float) -> Rows:
+        raw = self._matrix(own, world, left, rows, members)
         if world is None:
             return Rows(raw, None)
         scale = _scale(world, left)
-        return Rows(raw, self._matrix(own.scaled(scale), world.scaled(scale), left, rows))
+        return Rows(raw, self._matrix(own.scaled(scale), world.scaled(scale), left, rows, members))
 
-    def _matrix(self, own: Answering, world: Answering | None, left: Left, rows: Ints | None) -> Floats32:
-        beside = None if world is None else world.readings()
-        columns = relative_features(own.readings(), beside, own.correct[:, 0].astype(np.float64), left.shadows)
+    def _matrix(
+        self, own: Answering, world: Answering | None, left: Left, rows: Ints | None, members: float
+    ) -> Floats32:
+        beside, right = None if world is None else world.readings(), own.correct[:, 0].astype(np.float64)
+        columns = relative_features(own.readings(), beside, right, left.shadows, members)
         plain = {} if left.plain is None else features(own.answers(), left.plain)
         columns |= {f"all {name}": values for name, values in plain.items()}
         if len(self.names) < len(columns):
@@ -268,6 +293,11 @@ class Reader:
         return self.left(left.rest.of_records(records), rng)
 
 
+def members_of(signals: Signals) -> float:
+    """The share of members among audited records, as the attacker knows it: as of the lessons' where it is not told."""
+    return 0.5 if signals.members is None else min(max(signals.members, LEAST_MEMBERS), 1 - LEAST_MEMBERS)
+
+
 def offline_columns(names: Sequence[str]) -> Ints:
     """``(k,)`` positions, among the ``names``, of the features that know the OUT models alone."""
     known = OFFLINE | {f"all {name}" for name in ("out t", "out 1 - p", "out centre", "out spread", "out distance")}
@@ -278,6 +308,21 @@ def offline_columns(names: Sequence[str]) -> Ints:
 def tells_scale(signals: Signals) -> bool:
     """``FEWEST_POPULATION`` population records or more that no shadow model saw, answered by all."""
     return _population(signals, np.random.default_rng(DRAWS)) is not None
+
+
+def population_apart(signals: Signals) -> bool:
+    """Shadow models answer population records otherwise than audited ones that they did not train on either.
+
+    By the mean of phi, in its spreads, or the log of its spread, by ``APART`` or more in the mean over models.
+    """
+    world, shadows, apart = signals.population_shadows, shadows_of(signals.shadows), []
+    for k in range(min(shadows.models, MOST_STAND_INS)):
+        outside, one = signals.trained_on[k] == 0, np.array([k])
+        if world is not None and outside.any():
+            here, there = shadows.of_models(one).phi[0, outside, 0], world.of_models(one).phi[0, :, 0]
+            spreads = here.std() + TINY, there.std() + TINY
+            apart.append([(there.mean() - here.mean()) / spreads[0], np.log(spreads[1] / spreads[0])])
+    return bool(apart) and bool((np.abs(np.mean(apart, 0)) > APART).any())
 
 
 def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:

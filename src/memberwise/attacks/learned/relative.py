@@ -159,11 +159,14 @@ def log_mean(logs: Floats, use: Mask) -> Floats:
 
 
 @np.errstate(invalid="ignore")
-def features(x: Readings, z: Readings | None, correct: Floats, shadows: Shadows) -> dict[str, Floats]:
+def features(
+    x: Readings, z: Readings | None, correct: Floats, shadows: Shadows, members: float = 0.5
+) -> dict[str, Floats]:
     """Features by name, each ``(n,)``: the same for a stand-in and for the target.
 
     Args:
         x: the model's readings of audited records. z: of population records, or None. correct: ``(n,)``.
+        members: the share of members among audited records.
 
     At temperatures 1 and 2, in units of what chance does: z-values beside both sides, their gap, log ratios of p_y,
     LiRA's and BASE's; at 4 BASE's. With a population the same in units of the model's own population answers, and as a
@@ -175,7 +178,7 @@ def features(x: Readings, z: Readings | None, correct: Floats, shadows: Shadows)
     for temperature in TEMPERATURES:
         of_one = _beside_shadows(temperature, x, shadows)
         if z is not None:
-            of_one |= _beside_own(temperature, x, z, shadows)
+            of_one |= _beside_own(temperature, x, z, shadows, members)
         columns |= {f"{name} at {temperature}": values for name, values in of_one.items()}
     told, height = shadows.told["height"], x["height"]
     columns |= {
@@ -223,7 +226,7 @@ def _beside_shadows(temperature: int, x: Readings, shadows: Shadows) -> dict[str
     }
 
 
-def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows) -> dict[str, Floats]:
+def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows, members: float) -> dict[str, Floats]:
     """How the answer stands to the model's own answers about records that nobody trained on."""
     ratios = np.sort(z[f"p {temperature}"] - shadows.log_population[temperature])
     rank = np.searchsorted(ratios, x[f"p {temperature}"] - shadows.log_out[temperature], side="right") / len(ratios)
@@ -235,7 +238,7 @@ def _beside_own(temperature: int, x: Readings, z: Readings, shadows: Shadows) ->
     v = (phi - level) / width
     residual, spread = beyond_curve(phi, told.outside, world, told.population)
     gap = told.inside - told.outside
-    share = _share_of_gap(residual, gap)
+    share = _share_of_gap(residual, gap, members)
     columns = {
         "rank": rank,
         "own in": _cut((v - told.v_in) / told.v_between),
@@ -303,11 +306,11 @@ def _smooth(values: Floats) -> Floats:
     return np.convolve(np.pad(values, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
 
 
-def _share_of_gap(residual: Floats, gap: Floats) -> float:
-    """What share of the gap between shadow models the model's own members show, half of the records being members."""
+def _share_of_gap(residual: Floats, gap: Floats, members: float) -> float:
+    """What share of the gap between shadow models the model's own members show, of so many among the records."""
     known = np.isfinite(residual) & np.isfinite(gap)
     squares = float((gap[known] ** 2).sum())
-    return float(np.clip(2 * (residual[known] * gap[known]).sum() / max(squares, TINY), 0.1, 2.0))
+    return float(np.clip((residual[known] * gap[known]).sum() / max(members * squares, TINY), 0.1, 2.0))
 
 
 def _ratio(phi: Floats, told: Told, spread_in: Floats | float, spread_out: Floats | float) -> Floats:
