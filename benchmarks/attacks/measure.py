@@ -2,8 +2,9 @@
 
 The pools of models are trained once (about half an hour on two cores) and kept in --pools; data as `memberwise data
 get` finds them. What benchmarks/results/attacks.json holds already is not measured again (--again does), so that the
-command goes on where it stopped; --data NAME and --shadows K (repeatable) measure a part. --quick takes scikit-learn's
-digits and shows only that it runs.
+command goes on where it stopped; --data NAME and --shadows K (repeatable) measure a part, --attack NAME (repeatable)
+some attacks anew, whose figures take their places among the others. --quick takes scikit-learn's digits and shows only
+that it runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import datetime
 import json
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +35,15 @@ TEMPERATURES = {"": 2.0, " at T = 1": 1.0, ", T tuned": "tuned"}
 REHEARSAL = "Digits (rehearsal)"
 
 
-def chosen() -> list[Any]:
-    """Attacks on single answers that train no model of their own, and the learned ones."""
+def chosen(some: Collection[str] = ()) -> list[Any]:
+    """Attacks on single answers that train no model of their own, and the learned ones; or ``some`` of them."""
     slow = ("shokri", "ml-leaks", "label-only", "gradient-norm", "nasr", "quantile", "top-one-search")
-    return [attack for name, attack in ATTACKS.items() if not name.startswith(slow)]
+    return [attack for name, attack in ATTACKS.items() if not name.startswith(slow) and (not some or name in some)]
 
 
-def measured(arrays: Arrays, counts: list[int], targets: list[int]) -> dict[str, dict[str, dict[str, list[float]]]]:
+def measured(
+    arrays: Arrays, counts: list[int], targets: list[int], some: Collection[str] = ()
+) -> dict[str, dict[str, dict[str, list[float]]]]:
     """By number of shadow models, attack and figure: one value a target."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for count in counts:
@@ -47,7 +51,7 @@ def measured(arrays: Arrays, counts: list[int], targets: list[int]) -> dict[str,
         for target in targets:
             signals, member = table(arrays, target, count)
             for words, temperature in TEMPERATURES.items():
-                attacks = [attack for attack in chosen() if attack.tempered or not words]
+                attacks = [attack for attack in chosen(some) if attack.tempered or not words]
                 tempered, _ = with_temperature(signals, temperature, Seeds(target).rng("temperature"))  # type: ignore[arg-type]
                 for outcome in run_attacks(tempered, attacks, Seeds(target)):
                     if outcome.scores is not None:
@@ -77,6 +81,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", choices=list(POOLS), metavar="NAME")
     parser.add_argument("--shadows", action="append", type=int, metavar="K")
+    parser.add_argument("--attack", action="append", choices=[one.name for one in chosen()], metavar="NAME")
     parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-attacks")
     parser.add_argument("--results", type=Path, default=RESULTS, help="every figure, as JSON")
     parser.add_argument("--page", type=Path, default=HERE / "README.md", help="the page made from it")
@@ -85,7 +90,7 @@ def main() -> int:
     asked = parser.parse_args()
     names = asked.data or ([REHEARSAL] if asked.quick else [name for name in POOLS if name != REHEARSAL])
     targets = list(range(SHADOWS, MODELS, 2))[: 2 if asked.quick else TARGETS]
-    counts = asked.shadows or ([4, 6] if asked.quick else list(COUNTS))
+    counts = asked.shadows or ([2, 4] if asked.quick else list(COUNTS))
     path = asked.results
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"data": {}}
     run |= {"date": str(datetime.datetime.now(datetime.UTC).date()), "memberwise": __version__, "targets": len(targets)}
@@ -93,9 +98,11 @@ def main() -> int:
         arrays = pool(name, asked.pools)
         section = run["data"].setdefault(name, {"what": what(arrays, name), "found": {}})
         for count in counts:
-            if str(count) in section["found"] and not asked.again:
+            known = section["found"].get(str(count), {})
+            if known and not asked.again and not asked.attack:
                 continue
-            section["found"] |= measured(arrays, [count], targets)
+            anew = measured(arrays, [count], targets, asked.attack or ())[str(count)]
+            section["found"][str(count)] = known | anew if asked.attack else anew
             section["found"] = {str(k): section["found"][str(k)] for k in sorted(map(int, section["found"]))}
             path.write_text(as_json(run), encoding="utf-8")
             asked.page.write_text(page(run), encoding="utf-8")

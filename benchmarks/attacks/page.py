@@ -84,10 +84,9 @@ def _differences(found: Found) -> list[str]:
         for rival in (*RIVALS, *([best] if best not in RIVALS else [])):
             told = " (best of the others)" if rival == best else ""
             rows.append(f"| {rival}{told} | {count} | {_cells(attacks[OURS], attacks[rival])} |")
-    if "6" in found and "32" in found:
-        cells = _cells(found["6"][OURS], found["32"][RIVALS[0]])
-        rows.append(f"| {RIVALS[0]} with 32 | 6 | {cells} |")
-        rows.append(f"| base with 32 | 6 | {_cells(found['6'][OURS], found['32']['base'])} |")
+    for count in (count for count in ("4", "6") if "32" in found and OURS in found.get(count, {})):
+        for rival in (RIVALS[0], "base"):
+            rows.append(f"| {rival} with 32 | {count} | {_cells(found[count][OURS], found['32'][rival])} |")
     for count in ("8", "32"):
         if {"2", count} <= set(found):
             cells = _cells(found["2"][FEW], found[count][RIVALS[0]])

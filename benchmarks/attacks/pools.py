@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.signals.ask import collect
-from memberwise.signals.codec import VECTOR_MODELS, answers_of
-from memberwise.signals.table import Answers, Signals
+from memberwise.signals.codec import VECTOR_MODELS, answers_of, early_of, join
+from memberwise.signals.table import Answers, EarlyAnswers, Signals
 from memberwise.signals.temperature import EVERYWHERE, TUNED, temperatures_in_use
 from memberwise.study.schema import Study
 
@@ -25,7 +25,7 @@ SHADOWS, TARGETS = 64, 8
 MODELS = SHADOWS + 2 * TARGETS
 SHADOWS_KEEP = temperatures_in_use("tuned")
 # Any model may be the target, whose answers are kept at more temperatures; a number for what a pool's file holds.
-TEMPERATURES, FORMAT = tuple(sorted({*EVERYWHERE, *TUNED})), 2
+TEMPERATURES, FORMAT = tuple(sorted({*EVERYWHERE, *TUNED})), 3
 Arrays = dict[str, NDArray[Any]]
 
 CIFAR_PLAN = {"stack": 1, "precision": "bfloat16", "memory_format": "channels_last", "threads": 1}
@@ -74,7 +74,7 @@ def train(wanted: Study) -> Arrays:
         ours.trainer.run(jobs[k : k + ours.trainer.describe().block], ask)
         for k in range(0, MODELS, ours.trainer.describe().block)
     ]
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    arrays = join(parts, MODELS)
     audited = ours.roles.audited
     return arrays | {
         "trained_on": np.array([np.isin(audited, job.rows) for job in jobs], np.int8),
@@ -97,9 +97,20 @@ def table(arrays: Arrays, target: int, shadows: int) -> tuple[Signals, NDArray[n
             population_target=_answers(arrays, "population", own),
             population_shadows=_answers(arrays, "population", others),
             population_labels=arrays["population_labels"].astype(np.int64),
+            members=float(arrays["trained_on"][target].mean()),
+            early=_early(arrays, shadows),
         ),
         arrays["trained_on"][target] == 1,
     )
+
+
+def _early(arrays: Arrays, shadows: int) -> EarlyAnswers | None:
+    """What the first models answered at early checkpoints."""
+    if not (audited := early_of(arrays)):
+        return None
+    records, positions = (arrays[f"early{name}.positions"][0] for name in ("", ".population"))
+    early = EarlyAnswers(records, audited, early_of(arrays, ".population"), positions)
+    return early.each(lambda answers: answers.of_models(np.arange(min(shadows, answers.models))))
 
 
 def _answers(arrays: Arrays, who: str, models: NDArray[np.intp]) -> Answers:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attack_tables import coins, full_table, gaussian_table, paired, table, unpaired
-from scipy.special import ndtr
+from scipy.special import expit, logit, ndtr
 from scipy.stats import rankdata
 
 from memberwise.attacks import lira
@@ -268,29 +268,47 @@ def test_full_answers_help_where_their_height_tells_members() -> None:
     assert auc(run(few), member) == pytest.approx(0.5, abs=0.08), "three models' full answers are too few"
 
 
-def pool(seed: int, leak: float, models: int = 8, scale: float = 1.0) -> tuple[Any, Any]:
-    """A table with full answers of everyone about everything, the target's logits times ``scale``."""
+def pool(
+    seed: int,
+    leak: float,
+    models: int = 8,
+    scale: float = 1.0,
+    design: Any = paired,
+    target_leak: float | None = None,
+    early: bool = False,
+    world: float = 0.0,
+) -> tuple[Any, Any]:
+    """A table with full answers of everyone about everything, the target's logits times ``scale``.
+
+    The target leaks otherwise than shadow models where that is said; ``early``: checkpoints leak half as much;
+    population records are easier by ``world``.
+    """
     rng, n, z = np.random.default_rng(seed), 300, 150
     member = rng.permutation(n) < n // 2
-    trained_on = paired(models, n, rng)
+    trained_on = design(models, n, rng)
+    own = leak if target_leak is None else target_leak
     labels, others = rng.integers(0, 4, n), rng.integers(0, 4, z)
     hard, hard_others = rng.normal(size=n), rng.normal(size=z)
 
     def ask(y: Any, level: Any, inside: Any, by: float = 1.0) -> Any:
         logits = rng.normal(size=(len(inside), len(y), 1, 4))
-        logits[:, np.arange(len(y)), 0, y] += 1.5 + level + leak * inside
+        logits[:, np.arange(len(y)), 0, y] += 1.5 + level + inside
         return read_answers(by * logits, y, "logits")
 
-    nowhere = np.zeros((models, z))
-    return table(
-        ask(labels, hard, member[None], scale),
-        ask(labels, hard, trained_on),
+    nowhere, easier = np.zeros((models, z)), hard_others + world
+    signals = table(
+        ask(labels, hard, own * member[None], scale),
+        ask(labels, hard, leak * trained_on),
         trained_on,
         labels,
-        population_target=ask(others, hard_others, nowhere[:1], scale),
-        population_shadows=ask(others, hard_others, nowhere),
+        population_target=ask(others, easier, nowhere[:1], scale),
+        population_shadows=ask(others, easier, nowhere),
         population_labels=others,
-    ), member
+    )
+    if early:
+        asked = (ask(labels, hard, leak / 2 * trained_on),), (ask(others, easier, nowhere),)
+        signals = replace(signals, early=EarlyAnswers(np.arange(n), *asked, np.arange(z)))
+    return signals, member
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
@@ -311,12 +329,79 @@ def test_scaled_answers_change_nothing_on_matched_scale(scale: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("models", [4, 8])
-def test_null_targets_are_called_probable_nowhere(models: int) -> None:
-    """Population and all: 6 tables of 300 records that carry nothing; four standard deviations of an AUC are 0.055."""
-    scores = [(run(signals), member) for signals, member in (pool(seed, 0.0, models) for seed in range(6))]
-    assert np.mean([auc(*each) for each in scores]) == pytest.approx(0.5, abs=0.055)
-    assert np.mean([(each > 0.9).mean() for each, _ in scores]) < 0.002
-    assert np.mean([each.mean() for each, _ in scores]) == pytest.approx(0.5, abs=0.05)
+@pytest.mark.parametrize("design", [paired, unpaired, coins])
+def test_null_targets_are_called_probable_nowhere(design: Any, models: int) -> None:
+    """Population, checkpoints and all: 8 tables of 300 records; four standard deviations of a mean AUC are 0.047."""
+    tables = [pool(seed, 0.0, models, design=design, early=True) for seed in range(8)]
+    for attack in learned.ATTACKS:
+        scores = [(run(signals, attack), member) for signals, member in tables]
+        assert np.mean([auc(*each) for each in scores]) == pytest.approx(0.5, abs=0.047)
+        assert np.nanmean([np.nanmean(each > 0.9) for each, _ in scores]) < 0.002
+        assert np.nanmean([np.nanmean(each) for each, _ in scores]) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", learned.ATTACKS, ids=lambda attack: attack.name)
+def test_a_null_target_beside_leaking_models_is_not_probable(attack: Any) -> None:
+    """Shadow models taught that much is known of members; the target's population says that nothing is of its own."""
+    found = []
+    for seed in range(3):
+        signals, member = pool(30 + seed, 2.5, target_leak=0.0)
+        taught = learned.carried_here(signals)
+        assert taught.slope < 0.4
+        scores = run(signals, attack)
+        found.append((auc(scores, member), (scores > 0.9).mean(), scores.mean()))
+        assert (expit(taught_log_odds(scores, taught)) > 0.9).mean() > 0.05, "as taught, some would be probable"
+    area, sure, mean = np.mean(found, 0)
+    assert area == pytest.approx(0.5, abs=0.077)
+    assert sure == 0
+    assert mean == pytest.approx(0.5, abs=0.05)
+
+
+def taught_log_odds(scores: Any, carried: Any) -> Any:
+    """The log odds before they were drawn together."""
+    return (logit(scores) - carried.shift) / carried.slope
+
+
+def test_targets_like_their_shadow_models_are_calibrated() -> None:
+    signals, _ = pool(24, leak=2.5)
+    carried = learned.carried_here(signals)
+    assert carried.slope > 0.7
+    assert learned.uncalibrated(signals) == ""
+    assert ONLINE.calibrated(signals)  # type: ignore[misc]
+
+
+@pytest.mark.slow
+def test_contradicting_population_marks_scores_uncalibrated() -> None:
+    signals, _ = pool(25, leak=4.0, target_leak=0.0)
+    assert "contradict" in learned.uncalibrated(signals)
+    assert not ONLINE.calibrated(signals)  # type: ignore[misc]
+    assert not OFFLINE.calibrated(signals)  # type: ignore[misc]
+
+
+@pytest.mark.slow
+def test_population_of_another_kind_mends_and_vouches_for_nothing() -> None:
+    signals, _ = pool(26, leak=1.0, world=2.0)
+    assert "take both from the same data" in learned.uncalibrated(signals).lower()
+    assert learned.carried_here(signals).slope == 1
+    assert np.isfinite(run(signals)).all()
+
+
+@pytest.mark.slow
+def test_population_rows_are_like_those_of_outsiders() -> None:
+    """Where nothing leaks, features of population records are distributed as audited records' are."""
+    aucs = []
+    for seed in range(4):
+        signals, _ = pool(40 + seed, 0.0)
+        taught, (judge,) = lessons.lessons_of(signals), learned.offline_judges(signals)
+        reader, left = taught.reader, taught.left[0]
+        rng = np.random.default_rng(0)
+        here = reader.question(signals, left, True)[:, judge.columns]  # type: ignore[union-attr]
+        there = reader.known_nonmembers(signals, left, True, rng)[:, judge.columns]  # type: ignore[union-attr]
+        assert there.shape == (150, len(judge.columns))
+        both, which = np.concatenate([here, there]), np.arange(450) < 300
+        aucs.append([auc(column, which) for column in both.T])
+    np.testing.assert_allclose(np.mean(aucs, 0), 0.5, atol=0.075)
 
 
 def test_four_models_and_population_teach() -> None:

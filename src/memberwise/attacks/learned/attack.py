@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
-from memberwise.attacks.learned.carried import CONTRADICTED, Carried, carried_over
+from memberwise.attacks.learned.carried import Carried, carried_over
 from memberwise.attacks.learned.judge import judge
 from memberwise.attacks.learned.lessons import (
     DRAWS,
@@ -129,12 +129,12 @@ def uncalibrated(signals: Signals) -> str:
             "that they cannot tell whether what shadow models taught carries over to the target. Take both from the "
             "same data"
         )
-    evidence = carried_here(signals).evidence
-    if evidence > CONTRADICTED:
+    carried = carried_here(signals)
+    if carried.contradicted:
         return (
             "the target's answers about population records contradict what shadow models taught (log likelihood ratio "
-            f"{evidence:.0f}); scores were drawn together until they agree, which is a repair. Give shadow models the "
-            "target's own recipe and architecture"
+            f"{carried.evidence:.0f}); scores were drawn together until they agree, which is a repair. Give shadow "
+            "models the target's own recipe and architecture"
         )
     return ""
 

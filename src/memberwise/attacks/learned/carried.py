@@ -12,9 +12,9 @@ from memberwise.types.arrays import Floats
 # Slope and shift are drawn towards 1 and 0 as by normal priors of these standard deviations.
 PRIOR = {"slope": 0.5, "shift": 1.0}
 FLATTEST, STEEPEST, FARTHEST = 0.02, 8.0, 8.0
-# By so much, in natural logarithms of the likelihood, population records contradict what shadow models taught: what is
-# mended then is no more than a repair. Chosen on Adult and MNIST: docs/learned.md.
-CONTRADICTED = 20.0
+# By so much a record, in natural logarithms of the likelihood, the target contradicts what shadow models taught: what
+# is mended then is no more than a repair. Chosen on Adult and MNIST (docs/learned.md). Less in all may be chance.
+CONTRADICTED, CHANCE = 0.009, 6.0
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,18 @@ class Carried:
     Attributes:
         slope: at most 1, and shift: at most 0: probabilities become less sure, never surer. 1 and 0: they carry over.
         evidence: log likelihood ratio of the best slope and shift, surer ones too, against 1 and 0.
+        records: how many tell, audited and population.
     """
 
     slope: float = 1.0
     shift: float = 0.0
     evidence: float = 0.0
+    records: int = 0
+
+    @property
+    def contradicted(self) -> bool:
+        """The target's answers about its population contradict what shadow models taught, mended or not."""
+        return self.evidence > max(CONTRADICTED * self.records, CHANCE)
 
     def of(self, log_odds: Floats) -> Floats:
         """``(n,)`` log odds as this target's."""
@@ -68,4 +75,5 @@ def carried_over(audited: Floats, population: Floats, members: float = 0.5) -> C
     as_taught = np.array([0.0, 1.0])
     shift, slope = best((-FARTHEST, 0.0), (FLATTEST, 1.0))
     anywhere = best((-FARTHEST, FARTHEST), (FLATTEST, STEEPEST))
-    return Carried(float(slope), float(shift), unlikely(as_taught) - unlikely(anywhere))
+    evidence = unlikely(as_taught) - unlikely(anywhere)
+    return Carried(float(slope), float(shift), evidence, len(audited) + len(population))
