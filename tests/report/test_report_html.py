@@ -119,6 +119,14 @@ def test_marks_that_are_not_used_are_not_explained(bare: Any) -> None:
     assert "optimistic" not in Page(_render(bare)).words
 
 
+def test_scores_that_are_no_probabilities_are_marked(bare: Any) -> None:
+    bare.result["attacks"][1]["calibrated"] = False
+    assert [mark for mark, _ in legend(bare.parts)] == ["too few", "uncalibrated"]
+    words = Page(_render(bare)).words
+    assert "headline, uncalibrated" in words
+    assert "its scores order records, but are no probabilities of membership here" in words
+
+
 def test_no_attacks_at_all_still_makes_a_page(bare: Any) -> None:
     bare.result["attacks"], bare.curves = [], {}
     assert "was not run" in Page(_render(bare)).words

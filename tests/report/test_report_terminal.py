@@ -93,3 +93,11 @@ def test_recipe_stands_beside_this_model_and_the_highest(
     assert ("the highest of" in text) is (highest is not None)
     if highest is not None:
         assert f"By {highest}, the highest of 3 attacks: AUC 0.730 (" in text
+
+
+@pytest.mark.parametrize("calibrated", [False, True, None])
+def test_scores_that_are_no_probabilities_are_marked(audit: Any, calibrated: bool | None) -> None:
+    attack = next(attack for attack in audit.result["attacks"] if attack["name"] == "loss")
+    attack |= {} if calibrated is None else {"calibrated": calibrated}
+    text = _print(audit.parts)
+    assert ("loss^" in text) == ("^ uncalibrated: its scores order" in text) == (calibrated is False)
