@@ -53,6 +53,16 @@ def test_the_stored_page_is_made_from_the_stored_figures() -> None:
     assert (FOLDER / "README.md").read_text() == page.page(run)
 
 
+def test_the_page_of_mismatches_is_made_from_the_figures() -> None:
+    page, found = _page("mismatch_page"), json.loads((FOLDER.parent / "results" / "mismatch.json").read_text())
+    assert page.complete(found)
+    assert (FOLDER / "mismatch.md").read_text() == page.page(found)
+    errors = [np.mean(at["8"]["learned"]["ece"]) for at in found["LFW"].values()]
+    assert page.short(found)[2:][list(found).index("LFW")].split("|")[4].split("/")[0].strip() == str(
+        sum(error > 0.05 for error in errors)
+    )
+
+
 def test_paired_differences_have_students_interval() -> None:
     rng = np.random.default_rng(0)
     here, there = rng.normal(size=8), rng.normal(size=8)
@@ -62,8 +72,8 @@ def test_paired_differences_have_students_interval() -> None:
     assert mean == pytest.approx((here - there).mean())
 
 
-def _page() -> Any:
-    spec = importlib.util.spec_from_file_location("page", FOLDER / "page.py")
+def _page(name: str = "page") -> Any:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mismatch_page import complete, page
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -375,6 +376,7 @@ def main() -> int:
     parser.add_argument("--shadows", action="append", type=int, choices=range(2, SHADOWS + 1), metavar="K")
     parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-mismatch")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "mismatch.json")
+    parser.add_argument("--page", type=Path, default=HERE / "mismatch.md", help="the page made from it")
     parser.add_argument("--attack", action="append", choices=NAMES, metavar="NAME")
     parser.add_argument("--again", action="store_true", help="measure what is there, too")
     parser.add_argument("--tiny", action="store_true", help="digits, three cases: shows that it runs")
@@ -402,6 +404,8 @@ def main() -> int:
                 if each:
                     asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
                 print(line(pool, case, count, place), flush=True)
+    if complete(found) and not asked.tiny:
+        asked.page.write_text(page(found), encoding="utf-8")
     return 0
 
 
