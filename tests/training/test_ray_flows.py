@@ -38,7 +38,7 @@ def make():
 """
 COUNT = 40
 ROLES: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": COUNT}
-SETTINGS = {"training.epochs": 2, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
+SETTINGS = {"training.epochs": 150, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,8 @@ def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int
     until = time.monotonic() + 300
     while blocks(out) < 4 and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
-    os.killpg(process.pid, quit_by)
+    if process.poll() is None:
+        os.killpg(process.pid, quit_by)
     _, told = process.communicate(timeout=120)
     assert 4 <= blocks(out) < COUNT / 2, told
     return process.returncode, told

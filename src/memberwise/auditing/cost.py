@@ -199,11 +199,11 @@ def _shortened(block: Sequence[Job], rows: int, epochs: int) -> list[Job]:
 
 
 def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
-    """Seconds that the questions to these models take, but for collectors'."""
+    """Seconds that the questions to these models take, but for collectors' and those to early checkpoints."""
     questions = prepared.shadow_questions
     few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
     begun = time.perf_counter()
-    collect(trained, jobs, few, vectors=True)
+    collect(trained, [replace(job, early=False) for job in jobs], few, vectors=True)
     return (time.perf_counter() - begun) * _records(questions) / max(1, _records(few))
 
 
