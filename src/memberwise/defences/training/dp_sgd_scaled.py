@@ -62,6 +62,10 @@ class ScaledDpSgd(DpSgd):
         zeros = {f"mean:{name}": torch.zeros_like(value) for name, value in network.init(0)[0].items()}
         return tensors | zeros | {"steps": torch.zeros((), device=key.device)}
 
+    def goes_by_layers(self, network: Network) -> bool:
+        """A mean over copies is clipped, which is no sum of products."""
+        return not self.augment and super().goes_by_layers(network)
+
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
     ) -> tuple[Tensors, Tensor, State]:
