@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 from torch.nn import functional
 
-from memberwise.errors import StudyError
-from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.defences.training import dp_sgd_layers
 from memberwise.defences.training.dp_sgd_layers import BYTES, layers_of, passed_through
+from memberwise.errors import StudyError
+from memberwise.models.layer_kinds import BATCH_NORMS, INSTANCE_NORMS
 from memberwise.models.network import Network, Tensors
 from memberwise.models.randomness import fold, normal
 from memberwise.training.step import Batch, State, Step, plain_update

@@ -23,7 +23,7 @@ from memberwise.training.steppers.dense_compiled import (
     is_plain_sgd,
     is_same,
 )
-from memberwise.training.steppers.pooling import is_sliceable, with_sliced_pools
+from memberwise.training.steppers.pooling import as_fused, is_sliceable
 from memberwise.types.foreign import Factory
 
 
@@ -76,7 +76,7 @@ class CompiledOneStepper:
     def __init__(self, job: Job, network: Network, params: Tensors, state: State, compiles: bool = True) -> None:
         self.job, self.network, self.state = job, network, state
         self.sliced = copy.copy(network)
-        self.sliced.module = with_sliced_pools(network.module)
+        self.sliced.module = as_fused(network.module)
         self._params = {name: value[0] for name, value in params.items()}
         self._own = {name: value[0] for name, value in state.own.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}

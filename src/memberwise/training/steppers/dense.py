@@ -32,9 +32,7 @@ class DenseUpdate:
         weights = {name: value.to(self.precision) for name, value in params.items()}
         masks = dropout_masks(self.layers, keys, batch.x.shape[1], weights)
         x = batch.x.flatten(2).to(self.precision)
-        gradient, losses, each = gradient_of(
-            self.step, self.layers, weights, x, batch.target, batch.mask, masks, keys
-        )
+        gradient, losses, each = gradient_of(self.step, self.layers, weights, x, batch.target, batch.mask, masks, keys)
         if LOSSES in state.own:
             state = state._replace(own={**state.own, LOSSES: each})
         return {name: gradient[name].float() for name in params}, losses, state

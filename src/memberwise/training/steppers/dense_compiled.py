@@ -45,7 +45,8 @@ class CompiledStepper:
         self.layers = dense_layers(network) or []
         self._params = {name: value.contiguous() for name, value in params.items()}
         momentum = [torch.zeros_like(value) for value in params.values()]
-        self._copies = {name: value.to(network.precision) for name, value in params.items()}
+        # Never the parameters themselves: a program takes what is one tensor at first for one tensor ever after.
+        self._copies = {name: value.to(network.precision, copy=True) for name, value in params.items()}
         self._own = [*self._params.values(), *momentum, *self._copies.values()]
         self._program: Program | None = None
         self._size = usual_size(job) if job.step.poisson else 0
