@@ -88,7 +88,7 @@ def with_opacus(ours: Prepared, mode: str, job: Job) -> tuple[nn.Module, float]:
     optimiser: Any = torch.optim.SGD(model.parameters(), recipe.learning_rate, recipe.momentum)
     # Its loader is asked for nothing but its length, by which the sampling rate is known.
     loader = DataLoader(TensorDataset(torch.zeros(len(job.rows), 1)), recipe.batch_size)
-    engine, loss_of = PrivacyEngine(), nn.CrossEntropyLoss()
+    engine, loss_of = PrivacyEngine(accountant="rdp"), nn.CrossEntropyLoss()
     how = {"noise_multiplier": NOISE, "max_grad_norm": CLIP, "poisson_sampling": True, "grad_sample_mode": mode}
     made = engine.make_private(module=model, optimizer=optimiser, criterion=loss_of, data_loader=loader, **how)
     private, optimiser, criterion = made[0], made[1], made[2] if mode == "ghost" else loss_of

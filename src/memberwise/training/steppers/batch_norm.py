@@ -1,4 +1,4 @@
-"""Batch normalisation written as sums and element-wise operations, which a compiler fuses with what stands around it."""
+"""Batch normalisation written as sums and element-wise operations, which a compiler fuses with what is around it."""
 
 from __future__ import annotations
 
