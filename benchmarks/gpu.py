@@ -66,7 +66,8 @@ def tests(part: Part) -> Section:
     section = Section("Correctness: the engine's tests on this device")
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        pytest = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "cuda", str(TESTS)]
+        chosen = "cuda and not slow" if part.tiny else "cuda"
+        pytest = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", chosen, str(TESTS)]
         environment = os.environ | {"MEMBERWISE_CUDA_TESTS": part.device}
         ended = stopped_at(part, [*pytest, f"--junitxml={report}"], environment)
         if not report.exists():
