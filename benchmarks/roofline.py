@@ -74,8 +74,8 @@ def roofline(workloads: list[Workload], device: torch.device, quick: bool) -> Se
         )
         section.notes.append(
             f"Batch {workload.batch}: {parameters:,} parameters, {moved / 1e6:.2f} MB a step at {BYTES} bytes each; "
-            f"{held:.0f} GB/s within the {12 * parameters * stack / 1e6:.1f} MB of a stack, {memory:.0f} GB/s beyond the "
-            f"caches. Compiled: {ours.plan.compile}, {ours.plan.precision}."
+            f"{held:.0f} GB/s within the {12 * parameters * stack / 1e6:.1f} MB of a stack, {memory:.0f} GB/s beyond "
+            f"the caches. Compiled: {ours.plan.compile}, {ours.plan.precision}."
         )
         section.raw[str(workload)] = {"steps": steps, "products": own, "bytes": moved, "GB/s": [held, memory]}
     return section

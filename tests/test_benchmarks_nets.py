@@ -1,4 +1,4 @@
-"""The benchmarks of networks run from end to end at tiny sizes, without a GPU too. Figures themselves are not tested."""
+"""The benchmarks of networks run from end to end at tiny sizes, without a GPU too. No figure is tested."""
 
 from __future__ import annotations
 

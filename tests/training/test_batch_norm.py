@@ -12,7 +12,7 @@ from memberwise.training.steppers.pooling import as_fused
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(
-    ("shape", "level", "momentum"), [((5, 6, 4, 3), 0.0, 0.1), ((2, 6, 1, 1), 0.0, 0.3), ((9, 6, 8, 8), 300.0, 0.1)]
+    ("shape", "level", "momentum"), [((5, 6, 4, 3), 0.0, 0.1), ((3, 6, 2, 1), 0.0, 0.3), ((9, 6, 8, 8), 300.0, 0.1)]
 )
 def test_written_is_torchs(layout: torch.memory_format, shape: tuple[int, ...], level: float, momentum: float) -> None:
     """Against torch's in float64, far from zero too, where the square of sums would cancel."""
@@ -29,7 +29,7 @@ def test_written_is_torchs(layout: torch.memory_format, shape: tuple[int, ...], 
             answers = norm(leaf)
             pairs.append((answers, *torch.autograd.grad(answers, [leaf, *norm.parameters()], g.to(leaf.dtype))))
         for exact, value in zip(*pairs, strict=True):
-            torch.testing.assert_close(value.double(), exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
+            torch.testing.assert_close(value.detach().double(), exact.detach(), rtol=1e-3, atol=1e-3)
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name].to(value), value, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours.eval()(x).double(), theirs.eval()(x.double()), rtol=1e-3, atol=1e-3)
