@@ -69,7 +69,7 @@ class CompiledStepper:
         mask = x.new_ones(x.shape[:2], dtype=torch.float32) if batch.mask is None else batch.mask
         x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
         masks = dropout_masks(self.layers, keys, size, self._copies)
-        arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), keys, *masks]
+        arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), keys.contiguous(), *masks]
         program: Program = self._advance
         if size <= self._size and self.compiles:
             program = self._program = self._program or self._compiled(arguments) or self._advance
