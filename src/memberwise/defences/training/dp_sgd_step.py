@@ -91,7 +91,11 @@ class DpSgd(Step):
         return {name: value / self.expected for name, value in total.items()}, mean, losses
 
     def goes_by_layers(self, network: Network) -> bool:
-        return not network.drops and layers_of(network.module) is not None
+        return self.known_layers(network) is not None
+
+    def known_layers(self, network: Network) -> dict[str, nn.Module] | None:
+        """The layers of a network that is clipped layer by layer, or None for another."""
+        return None if network.drops else layers_of(network.module)
 
     def without_noise(self) -> DpSgd:
         return DpSgd(0.0, self.clip, self.expected, self.label_smoothing)
@@ -161,14 +165,14 @@ class DpSgd(Step):
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor
     ) -> tuple[Tensors, Tensor] | None:
         """``clipped_sum`` of a network of known layers, or None for another."""
-        if network.general or not self.goes_by_layers(network):
+        layers = None if network.general else self.known_layers(network)
+        if layers is None:
             return None
 
         def losses_of(logits: Tensor) -> Tensor:
             smoothing = self.label_smoothing
             return functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=smoothing)
 
-        layers = layers_of(network.module) or {}
         passed = passed_through(network, layers, params, state.buffers, batch.x, key, losses_of)
         if passed is None:
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, sqrt
 
 import torch
 from torch import Tensor
@@ -199,7 +199,7 @@ def padded(values: Tensor, size: int) -> Tensor:
 def usual_size(job: Job) -> int:
     """Records for which the step of Poisson batches is compiled: few batches hold more, which go as it is written."""
     mean = min(job.recipe.batch_size, len(job.rows))
-    return 8 * ceil((mean + 2.5 * mean**0.5) / 8)
+    return 8 * ceil((mean + 2.5 * sqrt(mean)) / 8)
 
 
 def takes_compiled(job: Job, network: Network) -> bool:
