@@ -265,6 +265,8 @@ def shadow(part: Part) -> Section:
         how = ["--model", "resnet9", "--shadow-models", str(models), "--device", part.device, "--seed", "1"]
         recipe = ["--set", f"training.epochs={epochs}", "--set", f"training.batch_size={32 if part.tiny else 256}"]
         command = [sys.executable, "-m", "memberwise.cli.main", "audit", *roles, *how, *recipe, "--out", str(out)]
+        if part.tiny:
+            command += ["--attacks", "loss,lira-online-fixed"]
         begun = time.perf_counter()
         printed = stopped_at(part, [*command, "--quiet"])
         seconds = time.perf_counter() - begun
