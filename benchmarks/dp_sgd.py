@@ -95,6 +95,7 @@ def with_opacus(ours: Prepared, mode: str, job: Job) -> tuple[nn.Module, float]:
     private.train()
     for epoch in range(recipe.epochs):
         for batch, _ in Feed([job], network, data).epoch(epoch):
+            assert batch.mask is not None
             size = int(batch.mask[0].sum())
             optimiser.zero_grad()
             criterion(private(batch.x[0, :size]), batch.target[0, :size]).backward()

@@ -32,7 +32,7 @@ def bandwidth(size: int, device: torch.device, seconds: float) -> float:
             a.add_(b)
         synchronise()
         best = min(best, (time.perf_counter() - begun) / repeats)
-    return moved / best / 1e9
+    return float(moved / best / 1e9)
 
 
 def products(batch: int, stack: int, device: torch.device, seconds: float) -> float:

@@ -125,7 +125,7 @@ def test_no_record_gradients_of_the_network_are_made() -> None:
         lambda: nn.Sequential(nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(40, 2000), nn.ReLU(), nn.Linear(2000, 3)), CPU
     )
     sums(network, batch())
-    with Sizes():
+    with Sizes():  # type: ignore[no-untyped-call]
         sums(network, batch())
     assert 40 * 2000 <= largest < network.parameters * 20 / 10, "the largest is the sum, or as large"
 
@@ -148,7 +148,7 @@ def test_mistakes_are_found_before_training(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_other_modules_go_the_general_way() -> None:
     frozen, twice = nn.Sequential(nn.Flatten(), nn.Linear(168, 3)), nn.Linear(168, 168)
-    frozen[1].weight.requires_grad_(False)  # type: ignore[union-attr, operator]
+    frozen[1].weight.requires_grad_(False)
     assert layers_of(frozen) is None
     tied = nn.Sequential(nn.Flatten(), twice, twice, nn.Linear(168, 3))
     assert layers_of(tied) is None

@@ -33,7 +33,7 @@ from memberwise.training.tensors import DataTensors
 
 pytestmark = pytest.mark.cuda
 CPU = torch.device("cpu")
-NEAR = {"rtol": 1e-3, "atol": 1e-4}
+RTOL, ATOL = 1e-3, 1e-4
 RNG = np.random.default_rng(5)
 X, Y = RNG.random((200, 3, 8, 8)).astype(np.float32), RNG.integers(0, 4, 200)
 
@@ -84,7 +84,7 @@ def on(device: torch.device, make: Callable[[], nn.Module], wanted: list[Job], *
 
 def check_near(params: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, value in expected.items():
-        torch.testing.assert_close(params[name].cpu(), value.cpu(), **NEAR)
+        torch.testing.assert_close(params[name].cpu(), value.cpu(), rtol=RTOL, atol=ATOL)
 
 
 MODULES = pytest.mark.parametrize("make", [mlp, dropping, conv, batch_normed])

@@ -49,7 +49,11 @@ def gradient_of(
     keys: Tensor,
     together: bool = False,
 ) -> tuple[Tensors, Tensor, Tensor]:
-    """``dense_gradient`` of plain training, or the step's own."""
+    """``dense_gradient`` of plain training, or the step's own.
+
+    Args:
+        x: ``(m, batch, features)``. keys: ``(m,)``, for a step that draws; see ``Step.dense_gradient``.
+    """
     if type(step) is Step:
         return dense_gradient(layers, weights, x, target, mask, masks, step.label_smoothing)
     return step.dense_gradient(layers, weights, x, target, mask, masks, keys, together)
