@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast services check bench bench-audits bench-attacks bench-others agreement site picture \
+.PHONY: demo test test-fast services check bench bench-gpu bench-audits bench-attacks bench-others agreement site picture \
 	check-versions install clean
 
 install: $(INSTALLED)
@@ -51,6 +51,10 @@ check: $(INSTALLED)
 # Side-by-side figures of one run, stored in benchmarks/results; on a quiet machine.
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# One data-centre GPU in ten minutes, correctness first, stored in benchmarks/results.
+bench-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py
 
 # Whole audits beside a plain script with a loop, stored in benchmarks/results/audits.json; on a quiet machine.
 bench-audits: $(INSTALLED)

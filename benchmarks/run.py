@@ -20,6 +20,7 @@ from contest import contest
 from limits import limits
 from machine import Watch, machine, versions
 from results import Section, markdown, store
+from roofline import roofline
 from scaling import growth, stack_sizes
 from workload import Workload
 
@@ -46,6 +47,7 @@ def sections(quick: bool, data: str | None, device: torch.device) -> dict[str, C
         "mlp": lambda: contest(
             "MLP", mlp, turns=turns, least=least, loop=30.0 if gpu else 2.5, with_others=not gpu, quick=quick
         ),
+        "roofline": lambda: roofline([mlp, wide], device, quick),
         "batch256": lambda: contest("MLP", wide, turns=turns, least=least, share=0.5, quick=quick),
         "cnn": lambda: contest(
             "CNN", cnn, turns=min(turns, 5), least=2, single=1 if quick else 2, loop=2.5, quick=quick

@@ -40,13 +40,19 @@ class Workload:
     epochs: int
     schedule: str = "constant"
     device: str = "auto"
+    defence: tuple[tuple[str, object], ...] = ()  # of ``training.defence``, by key
 
     def study(self, models: int) -> Study:
         return Study.model_validate(
             {
                 "data": {"source": self.data, "members": self.records, "nonmembers": self.records},
                 "model": {"name": self.model},
-                "training": {"epochs": self.epochs, "batch_size": self.batch, "schedule": self.schedule},
+                "training": {
+                    "epochs": self.epochs,
+                    "batch_size": self.batch,
+                    "schedule": self.schedule,
+                    **({"defence": dict(self.defence)} if self.defence else {}),
+                },
                 "shadow": {"count": models + models % 2},
                 "run": {"seed": 1, "device": self.device},
             }

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
+from memberwise.defences.training.dp_sgd_step import DpSgd
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
-from memberwise.training.steppers.dense_compiled import MISCOMPILED, can_compile, takes_compiled
+from memberwise.training.steppers.dense_compiled import MISCOMPILED, can_compile, takes_compiled, usual_size
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -60,6 +62,53 @@ def test_compiled_or_not_the_same_models(recipe: dict[str, object], size: int) -
         torch.testing.assert_close(compiled.params[name], value, rtol=0.02, atol=2e-3)
     np.testing.assert_allclose(compiled.losses, eager.losses, rtol=5e-3)
     assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
+
+
+def private(noise: float = 0.7) -> list[Job]:
+    return [replace(job, step=DpSgd(noise, 0.5, 32.0, 0.1)) for job in jobs(momentum=0.5, weight_decay=0.01)]
+
+
+def plain_network() -> Network:
+    return Network(lambda: nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5, bias=False)), CPU)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_dp_sgd_is_compiled_with_its_noise() -> None:
+    """Poisson batches are padded to one size; one that is larger goes as it is written."""
+    network = plain_network()
+    assert takes_compiled(private()[0], network)
+    compiled = train_stack(private(), network, DATA, compiled=True)
+    assert any(network.programs.values()), "it was compiled"
+    assert not network.notes
+    for other in (
+        train_stack(private(), plain_network(), DATA),
+        train_stack(private(), plain_network().generally(), DATA),
+    ):
+        for name, value in other.params.items():
+            torch.testing.assert_close(compiled.params[name], value, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(compiled.losses, other.losses, rtol=1e-3)
+    quiet = train_stack(private(0.0), plain_network(), DATA)
+    assert max(float((compiled.params[n] - quiet.params[n]).abs().max()) for n in quiet.params) > 0.01
+
+
+@pytest.mark.parametrize("size", [16, 40, 64])
+def test_dp_sgds_padding_changes_nothing(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken as it is written, with a program's size below, about and above what batches hold."""
+    monkeypatch.setattr("memberwise.training.steppers.dense_compiled.usual_size", lambda job: size)
+    monkeypatch.setattr("memberwise.training.steppers.dense_compiled.compiled", lambda function, _: function)
+    padded = train_stack(private(), plain_network(), DATA, compiled=True)
+    eager = train_stack(private(), plain_network(), DATA)
+    for name, value in eager.params.items():
+        torch.testing.assert_close(padded.params[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_few_poisson_batches_are_larger_than_usual() -> None:
+    for rows, batch in ((3000, 64), (60_000, 240), (40, 64)):
+        job = replace(private()[0], rows=np.arange(rows), recipe=replace(private()[0].recipe, batch_size=batch))
+        larger = stats.binom.sf(usual_size(job), rows, min(1.0, batch / rows))
+        assert larger < 0.01
+        assert usual_size(job) < 1.6 * min(batch, rows)
 
 
 @pytest.mark.slow

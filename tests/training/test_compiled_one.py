@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
 from memberwise.training.equality import why_general
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
+from memberwise.training.plan import Plan, measured, step_timer
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.steppers.conv_compiled import gains_compiled, takes_compiled_one
@@ -83,6 +87,21 @@ def test_where_compiling_gains() -> None:
     def of(*parts: nn.Module) -> Network:
         return Network(lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), *parts), CPU)
 
-    assert gains_compiled(job(0), of(nn.MaxPool2d(2)))
-    assert not gains_compiled(job(0), of(nn.AvgPool2d(2)))
-    assert not gains_compiled(job(0), of(nn.BatchNorm2d(8), nn.MaxPool2d(2)))
+    assert gains_compiled(job(0), of(nn.MaxPool2d(2)), 1e13)
+    assert not gains_compiled(job(0), of(nn.AvgPool2d(2)), 1e16)
+    normed = of(nn.BatchNorm2d(8), nn.MaxPool2d(2))
+    assert [gains_compiled(job(0), normed, work) for work in (1e14, 1e15)] == [False, True], "minutes to compile"
+
+
+def test_a_step_that_is_given_up_is_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compiles to something else is timed, and told, as what it falls back to."""
+    monkeypatch.setattr("memberwise.training.steppers.conv_compiled.Compiled", lambda function: function)
+    monkeypatch.setattr("memberwise.training.steppers.conv_compiled.is_same", lambda *_: False)
+    network, compiled = Network(conv, CPU), Plan(1, compile=True, stacked=False)
+    with pytest.raises(TrainingError, match="given up"):
+        step_timer(compiled, network, DATA, job(1))
+    monkeypatch.setattr("memberwise.training.plan.SHORT", 0.0)
+    monkeypatch.setattr("memberwise.training.plan.SECONDS", 0.0)
+    monkeypatch.setattr("memberwise.training.plan.MARGIN", 0.0)
+    plan = measured([compiled], network, DATA, job(1))
+    assert plan == replace(compiled, compile=False)

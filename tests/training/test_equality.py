@@ -30,7 +30,7 @@ from memberwise.training.steppers.base import EagerStepper, Stepper, make_steppe
 from memberwise.training.steppers.conv_compiled import CompiledOneStepper
 from memberwise.training.steppers.dense import DenseUpdate, dense_layers, dropout_masks, why_not_written_out
 from memberwise.training.steppers.dense_compiled import CompiledStepper
-from memberwise.training.steppers.pooling import with_sliced_pools
+from memberwise.training.steppers.pooling import as_fused
 from memberwise.training.tensors import DataTensors
 
 CPU = torch.device("cpu")
@@ -296,8 +296,8 @@ def test_dp_sgd_with_a_mistake_in_its_clipping_is_found(monkeypatch: pytest.Monk
     assert why_general(network, jobs(step)[0], DATA, stacked=True, compiled=False) is None
     right = DpSgd._of_dense
 
-    def unclipped(self: Any, layers: Any, params: Any, batch: Any, precision: Any) -> Any:
-        return right(DpSgd(0.0, 1e9, 8.0, self.label_smoothing), layers, params, batch, precision)
+    def unclipped(self: Any, *arguments: Any) -> Any:
+        return right(DpSgd(0.0, 1e9, 8.0, self.label_smoothing), *arguments)
 
     monkeypatch.setattr(DpSgd, "_of_dense", unclipped)
     fresh = Network(network.make, CPU)
@@ -356,7 +356,7 @@ def test_sliced_pools_train_as_by_hand(pool: nn.Module, twist: str) -> None:
 
 def test_both_places_of_a_pool_are_sliced() -> None:
     pool = nn.MaxPool2d(2)
-    assert [type(part).__name__ for part in with_sliced_pools(nn.Sequential(pool, nn.ReLU(), pool))] == [  # type: ignore[attr-defined]
+    assert [type(part).__name__ for part in as_fused(nn.Sequential(pool, nn.ReLU(), pool))] == [  # type: ignore[attr-defined]
         *("SlicedMaxPool", "ReLU", "SlicedMaxPool")
     ]
 

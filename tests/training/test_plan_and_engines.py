@@ -123,13 +123,17 @@ def test_what_is_compiled_is_tried_beside_the_safest_plan() -> None:
     one = Plan(1, "float32", 1, stacked=False)
     fast = Plan(1, "bfloat16", 1, "channels_last", stacked=False)
     pooling = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2, 3))
-    assert with_compiled([one, fast], Network(lambda: pooling, CPU), job) == [one, fast, replace(fast, compile=True)]
+    assert with_compiled([one, fast], Network(lambda: pooling, CPU), job, 1e13) == [
+        one,
+        fast,
+        replace(fast, compile=True),
+    ]
     dense, norm = (Network(lambda part=part: nn.Sequential(part), CPU) for part in (nn.Linear(6, 3), nn.LayerNorm(6)))  # type: ignore[misc]
     stacks = [Plan(16, "float32", 1), Plan(16, "bfloat16", 1)]
     compiled = [Plan(size, "bfloat16", 1, compile=True) for size in (4, 8)]
-    assert with_compiled(stacks, dense, job) == [stacks[0], *compiled]
-    assert with_compiled([Plan(3, "float32", 1)], dense, job)[1:] == [Plan(3, "float32", 1, compile=True)]
-    assert with_compiled(stacks, norm, job) == stacks
+    assert with_compiled(stacks, dense, job, 1e13) == [stacks[0], *compiled]
+    assert with_compiled([Plan(3, "float32", 1)], dense, job, 1e13)[1:] == [Plan(3, "float32", 1, compile=True)]
+    assert with_compiled(stacks, norm, job, 1e13) == stacks
 
 
 def test_a_candidate_that_does_not_compile_is_tried_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

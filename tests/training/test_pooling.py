@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from memberwise.training.steppers.pooling import SlicedMaxPool, with_sliced_pools
+from memberwise.training.steppers.pooling import SlicedMaxPool, as_fused
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -34,7 +34,7 @@ def test_only_plain_pools_are_replaced_and_only_in_the_copy() -> None:
         *(nn.MaxPool2d(2, dilation=2), nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(2, return_indices=True)),
     ]
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(*pools))
-    sliced = with_sliced_pools(module)
+    sliced = as_fused(module)
     inner = sliced[1]  # type: ignore[index]
     assert isinstance(inner, nn.Sequential)
     assert [type(part) is SlicedMaxPool for part in inner] == [True, True] + [False] * 6

@@ -21,15 +21,17 @@ from memberwise.training.step import Step
 from memberwise.training.steppers.base import EagerStepper, Stepper, only, start
 from memberwise.training.steppers.conv_compiled import CompiledOneStepper, takes_compiled_one
 from memberwise.training.steppers.dense import DenseUpdate, dense_layers, why_not_written_out
-from memberwise.training.steppers.dense_compiled import CompiledStepper, is_plain_sgd
+from memberwise.training.steppers.dense_compiled import CompiledStepper, is_plain_sgd, takes_compiled
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trial import Taken, Trial, by_the_module, make_trial, models_tried, quietly, rescaled
 
-WRITTEN, COMPILED, COMPILED_ONE, OF_RECORDS = (
+WRITTEN, COMPILED, COMPILED_ONE, OF_RECORDS, COMPILED_OF_RECORDS, OF_LAYERS = (
     "the written-out step of fully connected networks",
     "the compiled step of fully connected networks",
     "the compiled step of convolutional networks",
     "DP-SGD's written-out step of fully connected networks",
+    "DP-SGD's compiled step of fully connected networks",
+    "DP-SGD's step by layers",
 )
 _RAISED = (MemoryError, torch.OutOfMemoryError, MemberwiseError)
 
@@ -81,7 +83,10 @@ def _path(network: Network, job: Job, stacked: bool, compiled: bool) -> str | No
     """The way beside the general one that would train this job, were nothing about the network unusual."""
     dense = dense_layers(network) is not None or why_not_written_out(network.module) is not None
     if job.step.written_out and dense:
-        return OF_RECORDS
+        takes = compiled and stacked and takes_compiled(job, network)
+        return COMPILED_OF_RECORDS if takes else OF_RECORDS
+    if job.step.goes_by_layers(network):
+        return OF_LAYERS
     if compiled and not stacked and takes_compiled_one(job, network):
         return COMPILED_ONE
     if not (stacked and type(job.step) is Step and dense):
@@ -150,7 +155,7 @@ def _let_step_examine(network: Network, job: Job, data: DataTensors) -> None:
 
 
 def _why_given_up(path: str, network: Network, job: Job, data: DataTensors, stacked: bool) -> str | None:
-    unusual = None if path is COMPILED_ONE else why_not_written_out(network.module)
+    unusual = None if path in (COMPILED_ONE, OF_LAYERS) else why_not_written_out(network.module)
     if unusual is not None:
         return unusual
     try:
@@ -165,7 +170,7 @@ def _why_given_up(path: str, network: Network, job: Job, data: DataTensors, stac
 
 def _how_it_differs(path: str, network: Network, job: Job, data: DataTensors, stacked: bool) -> str | None:
     trial = make_trial(network, job, data, models_tried(network, stacked))
-    if path is OF_RECORDS:
+    if path in (OF_RECORDS, COMPILED_OF_RECORDS, OF_LAYERS):
         trial, expected = _by_the_general_path(trial, stacked)
     else:
         expected = by_the_module(trial)[0]
@@ -198,7 +203,7 @@ def _by_the_general_path(trial: Trial, stacked: bool) -> tuple[Trial, list[Taken
 def _stepper(path: str, trial: Trial, network: Network, stacked: bool) -> Stepper:
     """What trains the trial's jobs on this path, not compiled: a program is compared when it has been compiled."""
     job = trial.jobs[0]
-    if path is COMPILED:
+    if path in (COMPILED, COMPILED_OF_RECORDS):
         return CompiledStepper(job, network, *start(trial.jobs, network), compiles=False)
     if path is COMPILED_ONE:
         return CompiledOneStepper(job, network, *start(trial.jobs, network), compiles=False)

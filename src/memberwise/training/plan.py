@@ -125,7 +125,7 @@ def make_plan(config: PlanConfig, network: Network, data: DataTensors, job: Job,
     if (config.stack or 1) > 1 and obstacle is None and not plans[0].stacked:
         plans = [Plan(2, "float32", threads)]  # not what is fast here, but what the study asks for
     if flops >= WORTH_COMPILING and can_compile(network.device):
-        plans = with_compiled(plans, examined(network, job, data, plans[-1].stacked, compiled=True), job)
+        plans = with_compiled(plans, examined(network, job, data, plans[-1].stacked, compiled=True), job, flops)
     options = list(dict.fromkeys(_filled(plan, config) for plan in plans))
     if len(options) == 1 or flops < WORTH_MEASURING:
         return options[0]
@@ -198,18 +198,21 @@ def candidates(network: Network, threads: int, stackable: bool) -> list[Plan]:
     return plans
 
 
-def with_compiled(plans: list[Plan], network: Network, job: Job) -> list[Plan]:
+def with_compiled(plans: list[Plan], network: Network, job: Job, work: float) -> list[Plan]:
     """At most three plans again, some of which compile the step where that can gain.
 
     A compiled dense step is bound by memory, so that a stack which stays in the cache is sometimes faster (measured:
     stacks of 8 at batch 64, of 4 at batch 256).
+
+    Args:
+        work: floating-point operations of the whole training.
     """
     first, last = plans[0], plans[-1]
     if last.stacked and takes_compiled(job, network):
         worth = IN_CACHE if network.device.type == "cpu" else (last.stack,)
         sizes = dict.fromkeys(min(size, last.stack) for size in worth)
         return [first, *(replace(last, stack=size, compile=True) for size in sizes)]
-    if not last.stacked and gains_compiled(job, network):
+    if not last.stacked and gains_compiled(job, network, work):
         return [*plans, replace(last, compile=True)]
     return plans
 
@@ -253,7 +256,7 @@ def step_timer(plan: Plan, network: Network, data: DataTensors, job: Job) -> Cal
     """Gives, whenever called, the seconds of a step of one model: real steps on real records, optimiser included.
 
     Raises:
-        TrainingError: the step cannot be compiled.
+        TrainingError: the step cannot be compiled, or not rightly.
     """
     rows = job.rows[: 2 * job.recipe.batch_size]
     jobs = [replace(job, rows=rows, targets=None, init=None, seed=k) for k in range(plan.stack)]
@@ -271,6 +274,8 @@ def step_timer(plan: Plan, network: Network, data: DataTensors, job: Job) -> Cal
             return (time.perf_counter() - begun) / times / plan.stack
 
     timed(1)
+    if getattr(models, "given_up", False):
+        raise TrainingError("the compiled step was given up: it trains something else")
     times = max(1, int(SHORT / max(timed(1) * plan.stack, 1e-6)))
     return lambda: timed(times)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad_and_value
 from torch.nn import functional
 
@@ -79,7 +79,7 @@ class Step:
         couples_rows: a record's gradient depends on the other records of its batch (DP-SGD then cannot be used).
         stackable: False where the step cannot run under ``vmap``.
         written_out: its own ``update`` goes another way for plain fully connected networks (``dense_layers``), which is
-            compared with the general one before it is taken.
+            compared with the general one before it is taken; likewise where it ``goes_by_layers``.
     """
 
     needs: frozenset[str] = frozenset()
@@ -139,6 +139,36 @@ class Step:
     def after_epoch(self, network: Network, params: Tensors, state: State, epoch: Epoch) -> tuple[Tensors, State]:
         """Called after each epoch: parameters and state to go on with."""
         return params, state
+
+    def has_dense_gradient(self, network: Network) -> bool:
+        """``dense_gradient`` is what ``update`` does to a stack of such fully connected networks."""
+        return False
+
+    def dense_gradient(
+        self,
+        layers: list[tuple[str, nn.Module]],
+        weights: Tensors,
+        x: Tensor,
+        target: Tensor,
+        mask: Tensor | None,
+        masks: list[Tensor],
+        keys: Tensor,
+        together: bool,
+    ) -> tuple[Tensors, Tensor, Tensor]:
+        """The gradients of a stack, written out as in ``steppers.dense.dense_gradient``, for steps that have one.
+
+        Args:
+            x: ``(m, batch, features)``; target and mask: ``(m, batch)``; keys: ``(m,)``.
+            together: what is drawn is drawn for all models at once, as a compiler wants it.
+
+        Returns:
+            Gradients, the ``(m,)`` losses, and each record's loss ``(m, batch)``.
+        """
+        raise NotImplementedError
+
+    def goes_by_layers(self, network: Network) -> bool:
+        """Its own ``update`` takes such a network, unless it goes the general way, layer by layer."""
+        return False
 
     def without_noise(self) -> Step:
         """The step as it is compared with another way to the same: noise would hide what differs."""

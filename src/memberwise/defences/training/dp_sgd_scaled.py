@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from memberwise.defences.training.dp_sgd_step import _RECORD, DpSgd
@@ -61,6 +61,10 @@ class ScaledDpSgd(DpSgd):
             return tensors
         zeros = {f"mean:{name}": torch.zeros_like(value) for name, value in network.init(0)[0].items()}
         return tensors | zeros | {"steps": torch.zeros((), device=key.device)}
+
+    def known_layers(self, network: Network) -> dict[str, nn.Module] | None:
+        """None where a mean over copies is clipped, which no single pass gives."""
+        return None if self.augment else super().known_layers(network)
 
     def update(
         self, network: Network, params: Tensors, state: State, batch: Batch, key: Tensor

@@ -23,8 +23,11 @@ from memberwise.training.steppers.dense_compiled import (
     is_plain_sgd,
     is_same,
 )
-from memberwise.training.steppers.pooling import is_sliceable, with_sliced_pools
+from memberwise.training.steppers.pooling import as_fused, is_sliceable
 from memberwise.types.foreign import Factory
+
+# Operations in all (hours of training) from which minutes of compiling a deep network are little.
+WORTH_COMPILING_DEEP = 1e15
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -76,12 +79,12 @@ class CompiledOneStepper:
     def __init__(self, job: Job, network: Network, params: Tensors, state: State, compiles: bool = True) -> None:
         self.job, self.network, self.state = job, network, state
         self.sliced = copy.copy(network)
-        self.sliced.module = with_sliced_pools(network.module)
+        self.sliced.module = as_fused(network.module)
         self._params = {name: value[0] for name, value in params.items()}
         self._own = {name: value[0] for name, value in state.own.items()}
         self._momentum = {name: torch.zeros_like(value) for name, value in self._params.items()}
         self._compiled = Compiled(self._advance) if compiles else self._advance
-        self._proven = not compiles
+        self._proven, self.given_up = not compiles, False
 
     @property
     def params(self) -> Tensors:
@@ -127,6 +130,7 @@ class CompiledOneStepper:
             if not trials[tried]:
                 self.network.notes[MISCOMPILED] = None
         self._proven = self._proven or trials[tried]
+        self.given_up = not self._proven
         return self._proven
 
     def _tried(self, batch: Batch, key: Tensor, buffers: Tensors, rate: Tensor) -> bool:
@@ -159,8 +163,12 @@ def takes_compiled_one(job: Job, network: Network) -> bool:
     return plain and network.convolves and network.device.type == "cpu" and not general
 
 
-def gains_compiled(job: Job, network: Network) -> bool:
-    """The compiled step can be faster: there is pooling, and no batch normalisation, at which torch is as fast."""
+def gains_compiled(job: Job, network: Network, operations: float) -> bool:
+    """The compiled step can be faster: there is pooling; or, with this much to do, batch normalisation.
+
+    The latter's networks are deep: they take minutes to compile, and convolutions are most of what they do.
+    """
     parts = list(network.module.modules())
     normalises = any(isinstance(part, BATCH_NORMS) for part in parts)
-    return takes_compiled_one(job, network) and any(map(is_sliceable, parts)) and not normalises
+    gains = operations >= WORTH_COMPILING_DEEP if normalises else any(map(is_sliceable, parts))
+    return takes_compiled_one(job, network) and gains

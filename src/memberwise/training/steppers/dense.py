@@ -26,18 +26,37 @@ class DenseUpdate:
 
     def __init__(self, network: Network, step: Step, precision: torch.dtype) -> None:
         self.layers = dense_layers(network) or []
-        self.smoothing, self.precision = step.label_smoothing, precision
+        self.step, self.precision = step, precision
 
     def __call__(self, params: Tensors, state: State, batch: Batch, keys: Tensor) -> tuple[Tensors, Tensor, State]:
         weights = {name: value.to(self.precision) for name, value in params.items()}
         masks = dropout_masks(self.layers, keys, batch.x.shape[1], weights)
         x = batch.x.flatten(2).to(self.precision)
-        gradient, losses, each = dense_gradient(
-            self.layers, weights, x, batch.target, batch.mask, masks, self.smoothing
-        )
+        gradient, losses, each = gradient_of(self.step, self.layers, weights, x, batch.target, batch.mask, masks, keys)
         if LOSSES in state.own:
             state = state._replace(own={**state.own, LOSSES: each})
         return {name: gradient[name].float() for name in params}, losses, state
+
+
+def gradient_of(
+    step: Step,
+    layers: Layers,
+    weights: Tensors,
+    x: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    masks: list[Tensor],
+    keys: Tensor,
+    together: bool = False,
+) -> tuple[Tensors, Tensor, Tensor]:
+    """``dense_gradient`` of plain training, or the step's own.
+
+    Args:
+        x: ``(m, batch, features)``. keys: ``(m,)``, for a step that draws; see ``Step.dense_gradient``.
+    """
+    if type(step) is Step:
+        return dense_gradient(layers, weights, x, target, mask, masks, step.label_smoothing)
+    return step.dense_gradient(layers, weights, x, target, mask, masks, keys, together)
 
 
 def dense_gradient(
@@ -218,8 +237,8 @@ def _layers(module: nn.Module) -> Layers | None:
 
 
 def takes_dense(network: Network, step: Step) -> bool:
-    """The written-out step may stand in: a plain fully connected network and plain training."""
-    return type(step) is Step and dense_layers(network) is not None
+    """The written-out step may stand in: a plain fully connected network, and plain training or a step that has one."""
+    return (type(step) is Step or step.has_dense_gradient(network)) and dense_layers(network) is not None
 
 
 def _linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

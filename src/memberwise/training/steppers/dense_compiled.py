@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from math import ceil, sqrt
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from memberwise.training.job import Job
 from memberwise.training.nearness import far, far_losses, nearness
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import LOSSES, Batch, State
-from memberwise.training.steppers.dense import dense_gradient, dense_layers, dropout_masks, takes_dense
+from memberwise.training.steppers.dense import dense_layers, dropout_masks, gradient_of, takes_dense
 from memberwise.types.foreign import Factory
 
 Program = Factory
@@ -44,10 +45,11 @@ class CompiledStepper:
         self.layers = dense_layers(network) or []
         self._params = {name: value.contiguous() for name, value in params.items()}
         momentum = [torch.zeros_like(value) for value in params.values()]
-        self._copies = {name: value.to(network.precision) for name, value in params.items()}
+        # Never the parameters themselves: a program takes what is one tensor at first for one tensor ever after.
+        self._copies = {name: value.to(network.precision, copy=True) for name, value in params.items()}
         self._own = [*self._params.values(), *momentum, *self._copies.values()]
         self._program: Program | None = None
-        self._size = 0
+        self._size = usual_size(job) if job.step.poisson else 0
 
     @property
     def params(self) -> Tensors:
@@ -67,7 +69,7 @@ class CompiledStepper:
         mask = x.new_ones(x.shape[:2], dtype=torch.float32) if batch.mask is None else batch.mask
         x, target, mask = (padded(part, size) for part in (x, batch.target, mask))
         masks = dropout_masks(self.layers, keys, size, self._copies)
-        arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), *masks]
+        arguments = [*self._own, x, target, mask, torch.tensor(rate, device=x.device), keys.contiguous(), *masks]
         program: Program = self._advance
         if size <= self._size and self.compiles:
             program = self._program = self._program or self._compiled(arguments) or self._advance
@@ -83,7 +85,8 @@ class CompiledStepper:
         None where the program does something else than what it was compiled from.
         """
         recipe, shapes = self.job.recipe, tuple((tuple(value.shape), value.dtype) for value in arguments)
-        key = (shapes, recipe.momentum, recipe.nesterov, recipe.weight_decay, self.job.step.label_smoothing)
+        step = (type(self.job.step), *sorted(vars(self.job.step).items()))
+        key = (shapes, recipe.momentum, recipe.nesterov, recipe.weight_decay, step)
         if key not in self.network.programs:
             program = compiled(self._advance, arguments)
             same = self._is_same(program, arguments)
@@ -111,9 +114,10 @@ class CompiledStepper:
         params, momenta, copies = (
             dict(zip(self._params, arguments[k * count : (k + 1) * count], strict=True)) for k in range(3)
         )
-        x, target, mask, rate, *masks = arguments[3 * count :]
-        smoothing = self.job.step.label_smoothing
-        gradient, losses, each = dense_gradient(self.layers, copies, x, target, mask, masks, smoothing)
+        x, target, mask, rate, keys, *masks = arguments[3 * count :]
+        gradient, losses, each = gradient_of(
+            self.job.step, self.layers, copies, x, target, mask, masks, keys, together=True
+        )
         descend(params, momenta, gradient, self.job.recipe, rate)
         for name, value in params.items():
             copies[name].copy_(value)
@@ -192,8 +196,14 @@ def padded(values: Tensor, size: int) -> Tensor:
     return values.contiguous()  # a program takes memory as it was laid out when it was compiled
 
 
+def usual_size(job: Job) -> int:
+    """Records for which the step of Poisson batches is compiled: few batches hold more, which go as it is written."""
+    mean = min(job.recipe.batch_size, len(job.rows))
+    return 8 * ceil((mean + 2.5 * sqrt(mean)) / 8)
+
+
 def takes_compiled(job: Job, network: Network) -> bool:
-    """There is a compiled step for this job: plain training of a dense network by SGD without clipping."""
+    """There is a compiled step for this job: a dense network by SGD, its step's gradient written out."""
     return is_plain_sgd(job.recipe) and takes_dense(network, job.step)
 
 

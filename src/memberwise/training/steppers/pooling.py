@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 
+from memberwise.training.steppers.batch_norm import WrittenBatchNorm, is_writable
 from memberwise.training.steppers.dense import is_changed
 
 
@@ -58,13 +59,18 @@ class _FirstMax(torch.autograd.Function):
 LARGEST = 16
 
 
-def with_sliced_pools(module: nn.Module) -> nn.Module:
-    """A copy of the module in which every max-pooling without overlap is sliced; parameters keep their names."""
+def as_fused(module: nn.Module) -> nn.Module:
+    """A copy of the module whose max-pooling without overlap is sliced, and whose batch normalisation is written out.
+
+    Parameters and buffers keep their names.
+    """
     module = copy.deepcopy(module)
     for parent in module.modules():
         for name, child in parent._modules.items():  # named_children leaves out a module that comes again
             if child is not None and is_sliceable(child):
                 parent._modules[name] = SlicedMaxPool(_pair(child.kernel_size))
+            elif child is not None and is_writable(child):
+                child.__class__ = WrittenBatchNorm
     return module
 
 
