@@ -20,7 +20,8 @@ from sklearn.svm import LinearSVC
 
 from memberwise.data import Dataset, encode, from_object
 from memberwise.errors import TargetError
-from memberwise.targets.onnx import OnnxModel, cast
+from memberwise.targets.onnx import OnnxModel
+from memberwise.targets.onnx_inputs import cast
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 6)).astype(np.float32)
@@ -255,7 +256,7 @@ def _text(path: Path) -> Path:
 
 
 REFUSED = {
-    "two inputs": (_two, r"takes 2 inputs, and a record is one(.|\n)*t: tensor\(float\)"),
+    "two inputs": (_two, r"takes 2 inputs, and the records do not tell(.|\n)*t: tensor\(float\)"),
     "texts": (_text, r"takes records of another type(.|\n)*tensor\(string\)"),
     "other features": (lambda path: linear(path, RNG.normal(size=(9, 3))), r"another shape(.|\n)*\(6,\)(.|\n)*'n', 9"),
     "other classes": (

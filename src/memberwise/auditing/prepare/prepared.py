@@ -191,6 +191,9 @@ def assemble(
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows
     )
+    known = representations.notes
+    if any(note[0] == "target-columns" for note in noticed):  # of what was encoded here the target sees nothing
+        known = [note for note in known if note[0] != "target-encoding"]
     return Prepared(
         resolved=resolved,
         seeds=seeds,
@@ -207,7 +210,7 @@ def assemble(
         target=target,
         target_hash=target_hash,
         identity=identity_of(resolved, dataset, representations, roles, model, made, device),
-        notes=[*notes, *(note for note in [*trusted, *representations.notes, *more, *noticed] if note not in notes)],
+        notes=[*notes, *(note for note in [*trusted, *known, *more, *noticed] if note not in notes)],
     )
 
 
