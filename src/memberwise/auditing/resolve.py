@@ -66,6 +66,11 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
 
 
+def is_onnx(file: str | None) -> bool:
+    """Of such a file one output may be named."""
+    return file is not None and file.lower().endswith(".onnx")
+
+
 def with_policy(study: Study) -> Study:
     """The study of a served model with the output defences of the server's policy, by which shadow models answer.
 
@@ -75,7 +80,8 @@ def with_policy(study: Study) -> Study:
     target = study.target
     if target.endpoint is None:
         set_keys = [name for name, value in target.model_dump().items() if value != getattr(NOTHING_SERVED, name)]
-        strange = [f"target.{name}" for name in set_keys if name not in ("file", "train_rows", "trust")]
+        of_files = ("file", "train_rows", "trust", *(("output",) if is_onnx(target.file) else ()))
+        strange = [f"target.{name}" for name in set_keys if name not in of_files]
         if strange:
             raise StudyError(
                 "this is about a served model, and there is none",

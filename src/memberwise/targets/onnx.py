@@ -28,12 +28,13 @@ class OnnxModel(Target):
     Args:
         example: a few records, from whose answers it is told how the others are read.
         dataset: what the records are: shape, classes, and how a table's columns were encoded.
+        output: which of its outputs is the answer; None: the first that tells classes apart.
 
     Raises:
         TargetError: it cannot be opened, does not take the records, or answers nothing by class.
     """
 
-    def __init__(self, path: Path, example: Records, dataset: Dataset) -> None:
+    def __init__(self, path: Path, example: Records, dataset: Dataset, output: str | None = None) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -45,13 +46,19 @@ class OnnxModel(Target):
         except Exception as error:
             raise TargetError(f"{path} is no readable ONNX model", found=str(error)[:200]) from error
         inputs = self.session.get_inputs()
-        self.path, self.outputs = path, [output.name for output in self.session.get_outputs()]
+        self.path, self.outputs = path, [each.name for each in self.session.get_outputs()]
         feed = feed_for(path, inputs, dataset, example)
         self.feed, self.input_notes = feed.fill, list(feed.notes)
         sizes = [each.shape[0] for each in inputs if each.shape]
         self.batch = next((size for size in sizes if isinstance(size, int) and size > 0), None)
-        reader = self._reader(example, dataset.outputs)
+        reader = self._reader(example, dataset.outputs, output)
         self.read, self.outputs, self.kind = reader.read, reader.outputs, reader.kind
+        if reader.others:
+            others = ", ".join(reader.others)
+            message = (
+                f"{path} answers by {', '.join(reader.outputs)} (it has {others} too: target.output names another)"
+            )
+            self.input_notes.append(Note("target-output", message))
         if self.kind == "scores":
             message = (
                 f"{path} answers numbers between 0 and 1 that do not sum to 1: they are taken as scores, not as logits"
@@ -66,16 +73,16 @@ class OnnxModel(Target):
     def predict(self, x: Records) -> Array:
         return self.read(self._run(x))[None]
 
-    def _reader(self, example: Records, classes: Sequence[str]) -> Reader:
+    def _reader(self, example: Records, classes: Sequence[str], output: str | None) -> Reader:
         """How answers are read; where several records at once do not work, they are asked about one by one."""
         try:
-            return choose_reader(self.path, self._run(example), len(example), classes)
+            return choose_reader(self.path, self._run(example), len(example), classes, output)
         except TargetError as error:
             if self.batch is not None:
                 raise
             self.batch = 1
             try:
-                return choose_reader(self.path, self._run(example), len(example), classes)
+                return choose_reader(self.path, self._run(example), len(example), classes, output)
             except TargetError:
                 raise error from None
 
