@@ -58,7 +58,7 @@ def lay_out(folder: Path, version: str | None = None) -> None:
     for place, text in texts.items():
         (folder / "pages" / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / "pages" / place).write_text(text, "utf-8")
-    for place in linked(texts) | {Path("docs/site/extra.css")}:
+    for place in linked(texts) | {Path("docs/site/extra.css"), Path("docs/site/extra.js")}:
         (folder / "pages" / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(REPOSITORY / place, folder / "pages" / place)
     config = (HERE / "zensical.toml").read_text("utf-8")

@@ -59,7 +59,7 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset, fitted: Estimator 
         name = getattr(inputs.model, "__name__", type(inputs.model).__name__)
         model = model_of(inputs.model, study.model, dataset.shape, classes, name)
     elif study.model.name == TARGETS_OWN:
-        model = _as_the_target(study, dataset, fitted)
+        model = _as_the_target(study, dataset, inputs.target if fitted is None else fitted)
     else:
         model = build_model(study.model, dataset.shape, classes)
     model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
@@ -67,19 +67,19 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset, fitted: Estimator 
     return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
 
 
-def _as_the_target(study: Study, dataset: Dataset, fitted: Estimator | None) -> Model:
+def _as_the_target(study: Study, dataset: Dataset, target: Estimator | None) -> Model:
     """Unfitted estimators with the fitted target's own parameters.
 
     Raises:
         StudyError: the target is none that could be trained again.
     """
-    if fitted is None or not hasattr(fitted, "get_params"):
+    if target is None or not hasattr(target, "get_params"):
         raise StudyError(
             "shadow models can be trained as the target was only where it is a fitted scikit-learn estimator",
             where="model.name",
             fix="say how they are trained: --model",
         )
-    again = unfitted(fitted)
+    again = unfitted(target)
     return model_of(again, study.model, dataset.shape, len(dataset.outputs), type(again).__name__)
 
 
@@ -87,8 +87,8 @@ def told_notes(study: Study, fitted: Estimator | None) -> list[Note]:
     """What a booster's own file does not tell of how it was trained."""
     if study.model.name != TARGETS_OWN or not hasattr(fitted, "told_"):
         return []
-    known = {name: value for name, value in fitted.told_.get_params().items() if name in TOLD and value is not None}
-    words = ", ".join(f"{name}={value:g}" for name, value in known.items())
+    told = fitted.told_.get_params()
+    words = ", ".join(f"{name}={told[name]:g}" for name in TOLD if told.get(name) is not None)
     message = (
         f"shadow models are trained anew as {type(fitted.told_).__name__}({words}), by what the target's file tells; "
         "if it was trained by other parameters, name them: --model and model.options"
