@@ -73,9 +73,10 @@ agreement: $(INSTALLED)
 	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/agreement_labels.py
 
-# The documentation, in .site/public; a warning is an error.
+# The documentation, in .site/public; a warning is an error. VERSION=0.2.0 publishes it as that version, in .site/versions
+# or VERSIONS=FOLDER, beside those that are there.
 site: $(INSTALLED)
-	$(BIN)/python docs/site/build.py .site
+	$(BIN)/python docs/site/build.py .site $(if $(VERSION),--version $(VERSION)) $(if $(VERSIONS),--versions $(VERSIONS))
 
 # The picture of the README, of the demonstration.
 picture: demo

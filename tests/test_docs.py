@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import runpy
 import shlex
@@ -117,6 +118,44 @@ def test_every_page_is_on_the_site_once() -> None:
     nav = re.findall(r'= "([\w/.-]+\.md)"', (DOCS / "site" / "zensical.toml").read_text("utf-8"))
     assert len(nav) == len(set(nav))
     assert set(nav) >= {page.relative_to(REPOSITORY).as_posix() for page in DOCS.rglob("*.md")}
+
+
+def test_links_to_headings_lead_to_one() -> None:
+    """The site's build says so too, but takes a minute."""
+    for page in [*DOCS.rglob("*.md"), *REPOSITORY.glob("*.md")]:
+        for link, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text("utf-8")):
+            target = (page.parent / link).resolve() if link else page
+            text = re.sub(r"^```.*?^```", "", target.read_text("utf-8"), flags=re.S | re.M)
+            if target.suffix != ".md" or "<!-- generated:" in text:
+                continue
+            headings = [slug(one) for one in re.findall(r"^#+ (.*)$", text, re.M)]
+            assert anchor in headings, f"{page.name}: {link}#{anchor}"
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as forges and the site make it."""
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower().strip()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def test_versions_of_the_site_lie_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS / "site")
+    import versions  # type: ignore[import-not-found]
+
+    built, site = tmp_path / "public", tmp_path / "versions"
+    built.mkdir()
+    for version in ("0.9.0", "0.10.0", "dev", "0.11.0rc1", "0.9.0"):
+        (built / "index.html").write_text(f"of {version}, {len(list(site.glob('*')))}", "utf-8")
+        versions.publish(built, site, version)
+    listed = json.loads((site / "versions.json").read_text("utf-8"))
+    assert [one["version"] for one in listed] == ["0.11.0rc1", "dev", "0.10.0", "0.9.0"]
+    assert [one["version"] for one in listed if one["aliases"]] == ["0.10.0"]
+    assert (site / "latest" / "index.html").read_bytes() == (site / "0.10.0" / "index.html").read_bytes()
+    assert (site / "0.9.0" / "index.html").read_text("utf-8").startswith("of 0.9.0, 7")  # built again
+    assert "latest/index.html" in (site / "index.html").read_text("utf-8")
+    for wrong in ("latest", "../0.2.0", "", "a/b"):
+        with pytest.raises(ValueError, match="is expected"):
+            versions.check_version(wrong)
 
 
 @pytest.mark.slow

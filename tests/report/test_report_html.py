@@ -304,3 +304,12 @@ def test_the_study_is_toml_that_reads_back(audit: Any, hostile: Any) -> None:
 def test_sections_have_ids_of_their_own() -> None:
     ids = [section.id for section in SECTIONS]
     assert len(set(ids)) == len(ids)
+
+
+def test_report_of_several_labels_says_what_accuracy_is(audit: Any) -> None:
+    assert "AUROC" not in _render(audit)
+    audit.result["target"]["test_auroc"] = 0.7404
+    page = _render(audit)
+    assert "Accuracy is the mean over the labels of a record" in page
+    assert "<td>0.740</td>" in page
+    assert "By set of labels" in page

@@ -1,21 +1,33 @@
 """What is found in fitted models without an attack: counts against the estimators' own, and harmed files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest, chi2
 from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -150,9 +162,9 @@ def test_search_trees_of_neighbours_are_read_and_checked(tmp_path: Path, algorit
 
 
 def test_other_types_are_loaded_once_they_are_trusted(tmp_path: Path) -> None:
-    model = CalibratedClassifierCV(LogisticRegression(), cv=2).fit(X, Y)
+    model = make_pipeline(SplineTransformer(), LogisticRegression()).fit(X, Y)
     skops.io.dump(model, tmp_path / "m.skops")
-    with pytest.raises(TargetError, match=r"(?s)sklearn\.calibration\._CalibratedClassifier.*--trust"):
+    with pytest.raises(TargetError, match=r"(?s)scipy\.interpolate\._bsplines\.BSpline.*--trust"):
         load_skops(tmp_path / "m.skops")
     types = skops.io.get_untrusted_types(file=tmp_path / "m.skops")
     assert load_skops(tmp_path / "m.skops", types).predict(X).shape == (90,)
@@ -204,3 +216,42 @@ def test_leaves_that_are_not_read_are_named(library: str) -> None:
         else made.CatBoostClassifier(**options, verbose=0, allow_writing_files=False)
     )
     assert "were not looked at" in str(mw.inspect(model.fit(x, x[:, 0] > 0)))
+
+
+TABLE = pd.DataFrame({"age": X[:, 0], "dose": X[:, 1], "job": RNG.choice(["nurse", "smith"], 90)})
+NUMBERS = make_column_selector(dtype_include=np.number)
+# Pipelines of parts that skops does not know by itself, as people write them.
+PLAIN_PARTS: dict[str, Any] = {
+    "imputers": (SimpleImputer(), LogisticRegression()),
+    "bins and selection": (KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), SelectKBest(chi2, k=2), SVC()),
+    "network": (StandardScaler(), MLPClassifier((4,), max_iter=300, tol=1e-2, random_state=0)),
+    "calibration": (StandardScaler(), CalibratedClassifierCV(LogisticRegression(), cv=2)),
+    "search": (StandardScaler(), GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, scoring="roc_auc", cv=2)),
+    "vote": (StandardScaler(), VotingClassifier([("a", LogisticRegression()), ("b", SVC())])),
+    "process": (StandardScaler(), GaussianProcessClassifier(1.0 * Matern() + WhiteKernel(), optimizer=None)),
+}
+
+
+@pytest.mark.parametrize("steps", PLAIN_PARTS.values(), ids=PLAIN_PARTS.keys())
+def test_plain_parts_of_scikit_learn_need_no_trust(steps: Any, tmp_path: Path) -> None:
+    first, *rest = steps
+    columns = make_column_transformer((first, NUMBERS), (OneHotEncoder(sparse_output=False), ["job"]))
+    model = make_pipeline(columns, *rest).fit(TABLE, Y)
+    skops.io.dump(model, tmp_path / "m.skops")
+    read = load_skops(tmp_path / "m.skops")
+    np.testing.assert_array_equal(read.predict(TABLE), model.predict(TABLE))
+    assert any("plain parts" in note for note in mw.inspect(tmp_path / "m.skops").notes)
+
+
+def test_histogram_boosting_with_categories_needs_no_trust(tmp_path: Path) -> None:
+    table = TABLE.astype({"job": "category"})
+    model = HistGradientBoostingClassifier(max_iter=2, categorical_features="from_dtype").fit(table, Y)
+    skops.io.dump(model, tmp_path / "m.skops")
+    np.testing.assert_array_equal(load_skops(tmp_path / "m.skops").predict_proba(table), model.predict_proba(table))
+
+
+def test_a_function_of_ones_own_needs_trust(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(partial(eval, "1")), LogisticRegression())
+    skops.io.dump(model, tmp_path / "m.skops")
+    with pytest.raises(TargetError, match=r"without trust\n  found: builtins.eval\n"):
+        load_skops(tmp_path / "m.skops")

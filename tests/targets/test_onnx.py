@@ -20,7 +20,8 @@ from sklearn.svm import LinearSVC
 
 from memberwise.data import Dataset, encode, from_object
 from memberwise.errors import TargetError
-from memberwise.targets.onnx import OnnxModel, cast
+from memberwise.targets.onnx import OnnxModel
+from memberwise.targets.onnx_inputs import cast
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 6)).astype(np.float32)
@@ -255,7 +256,7 @@ def _text(path: Path) -> Path:
 
 
 REFUSED = {
-    "two inputs": (_two, r"takes 2 inputs, and a record is one(.|\n)*t: tensor\(float\)"),
+    "two inputs": (_two, r"takes 2 inputs, and the records do not tell(.|\n)*t: tensor\(float\)"),
     "texts": (_text, r"takes records of another type(.|\n)*tensor\(string\)"),
     "other features": (lambda path: linear(path, RNG.normal(size=(9, 3))), r"another shape(.|\n)*\(6,\)(.|\n)*'n', 9"),
     "other classes": (
@@ -269,3 +270,22 @@ REFUSED = {
 def test_what_cannot_be_asked_is_told_as_a_target_error(tmp_path: Path, make: Any, match: str) -> None:
     with pytest.raises(TargetError, match=match):
         model(make(tmp_path / "m.onnx"))
+
+
+def test_the_answer_among_several_outputs_is_chosen_by_name(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["aux"]),
+        helper.make_node("Neg", ["aux"], ["z"]),
+        helper.make_node("ArgMax", ["z"], ["label"], axis=1, keepdims=0),
+    ]
+    given = [("aux", FLOAT, ["n", 3]), ("z", FLOAT, ["n", 3]), ("label", TensorProto.INT64, ["n"])]
+    path = save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ["n", 6])], given, w=W.astype(np.float32))
+    first = model(path)
+    np.testing.assert_allclose(first.predict(X)[0], X @ W, atol=1e-5)
+    assert [note.code for note in first.input_notes] == ["target-output"]
+    named = OnnxModel(path, X[:64], data(), "z")
+    np.testing.assert_allclose(named.predict(X)[0], -(X @ W), atol=1e-5)
+    assert named.input_notes == []
+    assert OnnxModel(path, X[:64], data(), "label").kind == "labels"
+    with pytest.raises(TargetError, match=r"aux, z, label(.|\n)*did you mean label"):
+        OnnxModel(path, X[:64], data(), "labels")

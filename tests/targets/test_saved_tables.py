@@ -176,3 +176,31 @@ def test_live_logits_of_minus_infinity_give_finite_signals() -> None:
     assert np.isfinite(log_vectors(answers)).all()
     raw[0, 8] = -np.inf
     assert np.isnan(read_answers(raw, Y, "logits").log_p[0, 8]).all()
+
+
+P = softmax(Z, axis=1)
+NAMES = np.array(["ill", "so-so", "well"])
+
+
+@pytest.mark.parametrize("truth", ["truth", "obs", "y_true", "Label"])
+@pytest.mark.parametrize("column", ["Prob.{}", ".pred_{}", "{}_prob", "{} (p)"])
+def test_columns_of_classes_may_have_any_affix(column: str, truth: str) -> None:
+    table = pd.DataFrame({truth: NAMES[Y], **{column.format(name): P[:, k] for k, name in enumerate(NAMES)}})
+    read = signals(saved_object(table.assign(member=MEMBER.astype(int), age=RNG.normal(size=N)), "outputs"))
+    np.testing.assert_allclose(read.target.log_p, EXPECTED.target.log_p, rtol=1e-5)
+
+
+def test_rounded_probabilities_by_class_are_scores_and_no_logits() -> None:
+    rounded = np.floor(100 * P) / 100
+    for column in ("{}", "Prob.{}"):
+        table = pd.DataFrame(
+            {"label": NAMES[Y], **{column.format(name): rounded[:, k] for k, name in enumerate(NAMES)}}
+        )
+        arrays = saved_object(table.assign(member=MEMBER.astype(int)), "outputs")
+        np.testing.assert_array_equal(arrays["scores"], rounded)
+
+
+def test_features_beside_labels_of_digits_are_no_answers() -> None:
+    table = pd.DataFrame({"label": Y, "member": MEMBER.astype(int), **{f"gene_{k}": Z[:, k] for k in range(C)}})
+    with pytest.raises(DataError, match="no answers"):
+        saved_object(table, "outputs")

@@ -17,6 +17,7 @@ from memberwise.data import Dataset, from_object
 from memberwise.errors import StudyError
 from memberwise.signals.saved.files import saved_object
 from memberwise.study.flags import FLAGS, study_keys
+from memberwise.study.models import TARGETS_OWN
 from memberwise.study.reading import check_depth, choose_count, put, read_study
 from memberwise.types.parts import Plain
 
@@ -114,6 +115,8 @@ class _Request:
             put(self.values, "target.file", str(target))
         elif target is not None:
             self.inputs = replace(self.inputs, target=target)
+            if hasattr(target, "get_params") and hasattr(target, "predict") and not self.values.get("model"):
+                put(self.values, "model.name", TARGETS_OWN)
 
     def take_saved(self, saved: Mapping[str, object]) -> None:
         for name, answers in saved.items():

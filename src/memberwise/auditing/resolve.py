@@ -16,8 +16,10 @@ from memberwise.errors import StudyError
 from memberwise.signals.questions import Collector
 from memberwise.store.folder import default_folder
 from memberwise.study.address import shown_address
-from memberwise.study.schema import Study
+from memberwise.study.models import TARGETS_OWN
+from memberwise.study.schema import ModelConfig, Study
 from memberwise.study.target import TargetConfig
+from memberwise.targets.boosters import BOOSTERS
 from memberwise.training.engines.registry import find_engine
 
 SAVED_ANSWERS = "saved answers"
@@ -59,11 +61,25 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
     Raises:
         StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
-    study = with_output_folder(with_policy(write_out_defence(study)))
+    study = with_output_folder(with_policy(write_out_defence(with_targets_model(study))))
     refuse_lone_bound(study)
     find_engine(study.engine)
     request = AttackRequest.of(study, attacks)
     return ResolvedStudy(study, request, request.collectors(study), output_defences(study.answer))
+
+
+def with_targets_model(study: Study) -> Study:
+    """The study of a fitted estimator in a file, whose shadow models are trained as it was unless [model] says how."""
+    file = study.target.file
+    fitted = file is not None and Path(file).suffix.lower() in (".skops", *BOOSTERS)
+    if not fitted or study.model.model_fields_set:
+        return study
+    return study.model_copy(update={"model": ModelConfig(name=TARGETS_OWN)})
+
+
+def is_onnx(file: str | None) -> bool:
+    """Of such a file one output may be named."""
+    return file is not None and file.lower().endswith(".onnx")
 
 
 def with_policy(study: Study) -> Study:
@@ -75,7 +91,8 @@ def with_policy(study: Study) -> Study:
     target = study.target
     if target.endpoint is None:
         set_keys = [name for name, value in target.model_dump().items() if value != getattr(NOTHING_SERVED, name)]
-        strange = [f"target.{name}" for name in set_keys if name not in ("file", "train_rows", "trust")]
+        of_files = ("file", "train_rows", "trust", *(("output",) if is_onnx(target.file) else ()))
+        strange = [f"target.{name}" for name in set_keys if name not in of_files]
         if strange:
             raise StudyError(
                 "this is about a served model, and there is none",

@@ -55,12 +55,17 @@ def in_out_words(inside: Floats, outside: Floats, target: float) -> str:
     """The same in a sentence: ``(k1,)`` values of models that trained on it, ``(k0,)`` of those that did not."""
 
     def mean(part: Floats) -> str:
-        return f" (mean {np.mean(part):.3g})" if len(part) else ""
+        return f" (mean {_value(float(np.mean(part)))})" if len(part) else ""
 
     return (
         f"scaled logits of {count(len(inside))} models that trained on it{mean(inside)} and {count(len(outside))} that "
-        f"did not{mean(outside)}; the target's is {target:.3g}."
+        f"did not{mean(outside)}; the target's is {_value(target)}."
     )
+
+
+def _value(logit: float) -> str:
+    """Two decimals, with a minus sign as on the axis."""
+    return f"{logit:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _bars(values: Floats, edges: Floats, across: Callable[[float], float], colour: str, *, up: bool) -> list[str]:

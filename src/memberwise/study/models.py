@@ -13,8 +13,15 @@ from memberwise.types.parts import Plain
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+# The model's name that stands for the fitted target itself.
+TARGETS_OWN = "target"
+
+
 class ModelConfig(Part):
-    """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``."""
+    """An architecture by name, or the user's own as ``file.py:function`` or ``module:Class``.
+
+    name: "target", the default where the target is a fitted estimator: shadow models are trained as it was.
+    """
 
     name: str = "mlp"
     hidden: tuple[Positive, ...] = (200, 200)

@@ -15,16 +15,16 @@ SERVED = ("endpoint", "protocol", "model", "input", "output", "datatype", "shape
 class TargetConfig(Part):
     """A target that is trained already, in a file or served, and all the rows it saw.
 
-    endpoint: address of a server (``http://host:port``, or all of what is asked), or ``file.py:ask`` with the protocol
-    "custom". model, input, output, datatype, shape: the served model's name, its tensors', the input's type and shape
-    of one record, where its metadata do not say. answers: what comes back; "auto": told by the answers. classes: names
-    of the classes in the server's order. records: "features", as models here take them; "raw": the table's own columns,
-    or shades 0 to 255.
+    endpoint: address of a server (``http://host:port``, or all of what is asked), or ``file.py:ask`` with the
+    protocol "custom". model, input, output, datatype, shape: the served model's name, its tensors', the input's type
+    and shape of one record, where its metadata do not say; of an ONNX file ``output`` names the answer. answers: what
+    comes back; "auto": told by the answers. classes: names of the classes in the server's order. records: "features",
+    as models here take them; "raw": the table's own columns, or shades 0 to 255.
     policy: the server's policy: shadow models answer through its output defences, as the server does.
     batch: records a request. concurrency: requests under way at once (4; of "custom", 1). timeout: seconds. retries:
     of one request. probes: so many records are asked about again, at the start and at the end. max_queries: records
-    asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several, of
-    accounts that collude. headers_file: further headers, ``Name: value`` a line.
+    asked about in the life of the run folder. token_env: environment variable with a bearer token, or with several,
+    of accounts that collude. headers_file: further headers, ``Name: value`` a line.
     trust: types of a .skops file that may be loaded, by their full names.
     """
 
@@ -66,7 +66,7 @@ class TargetConfig(Part):
     def identity(self) -> dict[str, object]:
         """What its answers depend on: not how fast, how often or with which credentials it is asked."""
         parts = self.model_dump(mode="json")
-        kept = ("file", "train_rows", *(() if self.endpoint is None else SERVED))
+        kept = ("file", "train_rows", *(SERVED if self.endpoint is not None else ("output",) if self.output else ()))
         return {name: parts[name] for name in kept}
 
 

@@ -11,15 +11,28 @@ from memberwise.errors import MemberwiseError, MissingExtraError, TargetError
 from memberwise.types.arrays import Array
 from memberwise.types.foreign import Estimator, LightGbmBooster, Values
 
+# Parameters of LightGBM's file by what its classifier calls them.
+KEPT = {
+    "num_leaves": "num_leaves",
+    "max_depth": "max_depth",
+    "learning_rate": "learning_rate",
+    "min_data_in_leaf": "min_child_samples",
+    "lambda_l2": "reg_lambda",
+    "lambda_l1": "reg_alpha",
+    "feature_fraction": "colsample_bytree",
+}
+
 
 class LoadedLightGbm:
     """A LightGBM booster as a fitted classifier, which its own class cannot be made from a file.
 
     Attributes:
         classes_: ``(C,)`` class numbers, which are all that the file has of the labels.
+        told_: a classifier to be fitted, with as many rounds and what else the file tells of its parameters.
     """
 
     _estimator_type = "classifier"
+    told_: Estimator
 
     def __init__(self, booster: LightGbmBooster) -> None:
         self.booster_ = booster
@@ -42,18 +55,30 @@ class LoadedLightGbm:
         return np.asarray(self.classes_[self.predict_proba(x).argmax(1)])
 
 
+def unfitted(estimator: Estimator) -> Estimator:
+    """An unfitted estimator with the same parameters; of a booster's own file, with those that the file tells."""
+    return getattr(estimator, "told_", estimator)
+
+
 def _xgboost(path: Path) -> Estimator:
     import xgboost
 
     model = xgboost.XGBClassifier()
     model.load_model(str(path))
+    trees = model.get_booster().get_dump()
+    depth = max((line.count("\t") for tree in trees for line in tree.splitlines()), default=0)
+    rounds = model.get_booster().num_boosted_rounds()
+    model.told_ = xgboost.XGBClassifier(n_estimators=rounds, max_depth=max(depth, 1))
     return model
 
 
 def _lightgbm(path: Path) -> Estimator:
     import lightgbm
 
-    return LoadedLightGbm(lightgbm.Booster(model_file=str(path)))
+    model = LoadedLightGbm(lightgbm.Booster(model_file=str(path)))
+    told = {KEPT[name]: value for name, value in model.booster_.params.items() if name in KEPT}
+    model.told_ = lightgbm.LGBMClassifier(n_estimators=model.booster_.current_iteration(), verbose=-1, **told)
+    return model
 
 
 def _catboost(path: Path) -> Estimator:

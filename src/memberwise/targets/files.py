@@ -27,7 +27,7 @@ REFUSED = {
 
 
 def _load_onnx(path: Path, context: TargetContext) -> tuple[Target, list[Note]]:
-    model = OnnxModel(path, context.example, context.dataset)
+    model = OnnxModel(path, context.example, context.dataset, context.output)
     return model, model.input_notes
 
 

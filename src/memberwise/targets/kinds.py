@@ -20,11 +20,13 @@ class TargetContext:
         dataset: the data: the target must answer about its classes.
         example: ``(n, ...)`` a few records to ask once, so that a target which does not fit is found now.
         network: the architecture that weights in a file belong to; None where the study names none.
+        output: which of a file's several outputs is the answer; None: the first that tells classes apart.
     """
 
     dataset: Dataset
     example: Records
     network: Network | None = None
+    output: str | None = None
 
     @property
     def classes(self) -> int:

@@ -7,14 +7,14 @@ for two classes, or labels alone. Classes that are named are matched with the da
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.errors import TargetError
+from memberwise.errors import TargetError, did_you_mean
 from memberwise.models.kinds import kind_by_range
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array
@@ -28,35 +28,58 @@ AGREES, DISAGREES = 0.9, 0.5
 
 @dataclass(frozen=True)
 class Reader:
-    """``read(outputs)`` are ``(n, C)`` answers of ``kind`` (``(n,)`` class numbers); only ``outputs`` are needed."""
+    """``read(outputs)`` are ``(n, C)`` answers of ``kind`` (``(n,)`` class numbers); only ``outputs`` are needed.
+
+    ``others``: outputs that could have been the answer as well.
+    """
 
     read: Callable[[Outputs], Array]
     kind: Kind
     outputs: list[str]
+    others: tuple[str, ...] = ()
 
 
-def choose_reader(path: Path, answers: Outputs, records: int, classes: Sequence[str]) -> Reader:
+def choose_reader(
+    path: Path, answers: Outputs, records: int, classes: Sequence[str], output: str | None = None
+) -> Reader:
     """How this model's outputs are read, from its answers to a few records.
 
+    ``output`` names the answer; else it is the first that tells classes apart.
+
     Raises:
-        TargetError: none of them tells classes apart, or they are about other classes than the data's.
+        TargetError: none of them tells classes apart, or they are about other classes than the data's, or there is no
+            output of that name.
     """
-    names = [name for name, value in answers.items() if len(value) == records]
-    arrays = {name: _squeezed(answers[name]) for name in names if isinstance(answers[name], np.ndarray)}
-    floats = {name: value for name, value in arrays.items() if value.dtype.kind == "f"}
+    if output is not None and output not in answers:
+        raise TargetError(
+            f"the target {path} has no such output",
+            expected=", ".join(answers),
+            found=output,
+            where="target.output",
+            fix=did_you_mean(output, answers),
+        )
+    arrays = {
+        name: _squeezed(value)
+        for name, value in answers.items()
+        if isinstance(value, np.ndarray) and len(value) == records
+    }
+    names = [name for name, value in answers.items() if len(value) == records and output in (None, name)]
+    floats = {name: arrays[name] for name in names if name in arrays and arrays[name].dtype.kind == "f"}
     lone = [name for name, value in floats.items() if value.ndim == 1]
     for name in names:
         if isinstance(answers[name], list) and isinstance(answers[name][0], Mapping):
             return _of_maps(path, name, answers, classes)
-    for name, value in floats.items():
-        if value.ndim == 2 and value.shape[1] == len(classes):
-            return _of_array(name, value, arrays, classes)
+    by_class = [name for name, value in floats.items() if value.ndim == 2 and value.shape[1] == len(classes)]
+    if by_class:
+        return replace(_of_array(by_class[0], floats[by_class[0]], arrays, classes), others=tuple(by_class[1:]))
     if len(lone) == len(classes):
         return _of_columns(lone, answers, classes)
     if lone and len(classes) == 2:
-        return _of_one_number(lone[0], floats[lone[0]])
+        return replace(_of_one_number(lone[0], floats[lone[0]]), others=tuple(lone[1:]))
     fewer = any(value.ndim == 2 and 1 < value.shape[1] < len(classes) for value in floats.values())
-    labels = [name for name, value in arrays.items() if value.ndim == 1 and value.dtype.kind in "iuOUSb"]
+    labels = [
+        name for name in names if name in arrays and arrays[name].ndim == 1 and arrays[name].dtype.kind in "iuOUSb"
+    ]
     if labels and not fewer:
         return _of_labels(path, labels[0], arrays[labels[0]], classes)
     raise TargetError(

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from memberwise.errors import MissingExtraError, Note, TargetError
 from memberwise.targets.inspection.tree_structure import CHECKED, check_trees
+from memberwise.targets.skops_types import PLAIN
 from memberwise.types.foreign import Estimator
-
-# Lists of columns in ColumnTransformer of scikit-learn 1.5 to 1.8: nothing in them is asked or run.
-LISTS = ("sklearn.compose._column_transformer._RemainderColsList",)
 
 
 def load_skops(path: Path, trust: Sequence[str] = ()) -> Estimator:
     """The estimator of a skops file.
 
-    scikit-learn's trees are loaded by name, and checked node by node before anything is asked of them.
+    scikit-learn's trees are loaded by name, and checked node by node before anything is asked of them; its plain parts
+    (``skops_types``) are loaded by name.
 
     Args:
         trust: further types that may be loaded, by their full names.
@@ -24,7 +23,7 @@ def load_skops(path: Path, trust: Sequence[str] = ()) -> Estimator:
     Raises:
         TargetError: it holds types that are not loaded without trust, a tree that leads nowhere, or is no skops file.
     """
-    unknown = [name for name in types_of(path) if name not in (*CHECKED, *LISTS, *trust)]
+    unknown = [name for name in types_of(path) if name not in (*CHECKED, *PLAIN, *trust)]
     if unknown:
         raise TargetError(
             f"{path} holds types that are not loaded without trust",
@@ -62,10 +61,10 @@ def types_of(path: Path) -> list[str]:
 def trust_notes(path: Path) -> list[Note]:
     """What the report says of types that were loaded by name."""
     types = types_of(path)
-    checked, lists = [t for t in types if t in CHECKED], [t for t in types if t in LISTS]
-    others = [t for t in types if t not in (*CHECKED, *LISTS)]
+    checked, plain = [t for t in types if t in CHECKED], [t for t in types if t in PLAIN]
+    others = [t for t in types if t not in (*CHECKED, *PLAIN)]
     notes = [f"{', '.join(checked)} (every node checked)"] if checked else []
-    notes += [f"{', '.join(lists)} (a list)"] if lists else []
+    notes += [f"{', '.join(plain)} (plain parts and functions)"] if plain else []
     notes += [f"{', '.join(others)} (trusted by target.trust)"] if others else []
     return [Note("trusted-types", f"{path} holds types that were loaded by name: {'; '.join(notes)}")] if notes else []
 

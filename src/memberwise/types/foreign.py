@@ -38,6 +38,11 @@ class OnnxInput(Protocol):
 class LightGbmBooster(Protocol):
     """LightGBM's own model."""
 
+    params: dict[str, Any]
+
+    def current_iteration(self) -> int:
+        """How many rounds it was trained."""
+
     def num_feature(self) -> int:
         """How many features it takes."""
 

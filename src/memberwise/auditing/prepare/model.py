@@ -24,7 +24,9 @@ from memberwise.models.ending import ending_notes, with_ending
 from memberwise.models.network import Network
 from memberwise.models.one_logit import widened_model
 from memberwise.models.threads import cores
+from memberwise.study.models import TARGETS_OWN
 from memberwise.study.schema import PlanConfig, Study
+from memberwise.targets.boosters import unfitted
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
@@ -33,15 +35,21 @@ from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import GENERAL_PATH, Trainer
 from memberwise.training.trainers.processes import ProcessTrainer
 from memberwise.training.trainers.stack import StackTrainer
+from memberwise.types.foreign import Estimator
 
 # Estimators per block: enough to keep the processes busy, few enough to lose little when killed.
 ESTIMATORS_PER_PROCESS = 4
+# Of a booster's parameters, those that are said.
+TOLD = ("n_estimators", "max_depth", "num_leaves", "learning_rate", "min_child_samples")
 # Records by which it is told whether a module ends in a softmax.
 EXAMPLES = 64
 
 
-def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
+def model_for(study: Study, inputs: Inputs, dataset: Dataset, fitted: Estimator | None = None) -> Model:
     """The model of a study or of Python code, which takes the records as they are.
+
+    Args:
+        fitted: the target, where it is a fitted estimator; the model called "target" is trained as it was.
 
     Raises:
         StudyError: it is no model, or none for records of several inputs.
@@ -50,11 +58,42 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset) -> Model:
     if inputs.model is not None and not isinstance(inputs.model, str):
         name = getattr(inputs.model, "__name__", type(inputs.model).__name__)
         model = model_of(inputs.model, study.model, dataset.shape, classes, name)
+    elif study.model.name == TARGETS_OWN:
+        model = _as_the_target(study, dataset, inputs.target if fitted is None else fitted)
     else:
         model = build_model(study.model, dataset.shape, classes)
     model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
     two = classes == 2 and dataset.label_sets is None
     return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
+
+
+def _as_the_target(study: Study, dataset: Dataset, target: Estimator | None) -> Model:
+    """Unfitted estimators with the fitted target's own parameters.
+
+    Raises:
+        StudyError: the target is none that could be trained again.
+    """
+    if target is None or not hasattr(target, "get_params"):
+        raise StudyError(
+            "shadow models can be trained as the target was only where it is a fitted scikit-learn estimator",
+            where="model.name",
+            fix="say how they are trained: --model",
+        )
+    again = unfitted(target)
+    return model_of(again, study.model, dataset.shape, len(dataset.outputs), type(again).__name__)
+
+
+def told_notes(study: Study, fitted: Estimator | None) -> list[Note]:
+    """What a booster's own file does not tell of how it was trained."""
+    if study.model.name != TARGETS_OWN or not hasattr(fitted, "told_"):
+        return []
+    told = fitted.told_.get_params()
+    words = ", ".join(f"{name}={told[name]:g}" for name in TOLD if told.get(name) is not None)
+    message = (
+        f"shadow models are trained anew as {type(fitted.told_).__name__}({words}), by what the target's file tells; "
+        "if it was trained by other parameters, name them: --model and model.options"
+    )
+    return [Note("target-parameters", message)]
 
 
 def check_recipe(study: Study, model: Model, dataset: Dataset, roles: Roles) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from memberwise.auditing.prepare.identity import identity_of
 from memberwise.auditing.prepare.inputs import Inputs
-from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, model_for, trainer_for
+from memberwise.auditing.prepare.model import check_defence_fits, check_recipe, model_for, told_notes, trainer_for
 from memberwise.auditing.prepare.questions import early_positions, questions_of
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.prepare.representation import fitted_target, representations_for
@@ -165,13 +165,13 @@ def assemble(
         StudyError: recipe, defence or model do not fit each other or the records.
     """
     study = resolved.study
-    seeds, model = Seeds(study.run.seed), model_for(study, inputs, dataset)
+    seeds, fitted = Seeds(study.run.seed), fitted_target(study, inputs)
+    model = model_for(study, inputs, dataset, fitted)
     device = choose_device(study.run.device)
     check_recipe(study, model, dataset, roles)
     check_defence_fits(
         study, resolved.output_defences, model, roles, dataset.layout if is_function(inputs.target) else None
     )
-    fitted = fitted_target(study, inputs)
     of_skops = inputs.target is None and study.target.file is not None and study.target.file.lower().endswith(".skops")
     trusted = trust_notes(Path(study.target.file or "")) if of_skops else []
     representations = representations_for(study, inputs, fitted, model, dataset, roles)
@@ -191,6 +191,9 @@ def assemble(
     target, target_hash, noticed = target_of(
         study, inputs, training.network, questions, dataset, estimator, representations.target.rows
     )
+    known = [*representations.notes, *told_notes(study, fitted)]
+    if any(note[0] == "target-columns" for note in noticed):  # of what was encoded here the target sees nothing
+        known = [note for note in known if note[0] != "target-encoding"]
     return Prepared(
         resolved=resolved,
         seeds=seeds,
@@ -207,7 +210,7 @@ def assemble(
         target=target,
         target_hash=target_hash,
         identity=identity_of(resolved, dataset, representations, roles, model, made, device),
-        notes=[*notes, *(note for note in [*trusted, *representations.notes, *more, *noticed] if note not in notes)],
+        notes=[*notes, *(note for note in [*trusted, *known, *more, *noticed] if note not in notes)],
     )
 
 

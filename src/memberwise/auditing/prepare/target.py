@@ -60,7 +60,7 @@ def target_of(
                 where="target",
                 fix=error.fix,
             ) from error
-    context = TargetContext(dataset, example, network)
+    context = TargetContext(dataset, example, network, study.target.output)
     if inputs.target is not None:
         target = object_target(inputs.target, context)
         return target, target.fingerprint(example), target.notes("the given target")
@@ -68,7 +68,8 @@ def target_of(
         return None, None, []
     path = Path(study.target.file)
     target, notes = load_target(path, context)
-    return target, hashlib.sha256(path.read_bytes()).hexdigest(), [*notes, *target.notes(f"the target {path}")]
+    known = path.read_bytes() + (study.target.output or "").encode()
+    return target, hashlib.sha256(known).hexdigest(), [*notes, *target.notes(f"the target {path}")]
 
 
 def endpoint_of(study: Study, dataset: Dataset, rows: TableRows | None) -> Endpoint:

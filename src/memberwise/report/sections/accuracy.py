@@ -13,4 +13,5 @@ class Accuracy(Section):
     id, link = "accuracy", "Accuracy"
 
     def context(self, source: Source) -> Mapping[str, object]:
-        return {"losses": source.result.target.train_loss is not None}
+        target = source.result.target
+        return {"losses": target.train_loss is not None, "auroc": target.test_auroc is not None}

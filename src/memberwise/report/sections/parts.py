@@ -32,7 +32,8 @@ class Breakdown:
 def breakdowns(result: AuditResult) -> list[Breakdown]:
     """The tables by class and by group, without those that are empty."""
     tables = []
-    for word, rows in (("class", result.records.per_class), ("group", result.records.per_group)):
+    one = "class" if result.target.test_auroc is None else "set of labels"
+    for word, rows in ((one, result.records.per_class), ("group", result.records.per_group)):
         tpr = next((row.tpr for row in rows if row.tpr is not None), None)
         if rows:
             tables.append(Breakdown(word, rows, None if tpr is None else tpr.fpr))

@@ -21,8 +21,10 @@ from memberwise.types.arrays import Array, Arrays
 COLUMNS = {"logits": "logit", "probabilities": "p", "scores": "score"}
 # What tables and arrays call the other parts, in any case; the first is the table's word, the second the array's.
 PARTS = (("label", "labels"), ("member", "member"), ("index", "index"), ("answer", "answers"))
-ALIASES = {"label": "labels", "labels": "labels", "member": "member", "members": "member", "answer": "answers"}
-ALIASES |= {"answers": "answers", "index": "index"}
+# What R's caret and yardstick, and scikit-learn's users, call the true class.
+TRUTH = ("label", "labels", "truth", "obs", "y_true", "true_class", "true_label")
+ALIASES = {"member": "member", "members": "member", "answer": "answers", "answers": "answers", "index": "index"}
+ALIASES |= dict.fromkeys(TRUTH, "labels")
 
 
 class SavedArrays(Arrays):
@@ -43,9 +45,9 @@ def read_saved_file(path: str | Path, shadows: bool = False) -> SavedArrays:
     """
     parts = [part.strip() for part in str(path).split(",")]
     if not shadows and len(parts) == 2 and all(parts) and not Path(path).exists():
-        contents = [read_file(part, labels=("label", "labels", "answer")) for part in parts]
+        contents = [read_file(part, labels=(*TRUTH, "answer")) for part in parts]
         return _two_sides([(_content_arrays(one, part), part) for one, part in zip(contents, parts, strict=True)])
-    content = read_file(path, labels=("label", "labels", "answer"))
+    content = read_file(path, labels=(*TRUTH, "answer"))
     return _arrays(content, str(path), shadows)
 
 
@@ -184,10 +186,11 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
     if not set(arrays) & {*COLUMNS, "answers"}:
         raise DataError(
             "no answers",
-            expected="columns logit_0, logit_1 ... (or p_0 ..., score_0 ..., or answer) beside label and member",
+            expected="columns logit_0, logit_1 ... (or p_0 ..., score_0 ..., or answer), or named by class (p_ill, "
+            "p_well), beside label and member",
             found=", ".join(frame.columns),
             where=where,
-            fix="are its columns separated by commas, semicolons or tabs?" if len(frame.columns) == 1 else None,
+            fix=_without_answers(frame),
         )
     for column, name in PARTS[:2]:
         if name not in arrays:
@@ -217,9 +220,41 @@ def _named_by_class(frame: pd.DataFrame, where: str) -> Arrays:
         # With a stem every such column is a class; by the bare name only those that occur as labels are told.
         names = [c.removeprefix(stem) for c in frame.columns if stem and c.startswith(stem)] or labels
         values = _numbers(frame[[f"{stem}{name}" for name in names]], where)
-        form = "probabilities" if kind is None and _sum_to_one(values) else "logits" if kind is None else kind
+        form = kind or ("probabilities" if _sum_to_one(values) else "scores" if _near_one(values) else "logits")
         return {form: values, "classes": np.array(names), "labels": np.array([_as_name(v) for v in frame[column]])}
-    return {}
+    rest = [c for c in frame.columns if c != column and pd.api.types.is_numeric_dtype(frame[c])]
+    named = _affixed(rest, labels) if len(labels) > 1 else None
+    values = None if named is None else _numbers(frame[list(named)], where)
+    if named is None or values is None or not _near_one(values):  # else they may be anything, features perhaps
+        return {}
+    form = "probabilities" if _sum_to_one(values) else "scores"
+    classes, truth = np.array([*named.values()]), np.array([_as_name(v) for v in frame[column]])
+    return {form: values, "classes": classes, "labels": truth}
+
+
+def _affixed(columns: Sequence[str], labels: Sequence[str]) -> dict[str, str] | None:
+    """From columns such as Prob.ill, Prob.well or ill_prob, well_prob to their classes; None where no affix is common.
+
+    ``labels``: those that occur; what else has the affix is a class, too.
+    """
+    before = [{c.removesuffix(label) for c in columns if c.endswith(label)} for label in labels]
+    after = [{c.removeprefix(label) for c in columns if c.startswith(label)} for label in labels]
+    prefixes = [rest for rest in set.intersection(*before) if rest and not rest[-1].isalnum()]
+    suffixes = [rest for rest in set.intersection(*after) if rest and not rest[0].isalnum()]
+    if len(prefixes) == 1:
+        return {c: c.removeprefix(prefixes[0]) for c in columns if c.startswith(prefixes[0])}
+    if len(suffixes) == 1:
+        return {c: c.removesuffix(suffixes[0]) for c in columns if c.endswith(suffixes[0])}
+    return None
+
+
+def _without_answers(frame: pd.DataFrame) -> str | None:
+    """What to do about a table in which no answers are found."""
+    if len(frame.columns) == 1:
+        return "are its columns separated by commas, semicolons or tabs?"
+    if _column(frame, "label", "labels") is None:
+        return "call the column of true classes label"
+    return None
 
 
 def _as_name(value: object) -> str:
@@ -229,6 +264,11 @@ def _as_name(value: object) -> str:
 
 def _sum_to_one(values: Array) -> bool:
     return bool((values >= 0).all() and (np.abs(values.sum(1) - 1) < 1e-3).all())
+
+
+def _near_one(values: Array) -> bool:
+    """Probabilities that were rounded or cut, perhaps."""
+    return bool((values >= 0).all() and (values <= 1).all() and (np.abs(values.sum(1) - 1) < 0.05).all())
 
 
 def _column(frame: pd.DataFrame, column: str, name: str) -> str | None:

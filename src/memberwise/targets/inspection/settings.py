@@ -63,6 +63,6 @@ def _remembering(kind: str, values: Plain) -> Iterator[tuple[str, str]]:
             "min_df=5: only words that several records have",
         )
     if kind == "OneHotEncoder" and get("min_frequency") is None and get("max_categories") is None:
-        yield "its categories include those of a single record (min_frequency=None)", "min_frequency=10"
+        yield "a category of a single record gets a feature of its own (min_frequency=None)", "min_frequency=10"
     if kind == "AdaBoostClassifier" and (get("n_estimators") or 50) > 500:
         yield f"many rounds on the hardest records (n_estimators={get('n_estimators')})", "n_estimators=50, its default"
