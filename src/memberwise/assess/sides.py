@@ -12,6 +12,7 @@ from memberwise.attacks.in_out import CHUNK_VALUES
 from memberwise.signals.streamed import release
 from memberwise.signals.table import Signals
 from memberwise.statistics.personal import (
+    correlation_spread,
     correlations_within,
     cross_pair_auc,
     mean_correlation,
@@ -31,7 +32,7 @@ class Sides:
     Attributes:
         pairs: how many. rows: ``(r,)`` positions of the records that every pair splits.
         aucs: ``(r,)`` estimated AUC_i. in_score, out_score: ``(r,)`` mean scaled logits of the IN and OUT models.
-        correlation: of a record's IN and OUT score within a pair, in the mean.
+        correlation: of a record's IN and OUT score within a pair, in the mean. spread: of it, between records.
         inflation: by how much the likelihood of all records together is flatter than that of independent ones,
             1 + r tau^2 / pairs: tau^2 is their mean squared correlation over models of one side, beyond chance.
     """
@@ -42,6 +43,7 @@ class Sides:
     in_score: Floats
     out_score: Floats
     correlation: float
+    spread: float
     inflation: float
 
 
@@ -64,7 +66,8 @@ def pair_sides(signals: Signals) -> Sides | None:
     _, inside, outside = _scores(signals, pairs, rows[spread_out(len(rows))])
     drift = shared_drift(np.concatenate([inside - inside.mean(0), outside - outside.mean(0)]))
     correlation = mean_correlation(correlations, len(pairs))
-    return Sides(len(pairs), rows, aucs, in_score, out_score, correlation, 1 + len(rows) * drift / len(pairs))
+    spread, inflation = correlation_spread(correlations, len(pairs)), 1 + len(rows) * drift / len(pairs)
+    return Sides(len(pairs), rows, aucs, in_score, out_score, correlation, spread, inflation)
 
 
 def complete_pairs(clusters: Ints) -> Ints:

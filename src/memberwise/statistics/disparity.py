@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 
 from memberwise.statistics.intervals import clopper_pearson, error_rate
-from memberwise.types.arrays import Array, Floats, Ints
+from memberwise.types.arrays import Array, Floats, Ints, Mask
 
-PERMUTATIONS = 4999
+# Draws by lot: more where many groups are compared, as Holm's rule asks for smaller p-values, within so many values.
+PERMUTATIONS, PER_GROUP, MOST_VALUES = 4999, 100, 1_000_000_000
+# Values that are permuted at once.
+AT_ONCE = 2_000_000
 # Smaller groups are not compared: a figure of so few is about single people, and decides nothing.
 SMALLEST = 30
 TOP = (0.01, 0.05)
@@ -64,38 +68,70 @@ def group_differences(
     """Every group of at least ``SMALLEST`` records beside the rest, with Holm's correction over all of them.
 
     The p-value is that of a permutation test: groups are drawn by lot among the same records, so that what models do to
-    all records alike is the same under every draw. The interval is Welch's.
+    all records alike is the same under every draw. The interval is Welch's. A group by another name (a column of one
+    value, a town within its country) is compared once.
 
     Args:
         risks: ``(n,)`` AUC_i. divisions: by what the records are divided, and ``(n,)`` names of groups.
     """
-    rows: list[GroupDifference] = []
+    groups = _compared(divisions)
+    if not groups:
+        return []
+    order = np.lexsort((rng.random(len(risks)), -risks))  # of equals by lot, not by their place in the file
+    p = _permutation_p(risks, [group.inside for group in groups], rng)
+    rows = [_beside_rest(group, risks, order, float(one), confidence) for group, one in zip(groups, p, strict=True)]
+    return _adjusted(rows, [group.question for group in groups])
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A group ``inside`` ``(n,)``; ``question`` is one for it and for its rest."""
+
+    by: str
+    name: str
+    inside: Mask
+    question: bytes
+
+
+def _compared(divisions: Sequence[tuple[str, Array]]) -> list[_Group]:
+    """Groups with ``SMALLEST`` records on either side; of those that hold the same records the first."""
+    groups: dict[bytes, _Group] = {}
     for by, names in divisions:
-        groups, codes = np.unique(names, return_inverse=True)
-        sizes = np.bincount(codes, minlength=len(groups))
-        compared = np.flatnonzero((sizes >= SMALLEST) & (len(risks) - sizes >= SMALLEST))
-        if not len(compared):
-            continue
-        p = _permutation_p(risks, codes, sizes, rng)
-        rows += [_beside_rest(by, str(groups[g]), risks, codes == g, float(p[g]), confidence) for g in compared]
-    return _adjusted(rows)
+        found, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
+        for code in np.flatnonzero((sizes >= SMALLEST) & (len(names) - sizes >= SMALLEST)):
+            inside = codes == code
+            alike = _digest(inside)
+            group = _Group(by, str(found[code]), inside, min(alike, _digest(~inside)))
+            groups.setdefault(alike, group)
+    return list(groups.values())
 
 
-def _permutation_p(risks: Floats, codes: Ints, sizes: Ints, rng: np.random.Generator) -> Floats:
-    """``(groups,)`` shares of draws by lot in which a group's mean lies as far from the others' as it does."""
-    centred = risks - risks.mean()
-
-    def sums(values: Floats) -> Floats:
-        return np.bincount(codes, weights=values, minlength=len(sizes)).astype(np.float64)
-
-    seen = np.abs(sums(centred))
-    as_far = np.zeros(len(sizes))
-    for _ in range(PERMUTATIONS):
-        as_far += np.abs(sums(rng.permutation(centred))) >= seen - 1e-12
-    return np.asarray((1 + as_far) / (1 + PERMUTATIONS))
+def _digest(inside: Mask) -> bytes:
+    return hashlib.blake2b(np.packbits(inside).tobytes(), digest_size=16).digest()
 
 
-def _beside_rest(by: str, name: str, risks: Floats, inside: Array, p: float, confidence: float) -> GroupDifference:
+def _permutation_p(risks: Floats, groups: Sequence[Mask], rng: np.random.Generator) -> Floats:
+    """``(groups,)`` shares of draws by lot in which a group's mean lies as far from the others' as it does.
+
+    Each draw deals the risks out anew, and serves every group.
+    """
+    centred, records = risks - risks.mean(), len(risks)
+    # Records of the same groups are a cell: risks are summed by cell, and cells by group.
+    kinds, cell = np.unique(np.packbits(np.stack(groups), axis=0), axis=1, return_inverse=True)
+    cells = sparse.csr_array((np.ones(records), (cell.ravel(), np.arange(records))))
+    members = sparse.csr_array(np.unpackbits(kinds, axis=0, count=len(groups)).astype(np.float64))
+    seen = np.abs(members @ (cells @ centred))
+    draws = max(PERMUTATIONS, min(PER_GROUP * len(groups), MOST_VALUES // records))
+    as_far = np.zeros(len(groups))
+    step = max(1, AT_ONCE // records)
+    for first in range(0, draws, step):
+        dealt = rng.permuted(np.tile(centred, (min(step, draws - first), 1)), axis=1)
+        as_far += (np.abs(members @ (cells @ dealt.T)) >= seen[:, None] - 1e-12).sum(1)
+    return np.asarray((1 + as_far) / (1 + draws))
+
+
+def _beside_rest(group: _Group, risks: Floats, order: Ints, p: float, confidence: float) -> GroupDifference:
+    inside = group.inside
     here, rest = risks[inside], risks[~inside]
     difference = float(here.mean() - rest.mean())
     parts = [part.var(ddof=1) / len(part) for part in (here, rest)]
@@ -103,10 +139,18 @@ def _beside_rest(by: str, name: str, risks: Floats, inside: Array, p: float, con
     weights = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (here, rest), strict=True))
     freedom = variance**2 / weights if weights > 0 else inf
     half = float(special.stdtrit(min(freedom, 1e9), 1 - error_rate(confidence) / 2) * np.sqrt(variance))
-    order = np.argsort(-risks, kind="stable")
     top = tuple(_top(inside[order], share, confidence) for share in TOP)
     return GroupDifference(
-        by, name, int(inside.sum()), float(here.mean()), difference, difference - half, difference + half, p, p, top
+        group.by,
+        group.name,
+        int(inside.sum()),
+        float(here.mean()),
+        difference,
+        difference - half,
+        difference + half,
+        p,
+        p,
+        top,
     )
 
 
@@ -118,11 +162,16 @@ def _top(inside: Array, share: float, confidence: float) -> TopShare:
     return TopShare(share, count, of, count / of, float(low), float(high))
 
 
-def _adjusted(rows: list[GroupDifference]) -> list[GroupDifference]:
-    """Holm (1979): the chance that any group is called different where none is stays below the error."""
-    order = np.argsort([row.p for row in rows], kind="stable")
-    adjusted, largest = np.zeros(len(rows)), 0.0
-    for place, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(rows) - place) * rows[i].p))
-        adjusted[i] = largest
-    return [replace(row, p_adjusted=float(value)) for row, value in zip(rows, adjusted, strict=True)]
+def _adjusted(rows: list[GroupDifference], questions: Sequence[bytes]) -> list[GroupDifference]:
+    """Holm (1979): the chance that any group is called different where none is stays below the error.
+
+    A group and its rest (women and men, say) are one comparison.
+    """
+    first: dict[bytes, float] = {}
+    for row, question in zip(rows, questions, strict=True):
+        first.setdefault(question, row.p)
+    adjusted, largest = dict[bytes, float](), 0.0
+    for place, question in enumerate(sorted(first, key=first.__getitem__)):
+        largest = max(largest, min(1.0, (len(first) - place) * first[question]))
+        adjusted[question] = largest
+    return [replace(row, p_adjusted=adjusted[question]) for row, question in zip(rows, questions, strict=True)]
