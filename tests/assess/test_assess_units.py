@@ -114,7 +114,8 @@ def test_groups_of_several_columns_are_compared() -> None:
 
 def test_a_unit_on_both_sides_is_left_out() -> None:
     signals, member, units = table_of_people(60, 3, 0.8)
-    turns = Turns("base", np.random.default_rng(0).normal(size=signals.trained_on.shape), signals.trained_on == 1, PAIRS)
+    inside = signals.trained_on == 1
+    turns = Turns("base", np.random.default_rng(0).normal(size=inside.shape), inside, PAIRS)
     scores = np.random.default_rng(1).normal(size=len(units))
     whole = units_part(scores, member, units, turns, "base", (0.1,), 0.95, Seeds(0))
     split, trained_on = np.asarray(member).copy(), turns.member.copy()

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from memberwise.statistics.personal import (
+    auc_by_pair,
     correlation_spread,
     correlations_within,
     cross_pair_auc,
@@ -86,6 +87,15 @@ def test_comparisons_across_pairs_by_loops() -> None:
         for i in range(20)
     ]
     np.testing.assert_allclose(cross_pair_auc(inside, outside), expected)
+
+
+def test_what_each_pair_says_by_leaving_it_out() -> None:
+    rng = np.random.default_rng(5)
+    inside, outside = rng.integers(0, 9, (7, 15)).astype(float), rng.integers(0, 9, (7, 15)).astype(float)
+    whole = cross_pair_auc(inside, outside)
+    without = [cross_pair_auc(np.delete(inside, p, 0), np.delete(outside, p, 0)) for p in range(7)]
+    np.testing.assert_allclose(auc_by_pair(inside, outside), 7 * whole - 6 * np.array(without), atol=1e-12)
+    np.testing.assert_allclose(auc_by_pair(inside, outside).mean(0), whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("truth", [-0.6, 0.0, 0.4])

@@ -157,7 +157,7 @@ def _groups(
     if signals.groups is not None:
         ways += [("group", names) for names in divisions(signals.groups[rows])]
     risky = []
-    for row in group_differences(risks, ways, confidence, rng):
+    for row in group_differences(risks, ways, confidence, rng, sides.by_pair[:, first]):
         inside = next(names == row.name for by, names in ways if by == row.by and row.name in names)
         flatter = 1 + (sides.inflation - 1) * float(inside.mean())
         share = shares_above(risks[inside], table, LEVELS[-1:], confidence, flatter)

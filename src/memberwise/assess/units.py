@@ -61,7 +61,7 @@ def units_part(
     """The figures about whole units; None where there are too few.
 
     Args:
-        scores, member: ``(n,)`` of the target. units: ``(n,)`` whose record each is; one that stands on both sides is left out.
+        scores, member: ``(n,)`` of the target. units: ``(n,)`` whose record each is; one on both sides is left out.
         turns: the same attack on all models in turn.
     """
     judged = ~np.isnan(combined(scores[None], units, "sum")[0]) & _whole(member[None], units)
@@ -111,7 +111,7 @@ def _of_target(scores: Floats, inside: Mask, how: How, fprs: Sequence[float], co
 def _of_recipe(
     turns: Turns, units: Ints, fprs: Sequence[float], confidence: float, seeds: Seeds
 ) -> tuple[UnitFigures, ...]:
-    """Over all models in turn, of the units that each trained on wholly or not at all; empty where there are too few."""
+    """Over all models in turn, of units that each trained on wholly or not at all; empty where these are few."""
     inside, whole = _member(turns.member, units), _whole(turns.member, units)
     if min(inside[:, whole].sum(1).min(), (~inside[:, whole]).sum(1).min()) < FEWEST:
         return ()
@@ -121,8 +121,9 @@ def _of_recipe(
         models = two_way(scores, inside, turns.clusters, fprs, seeds.rng(f"units drawn anew:{how}"))
         n1, n0 = (int(np.mean(side[:, whole].sum(1))) for side in (inside, ~inside))
         area, *rates = estimates(models, confidence, n1, n0)
-        marked = (TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, n0)) for one, fpr in zip(rates, fprs, strict=True))
-        rows.append(UnitFigures(how, area, tuple(marked)))
+        of_rates = zip(rates, fprs, strict=True)
+        marked = tuple(TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, n0)) for one, fpr in of_rates)
+        rows.append(UnitFigures(how, area, marked))
     return tuple(rows)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, inf
+from math import ceil
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse, special
 
 from memberwise.statistics.intervals import clopper_pearson, error_rate
@@ -63,23 +64,32 @@ class GroupDifference:
 
 
 def group_differences(
-    risks: Floats, divisions: Sequence[tuple[str, Array]], confidence: float, rng: np.random.Generator
+    risks: Floats,
+    divisions: Sequence[tuple[str, Array]],
+    confidence: float,
+    rng: np.random.Generator,
+    by_pair: NDArray[np.floating] | None = None,
 ) -> list[GroupDifference]:
     """Every group of at least ``SMALLEST`` records beside the rest, with Holm's correction over all of them.
 
     The p-value is that of a permutation test: groups are drawn by lot among the same records, so that what models do to
-    all records alike is the same under every draw. The interval is Welch's. A group by another name (a column of one
-    value, a town within its country) is compared once.
+    all records alike is the same under every draw. The interval is Welch's. What models do to one group alike is in
+    neither: with ``by_pair`` the variance of the difference is that of two ways, over records and over pairs of models
+    (:mod:`memberwise.statistics.two_way`), and of its p-value and the permutation test's the larger counts. A group by
+    another name (a column of one value, a town within its country) is compared once.
 
     Args:
         risks: ``(n,)`` AUC_i. divisions: by what the records are divided, and ``(n,)`` names of groups.
+        by_pair: ``(p, n)`` what each pair of models says of them, so that they are its mean.
     """
     groups = _compared(divisions)
     if not groups:
         return []
     order = np.lexsort((rng.random(len(risks)), -risks))  # of equals by lot, not by their place in the file
     p = _permutation_p(risks, [group.inside for group in groups], rng)
-    rows = [_beside_rest(group, risks, order, float(one), confidence) for group, one in zip(groups, p, strict=True)]
+    rows = [
+        _beside_rest(group, risks, order, float(one), confidence, by_pair) for group, one in zip(groups, p, strict=True)
+    ]
     return _adjusted(rows, [group.question for group in groups])
 
 
@@ -130,28 +140,51 @@ def _permutation_p(risks: Floats, groups: Sequence[Mask], rng: np.random.Generat
     return np.asarray((1 + as_far) / (1 + draws))
 
 
-def _beside_rest(group: _Group, risks: Floats, order: Ints, p: float, confidence: float) -> GroupDifference:
+def _beside_rest(
+    group: _Group, risks: Floats, order: Ints, p: float, confidence: float, by_pair: NDArray[np.floating] | None
+) -> GroupDifference:
     inside = group.inside
-    here, rest = risks[inside], risks[~inside]
-    difference = float(here.mean() - rest.mean())
-    parts = [part.var(ddof=1) / len(part) for part in (here, rest)]
-    variance = sum(parts)
-    weights = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (here, rest), strict=True))
-    freedom = variance**2 / weights if weights > 0 else inf
-    half = float(special.stdtrit(min(freedom, 1e9), 1 - error_rate(confidence) / 2) * np.sqrt(variance))
-    top = tuple(_top(inside[order], share, confidence) for share in TOP)
+    difference = float(risks[inside].mean() - risks[~inside].mean())
+    variance, freedom = _welch(risks[None], inside)
+    variance, freedom = float(variance[0]), float(freedom[0])
+    if by_pair is not None and len(by_pair) > 1:
+        variance, freedom = _over_models(by_pair, inside, variance, freedom)
+        deviation = np.sqrt(max(variance, 1e-300))
+        p = max(p, 2 * float(special.stdtr(freedom, -abs(difference) / deviation)))
+    half = float(special.stdtrit(freedom, 1 - error_rate(confidence) / 2) * np.sqrt(variance))
     return GroupDifference(
         group.by,
         group.name,
         int(inside.sum()),
-        float(here.mean()),
+        float(risks[inside].mean()),
         difference,
         difference - half,
         difference + half,
         p,
         p,
-        top,
+        tuple(_top(inside[order], share, confidence) for share in TOP),
     )
+
+
+def _welch(values: Floats, inside: Mask) -> tuple[Floats, Floats]:
+    """``(k,)`` the variance of the difference between a group's mean and the rest's, of values ``(k, n)``; freedom."""
+    sides = values[:, inside], values[:, ~inside]
+    parts = np.array([side.var(1, ddof=1) / side.shape[1] for side in sides])
+    weights = sum(part**2 / (side.shape[1] - 1) for part, side in zip(parts, sides, strict=True))
+    variance = parts.sum(0)
+    freedom = np.divide(variance**2, weights, out=np.full(len(values), 1e9), where=np.asarray(weights) > 0)
+    return variance, np.minimum(freedom, 1e9)
+
+
+def _over_models(by_pair: NDArray[np.floating], inside: Mask, of_records: float, freedom: float) -> tuple[float, float]:
+    """The variance over records and over pairs of models, with what is in both counted once; degrees of freedom."""
+    pairs = len(by_pair)
+    differences = by_pair[:, inside].mean(1, dtype=np.float64) - by_pair[:, ~inside].mean(1, dtype=np.float64)
+    of_models = float(differences.var(ddof=1)) / pairs
+    of_cells = float(_welch(by_pair, inside)[0].mean()) / pairs
+    variance = max(of_records + of_models - of_cells, of_records, of_models)
+    parts = of_models**2 / (pairs - 1) + of_records**2 / freedom
+    return variance, variance**2 / parts if parts > 0 else freedom
 
 
 def _top(inside: Array, share: float, confidence: float) -> TopShare:

@@ -56,6 +56,21 @@ def cross_pair_auc(inside: Floats, outside: Floats) -> Floats:
     return np.asarray((ranks - within) / (pairs * (pairs - 1)))
 
 
+def auc_by_pair(inside: Floats, outside: Floats) -> Floats:
+    """``(p, n)`` what each pair says of each record's AUC_i: the jackknife's pseudo-values, of which it is the mean.
+
+    Args:
+        inside, outside: ``(p, n)`` as of :func:`cross_pair_auc`, p >= 3.
+    """
+    pairs = len(inside)
+    ranks = rankdata(np.concatenate([inside, outside]), axis=0)
+    within = (inside > outside) + 0.5 * (inside == outside)
+    won = ranks[:pairs] - rankdata(inside, axis=0) - within
+    beaten = pairs - (ranks[pairs:] - rankdata(outside, axis=0)) - within
+    total = won.sum(0)
+    return np.asarray(total / (pairs - 1) - (total - won - beaten) / (pairs - 2))
+
+
 def pair_correlation(inside: Floats, outside: Floats) -> float:
     """Mean over records of the correlation, over pairs, of a record's IN and OUT score; corrected for few pairs.
 

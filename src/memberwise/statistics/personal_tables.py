@@ -59,7 +59,8 @@ class AucTable:
         below = self.probabilities.cumsum(1)
         above = 1 - below + self.probabilities
         tail = (1 - confidence) / 2
-        held = ((above > tail) & (below > tail)).reshape(-1, len(GRID), BINS).any(0)
+        inside = np.asarray((above > tail) & (below > tail))
+        held = np.any(inside.reshape(-1, len(GRID), BINS), axis=0)
         ends = np.concatenate([[0.0], GRID, [1.0]])
         first, last = held.argmax(0), len(GRID) - 1 - held[::-1].argmax(0)
         return ends[first], ends[last + 2]
