@@ -1,8 +1,8 @@
 """How often groups are called different where all records have the same risk, and models do well or badly by a group.
 
-``python benchmarks/groups_simulated.py [--runs 200]``: six groups, in which the two models of each of 8 or 16 pairs drift
-by so much of the noise; noise within pairs at -0.5. Judged with the variance over records and pairs of models, and, for
-comparison, by the records alone. Stored in results/groups-simulated.json.
+``python benchmarks/groups_simulated.py [--runs 200]``: six groups, in which the two models of each of 8 or 16 pairs
+drift by so much of the noise; noise within pairs at -0.5. Judged with the variance over records and pairs of models,
+and, for comparison, by the records alone. Stored in results/groups-simulated.json.
 """
 
 from __future__ import annotations

@@ -147,6 +147,11 @@ def test_households_of_very_unequal_sizes_tell_nothing() -> None:
     assert held >= 4
 
 
+def above(part: Any) -> tuple[float, float]:
+    """The ends of the share above 0.8."""
+    return part.share_above[2].low, part.share_above[2].high
+
+
 @pytest.mark.slow
 def test_a_persons_records_do_not_count_as_many_people() -> None:
     """Twenty copies of each person's record: the share's interval must be one over people."""
@@ -161,10 +166,8 @@ def test_a_persons_records_do_not_count_as_many_people() -> None:
         signals = replace(signals, shadows=answers(phi)).of_records(copies)
         part = people_part(signals, member[copies], (), ["0"], 0.95, Seeds(0), people[copies])
         loose = people_part(signals, member[copies], (), ["0"], 0.95, Seeds(0))
-        assert part is not None
-        assert loose is not None
-        truth, share, wrong = float(exposed.mean()), part.share_above[2], loose.share_above[2]
-        held += share.low <= truth <= share.high
-        narrower += wrong.high - wrong.low < share.high - share.low
+        (low, high), (loose_low, loose_high) = (above(one) for one in (part, loose))
+        held += low <= float(exposed.mean()) <= high
+        narrower += loose_high - loose_low < high - low
     assert held >= 5
     assert narrower == 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,13 +145,11 @@ def _beside_rest(
 ) -> GroupDifference:
     inside = group.inside
     difference = float(risks[inside].mean() - risks[~inside].mean())
-    variance, freedom = _welch(risks[None], inside)
-    variance, freedom = float(variance[0]), float(freedom[0])
+    variance, freedom = _welch(risks, inside)
     if by_pair is not None and len(by_pair) > 1:
         variance, freedom = _over_models(by_pair, inside, variance, freedom)
-        deviation = np.sqrt(max(variance, 1e-300))
-        p = max(p, 2 * float(special.stdtr(freedom, -abs(difference) / deviation)))
-    half = float(special.stdtrit(freedom, 1 - error_rate(confidence) / 2) * np.sqrt(variance))
+        p = max(p, 2 * float(special.stdtr(freedom, -abs(difference) / max(sqrt(variance), 1e-150))))
+    half = float(special.stdtrit(freedom, 1 - error_rate(confidence) / 2)) * sqrt(variance)
     return GroupDifference(
         group.by,
         group.name,
@@ -166,22 +164,21 @@ def _beside_rest(
     )
 
 
-def _welch(values: Floats, inside: Mask) -> tuple[Floats, Floats]:
-    """``(k,)`` the variance of the difference between a group's mean and the rest's, of values ``(k, n)``; freedom."""
-    sides = values[:, inside], values[:, ~inside]
-    parts = np.array([side.var(1, ddof=1) / side.shape[1] for side in sides])
-    weights = sum(part**2 / (side.shape[1] - 1) for part, side in zip(parts, sides, strict=True))
-    variance = parts.sum(0)
-    freedom = np.divide(variance**2, weights, out=np.full(len(values), 1e9), where=np.asarray(weights) > 0)
-    return variance, np.minimum(freedom, 1e9)
+def _welch(values: Floats, inside: Mask) -> tuple[float, float]:
+    """The variance of the difference between a group's mean and the rest's, of values ``(n,)``; degrees of freedom."""
+    here, rest = values[inside], values[~inside]
+    one, other = float(here.var(ddof=1)) / len(here), float(rest.var(ddof=1)) / len(rest)
+    weights = one**2 / (len(here) - 1) + other**2 / (len(rest) - 1)
+    return one + other, min((one + other) ** 2 / weights, 1e9) if weights > 0 else 1e9
 
 
 def _over_models(by_pair: NDArray[np.floating], inside: Mask, of_records: float, freedom: float) -> tuple[float, float]:
     """The variance over records and over pairs of models, with what is in both counted once; degrees of freedom."""
     pairs = len(by_pair)
-    differences = by_pair[:, inside].mean(1, dtype=np.float64) - by_pair[:, ~inside].mean(1, dtype=np.float64)
-    of_models = float(differences.var(ddof=1)) / pairs
-    of_cells = float(_welch(by_pair, inside)[0].mean()) / pairs
+    rows = [row.astype(np.float64) for row in by_pair]
+    differences = [float(row[inside].mean() - row[~inside].mean()) for row in rows]
+    of_models = float(np.var(differences, ddof=1)) / pairs
+    of_cells = float(np.mean([_welch(row, inside)[0] for row in rows])) / pairs
     variance = max(of_records + of_models - of_cells, of_records, of_models)
     parts = of_models**2 / (pairs - 1) + of_records**2 / freedom
     return variance, variance**2 / parts if parts > 0 else freedom
