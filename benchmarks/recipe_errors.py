@@ -20,7 +20,8 @@ import numpy as np
 import memberwise as mw
 from memberwise.assess.sides import pair_sides
 from memberwise.signals.table import Signals
-from memberwise.statistics.personal import auc_table, rounded_down, shares_above
+from memberwise.statistics.personal import shares_above
+from memberwise.statistics.personal_tables import auc_table
 from memberwise.statistics.two_way import two_way
 
 ATTACKS, FPRS, LEVELS = ("lira-online-shrunk", "base"), (0.01, 0.001), (0.8, 0.9)
@@ -60,7 +61,7 @@ def shares(signals: Signals, pairs: slice) -> dict[str, Any]:
     numbers = np.arange(len(signals.trained_on)).reshape(-1, 2)[pairs].ravel()
     sides = pair_sides(signals.of_models(numbers))
     assert sides is not None
-    table = auc_table(sides.pairs, rounded_down(sides.correlation))
+    table = auc_table(sides.pairs, sides.correlation, sides.spread)
     found = shares_above(sides.aucs, table, LEVELS, 0.95, sides.inflation)
     return {
         "pairs": sides.pairs,

@@ -11,11 +11,14 @@ import pytest
 from test_assess_turns import answers, study_of
 
 from memberwise.assess import AttackRequest, assess
-from memberwise.assess.units import combined
+from memberwise.assess.people import people_part
+from memberwise.assess.turns import Turns
+from memberwise.assess.units import combined, units_part
 from memberwise.data.groups import crossed, divisions
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 
+PAIRS = np.repeat(np.arange(8), 2)
 USE = {"use": ["lira-online-shrunk", "base"], "headline": "lira-online-shrunk"}
 
 
@@ -107,3 +110,64 @@ def test_groups_of_several_columns_are_compared() -> None:
     assert worst.above.value > 0.8
     assert worst.top[1].count == worst.top[1].of
     assert rows["sex=M & age=old"].difference < 0
+
+
+def test_a_unit_on_both_sides_is_left_out() -> None:
+    signals, member, units = table_of_people(60, 3, 0.8)
+    inside = signals.trained_on == 1
+    turns = Turns("base", np.random.default_rng(0).normal(size=inside.shape), inside, PAIRS)
+    scores = np.random.default_rng(1).normal(size=len(units))
+    whole = units_part(scores, member, units, turns, "base", (0.1,), 0.95, Seeds(0))
+    split, trained_on = np.asarray(member).copy(), turns.member.copy()
+    split[0], trained_on[4, 3] = ~split[0], ~trained_on[4, 3]
+    fewer = units_part(scores, split, units, replace(turns, member=trained_on), "base", (0.1,), 0.95, Seeds(0))
+    assert whole is not None
+    assert fewer is not None
+    assert (whole.units, fewer.units) == (60, 59)
+    assert len(whole.recipe) == len(fewer.recipe) == 2
+    counted = fewer.recipe[0].auc.n_members + fewer.recipe[0].auc.n_nonmembers
+    assert counted in (58, 59), "the mean of each, rounded down, of 59"
+    by_lot = np.random.default_rng(2).random(trained_on.shape) < 0.5
+    alone = units_part(scores, member, units, replace(turns, member=by_lot), "base", (0.1,), 0.95, Seeds(0))
+    assert alone is not None
+    assert alone.recipe == (), "models that trained on parts of everybody say nothing about whole people"
+
+
+@pytest.mark.slow
+def test_households_of_very_unequal_sizes_tell_nothing() -> None:
+    """A few large ones among many of one: their sums are far from 0 either way, and the AUC stays at guessing."""
+    held = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        sizes = np.where(rng.random(120) < 0.1, 25, 1)
+        signals, member, people = table_of_people(120, 25, 0.0, seed)
+        kept = np.concatenate([np.flatnonzero(people == one)[:size] for one, size in enumerate(sizes)])
+        rows = assessed(signals.of_records(kept), member[kept], people[kept]).units
+        held += all(row.auc.low <= 0.5 <= row.auc.high for row in (*rows.target, *rows.recipe))
+    assert held >= 4
+
+
+def above(part: Any) -> tuple[float, float]:
+    """The ends of the share above 0.8."""
+    return part.share_above[2].low, part.share_above[2].high
+
+
+@pytest.mark.slow
+def test_a_persons_records_do_not_count_as_many_people() -> None:
+    """Twenty copies of each person's record: the share's interval must be one over people."""
+    held, narrower = 0, 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        exposed = rng.random(60) < 0.3
+        signals, member, people = table_of_people(60, 1, 0.0, seed, 32)
+        inside = signals.trained_on == 1
+        phi = 0.9 * inside + 2.4 * exposed * inside + rng.normal(size=inside.shape)
+        copies = np.repeat(np.arange(60), 20)
+        signals = replace(signals, shadows=answers(phi)).of_records(copies)
+        part = people_part(signals, member[copies], (), ["0"], 0.95, Seeds(0), people[copies])
+        loose = people_part(signals, member[copies], (), ["0"], 0.95, Seeds(0))
+        (low, high), (loose_low, loose_high) = (above(one) for one in (part, loose))
+        held += low <= float(exposed.mean()) <= high
+        narrower += loose_high - loose_low < high - low
+    assert held >= 5
+    assert narrower == 6

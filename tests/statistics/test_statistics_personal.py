@@ -9,14 +9,15 @@ import pytest
 from scipy.stats import norm
 
 from memberwise.statistics.personal import (
-    GRID,
-    auc_table,
+    auc_by_pair,
+    correlation_spread,
+    correlations_within,
     cross_pair_auc,
     pair_correlation,
-    rounded_down,
     shared_drift,
     shares_above,
 )
+from memberwise.statistics.personal_tables import GRID, LOWEST, AucTable, auc_table, heavy_shifts, rounded_down
 
 LEVELS = (0.6, 0.7, 0.8, 0.9)
 
@@ -51,9 +52,24 @@ def inflation(inside: Any, outside: Any) -> float:
     return float(1 + inside.shape[1] * shared_drift(apart) / len(inside))
 
 
+def table_of(inside: Any, outside: Any) -> AucTable:
+    spread = correlation_spread(correlations_within(inside, outside), len(inside))
+    return auc_table(len(inside), pair_correlation(inside, outside), spread)
+
+
 def shares(inside: Any, outside: Any) -> Any:
-    table = auc_table(len(inside), rounded_down(pair_correlation(inside, outside)))
-    return shares_above(cross_pair_auc(inside, outside), table, LEVELS, 0.95, inflation(inside, outside))
+    aucs, table = cross_pair_auc(inside, outside), table_of(inside, outside)
+    return shares_above(aucs, table, LEVELS, 0.95, inflation(inside, outside))
+
+
+def heavy(pairs: int, records: int, auc: float, rng: Any) -> tuple[Any, Any]:
+    """IN and OUT scores of records that all have this AUC_i, with heavy tails, IN 0.6 times as wide, -0.5 in pairs."""
+    first, other = rng.normal(size=(2, pairs, records)) / np.sqrt(rng.chisquare(3, (pairs, records)))
+    second = -0.5 * first + np.sqrt(0.75) * other
+    far, near = rng.standard_t(3, (2, 400_000)) / np.sqrt(3)
+    in_first = rng.random((pairs, records)) < 0.5
+    inside = 0.6 * np.where(in_first, first, second) + np.quantile(far - 0.6 * near, auc)
+    return inside, np.where(in_first, second, first)
 
 
 def test_comparisons_across_pairs_by_loops() -> None:
@@ -71,6 +87,15 @@ def test_comparisons_across_pairs_by_loops() -> None:
         for i in range(20)
     ]
     np.testing.assert_allclose(cross_pair_auc(inside, outside), expected)
+
+
+def test_what_each_pair_says_by_leaving_it_out() -> None:
+    rng = np.random.default_rng(5)
+    inside, outside = rng.integers(0, 9, (7, 15)).astype(float), rng.integers(0, 9, (7, 15)).astype(float)
+    whole = cross_pair_auc(inside, outside)
+    without = [cross_pair_auc(np.delete(inside, p, 0), np.delete(outside, p, 0)) for p in range(7)]
+    np.testing.assert_allclose(auc_by_pair(inside, outside), 7 * whole - 6 * np.array(without), atol=1e-12)
+    np.testing.assert_allclose(auc_by_pair(inside, outside).mean(0), whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("truth", [-0.6, 0.0, 0.4])
@@ -99,7 +124,7 @@ def test_each_records_interval_covers() -> None:
     held: list[Any] = []
     for seed in range(6):
         inside, outside, truth = simulated("continuous", 16, 500, -0.5, 0.0, np.random.default_rng(seed))
-        table = auc_table(16, rounded_down(pair_correlation(inside, outside)))
+        table = table_of(inside, outside)
         low, high = (ends[table.bins(cross_pair_auc(inside, outside))] for ends in table.intervals(0.95))
         held += list((low <= truth) & (truth <= high))
     assert np.mean(held) >= 0.945
@@ -107,6 +132,42 @@ def test_each_records_interval_covers() -> None:
 
 def test_the_grid_has_no_level_on_it() -> None:
     assert not set(GRID.tolist()) & set(LEVELS)
+
+
+def test_heavy_tails_shift_by_as_much_as_simulated() -> None:
+    draws = np.random.default_rng(4).standard_t(3, (2, 1_000_000))
+    aucs = np.array([0.03, 0.5, 0.61, 0.77, 0.9, 0.985])
+    won = [(draws[0] - draws[1] < shift).mean() for shift in heavy_shifts(aucs)]
+    np.testing.assert_allclose(won, aucs, atol=0.0015)
+
+
+def test_correlation_that_differs_between_records_is_seen() -> None:
+    rng = np.random.default_rng(7)
+    inside, other = rng.normal(size=(2, 32, 3000))
+    alike, unlike = np.full(3000, -0.5), np.where(rng.random(3000) < 0.5, -0.8, -0.2)
+    found = [
+        correlation_spread(correlations_within(inside, each * inside + np.sqrt(1 - each**2) * other), 32)
+        for each in (alike, unlike)
+    ]
+    assert found[0] < 0.06
+    assert found[1] == pytest.approx(0.3, abs=0.03)
+
+
+def test_the_strongest_correlation_has_a_table_too() -> None:
+    assert rounded_down(-0.99) == LOWEST
+    assert np.isfinite(auc_table(8, -0.9, 0.4).probabilities).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("auc", "records"), [(0.77, 1200), (0.795, 1200), (0.895, 12000)])
+def test_all_just_below_a_level_are_not_above_it(auc: float, records: int) -> None:
+    """Heavy tails spread the estimates beyond it, and the grid's other values lie far from the truth."""
+    place = 2 if auc < 0.8 else 3
+    lows = []
+    for seed in range(8):
+        inside, outside = heavy(32, records, auc, np.random.default_rng([8, seed]))
+        lows.append(shares(inside, outside)[place].low)
+    assert max(lows) <= 0.0005, lows
 
 
 @pytest.mark.slow

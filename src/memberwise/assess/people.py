@@ -16,13 +16,8 @@ from memberwise.statistics import Estimate, clopper_pearson
 from memberwise.statistics.carried import threshold_at_fpr
 from memberwise.statistics.disparity import GroupDifference, group_differences
 from memberwise.statistics.gate import LEVELS
-from memberwise.statistics.personal import (
-    AucTable,
-    Share,
-    auc_table,
-    rounded_down,
-    shares_above,
-)
+from memberwise.statistics.personal import Share, shares_above
+from memberwise.statistics.personal_tables import AucTable, auc_table
 from memberwise.types.arrays import Floats, Ints, Mask
 from memberwise.types.parts import FIRST
 
@@ -112,13 +107,15 @@ def people_part(
     Args:
         member: ``(n,)`` the truth about the target.
         turns: of attacks; the first with reference models finds records in turn.
-        units: ``(n,)`` whose record each is: groups are compared by one record of each.
+        units: ``(n,)`` whose record each is: one person's count as if they all said the same, and groups are compared
+            by one record of each.
     """
     sides = pair_sides(signals)
     if sides is None:
         return None
-    pairs, table = sides.pairs, auc_table(sides.pairs, rounded_down(sides.correlation))
-    shares = shares_above(sides.aucs, table, LEVELS, confidence, sides.inflation)
+    pairs, table = sides.pairs, auc_table(sides.pairs, sides.correlation, sides.spread)
+    inflation = sides.inflation + (0.0 if units is None else records_of_one(units[sides.rows]) - 1)
+    shares = shares_above(sides.aucs, table, LEVELS, confidence, inflation)
     finds = _found(sides, turns)
     worst, named = _worst(signals, member, sides, table, finds, class_names, confidence)
     return PeoplePart(
@@ -132,6 +129,16 @@ def people_part(
         worst=worst,
         groups=_groups(signals, sides, table, class_names, units, confidence, seeds.rng("groups by lot")),
     )
+
+
+def records_of_one(units: Ints) -> float:
+    """How many records a record's person has, in the mean over records: the design effect of records that are alike.
+
+    Kish (1965), with a correlation of 1 within the persons of ``units`` ``(n,)``: they are trained on together, so that
+    what is chance in one record's risk is in the others' too.
+    """
+    sizes = np.unique(units, return_counts=True)[1]
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def _groups(
@@ -150,7 +157,7 @@ def _groups(
     if signals.groups is not None:
         ways += [("group", names) for names in divisions(signals.groups[rows])]
     risky = []
-    for row in group_differences(risks, ways, confidence, rng):
+    for row in group_differences(risks, ways, confidence, rng, sides.by_pair[:, first]):
         inside = next(names == row.name for by, names in ways if by == row.by and row.name in names)
         flatter = 1 + (sides.inflation - 1) * float(inside.mean())
         share = shares_above(risks[inside], table, LEVELS[-1:], confidence, flatter)
@@ -159,7 +166,7 @@ def _groups(
 
 
 def _share(share: Share, records: int, pairs: int) -> ShareAbove:
-    method = f"profile likelihood over all distributions of risk, {pairs} pairs"
+    method = f"profile likelihood over all distributions of risk, normal or heavy-tailed noise, {pairs} pairs"
     return ShareAbove(
         auc=share.level,
         value=share.value,

@@ -12,6 +12,8 @@ from memberwise.attacks.in_out import CHUNK_VALUES
 from memberwise.signals.streamed import release
 from memberwise.signals.table import Signals
 from memberwise.statistics.personal import (
+    auc_by_pair,
+    correlation_spread,
     correlations_within,
     cross_pair_auc,
     mean_correlation,
@@ -30,8 +32,9 @@ class Sides:
 
     Attributes:
         pairs: how many. rows: ``(r,)`` positions of the records that every pair splits.
-        aucs: ``(r,)`` estimated AUC_i. in_score, out_score: ``(r,)`` mean scaled logits of the IN and OUT models.
-        correlation: of a record's IN and OUT score within a pair, in the mean.
+        aucs: ``(r,)`` estimated AUC_i. by_pair: ``(p, r)`` float32, what each pair says of it; it is their mean.
+        in_score, out_score: ``(r,)`` mean scaled logits of the IN and OUT models.
+        correlation: of a record's IN and OUT score within a pair, in the mean. spread: of it, between records.
         inflation: by how much the likelihood of all records together is flatter than that of independent ones,
             1 + r tau^2 / pairs: tau^2 is their mean squared correlation over models of one side, beyond chance.
     """
@@ -39,9 +42,11 @@ class Sides:
     pairs: int
     rows: Ints
     aucs: Floats
+    by_pair: NDArray[np.float32]
     in_score: Floats
     out_score: Floats
     correlation: float
+    spread: float
     inflation: float
 
 
@@ -53,10 +58,12 @@ def pair_sides(signals: Signals) -> Sides | None:
     if len(pairs) < FEWEST_PAIRS:
         return None
     parts: list[tuple[Ints, Floats, Floats, Floats, Floats]] = []
+    by_pair: list[NDArray[np.float32]] = []
     step = max(1, CHUNK_VALUES // (pairs.size * signals.shadows.queries))
     for first in range(0, signals.records, step):
         rows, inside, outside = _scores(signals, pairs, np.arange(first, min(first + step, signals.records)))
         correlations = correlations_within(inside, outside)
+        by_pair.append(auc_by_pair(inside, outside).astype(np.float32))
         parts.append((rows, cross_pair_auc(inside, outside), inside.mean(0), outside.mean(0), correlations))
     rows, aucs, in_score, out_score, correlations = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not len(rows):
@@ -64,7 +71,9 @@ def pair_sides(signals: Signals) -> Sides | None:
     _, inside, outside = _scores(signals, pairs, rows[spread_out(len(rows))])
     drift = shared_drift(np.concatenate([inside - inside.mean(0), outside - outside.mean(0)]))
     correlation = mean_correlation(correlations, len(pairs))
-    return Sides(len(pairs), rows, aucs, in_score, out_score, correlation, 1 + len(rows) * drift / len(pairs))
+    spread, inflation = correlation_spread(correlations, len(pairs)), 1 + len(rows) * drift / len(pairs)
+    of_pairs = np.concatenate(by_pair, axis=1)
+    return Sides(len(pairs), rows, aucs, of_pairs, in_score, out_score, correlation, spread, inflation)
 
 
 def complete_pairs(clusters: Ints) -> Ints:

@@ -16,6 +16,7 @@ from memberwise.statistics.two_way import estimates, two_way
 from memberwise.types.arrays import Floats, Ints, Mask
 
 How = Literal["sum", "largest"]
+WAYS: tuple[How, ...] = ("sum", "largest")
 FEWEST = 10
 
 
@@ -60,22 +61,22 @@ def units_part(
     """The figures about whole units; None where there are too few.
 
     Args:
-        scores, member: ``(n,)`` of the target. units: ``(n,)`` whose record each is; all of one are on one side.
+        scores, member: ``(n,)`` of the target. units: ``(n,)`` whose record each is; one on both sides is left out.
         turns: the same attack on all models in turn.
     """
-    scored = ~np.isnan(scores)
-    sizes = np.unique(units[scored], return_counts=True)[1]
-    inside = _member(member[None], units)[0]
+    judged = ~np.isnan(combined(scores[None], units, "sum")[0]) & _whole(member[None], units)
+    sizes = np.unique(units, return_counts=True)[1][judged]
+    inside = _member(member[None], units)[0, judged]
     if min(int(inside.sum()), int((~inside).sum())) < FEWEST:
         return None
-    ways: tuple[How, ...] = ("sum", "largest")
+    joined = {how: combined(scores[None], units, how)[0, judged] for how in WAYS}
     return UnitsPart(
         attack=attack,
         units=len(inside),
         records=float(np.median(sizes)),
         most_records=int(sizes.max()),
-        target=tuple(_of_target(combined(scores[None], units, how)[0], inside, how, fprs, confidence) for how in ways),
-        recipe=() if turns is None else tuple(_of_recipe(turns, units, how, fprs, confidence, seeds) for how in ways),
+        target=tuple(_of_target(values, inside, how, fprs, confidence) for how, values in joined.items()),
+        recipe=() if turns is None else _of_recipe(turns, units, fprs, confidence, seeds),
     )
 
 
@@ -103,19 +104,31 @@ def _member(member: Mask, units: Ints) -> Mask:
 
 
 def _of_target(scores: Floats, inside: Mask, how: How, fprs: Sequence[float], confidence: float) -> UnitFigures:
-    usable = ~np.isnan(scores)
-    here, truth = scores[usable], inside[usable]
-    return UnitFigures(
-        how, auc(here, truth, confidence), tuple(tpr_at_fpr(here, truth, fpr, confidence) for fpr in fprs)
-    )
+    rates = tuple(tpr_at_fpr(scores, inside, fpr, confidence) for fpr in fprs)
+    return UnitFigures(how, auc(scores, inside, confidence), rates)
 
 
 def _of_recipe(
-    turns: Turns, units: Ints, how: How, fprs: Sequence[float], confidence: float, seeds: Seeds
-) -> UnitFigures:
-    scores, inside = combined(turns.scores, units, how), _member(turns.member, units)
-    models = two_way(scores, inside, turns.clusters, fprs, seeds.rng(f"units drawn anew:{how}"))
-    n1, n0 = (int(np.mean(side.sum(1))) for side in (inside, ~inside))
-    area, *rates = estimates(models, confidence, n1, n0)
-    rows = [TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, n0)) for one, fpr in zip(rates, fprs, strict=True)]
-    return UnitFigures(how, area, tuple(rows))
+    turns: Turns, units: Ints, fprs: Sequence[float], confidence: float, seeds: Seeds
+) -> tuple[UnitFigures, ...]:
+    """Over all models in turn, of units that each trained on wholly or not at all; empty where these are few."""
+    inside, whole = _member(turns.member, units), _whole(turns.member, units)
+    if min(inside[:, whole].sum(1).min(), (~inside[:, whole]).sum(1).min()) < FEWEST:
+        return ()
+    rows = []
+    for how in WAYS:
+        scores = np.where(whole, combined(turns.scores, units, how), np.nan)
+        models = two_way(scores, inside, turns.clusters, fprs, seeds.rng(f"units drawn anew:{how}"))
+        n1, n0 = (int(np.mean(side[:, whole].sum(1))) for side in (inside, ~inside))
+        area, *rates = estimates(models, confidence, n1, n0)
+        of_rates = zip(rates, fprs, strict=True)
+        marked = tuple(TprAtFpr(**vars(one), fpr=fpr, resolvable=mark(fpr, n0)) for one, fpr in of_rates)
+        rows.append(UnitFigures(how, area, marked))
+    return tuple(rows)
+
+
+def _whole(member: Mask, units: Ints) -> Mask:
+    """``(u,)`` the units of which no model ``(m, n)`` trained on a part."""
+    _, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    counts = (np.bincount(codes, weights=row, minlength=len(sizes)) for row in member)
+    return np.asarray(np.all([(count == 0) | (count == sizes) for count in counts], axis=0))

@@ -11,18 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from scipy import special
 from scipy.stats import rankdata
 
+from memberwise.statistics.personal_tables import BINS, LOWEST, AucTable
 from memberwise.types.arrays import Floats, Ints, Mask
 
-# True AUCs of the table; no level that is asked for lies on it.
-GRID = np.unique(np.round([*np.linspace(0.0125, 0.9875, 40), 0.0015, 0.5, 0.9985, 0.9999], 4))
-BINS = 60
-DRAWS, SEED = 10_000, 0x504552
 # Shares that are tried: dense near 0, where answers lie that matter.
 SHARES = np.unique(
     np.concatenate(
@@ -36,38 +32,6 @@ SHARES = np.unique(
 )
 EM_STEPS, SMOOTH_STEPS = 600, 100
 DRIFTING = 1000
-# Scores held at once while a table is made.
-COMPARED = 1_000_000
-
-
-@dataclass(frozen=True)
-class AucTable:
-    """P(the estimated AUC_i falls in a bin | the true one).
-
-    Attributes:
-        edges: ``(BINS - 1,)`` between bins. probabilities: ``(len(GRID), BINS)``.
-    """
-
-    edges: Floats
-    probabilities: Floats
-
-    def bins(self, aucs: Floats) -> Ints:
-        """``(n,)`` the bins of estimated AUCs."""
-        return np.searchsorted(self.edges, aucs, "right")
-
-    def intervals(self, confidence: float) -> tuple[Floats, Floats]:
-        """``(BINS,)`` ends of the interval of the true AUC in each bin: the values that it does not contradict.
-
-        Both tails hold more than half of what is not covered, the bin itself counted in; the ends are the next values
-        of the grid, so that the interval is never too short.
-        """
-        below = self.probabilities.cumsum(1)
-        above = 1 - below + self.probabilities
-        tail = (1 - confidence) / 2
-        held = (above > tail) & (below > tail)
-        ends = np.concatenate([[0.0], GRID, [1.0]])
-        first, last = held.argmax(0), len(GRID) - 1 - held[::-1].argmax(0)
-        return ends[first], ends[last + 2]
 
 
 @dataclass(frozen=True)
@@ -92,6 +56,21 @@ def cross_pair_auc(inside: Floats, outside: Floats) -> Floats:
     return np.asarray((ranks - within) / (pairs * (pairs - 1)))
 
 
+def auc_by_pair(inside: Floats, outside: Floats) -> Floats:
+    """``(p, n)`` what each pair says of each record's AUC_i: the jackknife's pseudo-values, of which it is the mean.
+
+    Args:
+        inside, outside: ``(p, n)`` as of :func:`cross_pair_auc`, p >= 3.
+    """
+    pairs = len(inside)
+    ranks = rankdata(np.concatenate([inside, outside]), axis=0)
+    within = (inside > outside) + 0.5 * (inside == outside)
+    won = ranks[:pairs] - rankdata(inside, axis=0) - within
+    beaten = pairs - (ranks[pairs:] - rankdata(outside, axis=0)) - within
+    total = won.sum(0)
+    return np.asarray(total / (pairs - 1) - (total - won - beaten) / (pairs - 2))
+
+
 def pair_correlation(inside: Floats, outside: Floats) -> float:
     """Mean over records of the correlation, over pairs, of a record's IN and OUT score; corrected for few pairs.
 
@@ -114,7 +93,17 @@ def mean_correlation(each: Floats, pairs: int) -> float:
     if not len(usable):
         return 0.0
     mean = float(usable.mean())
-    return float(np.clip(mean / (1 - (1 - mean * mean) / (2 * (pairs - 1))), -0.95, 0.95))
+    return float(np.clip(mean / (1 - (1 - mean * mean) / (2 * (pairs - 1))), LOWEST, -LOWEST))
+
+
+def correlation_spread(each: Floats, pairs: int) -> float:
+    """Standard deviation between records of their correlation ``(n,)``, beyond what chance makes of so few pairs."""
+    usable = each[~np.isnan(each)]
+    if len(usable) < 2:
+        return 0.0
+    square, freedom = min(1.0, float(usable.mean()) ** 2), pairs - 1
+    chance = (1 - square) ** 2 / freedom * (1 + 5.5 * square / freedom)
+    return float(np.sqrt(max(0.0, usable.var() - chance)))
 
 
 def shared_drift(scores: Floats) -> float:
@@ -142,48 +131,6 @@ def spread_out(records: int) -> Ints:
     return np.linspace(0, records - 1, min(DRIFTING, records)).astype(np.int64)
 
 
-@lru_cache(maxsize=16)
-def auc_table(pairs: int, correlation: float, draws: int = DRAWS) -> AucTable:
-    """The table for so many pairs with this correlation within (a multiple of 0.05 keeps tables few), by simulation.
-
-    Normal scores, one unit of spread on either side. With correlation 0 it is that of as many IN and OUT models trained
-    apart, but for the comparisons within pairs.
-    """
-    rng = np.random.default_rng([SEED, pairs])
-    inside = rng.normal(size=(pairs, draws))
-    outside = correlation * inside + np.sqrt(1 - correlation**2) * rng.normal(size=(pairs, draws))
-    edges = special.ndtr(np.linspace(-3.2, 3.2, BINS - 1))
-    estimated = _shifted_aucs(inside, outside, np.sqrt(2) * special.ndtri(GRID))
-    rows = [np.bincount(np.searchsorted(edges, aucs, "right"), minlength=BINS) / draws for aucs in estimated]
-    table = np.array(rows) + 0.05 / draws
-    return AucTable(edges, table / table.sum(1, keepdims=True))
-
-
-def _shifted_aucs(inside: Floats, outside: Floats, shifts: Floats) -> Floats:
-    """``(k, n)``: ``cross_pair_auc`` with each of k shifts added to the IN scores ``(p, n)``; as good as no ties.
-
-    OUT scores are sorted, those of each record in a stretch of its own, so that one search serves many records.
-    """
-    pairs, n = inside.shape
-    wins = np.empty((len(shifts), n))
-    low, high = outside.min() - 1, outside.max() + 1
-    size = max(1, COMPARED // (pairs * len(shifts)))
-    for first in range(0, n, size):
-        part = slice(first, first + size)
-        shifted = inside[:, part].T + shifts[:, None, None]
-        stretches = (high - low) * np.arange(shifted.shape[1])[:, None]
-        below = (np.sort(outside[:, part], 0).T + stretches).ravel()
-        counts = np.searchsorted(below, np.clip(shifted, low, high) + stretches).sum(2)
-        within = (shifted > outside[:, part].T).sum(2)
-        wins[:, part] = counts - pairs * pairs * np.arange(shifted.shape[1]) - within
-    return np.asarray(wins / (pairs * (pairs - 1)))
-
-
-def rounded_down(correlation: float) -> float:
-    """A multiple of 0.05, downwards: a more negative correlation makes AUC_i the more uncertain."""
-    return float(round(np.floor(correlation / 0.05 + 1e-9) * 0.05, 2))
-
-
 def shares_above(
     aucs: Floats, table: AucTable, levels: Sequence[float], confidence: float, inflation: float = 1.0
 ) -> list[Share]:
@@ -199,7 +146,7 @@ def shares_above(
     smooth = _mixture(likelihood, counts, SMOOTH_STEPS)
     best = _log_likelihood(free[None], likelihood, counts)[0]
     critical = float(special.chdtri(1, 1 - confidence))
-    above = np.asarray(levels)[:, None] < GRID
+    above = np.asarray(levels)[:, None] < table.truths
     fitted = _mixtures_with_share(0.8 * free + 0.2 / len(free), above, likelihood, counts)
     shares = []
     for level, side, mixtures in zip(levels, above, fitted, strict=True):
@@ -211,7 +158,7 @@ def shares_above(
 
 
 def _mixture(likelihood: Floats, counts: Floats, steps: int) -> Floats:
-    """The mixing distribution of largest likelihood over the grid, by so many steps of EM from a flat one."""
+    """The mixing distribution of largest likelihood over the table's rows, by so many steps of EM from a flat one."""
     mixture = np.full(len(likelihood), 1 / len(likelihood))
     for _ in range(steps):
         mixture = mixture * (likelihood @ (counts / np.maximum(mixture @ likelihood, 1e-300))) / counts.sum()
@@ -219,10 +166,10 @@ def _mixture(likelihood: Floats, counts: Floats, steps: int) -> Floats:
 
 
 def _mixtures_with_share(start: Floats, above: Mask, likelihood: Floats, counts: Floats) -> Floats:
-    """``(levels, len(SHARES), len(GRID))``: the best mixture that has each share above each level.
+    """``(levels, len(SHARES), rows)``: the best mixture that has each share above each level.
 
     Args:
-        start: ``(len(GRID),)``. above: ``(levels, len(GRID))``.
+        start: ``(rows,)``. above: ``(levels, rows)``.
     """
     share = np.tile(SHARES, len(above))[:, None]
     up = np.repeat(above, len(SHARES), axis=0)
