@@ -46,7 +46,11 @@ def whole_process(command: list[str], where: Path) -> dict[str, Any]:
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     try:
         done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=LONGEST, check=False)
-        failure = "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
+        failure = (
+            ""
+            if done.returncode == 0
+            else " ".join(done.stderr.split("\n")[-6:]).strip()[-400:] or f"exit code {done.returncode}"
+        )
     except subprocess.TimeoutExpired:
         failure = f"ended after {LONGEST} s"
     seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)

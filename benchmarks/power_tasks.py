@@ -52,6 +52,7 @@ def make_task(name: str, seed: int, folder: Path) -> Path:
     data = load(kind.source, progress=False)
     rows = rng.permutation(len(data.y))[: 2 * kind.records + kind.population]
     x, y = np.asarray(as_float(data.x[rows]), np.float32), data.y[rows].astype(np.int64)
+    x = x if kind.kind == "cnn" else x.reshape(len(x), -1)
     n = 2 * kind.records
     member = rng.permutation(n) < kind.records
     np.savez(at / "records.npz", x=x[:n], y=y[:n], member=member, world_x=x[n:], world_y=y[n:])
@@ -112,5 +113,15 @@ def audit_command(at: Path, models: int, out: Path) -> list[str]:
         command += ["--model", f"{OTHERS / 'power_models.py'}:{settings['kind']}"]
         command += ["--target", str(at / "target.safetensors")]
         command += [part for key, value in recipe.items() for part in ("--set", f"training.{key}={value}")]
-    command += ["--shadow-models", str(models), "--seed", str(settings["seed"]), "--out", str(out), "--quiet"]
+    command += [
+        "--train-rows",
+        str(at / "members.npy"),
+        "--shadow-models",
+        str(models),
+        "--seed",
+        str(settings["seed"]),
+        "--out",
+        str(out),
+        "--quiet",
+    ]
     return command

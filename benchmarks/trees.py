@@ -1,12 +1,12 @@
 """Trees as shadow models: ours beside a plain joblib loop over clones, and what sharing their binning could win.
 
-``python benchmarks/trees.py [--models 64] [--turns 3] [--kinds ...] [--out FILE]``: Adult, all rows, each model a half.
-``threads`` is our engine as an audit runs it, ``processes`` the same engine with worker processes, ``loop`` is
-``Parallel(delayed(fit_and_ask)(clone(estimator), ...))``, of the same rows and seeds, asked about the same records.
-They take turns as processes of their own; a ratio is of one turn, the whole process and its processor time. Models of
-one seed are compared answer for answer. ``--shares`` tells how much of a fit is making bins of the records, and how far
-a model on bins of all rows is from one on bins of its own. Stored in benchmarks/results/trees.json; ``--tiny`` shows
-that it runs.
+``python benchmarks/trees.py [--models 64] [--turns 3] [--kinds ...] [--out FILE]``: the training part of Adult, each
+model a half. ``threads`` is our engine as an audit runs it, ``processes`` the same engine with worker processes,
+``loop`` is ``Parallel(delayed(fit_and_ask)(clone(estimator), ...))``, of the same rows and seeds, asked about the same
+records. They take turns as processes of their own; a ratio is of one turn, the whole process and its processor time.
+Models of one seed are compared answer for answer. ``--shares`` tells how much of a fit is making bins of the records,
+and how far a model on bins of all rows is from one on bins of its own. Stored in benchmarks/results/trees.json;
+``--tiny`` shows that it runs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from audits import timed
 from numpy.typing import NDArray
 
 HERE, SEED = Path(__file__).parent, 1
+# A half of the training part of Adult, 32,561 rows.
+ROWS = 16_280
 KINDS = ("random-forest", "hist-gradient-boosting", "lightgbm", "xgboost")
 CONTESTANTS = ("threads", "processes", "loop")
 Floats = NDArray[np.float64]
@@ -39,10 +41,10 @@ def prepared(kind: str, models: int, records: int | None) -> Any:
     from memberwise.auditing.resolve import resolve
     from memberwise.study.schema import Study
 
-    half = records or 22_500
+    half = records or ROWS
     data = {"source": "adult", "members": half, "nonmembers": half, "population": 0}
     study = {"data": data, "model": {"name": kind}, "shadow": {"count": models}, "run": {"seed": SEED}}
-    return prepare(resolve(Study.model_validate(study | {"attacks": {"names": ["lira-online"]}})), Inputs())
+    return prepare(resolve(Study.model_validate(study | {"attacks": {"use": ["lira-online"]}})), Inputs())
 
 
 def ours(kind: str, models: int, records: int | None, processes: bool) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def measure(kind: str, models: int, records: int | None, turns: int) -> dict[str
             ratios[f"{name}, {what}"] = {"median": middle, "low": min(each), "high": max(each), "n": turns}
             print(f"{kind}: {name} {middle:.2f} ({min(each):.2f} to {max(each):.2f}) times the loop by {what}")
     print(f"{kind}: largest difference of an answer to the loop's: {far}", flush=True)
-    return {"models": models, "records": records or 22_500, "ratios": ratios, "largest_difference": far, "turns": rows}
+    return {"models": models, "records": records or ROWS, "ratios": ratios, "largest_difference": far, "turns": rows}
 
 
 def shares(kind: str, records: int | None) -> dict[str, float]:
@@ -176,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)}")
     parser.add_argument("--models", type=int, default=64)
-    parser.add_argument("--records", type=int, help="on either side; all of Adult by default")
+    parser.add_argument("--records", type=int, help="on either side; all of the training part by default")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--shares", action="store_true", help="what sharing could win alone")
     parser.add_argument("--tiny", action="store_true", help="shows that it runs")
