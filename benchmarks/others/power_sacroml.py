@@ -37,17 +37,15 @@ def attack(task: Task, models: int) -> Scores:
     if task.kind != "forest":
         params = {"kind": task.kind, "shape": task.x.shape[1:], "classes": task.classes}
         how = {"model_module_path": "power_models.py", "model_name": "Net", "model_params": params}
-        how |= {"train_module_path": "power_sacroml.py", "train_params": {"epochs": task.epochs}}
+        how |= {"train_module_path": "power_sacroml.py", "train_params": {"epochs": task.epochs}, "batch_size": BATCH}
     scores: Scores = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, mode in MODES.items():
             target = Target(task.target(), dataset_name="data", **parts, **how)
-            if task.kind != "forest":
-                target.model.batch_size = BATCH
             lira = LIRAAttack(folder, False, models, mode=mode, report_individual=True)
             lira.attack(target)
             scores[name] = np.empty(len(task.y))
-            scores[name][np.r_[np.flatnonzero(task.member), np.flatnonzero(~task.member)]] = lira.result["score"]
+            scores[name][np.r_[np.flatnonzero(task.member), np.flatnonzero(~task.member)]] = lira.result["member_prob"]
     return scores
 
 
