@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-fast services check bench bench-gpu bench-audits bench-attacks bench-others agreement site picture \
-	check-versions install clean
+.PHONY: demo test test-fast services check bench bench-gpu bench-audits bench-attacks bench-power bench-trees bench-others \
+	agreement site picture check-versions install clean
 
 install: $(INSTALLED)
 
@@ -63,6 +63,15 @@ bench-audits: $(INSTALLED)
 # Every attack on the same pools of models, stored in benchmarks/attacks.
 bench-attacks: $(INSTALLED)
 	$(BIN)/python benchmarks/attacks/measure.py
+
+# Whole processes from data to scores, ours and other tools' (bench-others first); goes on where it stopped. Writes
+# benchmarks/results/power.json and docs/power.md.
+bench-power: $(INSTALLED)
+	$(BIN)/python benchmarks/power.py
+
+# Forests and boosted trees as shadow models beside a joblib loop, stored in benchmarks/results/trees.json.
+bench-trees: $(INSTALLED)
+	$(BIN)/python benchmarks/trees.py
 
 # The tools we compare with, in their own environment.
 bench-others: $(INSTALLED)

@@ -22,7 +22,7 @@ SHARED = [
 TOOLS = {
     "adversarial-robustness-toolbox": ["six"],
     "privacyguard-platform": [],
-    "sacroml": [],
+    "sacroml": ["fpdf", "pypdf", "pyyaml", "multiprocess"],
     "amuletml": ["gdown"],
     # For its auditing statistics alone, which use no jax.
     "jax-privacy": ["--no-deps", "dp-accounting", "absl-py", "attrs", "dm-tree", "immutabledict"],

@@ -21,7 +21,16 @@ from memberwise.models.threads import cores
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.training import plan as plan_module
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, candidates, make_plan, measured, operations, with_compiled
+from memberwise.training.plan import (
+    Plan,
+    PlanPace,
+    candidates,
+    make_plan,
+    measured,
+    operations,
+    soonest,
+    with_compiled,
+)
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -112,7 +121,8 @@ def test_measured_plan_is_a_candidate_and_is_remembered(monkeypatch: pytest.Monk
     assert len(options) <= 3
     other = next(option for option in options if option != plan)
     [file] = (tmp_path / "memberwise" / "plans").iterdir()
-    file.write_text(json.dumps(asdict(other)))
+    rows = [[asdict(option), 0.0, 1.0 if option == other else 2.0] for option in options]
+    file.write_text(json.dumps(rows))
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18) == other, "not measured again"
     file.write_text("{}")
     assert plan_of(nn.Linear(6, 3), (6,), work=1e18) in options, "a broken file is measured again"
@@ -145,7 +155,7 @@ def test_a_candidate_that_does_not_compile_is_tried_as_it_is(monkeypatch: pytest
     monkeypatch.setattr(plan_module, "step_timer", timer)
     options = [Plan(16, "float32", 1), Plan(4, "bfloat16", 1, compile=True)]
     network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
-    assert measured(options, network, data, jobs(1)[0]) == Plan(4, "bfloat16", 1)
+    assert soonest(measured(options, network, data, jobs(1)[0]), 1e6) == Plan(4, "bfloat16", 1)
 
 
 def test_a_candidate_counts_with_its_fastest_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +164,14 @@ def test_a_candidate_counts_with_its_fastest_turn(monkeypatch: pytest.MonkeyPatc
     turns: dict[int, Iterator[float]] = {stack: iter(times * 3) for stack, times in found.items()}
     monkeypatch.setattr(plan_module, "step_timer", lambda plan, *_: lambda: next(turns[plan.stack]))
     network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
-    assert measured([Plan(stack) for stack in found], network, data, jobs(1)[0]) == Plan(2)
+    assert soonest(measured([Plan(stack) for stack in found], network, data, jobs(1)[0]), 1e6) == Plan(2)
+
+
+def test_compiling_must_be_earned_back_by_the_steps_there_are() -> None:
+    """Seven seconds of compiling, half as long a step: worth it from 14 seconds of steps, and clearly from more."""
+    plain, compiled = Plan(16, "float32", 1), Plan(4, "bfloat16", 1, compile=True)
+    paces = [PlanPace(plain, 0.0, 1e-3), PlanPace(compiled, 7.0, 5e-4)]
+    assert [soonest(paces, steps) for steps in (1e3, 13e3, 15e3, 40e3)] == [plain, plain, plain, compiled]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from memberwise.study.schema import Study
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
 from memberwise.training.trainers.base import Trainer
+from memberwise.types.arrays import Ints
 
 CALIBRATION_STEPS = 12
 CALIBRATION_RECORDS = 512
@@ -202,6 +203,10 @@ def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
     """Seconds that the questions to these models take, but for collectors' and those to early checkpoints."""
     questions = prepared.shadow_questions
     few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
+    # What early checkpoints are asked about are places among the records, as many in proportion.
+    few = replace(
+        few, early=_places(few.early, few.audited), early_population=_places(few.early_population, few.population)
+    )
     begun = time.perf_counter()
     collect(trained, [replace(job, early=False) for job in jobs], few, vectors=True)
     return (time.perf_counter() - begun) * _records(questions) / max(1, _records(few))
@@ -225,6 +230,11 @@ def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> 
         models = 1 + min(prepared.study.shadow.count, questions.models_of(collector))
         seconds += (time.perf_counter() - begun) * models * asked_about / len(few.audited)
     return seconds
+
+
+def _places(places: Ints, records: Ints) -> Ints:
+    """Those of the ``(n,)`` places that the first records are at."""
+    return places[places < len(records)]
 
 
 _ASKED = ("audited", "population", "test", "background")

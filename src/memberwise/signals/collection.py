@@ -18,5 +18,11 @@ class SignalCollection:
 
     questions: Questions
 
+    @property
+    def thread_safe(self) -> bool:
+        """Models may be asked by several threads at once: nothing that may keep a state stands between."""
+        extras = self.questions.extras
+        return not self.questions.defences and all(type(one).__module__.startswith("memberwise.") for one in extras)
+
     def __call__(self, models: Target, jobs: Sequence[Job], numbers: Mapping[int, int], vectors: bool) -> Arrays:
         return collect(models, jobs, self.questions, vectors, numbers)

@@ -103,10 +103,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def make_plan(config: PlanConfig, network: Network, data: DataTensors, job: Job, work: float = 0.0) -> Plan:
-    """The plan for a network: what the study fixes; else the fastest of at most three candidates, measured.
+    """The plan for a network: what the study fixes; else the soonest done of at most three candidates, measured.
 
-    The choice is remembered for the machine and the network, so that the same study gets the same plan again. Where
-    ``work`` (models x records x epochs) is small, or the study fixes the stack, nothing is measured.
+    What was measured is remembered for the machine and the network, so that the same study gets the same plan again.
+    Where ``work`` (models x records x epochs) is small, or the study fixes the stack, nothing is measured.
 
     Warns:
         UserWarning: the module cannot be stacked; the message names the operation in the way.
@@ -130,11 +130,11 @@ def make_plan(config: PlanConfig, network: Network, data: DataTensors, job: Job,
     if len(options) == 1 or flops < WORTH_MEASURING:
         return options[0]
     remembered = _Memory(network, data, job, options)
-    plan = remembered.read()
-    if plan is None:
-        plan = measured(options, network, data, job)
-        remembered.write(plan)
-    return plan
+    paces = remembered.read()
+    if paces is None:
+        paces = measured(options, network, data, job)
+        remembered.write(paces)
+    return soonest(paces, work / job.recipe.batch_size)
 
 
 def operations(network: Network, data: DataTensors) -> float:
@@ -226,20 +226,50 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return any(check() for check in checks if check is not None)
 
 
-def measured(options: list[Plan], network: Network, data: DataTensors, job: Job) -> Plan:
-    """The candidate with the most models a second; a later one must be clearly faster than the first.
+@dataclass(frozen=True)
+class PlanPace:
+    """What a candidate takes on this machine.
+
+    Attributes:
+        ready: seconds until its first step, such as of compiling. step: seconds of one model's step.
+    """
+
+    plan: Plan
+    ready: float
+    step: float
+
+    def seconds(self, steps: float) -> float:
+        """Of so many steps, over all models."""
+        return self.ready + steps * self.step
+
+
+def soonest(paces: Sequence[PlanPace], steps: float) -> Plan:
+    """The candidate that is done first, getting ready included; a later one must be clearly sooner than the first.
+
+    Args:
+        steps: over all models.
+    """
+    best = min(paces, key=lambda pace: pace.seconds(steps))
+    return best.plan if best.seconds(steps) * MARGIN < paces[0].seconds(steps) else paces[0].plan
+
+
+def measured(options: list[Plan], network: Network, data: DataTensors, job: Job) -> list[PlanPace]:
+    """What each candidate takes, in their order.
 
     Candidates take turns and each counts with its fastest, as other work on the machine only ever makes it slower.
     Where a step turns out not to compile, the candidate stands for the same without.
     """
-    tried = [_ready(plan, network, data, job) for plan in options]
+    tried = []
+    for option in options:
+        begun = time.perf_counter()
+        plan, timed = _ready(option, network, data, job)
+        tried.append((plan, time.perf_counter() - begun, timed))
     until, rounds = time.perf_counter() + SECONDS, 0
     best = [float("inf")] * len(tried)
     while rounds < FEWEST_ROUNDS or (rounds < MOST_ROUNDS and time.perf_counter() < until):
-        best = [min(seconds, timed()) for seconds, (_, timed) in zip(best, tried, strict=True)]
+        best = [min(seconds, timed()) for seconds, (_, _, timed) in zip(best, tried, strict=True)]
         rounds += 1
-    fastest = best.index(min(best))
-    return tried[fastest][0] if best[fastest] * MARGIN < best[0] else options[0]
+    return [PlanPace(plan, ready, seconds) for (plan, ready, _), seconds in zip(tried, best, strict=True)]
 
 
 def _ready(plan: Plan, network: Network, data: DataTensors, job: Job) -> tuple[Plan, Callable[[], float]]:
@@ -299,7 +329,7 @@ def why_not_stackable(network: Network, data: DataTensors, job: Job) -> str | No
 
 
 class _Memory:
-    """Plans chosen earlier on this machine, in the user's cache; without a cache they are measured again."""
+    """What candidates took earlier on this machine, in the user's cache; without a cache they are measured again."""
 
     def __init__(self, network: Network, data: DataTensors, job: Job, options: list[Plan]) -> None:
         about: dict[str, object] = {
@@ -313,16 +343,22 @@ class _Memory:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.file, self.options = Path(home) / "memberwise" / "plans" / f"{key}.json", options
 
-    def read(self) -> Plan | None:
+    def read(self) -> list[PlanPace] | None:
         try:
-            plan = Plan(**json.loads(self.file.read_text()))
+            kept = [PlanPace(Plan(**plan), *figures) for plan, *figures in json.loads(self.file.read_text())]
+            usable = all(0 <= pace.seconds(1) < math.inf for pace in kept)
         except (OSError, ValueError, TypeError):
             return None
-        return plan if {plan, replace(plan, compile=True)} & {*self.options} else None
+        known = len(kept) == len(self.options) and all(
+            option in (pace.plan, replace(pace.plan, compile=True))
+            for option, pace in zip(self.options, kept, strict=True)
+        )
+        return kept if usable and known else None
 
-    def write(self, plan: Plan) -> None:
+    def write(self, paces: Sequence[PlanPace]) -> None:
+        rows = [[asdict(pace.plan), pace.ready, pace.step] for pace in paces]
         try:
-            write_atomically(self.file, json.dumps(asdict(plan)).encode())
+            write_atomically(self.file, json.dumps(rows).encode())
         except OSError:
             return
 

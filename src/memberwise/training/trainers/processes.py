@@ -1,11 +1,15 @@
-"""Estimators and users' training functions, one by one in worker processes."""
+"""Estimators and users' training functions, one by one in worker processes, or trees in threads."""
 
 from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
+from io import StringIO
 
 from memberwise.data.labels import ClassLabels
 from memberwise.data.rows import TableRows
@@ -14,6 +18,7 @@ from memberwise.models.build import Model
 from memberwise.models.kinds import kind_of_label_answers
 from memberwise.models.one_logit import is_one_number, number_kind
 from memberwise.models.processors import processor_name
+from memberwise.models.threads import cores
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.targets.base import Target, kind_of_answers
 from memberwise.targets.estimators import EstimatorModels, records_for
@@ -26,6 +31,14 @@ from memberwise.training.plan import Plan
 from memberwise.training.trainers.base import ALONE, Collect, Fit, TrainerFacts, joined
 from memberwise.types.arrays import Array, Arrays, Ints
 from memberwise.types.foreign import Estimator
+
+# Trees that are grown, and asked, outside of Python's lock: threads of one process then need no copies of the data, and
+# no processes that import everything again. The models are the same to the bit (benchmarks/trees.py).
+TREES = {
+    "sklearn": ("RandomForestClassifier", "ExtraTreesClassifier", "HistGradientBoostingClassifier"),
+    "xgboost": ("XGBClassifier", "XGBRFClassifier"),
+    "lightgbm": ("LGBMClassifier",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +58,7 @@ class Records:
 
 
 class ProcessTrainer:
-    """Scikit-learn classifiers and users' training functions, one by one in worker processes."""
+    """Scikit-learn classifiers and users' training functions, one by one in worker processes, or trees in threads."""
 
     def __init__(
         self,
@@ -92,12 +105,15 @@ class ProcessTrainer:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        _ship_user_files()
-        pool = Parallel(n_jobs=self.plan.threads, return_as="generator")
-        work = (delayed(_fit_and_collect)(self.model, self.records, job, collect) for job in jobs)
+        threads = self.plan.threads > 1 and grows_in_threads(self.model, self.records) and _thread_safe(collect)
+        if not threads:
+            _ship_user_files()
+        pool = Parallel(n_jobs=self.plan.threads, return_as="generator", backend="threading" if threads else None)
+        fit = partial(_in_thread, cores() // self.plan.threads) if threads else _fit_and_collect
+        work = (delayed(fit)(self.model, self.records, job, collect) for job in jobs)
         collected: list[Arrays] = []
         try:
-            with ALONE:
+            with ALONE, _held_for_threads() if threads else nullcontext():
                 for arrays in pool(work):
                     collected.append(arrays)
                     if tick is not None:
@@ -118,6 +134,34 @@ def _ship_user_files() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith(USER_FILE):
             register_pickle_by_value(module)
+
+
+def grows_in_threads(model: Model, records: Records) -> bool:
+    """A library's own trees on plain numbers: nothing of the user's, which may keep a state that threads share."""
+    if model.kind != "estimator" or records.rows is not None:
+        return False
+    kind = type(model.make())
+    return kind.__name__ in TREES.get(kind.__module__.partition(".")[0], ())
+
+
+def _thread_safe(collect: Collect) -> bool:
+    """The collection says so of itself; what says nothing, such as a function, is not."""
+    return bool(getattr(getattr(collect, "func", collect), "thread_safe", False))
+
+
+@contextmanager
+def _held_for_threads() -> Iterator[None]:
+    """What each fit sets and puts back is the whole process's: as it was, whatever order threads end in."""
+    with redirect_stdout(StringIO()), warnings.catch_warnings():
+        yield
+
+
+def _in_thread(inner: int, model: Model, records: Records, job: Job, collect: Collect) -> Arrays:
+    """With as many threads of its own inside as a worker process would have."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(max(1, inner), user_api="openmp"):
+        return _fit_and_collect(model, records, job, collect)
 
 
 def _fit_and_collect(model: Model, records: Records, job: Job, collect: Collect) -> Arrays:
