@@ -351,8 +351,8 @@ def test_a_null_target_beside_leaking_models_is_not_probable(attack: Any) -> Non
         taught = learned.carried_here(signals)
         assert taught.slope < 0.4
         scores = run(signals, attack)
-        found.append((auc(scores, member), (scores > 0.9).mean(), scores.mean()))
-        assert (expit(taught_log_odds(scores, taught)) > 0.9).mean() > 0.05, "as taught, some would be probable"
+        found.append((auc(scores, member), (scores > 0.7).mean(), scores.mean()))
+        assert (expit(taught_log_odds(scores, taught)) > 0.7).mean() > 0.05, "as taught, some would be probable"
     area, sure, mean = np.mean(found, 0)
     assert area == pytest.approx(0.5, abs=0.077)
     assert sure == 0
