@@ -35,14 +35,15 @@ TEMPERATURES = {"": 2.0, " at T = 1": 1.0, ", T tuned": "tuned"}
 REHEARSAL = "Digits (rehearsal)"
 
 
-def chosen(some: Collection[str] = ()) -> list[Any]:
+def chosen(some: Collection[str] | None = None) -> list[Any]:
     """Attacks on single answers that train no model of their own, and the learned ones; or ``some`` of them."""
     slow = ("shokri", "ml-leaks", "label-only", "gradient-norm", "nasr", "quantile", "top-one-search")
-    return [attack for name, attack in ATTACKS.items() if not name.startswith(slow) and (not some or name in some)]
+    fast = [attack for name, attack in ATTACKS.items() if not name.startswith(slow)]
+    return fast if some is None else [attack for attack in fast if attack.name in some]
 
 
 def measured(
-    arrays: Arrays, counts: list[int], targets: list[int], some: Collection[str] = ()
+    arrays: Arrays, counts: list[int], targets: list[int], some: Collection[str]
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
     """By number of shadow models, attack and figure: one value a target."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
@@ -98,11 +99,9 @@ def main() -> int:
         arrays = pool(name, asked.pools)
         section = run["data"].setdefault(name, {"what": what(arrays, name), "found": {}})
         for count in counts:
-            known = section["found"].get(str(count), {})
-            if known and not asked.again and not asked.attack:
-                continue
-            anew = measured(arrays, [count], targets, asked.attack or ())[str(count)]
-            section["found"][str(count)] = known | anew if asked.attack else anew
+            known = {} if asked.again else section["found"].get(str(count), {})
+            todo = asked.attack or [attack.name for attack in chosen() if attack.name not in known]
+            section["found"][str(count)] = known | measured(arrays, [count], targets, todo)[str(count)]
             section["found"] = {str(k): section["found"][str(k)] for k in sorted(map(int, section["found"]))}
             path.write_text(as_json(run), encoding="utf-8")
             asked.page.write_text(page(run), encoding="utf-8")

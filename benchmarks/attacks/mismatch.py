@@ -31,7 +31,8 @@ from sklearn.metrics import roc_auc_score
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.learned.attack import carried_of, judges_of, scores_of
 from memberwise.attacks.learned.carried import Carried
-from memberwise.attacks.learned.lessons import lessons_of, population_apart
+from memberwise.attacks.learned.comparable import answers_coarser, population_apart
+from memberwise.attacks.learned.lessons import lessons_of
 from memberwise.attacks.run import score
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
@@ -333,7 +334,8 @@ class Learned:
         return carried_of(signals, self.taught, self.judges["learned-offline"])
 
     def calibrated(self, signals: Signals) -> bool:
-        return not population_apart(signals) and not self.carried(signals).contradicted
+        alike = not population_apart(signals) and not answers_coarser(signals)
+        return alike and not self.carried(signals).contradicted
 
 
 OFFLINE = {"learned": False, "learned-offline": True}

@@ -47,8 +47,8 @@ def short(found: Found) -> list[str]:
         for tell in (
             lambda one: one["lead"] < -BELOW,
             lambda one: one["error"] > APART,
-            lambda one: one["error"] > APART and one["marked"],
-            lambda one: one["error"] <= APART and one["marked"],
+            lambda one: one["error"] > APART and one["marked"] > 0,
+            lambda one: one["error"] <= APART and one["marked"] > 0,
         ):
             cells.append(" / ".join(str(sum(map(tell, cases))) for cases in each))
         worst = [max([one["error"] for one in cases if not one["marked"]], default=np.nan) for cases in each]

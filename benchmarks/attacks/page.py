@@ -54,11 +54,14 @@ def _reached(data: dict[str, Any]) -> list[str]:
     for name, section in data.items():
         found: Found = section["found"]
         ours = {count: at for count, at in found.items() if OURS in at}
+        if not ours:
+            rows.append(f"| {name} | not measured | | | | |")
+            continue
         pairs = [(at[OURS], at[rival]) for at in ours.values() for rival in RIVALS]
         everyone = [(at[OURS], other) for at in ours.values() for who, other in at.items() if who != OURS]
         below = sum(difference(here[f], there[f])[2] < 0 for here, there in everyone for f in SHOWN)
         above = [f"{sum(difference(a[f], b[f])[1] > 0 for a, b in pairs)} of {len(pairs)}" for f in SHOWN]
-        few = _cells(found["6"][OURS], found["32"][RIVALS[0]]) if {"6", "32"} <= set(found) else " | "
+        few = _cells(ours["6"][OURS], found["32"][RIVALS[0]]) if "6" in ours and "32" in found else " | "
         rows.append(f"| {name} | {' | '.join(above)} | {below} of {2 * len(everyone)} | {few} |")
     return [*rows, "", "An asterisk: the interval does not lie above 0."]
 

@@ -124,7 +124,7 @@ def test_scores_that_are_no_probabilities_are_marked(bare: Any) -> None:
     assert [mark for mark, _ in legend(bare.parts)] == ["too few", "uncalibrated"]
     words = Page(_render(bare)).words
     assert "headline, uncalibrated" in words
-    assert "its scores order records, but are no probabilities of membership here" in words
+    assert "its scores order records, but are no probabilities of membership; a warning" in words
 
 
 def test_no_attacks_at_all_still_makes_a_page(bare: Any) -> None:

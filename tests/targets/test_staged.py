@@ -25,7 +25,7 @@ from memberwise.targets.estimators import EstimatorModels, Numbered
 from memberwise.targets.staged import EARLY_SHARES, predict_early, rounds_of
 
 RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(150, 4)), RNG.integers(0, 3, 150)
+X, Y = RNG.normal(size=(150, 4)).astype(np.float32), RNG.integers(0, 3, 150)
 ROUNDS = 10
 AFTER = {1 / 6: 2, 2 / 5: 4}  # rounds: of ten
 

@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.learned.carried import Carried, carried_over
+from memberwise.attacks.learned.comparable import answers_coarser, population_apart
 from memberwise.attacks.learned.judge import judge
 from memberwise.attacks.learned.lessons import (
     DRAWS,
@@ -18,7 +19,6 @@ from memberwise.attacks.learned.lessons import (
     lessons_of,
     members_of,
     offline_columns,
-    population_apart,
     tells_scale,
 )
 from memberwise.signals.table import Signals, once_a_table
@@ -128,6 +128,11 @@ def uncalibrated(signals: Signals) -> str:
             "shadow models answer population records otherwise than audited records that they did not train on, so "
             "that they cannot tell whether what shadow models taught carries over to the target. Take both from the "
             "same data"
+        )
+    if answers_coarser(signals):
+        return (
+            "the target answers far fewer different values than the shadow models do, as if rounded, and what these "
+            "taught is about finer ones. Give shadow models that answer as the target does"
         )
     carried = carried_here(signals)
     if carried.contradicted:

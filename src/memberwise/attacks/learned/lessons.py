@@ -30,8 +30,6 @@ FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
 STEPS, CLOSE = 12, 1e-5
 # A smaller share of members among audited records counts as this one.
 LEAST_MEMBERS = 0.01
-# Beyond this population records are of another kind than audited ones.
-APART, TINY = 0.3, 1e-9
 # Distorted copies of a stand-in: beside early checkpoints, and without.
 COPIES, COPIES_ALONE = 1, 3
 # The draws are a part of the statistic, which attacks share: they depend on the table alone.
@@ -308,21 +306,6 @@ def offline_columns(names: Sequence[str]) -> Ints:
 def tells_scale(signals: Signals) -> bool:
     """``FEWEST_POPULATION`` population records or more that no shadow model saw, answered by all."""
     return _population(signals, np.random.default_rng(DRAWS)) is not None
-
-
-def population_apart(signals: Signals) -> bool:
-    """Shadow models answer population records otherwise than audited ones that they did not train on either.
-
-    By the mean of phi, in its spreads, or the log of its spread, by ``APART`` or more in the mean over models.
-    """
-    world, shadows, apart = signals.population_shadows, shadows_of(signals.shadows), []
-    for k in range(min(shadows.models, MOST_STAND_INS)):
-        outside, one = signals.trained_on[k] == 0, np.array([k])
-        if world is not None and outside.any():
-            here, there = shadows.of_models(one).phi[0, outside, 0], world.of_models(one).phi[0, :, 0]
-            spreads = here.std() + TINY, there.std() + TINY
-            apart.append([(there.mean() - here.mean()) / spreads[0], np.log(spreads[1] / spreads[0])])
-    return bool(apart) and bool((np.abs(np.mean(apart, 0)) > APART).any())
 
 
 def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:

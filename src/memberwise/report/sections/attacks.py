@@ -110,6 +110,6 @@ def legend(result: AuditResult) -> list[tuple[str, str]]:
     rows += result.canaries.tpr_at_fpr if result.canaries else ()
     used = {str(row.resolvable) for row in rows}
     used |= {"optimistic" for attack in result.attacks if "optimistic" in sentence.threshold_words(attack)}
-    meanings["uncalibrated"] = "its scores order records, but are no probabilities of membership here; a warning says why"
+    meanings["uncalibrated"] = "its scores order records, but are no probabilities of membership; a warning says why"
     used |= {"uncalibrated" for attack in result.attacks if attack.calibrated is False}
     return [("too few" if mark == "no" else mark, text) for mark, text in meanings.items() if mark in used]
