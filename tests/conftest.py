@@ -8,8 +8,8 @@ from pathlib import Path
 
 # One thread a process, said before torch is imported: tests run a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Audits train on as many threads as there are cores, and threads that wait for a core which another process has take many
-# times as long: each of several processes, with all that it starts, gets a core of its own.
+# Audits train on as many threads as there are cores, and threads that wait for a core that another process has take
+# many times as long (measured: 17 times): each of several processes, with all that it starts, gets a core of its own.
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(worker.removeprefix("gw")) % len(allowed)]})
@@ -17,8 +17,8 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
 import pytest
 from hypothesis import settings
 
-# No deadline: on a busy machine the time of one example says nothing about the code. Tests that draw inputs of their own
-# take their number from the profile, too; --hypothesis-profile=thorough draws ten times as many.
+# No deadline: on a busy machine the time of one example says nothing about the code. How many inputs fuzzing tests draw
+# is the profile's, too: --hypothesis-profile=thorough draws ten times as many.
 settings.register_profile("memberwise", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("memberwise")
@@ -53,7 +53,7 @@ def shared_fixture(item: pytest.Item) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark what asks for the real data or for a service, before ``-m`` chooses; what shares a fixture runs together.
 
-    What is slow comes first, in random order as all else: else a long test that begins last keeps one process busy alone.
+    What is slow comes first, in random order as all else: a long test that began last would keep one process busy.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))

@@ -43,7 +43,7 @@ def test_durations() -> None:
 @pytest.mark.slow
 def test_a_budget_trains_what_fits() -> None:
     """Pairs of models for as long as it lasts, at least one; how many depends on the machine and what else it does."""
-    result = mw.audit(**SMALL, budget="14s")
+    result = mw.audit(**SMALL, budget="4s")
     shadow = result.to_dict()["shadow"]
     assert shadow["count"] >= 2
     assert shadow["count"] % 2 == 0

@@ -47,9 +47,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Of endpoints: they wait by it."""
     clock = Clock()
-    monkeypatch.setattr(
-        "memberwise.targets.endpoint.Asker", partial(Asker, clock=lambda: clock.now, sleep=clock.sleep)
-    )
+    monkeypatch.setattr("memberwise.targets.endpoint.Asker", partial(Asker, clock=lambda: clock.now, sleep=clock.sleep))
     return clock
 
 
