@@ -147,7 +147,7 @@ def train_nearest(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
 
 @pytest.mark.slow
 def test_a_training_function_of_ones_own(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    result = mw.audit(model=train_nearest, data=digits, **FEW)
+    result = mw.audit(model=train_nearest, data=digits, settings={"plan.threads": 2}, **FEW)
     assert result.to_dict()["target"]["train_accuracy"] > 0.8
     assert "lira-online" in ran(result)
 
