@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a process, said before torch is imported: tests run a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Audits train on as many threads as there are cores, and threads that wait for a core that another process has take
+# many times as long (measured: 17 times): each of several processes, with all that it starts, gets a core of its own.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[int(worker.removeprefix("gw")) % len(allowed)]})
 
 import pytest
 from hypothesis import settings
 
-# No deadline: on a busy machine the time of one example says nothing about the code.
+# No deadline: on a busy machine the time of one example says nothing about the code. How many inputs fuzzing tests draw
+# is the profile's, too: --hypothesis-profile=thorough draws ten times as many.
 settings.register_profile("memberwise", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("memberwise")
 
 # What runs beside the tests (PostgreSQL, Redis, a browser, model servers): fixtures for all rooms.
@@ -41,9 +49,12 @@ def shared_fixture(item: pytest.Item) -> str | None:
     return next((name for name in ("mlserver", "mlflow_server") if name in definitions), None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for the real data or for a service, before ``-m`` chooses; what shares a fixture runs together."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what asks for the real data or for a service, before ``-m`` chooses; what shares a fixture runs together.
+
+    What is slow comes first, in random order as all else: a long test that began last would keep one process busy.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         group = shared_fixture(item)
@@ -53,3 +64,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real_data")
         if fixtures & SERVICES:
             item.add_marker("services")
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

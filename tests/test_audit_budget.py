@@ -43,7 +43,7 @@ def test_durations() -> None:
 @pytest.mark.slow
 def test_a_budget_trains_what_fits() -> None:
     """Pairs of models for as long as it lasts, at least one; how many depends on the machine and what else it does."""
-    result = mw.audit(**SMALL, budget="14s")
+    result = mw.audit(**SMALL, budget="4s")
     shadow = result.to_dict()["shadow"]
     assert shadow["count"] >= 2
     assert shadow["count"] % 2 == 0
@@ -142,7 +142,8 @@ def test_user_file_with_training_function_reaches_workers(tmp_path: Path) -> Non
         "    means = np.stack([x[y == c].reshape((y == c).sum(), -1).mean(0) for c in range(10)])\n"
         "    return lambda r: -SCALE * ((r.reshape(len(r), 1, -1) - means[None]) ** 2).sum(-1)\n"
     )
-    result = mw.audit(**SMALL | {"settings": {}}, model=f"{tmp_path / 'mine.py'}:train", shadow_models=4)
+    two = {"settings": {"plan.threads": 2}}
+    result = mw.audit(**SMALL | two, model=f"{tmp_path / 'mine.py'}:train", shadow_models=4)
     assert result.to_dict()["target"]["test_accuracy"] > 0.8
 
 
@@ -196,7 +197,7 @@ def test_what_user_code_prints_stays_off_standard_output(tmp_path: Path) -> None
     )
     flags = ["--data", "digits", "--members", "60", "--nonmembers", "60", "--model", f"{tmp_path / 'mine.py'}:train"]
     command = [sys.executable, "-m", "memberwise.cli.main", "audit", *flags, "--shadow-models", "4", "--json"]
-    command += ["--attacks", "gap,loss", "--out", str(tmp_path / "run")]
+    command += ["--attacks", "gap,loss", "--set", "plan.threads=2", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["shadow"]["count"] == 4

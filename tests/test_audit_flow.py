@@ -26,9 +26,10 @@ SMALL: dict[str, Any] = {
     "nonmembers": 300,
     "population": 200,
     "shadow_models": 8,
-    "attacks": ["default"],
     "seed": 2,
 }
+ATTACKS = ["loss", "lira-online", "lira-online-fixed"]
+FEW: dict[str, Any] = SMALL | {"attacks": ATTACKS}
 
 
 def warnings_of(result: mw.Result) -> list[str]:
@@ -105,7 +106,7 @@ def test_a_module_of_ones_own_with_what_modules_have(digits: tuple[np.ndarray, n
             *(nn.Linear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Dropout(0.1), nn.Linear(48, 10)),
         )
 
-    result = mw.audit(model=make_model, data=digits, settings={"training.epochs": 10}, **SMALL)
+    result = mw.audit(model=make_model, data=digits, settings={"training.epochs": 10}, **FEW)
     assert result.folder is None
     assert "not-stacked" not in warnings_of(result)
     assert result.to_dict()["shadow"]["plan"]["stacked"] is True
@@ -128,6 +129,7 @@ def test_an_estimator_on_a_frame_with_groups_and_units() -> None:
         members=180,
         nonmembers=180,
         shadow_models=8,
+        attacks=["gap", "lira-online-fixed"],
     )
     assert result.auc("gap").value > 0.52
     facts = result.to_dict()
@@ -145,7 +147,7 @@ def train_nearest(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
 
 @pytest.mark.slow
 def test_a_training_function_of_ones_own(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    result = mw.audit(model=train_nearest, data=digits, **SMALL)
+    result = mw.audit(model=train_nearest, data=digits, settings={"plan.threads": 2}, **FEW)
     assert result.to_dict()["target"]["train_accuracy"] > 0.8
     assert "lira-online" in ran(result)
 
@@ -178,7 +180,8 @@ def elsewhere(tmp_path: Path, digits: tuple[np.ndarray, np.ndarray]) -> tuple[Pa
 @pytest.mark.slow
 def test_a_target_trained_elsewhere(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
     file, rows_file, model, rows = elsewhere
-    common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 8, "settings": FAST}
+    common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 4, "settings": FAST}
+    common["attacks"] = ATTACKS
     result = mw.audit(target=file, members=300, **common)
     facts = result.to_dict()
     assert facts["data"]["members"] == 300
@@ -195,7 +198,12 @@ def test_a_target_trained_elsewhere(elsewhere: tuple[Path, Path, nn.Module, np.n
 def test_shadows_unlike_the_target_are_warned_about(elsewhere: tuple[Path, Path, nn.Module, np.ndarray]) -> None:
     file, rows, _, _ = elsewhere
     result = mw.audit(
-        target=file, train_rows=rows, data="digits", shadow_models=4, settings=FAST | {"training.epochs": 1}
+        target=file,
+        train_rows=rows,
+        data="digits",
+        shadow_models=4,
+        settings=FAST | {"training.epochs": 1},
+        attacks=["loss"],
     )
     [message, *_] = [w["message"] for w in result.to_dict()["warnings"] if w["code"] == "shadow-accuracy"]
     shadow, target = result.to_dict()["shadow"], result.to_dict()["target"]
@@ -212,6 +220,7 @@ def test_a_target_trained_again_since_is_noticed(
     file, rows_file, _, rows = elsewhere
     x, y = digits
     common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 4, "settings": FAST}
+    common["attacks"] = ATTACKS
     first = mw.audit(target=file, out=tmp_path / "run", **common)
     save_file(train_elsewhere(x[rows], y[rows], 3).state_dict(), file)
     second = mw.audit(target=file, out=tmp_path / "run", **common)
@@ -255,6 +264,7 @@ def test_a_state_dict_and_an_onnx_and_a_skops_target(
     regression = LogisticRegression(max_iter=2000).fit(x[rows], y[rows])
     skops.io.dump(regression, tmp_path / "target.skops")
     common: dict[str, Any] = {"data": "digits", "train_rows": rows_file, "shadow_models": 2, "settings": FAST}
+    common["attacks"] = ["loss"]
     state, graph_result, fitted = (
         mw.audit(target=tmp_path / name, **common) for name in ("target.pt", "target.onnx", "target.skops")
     )
@@ -266,10 +276,11 @@ def test_a_state_dict_and_an_onnx_and_a_skops_target(
 
 @pytest.mark.slow
 def test_surplus_records_on_either_side() -> None:
-    more_members = mw.audit(data="digits", settings=FAST, **SMALL | {"members": 400, "nonmembers": 250})
+    more_members = mw.audit(data="digits", settings=FAST, **FEW | {"members": 400, "nonmembers": 250})
     facts = more_members.to_dict()["data"]
     assert (facts["members"], facts["background"]) == (250, 150)
-    more_others = mw.audit(data="digits", settings=FAST, **SMALL | {"members": 250, "nonmembers": 400})
+    more = SMALL | {"members": 250, "nonmembers": 400, "attacks": ["lira-online", "lira-offline"]}
+    more_others = mw.audit(data="digits", settings=FAST, **more)
     scores = more_others.scores
     assert scores["lira-online"].isna().sum() == 150
     assert scores["lira-offline"].notna().all()
@@ -289,13 +300,12 @@ def test_shadows_from_auxiliary_records_are_offline() -> None:
 
 
 @pytest.mark.slow
-def test_queries_and_output_defences_reach_target_and_shadows() -> None:
-    plain = mw.audit(data="digits", settings=FAST, **SMALL)
-    mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **SMALL)
+def test_queries_and_output_defences_reach_target_and_shadows(whole: mw.Result) -> None:
+    mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **FEW)
     assert {a["queries"] for a in mirrored.to_dict()["attacks"]} == {2}
-    np.testing.assert_array_equal(mirrored.scores["loss"] == plain.scores["loss"], True)
+    np.testing.assert_array_equal(mirrored.scores["loss"] == whole.scores["loss"], True)
     rounded = mw.audit(data="digits", settings=FAST | {"answer": [{"name": "rounding", "digits": 0}]}, **SMALL)
-    own = np.log(np.maximum(np.round(np.exp(plain.scores["loss"])), 0.5))
+    own = np.log(np.maximum(np.round(np.exp(whole.scores["loss"])), 0.5))
     np.testing.assert_allclose(rounded.scores["loss"], own, atol=1e-5, err_msg="steps of 1: a 0 is half of one")
     assert "answers-in-steps" in warnings_of(rounded)
     assert "saturated-answers" not in warnings_of(rounded)
@@ -348,8 +358,9 @@ def test_records_in_a_file_of_their_own(tmp_path: Path) -> None:
         data=tmp_path / "main.csv",
         members=160,
         nonmembers=tmp_path / "others.parquet",
-        shadow_models=4,
+        shadow_models=2,
         settings=FAST,
+        attacks=["loss"],
     )
     others = result.scores[result.scores["member"] == 0]
     assert set(others["index"]) == set(range(400, 569))
@@ -458,6 +469,6 @@ def test_a_headline_weaker_than_another_attack_is_told() -> None:
 def test_a_forest_that_votes_zero_does_not_drown_lira(digits: tuple[np.ndarray, np.ndarray]) -> None:
     from sklearn.ensemble import RandomForestClassifier
 
-    result = mw.audit(model=RandomForestClassifier(n_estimators=20), data=digits, **SMALL | {"shadow_models": 8})
+    result = mw.audit(model=RandomForestClassifier(n_estimators=20), data=digits, **FEW)
     assert result.scores["loss"].min() == pytest.approx(np.log(0.5 / 20), abs=1e-6)
     assert result.auc("lira-online-fixed").value > result.auc("loss").value - 0.02

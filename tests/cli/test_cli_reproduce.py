@@ -48,15 +48,15 @@ def test_missing_data_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.mark.slow
 def test_a_smoke_run_is_kept_and_read_again(real_data: Path, tmp_path: Path) -> None:
     out, kept = tmp_path / "run", tmp_path / "kept"
-    command = ["reproduce", "kaplan-confidence", "--smoke", "--out", str(out), "--keep", str(kept), "--json", "--quiet"]
+    command = ["reproduce", "kaplan-baseline", "--smoke", "--out", str(out), "--keep", str(kept), "--json", "--quiet"]
     first = RUNNER.invoke(app, command)
     assert first.exit_code == 0, first.stderr
     claim = json.loads(first.stdout)
     audits = sorted((out / "seed-1" / "audits").glob("*/result.json"))
-    assert len(audits) == 5  # undefended, and two ranges in two readings
+    assert len(audits) == 2  # two sizes
     before = [file.stat().st_mtime_ns for file in audits]
     again = json.loads(RUNNER.invoke(app, command).stdout)
     assert [file.stat().st_mtime_ns for file in audits] == before
     assert again["findings"] == claim["findings"]
-    assert (kept / "kaplan-confidence-smoke.json").exists()
-    assert "kaplan-confidence" in (kept / "README.md").read_text()
+    assert (kept / "kaplan-baseline-smoke.json").exists()
+    assert "kaplan-baseline" in (kept / "README.md").read_text()

@@ -124,7 +124,7 @@ def canned(name: str, size: Any = "full") -> Bench:
 
 @pytest.fixture(autouse=True)
 def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tuning would train at full size."""
+    """Tuning would train at full size; the noise of an epsilon is searched for, which other tests have done."""
 
     def tune(bench: Bench, label: str, settings: dict[str, Any], options: list[list[dict[str, Any]]]) -> Tuned:
         chosen: dict[str, Any] = {}
@@ -137,6 +137,7 @@ def first_of_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(shokri_dp, "tune", tune)
     monkeypatch.setattr(shokri_dp, "learnt", learnt)
+    monkeypatch.setattr(shokri_dp, "noise_for", lambda epsilon, *_: 4 / epsilon)
 
 
 @pytest.fixture
@@ -149,23 +150,17 @@ def canned_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("canned_servers")
 @pytest.mark.parametrize("name", NAMES)
-def test_every_published_figure_has_a_row_of_ours_at_full_size(name: str) -> None:
+def test_each_published_figure_has_a_row_of_ours_once(name: str) -> None:
+    """At full size."""
     bench = canned(name)
-    rows = {(row.setting, row.measure): row for row in bench.reproduction.run(bench).rows}
+    found = bench.reproduction.run(bench).rows
+    rows = {(row.setting, row.measure): row for row in found}
+    assert len(rows) == len(found)
     for figure in published(name):
         row = rows[figure.setting, figure.measure]
         assert row.published == figure
         assert (row.ours is None) == (figure.setting in ELSEWHERE)
         assert row.ours is not None or row.why
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("canned_servers")
-@pytest.mark.parametrize("name", NAMES)
-def test_no_line_is_stated_twice(name: str) -> None:
-    bench = canned(name)
-    rows = [(row.setting, row.measure) for row in bench.reproduction.run(bench).rows]
-    assert len(set(rows)) == len(rows)
 
 
 def test_all_eleven_mitigations_are_published() -> None:

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from endpoints import audited, budget_of, codes, data, probabilities, serving
 from numpy.testing import assert_array_equal
+from typer.testing import CliRunner
 
 import memberwise as mw
+from memberwise.cli.main import app
 from memberwise.defences.output.rounding import Rounding
 from memberwise.errors import StudyError
 from memberwise.study.reading import make_study
@@ -30,7 +32,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("protocol", ["v2", "v1", "mlflow"])
 def test_an_audit_over_http_equals_that_of_the_object(protocol: str) -> None:
-    more: dict[str, Any] = {"attacks": ["default", "label-only-noise"]}
+    few = ["loss", "lira-online-fixed", "label-only-noise"]
+    more: dict[str, Any] = {"attacks": ["default", "label-only-noise"] if protocol == "v2" else few}
     with serving() as server:
         served = mw.audit(endpoint=server.url, protocol=protocol, **audited(X, Y, **more))
     given = mw.audit(target=probabilities, **audited(X, Y, **more, settings={"target.model": None}))
@@ -57,12 +60,13 @@ def test_records_are_asked_once_but_for_the_probes(tmp_path: Path) -> None:
         assert more.to_dict()["shadow"]["count"] == 8
 
 
-def command(url: str, out: Path, folder: Path, *more: str) -> list[str]:
+def flags(url: str, out: Path, folder: Path, *more: str) -> list[str]:
+    """Of ``memberwise``."""
     np.savez(folder / "data.npz", x=X, y=Y)
     for name, rows in (("rows", range(100)), ("out", range(100, 200))):
         (folder / f"{name}.txt").write_text("\n".join(map(str, rows)))
     return [
-        *(sys.executable, "-m", "memberwise.cli.main", "audit", "--data", str(folder / "data.npz")),
+        *("audit", "--data", str(folder / "data.npz")),
         *("--train-rows", str(folder / "rows.txt"), "--members", str(folder / "rows.txt")),
         *("--nonmembers", str(folder / "out.txt"), "--endpoint", url, "--set", "target.model=clf"),
         *("--shadow-models", "4", "--set", "training.epochs=2", "--set", "model.hidden=[8]", "--quiet"),
@@ -72,7 +76,8 @@ def command(url: str, out: Path, folder: Path, *more: str) -> list[str]:
 
 def test_killed_half_way_and_resumed_each_is_counted_once(tmp_path: Path) -> None:
     with serving(delay=0.05) as server:
-        line = command(server.url, tmp_path / "run", tmp_path, "--set", "target.batch=8", "--attacks", "loss")
+        line = [sys.executable, "-m", "memberwise.cli.main"]
+        line += flags(server.url, tmp_path / "run", tmp_path, "--set", "target.batch=8", "--attacks", "loss")
         line += ["--set", "target.concurrency=1"]
         for enough in (60, 140):
             process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -139,11 +144,11 @@ def test_tries_again_never_exceed_a_budget_nor_lose(tmp_path: Path) -> None:
 
 def test_a_dry_run_counts_and_asks_nothing(tmp_path: Path) -> None:
     with serving() as server:
-        line = command(server.url, tmp_path / "run", tmp_path, "--dry-run", "--max-queries", "5000")
+        line = flags(server.url, tmp_path / "run", tmp_path, "--dry-run", "--max-queries", "5000")
         line += ["--attacks", "loss,label-only-noise,label-only-boundary", "--set", "attacks.boundary_records=20"]
         line += ["--set", "attacks.boundary_queries=100"]
-        said = json.loads(subprocess.run([*line, "--json"], capture_output=True, text=True, check=True).stdout)
-        text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        said = json.loads(CliRunner().invoke(app, [*line, "--json"]).stdout)
+        text = CliRunner().invoke(app, line).stdout
         assert server.requests == 0
         assert not (tmp_path / "run").exists()
     assert said["questions"]["attacks"] == {
@@ -213,15 +218,15 @@ def test_figures_stay_where_only_further_questions_are_coarse(tmp_path: Path) ->
 
 def test_the_end_of_a_servers_budget_loses_nothing(tmp_path: Path) -> None:
     with serving(fault=budget_of(150)) as server:
-        line = command(server.url, tmp_path / "run", tmp_path, "--attacks", "loss")
-        stopped = subprocess.run(line, capture_output=True, text=True)
-        assert stopped.returncode == 4
+        line = flags(server.url, tmp_path / "run", tmp_path, "--attacks", "loss")
+        stopped = CliRunner().invoke(app, line)
+        assert stopped.exit_code == 4
         assert "the server grants no more answers" in stopped.stderr
         assert "the same command continues" in stopped.stderr
         assert len(server.seen) == 150
         server.fault = None
-        done = subprocess.run(line, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(app, line)
+        assert done.exit_code == 0, done.stderr
         assert len(server.seen) == 400
         assert sum(server.seen.values()) == 400 + 2 * PROBES
 
@@ -258,15 +263,12 @@ def test_shadow_models_answer_by_the_policy_the_target_once(tmp_path: Path) -> N
     def rounded(x: Any) -> Any:
         return rounding.answer(FunctionTarget(probabilities, 4, "probabilities"), x, None, [b"0" * 32])[0]
 
+    attacks = ["gap", "loss", "confidence", "lira-online-fixed", "lira-offline-fixed"]
     with serving(rounded) as server:
-        served = mw.audit(endpoint=server.url, policy=file, **audited(X, Y, attacks=["default"]), out=tmp_path / "run")
-        plain = mw.audit(endpoint=server.url, **audited(X, Y, attacks=["default"]))
-    given = mw.audit(
-        target=probabilities,
-        **audited(
-            X, Y, attacks=["default"], settings={"target.model": None, "answer": [{"name": "rounding", "digits": 1}]}
-        ),
-    )
+        served = mw.audit(endpoint=server.url, policy=file, **audited(X, Y, attacks=attacks), out=tmp_path / "run")
+        plain = mw.audit(endpoint=server.url, **audited(X, Y, attacks=["loss"]))
+    settings = {"target.model": None, "answer": [{"name": "rounding", "digits": 1}]}
+    given = mw.audit(target=probabilities, **audited(X, Y, attacks=attacks, settings=settings))
     assert served.scores.equals(given.scores)
     assert served.to_dict()["target"]["endpoint"]["policy"] == ["rounding"]
     assert "rounded to 1 digits" in codes(plain)["endpoint-without-policy"]
@@ -274,7 +276,7 @@ def test_shadow_models_answer_by_the_policy_the_target_once(tmp_path: Path) -> N
     assert "endpoint-policy" in codes(served)
     file.write_text(POLICY.replace("digits = 1", "digits = 2"))
     with pytest.raises(mw.MemberwiseError, match="holds another study's run"):
-        mw.audit(endpoint=server.url, policy=file, **audited(X, Y, attacks=["default"]), out=tmp_path / "run")
+        mw.audit(endpoint=server.url, policy=file, **audited(X, Y, attacks=attacks), out=tmp_path / "run")
 
 
 def test_shadow_data_may_be_made_by_asking_it(tmp_path: Path) -> None:

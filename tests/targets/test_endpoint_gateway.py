@@ -34,8 +34,10 @@ ROLES: dict[str, Any] = {
     "population": np.arange(SEEN + 200, SEEN + 300),
     "model": LogisticRegression(max_iter=200),
     "shadow_models": 4,
-    "attacks": ["default"],
+    "attacks": ["loss", "lira-online-shrunk", "base", "rmia-online"],
 }
+
+ANSWER = [{"name": "rounding", "digits": 2}]
 
 pytestmark = pytest.mark.slow
 
@@ -65,17 +67,20 @@ def audited(process: Process, headers: dict[str, str], folder: Path, protocol: s
     return mw.audit(endpoint=process.url, protocol=protocol, **{**arguments, "settings": keys})
 
 
+@pytest.fixture(scope="module")
+def beside(digits_model: Path) -> mw.Result:
+    """The model itself, audited behind the same output defence."""
+    settings = {"answer": ANSWER, "shadow.allow_size_mismatch": True}
+    return mw.audit(target=str(digits_model), **ROLES, settings=settings)
+
+
 @pytest.mark.parametrize("protocol", ["v2", "v1", "mlflow"])
 def test_the_gateway_audited_equals_the_defended_model(
-    protocol: str, start: Any, digits_model: Path, tmp_path: Path
+    protocol: str, start: Any, digits_model: Path, tmp_path: Path, beside: mw.Result
 ) -> None:
-    answer = [{"name": "rounding", "digits": 2}]
-    process = served(start, tmp_path / "g", digits_model, answer=answer)
+    process = served(start, tmp_path / "g", digits_model, answer=ANSWER)
     key = key_for(process)
     through = audited(process, key, tmp_path, protocol, policy=tmp_path / "g" / "policy.toml")
-    beside = mw.audit(
-        target=str(digits_model), **ROLES, settings={"answer": answer, "shadow.allow_size_mismatch": True}
-    )
     assert through.to_dict()["target"]["endpoint"]["answers"] == "scores"
     np.testing.assert_allclose(through.scores["loss"], beside.scores["loss"], rtol=1e-6)
     for name in ("lira-online-shrunk", "base", "rmia-online"):

@@ -27,7 +27,7 @@ ROLES: dict[str, Any] = {
     "nonmembers": np.arange(SEEN, SEEN + 300),
     "model": LogisticRegression(max_iter=200),
     "shadow_models": 4,
-    "attacks": ["default"],
+    "attacks": ["loss", "lira-offline"],
 }
 SETTINGS = {"shadow.allow_size_mismatch": True}
 
