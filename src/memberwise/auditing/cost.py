@@ -200,7 +200,7 @@ def _shortened(block: Sequence[Job], rows: int, epochs: int) -> list[Job]:
 
 
 def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
-    """Seconds that the questions to these models take, but for collectors' and those to early checkpoints."""
+    """Seconds that the questions to these models take, but for collectors'."""
     questions = prepared.shadow_questions
     few = replace(questions, extras=(), **{name: getattr(questions, name)[:CALIBRATION_RECORDS] for name in _ASKED})
     # What early checkpoints are asked about are places among the records, as many in proportion.
@@ -208,7 +208,7 @@ def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
         few, early=_places(few.early, few.audited), early_population=_places(few.early_population, few.population)
     )
     begun = time.perf_counter()
-    collect(trained, [replace(job, early=False) for job in jobs], few, vectors=True)
+    collect(trained, jobs, few, vectors=True)
     return (time.perf_counter() - begun) * _records(questions) / max(1, _records(few))
 
 
