@@ -103,5 +103,5 @@ def test_a_step_that_is_given_up_is_no_plan(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("memberwise.training.plan.SHORT", 0.0)
     monkeypatch.setattr("memberwise.training.plan.SECONDS", 0.0)
     monkeypatch.setattr("memberwise.training.plan.MARGIN", 0.0)
-    plan = measured([compiled], network, DATA, job(1))
-    assert plan == replace(compiled, compile=False)
+    (pace,) = measured([compiled], network, DATA, job(1))
+    assert pace.plan == replace(compiled, compile=False)
