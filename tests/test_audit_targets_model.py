@@ -23,9 +23,9 @@ ROWS = np.arange(80)
 @pytest.mark.parametrize("ending", ["skops", "json", "txt", "cbm"])
 def test_study_of_a_fitted_file_names_the_target_as_model(ending: str) -> None:
     target = {"file": f"model.{ending}"}
-    assert resolve(Study(target=target)).study.model.name == "target"  # type: ignore[arg-type]
+    assert resolve(Study(target=target)).study.model.name == "target"
     for model in ({"name": "logistic"}, {"hidden": [8]}):
-        named = resolve(Study(target=target, model=model)).study.model  # type: ignore[arg-type]
+        named = resolve(Study(target=target, model=model)).study.model
         assert named.name == model.get("name", "mlp")
 
 

@@ -21,7 +21,7 @@ from sklearn.svm import LinearSVC
 from memberwise.data import Dataset, encode, from_object
 from memberwise.errors import TargetError
 from memberwise.targets.onnx import OnnxModel
-from memberwise.targets.onnx_inputs import cast
+from memberwise.targets.onnx_types import cast
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 6)).astype(np.float32)
@@ -278,7 +278,7 @@ def test_the_answer_among_several_outputs_is_chosen_by_name(tmp_path: Path) -> N
         helper.make_node("Neg", ["aux"], ["z"]),
         helper.make_node("ArgMax", ["z"], ["label"], axis=1, keepdims=0),
     ]
-    given = [("aux", FLOAT, ["n", 3]), ("z", FLOAT, ["n", 3]), ("label", TensorProto.INT64, ["n"])]
+    given: list[Any] = [("aux", FLOAT, ["n", 3]), ("z", FLOAT, ["n", 3]), ("label", TensorProto.INT64, ["n"])]
     path = save(tmp_path / "m.onnx", nodes, [("x", FLOAT, ["n", 6])], given, w=W.astype(np.float32))
     first = model(path)
     np.testing.assert_allclose(first.predict(X)[0], X @ W, atol=1e-5)

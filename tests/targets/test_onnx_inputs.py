@@ -137,15 +137,15 @@ TABLES = {
 @pytest.mark.slow  # skl2onnx, and scikit-learn's pipelines
 @pytest.mark.parametrize(("inputs", "codes"), TABLES.values(), ids=TABLES.keys())
 def test_a_tables_columns_go_into_inputs_of_several(inputs: Any, codes: list[str], tmp_path: Path) -> None:
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+    convert_sklearn = pytest.importorskip("skl2onnx").convert_sklearn
+    types = pytest.importorskip("skl2onnx.common.data_types")
 
     order = [name for _, names in inputs for name in names]
     scaled = (StandardScaler(), [i for i, name in enumerate(order) if name in NUMBERS])
     steps = make_column_transformer(scaled, (OneHotEncoder(), [i for i, name in enumerate(order) if name in TEXTS]))
     fitted = make_pipeline(steps, LogisticRegression()).fit(FRAME[order].to_numpy(object), Y)
     kinds = [
-        (name, (StringTensorType if names[0] in TEXTS else FloatTensorType)([None, len(names)]))
+        (name, (types.StringTensorType if names[0] in TEXTS else types.FloatTensorType)([None, len(names)]))
         for name, names in inputs
     ]
     path = tmp_path / "m.onnx"

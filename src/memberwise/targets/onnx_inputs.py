@@ -32,7 +32,7 @@ def feed_for(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset, example:
     """How this model is given these records.
 
     Args:
-        example: a few records, by which it is told whether numbers lose their fractions on the way.
+        example: ``(k, ...)``, a few records, by which it is told whether numbers lose their fractions on the way.
 
     Raises:
         TargetError: they do not fit its inputs, or could fit in more than one way.

@@ -85,12 +85,13 @@ def _as_the_target(study: Study, dataset: Dataset, target: Estimator | None) -> 
 
 def told_notes(study: Study, fitted: Estimator | None) -> list[Note]:
     """What a booster's own file does not tell of how it was trained."""
-    if study.model.name != TARGETS_OWN or not hasattr(fitted, "told_"):
+    recipe = getattr(fitted, "told_", None)
+    if study.model.name != TARGETS_OWN or recipe is None:
         return []
-    told = fitted.told_.get_params()
+    told = recipe.get_params()
     words = ", ".join(f"{name}={told[name]:g}" for name in TOLD if told.get(name) is not None)
     message = (
-        f"shadow models are trained anew as {type(fitted.told_).__name__}({words}), by what the target's file tells; "
+        f"shadow models are trained anew as {type(recipe).__name__}({words}), by what the target's file tells; "
         "if it was trained by other parameters, name them: --model and model.options"
     )
     return [Note("target-parameters", message)]

@@ -224,12 +224,12 @@ def _named_by_class(frame: pd.DataFrame, where: str) -> Arrays:
         return {form: values, "classes": np.array(names), "labels": np.array([_as_name(v) for v in frame[column]])}
     rest = [c for c in frame.columns if c != column and pd.api.types.is_numeric_dtype(frame[c])]
     named = _affixed(rest, labels) if len(labels) > 1 else None
-    values = None if named is None else _numbers(frame[list(named)], where)
-    if named is None or values is None or not _near_one(values):  # else they may be anything, features perhaps
+    shares = np.empty((0, 2)) if named is None else _numbers(frame[list(named)], where)
+    if named is None or not _near_one(shares):  # else they may be anything, features perhaps
         return {}
-    form = "probabilities" if _sum_to_one(values) else "scores"
+    form = "probabilities" if _sum_to_one(shares) else "scores"
     classes, truth = np.array([*named.values()]), np.array([_as_name(v) for v in frame[column]])
-    return {form: values, "classes": classes, "labels": truth}
+    return {form: shares, "classes": classes, "labels": truth}
 
 
 def _affixed(columns: Sequence[str], labels: Sequence[str]) -> dict[str, str] | None:
