@@ -94,7 +94,7 @@ def figures(scores: Scores, member: NDArray[np.bool_]) -> dict[str, dict[str, fl
             continue
         area, rate = auc(values[scored], member[scored]), tpr_at_fpr(values[scored], member[scored], 0.01)
         figure = {"auc": area.value, "low": area.low, "high": area.high, "tpr": rate.value}
-        found[name] = {key: round(float(value), 5) for key, value in figure.items()} | {"n": int(scored.sum())}
+        found[name] = {key: round(float(value or 0.0), 5) for key, value in figure.items()} | {"n": int(scored.sum())}
     return found
 
 
