@@ -94,7 +94,7 @@ def figures(scores: Scores, member: NDArray[np.bool_]) -> dict[str, dict[str, fl
             continue
         area, rate = auc(values[scored], member[scored]), tpr_at_fpr(values[scored], member[scored], 0.01)
         figure = {"auc": area.value, "low": area.low, "high": area.high, "tpr": rate.value}
-        found[name] = {key: round(float(value), 5) for key, value in figure.items()} | {"n": int(scored.sum())}
+        found[name] = {key: round(float(value or 0.0), 5) for key, value in figure.items()} | {"n": int(scored.sum())}
     return found
 
 
@@ -142,6 +142,9 @@ def main() -> int:
     asked = parser.parse_args()
     names = asked.task or [name for name in KINDS if name.startswith("tiny") == asked.tiny]
     counts = asked.shadows or ([2, 4] if asked.tiny else list(COUNTS))
+    if asked.tiny and asked.out == parser.get_default("out"):
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        asked.out = asked.folder / "tiny.json"  # no figures to keep
     run: dict[str, Any] = json.loads(asked.out.read_text()) if asked.out.exists() else {"rows": []}
     missing = not_installed()
     run |= {"machine": machine(), "versions": versions(), "missing": missing}

@@ -84,7 +84,7 @@ def _target(at: Path, kind: Kind, records: tuple[np.ndarray, np.ndarray], classe
     _train(model, torch.from_numpy(x), torch.from_numpy(y), kind.epochs)
     state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
     save_file({name.removeprefix("layers."): value for name, value in state.items()}, at / "target.safetensors")
-    np.savez(at / "target.npz", **{name: value.numpy() for name, value in state.items()})  # type: ignore[arg-type]
+    np.savez(at / "target.npz", **{name: value.numpy() for name, value in state.items()})
 
 
 def _train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> None:

@@ -194,6 +194,8 @@ def main() -> None:
 
     if asked.tiny:
         asked.models, asked.records, asked.turns = 4, 300, 1
+        if asked.out == parser.get_default("out"):
+            asked.out = Path(tempfile.gettempdir()) / "trees-tiny.json"  # no figures to keep
     known = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     for kind in asked.kinds.split(","):
         watch = Watch()

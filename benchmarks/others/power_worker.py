@@ -71,5 +71,5 @@ def attacked(package: str, attack: Callable[[Task, int], Scores], kinds: tuple[s
         torch.manual_seed(task.seed)
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         scores = attack(task, models)
-    np.savez(out, **{name: np.asarray(values, np.float64) for name, values in scores.items()})
+    np.savez(out, allow_pickle=False, **{name: np.asarray(values, np.float64) for name, values in scores.items()})
     out.with_suffix(".json").write_text(json.dumps({"version": importlib.metadata.version(package)}))

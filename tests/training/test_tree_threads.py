@@ -46,7 +46,7 @@ class Collection:
         return {"p": models.predict(X), "process": np.array([os.getpid()])}
 
 
-class OwnForest(RandomForestClassifier):
+class OwnForest(RandomForestClassifier):  # type: ignore[misc]
     """A user's, which may keep what it likes."""
 
 
@@ -59,6 +59,9 @@ class OwnCollector:
 
     def __call__(self, *_: object) -> np.ndarray:
         return np.zeros(9)
+
+
+OWN: Any = OwnCollector()
 
 
 def trainer(estimator: Any) -> ProcessTrainer:
@@ -106,10 +109,11 @@ def test_only_a_librarys_trees_on_numbers_share_a_process() -> None:
 
 
 def test_a_collection_that_may_keep_a_state_keeps_its_processes() -> None:
-    questions = Questions(X, Y, 3, *(np.arange(9) for _ in range(4)))
+    rows = np.arange(9)
+    questions = Questions(X, Y, 3, audited=rows, population=rows, test=rows, background=rows)
     assert SignalCollection(questions).thread_safe
     assert not SignalCollection(replace(questions, defences=(Rounding(),))).thread_safe
-    assert not SignalCollection(replace(questions, extras=(OwnCollector(),))).thread_safe
+    assert not SignalCollection(replace(questions, extras=(OWN,))).thread_safe
 
 
 def test_threads_leave_the_process_as_it_was() -> None:

@@ -151,13 +151,20 @@ def attack_figures(
     return evaluations, skipped
 
 
+def times_learned_anew(models: int, records: int) -> int:
+    """For how many of so many shadow models an attack that learns is learned anew; 0 where they are too few."""
+    if models < FEWEST_TO_LEARN_ANEW:
+        return 0
+    per_model = max(1, min(records, STAND_IN_RECORDS) // 2)
+    return int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
+
+
 def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
     """The first of the attacks that learn on shadow models, learned anew for a few in the target's place."""
-    if len(signals.trained_on) < FEWEST_TO_LEARN_ANEW:
+    count = times_learned_anew(len(signals.trained_on), signals.records)
+    if not count:
         return {}
     learning = [attack for name in LEARNING for attack in attacks if attack.name == name][:1]
-    per_model = max(1, min(signals.records, STAND_IN_RECORDS) // 2)
-    count = int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
     return shadow_scores(signals, learning, seeds, most=count, step=2)
 
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from memberwise.assess.figures import LEARNING, times_learned_anew
 from memberwise.attacks.registry import choose
+from memberwise.attacks.run import STAND_IN_RECORDS
 from memberwise.auditing.afford import Asking
 from memberwise.auditing.cluster_cost import ClusterCost, cluster_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
@@ -28,6 +30,8 @@ CALIBRATION_RECORDS = 512
 EXTRA_RECORDS = 64
 # What an audit takes beside training and asking, and what all usual attacks with their figures add (measured).
 REST_SECONDS, ATTACK_SECONDS, ATTACK_SECONDS_A_RECORD = 4.0, 3.0, 0.0006
+# Each time that an attack is learned anew, for a shadow model in the target's place.
+LEARNING_SECONDS_A_RECORD = 0.0007
 # Beyond so many models or epochs nobody trains: the estimate is scaled up from the smaller numbers, unmeasured.
 MOST_MODELS, FEW_MODELS = 10_000, 64
 MOST_EPOCHS, FEW_EPOCHS = 10_000, 100
@@ -110,7 +114,7 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
         attacks=attacks,
-        seconds=seconds * times + _rest(prepared, len(attacks)),
+        seconds=seconds * times + _rest(prepared, attacks),
         disk_bytes=disk,
         driver_bytes=_resident() + 2 * disk,
         questions=asking(prepared) if study.target.endpoint is not None else None,
@@ -212,10 +216,13 @@ def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
     return (time.perf_counter() - begun) * _records(questions) / max(1, _records(few))
 
 
-def _rest(prepared: Prepared, attacks: int) -> float:
+def _rest(prepared: Prepared, attacks: Sequence[str]) -> float:
     """Seconds of what is neither training nor asking: imports, data, attacks, figures and the report."""
-    share = min(1.0, attacks / len(choose(["default"])))
-    return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * len(prepared.roles.audited))
+    records = len(prepared.roles.audited)
+    share = min(1.0, len(attacks) / len(choose(["default"])))
+    anew = times_learned_anew(prepared.study.shadow.count, records) if {*LEARNING} & {*attacks} else 0
+    learning = anew * LEARNING_SECONDS_A_RECORD * min(records, STAND_IN_RECORDS)
+    return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * records) + learning
 
 
 def _extra_seconds(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:

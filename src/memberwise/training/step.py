@@ -68,6 +68,19 @@ class State(NamedTuple):
     own: dict[str, Tensor]
 
 
+def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Each record's cross-entropy ``(n,)`` in nats: torch's, to the bit, gradients included.
+
+    torch's own loss of class numbers imports, under ``vmap``, its symbolic shapes and sympy: half a second an audit.
+
+    Args:
+        logits: ``(n, C)``. target: ``(n,)`` class numbers or ``(n, C)`` soft labels. smoothing: of labels, in [0, 1).
+    """
+    if smoothing or target.is_floating_point():
+        return functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+    return -functional.log_softmax(logits, -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+
+
 class Step:
     """Plain training by cross-entropy, and the base of every training defence.
 
@@ -98,7 +111,7 @@ class Step:
         Args:
             logits: ``(n, C)``. target: ``(n,)`` class numbers or ``(n, C)`` soft labels.
         """
-        return functional.cross_entropy(logits, target, reduction="none")
+        return cross_entropy(logits, target)
 
     def init(self, network: Network, rows: int, key: Tensor) -> dict[str, Tensor]:
         """The step's own tensors at the start, for a model which trains on ``rows`` records.
@@ -115,7 +128,7 @@ class Step:
             batch: ``(n, ...)`` records with ``(n,)`` or ``(n, C)`` targets. key: ``()``.
         """
         logits, buffers = network(params, state.buffers, batch.x, key)
-        losses = functional.cross_entropy(logits, batch.target, reduction="none", label_smoothing=self.label_smoothing)
+        losses = cross_entropy(logits, batch.target, self.label_smoothing)
         own = {**state.own, LOSSES: losses.detach()} if LOSSES in state.own else state.own
         if batch.mask is None:
             return losses.mean(), State(buffers, own)

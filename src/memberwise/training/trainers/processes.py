@@ -137,7 +137,7 @@ def _ship_user_files() -> None:
 
 
 def grows_in_threads(model: Model, records: Records) -> bool:
-    """A library's own trees on plain numbers: nothing of the user's, which may keep a state that threads share."""
+    """A library's own trees on ``(n, features)`` numbers: nothing of the user's, whose state threads would share."""
     if model.kind != "estimator" or records.rows is not None:
         return False
     kind = type(model.make())
