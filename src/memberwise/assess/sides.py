@@ -58,12 +58,13 @@ def pair_sides(signals: Signals) -> Sides | None:
     if len(pairs) < FEWEST_PAIRS:
         return None
     parts: list[tuple[Ints, Floats, Floats, Floats, Floats]] = []
-    by_pair: list[NDArray[np.float32]] = []
+    by_pair, filled = np.empty((len(pairs), signals.records), np.float32), 0
     step = max(1, CHUNK_VALUES // (pairs.size * signals.shadows.queries))
     for first in range(0, signals.records, step):
         rows, inside, outside = _scores(signals, pairs, np.arange(first, min(first + step, signals.records)))
         correlations = correlations_within(inside, outside)
-        by_pair.append(auc_by_pair(inside, outside).astype(np.float32))
+        by_pair[:, filled : filled + len(rows)] = auc_by_pair(inside, outside)
+        filled += len(rows)
         parts.append((rows, cross_pair_auc(inside, outside), inside.mean(0), outside.mean(0), correlations))
     rows, aucs, in_score, out_score, correlations = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not len(rows):
@@ -72,8 +73,7 @@ def pair_sides(signals: Signals) -> Sides | None:
     drift = shared_drift(np.concatenate([inside - inside.mean(0), outside - outside.mean(0)]))
     correlation = mean_correlation(correlations, len(pairs))
     spread, inflation = correlation_spread(correlations, len(pairs)), 1 + len(rows) * drift / len(pairs)
-    of_pairs = np.concatenate(by_pair, axis=1)
-    return Sides(len(pairs), rows, aucs, of_pairs, in_score, out_score, correlation, spread, inflation)
+    return Sides(len(pairs), rows, aucs, by_pair[:, : len(rows)], in_score, out_score, correlation, spread, inflation)
 
 
 def complete_pairs(clusters: Ints) -> Ints:

@@ -47,7 +47,7 @@ class GroupDifference:
     Attributes:
         by: what divides the records: "class" or "group". name: of the group. records: in it.
         mean: of its records' AUC_i. difference, low, high: to the mean of the rest, with an interval.
-        p: that a group drawn by lot differs as much; p_adjusted: by Holm's rule over all groups that are compared.
+        p: that a group which is like the rest differs as much; p_adjusted: by Holm's rule over all that are compared.
         top: among the most exposed.
     """
 
