@@ -12,15 +12,8 @@ from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.learned.carried import Carried, carried_over
 from memberwise.attacks.learned.comparable import answers_coarser, population_apart
 from memberwise.attacks.learned.judge import judge
-from memberwise.attacks.learned.lessons import (
-    DRAWS,
-    FEWEST_POPULATION,
-    Lessons,
-    lessons_of,
-    members_of,
-    offline_columns,
-    tells_scale,
-)
+from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, tells_scale
+from memberwise.attacks.learned.lessons import Lessons, lessons_of, members_of, offline_columns
 from memberwise.signals.table import Signals, once_a_table
 from memberwise.types.arrays import Floats, Floats32, Ints
 

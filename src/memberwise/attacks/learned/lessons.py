@@ -9,12 +9,20 @@ import numpy as np
 
 from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.features import Statistics, features, statistics
+from memberwise.attacks.learned.lean import (
+    DRAWS,
+    lean_table,
+    population_read,
+    readings_by_name,
+    shadows_alone,
+    true_class_alone,
+)
 from memberwise.attacks.learned.relative import OFFLINE, Shadows, told_by
 from memberwise.attacks.learned.relative import features as relative_features
-from memberwise.attacks.learned.tempered import TEMPERATURES, Answering, Readings, distortion
+from memberwise.attacks.learned.tempered import Answering, distortion
 from memberwise.signals.leave_one_out import StandIn, as_target
 from memberwise.signals.table import Answers, Signals, once_a_table
-from memberwise.types.arrays import Floats, Floats32, Ints, Mask
+from memberwise.types.arrays import Floats32, Ints, Mask
 
 # With fewer shadow models none are left on a side once one and its complement stand aside.
 FEWEST_MODELS = 4
@@ -24,16 +32,12 @@ FEWEST_FOR_SPREADS = 6
 MOST_STAND_INS = 16
 MOST_ROWS = 200_000
 ENOUGH_ROWS = 1_000
-# Fewer population records do not tell on what scale a model answers.
-FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
 # The scale of answers is found in so many steps at most, or when one changes it by no more than this share.
 STEPS, CLOSE = 12, 1e-5
 # A smaller share of members among audited records counts as this one.
 LEAST_MEMBERS = 0.01
 # Distorted copies of a stand-in: beside early checkpoints, and without.
 COPIES, COPIES_ALONE = 1, 3
-# The draws are a part of the statistic, which attacks share: they depend on the table alone.
-DRAWS = 20_261_129
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class Reader:
     @classmethod
     def of(cls, signals: Signals, rng: np.random.Generator) -> Reader:
         shadows = shadows_of(signals.shadows)
-        population = _population(signals, rng)
+        population = population_read(signals, rng)
         worlds = (signals.population_target, signals.population_shadows) if population is not None else ()
         full = all(
             answers is not None and answers.vectors is not None and len(answers.vectors) >= min(least, answers.models)
@@ -157,18 +161,18 @@ class Reader:
             held = [len(world.vectors) for world in (shadows, signals.population_shadows)
                     if world is not None and world.vectors is not None]  # fmt: skip
             models = min(held) if population is not None else len(shadows.vectors)  # type: ignore[arg-type]
-        table = _lean(signals, population, models, full)
+        table = lean_table(signals, population, models, full)
         stand_ins = min(models, len(signals.trained_on), _most_stand_ins(signals.records))
         return cls(table, signals, full, population, stand_ins, [])
 
     def left(self, rest: Signals, rng: np.random.Generator) -> Left:
         """What the shadow models of ``rest`` tell."""
         several = shadows_of(rest.shadows).queries > 1 and len(rest.trained_on) + 2 >= FEWEST_FOR_SPREADS
-        plain = statistics(_bare(rest), offline=False) if several else None
+        plain = statistics(shadows_alone(rest), offline=False) if several else None
         shadows = shadows_of(rest.shadows)
-        population = {} if rest.population_shadows is None else _columns(rest.population_shadows)
+        population = {} if rest.population_shadows is None else readings_by_name(rest.population_shadows)
         correct = shadows.correct[:, :, 0].astype(np.float64)
-        told = told_by(_columns(shadows), population, correct, rest.is_in, rest.is_out, rng)
+        told = told_by(readings_by_name(shadows), population, correct, rest.is_in, rest.is_out, rng)
         outside = np.asarray(rest.is_out.any(0))
         return Left(rest, plain, told, np.asarray(rest.is_in.any(0)) & outside, outside)
 
@@ -191,11 +195,11 @@ class Reader:
         if world is None or answers is None:
             raise ValueError("there are no population records")
         outside = left.rest.is_out[:, rng.integers(left.rest.records, size=answers.records)]
-        nowhere, columns = np.zeros_like(outside), _columns(answers)
+        nowhere, columns = np.zeros_like(outside), readings_by_name(answers)
         told = told_by(columns, columns, answers.correct[:, :, 0].astype(np.float64), nowhere, outside, rng)
         plain = None
         if left.plain is not None:
-            of_models, bare = np.where(outside, 0, -1).astype(np.int8), _plain(answers)
+            of_models, bare = np.where(outside, 0, -1).astype(np.int8), true_class_alone(answers)
             plain = statistics(Signals(world.labels, world.labels, bare, bare, of_models), offline=True)
         own = world.scaled(_scale(world, left)) if matched else world
         return self._matrix(own, own, replace(left, shadows=told, plain=plain), None, members_of(signals))
@@ -301,76 +305,6 @@ def offline_columns(names: Sequence[str]) -> Ints:
     known = OFFLINE | {f"all {name}" for name in ("out t", "out 1 - p", "out centre", "out spread", "out distance")}
     known |= {f"all {name}" for name in ("out z", "out p", "phi", "log p", "phi spread", "phi least")}
     return np.array([i for i, name in enumerate(names) if name in known], np.int64)
-
-
-def tells_scale(signals: Signals) -> bool:
-    """``FEWEST_POPULATION`` population records or more that no shadow model saw, answered by all."""
-    return _population(signals, np.random.default_rng(DRAWS)) is not None
-
-
-def _population(signals: Signals, rng: np.random.Generator) -> Ints | None:
-    """Positions of the population records to read: those of early checkpoints, where enough, else a sample."""
-    if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:
-        return None
-    seen = signals.population_trained_on
-    count = len(signals.population_labels)
-    unseen = np.ones(count, bool) if seen is None else np.asarray((seen == 0).all(0))
-    early = np.zeros(0, np.int64) if signals.early is None else signals.early.positions
-    if len(early) >= FEWEST_POPULATION and unseen[early].all():
-        return early
-    rows = np.flatnonzero(unseen)
-    if rows.size < FEWEST_POPULATION:
-        return None
-    return rows if rows.size <= MOST_POPULATION else np.sort(rng.choice(rows, MOST_POPULATION, replace=False))
-
-
-def _lean(signals: Signals, population: Ints | None, models: int, full: bool) -> Signals:
-    """The table without what is not read, the shadow models' readings in ``extra``."""
-    shadows, labels = shadows_of(signals.shadows), signals.labels
-    world, of_world = signals.population_shadows, signals.population_labels
-    read = _read(shadows, labels, models, full)
-    bare = replace(_plain(shadows), extra=read)
-    if population is None or world is None or of_world is None:
-        world = None
-    else:
-        part = world.of_records(population)
-        world = replace(_plain(part), extra=_read(part, of_world[population], models, full))
-    return Signals(
-        signals.index,
-        labels,
-        _plain(signals.target),
-        bare,
-        signals.trained_on,
-        population_shadows=world,
-        known=signals.known,
-    )
-
-
-def _plain(answers: Answers) -> Answers:
-    return replace(answers, vectors=None, extra={})
-
-
-def _bare(signals: Signals) -> Signals:
-    return replace(signals, shadows=_plain(shadows_of(signals.shadows)), population_shadows=None)
-
-
-def _read(answers: Answers, labels: Ints, models: int, full: bool) -> dict[str, Floats]:
-    """The first models' readings, each ``(j, n)``; at temperature 1 those of all models come from their logs."""
-    names = [name for temperature in TEMPERATURES for name in (f"phi {temperature}", f"p {temperature}")]
-    found: dict[str, list[Floats32]] = {name: [] for name in [*names, "height"]}
-    for k in range(models):
-        readings: Readings = Answering.of(answers, k, labels, full).readings()
-        for name, values in found.items():
-            values.append(readings[name].astype(np.float32))
-    return {name: np.stack(values) for name, values in found.items()}
-
-
-def _columns(answers: Answers) -> dict[str, Floats]:
-    """Readings by name in float64; those at temperature 1 of all models, others of the first."""
-    read = {name: values.astype(np.float64) for name, values in answers.extra.items()}
-    if len(read["height"]) < answers.models:
-        read["phi 1"], read["p 1"] = answers.phi[:, :, 0], answers.log_p[:, :, 0].astype(np.float64)
-    return read
 
 
 def _scale(world: Answering, left: Left) -> float:
