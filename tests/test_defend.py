@@ -287,8 +287,7 @@ def test_unfit_members_of_a_group_are_left_out_at_once(tmp_path: Path) -> None:
     assert {point.name for point, _ in refused} >= {"l2", "relaxloss", "dp-sgd"}
     assert all("network" in reason for _, reason in refused)
     own = study.model_copy(update={"training": study.training.model_copy(update={"weight_decay": 5e-4})})
-    two = study.defend.model_copy(update={"defences": ("l2", "relaxloss")})
-    own = own.model_copy(update={"model": ModelConfig(), "defend": two})
+    own = own.model_copy(update={"model": ModelConfig()})
     points, refused = usable(choose_points(own), own, inputs)
     assert {point.name for point, _ in refused} == {"l2"}, "it would overwrite the study's own"
     named = study.model_copy(update={"defend": study.defend.model_copy(update={"defences": ("l2",)})})

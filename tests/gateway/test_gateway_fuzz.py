@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.gateway.gateways import Served
 
 # 100 in the usual profile.
-BODIES, ROWS = 20 * settings.default.max_examples, 5 * settings.default.max_examples
+BODIES, ROWS = 20 * settings().max_examples, 5 * settings().max_examples
 RECORD = [0.5] * 64
 TENSOR = {"name": "x", "shape": [1, 64], "datatype": "FP32", "data": RECORD}
 SPLIT: dict[str, Any] = {"columns": [f"p{i}" for i in range(64)], "data": [RECORD]}
