@@ -64,8 +64,12 @@ def test_compiled_or_not_the_same_models(recipe: dict[str, object], size: int) -
     assert float(eager.losses[0, -1]) < 0.99 * float(eager.losses[0, 0]), "there was something to learn"
 
 
-def private(noise: float = 0.7) -> list[Job]:
+def private(noise: float = 3.0) -> list[Job]:
     return [replace(job, step=DpSgd(noise, 0.5, 32.0, 0.1)) for job in jobs(momentum=0.5, weight_decay=0.01)]
+
+
+def one_layer() -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 5))
 
 
 def plain_network() -> Network:
@@ -76,19 +80,19 @@ def plain_network() -> Network:
 @needs_compiler
 def test_dp_sgd_is_compiled_with_its_noise() -> None:
     """Poisson batches are padded to one size; one that is larger goes as it is written."""
-    network = plain_network()
+    network = Network(one_layer, CPU)
     assert takes_compiled(private()[0], network)
     compiled = train_stack(private(), network, DATA, compiled=True)
     assert any(network.programs.values()), "it was compiled"
     assert not network.notes
     for other in (
-        train_stack(private(), plain_network(), DATA),
-        train_stack(private(), plain_network().generally(), DATA),
+        train_stack(private(), Network(one_layer, CPU), DATA),
+        train_stack(private(), Network(one_layer, CPU).generally(), DATA),
     ):
         for name, value in other.params.items():
             torch.testing.assert_close(compiled.params[name], value, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(compiled.losses, other.losses, rtol=1e-3)
-    quiet = train_stack(private(0.0), plain_network(), DATA)
+    quiet = train_stack(private(0.0), Network(one_layer, CPU), DATA)
     assert max(float((compiled.params[n] - quiet.params[n]).abs().max()) for n in quiet.params) > 0.01
 
 
