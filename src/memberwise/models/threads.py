@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
+import joblib
 import torch
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    """Processor cores this process may use, a container's share (cgroups) considered; at least one."""
+    return int(joblib.cpu_count())
 
 
 class threads_of:

@@ -333,7 +333,7 @@ class _Memory:
 
     def __init__(self, network: Network, data: DataTensors, job: Job, options: list[Plan]) -> None:
         about: dict[str, object] = {
-            "machine": [platform.processor(), platform.machine(), os.cpu_count(), torch.__version__],
+            "machine": [platform.processor(), platform.machine(), cores(), torch.__version__],
             "device": torch.cuda.get_device_name() if network.device.type == "cuda" else "cpu",
             "network": [str(network.module), list(data.shape), job.recipe.batch_size, job.recipe.optimizer],
             "step": str(describe(job.step)),
