@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from hypothesis import settings
+
 # One thread a process, said before torch is imported: tests run a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Audits train on as many threads as there are cores, and threads that wait for a core that another process has take
 # many times as long (measured: 17 times): each of several processes, with all that it starts, gets a core of its own.
-if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
-    allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {allowed[int(worker.removeprefix("gw")) % len(allowed)]})
-
-import pytest
-from hypothesis import settings
+ALL_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+OWN_CORE = ALL_CORES
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and ALL_CORES:
+    OWN_CORE = [ALL_CORES[int(worker.removeprefix("gw")) % len(ALL_CORES)]]
+    os.sched_setaffinity(0, OWN_CORE)
 
 # No deadline: on a busy machine the time of one example says nothing about the code. How many inputs fuzzing tests draw
 # is the profile's, too: --hypothesis-profile=thorough draws ten times as many.
@@ -47,6 +49,14 @@ def shared_fixture(item: pytest.Item) -> str | None:
     if any(one.scope == "module" for several in definitions.values() for one in several):
         return item.nodeid.partition("::")[0]
     return next((name for name in ("mlserver", "mlflow_server") if name in definitions), None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A cluster's nodes run on all cores: on one they would starve whoever starts and asks them."""
+    if ALL_CORES != OWN_CORE:
+        of_cluster = any(mark.args[:1] in (("ray",), ("slurm",)) for mark in item.iter_markers("xdist_group"))
+        os.sched_setaffinity(0, ALL_CORES if of_cluster else OWN_CORE)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -58,7 +58,7 @@ def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_what_has_no_time_left_is_stopped_and_the_rest_stored(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    run("gpu.py", folder, "--device", "cpu", "--tiny", "--seconds", "1", "--only", "attacks")
+    run("gpu.py", folder, "--device", "cpu", "--tiny", "--seconds", "0.01", "--only", "attacks")
     [stored] = folder.glob("*-cpu.json")
     section = json.loads(stored.read_text())["sections"]["attacks"]
     assert "Stopped at its share" in section["notes"][0]

@@ -43,7 +43,7 @@ class AucTable:
 
     @property
     def truths(self) -> Floats:
-        """``(kinds of noise x len(GRID),)`` the true AUC of each row."""
+        """``(k,)`` the true AUC of each row: of the grid, for one kind of noise after the other."""
         return np.tile(GRID, len(self.probabilities) // len(GRID))
 
     def bins(self, aucs: Floats) -> Ints:
