@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -152,6 +154,18 @@ def test_scores_do_not_depend_on_which_attacks_run() -> None:
     for attack in EVERY:
         np.testing.assert_array_equal(scores_of(signals, [attack])[attack.name], together[attack.name])
     assert (scores_of(signals, seeds=Seeds(1))["shokri"] != together["shokri"]).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: attack.name)
+def test_what_an_attack_keeps_with_a_table_goes_with_it(attack: Attack) -> None:
+    """Every model in turn is a table of its own: kept for ever, they took gigabytes."""
+    signals, _ = full_table(np.random.default_rng(5), 100, leak=1.0)
+    scores_of(signals, [attack])
+    kept = weakref.ref(signals)
+    del signals
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.slow

@@ -163,7 +163,8 @@ class Reader:
             models = min(held) if population is not None else len(shadows.vectors)  # type: ignore[arg-type]
         table = lean_table(signals, population, models, full)
         stand_ins = min(models, len(signals.trained_on), _most_stand_ins(signals.records))
-        return cls(table, signals, full, population, stand_ins, [])
+        # A copy, for what is kept with a table must not keep the table (``once_a_table``).
+        return cls(table, replace(signals), full, population, stand_ins, [])
 
     def left(self, rest: Signals, rng: np.random.Generator) -> Left:
         """What the shadow models of ``rest`` tell."""
