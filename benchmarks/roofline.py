@@ -11,7 +11,7 @@ from results import Section, spread
 from workload import Workload, synchronise
 
 from memberwise.auditing.prepare import Prepared
-from memberwise.training.plan import step_timer
+from memberwise.training.pace import step_timer
 
 # Bytes a parameter that a step cannot do without, however it is written: float32 parameter and momentum are read and
 # written, the bfloat16 copy is written once and read by the forward and the backward product, the gradient (as the

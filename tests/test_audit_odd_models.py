@@ -27,7 +27,8 @@ from memberwise.study.entrypoint import load_entrypoint
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, make_plan
+from memberwise.training.plan import Plan
+from memberwise.training.planning import make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors

@@ -15,7 +15,8 @@ from memberwise.study.schema import TrainingConfig
 from memberwise.training.equality import why_general
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import Plan, measured, step_timer
+from memberwise.training.pace import measured, step_timer
+from memberwise.training.plan import Plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.steppers.conv_compiled import gains_compiled, takes_compiled_one
@@ -100,8 +101,8 @@ def test_a_step_that_is_given_up_is_no_plan(monkeypatch: pytest.MonkeyPatch) -> 
     network, compiled = Network(conv, CPU), Plan(1, compile=True, stacked=False)
     with pytest.raises(TrainingError, match="given up"):
         step_timer(compiled, network, DATA, job(1))
-    monkeypatch.setattr("memberwise.training.plan.SHORT", 0.0)
-    monkeypatch.setattr("memberwise.training.plan.SECONDS", 0.0)
-    monkeypatch.setattr("memberwise.training.plan.MARGIN", 0.0)
+    monkeypatch.setattr("memberwise.training.pace.SHORT", 0.0)
+    monkeypatch.setattr("memberwise.training.pace.SECONDS", 0.0)
+    monkeypatch.setattr("memberwise.training.pace.MARGIN", 0.0)
     (pace,) = measured([compiled], network, DATA, job(1))
     assert pace.plan == replace(compiled, compile=False)

@@ -23,7 +23,7 @@ from memberwise.training.equality import examined, why_general
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
 from memberwise.training.loop import train_stack
-from memberwise.training.plan import make_plan
+from memberwise.training.planning import make_plan
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.steppers.base import EagerStepper, Stepper, make_stepper, start

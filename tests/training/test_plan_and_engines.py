@@ -19,18 +19,11 @@ from memberwise.models.build import Model, build_model, model_of
 from memberwise.models.network import Network
 from memberwise.models.threads import cores
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
-from memberwise.training import plan as plan_module
+from memberwise.training import pace, planning
 from memberwise.training.job import Job
-from memberwise.training.plan import (
-    Plan,
-    PlanPace,
-    candidates,
-    make_plan,
-    measured,
-    operations,
-    soonest,
-    with_compiled,
-)
+from memberwise.training.pace import PlanPace, measured, soonest
+from memberwise.training.plan import Plan
+from memberwise.training.planning import candidates, make_plan, operations, with_compiled
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Step
 from memberwise.training.tensors import DataTensors
@@ -113,8 +106,8 @@ def test_what_the_study_fixes_is_kept() -> None:
 @pytest.mark.slow
 def test_measured_plan_is_a_candidate_and_is_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(plan_module, "SHORT", 0.005)
-    monkeypatch.setattr(plan_module, "multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr(pace, "SHORT", 0.005)
+    monkeypatch.setattr(planning, "multiplies_bfloat16", lambda device: True)
     plan = plan_of(nn.Linear(6, 3), (6,), work=1e18)
     options = candidates(Network(lambda: nn.Linear(6, 3), CPU), plan.threads, stackable=True)
     assert plan in options
@@ -152,7 +145,7 @@ def test_a_candidate_that_does_not_compile_is_tried_as_it_is(monkeypatch: pytest
             raise TrainingError("the training step could not be compiled")
         return lambda: 1.0 if plan.precision == "float32" else 0.5
 
-    monkeypatch.setattr(plan_module, "step_timer", timer)
+    monkeypatch.setattr(pace, "step_timer", timer)
     options = [Plan(16, "float32", 1), Plan(4, "bfloat16", 1, compile=True)]
     network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
     assert soonest(measured(options, network, data, jobs(1)[0]), 1e6) == Plan(4, "bfloat16", 1)
@@ -162,7 +155,7 @@ def test_a_candidate_counts_with_its_fastest_turn(monkeypatch: pytest.MonkeyPatc
     """Something else on the machine slows each candidate in another turn; the middle one is the fastest."""
     found = {1: [1.0, 9.0, 9.0], 2: [9.0, 9.0, 0.5], 4: [9.0, 0.7, 9.0]}
     turns: dict[int, Iterator[float]] = {stack: iter(times * 3) for stack, times in found.items()}
-    monkeypatch.setattr(plan_module, "step_timer", lambda plan, *_: lambda: next(turns[plan.stack]))
+    monkeypatch.setattr(pace, "step_timer", lambda plan, *_: lambda: next(turns[plan.stack]))
     network, data = Network(lambda: nn.Linear(6, 3), CPU), DataTensors.of(X, Y, 3, CPU)
     assert soonest(measured([Plan(stack) for stack in found], network, data, jobs(1)[0]), 1e6) == Plan(2)
 

@@ -15,7 +15,8 @@ from memberwise.models.layer_kinds import BATCH_NORMS, kinds_of
 from memberwise.models.network import Network
 from memberwise.study.schema import TrainingConfig
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, multiplies_bfloat16
+from memberwise.training.plan import Plan
+from memberwise.training.planning import multiplies_bfloat16
 from memberwise.training.recipe import Recipe
 from memberwise.training.step import Batch, Step
 from memberwise.training.steppers.base import mapped, only

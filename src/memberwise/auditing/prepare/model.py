@@ -30,7 +30,8 @@ from memberwise.targets.boosters import unfitted
 from memberwise.training.augment import FOR_TABLES
 from memberwise.training.equality import examined, why_general
 from memberwise.training.job import Job
-from memberwise.training.plan import Plan, PlanChoice, make_plan
+from memberwise.training.plan import Plan, PlanChoice
+from memberwise.training.planning import make_plan
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import GENERAL_PATH, Trainer
 from memberwise.training.trainers.processes import ProcessTrainer

@@ -19,7 +19,9 @@ from memberwise.targets.models import TorchModels
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.training.job import Job
 from memberwise.training.loop import Tick, train_stack
-from memberwise.training.plan import WORTH_MEASURING, Plan, PlanChoice, make_plan, operations, step_timer
+from memberwise.training.pace import step_timer
+from memberwise.training.plan import Plan, PlanChoice
+from memberwise.training.planning import WORTH_MEASURING, make_plan, operations
 from memberwise.training.procedure import run_procedures
 from memberwise.training.tensors import DataTensors
 from memberwise.training.trainers.base import ALONE, GENERAL_PATH, Collect, Fit, TrainerFacts, joined
