@@ -114,8 +114,8 @@ class Needs:
         if population is not None and self.population and population.records < self.least_population:
             return f"needs {self.least_population} population records, and there are {population.records}"
         if lacking := set(self.temperatures) - kept_temperatures(signals):
-            told = " and ".join(f"{temperature:g}" for temperature in sorted(lacking))
-            return f"needs answers at temperature {told}, which the table does not hold"
+            words = " and ".join(f"{temperature:g}" for temperature in sorted(lacking))
+            return f"needs answers at temperature {words}, which the table does not hold"
         if self.extra is not None and self.extra_name not in signals.target.extra:
             return f"needs {self.extra_words}, and they were not or cannot be had of this target"
         if self.known and (signals.known is None or not {0.0, 1.0} <= set(signals.known)):

@@ -200,18 +200,18 @@ def _compare(model: ReleasedModel, content: bytes, records: Any) -> None:
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     feed = feed_of(model.preprocessing, records)
-    found, wanted = np.asarray(session.run([ANSWERS], feed)[0]), model.predict(records)
-    same = np.isclose(found, wanted, rtol=0, atol=TOLERANCE).reshape(len(wanted), -1).all(1)
+    exported, released = np.asarray(session.run([ANSWERS], feed)[0]), model.predict(records)
+    same = np.isclose(exported, released, rtol=0, atol=TOLERANCE).reshape(len(released), -1).all(1)
     for part in (1, 2):  # batches of other sizes than the exporter saw
         few = np.asarray(session.run([ANSWERS], {name: value[:part] for name, value in feed.items()})[0])
-        same[:part] &= np.isclose(few, found[:part], rtol=0, atol=TOLERANCE).reshape(part, -1).all(1)
+        same[:part] &= np.isclose(few, exported[:part], rtol=0, atol=TOLERANCE).reshape(part, -1).all(1)
     bad = ~same & ~_at_an_edge(model, records)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise TargetError(
             "the ONNX file does not answer as the released model does, and is not written",
-            expected=str(np.asarray(wanted[row])),
-            found=f"{np.asarray(found[row])}; {int(bad.sum())} of {len(bad)} records differ, the first is {row}",
+            expected=str(np.asarray(released[row])),
+            found=f"{np.asarray(exported[row])}; {int(bad.sum())} of {len(bad)} records differ, the first is {row}",
             where="export --to onnx",
             fix="serve its folder by the gateway (memberwise serve)",
         )

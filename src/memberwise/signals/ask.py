@@ -101,9 +101,11 @@ def collect(
 def _of_early(checkpoints: Sequence[Target], count: int, questions: Questions) -> Arrays:
     """What the first models of a stack answered after a part of their training, and about which records (positions)."""
     arrays: Arrays = {}
-    beside = questions.population, questions.early_population
-    asked = {"": (questions.audited, questions.early), ".population": beside}
-    for name, (rows, positions) in asked.items():
+    positions_by_role = {
+        "": (questions.audited, questions.early),
+        ".population": (questions.population, questions.early_population),
+    }
+    for name, (rows, positions) in positions_by_role.items():
         arrays[f"early{name}.positions"] = np.tile(positions, (count, 1))
         for number, models in enumerate(checkpoints, 1):
             if len(positions):

@@ -92,10 +92,10 @@ def of_first_models(parts: Iterable[Mapping[str, T]]) -> Iterator[dict[str, T]]:
 
 def early_of(arrays: Arrays, prefix: str = "") -> tuple[Answers, ...]:
     """Answers of early checkpoints about audited records, or ("population") others; the earliest first."""
-    found: list[Answers] = []
-    while (answers := answers_of(arrays, f"{EARLY}{len(found) + 1}{prefix}")) is not None:
-        found.append(answers)
-    return tuple(found)
+    checkpoints: list[Answers] = []
+    while (answers := answers_of(arrays, f"{EARLY}{len(checkpoints) + 1}{prefix}")) is not None:
+        checkpoints.append(answers)
+    return tuple(checkpoints)
 
 
 def _fields(prefix: str, answers: Answers) -> Arrays:

@@ -51,12 +51,12 @@ def phis_at(logs: Array, labels: Ints, temperatures: Sequence[float], least: flo
     np.put_along_axis(logs, here, -np.inf, -1)
     top = logs.max(-1)
     logs -= np.where(np.isneginf(top), 0.0, top)[..., None]
-    found = {}
+    phis = {}
     for temperature in temperatures:
         with np.errstate(divide="ignore"):  # no other class has anything: the log of 0, floored
             rest = top / temperature + np.log(np.exp(logs / temperature).sum(-1))
-        found[temperature] = of_label / temperature - np.maximum(rest, least / temperature)
-    return found
+        phis[temperature] = of_label / temperature - np.maximum(rest, least / temperature)
+    return phis
 
 
 def interpolated_phi(kept: Mapping[float, Array], classes: int | None, temperature: float) -> Floats:

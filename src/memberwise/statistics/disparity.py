@@ -107,11 +107,11 @@ def _compared(divisions: Sequence[tuple[str, Array]]) -> list[_Group]:
     """Groups with ``SMALLEST`` records on either side; of those that hold the same records the first."""
     groups: dict[bytes, _Group] = {}
     for by, names in divisions:
-        found, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
+        distinct, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
         for code in np.flatnonzero((sizes >= SMALLEST) & (len(names) - sizes >= SMALLEST)):
             inside = codes == code
             alike = _digest(inside)
-            group = _Group(by, str(found[code]), inside, min(alike, _digest(~inside)))
+            group = _Group(by, str(distinct[code]), inside, min(alike, _digest(~inside)))
             groups.setdefault(alike, group)
     return list(groups.values())
 

@@ -33,15 +33,15 @@ def quantiles_of_betas(counts: Floats, n: int, masses: Floats, of: Ints, level: 
     weight = np.bincount(kind, weights=masses)
     whole, mixtures = np.bincount(of, weights=weight), int(of[-1]) + 1
     nothing = np.bincount(of, weights=np.where(count == 0, weight, 0.0))
-    wanted = level * whole - nothing
-    found = np.zeros(mixtures)
-    keep = (count > 0) & (wanted[of] > 0)
+    least_weight = level * whole - nothing
+    quantiles = np.zeros(mixtures)
+    keep = (count > 0) & (least_weight[of] > 0)
     if keep.any():
         rest, place = np.unique(of[keep], return_inverse=True)
         share = weight[keep] / (whole - nothing)[of[keep]]
-        goal = np.minimum(wanted / np.where(wanted > 0, whole - nothing, 1.0), 1.0)[rest]
-        found[rest] = _solved(count[keep], n, share, place, goal)
-    return found
+        goal = np.minimum(least_weight / np.where(least_weight > 0, whole - nothing, 1.0), 1.0)[rest]
+        quantiles[rest] = _solved(count[keep], n, share, place, goal)
+    return quantiles
 
 
 def _solved(count: Floats, n: int, weight: Floats, of: Ints, goal: Floats) -> Floats:

@@ -76,8 +76,8 @@ def _lightgbm(path: Path) -> Estimator:
     import lightgbm
 
     model = LoadedLightGbm(lightgbm.Booster(model_file=str(path)))
-    told = {KEPT[name]: value for name, value in model.booster_.params.items() if name in KEPT}
-    model.told_ = lightgbm.LGBMClassifier(n_estimators=model.booster_.current_iteration(), verbose=-1, **told)
+    parameters = {KEPT[name]: value for name, value in model.booster_.params.items() if name in KEPT}
+    model.told_ = lightgbm.LGBMClassifier(n_estimators=model.booster_.current_iteration(), verbose=-1, **parameters)
     return model
 
 

@@ -76,8 +76,8 @@ class LabelSetEstimators(Target):
 def _of_one(probabilities: Array, classes: Array) -> Floats:
     """The probability of 1, ``(n,)``, of ``(n, 1)`` or ``(n, 2)``; 0 where the label never occurred."""
     here = np.flatnonzero(np.asarray(classes) == 1)
-    found = probabilities[:, here[0]] if len(here) else np.zeros(len(probabilities))
-    return np.asarray(found, np.float64)
+    of_label = probabilities[:, here[0]] if len(here) else np.zeros(len(probabilities))
+    return np.asarray(of_label, np.float64)
 
 
 def estimator_models(estimators: Sequence[Estimator], dataset: Dataset, rows: TableRows | None = None) -> Target:

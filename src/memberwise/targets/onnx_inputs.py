@@ -136,9 +136,9 @@ def _in_order(path: Path, inputs: Sequence[OnnxInput], dataset: Dataset, example
         }
 
     words = ", ".join(f"{name}: {span.start}-{span.stop - 1}" for name, span in spans.items())
-    told = f"{path} takes {len(inputs)} inputs; they get the records' features in order ({words})"
+    message = f"{path} takes {len(inputs)} inputs; they get the records' features in order ({words})"
     rounded = _rounded(path, [(each, example[:, spans[each.name]]) for each in inputs])
-    return Feed(fill, (Note("target-inputs", told), *rounded))
+    return Feed(fill, (Note("target-inputs", message), *rounded))
 
 
 def described(inputs: Sequence[OnnxInput]) -> str:

@@ -29,9 +29,9 @@ def paired(wanted: Sequence[str], known: Iterable[str]) -> dict[str, str] | None
     bare: dict[str, list[str]] = {}
     for name in exact:
         bare.setdefault(_bare(name), []).append(name)
-    found = {name: [name] if name in exact else bare.get(_bare(name), []) for name in wanted}
-    once = all(len(names) == 1 for names in found.values()) and len({n[0] for n in found.values()}) == len(found)
-    return {name: names[0] for name, names in found.items()} if once else None
+    matches = {name: [name] if name in exact else bare.get(_bare(name), []) for name in wanted}
+    once = all(len(names) == 1 for names in matches.values()) and len({n[0] for n in matches.values()}) == len(matches)
+    return {name: names[0] for name, names in matches.items()} if once else None
 
 
 def _bare(name: str) -> str:

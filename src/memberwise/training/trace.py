@@ -78,12 +78,12 @@ class LossTrace:
         In nats. The last ones are of the last such epoch before a model stopped.
         """
         kept = torch.stack(self._losses).numpy()
-        found = np.full((kept.shape[1], len(QUANTILES) + 1, kept.shape[2]), np.nan, np.float32)
-        for model, rows in enumerate(found):
+        quantiles = np.full((kept.shape[1], len(QUANTILES) + 1, kept.shape[2]), np.nan, np.float32)
+        for model, rows in enumerate(quantiles):
             table = kept[~np.isnan(kept[:, model, 0]), model]
             if len(table):  # else it stopped before the first of these epochs
                 rows[:-1], rows[-1] = np.quantile(table, QUANTILES, axis=0), table[-1]
-        return found
+        return quantiles
 
 
 def joined_traces(parts: Sequence[Floats32 | None], order: Ints) -> Floats32 | None:

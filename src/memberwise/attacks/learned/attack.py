@@ -91,9 +91,9 @@ def carried_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Ca
         return Carried()
     rng = np.random.default_rng(DRAWS)
     audited = _log_odds(signals, taught, judges)
-    asked = [taught.reader.known_nonmembers(signals, left, judges[0].matched, rng) for left in taught.left]
+    questions = [taught.reader.known_nonmembers(signals, left, judges[0].matched, rng) for left in taught.left]
     population = np.average(
-        [judges[0].log_odds(rows[:, judges[0].columns]) for rows in asked],
+        [judges[0].log_odds(rows[:, judges[0].columns]) for rows in questions],
         axis=0,
         weights=[left.stand_ins for left in taught.left],
     )

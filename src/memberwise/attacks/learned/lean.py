@@ -80,12 +80,12 @@ def shadows_alone(signals: Signals) -> Signals:
 def readings_of(answers: Answers, labels: Ints, models: int, full: bool) -> dict[str, Floats]:
     """The first models' readings, each ``(j, n)``; at temperature 1 those of all models come from their logs."""
     names = [name for temperature in TEMPERATURES for name in (f"phi {temperature}", f"p {temperature}")]
-    found: dict[str, list[Floats32]] = {name: [] for name in [*names, "height"]}
+    by_name: dict[str, list[Floats32]] = {name: [] for name in [*names, "height"]}
     for k in range(models):
         readings: Readings = Answering.of(answers, k, labels, full).readings()
-        for name, values in found.items():
+        for name, values in by_name.items():
             values.append(readings[name].astype(np.float32))
-    return {name: np.stack(values) for name, values in found.items()}
+    return {name: np.stack(values) for name, values in by_name.items()}
 
 
 def readings_by_name(answers: Answers) -> dict[str, Floats]:

@@ -89,8 +89,8 @@ def told_notes(study: Study, fitted: Estimator | None) -> list[Note]:
     recipe = getattr(fitted, "told_", None)
     if study.model.name != TARGETS_OWN or recipe is None:
         return []
-    told = recipe.get_params()
-    words = ", ".join(f"{name}={told[name]:g}" for name in TOLD if told.get(name) is not None)
+    parameters = recipe.get_params()
+    words = ", ".join(f"{name}={parameters[name]:g}" for name in TOLD if parameters.get(name) is not None)
     message = (
         f"shadow models are trained anew as {type(recipe).__name__}({words}), by what the target's file tells; "
         "if it was trained by other parameters, name them: --model and model.options"

@@ -52,8 +52,8 @@ def early_positions(
     record none are asked either.
     """
     study, nothing = resolved.study, np.zeros(0, np.int64)
-    wanted = any(attack.needs.early for attack in resolved.request.attacks) and study.shadow.data == "halves"
-    if not wanted or study.answer or dataset.label_sets is not None or model.kind == "function" or job.procedure:
+    has_reader = any(attack.needs.early for attack in resolved.request.attacks) and study.shadow.data == "halves"
+    if not has_reader or study.answer or dataset.label_sets is not None or model.kind == "function" or job.procedure:
         return nothing, nothing
     most, population = MOST_RECORDS, min(MOST_POPULATION, len(roles.population))
     if model.kind == "module":
