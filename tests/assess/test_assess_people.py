@@ -99,6 +99,17 @@ def test_nobody_is_named_where_nothing_is_learned() -> None:
 
 
 @pytest.mark.slow
+def test_of_records_alike_in_risk_those_found_come_first() -> None:
+    """With 8 pairs many records have the risk 1: file order is no reason to stand at the top."""
+    signals, member = table(np.random.default_rng(9), records=300, models=16, gap=2.0)
+    worst = assessed(signals, member, attacks=USE).people.worst
+    assert {(one.auc, one.low, one.named) for one in worst} == {(1.0, worst[0].low, False)}
+    hits = [one.found - one.flagged for one in worst]
+    assert hits == sorted(hits, reverse=True)
+    assert hits[0] > hits[-1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("models", "there"), [(14, False), (16, True)])
 def test_eight_pairs_are_needed(models: int, there: bool) -> None:
     signals, member = table(np.random.default_rng(5), records=60, models=models)
