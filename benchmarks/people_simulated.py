@@ -14,6 +14,7 @@ with its seed, and goes on from there.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import time
@@ -35,7 +36,7 @@ from memberwise.statistics.personal import (
 )
 from memberwise.statistics.personal_tables import auc_table
 
-KINDS, NARROW, PART = ("mild", "below", "edge", "null", "few", "continuous"), 0.6, 20
+KINDS, NARROW, PART, APART = ("mild", "below", "edge", "null", "few", "continuous"), 0.6, 20, 0x4150
 NAMES = ("kind", "spreads", "drift", "records", "pairs", "within")
 Floats = NDArray[np.float64]
 
@@ -61,13 +62,19 @@ def noise(heavy: bool, shape: tuple[int, ...], within: float, rng: np.random.Gen
     return first, within * first + np.sqrt(1 - within**2) * other
 
 
+@functools.lru_cache
+def gaps_apart(heavy: bool) -> Floats:
+    """Sorted noise of OUT less IN scores of models trained apart: an AUC is a shift beyond so many of them."""
+    rng = np.random.default_rng(APART)
+    apart = [noise(heavy, (500_000,), 0.0, rng)[0] for _ in range(2)]
+    gap = apart[1] - (NARROW if heavy else 1.0) * apart[0]
+    return np.sort(np.concatenate([gap, -gap]))
+
+
 def drawn(cell: dict[str, Any], rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     """IN and OUT scores ``(p, n)``, and the true AUC_i ``(n,)``."""
     pairs, records, heavy = cell["pairs"], cell["records"], cell["spreads"] == "heavy"
-    narrow = NARROW if heavy else 1.0
-    # Models trained apart: noise of two pairs.
-    apart = [noise(heavy, (150_000,), 0.0, rng)[0] for _ in range(2)]
-    gaps = np.sort(np.concatenate([gap := apart[1] - narrow * apart[0], -gap]))
+    narrow, gaps = NARROW if heavy else 1.0, gaps_apart(heavy)
     shift = np.quantile(gaps, risks(cell["kind"], records, rng))
     one, two = noise(heavy, (pairs, records), cell["within"], rng)
     in_first = rng.random((pairs, records)).argsort(1) < records // 2

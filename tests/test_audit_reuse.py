@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import memberwise.auditing.run
@@ -70,6 +71,17 @@ def test_finished_run_is_read_without_preparing(tmp_path: Path, monkeypatch: pyt
     for changed in ({"attacks": {"use": ["gap"]}}, {"shadow": {"count": 4}}, {"statistics": {"confidence": 0.9}}):
         with pytest.raises(AssertionError, match="prepared again"):
             audit_or_reuse(study(out, **changed), inputs)
+
+
+def test_key_of_a_table_builds_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"a": np.arange(20.0), "b": ["x", "y"] * 10, "label": ["no", "yes"] * 10})
+    table = from_object(frame, label="label", source="made up")
+
+    def built(*args: object) -> None:
+        raise AssertionError("a model is built from rows that are not encoded")
+
+    monkeypatch.setattr("memberwise.models.build._built", built)
+    assert run_key(resolve(study(tmp_path)), Inputs(dataset=table)) is not None
 
 
 @pytest.mark.slow

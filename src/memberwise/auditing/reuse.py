@@ -8,7 +8,7 @@ import numpy as np
 
 from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Inputs
-from memberwise.auditing.prepare.model import model_for
+from memberwise.auditing.prepare.model import named_model
 from memberwise.auditing.resolve import ResolvedStudy, resolve
 from memberwise.auditing.run import audit
 from memberwise.data import load
@@ -73,7 +73,7 @@ def run_key(resolved: ResolvedStudy, inputs: Inputs) -> str | None:
         data=dataset.sha256,
         features=_digest(dataset.x),
         rows={name: _digest(np.asarray(rows)) for name, rows in inputs.rows.items()},
-        model=model_for(study, inputs, dataset).code,
+        model=named_model(study, inputs, dataset).code,
         defences=_code_of_defences(resolved),
     )
 

@@ -55,17 +55,25 @@ def model_for(study: Study, inputs: Inputs, dataset: Dataset, fitted: Estimator 
     Raises:
         StudyError: it is no model, or none for records of several inputs.
     """
+    model = named_model(study, inputs, dataset, fitted)
+    model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
+    two = len(dataset.outputs) == 2 and dataset.label_sets is None
+    return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
+
+
+def named_model(study: Study, inputs: Inputs, dataset: Dataset, fitted: Estimator | None = None) -> Model:
+    """The model as it is written, which is not built yet: the records of ``dataset`` need not be encoded.
+
+    Raises:
+        StudyError: it is no model.
+    """
     classes = len(dataset.outputs)
     if inputs.model is not None and not isinstance(inputs.model, str):
         name = getattr(inputs.model, "__name__", type(inputs.model).__name__)
-        model = model_of(inputs.model, study.model, dataset.shape, classes, name)
-    elif study.model.name == TARGETS_OWN:
-        model = _as_the_target(study, dataset, inputs.target if fitted is None else fitted)
-    else:
-        model = build_model(study.model, dataset.shape, classes)
-    model = adapted_model(model, dataset.layout, as_float(dataset.x[:2]))
-    two = classes == 2 and dataset.label_sets is None
-    return widened_model(model, as_float(dataset.x[:EXAMPLES])) if two else model
+        return model_of(inputs.model, study.model, dataset.shape, classes, name)
+    if study.model.name == TARGETS_OWN:
+        return _as_the_target(study, dataset, inputs.target if fitted is None else fitted)
+    return build_model(study.model, dataset.shape, classes)
 
 
 def _as_the_target(study: Study, dataset: Dataset, target: Estimator | None) -> Model:
