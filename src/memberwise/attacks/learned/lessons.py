@@ -12,6 +12,7 @@ from memberwise.attacks.learned.features import Statistics, features, statistics
 from memberwise.attacks.learned.lean import (
     DRAWS,
     lean_table,
+    models_read,
     population_read,
     readings_by_name,
     shadows_alone,
@@ -114,7 +115,7 @@ def lessons_of(signals: Signals) -> Lessons:
     rng = np.random.default_rng(DRAWS)
     if len(signals.trained_on) < FEWEST_MODELS:
         return Lessons([], [], [], None)
-    reader = Reader.of(signals, rng)
+    reader = Reader.of(models_read(signals), rng)
     found = Lessons([], [], reader.names, reader)
     for k in range(reader.stand_ins):
         stand_in = as_target(reader.table, k, rng)
