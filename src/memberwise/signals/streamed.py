@@ -37,8 +37,7 @@ def join_streamed(blocks: Iterator[Arrays], shapes: Mapping[str, Shape], folder:
                 part = arrays[name][: len(whole) - first]
                 whole[first : first + len(part)] = part
                 filled[name] += len(part)
-    for whole in joined.values():
-        release(whole)
+        release(*joined.values())
     return joined
 
 

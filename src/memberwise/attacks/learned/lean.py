@@ -14,7 +14,7 @@ from memberwise.types.arrays import Floats, Floats32, Ints
 # Fewer population records do not tell on what scale a model answers.
 FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
 # So many answers of shadow models are read at most, some 150 bytes each; and of this many models whatever they take.
-MOST_READ, FEWEST_READ = 2**24, 32
+MOST_READ, FEWEST_READ = 2**23, 32
 # The draws are a part of the statistic, which attacks share: they depend on the table alone.
 DRAWS = 20_261_129
 
