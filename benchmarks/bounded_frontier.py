@@ -1,12 +1,14 @@
 """What is bounded beside what is measured: defences at equal numbers of records, accuracy against game (ii).
 
 ``python benchmarks/bounded_frontier.py [--data location30|mnist|adult|cifar10] [--minutes 20] [--out FOLDER]
-[--full]``: ``pac`` over shares, ``pate`` over epsilons, and the undefended model, label-only answers, HAMP, MemGuard,
-DP-SGD, SELENA and DMP, each audited like a point of a frontier, with shadow models (or ensembles) that went through the
-same defence. Label-only attacks on altered records meet every point: augmented copies, and copies that hardly differ;
-with ``--full`` noised ones as well. A folder is continued, so that it can be done in parts. Without ``--full`` sizes
-are small: they show the order of things, not figures of a deployment. Answers a second are of processor time, one
-thread, in memory, so that a busy machine moves them little. Results: ``results/bounded-DATA.json``, and a table.
+[--full] [--background N] [--teachers N] [--only DEFENCE ...]``: ``pac`` over shares, ``pate`` over epsilons, and the
+undefended model, label-only answers, HAMP, MemGuard, DP-SGD, SELENA and DMP, each audited like a point of a frontier,
+with shadow models (or ensembles) that went through the same defence. Label-only attacks on altered records meet every
+point: augmented copies, and copies that hardly differ; with ``--full`` noised ones as well. A folder is continued, so
+that it can be done in parts. Without ``--full`` sizes are small: they show the order of things, not figures of a
+deployment. Answers a second are of processor time, one thread, in memory, so that a busy machine moves them little.
+``--background 55000 --teachers 250``: what ``pate`` does with many more records, beside others that have them too.
+Results: ``results/bounded-DATA.json`` (DATA-N with so many further records), and a table.
 """
 
 from __future__ import annotations
@@ -55,19 +57,19 @@ FULL: dict[str, Any] = {
 CNN = {"name": "memberwise.models.cnn:small_cnn"}
 
 
-def points(worlds: int, questions: int) -> list[Point]:
+def points(worlds: int, questions: int, teachers: int) -> list[Point]:
     """The defences, those with a bound over what they trade; first what decides, should time end."""
     high, half, middle = ({"worlds": worlds, "share": f"{k - 1}/{k}"} for k in (worlds, 2, 4))
     return [
         Point(UNDEFENDED, {}, "none"),
         Point("pac", high, "training"),
         Point("dmp", {}, "training"),
-        Point("pate", {"teachers": 10, "epsilon": 1e3, "questions": questions}, "training"),
+        Point("pate", {"teachers": teachers, "epsilon": 1e3, "questions": questions}, "training"),
         Point("label-only", {}, "answer"),
         Point("pac", half, "training"),
         Point("hamp", {}, "training"),
         Point("selena", {"models": 8, "left_out": 3}, "training"),
-        Point("pate", {"teachers": 10, "epsilon": 64.0, "questions": questions}, "training"),
+        Point("pate", {"teachers": teachers, "epsilon": 64.0, "questions": questions}, "training"),
         Point("memguard", {}, "answer"),
         Point("dp-sgd", {"epsilon": 8.0}, "training"),
         Point("pac", middle, "training"),
@@ -75,12 +77,13 @@ def points(worlds: int, questions: int) -> list[Point]:
     ]
 
 
-def study_of(data: str, full: bool) -> Study:
+def study_of(data: str, full: bool, background: int | None) -> Study:
     """The undefended audit, of which each point is a variant."""
     sizes = FULL if full else SMALL
+    records = sizes["data"] if background is None else sizes["data"] | {"background": background}
     model = CNN if data == "cifar10" else sizes["model"]
     use = [*ATTACKS, *(["label-only-noise"] if full else [])]
-    values = {**sizes, "data": {"source": data, **sizes["data"]}, "model": model, "attacks": {"use": use}}
+    values = {**sizes, "data": {"source": data, **records}, "model": model, "attacks": {"use": use}}
     return make_study({**values, "plan": {"threads": 1}}, "here")
 
 
@@ -91,15 +94,21 @@ def main() -> None:
     parser.add_argument("--out", default="runs/bounded-frontier")
     parser.add_argument("--worlds", type=int, default=8)
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--background", type=int, help="records of the pool that nobody attacks")
+    parser.add_argument("--teachers", type=int, default=10)
+    parser.add_argument("--only", nargs="+", help="defences")
     arguments = parser.parse_args()
-    begun, study = time.monotonic(), study_of(arguments.data, arguments.full)
+    begun, study = time.monotonic(), study_of(arguments.data, arguments.full, arguments.background)
+    name = arguments.data if arguments.background is None else f"{arguments.data}-{arguments.background}"
     inputs, rows, scores = with_dataset(study, Inputs()), [], dict[str, pd.DataFrame]()
     own_test = () if inputs.dataset is None or inputs.dataset.test is None else inputs.dataset.test
-    for point in points(arguments.worlds, 5_000 + len(own_test)):
+    for point in points(arguments.worlds, 5_000 + len(own_test), arguments.teachers):
+        if arguments.only and point.name not in arguments.only:
+            continue
         if time.monotonic() - begun > 60 * arguments.minutes:
             print(f"{point.label}: no time left", flush=True)
             continue
-        folder = Path(arguments.out) / arguments.data / point.folder
+        folder = Path(arguments.out) / name / point.folder
         try:
             audit = audit_or_reuse(point.study(study, str(folder)), inputs)
             row, _ = measure(point, audit, study, 0.1)
@@ -112,7 +121,7 @@ def main() -> None:
         print(shown(row), f"{speed:,.0f} answers a second", flush=True)
         apart = differences(scores)
         written = {"study": study.to_dict(), "worlds": arguments.worlds, "points": rows, "pac_less_others": apart}
-        (RESULTS / f"bounded-{arguments.data}.json").write_text(json.dumps(written, indent=1) + "\n")
+        (RESULTS / f"bounded-{name}.json").write_text(json.dumps(written, indent=1) + "\n")
 
 
 def differences(scores: dict[str, pd.DataFrame]) -> dict[str, Any]:

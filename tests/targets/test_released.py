@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import memberwise as mw
+from memberwise.defences.released import _is_ours
 from memberwise.errors import RunFolderError, StudyError, TargetError
 
 SMALL: dict[str, Any] = {"members": 120, "nonmembers": 120, "shadow_models": 2, "attacks": ["loss"]}
@@ -257,6 +258,25 @@ def test_code_of_ones_own_runs_only_where_it_is_named(tmp_path: Path) -> None:
         mw.load_target(tmp_path / "run", model=lambda shape, classes: nn.Linear(shape[0], classes), policy=False)
     with pytest.raises(TargetError, match="makes a fresh module"):
         mw.load_target(tmp_path / "run", model=nn.Linear(3, 4), policy=False)
+    facts = tmp_path / "run" / "target" / "metadata.json"
+    facts.write_text(json.dumps(json.loads(facts.read_text("utf-8")) | {"built_in": True}), "utf-8")
+    with pytest.raises(StudyError, match="code of your own"):  # whatever the folder says of it
+        mw.load_target(tmp_path / "run", policy=False)
+
+
+@pytest.mark.slow
+def test_an_architecture_of_ours_by_its_place_is_no_own_code(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (300, 8, 8), dtype=np.uint8)
+    only: dict[str, Any] = {"label": None, "unit": None, "reference": None, "settings": {"training.epochs": 1}}
+    only |= {"data": (images, np.arange(300) % 3), "model": "memberwise.models.cnn:small_cnn"}
+    mw.audit(**only | SMALL, seed=3, out=tmp_path)
+    rows, answers = asked(tmp_path)
+    np.testing.assert_allclose(mw.load_target(tmp_path).predict(images[rows]), softmax(answers, axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["os:system", "memberwise.models.mine.py:make", "memberwise.models.build:Path"])
+def test_other_names_are_not_taken_for_ours(name: str) -> None:
+    assert not _is_ours(name)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from pydantic import ValidationError
 from scipy.special import expit
 
+from memberwise import models
 from memberwise.data.layout import Layout
 from memberwise.data.preprocessing import Preprocessing
 from memberwise.defences.output.base import OutputDefence, as_probabilities
@@ -23,6 +25,7 @@ from memberwise.defences.output.served import DefendedTarget
 from memberwise.errors import RunFolderError, StudyError, TargetError
 from memberwise.models.adapting import adapted_model
 from memberwise.models.build import build_model, model_of
+from memberwise.models.modules import ARCHITECTURES
 from memberwise.models.network import Network
 from memberwise.models.one_logit import widened_model
 from memberwise.store.folder import LEARNED, PREPROCESSING, TARGET_FORMAT, WEIGHTS, changed_file
@@ -260,7 +263,8 @@ def _maker(facts: Plain, model: Factory | str | None, target: Path, layout: Layo
         raise RunFolderError(
             "the target's architecture cannot be read", found=str(error), where=str(target / "metadata.json")
         ) from error
-    if model is None and facts["built_in"]:
+    named = study.name in ARCHITECTURES if facts["built_in"] else name == study.name and _is_ours(name)
+    if model is None and named:
         return build_model(study, shape, classes).make
     if model is None:
         again = repr(name) if is_entrypoint(name) else name
@@ -290,6 +294,14 @@ def _maker(facts: Plain, model: Factory | str | None, target: Path, layout: Layo
         return made.make
     # Numbers from 0 to 1 are records of every type: as token ids they are 0.
     return widened_model(made, np.random.default_rng(0).random((16, *shape)).astype(np.float32)).make
+
+
+def _is_ours(name: str) -> bool:
+    """``memberwise.models.FILE:FUNCTION``: whatever else a folder names is code that somebody wrote."""
+    place, _, attribute = name.rpartition(":")
+    if not place.startswith(f"{models.__name__}.") or place.endswith(".py"):
+        return False
+    return getattr(getattr(import_module(place), attribute, None), "__module__", None) == place
 
 
 def _defences(answer: Sequence[OutputDefenceConfig], folder: Path, trust: Sequence[str]) -> tuple[OutputDefence, ...]:
