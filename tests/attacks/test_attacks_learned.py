@@ -317,9 +317,9 @@ def test_scaled_answers_change_nothing_on_matched_scale(scale: float) -> None:
     plain, _ = pool(20, leak=1.0)
     scaled, _ = pool(20, leak=1.0, scale=scale)
     taught = lessons.lessons_of(plain)
-    for left in taught.left[:2]:
+    for references in taught.references[:2]:
         raw, matched = (
-            [taught.reader.question(each, left, on) for each in (plain, scaled)]  # type: ignore[union-attr]
+            [taught.reader.question(each, references, on) for each in (plain, scaled)]  # type: ignore[union-attr]
             for on in (False, True)
         )
         np.testing.assert_allclose(matched[0], matched[1], rtol=1e-3, atol=1e-3)
@@ -348,7 +348,7 @@ def test_a_null_target_beside_leaking_models_is_not_probable(attack: Any) -> Non
     found = []
     for seed in range(3):
         signals, member = pool(30 + seed, 2.5, target_leak=0.0)
-        taught = learned.carried_here(signals)
+        taught = learned.carried_to(signals, learned.taught_by(signals))
         assert taught.slope < 0.4
         scores = run(signals, attack)
         found.append((auc(scores, member), (scores > 0.7).mean(), scores.mean()))
@@ -366,7 +366,7 @@ def taught_log_odds(scores: Any, carried: Any) -> Any:
 
 def test_targets_like_their_shadow_models_are_calibrated() -> None:
     signals, _ = pool(24, leak=2.5)
-    carried = learned.carried_here(signals)
+    carried = learned.carried_to(signals, learned.taught_by(signals))
     assert carried.slope > 0.7
     assert learned.uncalibrated(signals) == ""
     assert ONLINE.calibrated(signals)  # type: ignore[misc]
@@ -384,7 +384,7 @@ def test_contradicting_population_marks_scores_uncalibrated() -> None:
 def test_population_of_another_kind_mends_and_vouches_for_nothing() -> None:
     signals, _ = pool(26, leak=1.0, world=2.0)
     assert "take both from the same data" in learned.uncalibrated(signals).lower()
-    assert learned.carried_here(signals).slope == 1
+    assert learned.carried_to(signals, learned.taught_by(signals)).slope == 1
     assert np.isfinite(run(signals)).all()
 
 
@@ -408,11 +408,11 @@ def test_population_rows_are_like_those_of_outsiders() -> None:
     aucs = []
     for seed in range(4):
         signals, _ = pool(40 + seed, 0.0)
-        taught, (judge,) = lessons.lessons_of(signals), learned.offline_judges(signals)
-        reader, left = taught.reader, taught.left[0]
-        rng = np.random.default_rng(0)
-        here = reader.question(signals, left, True)[:, judge.columns]  # type: ignore[union-attr]
-        there = reader.known_nonmembers(signals, left, True, rng)[:, judge.columns]  # type: ignore[union-attr]
+        taught = learned.taught_by(signals)
+        reader, references, (judge,) = taught.lessons.reader, taught.lessons.references[0], taught.offline_judges
+        here = reader.question(signals, references, True)[:, judge.columns]  # type: ignore[union-attr]
+        rows = reader.known_nonmembers(signals, references, taught.beside_population[0], True)  # type: ignore[union-attr]
+        there = rows[:, judge.columns]
         assert there.shape == (150, len(judge.columns))
         both, which = np.concatenate([here, there]), np.arange(450) < 300
         aucs.append([auc(column, which) for column in both.T])
