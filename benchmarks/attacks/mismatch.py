@@ -329,7 +329,7 @@ class Learned:
         }
 
     def __call__(self, name: str, signals: Signals) -> NDArray[np.float64]:
-        return scores_of(signals, self.taught.lessons, self.judges[name], self.carried(signals))
+        return scores_of(signals, self.taught, self.judges[name])
 
     def carried(self, signals: Signals) -> Carried:
         return carried_to(signals, self.taught)

@@ -10,14 +10,17 @@ from scipy.special import expit
 
 from memberwise.attacks.base import Attack, Needs, Score, Teach
 from memberwise.attacks.learned.carried import Carried, carried_over
-from memberwise.attacks.learned.comparable import answers_coarser, population_apart
+from memberwise.attacks.learned.comparable import answers_coarser, population_apart, trained_alike
 from memberwise.attacks.learned.judge import judge
 from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, tells_scale
 from memberwise.attacks.learned.lessons import Lessons, lessons_of
-from memberwise.attacks.learned.reader import References, members_of
+from memberwise.attacks.learned.reader import References, View, members_of
 from memberwise.attacks.learned.relative import OFFLINE
 from memberwise.signals.table import Signals, once_a_table
 from memberwise.types.arrays import Floats, Floats32, Ints
+
+# So much the judge of levels weighs at most, of 1. Chosen on Adult and MNIST (docs/learned.md).
+MOST_OF_LEVELS = 0.5
 
 
 def learned(offline: bool = False) -> Teach:
@@ -27,12 +30,13 @@ def learned(offline: bool = False) -> Teach:
     these tell nothing about what it saw. Its records' features train judges to tell what it saw from what it did not:
     as it ended, as it was at early checkpoints, and distorted, so that a target which was trained otherwise is none
     they never met. One judge reads the answers as they are, one scaled so that they spread over population records as
-    the shadow models' do. The target's records get their features from the very same statistics; the log odds of both
-    judges are averaged over the stand-ins, and drawn together as far as the target's population records, which are no
-    members, demand (``carried_over``). Assumes 4 shadow models or more, of which some trained on the record and some
-    did not; more of them, full answers, and population records make it stronger. Trained on as many members as
-    non-members, its threshold is 1/2. Records without a model on both sides, and all of them with fewer shadow models:
-    NaN.
+    the shadow models' do; one, which knows absolute levels and shadow models as they ended alone, counts where the
+    target's population answers are like the shadow models' (``trained_alike``). The target's records get their features
+    from the very same statistics; the judges' log odds are averaged over the stand-ins, and drawn together as far as
+    the target's population records, which are no members, demand (``carried_over``). Assumes 4 shadow models or more,
+    of which some trained on the record and some did not; more of them, full answers, and population records make it
+    stronger. Trained on as many members as non-members, its threshold is 1/2. Records without a model on both sides,
+    and all of them with fewer shadow models: NaN.
 
     Args:
         offline: features know the OUT models alone, as other offline attacks do; IN models only teach.
@@ -44,7 +48,7 @@ def learned(offline: bool = False) -> Teach:
     def teach(signals: Signals, rng: np.random.Generator) -> Callable[[Signals], Floats]:
         taught = taught_by(signals)
         judges = taught.offline_judges if offline else judges_of(taught.lessons, False, rng)
-        return lambda target: scores_of(target, taught.lessons, judges, carried_to(target, taught))
+        return lambda target: scores_of(target, taught, judges)
 
     return teach
 
@@ -54,11 +58,10 @@ class Judge:
     """Tells members' rows from others'.
 
     Attributes:
-        matched: it reads answers on the shadow models' scale. columns: positions of the features that it reads.
-        log_odds: of rows ``(k, f)``.
+        view: the features' that it reads; columns: their positions. log_odds: of rows ``(k, f)``.
     """
 
-    matched: bool
+    view: View
     offline: bool
     columns: Ints
     log_odds: Callable[[Floats32], Floats]
@@ -67,17 +70,21 @@ class Judge:
 def judges_of(lessons: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
     """The judges trained on a table's lessons; none where the lessons are of one side only.
 
-    One for each scale; offline the matched scale alone, where there is one.
+    One for each scale, and one for targets like the shadow models, which learns from these as they ended, on levels
+    too; offline the matched scale alone, where there is one.
     """
-    member = np.concatenate([lesson.member for lesson in lessons.lessons]) if lessons.lessons else np.zeros(0, bool)
-    if not member.any() or member.all():
-        return []
-    columns = offline_columns(lessons.names) if offline else np.arange(len(lessons.names))
+    views: list[View] = ["raw", "matched"] if lessons.calibrated else ["raw"]
+    views = views[-1:] if offline else [*views, "levels"] if lessons.tell_levels else views
     judges = []
-    scales = (False, True) if lessons.calibrated else (False,)
-    for matched in scales[-1:] if offline else scales:
-        x = np.concatenate([lesson.rows.of(matched)[:, columns] for lesson in lessons.lessons])
-        judges.append(Judge(matched, offline, columns, judge(x, member, rng)))
+    for view in views:
+        taken = [lesson for lesson in lessons.lessons if view != "levels" or lesson.kind == "ended"]
+        member = np.concatenate([lesson.member for lesson in taken]) if taken else np.zeros(0, bool)
+        if not member.any() or member.all():
+            return []
+        width = taken[0].rows.of(view).shape[1]
+        columns = offline_columns(lessons.names) if offline else np.arange(width)
+        x = np.concatenate([lesson.rows.of(view)[:, columns] for lesson in taken])
+        judges.append(Judge(view, offline, columns, judge(x, member, rng)))
     return judges
 
 
@@ -128,7 +135,7 @@ def carried_to(signals: Signals, taught: Taught) -> Carried:
     audited = _log_odds(signals, taught.lessons, taught.offline_judges)
     population = np.average(
         [
-            one.log_odds(reader.known_nonmembers(signals, each, beside, one.matched)[:, one.columns])
+            one.log_odds(reader.known_nonmembers(signals, each, beside, one.view)[:, one.columns])
             for each, beside in zip(references, taught.beside_population, strict=True)
         ],
         axis=0,
@@ -173,24 +180,36 @@ def is_calibrated(signals: Signals) -> bool:
     return not uncalibrated(signals)
 
 
-def scores_of(signals: Signals, lessons: Lessons, judges: Sequence[Judge], carried: Carried) -> Floats:
+def scores_of(signals: Signals, taught: Taught, judges: Sequence[Judge]) -> Floats:
     """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
 
     HIGHER = MORE LIKELY A MEMBER.
     """
-    return np.asarray(expit(carried.of(_log_odds(signals, lessons, judges))))
+    log_odds = _log_odds(signals, taught.lessons, judges, _weight_of_levels(signals, taught))
+    return np.asarray(expit(carried_to(signals, taught).of(log_odds)))
 
 
-def _log_odds(signals: Signals, lessons: Lessons, judges: Sequence[Judge]) -> Floats:
-    """The mean of the judges' log odds, over the references too."""
+def _weight_of_levels(signals: Signals, taught: Taught) -> float:
+    """What the judge of levels weighs for a target, of 1: a half where nothing says that it was trained otherwise."""
+    reader = taught.lessons.reader
+    if reader is None or reader.population is None or not taught.beside_population:
+        return 0.0
+    return MOST_OF_LEVELS * trained_alike(signals, reader.population)
+
+
+def _log_odds(signals: Signals, lessons: Lessons, judges: Sequence[Judge], of_levels: float = 0.0) -> Floats:
+    """The mean of the judges' log odds, over the references too; the judge of levels weighs ``of_levels`` of 1."""
+    others = sum(one.view != "levels" for one in judges)
+    has_levels = others < len(judges)
     total, times = np.zeros(signals.records), np.zeros(signals.records)
     for one in judges if lessons.reader is not None else ():
-        for references in lessons.references:
+        weight = of_levels if one.view == "levels" else (1 - of_levels * has_levels) / others
+        for references in lessons.references if weight else ():
             scored = references.outside if one.offline else references.scored
             if scored.any():
-                rows = lessons.reader.question(signals, references, one.matched)  # type: ignore[union-attr]
-                total[scored] += references.stand_ins * one.log_odds(rows[scored][:, one.columns])
-                times += references.stand_ins * scored
+                rows = lessons.reader.question(signals, references, one.view)  # type: ignore[union-attr]
+                total[scored] += weight * references.stand_ins * one.log_odds(rows[scored][:, one.columns])
+                times += weight * references.stand_ins * scored
     return np.asarray(total / np.where(times, times, np.nan))
 
 

@@ -59,7 +59,7 @@ def _smooth(values: Floats) -> Floats:
 
 
 def share_of_gap(residual: Floats, gap: Floats, members: float) -> float:
-    """What share of the gap between shadow models ``(n,)`` the model's own members show, of so many among the records."""
+    """What share of the gap between shadow models ``(n,)`` the own members of a model show, so many of all records."""
     known = np.isfinite(residual) & np.isfinite(gap)
     squares = float((gap[known] ** 2).sum())
     return float(np.clip((residual[known] * gap[known]).sum() / max(members * squares, TINY), 0.1, 2.0))

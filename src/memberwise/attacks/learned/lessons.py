@@ -67,6 +67,12 @@ class Lessons:
         """Population records tell on what scale a target answers, so that probabilities carry over to it."""
         return self.reader is not None and self.reader.population is not None
 
+    @property
+    def tell_levels(self) -> bool:
+        """Models as they ended teach on absolute levels too."""
+        ended = [lesson for lesson in self.lessons if lesson.kind == "ended"]
+        return bool(ended) and all(lesson.rows.levels is not None for lesson in ended)
+
 
 @once_a_table
 def lessons_of(signals: Signals) -> Lessons:
@@ -103,13 +109,14 @@ def _lessons_by(
     table, member = stand_in.signals, stand_in.member
     usable = stand_in.evaluated & table.is_in.any(0) & table.is_out.any(0)
 
-    def lesson(model: Model, part: Part, rows: int, kind: str) -> Iterator[Lesson]:
+    def lesson(model: Model, part: Part, most_rows: int, kind: str) -> Iterator[Lesson]:
         chosen = np.flatnonzero(part.usable)
-        if chosen.size > rows:
-            chosen = np.sort(rng.choice(chosen, rows, replace=False))
+        if chosen.size > most_rows:
+            chosen = np.sort(rng.choice(chosen, most_rows, replace=False))
         if chosen.size:
             members = float(part.member[part.usable].mean())
-            yield Lesson(reader.rows(*model, part.references, chosen, members), part.member[chosen], kind)
+            rows = reader.rows(*model, part.references, chosen, members, levels=kind == "ended")
+            yield Lesson(rows, part.member[chosen], kind)
 
     everything = Part(references, member, usable)
     ended = Answering.of(shadows_of(reader.whole.shadows), k, reader.whole.labels, reader.full)

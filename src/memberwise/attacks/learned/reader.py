@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -31,25 +32,30 @@ STEPS, CLOSE = 12, 1e-5
 LEAST_MEMBERS = 0.01
 
 
+# Which features of a record a judge reads.
+View = Literal["raw", "matched", "levels"]
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Features of some records under one model, on both scales.
+    """Features of some records under one model.
 
     Attributes:
         raw: ``(r, f)`` of the answers as they are. matched: ``(r, f)`` of answers scaled so that they spread over the
             population as the shadow models' do; None where that is not known.
+        levels: ``(r, g)`` those and absolute levels of the answers, as they are; of models as they ended.
     """
 
     raw: Floats32
     matched: Floats32 | None
+    levels: Floats32 | None = None
 
-    def of(self, matched: bool) -> Floats32:
-        """``(r, f)``: the features on one of the scales."""
-        if not matched:
-            return self.raw
-        if self.matched is None:
-            raise ValueError("these answers were not put on the shadow models' scale")
-        return self.matched
+    def of(self, view: View) -> Floats32:
+        """``(r, f)``: the features in one of the views."""
+        rows: Floats32 | None = getattr(self, view)
+        if rows is None:
+            raise ValueError(f"of these answers there are no features: {view}")
+        return rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class References:
     """The shadow models beside which answers are read: all but those of a stand-in's pair.
 
     Attributes:
-        table: theirs. plain: the statistics of all queries, where there are several.
+        table: theirs. plain: statistics of all queries; None where no side has two models.
         shadows: what they tell, at several temperatures.
         scored: ``(n,)`` records which can be scored; outside: those with an OUT model at least.
         stand_ins: beside how many stand-ins these are the ones that remain.
@@ -80,6 +86,7 @@ class Reader:
         whole: the table as given. full: full answers are read, of the target and of the first shadow models.
         population: ``(z,)`` positions of the population records that are read; None: too few.
         models: of how many shadow models the readings are held. names: of the features' columns, once they are known.
+        several: a record has several queries, of which every view tells.
     """
 
     table: Signals
@@ -88,6 +95,7 @@ class Reader:
     population: Ints | None
     models: int
     names: list[str]
+    several: bool
 
     @classmethod
     def of(cls, signals: Signals, rng: np.random.Generator) -> Reader:
@@ -101,12 +109,12 @@ class Reader:
         models = min(_full_answers(answers) for answers, _ in parts[1::2]) if full else shadows.models
         table = lean_table(signals, population, models, full)
         # A copy, for what is kept with a table must not keep the table (``once_a_table``).
-        return cls(table, replace(signals), full, population, models, [])
+        return cls(table, replace(signals), full, population, models, [], shadows.queries > 1)
 
     def beside(self, table: Signals, rng: np.random.Generator) -> References:
         """What the shadow models of ``table``, a part of the reader's, tell."""
-        several = shadows_of(table.shadows).queries > 1 and len(table.trained_on) + 2 >= FEWEST_FOR_SPREADS
-        plain = statistics(shadows_alone(table), offline=False) if several else None
+        enough = (self.several or self.population is not None) and len(table.trained_on) + 2 >= FEWEST_FOR_SPREADS
+        plain = statistics(shadows_alone(table), offline=False) if enough else None
         shadows = shadows_of(table.shadows)
         population = {} if table.population_shadows is None else readings_by_name(table.population_shadows)
         correct = shadows.correct[:, :, 0].astype(np.float64)
@@ -127,42 +135,50 @@ class Reader:
         correct = answers.correct[:, :, 0].astype(np.float64)
         summaries = summarise(columns, columns, correct, nowhere, outside, rng)
         plain = None
-        if references.plain is not None:
+        if references.plain is not None and self.several:
             labels, bare = self.whole.population_labels[self.population], true_class_alone(answers)
             of_models = np.where(outside, 0, -1).astype(np.int8)
             plain = statistics(Signals(labels, labels, bare, bare, of_models), offline=True)
         return replace(references, shadows=summaries, plain=plain)
 
-    def question(self, signals: Signals, references: References, matched: bool) -> Floats32:
-        """The features of a target's records, ``(n, f)``: as answered, or on the shadow models' scale."""
+    def question(self, signals: Signals, references: References, view: View) -> Floats32:
+        """The features of a target's records, ``(n, f)``, in one of the views."""
         audited = Answering.of(signals.target, 0, signals.labels, self.full)
         population = self.population_answering(signals.population_target, 0)
-        if matched and population is not None:
+        if view == "matched" and population is not None:
             scale = scale_of(population, references)
             audited, population = audited.scaled(scale), population.scaled(scale)
-        return self._matrix(audited, population, references, None, members_of(signals))
+        rows = self._matrix(audited, population, references, None, members_of(signals))
+        return self._with_levels(rows, audited, references, None) if view == "levels" else rows
 
     def known_nonmembers(
-        self, signals: Signals, references: References, beside_population: References, matched: bool
+        self, signals: Signals, references: References, beside_population: References, view: View
     ) -> Floats32:
         """The features ``(z, f)`` of the target's population records, of those that know the OUT models alone."""
         population = self.population_answering(signals.population_target, 0)
         if population is None:
             raise ValueError("there are no population records")
-        if matched:
+        if view == "matched":
             population = population.scaled(scale_of(population, references))
         return self._matrix(population, population, beside_population, None, members_of(signals))
 
     def rows(
-        self, audited: Answering, population: Answering | None, references: References, rows: Ints, members: float
+        self,
+        audited: Answering,
+        population: Answering | None,
+        references: References,
+        rows: Ints,
+        members: float,
+        levels: bool,
     ) -> Rows:
-        """The features of the records at ``rows`` ``(r,)`` on both scales; ``members``: their share of all records."""
+        """The features of the records at ``rows`` ``(r,)``; ``members``: their share of all; ``levels``: these too."""
         raw = self._matrix(audited, population, references, rows, members)
         if population is None:
             return Rows(raw, None)
         scale = scale_of(population, references)
-        scaled = audited.scaled(scale), population.scaled(scale)
-        return Rows(raw, self._matrix(*scaled, references, rows, members))
+        matched = self._matrix(audited.scaled(scale), population.scaled(scale), references, rows, members)
+        with_levels = levels and references.plain is not None
+        return Rows(raw, matched, self._with_levels(raw, audited, references, rows) if with_levels else None)
 
     def population_answering(self, answers: Answers | None, k: int) -> Answering | None:
         """What the k-th model answers about the population records that are read; None where there are too few."""
@@ -199,13 +215,21 @@ class Reader:
         of_population = None if population is None else population.readings()
         right = audited.correct[:, 0].astype(np.float64)
         columns = relative_features(audited.readings(), of_population, right, references.shadows, members)
-        plain = {} if references.plain is None else features(audited.answers(), references.plain)
-        columns |= {f"all {name}": values for name, values in plain.items()}
+        if self.several and references.plain is not None:
+            columns |= {f"all {name}": values for name, values in features(audited.answers(), references.plain).items()}
         if len(self.names) < len(columns):
             self.names[:] = list(columns)
         nothing = np.full(len(audited.logits), np.nan)
         picked = [columns.get(name, nothing) for name in self.names]
         return np.stack([values if rows is None else values[rows] for values in picked], 1).astype(np.float32)
+
+    def _with_levels(self, raw: Floats32, audited: Answering, references: References, rows: Ints | None) -> Floats32:
+        """The ``raw`` features ``(r, f)`` and those of the first generation, absolute levels among them."""
+        if self.several or references.plain is None:
+            return raw
+        columns = features(audited.answers(), references.plain).values()
+        levels = np.stack([values if rows is None else values[rows] for values in columns], 1)
+        return np.concatenate([raw, levels.astype(np.float32)], 1)
 
 
 def members_of(signals: Signals) -> float:
