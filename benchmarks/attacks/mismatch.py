@@ -29,10 +29,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
-from memberwise.attacks.learned.attack import carried_of, judges_of, scores_of
+from memberwise.attacks.learned.attack import carried_to, judges_of, scores_of, taught_by
 from memberwise.attacks.learned.carried import Carried
 from memberwise.attacks.learned.comparable import answers_coarser, population_apart
-from memberwise.attacks.learned.lessons import lessons_of
 from memberwise.attacks.run import score
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
@@ -324,14 +323,16 @@ class Learned:
     """`learned` and `learned-offline` for several targets of the same shadow models, which teach once."""
 
     def __init__(self, signals: Signals) -> None:
-        self.taught = lessons_of(signals)
-        self.judges = {name: judges_of(self.taught, offline, Seeds(0).rng(name)) for name, offline in OFFLINE.items()}
+        self.taught = taught_by(signals)
+        self.judges = {
+            name: judges_of(self.taught.lessons, offline, Seeds(0).rng(name)) for name, offline in OFFLINE.items()
+        }
 
     def __call__(self, name: str, signals: Signals) -> NDArray[np.float64]:
-        return scores_of(signals, self.taught, self.judges[name], self.carried(signals))
+        return scores_of(signals, self.taught, self.judges[name])
 
     def carried(self, signals: Signals) -> Carried:
-        return carried_of(signals, self.taught, self.judges["learned-offline"])
+        return carried_to(signals, self.taught)
 
     def calibrated(self, signals: Signals) -> bool:
         alike = not population_apart(signals) and not answers_coarser(signals)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from attack_tables import coins, full_table, gaussian_table, paired, table, unpaired
-from scipy.special import expit, logit, ndtr
+from scipy.special import expit, log_expit, logit, ndtr
 from scipy.stats import rankdata
 
 from memberwise.attacks import lira
 from memberwise.attacks.learned import attack as learned
 from memberwise.attacks.learned import lean, lessons
-from memberwise.attacks.learned.comparable import answers_coarser
+from memberwise.attacks.learned.comparable import answers_coarser, trained_alike
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.learned.features import class_means, features, statistics
 from memberwise.attacks.run import score, shadow_scores
@@ -199,7 +199,7 @@ def test_models_beyond_memory_are_not_read(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(lean, "MOST_READ", 300 * 37)
     first = signals.of_models(np.arange(36))
     assert np.array_equal(run(signals), run(first))
-    assert {left.rest.trained_on.shape[0] for left in lessons.lessons_of(signals).left} == {34}
+    assert {len(beside.table.trained_on) for beside in lessons.lessons_of(signals).references} == {34}
 
 
 def test_records_whose_membership_is_known_do_not_teach_twice() -> None:
@@ -325,10 +325,10 @@ def test_scaled_answers_change_nothing_on_matched_scale(scale: float) -> None:
     plain, _ = pool(20, leak=1.0)
     scaled, _ = pool(20, leak=1.0, scale=scale)
     taught = lessons.lessons_of(plain)
-    for left in taught.left[:2]:
+    for references in taught.references[:2]:
         raw, matched = (
-            [taught.reader.question(each, left, on) for each in (plain, scaled)]  # type: ignore[union-attr]
-            for on in (False, True)
+            [taught.reader.question(each, references, on) for each in (plain, scaled)]  # type: ignore[union-attr]
+            for on in ("raw", "matched")
         )
         np.testing.assert_allclose(matched[0], matched[1], rtol=1e-3, atol=1e-3)
         assert np.abs(raw[0] - raw[1]).max() > 0.1
@@ -356,7 +356,7 @@ def test_a_null_target_beside_leaking_models_is_not_probable(attack: Any) -> Non
     found = []
     for seed in range(3):
         signals, member = pool(30 + seed, 2.5, target_leak=0.0)
-        taught = learned.carried_here(signals)
+        taught = learned.carried_to(signals, learned.taught_by(signals))
         assert taught.slope < 0.4
         scores = run(signals, attack)
         found.append((auc(scores, member), (scores > 0.7).mean(), scores.mean()))
@@ -374,7 +374,7 @@ def taught_log_odds(scores: Any, carried: Any) -> Any:
 
 def test_targets_like_their_shadow_models_are_calibrated() -> None:
     signals, _ = pool(24, leak=2.5)
-    carried = learned.carried_here(signals)
+    carried = learned.carried_to(signals, learned.taught_by(signals))
     assert carried.slope > 0.7
     assert learned.uncalibrated(signals) == ""
     assert ONLINE.calibrated(signals)  # type: ignore[misc]
@@ -392,7 +392,7 @@ def test_contradicting_population_marks_scores_uncalibrated() -> None:
 def test_population_of_another_kind_mends_and_vouches_for_nothing() -> None:
     signals, _ = pool(26, leak=1.0, world=2.0)
     assert "take both from the same data" in learned.uncalibrated(signals).lower()
-    assert learned.carried_here(signals).slope == 1
+    assert learned.carried_to(signals, learned.taught_by(signals)).slope == 1
     assert np.isfinite(run(signals)).all()
 
 
@@ -416,15 +416,73 @@ def test_population_rows_are_like_those_of_outsiders() -> None:
     aucs = []
     for seed in range(4):
         signals, _ = pool(40 + seed, 0.0)
-        taught, (judge,) = lessons.lessons_of(signals), learned.offline_judges(signals)
-        reader, left = taught.reader, taught.left[0]
-        rng = np.random.default_rng(0)
-        here = reader.question(signals, left, True)[:, judge.columns]  # type: ignore[union-attr]
-        there = reader.known_nonmembers(signals, left, True, rng)[:, judge.columns]  # type: ignore[union-attr]
+        taught = learned.taught_by(signals)
+        reader, references, (judge,) = taught.lessons.reader, taught.lessons.references[0], taught.offline_judges
+        here = reader.question(signals, references, "matched")[:, judge.columns]  # type: ignore[union-attr]
+        rows = reader.known_nonmembers(signals, references, taught.beside_population[0], "matched")  # type: ignore[union-attr]
+        there = rows[:, judge.columns]
         assert there.shape == (150, len(judge.columns))
         both, which = np.concatenate([here, there]), np.arange(450) < 300
         aucs.append([auc(column, which) for column in both.T])
     np.testing.assert_allclose(np.mean(aucs, 0), 0.5, atol=0.075)
+
+
+def test_targets_unlike_their_shadow_models_are_told_by_population() -> None:
+    """1 where the population's phi has the shadow models' mean and spread, less the further either is off, then 0."""
+    signals, _ = pool(50, leak=1.0)
+    shadows, rows = signals.population_shadows, np.arange(150)
+    exact = shadows.phi[:1] - shadows.phi[:1].mean() + shadows.phi.mean()
+    exact = exact.mean() + (exact - exact.mean()) * shadows.phi[:, :, 0].std(1).mean() / exact.std()
+
+    def alike(phi: Any) -> float:
+        moved = replace(signals.population_target, log_p=log_expit(phi), log_1mp=log_expit(-phi))
+        return trained_alike(replace(signals, population_target=moved), rows)
+
+    width = exact.std()
+    assert alike(exact) == 1
+    by_level = [alike(exact + shift * width) for shift in (0.04, 0.08, 0.12, 0.16, 1.0)]
+    by_spread = [alike(exact.mean() + np.exp(log) * (exact - exact.mean())) for log in (-0.04, -0.1, -0.16, 0.1, 0.7)]
+    np.testing.assert_allclose(by_level, [1, 0.7, 0.3, 0, 0], atol=0.03)
+    np.testing.assert_allclose(by_spread, [1, 0.5, 0, 0.5, 0], atol=0.06)
+    assert trained_alike(replace(signals, population_target=None), rows) == 0
+
+
+@pytest.mark.slow
+def test_levels_teach_of_models_as_they_ended_alone() -> None:
+    """Where some side has two models, and population records tell whether the target is like the shadow models."""
+    signals, _ = pool(51, leak=1.0, early=True)
+    taught = learned.taught_by(signals)
+    for lesson in taught.lessons.lessons:
+        assert (lesson.rows.levels is not None) == (lesson.kind == "ended")
+    views = [judge.view for judge in learned.judges_of(taught.lessons, False, np.random.default_rng(0))]
+    assert views == ["raw", "matched", "levels"]
+    for few in (signals.of_models(np.arange(4)), replace(signals, population_target=None, population_shadows=None)):
+        less = lessons.lessons_of(few)
+        assert not less.tell_levels
+        assert "levels" not in [judge.view for judge in learned.judges_of(less, False, np.random.default_rng(0))]
+
+
+@pytest.mark.slow
+def test_levels_count_for_targets_like_the_shadow_models_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [pool(52, leak=1.0, scale=scale)[0] for scale in (1.0, 2.0)]
+    before = [run(signals) for signals in tables]
+    monkeypatch.setattr(learned, "MOST_OF_LEVELS", 0.0)
+    after = [run(signals) for signals in tables]
+    assert (before[0] != after[0]).any()
+    np.testing.assert_array_equal(before[1], after[1])
+
+
+@pytest.mark.slow
+def test_levels_of_data_that_carry_nothing_teach_nothing() -> None:
+    """24 AUCs of 300 records a feature, standard deviation 0.007."""
+    aucs = []
+    for seed in range(3):
+        signals, _ = pool(60 + seed, 0.0)
+        for lesson in lessons.lessons_of(signals).lessons:
+            if lesson.rows.levels is not None:
+                aucs.append([auc(column, lesson.member) for column in lesson.rows.levels.T])
+    assert len(aucs) == 24
+    np.testing.assert_allclose(np.mean(aucs, 0), 0.5, atol=0.03)
 
 
 def test_four_models_and_population_teach() -> None:

@@ -11,7 +11,7 @@ from scipy.special import log_expit
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
-from memberwise.signals.leave_one_out import as_target
+from memberwise.signals.leave_one_out import as_target, as_targets
 from memberwise.signals.table import Answers, Signals
 
 
@@ -122,6 +122,19 @@ def test_a_pair_leaves_together_and_nothing_is_dropped() -> None:
     np.testing.assert_array_equal(stand_in.member, signals.trained_on[2] == 1)
     assert stand_in.evaluated.all()
     assert as_target(signals, 5, np.random.default_rng(0)).signals.target.vectors is None
+
+
+def test_targets_of_the_same_models_have_none_of_their_pairs_among_them() -> None:
+    signals = null_table(np.random.default_rng(3), paired, models=8)
+    signals = replace(signals, known=np.where(np.arange(signals.records) < 5, 1.0, np.nan))
+    for k, stand_in in zip((2, 3, 6, 7), as_targets(signals, [2, 3, 6, 7]), strict=True):
+        alone = as_target(signals, k, np.random.default_rng(0))
+        np.testing.assert_array_equal(stand_in.signals.trained_on, signals.trained_on[[0, 1, 4, 5]])
+        np.testing.assert_array_equal(stand_in.signals.shadows.log_p, signals.shadows.log_p[[0, 1, 4, 5]])  # type: ignore[union-attr]
+        np.testing.assert_array_equal(stand_in.signals.target.log_p, alone.signals.target.log_p)
+        np.testing.assert_array_equal(stand_in.signals.known, alone.signals.known)
+        np.testing.assert_array_equal(stand_in.member, alone.member)
+        np.testing.assert_array_equal(stand_in.evaluated, alone.evaluated)
 
 
 @pytest.mark.parametrize("design", [fixed_counts, coins])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.assess.figures import LEARNING
+from memberwise.assess.folds import Folds
 from memberwise.assess.kept_turns import KeptTurns
 from memberwise.attacks import Attack
 from memberwise.attacks.request import FAMILY
@@ -113,32 +114,40 @@ def take_all_turns(
 ) -> list[Turns]:
     """Each attack on each of these models; those left out that can score none of them.
 
-    A stand-in meets all attacks, which share its statistics.
+    A stand-in meets all attacks, which share its statistics. Attacks that train on shadow models do so once a fold
+    (``Folds``).
 
     Args:
         evaluated: ``(n,)`` the records that figures are about.
         kept: turns on disk: what is there is read, what is not is computed and kept, a model at a time.
     """
     scores = {attack.name: np.full((len(models), signals.records), np.nan) for attack in attacks}
-    for place, k in enumerate(models):
+    all_clusters = clusters_of(signals.trained_on)
+    folds = Folds(signals, all_clusters, seeds)
+    for place, k in sorted(enumerate(models), key=lambda turn: folds.number_of(turn[1])):
         found = {} if kept is None else kept.of_model(k, attacks)
         missing = [attack for attack in attacks if attack.name not in found]
         if missing:
-            found |= _one_turn(signals, missing, k, evaluated, seeds)
+            found |= _one_turn(signals, missing, k, evaluated, seeds, folds)
             if kept is not None:
                 kept.keep(k, attacks, found)
         for name, row in found.items():
             scores[name][place] = row
-    member, clusters = (signals.trained_on == 1)[list(models)], clusters_of(signals.trained_on)[list(models)]
+    member, clusters = (signals.trained_on == 1)[list(models)], all_clusters[list(models)]
     turns = [Turns(name, rows, member, clusters) for name, rows in scores.items()]
     return [one for one in turns if not np.isnan(one.scores).all(1).any()]
 
 
-def _one_turn(signals: Signals, attacks: Sequence[Attack], k: int, evaluated: Mask, seeds: Seeds) -> dict[str, Floats]:
+def _one_turn(
+    signals: Signals, attacks: Sequence[Attack], k: int, evaluated: Mask, seeds: Seeds, folds: Folds
+) -> dict[str, Floats]:
     """Scores ``(n,)`` of shadow model ``k`` in the target's place, by attack; NaN where a record is not scored."""
     stand_in = as_target(signals, k, seeds.rng("leave one out", k))
     usable, rows = stand_in.evaluated & evaluated, {}
     for attack in attacks:
-        row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
+        if attack.teach is not None and folds.number_of(k) >= 0:
+            row = folds.turn(attack, k)
+        else:
+            row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
         rows[attack.name] = np.full(signals.records, np.nan) if row is None else np.where(usable, row, np.nan)
     return rows

@@ -14,6 +14,8 @@ from memberwise.signals.table import Signals, kept_temperatures
 from memberwise.types.arrays import Floats
 
 Score = Callable[[Signals, np.random.Generator], Floats]
+# From a table's shadow models: the scores of any target beside the very same ones.
+Teach = Callable[[Signals, np.random.Generator], Callable[[Signals], Floats]]
 
 # What one answer must at least be, from least to most.
 LEVELS = ("labels", "scores", "probabilities", "logits")
@@ -146,6 +148,8 @@ class Attack:
         default: part of ``--attacks default``.
         tempered: it reads p_y at the table's ``temperature``.
         calibrated: of attacks whose scores are probabilities: whether these carry over to a table's target.
+        teach: of attacks that train on shadow models: ``score``, in two steps, of which the first, the dear one, does
+            not look at the target.
     """
 
     name: str
@@ -158,3 +162,4 @@ class Attack:
     default: bool = True
     tempered: bool = False
     calibrated: Callable[[Signals], bool] | None = None
+    teach: Teach | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memberwise.attacks.base import Attack
+from memberwise.attacks.base import Attack, Score
 from memberwise.attacks.registry import is_built_in
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
@@ -52,8 +52,13 @@ def run_attacks(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> li
     return outcomes
 
 
-def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[Floats | None, str | None]:
+def score(
+    signals: Signals, attack: Attack, rng: np.random.Generator, by: Score | None = None
+) -> tuple[Floats | None, str | None]:
     """The attack's scores ``(n,)`` (HIGHER = MORE LIKELY A MEMBER) and None, or None and the reason for skipping it.
+
+    Args:
+        by: computes them in place of ``attack.score``.
 
     Raises:
         TrainingError: an attack of the user's own fails, or its scores have another shape.
@@ -63,7 +68,7 @@ def score(signals: Signals, attack: Attack, rng: np.random.Generator) -> tuple[F
     is_own = not is_built_in(attack)
     with wrap_user_errors(f"the attack {attack.name}", AGAIN, "attacks.use") if is_own else nullcontext():
         # What one attack wrote into the table would be another's figures.
-        scores = np.asarray(attack.score(read_only(signals) if is_own else signals, rng), np.float64)
+        scores = np.asarray((by or attack.score)(read_only(signals) if is_own else signals, rng), np.float64)
         if scores.shape != (signals.records,):
             raise ValueError(f"{attack.name} gave scores of shape {scores.shape} for {signals.records} records")
     if np.isnan(scores).all():

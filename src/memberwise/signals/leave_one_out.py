@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.signals.table import Signals
+from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Mask
 
 
@@ -40,24 +41,53 @@ def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
         k: the shadow model's number, 0 <= k < m.
         rng: draws the models to drop; unused where shadow models come in pairs.
     """
+    shadows, varies = _shadows(signals), _varies(signals)
+    complement = _complement(signals.trained_on[:, varies], k)
+    rest = _without(signals, [k] if complement is None else [k, complement])
+    if complement is None:
+        mine = signals.trained_on[k]
+        _even_out(rest.trained_on, mine == 1, varies & (mine >= 0), rng)
+    return _stand_in(signals, shadows, rest, k, varies)
+
+
+def as_targets(signals: Signals, pairs: Sequence[int]) -> list[StandIn]:
+    """Each of these shadow models becomes the target of the same shadow models: of all that are not among them.
+
+    What is learned from those serves each, for none of them is the target or its complement.
+
+    Args:
+        signals: a table with shadow models. pairs: numbers of shadow models, in whole complementary pairs.
+    """
+    shadows, rest, varies = _shadows(signals), _without(signals, pairs), _varies(signals)
+    return [_stand_in(signals, shadows, rest, k, varies) for k in pairs]
+
+
+def _shadows(signals: Signals) -> Answers:
     if signals.shadows is None:
         raise ValueError("there is no shadow model to put in the target's place")
-    mine = signals.trained_on[k]
-    varies = signals.is_in.any(0) & signals.is_out.any(0)
+    return signals.shadows
+
+
+def _varies(signals: Signals) -> Mask:
+    """``(n,)``: some shadow models trained on the record, and some did not."""
+    return np.asarray(signals.is_in.any(0) & signals.is_out.any(0))
+
+
+def _without(signals: Signals, models: Sequence[int]) -> Signals:
+    return signals.of_models(np.setdiff1d(np.arange(len(signals.trained_on)), models))
+
+
+def _stand_in(signals: Signals, shadows: Answers, rest: Signals, k: int, varies: Mask) -> StandIn:
+    """Shadow model ``k`` of a table as the target of ``rest``; ``varies`` ``(n,)``, of the table."""
+    mine, known = signals.trained_on[k], signals.known
     member, evaluated = mine == 1, varies & (mine >= 0)
-    complement = _complement(signals.trained_on[:, varies], k)
-    keep = np.setdiff1d(np.arange(signals.shadows.models), [k] if complement is None else [k, complement])
-    rest = signals.of_models(keep)
-    if complement is None:
-        _even_out(rest.trained_on, member, evaluated, rng)
-    known = signals.known
     if known is not None:
         evaluated &= np.isnan(known)
         known = np.where(np.isnan(known), np.nan, member.astype(np.float64))
     one, population = np.array([k]), signals.population_shadows
     table = replace(
         rest,
-        target=signals.shadows.of_models(one),
+        target=shadows.of_models(one),
         population_target=None if population is None else population.of_models(one),
         known=known,
         members=float(member[evaluated].mean()) if evaluated.any() else None,

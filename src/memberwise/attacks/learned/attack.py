@@ -8,40 +8,49 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from memberwise.attacks.base import Attack, Needs, Score
+from memberwise.attacks.base import Attack, Needs, Score, Teach
 from memberwise.attacks.learned.carried import Carried, carried_over
-from memberwise.attacks.learned.comparable import answers_coarser, population_apart
+from memberwise.attacks.learned.comparable import answers_coarser, population_apart, trained_alike
 from memberwise.attacks.learned.judge import judge
 from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, tells_scale
-from memberwise.attacks.learned.lessons import Lessons, lessons_of, members_of, offline_columns
+from memberwise.attacks.learned.lessons import Lessons, lessons_of
+from memberwise.attacks.learned.reader import References, View, members_of
+from memberwise.attacks.learned.relative import OFFLINE
 from memberwise.signals.table import Signals, once_a_table
 from memberwise.types.arrays import Floats, Floats32, Ints
 
+# So much the judge of levels weighs at most, of 1. Chosen on Adult and MNIST (docs/learned.md).
+MOST_OF_LEVELS = 0.5
 
-def learned(offline: bool = False) -> Score:
+
+def learned(offline: bool = False) -> Teach:
     """Probability of "member", learned on shadow models. HIGHER = MORE LIKELY A MEMBER. Ours: docs/learned.md.
 
     Shadow models take the target's place in turn; each and its complement are left out of the statistics, so that
     these tell nothing about what it saw. Its records' features train judges to tell what it saw from what it did not:
     as it ended, as it was at early checkpoints, and distorted, so that a target which was trained otherwise is none
     they never met. One judge reads the answers as they are, one scaled so that they spread over population records as
-    the shadow models' do. The target's records get their features from the very same statistics; the log odds of both
-    judges are averaged over the stand-ins, and drawn together as far as the target's population records, which are no
-    members, demand (``carried_over``). Assumes 4 shadow models or more, of which some trained on the record and some
-    did not; more of them, full answers, and population records make it stronger. Trained on as many members as
-    non-members, its threshold is 1/2. Records without a model on both sides, and all of them with fewer shadow models:
-    NaN.
+    the shadow models' do; one, which knows absolute levels and shadow models as they ended alone, counts where the
+    target's population answers are like the shadow models' (``trained_alike``). The target's records get their features
+    from the very same statistics; the judges' log odds are averaged over the stand-ins, and drawn together as far as
+    the target's population records, which are no members, demand (``carried_over``). Assumes 4 shadow models or more,
+    of which some trained on the record and some did not; more of them, full answers, and population records make it
+    stronger. Trained on as many members as non-members, its threshold is 1/2. Records without a model on both sides,
+    and all of them with fewer shadow models: NaN.
 
     Args:
         offline: features know the OUT models alone, as other offline attacks do; IN models only teach.
+
+    Returns:
+        What teaches on a table's shadow models, and gives the scores of any target beside them.
     """
 
-    def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        taught = lessons_of(signals)
-        judges = offline_judges(signals) if offline else judges_of(taught, False, rng)
-        return scores_of(signals, taught, judges, carried_here(signals))
+    def teach(signals: Signals, rng: np.random.Generator) -> Callable[[Signals], Floats]:
+        taught = taught_by(signals)
+        judges = taught.offline_judges if offline else judges_of(taught.lessons, False, rng)
+        return lambda target: scores_of(target, taught, judges)
 
-    return score
+    return teach
 
 
 @dataclass(frozen=True)
@@ -49,62 +58,91 @@ class Judge:
     """Tells members' rows from others'.
 
     Attributes:
-        matched: it reads answers on the shadow models' scale. columns: positions of the features that it reads.
-        log_odds: of rows ``(k, f)``.
+        view: the features' that it reads; columns: their positions. log_odds: of rows ``(k, f)``.
     """
 
-    matched: bool
+    view: View
     offline: bool
     columns: Ints
     log_odds: Callable[[Floats32], Floats]
 
 
-def judges_of(taught: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
+def judges_of(lessons: Lessons, offline: bool, rng: np.random.Generator) -> list[Judge]:
     """The judges trained on a table's lessons; none where the lessons are of one side only.
 
-    One for each scale; offline the matched scale alone, where there is one.
+    One for each scale, and one for targets like the shadow models, which learns from these as they ended, on levels
+    too; offline the matched scale alone, where there is one.
     """
-    member = np.concatenate([lesson.member for lesson in taught.lessons]) if taught.lessons else np.zeros(0, bool)
-    if not member.any() or member.all():
-        return []
-    columns = offline_columns(taught.names) if offline else np.arange(len(taught.names))
+    views: list[View] = ["raw", "matched"] if lessons.calibrated else ["raw"]
+    views = views[-1:] if offline else [*views, "levels"] if lessons.tell_levels else views
     judges = []
-    scales = (False, True) if taught.calibrated else (False,)
-    for matched in scales[-1:] if offline else scales:
-        x = np.concatenate([lesson.rows.of(matched)[:, columns] for lesson in taught.lessons])
-        judges.append(Judge(matched, offline, columns, judge(x, member, rng)))
+    for view in views:
+        taken = [lesson for lesson in lessons.lessons if view != "levels" or lesson.kind == "ended"]
+        member = np.concatenate([lesson.member for lesson in taken]) if taken else np.zeros(0, bool)
+        if not member.any() or member.all():
+            return []
+        width = taken[0].rows.of(view).shape[1]
+        columns = offline_columns(lessons.names) if offline else np.arange(width)
+        x = np.concatenate([lesson.rows.of(view)[:, columns] for lesson in taken])
+        judges.append(Judge(view, offline, columns, judge(x, member, rng)))
     return judges
 
 
-@once_a_table
-def offline_judges(signals: Signals) -> list[Judge]:
-    """The judges that know the OUT models alone, which both attacks need."""
-    return judges_of(lessons_of(signals), True, np.random.default_rng(DRAWS))
+def offline_columns(names: Sequence[str]) -> Ints:
+    """``(k,)`` positions, among the ``names``, of the features that know the OUT models alone."""
+    known = OFFLINE | {f"all {name}" for name in ("out t", "out 1 - p", "out centre", "out spread", "out distance")}
+    known |= {f"all {name}" for name in ("out z", "out p", "phi", "log p", "phi spread", "phi least")}
+    return np.array([i for i, name in enumerate(names) if name in known], np.int64)
 
 
-def carried_of(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Carried:
-    """How the log odds carry over to a target, by ``judges`` that know the OUT models alone: so do population records.
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What both attacks have from a table's shadow models.
 
-    As they are where there are too few of these, or of another kind than the audited ones.
+    Attributes:
+        offline_judges: those that know the OUT models alone.
+        beside_population: the lessons' references, as population records meet them; none where scores do not carry
+            over by these.
     """
-    if not taught.calibrated or taught.reader is None or not judges or population_apart(signals):
-        return Carried()
+
+    lessons: Lessons
+    offline_judges: list[Judge]
+    beside_population: list[References]
+
+
+@once_a_table
+def taught_by(signals: Signals) -> Taught:
+    """What the shadow models of a table teach about any target beside them."""
+    lessons = lessons_of(signals)
+    judges = judges_of(lessons, True, np.random.default_rng(DRAWS))
+    if not lessons.calibrated or lessons.reader is None or not judges or population_apart(signals):
+        return Taught(lessons, judges, [])
     rng = np.random.default_rng(DRAWS)
-    audited = _log_odds(signals, taught, judges)
-    questions = [taught.reader.known_nonmembers(signals, left, judges[0].matched, rng) for left in taught.left]
+    return Taught(lessons, judges, [lessons.reader.beside_population(one, rng) for one in lessons.references])
+
+
+@once_a_table
+def carried_to(signals: Signals, taught: Taught) -> Carried:
+    """How what was taught carries over to a table's target, by judges and features that know the OUT models alone.
+
+    Such features population records have too. As taught where there are too few of these, or of another kind than the
+    audited ones.
+    """
+    reader = taught.lessons.reader
+    if reader is None or not taught.beside_population:
+        return Carried()
+    references, (one, *_) = taught.lessons.references, taught.offline_judges
+    audited = _log_odds(signals, taught.lessons, taught.offline_judges)
     population = np.average(
-        [judges[0].log_odds(rows[:, judges[0].columns]) for rows in questions],
+        [
+            one.log_odds(reader.known_nonmembers(signals, each, beside, one.view)[:, one.columns])
+            for each, beside in zip(references, taught.beside_population, strict=True)
+        ],
         axis=0,
-        weights=[left.stand_ins for left in taught.left],
+        weights=[each.stand_ins for each in references],
     )
     audited = audited[~np.isnan(audited)]
     return carried_over(audited, population, members_of(signals)) if len(audited) else Carried()
-
-
-@once_a_table
-def carried_here(signals: Signals) -> Carried:
-    """How what a table's shadow models teach carries over to its target."""
-    return carried_of(signals, lessons_of(signals), offline_judges(signals))
 
 
 def uncalibrated(signals: Signals) -> str:
@@ -127,7 +165,7 @@ def uncalibrated(signals: Signals) -> str:
             "the target answers far fewer different values than the shadow models do, as if rounded, and what these "
             "taught is about finer ones. Give shadow models that answer as the target does"
         )
-    carried = carried_here(signals)
+    carried = carried_to(signals, taught_by(signals))
     if carried.contradicted:
         return (
             "the target's answers about population records contradict what shadow models taught (log likelihood ratio "
@@ -142,44 +180,68 @@ def is_calibrated(signals: Signals) -> bool:
     return not uncalibrated(signals)
 
 
-def scores_of(signals: Signals, taught: Lessons, judges: Sequence[Judge], carried: Carried) -> Floats:
+def scores_of(signals: Signals, taught: Taught, judges: Sequence[Judge]) -> Floats:
     """``(n,)`` probabilities of "member" for a target beside the shadow models that taught.
 
     HIGHER = MORE LIKELY A MEMBER.
     """
-    return np.asarray(expit(carried.of(_log_odds(signals, taught, judges))))
+    log_odds = _log_odds(signals, taught.lessons, judges, _weight_of_levels(signals, taught))
+    return np.asarray(expit(carried_to(signals, taught).of(log_odds)))
 
 
-def _log_odds(signals: Signals, taught: Lessons, judges: Sequence[Judge]) -> Floats:
-    """The mean of the judges' log odds, over the shadow models left too."""
+def _weight_of_levels(signals: Signals, taught: Taught) -> float:
+    """What the judge of levels weighs for a target, of 1: a half where nothing says that it was trained otherwise."""
+    reader = taught.lessons.reader
+    if reader is None or reader.population is None or not taught.beside_population:
+        return 0.0
+    return MOST_OF_LEVELS * trained_alike(signals, reader.population)
+
+
+def _log_odds(signals: Signals, lessons: Lessons, judges: Sequence[Judge], of_levels: float = 0.0) -> Floats:
+    """The mean of the judges' log odds, over the references too; the judge of levels weighs ``of_levels`` of 1."""
+    others = sum(one.view != "levels" for one in judges)
+    has_levels = others < len(judges)
     total, times = np.zeros(signals.records), np.zeros(signals.records)
-    for one in judges if taught.reader is not None else ():
-        for left in taught.left:
-            scored = left.outside if one.offline else left.scored
+    for one in judges if lessons.reader is not None else ():
+        weight = of_levels if one.view == "levels" else (1 - of_levels * has_levels) / others
+        for references in lessons.references if weight else ():
+            scored = references.outside if one.offline else references.scored
             if scored.any():
-                rows = taught.reader.question(signals, left, one.matched)  # type: ignore[union-attr]
-                total[scored] += left.stand_ins * one.log_odds(rows[scored][:, one.columns])
-                times += left.stand_ins * scored
+                rows = lessons.reader.question(signals, references, one.view)  # type: ignore[union-attr]
+                total[scored] += weight * references.stand_ins * one.log_odds(rows[scored][:, one.columns])
+                times += weight * references.stand_ins * scored
     return np.asarray(total / np.where(times, times, np.nan))
 
 
+def _score_by(teach: Teach) -> Score:
+    def score(signals: Signals, rng: np.random.Generator) -> Floats:
+        return teach(signals, rng)(signals)
+
+    return score
+
+
+def _attack(name: str, teach: Teach, summary: str) -> Attack:
+    return Attack(
+        name,
+        _score_by(teach),
+        Needs(shadows="in+out", early=True),
+        "this project, docs/learned.md",
+        summary,
+        threshold=0.5,
+        calibrated=is_calibrated,
+        teach=teach,
+    )
+
+
 ATTACKS = [
-    Attack(
+    _attack(
         "learned",
         learned(),
-        Needs(shadows="in+out", early=True),
-        "this project, docs/learned.md",
         "A classifier trained on shadow models in the target's place, on how answers compare with the other models'.",
-        threshold=0.5,
-        calibrated=is_calibrated,
     ),
-    Attack(
+    _attack(
         "learned-offline",
         learned(offline=True),
-        Needs(shadows="in+out", early=True),
-        "this project, docs/learned.md",
         "As learned, but features know only the models that did not train on the record; the others only teach.",
-        threshold=0.5,
-        calibrated=is_calibrated,
     ),
 ]

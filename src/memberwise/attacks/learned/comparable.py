@@ -7,9 +7,12 @@ import numpy as np
 from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.lessons import MOST_STAND_INS
 from memberwise.signals.table import Answers, Signals
+from memberwise.types.arrays import Ints
 
 # Beyond this population records are of another kind than audited ones.
 APART, TINY = 0.3, 1e-9
+# By so much a target's population answers may differ from the shadow models', and from so much on they are another's.
+ALIKE, UNLIKE = 0.05, 0.15
 # Answers are coarser with fewer than this share of the values that shadow models answer, told apart to these decimals.
 COARSER, DECIMALS = 0.5, 4
 
@@ -27,6 +30,25 @@ def population_apart(signals: Signals) -> bool:
             spreads = here.std() + TINY, there.std() + TINY
             apart.append([(there.mean() - here.mean()) / spreads[0], np.log(spreads[1] / spreads[0])])
     return bool(apart) and bool((np.abs(np.mean(apart, 0)) > APART).any())
+
+
+def trained_alike(signals: Signals, population: Ints) -> float:
+    """How far nothing contradicts that the target was trained as the shadow models: 1, nothing; 0, too much.
+
+    By the mean of phi over population records, in the shadow models' spreads, and the log of its spread, each against
+    the shadow models' mean. Whichever is further off counts: up to ``ALIKE`` 1, from ``UNLIKE`` on 0, straight between.
+
+    Args:
+        population: ``(z,)`` positions of the population records that are read.
+    """
+    target, shadows = signals.population_target, signals.population_shadows
+    if target is None or shadows is None:
+        return 0.0
+    own, theirs = (answers.of_records(population).phi[:, :, 0] for answers in (target, shadows))
+    spreads = theirs.std(1) + TINY
+    level = (own.mean() - theirs.mean()) / spreads.mean()
+    spread = np.log(own.std() + TINY) - np.log(spreads).mean()
+    return float(np.clip((UNLIKE - max(abs(level), abs(spread))) / (UNLIKE - ALIKE), 0, 1))
 
 
 def answers_coarser(signals: Signals) -> bool:
