@@ -72,7 +72,7 @@ def codes(found: Any) -> Any:
 def test_a_model_like_the_others_is_not_spoken_of(population: int) -> None:
     fired = 0
     for seed in range(30):
-        found = assessed(*table(np.random.default_rng(seed), population=population), use=["loss"])
+        found = assessed(*table(np.random.default_rng(seed), population=population, models=8), use=["loss"])
         part = found.mismatch
         assert part.tested_on == ("population" if population else "audited")
         fired += bool({"mismatch", "mismatch-strong"} & codes(found))
@@ -112,7 +112,7 @@ def test_where_models_are_alike_the_carried_rate_holds() -> None:
     held = [
         row.holds
         for seed in range(8)
-        for attack in assessed(*table(np.random.default_rng(seed))).attacks
+        for attack in assessed(*table(np.random.default_rng(seed), models=8)).attacks
         for row in attack.at_shadow_threshold
     ]
     assert np.mean(held) > 0.85
@@ -121,13 +121,15 @@ def test_where_models_are_alike_the_carried_rate_holds() -> None:
 @pytest.mark.slow
 def test_discoveries_from_population_keep_share_of_false_names() -> None:
     ours, theirs = [], []
-    for seed in range(25):
-        names = assessed(*table(np.random.default_rng(100 + seed), stretch=1.6, population=2000, gap=3.0)).discoveries
+    for seed in range(16):
+        rng = np.random.default_rng(100 + seed)
+        signals, member = table(rng, stretch=1.6, population=2000, gap=3.0, models=8)
+        names = assessed(signals, member, use=["lira-offline-fixed"]).discoveries
         assert names.calibration == "population"
         assert names.by_shadows.calibration == "shadows"
         ours.append(names.wrong / max(1, names.named))
         theirs.append(names.by_shadows.wrong / max(1, names.by_shadows.named))
-    assert np.mean(ours) <= 0.1 + 3 * np.std(ours) / 5
+    assert np.mean(ours) <= 0.1 + 3 * np.std(ours) / 4
     assert np.mean(theirs) > 0.13
 
 

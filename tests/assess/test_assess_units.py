@@ -67,10 +67,10 @@ def test_all_records_together_tell_more_than_one() -> None:
 @pytest.mark.slow
 def test_people_who_tell_nothing_stay_at_guessing() -> None:
     held = 0
-    for seed in range(12):
-        whole = assessed(*table_of_people(100, 4, 0.0, seed))
+    for seed in range(10):
+        whole = assessed(*table_of_people(60, 3, 0.0, seed, models=8))
         held += all(row.auc.low <= 0.5 <= row.auc.high for row in (*whole.units.target, *whole.units.recipe))
-    assert held >= 9
+    assert held >= 7
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ import ray
 
 import memberwise as mw
 
-STUDY: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 4}
-STUDY |= {"attacks": "lira-online-fixed", "defences": [], "points": [{"name": "rounding", "digits": 1}]}
+STUDY: dict[str, Any] = {"data": "digits", "members": 40, "nonmembers": 40, "shadow_models": 2}
+STUDY |= {"attacks": "loss", "defences": [], "points": [{"name": "rounding", "digits": 1}]}
 SETTINGS = {"training.epochs": 2, "model.hidden": [8], "plan.stack": 2, "plan.threads": 1}
-SETTINGS |= {"attacks.boundary_queries": 100, "attacks.boundary_records": 20}
+SETTINGS |= {"attacks.boundary_queries": 100, "attacks.boundary_records": 10}
 
 
 def main(folder: Path) -> None:

@@ -158,7 +158,7 @@ def test_blocks_share_a_gpu_that_they_do_not_fill(ray_nodes: Any, tmp_path: Path
     """A node that declares a GPU: blocks of 5 of its 16 GB go there two at a time, and to no other node."""
     marks = tmp_path / "marks"
     marks.mkdir()
-    node = ray_nodes.add_node(**ray_nodes.one | {"num_cpus": 4, "num_gpus": 1})
+    node = ray_nodes.add_node(**ray_nodes.one | {"num_cpus": 2, "num_gpus": 1})
     alike: Counter[int] = Counter()
 
     class Watch(Silent):

@@ -66,7 +66,8 @@ class Losing(Silent):
 def test_tasks_killed_and_out_of_time_change_no_bit(
     slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "ASK", 2.0)
+    monkeypatch.setattr(engine, "ASK", 1.0)
+    monkeypatch.setattr(engine, "LATE", 0.0)
     marks = tmp_path / "marks"
     marks.mkdir()
     config = EngineConfig(name="slurm", slurm=SlurmConfig(folder=str(tmp_path / "slurm"), array=3, minutes=10))

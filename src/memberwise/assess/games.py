@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
 
 from memberwise.assess.recipe import mark
 from memberwise.defences.bounded.pac import balanced_success, release
@@ -179,6 +178,8 @@ def figures(
     nats = float(sessions.nats.mean())
 
     def estimate(values: Floats) -> Estimate:
+        from scipy.stats import norm
+
         half = float(norm.isf((1 - confidence) / 2) * values.std(ddof=1) / len(values) ** 0.5)
         middle = float(values.mean())
         method = f"mean over {len(values):,} secret worlds drawn, normal interval over them; one ensemble"
@@ -205,6 +206,8 @@ def _of_records(belief: Floats, truth: Mask, fprs: Sequence[float]) -> tuple[Flo
     The threshold is that of all sessions' non-members. What its own chance adds is taken for what it is on the chord
     from no one called to it, which is steeper than the curve there: the interval is rather too wide.
     """
+    from scipy.stats import rankdata
+
     beliefs = np.round(belief, 12)
     ranks = rankdata(beliefs, axis=1)
     n1 = truth.sum(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import rankdata
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.shokri import balanced_rows, fit_classifier, logistic
@@ -66,6 +65,8 @@ def _with_mean(shares: Floats32) -> Floats:
 
 def _aucs(signals: Signals) -> Iterator[Floats]:
     """``(s + 1,)``: of each shadow model, the AUC at each strength."""
+    from scipy.stats import rankdata
+
     extra = {} if signals.shadows is None else signals.shadows.extra
     shares = extra.get("noised", np.zeros((0, 0, 0)))
     for k in range(len(shares)):

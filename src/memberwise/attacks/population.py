@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from memberwise.attacks.base import Attack
 from memberwise.attacks.run import STAND_IN_RECORDS, score
@@ -69,6 +68,8 @@ def _without_in_models(attack: Attack) -> bool:
 
 
 def _alike(after: Floats, before: Floats) -> bool:
+    from scipy.stats import rankdata
+
     both = ~np.isnan(after) & ~np.isnan(before)
     ranks = [rankdata(scores[both]) for scores in (after, before)]
     if not both.any() or any(np.ptp(rank) == 0 for rank in ranks):

@@ -9,7 +9,7 @@ import numpy as np
 
 from memberwise.data.dataset import Dataset
 from memberwise.data.role_spec import RoleSpec, first_few, resolve
-from memberwise.data.roles import Roles, take
+from memberwise.data.roles import Roles, take, without
 from memberwise.errors import DataError, Note, StudyError
 from memberwise.seeds import Seeds
 from memberwise.types.arrays import Ints, Rows
@@ -52,7 +52,7 @@ def assign_roles(dataset: Dataset, wants: RoleSpec, seeds: Seeds) -> tuple[Datas
     _check_disjoint(lists, units)
 
     rows = lists.copy()
-    train_part = first_rows if dataset.test is None else np.setdiff1d(first_rows, dataset.test)
+    train_part = first_rows if dataset.test is None else without(first_rows, dataset.test)
     pool = _Pool(_free(train_part, lists, units), units, seeds)
     if "train_rows" in lists:
         if not len(pool.rows) and dataset.test is not None:
@@ -82,7 +82,7 @@ def _members_of_target(rows: dict[str, Rows], counts: dict[str, int], units: Row
     """Settle the members of a target that is trained already; its other training rows become background."""
     seen = rows.pop("train_rows")
     members = rows.get("members", seen)
-    strangers = np.setdiff1d(members, seen)
+    strangers = without(members, seen)
     if len(strangers):
         raise DataError(
             "members are there which the target was not trained on",
@@ -96,7 +96,7 @@ def _members_of_target(rows: dict[str, Rows], counts: dict[str, int], units: Row
                 "more members are asked for than the target saw", expected=f"at most {len(seen)}", found=f"{count}"
             )
         members, _ = take(seen, count, units, seeds.rng("role-members"))
-    rows["members"], rows["background"] = members, np.setdiff1d(seen, members)
+    rows["members"], rows["background"] = members, without(seen, members)
 
 
 def _defaults(sizes: dict[str, int], free: int, train_part: int, trained: bool) -> dict[str, int]:
@@ -156,7 +156,7 @@ class _Pool:
 def _free(rows: Rows, lists: dict[str, Rows], units: Ints | None) -> Rows:
     """The rows that may be drawn: not given a role already, nor of a unit that has one."""
     taken = np.concatenate([NONE, *lists.values()])
-    return np.setdiff1d(rows, taken) if units is None else rows[~np.isin(units[rows], units[taken])]
+    return without(rows, taken) if units is None else rows[~np.isin(units[rows], units[taken])]
 
 
 def _paired(
@@ -187,7 +187,7 @@ def _paired(
     parts |= {"members": members, "background": background}
     _check_disjoint(parts, units)
     used = np.concatenate(list(parts.values()))
-    test = NONE if dataset.test is None else np.setdiff1d(dataset.test, used)
+    test = NONE if dataset.test is None else without(dataset.test, used)
     roles = Roles(
         **parts,
         paired=np.sort(np.concatenate([members, paired_nonmembers])),
@@ -209,7 +209,7 @@ def _check_disjoint(parts: dict[str, Rows], units: Ints | None) -> None:
     for (one, first), (other, second) in combinations(parts.items(), 2):
         if {one, other} == {"members", "train_rows"}:
             continue
-        both = np.intersect1d(first, second)
+        both = first[np.isin(first, second)]
         if len(both):
             raise DataError(
                 f"{one} and {other} overlap",

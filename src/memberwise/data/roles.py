@@ -110,6 +110,11 @@ class Roles:
         return int(np.unique(self.units[used], return_counts=True)[1].max())
 
 
+def without(rows: Rows, taken: Rows) -> Rows:
+    """``(m,)`` those of the rows ``(n,)`` that are not taken ``(k,)``, in their order."""
+    return rows[~np.isin(rows, taken)]
+
+
 def take(rows: Rows, count: int, units: Array | None, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """``count`` random rows and the rest, both ascending; with units as many whole ones as fit, in random order.
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from memberwise.report import formats, lead, sentence
@@ -21,6 +22,23 @@ WORDS = ("shown", "percent", "rate", "count", "plain", "seconds", "points")
 MARKS = {"yes": "", "weak": "weak", "no": "too few"}
 # So many figures stand at the top of the page.
 KEY_FIGURES = 4
+
+
+class Compiled(BytecodeCache):
+    """Templates as compiled by this process: each page has an environment of its own, and compiles none again."""
+
+    def __init__(self) -> None:
+        self.code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.code:
+            bucket.bytecode_from_string(self.code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.code[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,7 @@ def page_environment(*packages: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=COMPILED,
     )
     script = files("memberwise.report").joinpath("templates", "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -12,6 +12,7 @@ from memberwise.auditing.prepare import Inputs, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.auditing.target import target_key
 from memberwise.data import Dataset
+from memberwise.data.roles import without
 from memberwise.reproduce.bench import Bench, records_of
 from memberwise.signals.ask import ask_about
 from memberwise.store.files import to_json, write_text
@@ -32,7 +33,8 @@ class Tuned:
 
 def roles(dataset: Dataset, members: int, nonmembers: int, validation: int, seed: int) -> Plain:
     """Random rows by role, none of them of the source's test part; validation rows are the same for every seed."""
-    rows = np.setdiff1d(np.arange(dataset.records), np.empty(0, int) if dataset.test is None else dataset.test)
+    rows = np.arange(dataset.records)
+    rows = rows if dataset.test is None else without(rows, dataset.test)
     order = np.random.default_rng(SEED).permutation(rows)
     held_out, rest = order[:validation], np.sort(order[validation:])
     rest = np.random.default_rng([SEED, seed]).permutation(rest)

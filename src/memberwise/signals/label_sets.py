@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from memberwise.signals.table import Answers
 from memberwise.targets.base import Kind
@@ -60,6 +59,8 @@ def mean_auroc(margins: Array, labels: Array, use: Array) -> Floats:
     Args:
         margins: ``(m, n, L)`` scaled logits. labels: ``(n, L)`` 0/1. use: ``(m, n)`` records that count.
     """
+    from scipy.stats import rankdata
+
     areas = np.full((len(margins), labels.shape[1]), np.nan)
     for model, rows in enumerate(use):
         z, y = margins[model, rows], labels[rows] > 0

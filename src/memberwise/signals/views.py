@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from scipy import ndimage
 
 from memberwise.errors import StudyError
 from memberwise.types.arrays import Array, Records
@@ -67,5 +66,7 @@ def rotated(x: Records, degrees: float) -> Records:
     Args:
         x: ``(..., H, W)``, the result's shape too.
     """
+    from scipy import ndimage
+
     turned: Records = ndimage.rotate(x, degrees, axes=(-2, -1), reshape=False, order=1, mode="nearest")
     return turned

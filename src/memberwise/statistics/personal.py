@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.stats import rankdata
 
 from memberwise.statistics.personal_tables import BINS, LOWEST, AucTable
 from memberwise.types.arrays import Floats, Ints, Mask
@@ -50,6 +49,8 @@ def cross_pair_auc(inside: Floats, outside: Floats) -> Floats:
     Args:
         inside, outside: ``(p, n)`` scores of each pair's IN and OUT model, p >= 2.
     """
+    from scipy.stats import rankdata
+
     pairs = len(inside)
     ranks = rankdata(np.concatenate([inside, outside]), axis=0)[:pairs].sum(0) - pairs * (pairs + 1) / 2
     within = (inside > outside).sum(0) + 0.5 * (inside == outside).sum(0)
@@ -62,6 +63,8 @@ def auc_by_pair(inside: Floats, outside: Floats) -> Floats:
     Args:
         inside, outside: ``(p, n)`` as of :func:`cross_pair_auc`, p >= 3.
     """
+    from scipy.stats import rankdata
+
     pairs = len(inside)
     ranks = rankdata(np.concatenate([inside, outside]), axis=0)
     within = (inside > outside) + 0.5 * (inside == outside)

@@ -25,8 +25,8 @@ BESIDE = [level + side for level in LEVELS for side in (-NEAR, NEAR)]
 GRID = np.unique(np.round([*np.linspace(0.0125, 0.9875, 40), 0.0015, 0.5, 0.9985, 0.9999, *BESIDE], 4))
 BINS = 60
 DRAWS, SEED = 10_000, 0x504552
-# Scores held at once while a table is made.
-COMPARED = 1_000_000
+# Scores held at once while a table is made, and differences: to so many pairs each OUT is compared with each IN.
+COMPARED, DIFFERENCES, FEW = 1_000_000, 200_000, 64
 LOWEST = -0.95
 
 
@@ -80,7 +80,7 @@ def _edges() -> Floats:
     return np.asarray(special.ndtr(np.linspace(-3.2, 3.2, BINS - 1)))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=128)
 def _rows(pairs: int, within: float, heavy: bool) -> Floats:
     """``(len(GRID), BINS)`` of scores of one spread on either side, normal or with heavy tails."""
     rng = np.random.default_rng([SEED, pairs])
@@ -90,7 +90,7 @@ def _rows(pairs: int, within: float, heavy: bool) -> Floats:
     if heavy:
         inside, outside = (special.stdtrit(3, special.ndtr(scores)) for scores in (inside, outside))
         shifts = heavy_shifts(GRID)
-    estimated = _shifted_aucs(inside, outside, shifts)
+    estimated = (_aucs_of_few if pairs <= FEW else _shifted_aucs)(inside, outside, shifts)
     rows = [np.bincount(np.searchsorted(_edges(), aucs, "right"), minlength=BINS) / DRAWS for aucs in estimated]
     table = np.array(rows) + 0.05 / DRAWS
     return np.asarray(table / table.sum(1, keepdims=True))
@@ -127,6 +127,24 @@ def _shifted_aucs(inside: Floats, outside: Floats, shifts: Floats) -> Floats:
         within = (shifted > outside[:, part].T).sum(2)
         wins[:, part] = counts - pairs * pairs * np.arange(shifted.shape[1]) - within
     return np.asarray(wins / (pairs * (pairs - 1)))
+
+
+def _aucs_of_few(inside: Floats, outside: Floats, shifts: Floats) -> Floats:
+    """``(k, n)``: the same, to the bit, where pairs are few: how far each IN score is from beating each OUT score.
+
+    Args:
+        shifts: ``(k,)``, ascending.
+    """
+    pairs, n = inside.shape
+    wins = np.empty((n, len(shifts) + 1))
+    size, apart = max(1, DIFFERENCES // pairs**2), ~np.eye(pairs, dtype=bool)
+    for first in range(0, n, size):
+        part = slice(first, first + size)
+        wanting = (outside[:, None, part] - inside[None, :, part])[apart]
+        count = wanting.shape[1]
+        places = np.searchsorted(shifts, wanting, "right") + wins.shape[1] * np.arange(count)
+        wins[part] = np.bincount(places.ravel(), minlength=count * wins.shape[1]).reshape(count, -1)
+    return np.asarray(wins.cumsum(1)[:, :-1].T / (pairs * (pairs - 1)))
 
 
 def rounded_down(correlation: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, inf
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from memberwise.errors import StudyError
 from memberwise.statistics.estimate import Estimate
@@ -16,7 +16,8 @@ METHOD = "Clopper-Pearson distributions of both rates, convolved"
 
 # Normal quantiles, and their weights, at which the doubt about the false-positive rate is read.
 _Z = np.linspace(-6.0, 6.0, 121)
-_WEIGHTS = stats.norm.pdf(_Z) / stats.norm.pdf(_Z).sum()
+_DENSITY = np.exp(-(_Z**2) / 2.0) / np.sqrt(2 * np.pi)
+_WEIGHTS = _DENSITY / _DENSITY.sum()
 
 
 def ppv(counts: Counts, prior: float, confidence: float = 0.95) -> Estimate | None:

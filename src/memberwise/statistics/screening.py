@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
 
 from memberwise.statistics.estimate import Estimate
 from memberwise.statistics.tpr import tpr_at_fpr
@@ -65,4 +64,6 @@ def rank_correlation(values: Floats, risks: Floats) -> float:
     """Spearman's, in [-1, 1], of a ranking ``(n,)`` and personal risks ``(n,)``; 0 where one does not vary."""
     if np.ptp(values) == 0 or np.ptp(risks) == 0:
         return 0.0
+    from scipy import stats
+
     return float(stats.spearmanr(values, risks).statistic)

@@ -6,10 +6,11 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -154,12 +155,17 @@ def _beside(thing: object, file: Path) -> list[Path]:
     """Files of loaded modules in the folder of a user's file, or below; none for what is installed."""
     if not str(getattr(thing, "__module__", "")).startswith(USER_FILE):
         return []
-    files = {
-        Path(str(other.__file__)).resolve() for other in list(sys.modules.values()) if getattr(other, "__file__", None)
-    }
-    home, path = file.resolve().parent, file.resolve()
-    near = [other for other in files if home in other.parents and other.suffix == ".py" and other != path]
+    path = file.resolve()
+    home = f"{path.parent}{os.sep}"
+    files = {_real(str(loaded)) for other in list(sys.modules.values()) if (loaded := getattr(other, "__file__", None))}
+    near = (Path(one) for one in files if one.startswith(home) and one.endswith(".py") and one != str(path))
     return sorted(other for other in near if not {"site-packages", "dist-packages"} & {*other.parts})
+
+
+@cache
+def _real(file: str) -> str:
+    """Without symbolic links; thousands of modules may be loaded, and each step of an audit asks for their places."""
+    return os.path.realpath(file)
 
 
 def _load_file(path: Path, where: str) -> ModuleType:

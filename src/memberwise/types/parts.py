@@ -3,7 +3,7 @@ written too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -14,6 +14,8 @@ from memberwise.errors import RunFolderError
 # Plain values by name, as JSON has them: what is handed to a user, or read from a file.
 Plain = dict[str, Any]
 Part = TypeVar("Part")
+# Of a value, and of where it stands.
+Read = Callable[[Any, str], object]
 
 
 # Metadata of a field: its key is left out where it is None; its key comes before those of the base class.
@@ -38,12 +40,12 @@ def from_plain(kind: type[Part], values: Mapping[str, object], where: str = "") 
         RunFolderError: a figure that cannot be missing is.
     """
     hints, values_read = _hints(kind), {}
-    for one in _ordered(kind):
-        place = f"{where}.{one.name}".lstrip(".")
-        if one.name in values:
-            values_read[one.name] = _read(hints[one.name], values[one.name], place)
+    for one in fields(cast(Any, kind)):
+        name = one.name
+        if name in values:
+            values_read[name] = _read(_reader(hints[name]), values[name], f"{where}.{name}".lstrip("."))
         elif one.default is MISSING and one.default_factory is MISSING:
-            values_read[one.name] = _nothing(hints[one.name], place)
+            values_read[name] = _nothing(hints[name], f"{where}.{name}".lstrip("."))
     return kind(**values_read)
 
 
@@ -94,17 +96,29 @@ def _plain(value: object) -> object:
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _read(hint: object, value: Any, where: str) -> object:
-    if value is None:
-        return None
-    inner = get_args(hint)
-    if get_origin(hint) in (Union, UnionType):
-        return _read(next(one for one in inner if one is not type(None)), value, where)
-    if get_origin(hint) is tuple:
-        return tuple(_read(inner[0], one, f"{where}[{place}]") for place, one in enumerate(value))
-    if get_origin(hint) is dict:
-        return {key: _read(inner[1], one, f"{where}.{key}") for key, one in value.items()}
-    return from_plain(cast(type[object], hint), value, where) if is_dataclass(hint) else value
+def _reader(hint: Any) -> Read | None:
+    """How a value of this type is read; None: it stays as it is."""
+    return _reader_of(hint)
+
+
+@cache
+def _reader_of(hint: Any) -> Read | None:
+    inner, origin = get_args(hint), get_origin(hint)
+    if origin in (Union, UnionType):
+        return _reader(next(one for one in inner if one is not type(None)))
+    if is_dataclass(hint):
+        return lambda value, where: from_plain(cast(type[object], hint), value, where)
+    if origin is tuple:
+        read = _reader(inner[0])
+        return lambda value, where: tuple(_read(read, one, f"{where}[{k}]") for k, one in enumerate(value))
+    if origin is dict:
+        read = _reader(inner[1])
+        return lambda value, where: {key: _read(read, one, f"{where}.{key}") for key, one in value.items()}
+    return None
+
+
+def _read(reader: Read | None, value: Any, where: str) -> object:
+    return value if value is None or reader is None else reader(value, where)
 
 
 def _nothing(hint: object, where: str) -> object:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 from scipy.special import ndtri
-from scipy.stats import mode
 
 from memberwise.defences.output.base import refuse_labels
 from memberwise.defences.output.features import Features, RandomWithinFeatures
@@ -60,6 +59,8 @@ class Ldl(RandomWithinFeatures):
 
     def _label(self, target: Target, x: Records, source: Source, features: Features) -> Ints:
         """``(n,)`` labels of one model."""
+        from scipy.stats import mode
+
         answers = (target.predict(self._copy(x, source, features, copy))[0] for copy in range(self.copies))
         if self.released:
             return np.asarray(sum(answers).argmax(-1), np.int64)

@@ -29,6 +29,8 @@ from memberwise.types.arrays import Arrays
 LETTER = "letter.pkl"
 # Seconds between two looks at results, and between two questions to Slurm's accounting.
 LOOK, ASK = 1.0, 15.0
+# On a shared file system an answer may be seen so many seconds after Slurm says that its task is over.
+LATE = 15.0
 # Slurm warns a task so many seconds before its time is over, at most.
 WARN = 60
 
@@ -70,6 +72,7 @@ class SlurmEngine:
         self.waiting: list[Block] = []
         self.under_way: dict[Any, Block] = {}
         self.asked = time.monotonic()
+        self.over: dict[Any, float] = {}
         self.rates = Rates()
 
     @property
@@ -137,16 +140,20 @@ class SlurmEngine:
             self.tick(block, 0.0)
 
     def _ended(self) -> list[Any]:
-        """Jobs whose result is there, and, asked now and then, those that Slurm says are over."""
-        if time.monotonic() - self.asked > ASK and self.under_way:
-            self.asked = time.monotonic()
+        """Jobs whose result is there, and, asked now and then, those that Slurm says are over without one."""
+        now = time.monotonic()
+        if now - self.asked > ASK and self.under_way:
+            self.asked = now
             next(iter(self.under_way)).watcher.update()
-        return [job for job in self.under_way if job.done()]
+        self.over = {job: self.over.get(job, now) for job in self.under_way if job.done()}
+        return [job for job, since in self.over.items() if job.paths.result_pickle.exists() or now - since >= LATE]
 
     def _fetch(self, job: Any) -> Arrays:
         """Raises:
-        MemberwiseError: as the task raised it. Exception: of submitit's, where the task was killed or failed otherwise.
+        MemberwiseError: as the task raised it. Exception: where it was killed, or failed otherwise.
         """
+        if not job.paths.result_pickle.exists():  # submitit would wait for it, for each of many in turn
+            raise LookupError(f"no answer\n{job.stderr() or ''}")
         result = job.result()
         if isinstance(result, MemberwiseError):
             raise result

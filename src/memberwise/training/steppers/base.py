@@ -155,10 +155,36 @@ def stacked_update(
     """
     with torch.enable_grad():
         leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
-        losses, after = vmap(partial(step.loss, network), in_dims=(0, 0, mapped(batch), 0))(leaves, state, batch, keys)
+        losses, after = _vmapped(partial(step.loss, network), (leaves, state, batch, keys))
         gradients = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
     after = tree_map(lambda tensor: tensor.detach(), after)
     return dict(zip(leaves, gradients, strict=True)), losses.detach(), after
+
+
+def _vmapped(loss: Callable[..., tuple[Tensor, State]], arguments: tuple[object, ...]) -> tuple[Tensor, State]:
+    """``vmap(loss)(*arguments)`` over every tensor's first dimension: flat, for torch walks its trees slowly."""
+    after: list[State] = []
+
+    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+        told, state = loss(*_filled(arguments, tensors))
+        after.append(state)
+        return told, *_leaves(state)
+
+    losses, *tensors = vmap(flat)(*_leaves(arguments))
+    return losses, _filled(after[0], tensors)
+
+
+def _leaves(value: object) -> list[Tensor]:
+    """The tensors of a tree."""
+    found: list[Tensor] = []
+    tree_map(lambda leaf: None if leaf is None else found.append(leaf), value)
+    return found
+
+
+def _filled(value: object, leaves: Sequence[Tensor]) -> Any:
+    """The same tree with these tensors in the places of its own."""
+    following = iter(leaves)
+    return tree_map(lambda leaf: None if leaf is None else next(following), value)
 
 
 def tree_map(change: Callable[[Any], object], value: object) -> Any:
