@@ -180,6 +180,10 @@ class CheckError(MemberwiseError, AssertionError):
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str | None:
-    """The question whether one of the names that come nearest was meant; None where none is near."""
-    close = difflib.get_close_matches(name, list(known), n=most)
+    """The question whether one of the nearest names was meant, in whatever case; None where none is near."""
+    written: dict[str, list[str]] = {}
+    for one in known:
+        written.setdefault(one.casefold(), []).append(one)
+    near = difflib.get_close_matches(name.casefold(), written, n=most)
+    close = [one for folded in near for one in written[folded]][:most]
     return f"did you mean {' or '.join(close)}?" if close else None

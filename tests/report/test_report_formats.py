@@ -58,7 +58,7 @@ def test_small_words() -> None:
     assert formats.count(None) == formats.plain(None) == formats.seconds(None) == formats.points(None, 0.5) == "\u2013"
     assert formats.seconds(0.04) == "<0.1"
     assert formats.seconds(1234.56) == "1,234.6"
-    assert formats.points(0.98, 0.9) == "8.0 points"
+    assert formats.points(0.98, 0.9) == "8.0 percentage points"
     assert formats.plain(1e-5) == "1e-5"
     assert formats.plain(13.28312) == "13.28"
 

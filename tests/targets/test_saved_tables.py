@@ -86,8 +86,14 @@ def test_saved_answers_with_decimal_commas(tmp_path: Path) -> None:
     ("table", "message"),
     [
         (frame().drop(columns="label"), "no column label.*a column label: the true class.*found: member, logit_0"),
-        (frame().rename(columns={"member": "menber"}), "no column member.*rename the column 'menber' to member"),
-        (frame(labels=Y).rename(columns={"label": "Label"}), "no column label.*rename the column 'labels' to label"),
+        (
+            frame().rename(columns={"member": "menber"}),
+            "no column member.*mean menber. Rename that column to member",
+        ),
+        (
+            frame(labels=Y).rename(columns={"label": "Label"}),
+            "no column label.*mean Label. Rename that column to label",
+        ),
         (frame(label=Y + 1), "labels are no column numbers.*0 to 2.*1 to 3.*subtract 1"),
         (frame(label=Y + 7), "labels are no column numbers.*number the columns 0 to 2"),
         (frame(label=np.array(["a", "b", "b"])[Y]), "which column is which class.*column numbers, 0 to 2"),

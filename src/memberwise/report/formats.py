@@ -119,4 +119,9 @@ def seconds(value: object) -> str:
 def points(train: object, test: object) -> str:
     """The gap between two accuracies in percentage points."""
     first, second = number(train), number(test)
-    return DASH if first is None or second is None else f"{100 * (first - second):.1f} points"
+    return DASH if first is None or second is None else points_of(first - second)
+
+
+def points_of(share: float, sign: str = "") -> str:
+    """A difference of two shares: 0.052 -> "5.2 percentage points"; with the sign "+" always signed."""
+    return f"{100 * share:{sign}.1f} percentage points"

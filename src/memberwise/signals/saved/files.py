@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from memberwise.data.chosen import flat_columns
 from memberwise.data.features import array_of
 from memberwise.data.files import read_file
 from memberwise.data.tables import notes_of
-from memberwise.errors import DataError, Note
+from memberwise.errors import DataError, Note, did_you_mean
 from memberwise.types.arrays import Array, Arrays
 
 # How a table names the columns of each kind of answer.
@@ -194,13 +193,13 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
         )
     for column, name in PARTS[:2]:
         if name not in arrays:
-            close = difflib.get_close_matches(column, frame.columns, n=1)
+            near = did_you_mean(column, map(str, frame.columns), most=1)
             raise DataError(
                 f"there is no column {column}",
                 expected=f"a column {column}: " + ("the true class" if column == "label" else "1 for members, else 0"),
                 found=", ".join(frame.columns),
                 where=where,
-                fix=f"rename the column {close[0]!r} to {column}" if close else None,
+                fix=f"{near} Rename that column to {column}" if near else None,
             )
     return arrays
 
