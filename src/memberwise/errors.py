@@ -17,6 +17,8 @@ A message says what is wrong, then what was expected, what was found, where, and
 from __future__ import annotations
 
 import difflib
+import json
+import shlex
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -177,6 +179,13 @@ class CheckError(MemberwiseError, AssertionError):
         Traceback (most recent call last):
         memberwise.errors.CheckError: ...
     """
+
+
+def leave_out(column: str) -> str:
+    """How the command line leaves a column out, whatever its name; names with a comma only as a study key."""
+    if "," not in column:
+        return f"--drop {shlex.quote(column)}"
+    return "--set " + shlex.quote(f"data.drop=[{json.dumps(column, ensure_ascii=False)}]")
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str | None:
