@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from typer.testing import CliRunner
 
 import memberwise as mw
+from memberwise.cli.main import app
 from memberwise.errors import DataError
 from memberwise.signals.read import log_vectors, probability_vectors, read_answers
 from memberwise.signals.saved.answers import read_shadows, read_target
@@ -62,6 +64,25 @@ def test_the_audit_takes_a_data_frame() -> None:
     by_frame = mw.audit(outputs=frame(), attacks=["loss"])
     by_arrays = mw.audit(outputs={"logits": Z, "Labels": Y, "members": MEMBER}, attacks=["loss"])
     assert by_frame.auc("loss") == by_arrays.auc("loss")
+
+
+def test_the_column_of_true_classes_may_have_any_name(tmp_path: Path) -> None:
+    named = frame(truth=0).rename(columns={"label": "Diagnose"})
+    named.to_csv(tmp_path / "a.csv", index=False, sep=";")
+    for part in (0, 1):
+        named[named.member == part].drop(columns="member").to_csv(tmp_path / f"{part}.tsv", index=False, sep="\t")
+    arrays = {"logits": Z, "Diagnose": Y, "truth": 0 * Y, "member": MEMBER}
+    for read in (
+        read_saved_file(tmp_path / "a.csv", label="Diagnose"),
+        saved_object(named, "outputs", "Diagnose"),
+        saved_object(arrays, "outputs", "Diagnose"),
+        read_saved_file(f"{tmp_path / '1.tsv'},{tmp_path / '0.tsv'}", label="Diagnose"),
+    ):
+        np.testing.assert_allclose(signals(read).target.log_p, EXPECTED.target.log_p, rtol=1e-6)
+    with pytest.raises(DataError, match=r"(?s)no column diagnose.*did you mean Diagnose\?"):
+        read_saved_file(tmp_path / "a.csv", label="diagnose")
+    said = CliRunner().invoke(app, ["audit", "--outputs", str(tmp_path / "a.csv"), "--label", "nothing"])
+    assert (said.exit_code, "no column nothing" in said.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("mark", ["None", "NA", "null"])
