@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import memberwise
+from memberwise.cli.main import app
+from memberwise.study.flags import FLAGS, ROLES
 
 TOP = {"__init__", "api", "errors", "seeds", "registry"}
 
@@ -39,3 +43,11 @@ def test_top_holds_rooms_and_few_files() -> None:
     assert {path.stem for path in folder.glob("*.py")} <= TOP
     rooms = [path for path in folder.iterdir() if path.is_dir() and (path / "__init__.py").exists()]
     assert len(rooms) <= 27
+
+
+@pytest.mark.parametrize("verb", ["audit", "defend", "screen"])
+def test_every_flag_of_a_study_key_is_an_argument_too(verb: str) -> None:
+    command = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    flags = {option.name for option in command.params} & {*FLAGS}
+    taken = inspect.signature(getattr(memberwise, verb)).parameters
+    assert flags - {*taken} <= ({*ROLES} if "roles" in taken else set())

@@ -90,6 +90,13 @@ def test_did_you_mean_asks_about_the_nearest_names() -> None:
     assert did_you_mean("abc", ["xyz"]) is None
 
 
+def test_did_you_mean_knows_names_in_another_case() -> None:
+    assert did_you_mean("MASS", ["mass", "effusion"]) == "did you mean mass?"
+    assert did_you_mean("GRÖSSE", ["Größe"]) == "did you mean Größe?"
+    assert did_you_mean("ill", ["Ill", "ILL"]) == "did you mean Ill or ILL?"
+    assert did_you_mean("ill", ["Ill", "ILL"], most=1) == "did you mean Ill?"
+
+
 def test_a_file_is_looked_up_and_its_type_checked(tmp_path: Path) -> None:
     (tmp_path / "more.py").write_text("THREE, WORD = 3, 'word'")
     assert NUMBERS.find(f"{tmp_path}/more.py:THREE", "here") == 3

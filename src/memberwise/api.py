@@ -17,12 +17,15 @@ from memberwise.auditing.run import run_audit
 from memberwise.frontier.flow import Frontier, run_defend
 from memberwise.report.result import Result
 from memberwise.screening.flow import Screen, run_screen
-from memberwise.study.flags import ROLES
+from memberwise.study.flags import FLAGS, ROLES
 from memberwise.study.reading import check_ray_address, make_study, put
 from memberwise.study.schema import Study
 from memberwise.types.parts import Plain
 
 Kept = TypeVar("Kept", Result, Screen)
+# Arguments that may be objects, and the folder.
+OBJECTS = {*ROLES, "data", "label", "group", "unit", "model", "target", "train_rows", "outputs", "shadow_outputs"}
+OBJECTS |= {"attacks", "out"}
 
 
 def audit(
@@ -42,6 +45,11 @@ def audit(
     reference: object = None,
     validation: object = None,
     auxiliary: object = None,
+    coins: bool | None = None,
+    canaries: int | None = None,
+    canary_kind: str | None = None,
+    targets: int | None = None,
+    turns: int | Literal["all", "none"] | None = None,
     target: object = None,
     train_rows: object = None,
     trust: Sequence[str] | None = None,
@@ -53,12 +61,16 @@ def audit(
     shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
+    allow_size_mismatch: bool | None = None,
     engine: str | None = None,
     ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
     temperature: float | Literal["tuned"] | None = None,
     fpr: float | Sequence[float] | None = None,
     fail_if: str | Sequence[str] = (),
+    device: str | None = None,
+    redact: bool | None = None,
+    redact_scores: bool | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -73,7 +85,11 @@ def audit(
         data: source's name, file, ``(x, y)``, dict of arrays or DataFrame (with ``label``).
         label, group, unit: columns of a table (label: several for binary labels that a record may have together).
             features: columns that alone are features; drop: columns that are none.
-        members, nonmembers, ...: a count, row numbers, a mask, or a file (design, "Roles of records").
+        members, nonmembers, ...: a count, row numbers, a mask, or a file (docs/formats.md, "Roles of records").
+        coins: each membership in the target is a fair coin, which bounds epsilon. canaries: so many records made to be
+            remembered are audited, of canary_kind "mislabelled", "out-of-distribution" or "near-duplicate".
+        targets: so many models are audited in the target's place, one after the other. turns: shadow models that take
+            its place for the recipe's figures: "all", "none" or how many.
         target: a trained ``nn.Module``, fitted classifier or model file; a function ``x -> (n, classes)``, which is
             called with ``(n, ...)`` float32 records and answers logits or probabilities (which is told by its answers);
             any object with ``predict_proba`` or ``predict``; or a ``memberwise.targets.base.Target`` of your own. Then
@@ -84,11 +100,14 @@ def audit(
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame, or a pair:
             answers about members and about non-members); no model is needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
+            allow_size_mismatch: they may train on fewer records than the target.
         engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
             machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
         temperature: at which ``base``, ``informia`` and ``rmia-*`` read p_y: 2, another number, or "tuned".
         fpr: false-positive rates. fail_if: gate rules.
+        device: "auto", "cpu" or "cuda". redact: single records are left out of all files but scores.csv; redact_scores:
+            and row numbers and labels out of that.
         seed, out, resume: as on the command line; without ``out`` nothing is kept on disk.
         settings: any other study keys, dotted: ``{"training.epochs": 40}``.
 
@@ -111,7 +130,7 @@ def audit(
         >>> result.auc("loss").low > 0.5
         True
     """
-    where = "memberwise.audit(...)"
+    arguments, where = locals(), "memberwise.audit(...)"
     values, inputs = study_and_inputs(
         study,
         where,
@@ -128,21 +147,9 @@ def audit(
         ),
         target=target,
         saved={"outputs": outputs, "shadow_outputs": shadow_outputs},
-        flags={
-            "features": features,
-            "drop": drop,
-            "shadow_models": shadow_models,
-            "budget": budget,
-            "engine": engine,
-            "ray_address": ray_address,
-            "temperature": temperature,
-            "fpr": fpr,
+        flags=_flags(arguments)
+        | {
             "fail_if": ([fail_if] if isinstance(fail_if, str) else list(fail_if)) or None,
-            "seed": seed,
-            "trust": trust,
-            "endpoint": endpoint,
-            "protocol": protocol,
-            "max_queries": max_queries,
             "policy": None if policy is None else str(policy),
         },
         settings=settings,
@@ -158,6 +165,7 @@ def defend(
     points: Sequence[Mapping[str, object]] = (),
     max_accuracy_loss: float | None = None,
     max_tpr: str | None = None,
+    canaries: int | None = None,
     model: str | Callable[..., object] | object = None,
     data: object = None,
     label: str | None = None,
@@ -169,6 +177,11 @@ def defend(
     engine: str | None = None,
     ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,
+    temperature: float | Literal["tuned"] | None = None,
+    fpr: float | Sequence[float] | None = None,
+    device: str | None = None,
+    redact: bool | None = None,
+    redact_scores: bool | None = None,
     seed: int | None = None,
     settings: Mapping[str, object] | None = None,
     **roles: object,
@@ -182,6 +195,7 @@ def defend(
         defences: names, "default" or "all"; ``file.py:name`` for your own. points: further points, ``{"name": ...}``
             with parameters.
         max_accuracy_loss, max_tpr: the constraint under which one is recommended: 0.01, or "0.05@0.01".
+        canaries: so many are audited at each point, too.
 
     Raises:
         MemberwiseError: bad input, before anything is trained.
@@ -195,8 +209,8 @@ def defend(
         >>> (frontier.folder / "frontier.html").exists()
         True
     """
+    arguments, where = locals(), "memberwise.defend(...)"
     _refuse_unknown("defend", roles)
-    where = "memberwise.defend(...)"
     values, inputs = study_and_inputs(
         study,
         where,
@@ -205,19 +219,8 @@ def defend(
         attacks=attacks,
         columns={"label": label, "group": group, "unit": unit},
         roles=roles,
-        flags={
-            "features": features,
-            "drop": drop,
-            "shadow_models": shadow_models,
-            "engine": engine,
-            "ray_address": ray_address,
-            "defences": tuple(defences),
-            "points": [dict(point) for point in points],
-            "max_accuracy_loss": max_accuracy_loss,
-            "max_tpr": max_tpr,
-            "seed": seed,
-            "out": str(out),
-        },
+        flags=_flags(arguments)
+        | {"defences": tuple(defences), "points": [dict(point) for point in points], "out": str(out)},
         settings=settings,
     )
     return run_defend(_study(values, where, ray_address), inputs)
@@ -236,6 +239,9 @@ def screen(
     target: object = None,
     train_rows: object = None,
     outputs: str | Path | Mapping[str, object] | pd.DataFrame | None = None,
+    device: str | None = None,
+    redact: bool | None = None,
+    redact_scores: bool | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -263,8 +269,8 @@ def screen(
         >>> list(screen.table.columns)[:3]
         ['rank', 'index', 'label']
     """
+    arguments, where = locals(), "memberwise.screen(...)"
     _refuse_unknown("screen", roles)
-    where = "memberwise.screen(...)"
     values, inputs = study_and_inputs(
         study,
         where,
@@ -274,10 +280,15 @@ def screen(
         roles={**roles, "train_rows": train_rows},
         target=target,
         saved={"outputs": outputs, "shadow_outputs": None},
-        flags={"features": features, "drop": drop, "seed": seed},
+        flags=_flags(arguments),
         settings=settings,
     )
     return _carried_out(run_screen, values, inputs, where, out, resume)
+
+
+def _flags(arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments that are study keys as they stand; the others may be objects, or are kept elsewhere."""
+    return {name: value for name, value in arguments.items() if name in FLAGS and name not in OBJECTS}
 
 
 def _refuse_unknown(verb: str, roles: Mapping[str, object]) -> None:

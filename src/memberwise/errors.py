@@ -17,6 +17,8 @@ A message says what is wrong, then what was expected, what was found, where, and
 from __future__ import annotations
 
 import difflib
+import json
+import shlex
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -179,7 +181,18 @@ class CheckError(MemberwiseError, AssertionError):
     """
 
 
+def leave_out(column: str) -> str:
+    """How the command line leaves a column out, whatever its name; names with a comma only as a study key."""
+    if "," not in column:
+        return f"--drop {shlex.quote(column)}"
+    return "--set " + shlex.quote(f"data.drop=[{json.dumps(column, ensure_ascii=False)}]")
+
+
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str | None:
-    """The question whether one of the names that come nearest was meant; None where none is near."""
-    close = difflib.get_close_matches(name, list(known), n=most)
+    """The question whether one of the nearest names was meant, in whatever case; None where none is near."""
+    written: dict[str, list[str]] = {}
+    for one in known:
+        written.setdefault(one.casefold(), []).append(one)
+    near = difflib.get_close_matches(name.casefold(), written, n=most)
+    close = [one for folded in near for one in written[folded]][:most]
     return f"did you mean {' or '.join(close)}?" if close else None

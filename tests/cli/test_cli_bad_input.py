@@ -167,7 +167,7 @@ CASES: dict[str, tuple[Maker, str]] = {
         lambda d: [*outputs(npz(logits=Z, labels=Y, member=MEMBER))(d), "--dry-run"],
         "nothing to estimate",
     ),
-    "a table without answers": (outputs(file("a.csv", b"label member p_0\n1 1 0.5\n")), "separated by commas"),
+    "a table without answers": (outputs(file("a.csv", b"label:member:p_0\n1:1:0.5\n")), "separated by commas"),
     "a table of answers without labels": (outputs(file("a.csv", b"member;p_0\n1;0,5\n0;0,5\n")), "no column label"),
     "a number column with a slip": (
         data(csv(lambda f: f.assign(a=f.a.map(str).where(f.index != 7, "n/k")))),

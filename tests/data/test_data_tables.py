@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 from memberwise.data import encode, from_object, load
 from memberwise.data.files import read_array, read_dataset, read_file
 from memberwise.data.tables import notes_of
-from memberwise.errors import DataError
+from memberwise.errors import DataError, leave_out
+from memberwise.study.reading import apply_settings
 
 ROWS = pd.DataFrame(
     {
@@ -75,6 +78,30 @@ def test_row_names_without_a_name_as_r_writes_them(tmp_path: Path) -> None:
     assert dataset.frame.to_dict("list") == {"a": [5, 6, 5, 6]}
 
 
+@pytest.mark.parametrize("separator", [" ", "\t"])
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv", "a.TXT"])
+def test_tables_by_the_names_r_and_excel_give_them(separator: str, name: str, tmp_path: Path) -> None:
+    lines = ROWS.to_csv(sep=separator, quoting=csv.QUOTE_NONNUMERIC).splitlines()
+    lines[0] = lines[0].split(separator, 1)[1]
+    (tmp_path / name).write_text("\n".join(lines) + "\n", "utf-8")
+    dataset = load(str(tmp_path / name))
+    pd.testing.assert_frame_equal(dataset.frame, ROWS.drop(columns="label"), check_dtype=False)  # type: ignore[arg-type]
+
+
+def test_a_wrong_label_is_told_with_the_right_one(tmp_path: Path) -> None:
+    ROWS.rename(columns={"label": "Urteil"}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"did you mean Urteil\?"):
+        load(str(tmp_path / "a.csv"), label="urteil")
+
+
+def test_columns_of_any_name_can_be_left_out_as_is_said() -> None:
+    assert leave_out("age") == "--drop age"
+    assert shlex.split(leave_out("CRP mg/l")) == ["--drop", "CRP mg/l"]
+    for name in ("CRP, mg/l", "an 'a', a \"b\""):
+        flag, setting = shlex.split(leave_out(name))
+        assert (flag, apply_settings({}, [setting])) == ("--set", {"data": {"drop": [name]}})
+
+
 @pytest.mark.parametrize("mark", ["NA", "None", "null", "nan", "N/A"])
 def test_a_class_may_be_called_like_a_gap(mark: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1, 2, None, 4], "b": ["x", mark, "x", "y"], "label": ["no", mark, "no", mark]})
@@ -101,7 +128,7 @@ def test_a_label_is_missing_among_numbers_or_where_it_is_empty(labels: list[str]
         ("who,who,lab\nage,sex,label\n1,0,0\n2,1,1\n3,0,1\n", "two lines of column names.*who, who.1, lab.*age, sex"),
         ("a,b,label\n1,2,0,\n3,4,1,\n", "lines end in a separator.*3 names, 4 values"),
         ("1.5,2,0\n3,4,1\n5,6,0\n", "no line of column names.*1.5, 2, 0.*line 1"),
-        ("a b label\n1 2 0\n3 4 1\n", "no label column.*separated by commas, semicolons or tabs"),
+        ("a:b:label\n1:2:0\n3:4:1\n", "no label column.*separated by commas, semicolons or tabs"),
         ("a,b\n1,2\n1,2,3,4\n", "not what its name says.*[Ee]xpected 2 fields in line 3, saw 4"),
         ("PK\x03\x04\x00\x00", "bytes that are no text .a zip archive: an Excel file"),
     ],

@@ -319,3 +319,9 @@ def test_groups_leave_out_what_has_no_records_and_names_do_not() -> None:
             choose_points(study(defences=[name]))
     assert "memguard" in missing
     assert "advreg" in missing
+
+
+def test_words_of_a_constraint_are_in_the_units_of_the_page() -> None:
+    lost = "accuracy at most 2.5 percentage points below the undefended model's"
+    assert Constraint(0.025, None, 0.01).words() == lost
+    assert Constraint(None, 0.05, 0.001).words() == "TPR of at most 5% at 0.1% FPR, with its whole interval"

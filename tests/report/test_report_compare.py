@@ -77,7 +77,7 @@ def test_accuracies_and_what_is_in_one_run_only(pair: Any) -> None:
     second["data"]["sha256"] = "cd"
     second["headline"] = "loss"
     rows = _rows(first, second)
-    assert rows["(target)", "test accuracy"].finding == "by 1.0 points"
+    assert rows["(target)", "test accuracy"].finding == "B 1.0 percentage points higher"
     assert rows["loss", "AUC"].finding == "not in both"
     assert ("confidence", "TPR@10%") not in rows
     assert ("confidence", "TPR@1%") in rows

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -58,7 +59,8 @@ def test_small_words() -> None:
     assert formats.count(None) == formats.plain(None) == formats.seconds(None) == formats.points(None, 0.5) == "\u2013"
     assert formats.seconds(0.04) == "<0.1"
     assert formats.seconds(1234.56) == "1,234.6"
-    assert formats.points(0.98, 0.9) == "8.0 points"
+    assert formats.points(0.98, 0.9) == "8.0"
+    assert formats.points_of(-0.052, "+") == "-5.2 percentage points"
     assert formats.plain(1e-5) == "1e-5"
     assert formats.plain(13.28312) == "13.28"
 
@@ -75,3 +77,11 @@ def test_small_words() -> None:
 )
 def test_published_names_hold_no_folder_of_the_machine(name: str, shown: str) -> None:
     assert formats.without_folder(name) == shown
+
+
+def test_figures_of_a_column_have_the_same_decimals() -> None:
+    assert formats.in_one_form([0.7506, 0.744, 0.0001]) == ["0.7506", "0.7440", "0.0001"]
+    assert formats.in_one_form([-12.5, 3, None, math.inf]) == ["-12.50", "3.00", "\N{EN DASH}", "\N{EN DASH}"]
+    assert formats.in_one_form([123456.7, 1.5]) == ["123457", "2"]
+    assert formats.in_one_form([1e-9, 0.0]) == ["1e-9", "0"]
+    assert formats.in_one_form([]) == []

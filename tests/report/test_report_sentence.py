@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from plain_results import attack_of
 
 from memberwise.report import lead, sentence
+from memberwise.report.sections.accusations import carried_sentence
+from memberwise.statistics import Estimate
+from memberwise.statistics.carried import CarriedThreshold
 
 
 @pytest.mark.parametrize(
@@ -111,3 +115,12 @@ def test_epsilon_never_stands_without_its_basis(audit: Any, basis: str, words: s
     assert "1.37 at 95% confidence" in said
     assert basis in said
     assert words in said
+
+
+def test_a_rate_that_does_not_hold_is_told_by_the_figure_that_is_off() -> None:
+    off, reaching = Estimate(0.0, 0.0, 0.05, 71, 71, "exact"), Estimate(0.0, 0.0, 0.101, 0, 35, "exact")
+    row = CarriedThreshold(0.1, 0.0, off, off, holds=False, population_fpr=reaching)
+    said = "The rate does not hold here: aimed at 10%, 0.0% (interval 0.0–5.0%) on the target's non-members."  # noqa: RUF001
+    assert carried_sentence([row], "interval") == said
+    assert "5.0%) on population records" in str(carried_sentence([replace(row, population_fpr=off)], "interval"))
+    assert carried_sentence([replace(row, holds=True)], "interval") is None

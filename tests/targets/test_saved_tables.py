@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from typer.testing import CliRunner
 
 import memberwise as mw
+from memberwise.cli.main import app
 from memberwise.errors import DataError
 from memberwise.signals.read import log_vectors, probability_vectors, read_answers
 from memberwise.signals.saved.answers import read_shadows, read_target
@@ -64,6 +66,25 @@ def test_the_audit_takes_a_data_frame() -> None:
     assert by_frame.auc("loss") == by_arrays.auc("loss")
 
 
+def test_the_column_of_true_classes_may_have_any_name(tmp_path: Path) -> None:
+    named = frame(truth=0).rename(columns={"label": "Diagnose"})
+    named.to_csv(tmp_path / "a.csv", index=False, sep=";")
+    for part in (0, 1):
+        named[named.member == part].drop(columns="member").to_csv(tmp_path / f"{part}.tsv", index=False, sep="\t")
+    arrays = {"logits": Z, "Diagnose": Y, "truth": 0 * Y, "member": MEMBER}
+    for read in (
+        read_saved_file(tmp_path / "a.csv", label="Diagnose"),
+        saved_object(named, "outputs", "Diagnose"),
+        saved_object(arrays, "outputs", "Diagnose"),
+        read_saved_file(f"{tmp_path / '1.tsv'},{tmp_path / '0.tsv'}", label="Diagnose"),
+    ):
+        np.testing.assert_allclose(signals(read).target.log_p, EXPECTED.target.log_p, rtol=1e-6)
+    with pytest.raises(DataError, match=r"(?s)no column diagnose.*did you mean Diagnose\?"):
+        read_saved_file(tmp_path / "a.csv", label="diagnose")
+    said = CliRunner().invoke(app, ["audit", "--outputs", str(tmp_path / "a.csv"), "--label", "nothing"])
+    assert (said.exit_code, "no column nothing" in said.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("mark", ["None", "NA", "null"])
 @pytest.mark.parametrize("column", ["label", "labels"])
 def test_a_class_called_like_a_gap_is_a_class(mark: str, column: str, tmp_path: Path) -> None:
@@ -86,8 +107,14 @@ def test_saved_answers_with_decimal_commas(tmp_path: Path) -> None:
     ("table", "message"),
     [
         (frame().drop(columns="label"), "no column label.*a column label: the true class.*found: member, logit_0"),
-        (frame().rename(columns={"member": "menber"}), "no column member.*rename the column 'menber' to member"),
-        (frame(labels=Y).rename(columns={"label": "Label"}), "no column label.*rename the column 'labels' to label"),
+        (
+            frame().rename(columns={"member": "menber"}),
+            "no column member.*mean menber. Rename that column to member",
+        ),
+        (
+            frame(labels=Y).rename(columns={"label": "Label"}),
+            "no column label.*mean Label. Rename that column to label",
+        ),
         (frame(label=Y + 1), "labels are no column numbers.*0 to 2.*1 to 3.*subtract 1"),
         (frame(label=Y + 7), "labels are no column numbers.*number the columns 0 to 2"),
         (frame(label=np.array(["a", "b", "b"])[Y]), "which column is which class.*column numbers, 0 to 2"),

@@ -10,7 +10,7 @@ from memberwise.assess.figures import AttackFigures
 from memberwise.attacks.learned.attack import uncalibrated
 from memberwise.errors import Note
 from memberwise.signals.table import Signals
-from memberwise.statistics import CLEAR_AUC, Estimate, auc, clear_rate
+from memberwise.statistics import CLEAR_AUC, auc, clear_rate
 from memberwise.types.arrays import Mask
 
 # Warnings under which no gate passes: the figures are not about the model that they seem to be about.
@@ -84,7 +84,7 @@ def _headline(attacks: Sequence[AttackFigures], main: AttackFigures) -> list[Not
 
 
 def _coarse(main: AttackFigures, nonmembers: int) -> list[Note]:
-    coarse = [f"{row.fpr:g}" for row in main.tpr_at_fpr if row.resolvable != "yes"]
+    coarse = [f"{100 * row.fpr:.6g}%" for row in main.tpr_at_fpr if row.resolvable != "yes"]
     if not coarse:
         return []
     return [
@@ -99,17 +99,17 @@ def _coarse(main: AttackFigures, nonmembers: int) -> list[Note]:
 def _undecided(main: AttackFigures) -> list[Note]:
     """Intervals that reach from guessing to a clear leak."""
     area = main.auc
-    wide: list[tuple[str, Estimate]] = []
+    wide = []
     if area is not None and (area.low or 0) <= 0.5 and (area.high or 1) >= CLEAR_AUC:
-        wide.append(("AUC", area))
+        wide.append(f"AUC {area.low:.3g} to {area.high:.3g}")
     for row in main.tpr_at_fpr:
         if row.low is None or row.high is None or row.resolvable != "yes":
             continue
         if row.low <= row.fpr and row.high >= clear_rate(row.fpr):
-            wide.append((f"TPR at a false-positive rate of {row.fpr:g}", row))
+            wide.append(f"TPR at {100 * row.fpr:.6g}% FPR {100 * row.low:.3g} to {100 * row.high:.3g}%")
     if not wide:
         return []
-    figures = "; ".join(f"{what} {row.low:.3g} to {row.high:.3g}" for what, row in wide)
+    figures = "; ".join(wide)
     return [
         Note(
             "undecided",

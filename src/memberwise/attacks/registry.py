@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from memberwise.attacks import (
     attack_p,
@@ -32,7 +31,7 @@ from memberwise.attacks import (
 from memberwise.attacks.base import Attack
 from memberwise.attacks.learned import attack as learned
 from memberwise.attacks.own import check_own, given_object, is_study_name
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, did_you_mean
 from memberwise.registry import Registry, instance_of
 from memberwise.study.entrypoint import is_entrypoint
 
@@ -107,14 +106,12 @@ def _own_attack(name: str, objects: Sequence[Attack]) -> Attack:
     """The user's own attack of this name in a study: an object, in a file, or of an installed package."""
     attack = given_object(name, objects) if is_study_name(name) else ATTACKS.look_up(name, WHERE)
     if attack is None and not is_entrypoint(name):
-        close = [] if name.endswith(".py") else get_close_matches(name, [*ATTACKS, *GROUPS], cutoff=0.5)
+        in_file = f"{name}:NAME, where NAME is the attack in that file" if name.endswith(".py") else None
         raise StudyError(
             f"there is no attack called {name!r}",
-            expected=f"perhaps {' or '.join(close)}" if close else '"default", "all" or attacks by name',
+            expected='"default", "all" or attacks by name',
             where=WHERE,
-            fix=f"{name}:NAME, where NAME is the attack in that file"
-            if name.endswith(".py")
-            else "memberwise list attacks shows all of them",
+            fix=in_file or did_you_mean(name, [*ATTACKS, *GROUPS]) or "memberwise list attacks shows all of them",
         )
     checked = check_own(attack, name, {*ATTACKS, *GROUPS})
     if ATTACKS.has_plugin(name) and checked.name != name:

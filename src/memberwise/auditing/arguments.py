@@ -58,7 +58,7 @@ def study_and_inputs(
     request.take_data(data, named)
     request.take_model(model)
     request.take_target(target)
-    request.take_saved(saved)
+    request.take_saved(saved, named.get("label"))
     request.take_attacks(attacks)
     keys: Plain = {f"data.{name}": column for name, column in named.items()}
     keys |= study_keys(flags, {"names": _listed}) | dict(settings or {})
@@ -118,7 +118,9 @@ class _Request:
             if hasattr(target, "get_params") and hasattr(target, "predict") and not self.values.get("model"):
                 put(self.values, "model.name", TARGETS_OWN)
 
-    def take_saved(self, saved: Mapping[str, object]) -> None:
+    def take_saved(self, saved: Mapping[str, object], label: str | None) -> None:
+        in_study = self.values.get("data")
+        label = label or (in_study.get("label") if isinstance(in_study, Mapping) else None)
         for name, answers in saved.items():
             key = FLAGS[name].key
             if isinstance(answers, (tuple, list)) and all(isinstance(side, (str, Path)) for side in answers):
@@ -126,7 +128,7 @@ class _Request:
             if isinstance(answers, (str, Path)):
                 put(self.values, key, str(answers))
             elif answers is not None:
-                self.inputs = replace(self.inputs, **{name: saved_object(answers, name)})  # type: ignore[arg-type]
+                self.inputs = replace(self.inputs, **{name: saved_object(answers, name, label)})  # type: ignore[arg-type]
                 put(self.values, key, name)
 
     def take_attacks(self, attacks: object) -> None:

@@ -215,7 +215,7 @@ def _of_saved(
 ) -> tuple[Signals, Member]:
     """The table of a run of saved answers, and who its members are."""
     file, shadow_file = str(study.outputs.file), study.outputs.shadow_file
-    arrays = _saved(file, outputs, "outputs")
+    arrays = _saved(file, outputs, "outputs", study.data.label)
     shadow_arrays = None if shadow_file is None else _saved(shadow_file, shadow_outputs, "shadow_outputs")
     _check_data(digest_of(arrays, shadow_arrays or {}), result.data["data"]["sha256"])
     target = read_target(arrays, file)
@@ -225,13 +225,15 @@ def _of_saved(
     return signals_from_saved(target, shadows, study.attacks.label, study.attacks.temperature), target.member
 
 
-def _saved(file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"]) -> Arrays:
+def _saved(
+    file: str, answers: Saved | None, name: Literal["outputs", "shadow_outputs"], label: str | None = None
+) -> Arrays:
     """The arrays of saved answers, from their file or as they are given."""
     if answers is not None:
-        return saved_object(answers, name)
+        return saved_object(answers, name, label)
     if file == name and not Path(file).exists():
         raise DataError(
             f"the {name} of this run were given in Python, as an object",
             expected=f"load_signals(folder, {name}=...) with the same answers",
         )
-    return read_saved_file(file, shadows=name == "shadow_outputs")
+    return read_saved_file(file, shadows=name == "shadow_outputs", label=label)

@@ -51,7 +51,7 @@ def saved_model(resolved: ResolvedStudy, inputs: Inputs) -> SavedModel:
     """What was saved of the target alone."""
     where = str(resolved.study.outputs.file)
     _refuse_more(resolved.study)
-    arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
+    arrays = read_saved_file(where, label=resolved.study.data.label) if inputs.outputs is None else inputs.outputs
     target = read_target(arrays, where)
     asked = resolved.study.attacks
     signals, step = lift_zeros(signals_from_saved(target, None, asked.label, asked.temperature))
@@ -94,7 +94,7 @@ def audit_saved(resolved: ResolvedStudy, inputs: Inputs, folder: RunFolder, stag
     study, request = resolved.study, resolved.request
     where, place = str(study.outputs.file), study.outputs.shadow_file
     _refuse_more(study)
-    arrays = read_saved_file(where) if inputs.outputs is None else inputs.outputs
+    arrays = read_saved_file(where, label=study.data.label) if inputs.outputs is None else inputs.outputs
     shadow_arrays = inputs.shadow_outputs
     if shadow_arrays is None and place is not None:
         shadow_arrays = read_saved_file(place, shadows=True)

@@ -140,7 +140,9 @@ def study_of(
     values: Plain = {}
     out = flags.get("run.out")
     models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
-    clashes = [key for key in flags if key.startswith(models_own) and flags[key] and key != "data.coins"]
+    clashes = [
+        key for key in flags if key.startswith(models_own) and flags[key] and key not in ("data.coins", "data.label")
+    ]
     if flags.get("outputs.file") is not None and clashes:
         raise StudyError(
             "saved answers are audited without data, model or target",

@@ -23,7 +23,7 @@ class PackFirst(TyperGroup):
 app = typer.Typer(cls=PackFirst, help="Evidence of an audit: make a pack (evidence RUN), or verify one.")
 
 
-@app.command("pack", hidden=True)
+@app.command("pack")
 def pack(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
     sign: Annotated[Path | None, typer.Option("--sign", help="Sign with this ed25519 key (PEM).")] = None,
@@ -32,7 +32,7 @@ def pack(
     redact: Annotated[bool, typer.Option("--redact", help="Nothing about single records.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Tracebacks.")] = False,
 ) -> None:
-    """Make the evidence pack of a run: memberwise evidence RUN [--sign KEY]."""
+    """Make a pack: evidence pack RUN, or evidence RUN."""
     with guarded(debug):
         from datetime import UTC, datetime
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from memberwise.data.dataset import Dataset
-from memberwise.errors import DataError, Note, StudyError, did_you_mean
+from memberwise.errors import DataError, Note, StudyError, did_you_mean, leave_out
 from memberwise.types.arrays import Array, Ints
 from memberwise.types.foreign import TableColumn
 
@@ -140,7 +140,7 @@ def _suspicious(frame: pd.DataFrame, y: Ints) -> list[Note]:
                 Note(
                     "label-column",
                     f"the column {name!r} tells the class: each of its {different} values goes with one class alone. "
-                    f"If it was derived from the label, leave it out: --drop {name}",
+                    f"If it was derived from the label, leave it out: {leave_out(str(name))}",
                 )
             )
     if constant:
@@ -170,7 +170,7 @@ def _identifier_note(name: str, values: TableColumn, different: int) -> Note:
         "id-column",
         f"the column {name!r} {what}: {different:,} different values for {len(values):,} records. As a feature of the "
         f"models it makes records easier to recognise; if it is a number or name of records or people, leave it out "
-        f"(--drop {name}), or name it with --unit if it says whose record it is",
+        f"({leave_out(name)}), or name it with --unit if it says whose record it is",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 import pandas as pd
 
-from memberwise.errors import DataError, did_you_mean
+from memberwise.errors import DataError, did_you_mean, leave_out
 from memberwise.types.arrays import Array, Floats, Floats32
 from memberwise.types.foreign import TableColumn
 from memberwise.types.parts import Plain
@@ -177,7 +177,7 @@ def finite(values: TableColumn, where: str, kind: str = "number", missing: bool 
             else f"a column of {what} has missing or infinite values",
             found=f"{len(bad)} of them, the first {raw!r}" if text else f"{len(bad)} of them, the first {raw}",
             where=f"{where}, column {values.name}, row {bad[0]}",
-            fix=f"fill the gaps in, remove those records or that column (--drop {values.name}), or take a model that "
-            "takes NaN (HistGradientBoostingClassifier, a pipeline with an imputer)",
+            fix=f"fill the gaps in, remove those records or that column ({leave_out(str(values.name))}), or take a "
+            "model that takes NaN (HistGradientBoostingClassifier, a pipeline with an imputer)",
         )
     return array

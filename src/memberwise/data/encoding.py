@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from numbers import Number
 
@@ -13,7 +14,7 @@ from memberwise.data.columns import Column, Encoding, as_texts, finite
 from memberwise.data.dataset import Dataset
 from memberwise.data.features import LARGEST, too_large
 from memberwise.data.treatment import Dropped, OneHot, Treatment
-from memberwise.errors import DataError
+from memberwise.errors import DataError, leave_out
 from memberwise.types.arrays import Ints
 from memberwise.types.foreign import TableColumn
 
@@ -109,7 +110,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
             raise DataError(
                 "a column holds dates",
                 where=f"{source}, column {name}",
-                fix=f"turn them into numbers, such as years before today, or leave the column out: --drop {name}",
+                fix=f"turn them into numbers, such as years before today, or leave it out: {leave_out(str(name))}",
             )
         elif _mostly_numbers(column):
             wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
@@ -132,7 +133,7 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
                 found=f"{column.nunique():,} different values for {len(column):,} records, such as "
                 f"{str(column.dropna().iloc[0])!r}",
                 where=f"{source}, column {name}",
-                fix=f"leave it out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
+                fix=_left_out_or_unit(str(name)),
             )
         elif column.nunique() > MOST_CATEGORIES:
             raise DataError(
@@ -140,11 +141,15 @@ def _column_kinds(frame: pd.DataFrame, source: str) -> tuple[list[str], list[str
                 expected=f"at most {MOST_CATEGORIES:,}",
                 found=f"{column.nunique():,}, such as {column.dropna().iloc[0]!r}",
                 where=f"{source}, column {name}",
-                fix=f"leave the column out: --drop {name} (data.drop); or --unit {name} if it says whose record it is",
+                fix=_left_out_or_unit(str(name)),
             )
         else:
             categories.append(str(name))
     return numbers, flags, categories
+
+
+def _left_out_or_unit(name: str) -> str:
+    return f"leave it out: {leave_out(name)} (data.drop); or --unit {shlex.quote(name)} if it says whose record it is"
 
 
 def _check_scalars(column: TableColumn, source: str) -> None:
@@ -158,7 +163,7 @@ def _check_scalars(column: TableColumn, source: str) -> None:
             "a column holds what is neither number nor text",
             found=type(column.iloc[0] if inside is None else inside).__name__,
             where=f"{source}, column {column.name}",
-            fix=f"make columns of single numbers of it, or leave it out: --drop {column.name}",
+            fix=f"make columns of single numbers of it, or leave it out: {leave_out(str(column.name))}",
         )
 
 

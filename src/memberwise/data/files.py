@@ -1,4 +1,4 @@
-"""Read a user's file: .npz, .csv or .parquet. Nothing is ever unpickled."""
+"""Read a user's file: .npz, .csv (.tsv, .txt) or .parquet. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_dataset(
 
 
 def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
-    """The arrays of a .npz, or the table in a .csv or .parquet, as they are.
+    """The arrays of a .npz, or the table in a .csv (.tsv, .txt) or .parquet, as they are.
 
     Args:
         labels: columns of a .csv in which NA and None are names of classes.
@@ -63,7 +63,7 @@ def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
     if not path.is_file():
         raise DataError("there is no such file", where=str(path))
     try:
-        return read_csv(path, labels) if suffix == ".csv" else READERS[suffix](path)
+        return read_csv(path, labels) if suffix in TABLES else READERS[suffix](path)
     except MemberwiseError:
         raise
     except OSError as error:
@@ -71,7 +71,7 @@ def read_file(path: Path | str, labels: Sequence[str] = ()) -> Content:
     except MemoryError as error:
         raise _too_large(path, error) from error
     except Exception as error:  # whatever a reader says of a broken file, the fault is the file's
-        what = "a .csv file with a line of column names" if suffix == ".csv" else f"a {suffix} file"
+        what = f"a {suffix} file" + (" with a line of column names" if suffix in TABLES else "")
         raise _not_a(what, path, error) from error
 
 
@@ -127,7 +127,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise _not_a("a .parquet file", path, error) from error
 
 
-READERS: dict[str, Callable[[Path], Content]] = {".npz": _read_npz, ".csv": read_csv, ".parquet": _read_parquet}
+# Text tables by their usual names: R's and Excel's own; a .txt in a role's place holds row numbers instead.
+TABLES = (".csv", ".tsv", ".txt")
+READERS: dict[str, Callable[[Path], Content]] = {
+    ".npz": _read_npz,
+    **dict.fromkeys(TABLES, read_csv),
+    ".parquet": _read_parquet,
+}
 
 
 def broken_format(path: Path, expected: str, fault: object) -> DataError:

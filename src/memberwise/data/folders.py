@@ -18,7 +18,7 @@ from memberwise.data.files import read_file
 from memberwise.data.frames import as_units
 from memberwise.data.images import ENDINGS, ImageOptions, read_images
 from memberwise.data.labels import number_labels, texts
-from memberwise.errors import DataError, StudyError
+from memberwise.errors import DataError, StudyError, did_you_mean
 from memberwise.types.arrays import Array, Mask
 from memberwise.types.foreign import TableColumn
 
@@ -118,7 +118,7 @@ def _by_table(folder: Path, path: Path, columns: Mapping[str, str | None]) -> Li
                 f"there is no {flag} column {name!r}",
                 expected="one of " + ", ".join(map(str, table.columns)),
                 where=str(path),
-                fix=f"name it with --{flag} COLUMN",
+                fix=did_you_mean(name, map(str, table.columns)) or f"name it with --{flag} COLUMN",
             )
     chosen = {flag: (name, table[name]) for flag, name in names.items() if name is not None}
     labels = chosen.pop("label")[1].to_numpy()

@@ -14,7 +14,7 @@ from memberwise.data.groups import crossed, group_columns
 from memberwise.data.label_sets import label_set_notes, read_label_sets
 from memberwise.data.labels import number_labels, own_labels, texts
 from memberwise.data.tables import notes_of
-from memberwise.errors import DataError
+from memberwise.errors import DataError, did_you_mean
 from memberwise.types.arrays import Array
 
 
@@ -51,7 +51,7 @@ def from_frame(
                 f"there is no {flag} column {column!r}",
                 expected="one of " + ", ".join(frame.columns),
                 where=source,
-                fix=f"name it with --{flag} COLUMN" + _one_column(frame),
+                fix=_one_column(frame) or did_you_mean(column, frame.columns) or f"name it with --{flag} COLUMN",
             )
     test = None
     if split is not None:
@@ -96,9 +96,9 @@ def _label_columns(label: str | Sequence[str] | None, columns: Sequence[str]) ->
     return [name] if name in columns or len(several) < 2 else several
 
 
-def _one_column(frame: pd.DataFrame) -> str:
-    """A further hint where the whole table is one column."""
-    return "; are its columns separated by commas, semicolons or tabs?" if len(frame.columns) == 1 else ""
+def _one_column(frame: pd.DataFrame) -> str | None:
+    """What to look at where the whole table is one column."""
+    return "are its columns separated by commas, semicolons or tabs?" if len(frame.columns) == 1 else None
 
 
 def as_units(values: object, where: str) -> Array:

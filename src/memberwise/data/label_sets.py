@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from memberwise.data.labels import texts
-from memberwise.errors import DataError, Note
+from memberwise.errors import DataError, Note, StudyError, did_you_mean
 from memberwise.types.arrays import Array, Ints
 
 NO_LABEL = "none"
@@ -33,6 +33,21 @@ class LabelSets:
     def classes(self) -> tuple[str, ...]:
         """A name for each set."""
         return tuple(self._name(row) for row in self.sets)
+
+    def place(self, label: str) -> int:
+        """Which of the labels, as a study names it, this is.
+
+        Raises:
+            StudyError: there is no such label.
+        """
+        if label not in self.names:
+            raise StudyError(
+                f"there is no label {label}",
+                expected="one of " + ", ".join(self.names),
+                where="attacks.label",
+                fix=did_you_mean(label, self.names),
+            )
+        return self.names.index(label)
 
     def of(self, numbers: Ints) -> Array:
         """``(n, L)`` uint8 labels of records of these ``(n,)`` sets."""

@@ -66,7 +66,7 @@ def resolve(dataset: Dataset, want: Want, role: str, records: int) -> tuple[Data
         return dataset, _checked(np.asarray(want), records, role, f"data.{role}")
     path = Path(want)
     suffix = path.suffix.lower()
-    if suffix in (*READERS, *PICKLED):
+    if suffix != ".txt" and suffix in (*READERS, *PICKLED):
         more = read_dataset(path, dataset.label, dataset.group, dataset.unit, classes=dataset.outputs)
         check_finite(more.x, more, missing=True)
         return append(dataset, more), np.arange(dataset.records, dataset.records + more.records)

@@ -1,4 +1,4 @@
-"""Read a .csv as people save it: other encodings, separators and decimal commas are recognised, and told."""
+"""Read a .csv (.tsv, .txt) as people save it: encodings, separators and decimal commas are recognised, and told."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from memberwise.types.foreign import TableColumn
 NOTES = "memberwise.notes"
 SNIFFED = 65_536
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SPACE = " "  # R's write.table, where nothing else separates
 BYTE_ORDER_MARKS = {b"\xff\xfe\0\0": "utf-32", b"\0\0\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 # What does not occur in text: control characters but for tab, line feed, form feed, return and DOS's end of file.
 NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0e-\x19\x1b-\x1f]")
@@ -81,7 +82,7 @@ def _encoding(head: bytes, path: Path) -> str:
         archive = " (a zip archive: an Excel file?)" if head.startswith(b"PK") else ""
         raise DataError(
             f"{path.name} is not what its name says",
-            expected="a .csv file, which is text",
+            expected=f"a {path.suffix} file, which is text",
             found=f"bytes that are no text{archive}",
             where=str(path),
             fix="save the table as .csv or .parquet",
@@ -124,7 +125,9 @@ def separator_of(text: str, whole: bool) -> str:
         whole: the text is the whole file, not its beginning.
     """
     widths = {}
-    for separator in SEPARATORS:
+    for separator in (*SEPARATORS, SPACE):
+        if separator == SPACE and widths:
+            break
         try:
             rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
         except csv.Error:
@@ -166,7 +169,7 @@ def _check_shape(frame: pd.DataFrame, path: Path) -> None:
     if frame.empty:
         raise DataError(
             f"{path.name} is not what its name says",
-            expected="a .csv file with records",
+            expected=f"a {path.suffix} file with records",
             found="no records",
             where=str(path),
         )

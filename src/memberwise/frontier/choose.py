@@ -10,6 +10,7 @@ from memberwise.errors import StudyError
 from memberwise.frontier.measure import FPR
 from memberwise.frontier.schema import Finding as Outcome
 from memberwise.frontier.schema import Measure, MeasuredPoint
+from memberwise.report.formats import rate
 from memberwise.statistics import TprAtFpr
 from memberwise.study.schema import DefendConfig
 
@@ -52,8 +53,9 @@ class Constraint:
 
     def words(self) -> str:
         if self.tpr is not None:
-            return f"TPR of at most {self.tpr:g} at a false-positive rate of {self.fpr:g}, with its whole interval"
-        return f"accuracy at most {self.accuracy_loss:g} below the undefended model's"
+            return f"TPR of at most {rate(self.tpr)} at {rate(self.fpr)} FPR, with its whole interval"
+        lost = 100 * (self.accuracy_loss or 0.0)
+        return f"accuracy at most {lost:.6g} percentage points below the undefended model's"
 
 
 @dataclass(frozen=True)

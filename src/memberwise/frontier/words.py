@@ -14,7 +14,7 @@ from memberwise.frontier.schema import (
     Strongest,
     StrongestRate,
 )
-from memberwise.report.formats import Interval, number, percent, plain, rate, spoken
+from memberwise.report.formats import Interval, number, percent, plain, points_of, rate, spoken
 
 # What a true-positive rate is marked as, and why.
 MARKS = {"yes": "", "weak": "weak", "no": "largely chance", "ties": "ties"}
@@ -51,7 +51,7 @@ def finding_words(comparison: Comparison, confidence: float) -> str:
     if finding == "lower":
         value, low, high = -value, -high, -low
     shown = [_apart(each, measure, signed=finding == "not told apart") for each in (value, low, high)]
-    inside = f"{rate(confidence)} interval {shown[1].removesuffix(' points')} to {shown[2]}"
+    inside = f"{rate(confidence)} interval {shown[1].removesuffix(' percentage points')} to {shown[2]}"
     return (
         f"not told apart (difference {shown[0]}, {inside})"
         if finding == "not told apart"
@@ -61,7 +61,7 @@ def finding_words(comparison: Comparison, confidence: float) -> str:
 
 def _apart(value: float, measure: str, *, signed: bool) -> str:
     sign = "+" if signed else ""
-    return f"{value:{sign}.3f}" if measure == "auc" else f"{100 * value:{sign}.1f} points"
+    return f"{value:{sign}.3f}" if measure == "auc" else points_of(value, sign)
 
 
 def guarantee_words(row: MeasuredPoint) -> str:

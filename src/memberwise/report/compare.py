@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from memberwise.report.formats import DASH, Interval, Unit, count, number, percent, points, rate, shown
+from memberwise.report.formats import DASH, Interval, Unit, count, number, percent, points_of, rate, shown
 from memberwise.report.schema import AuditResult
 from memberwise.statistics import TprAtFpr
 
@@ -40,7 +40,7 @@ def compared(first: AuditResult, second: AuditResult, names: tuple[str, str] = (
     rows = []
     for part in ("train", "test"):
         a, b = (getattr(run.target, f"{part}_accuracy") for run in (first, second))
-        rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), f"by {points(b, a)}"))
+        rows.append(Row("(target)", f"{part} accuracy", percent(a), percent(b), _apart(a, b, names)))
     counts = [run.target.endpoint and run.target.endpoint.questions for run in (first, second)]
     if any(questions is not None for questions in counts):
         rows.append(
@@ -56,6 +56,15 @@ def compared(first: AuditResult, second: AuditResult, names: tuple[str, str] = (
         rows += _rates("(canaries)", first.canaries.tpr_at_fpr, second.canaries.tpr_at_fpr, names)
         rows.append(_row("(canaries)", "TPR@0", first.canaries.tpr_at_zero, second.canaries.tpr_at_zero, names))
     return rows
+
+
+def _apart(first: float | None, second: float | None, names: tuple[str, str]) -> str:
+    """Which of two accuracies is higher, and by how much."""
+    if first is None or second is None:
+        return "not in both"
+    difference = second - first
+    word = "higher" if difference > 0 else "lower"
+    return f"{names[1]} {points_of(abs(difference))} {word}" if difference else "the same"
 
 
 def _rates(name: str, first: Iterable[TprAtFpr], second: Iterable[TprAtFpr], names: tuple[str, str]) -> list[Row]:

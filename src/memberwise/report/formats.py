@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, Protocol
@@ -75,6 +76,16 @@ def plain(value: object) -> str:
     return DASH if figure is None else f"{figure:.4g}".replace("e-0", "e-")
 
 
+def in_one_form(figures: Sequence[float | None]) -> list[str]:
+    """Figures of one column in the same number of decimals: the largest has four significant digits."""
+    finite = [number(figure) for figure in figures]
+    largest = max((abs(figure) for figure in finite if figure is not None), default=0.0)
+    if not 1e-4 <= largest < 1e6:
+        return [plain(figure) for figure in finite]
+    decimals = max(0, 3 - math.floor(math.log10(largest)))
+    return [DASH if figure is None else f"{figure:.{decimals}f}" for figure in finite]
+
+
 def shown(estimate: Interval | None, unit: Unit = "share", decimals: int | None = None) -> Shown | None:
     """An estimate of ``result.json`` in words; None where there is none.
 
@@ -117,6 +128,11 @@ def seconds(value: object) -> str:
 
 
 def points(train: object, test: object) -> str:
-    """The gap between two accuracies in percentage points."""
+    """The gap between two accuracies in percentage points, as a cell below these words."""
     first, second = number(train), number(test)
-    return DASH if first is None or second is None else f"{100 * (first - second):.1f} points"
+    return DASH if first is None or second is None else f"{100 * (first - second):.1f}"
+
+
+def points_of(share: float, sign: str = "") -> str:
+    """A difference of two shares: 0.052 -> "5.2 percentage points"; with the sign "+" always signed."""
+    return f"{100 * share:{sign}.1f} percentage points"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -141,7 +142,14 @@ def _study_error(error: ValidationError, where: str) -> StudyError:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "tuple_type":
         message = f"a list, such as {key}=[{json.dumps(str(first['input']))}]"
-    return StudyError(f"the study key {key} is not usable", expected=message, found=repr(first["input"]), where=where)
+    allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else ()
+    return StudyError(
+        f"the study key {key} is not usable",
+        expected=message,
+        found=repr(first["input"]),
+        where=where,
+        fix=did_you_mean(str(first["input"]), allowed),
+    )
 
 
 def _keys_beside(path: Sequence[str]) -> list[str]:

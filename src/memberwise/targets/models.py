@@ -103,6 +103,9 @@ class FunctionModels(Target):
                 f"the predict function fails on {len(x):,} records",
                 expected="an array (records, classes) of logits or probabilities",
                 found=f"{type(error).__name__}: {error}",
+                fix="return a function of arrays: lambda x: module(torch.as_tensor(x)).detach()"
+                if isinstance(predict, torch.nn.Module)
+                else None,
             ) from error
 
 

@@ -36,10 +36,9 @@ def _label_alone(study: Study, dataset: Dataset) -> int | None:
     label = study.attacks.label
     if label is None:
         return None
-    if dataset.label_sets is None or label not in dataset.label_sets.names:
-        known = "records with several labels" if dataset.label_sets is None else ", ".join(dataset.label_sets.names)
-        raise StudyError(f"there is no label {label}", expected=known, where="attacks.label")
-    return dataset.label_sets.names.index(label)
+    if dataset.label_sets is None:
+        raise StudyError(f"there is no label {label}", expected="records with several labels", where="attacks.label")
+    return dataset.label_sets.place(label)
 
 
 def early_positions(

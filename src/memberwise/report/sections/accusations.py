@@ -94,8 +94,10 @@ def carried_sentence(rows: Sequence[CarriedThreshold], words: str) -> str | None
     for row in rows:
         if row.holds:
             continue
-        known = row.population_fpr or row.realised_fpr
-        where = "population records" if row.population_fpr else "the target's non-members"
+        # What is told is the figure that is off, not another whose interval still reaches the rate.
+        known, where = row.realised_fpr, "the target's non-members"
+        if (asked := row.population_fpr) and not (asked.low or 0.0) <= row.fpr <= (asked.high or 1.0):
+            known, where = asked, "population records"
         text = f"aimed at {rate(row.fpr)}, {spoken(known, 'share', words)} on {where}"
         if corrected := row.corrected:
             text += (

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from memberwise.assess.records import WorstRecord
+from memberwise.report.formats import in_one_form
 from memberwise.report.in_out import in_out, in_out_words
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Curves, Section, Source, markup
@@ -33,6 +34,7 @@ class Card:
 
     record: WorstRecord
     name: str
+    score: str
     image: str | None
     plot: Markup | None
     said: str
@@ -42,7 +44,8 @@ def worst_records(result: AuditResult, curves: Curves) -> list[Card]:
     """The most exposed records, each with its thumbnail and its IN/OUT plot where there are any."""
     places = {int(index): place for place, index in enumerate(curves.get("worst.index", ()))}
     cards = []
-    for record in result.records.worst:
+    scores = in_one_form([record.score for record in result.records.worst])
+    for record, score in zip(result.records.worst, scores, strict=True):
         place, name = places.get(record.index), f"Record {record.index}, labelled {record.label}"
         image, plot, said = None, None, ""
         if place is not None and "worst.image" in curves:
@@ -52,7 +55,7 @@ def worst_records(result: AuditResult, curves: Curves) -> list[Card]:
             target = float(curves["worst.phi_target"][place])
             inside, outside = phi[trained == 1], phi[trained == 0]
             plot, said = markup(in_out(inside, outside, target, name)), in_out_words(inside, outside, target)
-        cards.append(Card(record, name, image, plot, said))
+        cards.append(Card(record, name, score, image, plot, said))
     return cards
 
 

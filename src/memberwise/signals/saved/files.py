@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from memberwise.data.chosen import flat_columns
 from memberwise.data.features import array_of
 from memberwise.data.files import read_file
 from memberwise.data.tables import notes_of
-from memberwise.errors import DataError, Note
+from memberwise.errors import DataError, Note, did_you_mean
 from memberwise.types.arrays import Array, Arrays
 
 # How a table names the columns of each kind of answer.
@@ -25,6 +24,10 @@ PARTS = (("label", "labels"), ("member", "member"), ("index", "index"), ("answer
 TRUTH = ("label", "labels", "truth", "obs", "y_true", "true_class", "true_label")
 ALIASES = {"member": "member", "members": "member", "answer": "answers", "answers": "answers", "index": "index"}
 ALIASES |= dict.fromkeys(TRUTH, "labels")
+LABEL_BY_NAME = "name the column of true classes with --label COLUMN"
+
+
+Content = Mapping[str, object] | pd.DataFrame
 
 
 class SavedArrays(Arrays):
@@ -33,36 +36,59 @@ class SavedArrays(Arrays):
     notes: tuple[Note, ...] = ()
 
 
-def read_saved_file(path: str | Path, shadows: bool = False) -> SavedArrays:
+def read_saved_file(path: str | Path, shadows: bool = False, label: str | None = None) -> SavedArrays:
     """The arrays of a file of saved answers; a table's columns ``logit_0 ...`` become one array ``logits``.
 
     Args:
         path: or two of them with a comma between: answers about members, and about non-members.
-        shadows: they are shadow models' answers, which no table holds.
+        shadows: they are shadow models' answers, which no table holds. label: what the true classes are called there.
 
     Raises:
         DataError: the file is not there, not readable or not what its name says.
     """
-    parts = [part.strip() for part in str(path).split(",")]
+    parts, names = [part.strip() for part in str(path).split(",")], TRUTH if label is None else (label,)
     if not shadows and len(parts) == 2 and all(parts) and not Path(path).exists():
-        contents = [read_file(part, labels=(*TRUTH, "answer")) for part in parts]
+        contents = [_with_label(read_file(part, labels=(*names, "answer")), label, part) for part in parts]
         return _two_sides([(_content_arrays(one, part), part) for one, part in zip(contents, parts, strict=True)])
-    content = read_file(path, labels=(*TRUTH, "answer"))
-    return _arrays(content, str(path), shadows)
+    content = read_file(path, labels=(*names, "answer"))
+    return _arrays(content if shadows else _with_label(content, label, str(path)), str(path), shadows)
 
 
-def saved_object(answers: object, name: str) -> SavedArrays:
+def _with_label(content: Content, label: str | None, where: str) -> Content:
+    """The content with its true classes, which the user names, under the name that they are read by.
+
+    Raises:
+        DataError: there is nothing of that name.
+    """
+    if label is None:
+        return content
+    table = isinstance(content, pd.DataFrame)
+    names = [str(name) for name in content]
+    if label not in names:
+        raise DataError(
+            f"there is no {'column' if table else 'array'} {label}",
+            expected="the true classes, one of " + ", ".join(names),
+            where=f"{where}, data.label (--label)",
+            fix=did_you_mean(label, names),
+        )
+    others = [name for name in content if str(name) != label and ALIASES.get(str(name).strip().lower()) == "labels"]
+    if isinstance(content, pd.DataFrame):
+        return content.drop(columns=others).rename(columns={label: "label"})
+    return {"labels" if name == label else name: values for name, values in content.items() if name not in others}
+
+
+def saved_object(answers: object, name: str, label: str | None = None) -> SavedArrays:
     """The arrays of saved answers that Python code hands over: a dict of arrays, a DataFrame, or a pair of them, about
     members and about non-members.
 
     Args:
-        name: "outputs" or "shadow_outputs".
+        name: "outputs" or "shadow_outputs". label: what the true classes are called there.
 
     Raises:
         DataError: neither of these, or a table without answers, labels or members.
     """
     if name == "outputs" and isinstance(answers, (tuple, list)) and len(answers) == 2:
-        sides = [saved_side(one, f"{name}[{i}]") for i, one in enumerate(answers)]
+        sides = [saved_side(one, f"{name}[{i}]", label) for i, one in enumerate(answers)]
         return _two_sides([(arrays, f"{name}[{i}]") for i, arrays in enumerate(sides)])
     if not isinstance(answers, (Mapping, pd.DataFrame)):
         raise DataError(
@@ -72,10 +98,11 @@ def saved_object(answers: object, name: str) -> SavedArrays:
             found=type(answers).__name__,
             where=name,
         )
-    return _arrays(answers, name, name == "shadow_outputs")
+    shadows = name == "shadow_outputs"
+    return _arrays(answers if shadows else _with_label(answers, label, name), name, shadows)
 
 
-def saved_side(answers: object, where: str) -> SavedArrays:
+def saved_side(answers: object, where: str, label: str | None = None) -> SavedArrays:
     """The arrays of one of two sides, which says nothing of members.
 
     Raises:
@@ -83,7 +110,7 @@ def saved_side(answers: object, where: str) -> SavedArrays:
     """
     if not isinstance(answers, (Mapping, pd.DataFrame)):
         raise DataError("these are no saved answers", expected="a dict of arrays or a DataFrame", where=where)
-    return _content_arrays(answers, where)
+    return _content_arrays(_with_label(answers, label, where), where)
 
 
 def _content_arrays(content: Mapping[str, object] | pd.DataFrame, where: str) -> SavedArrays:
@@ -194,13 +221,13 @@ def _table_arrays(frame: pd.DataFrame, where: str) -> Arrays:
         )
     for column, name in PARTS[:2]:
         if name not in arrays:
-            close = difflib.get_close_matches(column, frame.columns, n=1)
+            near = did_you_mean(column, map(str, frame.columns), most=1)
             raise DataError(
                 f"there is no column {column}",
                 expected=f"a column {column}: " + ("the true class" if column == "label" else "1 for members, else 0"),
                 found=", ".join(frame.columns),
                 where=where,
-                fix=f"rename the column {close[0]!r} to {column}" if close else None,
+                fix=f"{near} Rename that column to {column}" if near else LABEL_BY_NAME if column == "label" else None,
             )
     return arrays
 
@@ -253,7 +280,7 @@ def _without_answers(frame: pd.DataFrame) -> str | None:
     if len(frame.columns) == 1:
         return "are its columns separated by commas, semicolons or tabs?"
     if _column(frame, "label", "labels") is None:
-        return "call the column of true classes label"
+        return LABEL_BY_NAME
     return None
 
 

@@ -73,9 +73,7 @@ def _wanted(
                 f"there is no label {label}", expected="records with several labels", where="attacks.label"
             )
         return saved, np.zeros(0, np.int64) if saved.labels is None else saved.labels, population_labels
-    if label is not None and label not in sets.names:
-        raise StudyError(f"there is no label {label}", expected=", ".join(sets.names), where="attacks.label")
-    columns = list(range(len(sets.names))) if label is None else [sets.names.index(label)]
+    columns = list(range(len(sets.names))) if label is None else [sets.place(label)]
 
     def picked(values: Array | None) -> Array | None:
         return None if values is None else values[..., columns]
