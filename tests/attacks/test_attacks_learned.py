@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from memberwise.attacks import lira
 from memberwise.attacks.learned import attack as learned
-from memberwise.attacks.learned import lean, lessons
+from memberwise.attacks.learned import lessons
 from memberwise.attacks.learned.comparable import answers_coarser, trained_alike
 from memberwise.attacks.learned.drift import Drift
 from memberwise.attacks.learned.features import class_means, features, statistics
@@ -196,7 +196,7 @@ def test_many_rows_are_cut_but_stand_in_truth_stays(monkeypatch: pytest.MonkeyPa
 
 def test_models_beyond_memory_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     signals, _ = gaussian_table(np.random.default_rng(12), 300, 40, gap=2.0)
-    monkeypatch.setattr(lean, "MOST_READ", 300 * 37)
+    monkeypatch.setattr(lessons, "MOST_READ", 300 * 37)
     first = signals.of_models(np.arange(36))
     assert np.array_equal(run(signals), run(first))
     assert {len(beside.table.trained_on) for beside in lessons.lessons_of(signals).references} == {34}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attack_tables import full_table, of_records, table
+from attack_tables import full_table, gaussian_table, of_records, table
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS, classwise, thresholds
@@ -118,6 +118,13 @@ def test_with_one_class_the_order_is_the_global_one(name: str) -> None:
     signals = replace(signals, labels=np.zeros(200, np.int64))
     one, many = (ATTACKS[n].score(signals, RNG) for n in (name, f"{name}-classwise"))
     assert np.ptp(one - many) < 1e-12
+
+
+def test_class_thresholds_read_so_many_models_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals, _ = gaussian_table(np.random.default_rng(3), 50, 40)
+    monkeypatch.setattr(classwise, "MOST_READ", 50 * 35)
+    scores = [ATTACKS["loss-classwise"].score(part, RNG) for part in (signals, signals.of_models(np.arange(34)))]
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize(("n_in", "n_out", "own"), [(1, 9, True), (9, 1, True), (1, 8, False), (12, 0, False)])

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.base import Attack, Score
+from memberwise.attacks.in_out import first_models, shadows_of
 from memberwise.attacks.thresholds import SIGNALS, Signal
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Ints
 
 # A class with fewer shadow rows than this, IN and OUT together, takes the threshold of all classes together.
 FEWEST = 10
+# Thresholds are chosen on so many answers of shadow models, records counted; more place them no better.
+MOST_READ = 2**23
 # A record is a member where s >= tau_y: where its score s - tau_y is strictly above the number just below 0.
 JUST_BELOW_ZERO = math.nextafter(0.0, -math.inf)
 
@@ -28,10 +31,9 @@ def above_class_threshold(signal: Signal) -> Score:
     """
 
     def score(signals: Signals, rng: np.random.Generator) -> Floats:
-        if signals.shadows is None:
-            raise ValueError("there are no shadow models to choose thresholds on")
-        values = signal(signals.shadows, signals.labels)
-        tau = class_thresholds(values, signals.trained_on[: len(values)], signals.labels)
+        read = first_models(signals, MOST_READ)
+        values = signal(shadows_of(read.shadows), signals.labels)
+        tau = class_thresholds(values, read.trained_on[: len(values)], signals.labels)
         return np.asarray(signal(signals.target, signals.labels)[0] - tau)
 
     return score

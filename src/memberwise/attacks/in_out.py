@@ -16,6 +16,8 @@ from memberwise.types.arrays import Floats, Ints, Mask
 CHUNK_VALUES = 2_000_000
 # After so many chunks, mapped answers let go of the memory that reading them took.
 RELEASED = 8
+# Where not all shadow models are read, at least so many are.
+FEWEST_READ = 32
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,12 @@ def mean_phi(answers: Answers) -> Floats:
     for part in record_blocks(answers):
         result[:, part] = (answers.log_p[:, part].astype(np.float64) - answers.log_1mp[:, part]).mean(2)
     return result
+
+
+def first_models(signals: Signals, most: int) -> Signals:
+    """The table with its first shadow models alone, pairs whole, where all give more than ``most`` answers."""
+    models = max(FEWEST_READ, most // max(signals.records, 1) // 2 * 2)
+    return signals if len(signals.trained_on) <= models else signals.of_models(np.arange(models))
 
 
 def shadows_of(answers: Answers | None) -> Answers:

@@ -13,8 +13,6 @@ from memberwise.types.arrays import Floats, Floats32, Ints
 
 # Fewer population records do not tell on what scale a model answers.
 FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
-# So many answers of shadow models are read at most, some 150 bytes each; and of this many models whatever they take.
-MOST_READ, FEWEST_READ = 2**23, 32
 # The draws are a part of the statistic, which attacks share: they depend on the table alone.
 DRAWS = 20_261_129
 
@@ -41,12 +39,6 @@ def population_read(signals: Signals, rng: np.random.Generator) -> Ints | None:
     if rows.size < FEWEST_POPULATION:
         return None
     return rows if rows.size <= MOST_POPULATION else np.sort(rng.choice(rows, MOST_POPULATION, replace=False))
-
-
-def models_read(signals: Signals) -> Signals:
-    """The table with the first shadow models alone, pairs whole, where their answers are more than are read."""
-    most = max(FEWEST_READ, MOST_READ // max(signals.records, 1) // 2 * 2)
-    return signals if len(signals.trained_on) <= most else signals.of_models(np.arange(most))
 
 
 def lean_table(signals: Signals, population: Ints | None, models: int, full: bool) -> Signals:

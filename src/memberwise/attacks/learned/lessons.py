@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from memberwise.attacks.in_out import shadows_of
-from memberwise.attacks.learned.lean import DRAWS, models_read
+from memberwise.attacks.in_out import first_models, shadows_of
+from memberwise.attacks.learned.lean import DRAWS
 from memberwise.attacks.learned.reader import FEWEST_MODELS, Reader, References, Rows
 from memberwise.attacks.learned.tempered import Answering, distortion
 from memberwise.signals.leave_one_out import StandIn, as_target
@@ -18,6 +18,8 @@ from memberwise.types.arrays import Ints, Mask
 # So many shadow models take the target's place at most; so many rows teach, a half of them of models as they ended.
 MOST_STAND_INS = 16
 MOST_ROWS = 200_000
+# So many answers of shadow models are read at most, some 150 bytes each.
+MOST_READ = 2**23
 ENOUGH_ROWS = 1_000
 # What one model answers about audited records, and about the population.
 Model = tuple[Answering, Answering | None]
@@ -80,7 +82,7 @@ def lessons_of(signals: Signals) -> Lessons:
     rng = np.random.default_rng(DRAWS)
     if len(signals.trained_on) < FEWEST_MODELS:
         return Lessons([], [], [], None)
-    signals = models_read(signals)
+    signals = first_models(signals, MOST_READ)
     reader = Reader.of(signals, rng)
     lessons, every = list[Lesson](), list[References]()
     stand_ins = min(reader.models, len(signals.trained_on), _most_stand_ins(signals.records))
