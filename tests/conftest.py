@@ -26,8 +26,8 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # No deadline: on a busy machine the time of one example says nothing about the code. How many inputs fuzzing tests draw
-# is the profile's, too: --hypothesis-profile=thorough draws ten times as many.
-settings.register_profile("memberwise", deadline=None)
+# is the profile's, too: --hypothesis-profile=thorough draws 25 times as many.
+settings.register_profile("memberwise", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("memberwise")
 
