@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ OWN_CORE = ALL_CORES
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and ALL_CORES:
     OWN_CORE = [ALL_CORES[int(worker.removeprefix("gw")) % len(ALL_CORES)]]
     os.sched_setaffinity(0, OWN_CORE)
+
+# As the command line does: what imports make stays, and need not be looked through for circles again and again.
+gc.set_threshold(50_000)
 
 # Every file of a run is on the disk before its name is (fsync): in memory that is free, where there is enough of it.
 MEMORY = Path("/dev/shm")
