@@ -135,7 +135,7 @@ def test_one_attack_is_judged_at_one_sided_bounds() -> None:
     assert judged(f"auc>{high - 1e-6:.9f}", {"loss": one}).passed is None
     for words in ("500 members", "400 non-members", f"{low:.6f}"):
         assert words in above.reason
-    assert f"{high:.4g}" in below.reason
+    assert f"{high:.6f}" in below.reason
 
 
 def test_exact_limit_is_kept_by_one_sign_and_broken_by_other() -> None:
