@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,14 +21,17 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and ALL_CORES:
     OWN_CORE = [ALL_CORES[int(worker.removeprefix("gw")) % len(ALL_CORES)]]
     os.sched_setaffinity(0, OWN_CORE)
 
+# As the command line does: what imports make stays, and need not be looked through for circles again and again.
+gc.set_threshold(50_000)
+
 # Every file of a run is on the disk before its name is (fsync): in memory that is free, where there is enough of it.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # No deadline: on a busy machine the time of one example says nothing about the code. How many inputs fuzzing tests draw
-# is the profile's, too: --hypothesis-profile=thorough draws ten times as many.
-settings.register_profile("memberwise", deadline=None)
+# is the profile's, too: --hypothesis-profile=thorough draws 25 times as many.
+settings.register_profile("memberwise", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("memberwise")
 

@@ -12,8 +12,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 import memberwise as mw
 
-SMALL: dict[str, Any] = {"data": "digits", "members": 150, "nonmembers": 150, "shadow_models": 4, "seed": 2}
-FAST = {"training.epochs": 8, "model.hidden": [24], "attacks.boundary_queries": 100, "attacks.boundary_records": 60}
+SMALL: dict[str, Any] = {"data": "digits", "members": 100, "nonmembers": 100, "shadow_models": 4, "seed": 2}
+FAST = {"training.epochs": 8, "model.hidden": [24], "attacks.boundary_queries": 100, "attacks.boundary_records": 40}
 LABELS = ["label-only-augment", "label-only-noise", "label-only-boundary"]
 WHITE = ["gradient-norm", "gradient-norm-last"]
 
@@ -50,7 +50,7 @@ def test_queries_are_counted_and_cut_on_shadow_models(whole: mw.Result) -> None:
     for name in (*LABELS, *WHITE):
         assert entry(whole, name)["threshold"]["chosen_on"] == "shadows", name
     assert entry(whole, "ml-leaks-3")["threshold"]["chosen_on"] == "random inputs"
-    assert whole.scores["label-only-boundary"].notna().sum() == 60
+    assert whole.scores["label-only-boundary"].notna().sum() == 40
     assert "records-not-scored" in codes(whole)
 
 
@@ -154,9 +154,9 @@ def test_revealed_records_train_nasr_and_are_not_evaluated() -> None:
     few: dict[str, Any] = SMALL | {"shadow_models": 2}
     result = mw.audit(**few, attacks=["loss", "nasr"], settings={**FAST, "attacks.reveal": 0.4})
     scores = result.scores
-    assert (scores["evaluated"] == 0).sum() == 2 * 60
+    assert (scores["evaluated"] == 0).sum() == 2 * 40
     for name in ("loss", "nasr"):
-        assert entry(result, name)["auc"]["n_members"] == entry(result, name)["auc"]["n_nonmembers"] == 90
+        assert entry(result, name)["auc"]["n_members"] == entry(result, name)["auc"]["n_nonmembers"] == 60
         assert scores.loc[scores["evaluated"] == 0, name].isna().all()
     assert entry(result, "nasr")["threshold"] == {"value": 0.0, "chosen_on": "revealed"}
     reason = skipped(mw.audit(**few, attacks=["loss", "nasr"], settings=FAST))["nasr"]

@@ -292,7 +292,8 @@ def test_surplus_records_on_either_side() -> None:
 @pytest.mark.slow
 def test_shadows_from_auxiliary_records_are_offline() -> None:
     settings = FAST | {"shadow.data": "auxiliary"}
-    result = mw.audit(data="digits", auxiliary=500, settings=settings, **SMALL | {"members": 250, "nonmembers": 250})
+    few = SMALL | {"members": 150, "nonmembers": 150, "shadow_models": 4}
+    result = mw.audit(data="digits", auxiliary=300, settings=settings, **few)
     assert {"lira-offline", "rmia-offline", "loss"} <= ran(result)
     assert {s["name"] for s in result.to_dict()["skipped"]} >= {"lira-online", "rmia-online", "learned"}
     assert "shokri" in ran(result), "attack models learn from the auxiliary records"
@@ -304,7 +305,8 @@ def test_queries_and_output_defences_reach_target_and_shadows(whole: mw.Result) 
     mirrored = mw.audit(data="digits", settings=FAST | {"queries": "mirror"}, **FEW)
     assert {a["queries"] for a in mirrored.to_dict()["attacks"]} == {2}
     np.testing.assert_array_equal(mirrored.scores["loss"] == whole.scores["loss"], True)
-    rounded = mw.audit(data="digits", settings=FAST | {"answer": [{"name": "rounding", "digits": 0}]}, **SMALL)
+    rounding: dict[str, Any] = FAST | {"answer": [{"name": "rounding", "digits": 0}]}
+    rounded = mw.audit(data="digits", settings=rounding, **FEW | {"attacks": [*ATTACKS, "top-one"]})
     own = np.log(np.maximum(np.round(np.exp(whole.scores["loss"])), 0.5))
     np.testing.assert_allclose(rounded.scores["loss"], own, atol=1e-5, err_msg="steps of 1: a 0 is half of one")
     assert "answers-in-steps" in warnings_of(rounded)
@@ -313,8 +315,9 @@ def test_queries_and_output_defences_reach_target_and_shadows(whole: mw.Result) 
 
 
 @pytest.mark.slow
-def test_the_gate_passes_fails_and_cannot_tell() -> None:
+def test_the_gate_passes_fails_and_cannot_tell(tmp_path: Path) -> None:
     common: dict[str, Any] = {"data": "digits", "settings": FAST, **SMALL, "attacks": ["gap", "lira-online-fixed"]}
+    common["out"] = tmp_path / "run"  # whose models are read again
     failed = mw.audit(fail_if="lira-online-fixed:auc>0.501", **common)
     assert (failed.exit_code, failed.passed) == (1, False)
     passed = mw.audit(fail_if=["auc>0.9", "gap:tpr@0.1>0.9"], **common)
@@ -382,12 +385,13 @@ def test_saved_answers_from_a_run_give_its_figures(whole: mw.Result) -> None:
     seen = np.load(whole.folder / "signals" / "block-00001.npz")["audited.correct"].shape
     assert seen[:2] == shadows.shape[:2]
     trained_on = _halves(whole)
+    names = ["loss", "entropy", "mentr", "lira-online", "lira-online-fixed", "lira-offline"]
     saved = mw.audit(
         outputs={"logits": logits, "labels": y, "member": member},
         shadow_outputs=logs | {"trained_on": trained_on},
-        attacks=["all"],
+        attacks=names,
     )
-    for name in ("loss", "entropy", "mentr", "lira-online", "lira-online-fixed", "lira-offline"):
+    for name in names:
         assert saved.auc(name).value == pytest.approx(whole.auc(name).value, abs=1e-6)
 
 
@@ -413,7 +417,7 @@ def test_the_study_in_the_folder_runs_again(whole: mw.Result, tmp_path: Path) ->
 def test_one_record_a_unit_is_evaluated_and_interval_covers() -> None:
     """A model that never trained leaks nothing, whatever each person's 20 near-identical rows look like."""
     covered = 0
-    for seed in range(12):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         persons = rng.normal(size=(60, 5))
         table = pd.DataFrame(persons.repeat(20, 0) + 0.01 * rng.normal(size=(1200, 5)), columns=list("abcde"))
@@ -434,7 +438,7 @@ def test_one_record_a_unit_is_evaluated_and_interval_covers() -> None:
         estimate = result.auc("loss")
         assert estimate.n_members == 25
         covered += bool(estimate.low <= 0.5 <= estimate.high)  # type: ignore[operator]
-    assert covered >= 10
+    assert covered >= 6
     assert "one-record-of-each-unit" in warnings_of(result)
     assert result.scores["evaluated"].sum() == 50
 

@@ -19,7 +19,7 @@ from memberwise.cli.main import app
 
 FLAGS = [
     *("audit", "--data", "digits", "--quiet"),
-    *("--members", "300", "--nonmembers", "300", "--population", "200", "--shadow-models", "12", "--seed", "3"),
+    *("--members", "150", "--nonmembers", "150", "--population", "100", "--shadow-models", "12", "--seed", "3"),
     *("--attacks", "gap,loss,lira-online-fixed,rmia-online,shokri", "--set", "training.epochs=40"),
     *("--set", "plan.stack=2", "--set", "model.hidden=[64]"),
 ]
@@ -69,7 +69,7 @@ def test_killed_twice_and_resumed_it_ends_the_same(whole: Path, tmp_path: Path) 
             if blocks > kept:
                 break
             time.sleep(0.02)
-        time.sleep(rng.uniform(0, 0.3))
+        time.sleep(rng.uniform(0, 0.15))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         kept = len(list((folder / "signals").glob("block-*.npz")))

@@ -11,7 +11,7 @@ import pytest
 import memberwise as mw
 from memberwise.errors import StudyError
 
-OVERFIT = {"training.epochs": 80, "training.learning_rate": 0.2, "model.hidden": [128]}
+OVERFIT = {"training.epochs": 50, "training.learning_rate": 0.2, "model.hidden": [128]}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def audit(bits: tuple[np.ndarray, np.ndarray], out: Path, data: str, **more: obj
     roles = {"members": 100, "nonmembers": 100} | ({} if data == "synthetic" else {"auxiliary": 200})
     return mw.audit(
         data=bits,
-        shadow_models=6,
+        shadow_models=4,
         attacks=["shokri-logistic", "ml-leaks-1", "lira-offline-fixed", "loss"],
         settings={"shadow.data": data, **OVERFIT, **more},
         out=out,
@@ -50,7 +50,7 @@ def test_attack_models_learn_from_shadow_data(bits: tuple[np.ndarray, np.ndarray
         assert "200 shadow records were made with" in told
         again = audit(bits, tmp_path / "run", data).to_dict()
         assert [a["auc"] for a in again["attacks"]] == [a["auc"] for a in result["attacks"]]
-        assert again["shadow"]["resumed"] == 6
+        assert again["shadow"]["resumed"] == 4
 
 
 @pytest.mark.slow

@@ -69,12 +69,12 @@ class Disguise(OutputDefence):
         np.put_along_axis(out, p.argmax(-1)[..., None], 0.6, -1)
         return out
 """
-ROLES = {"members": 150, "nonmembers": 150, "population": 150, "validation": 150}
+ROLES = {"members": 100, "nonmembers": 100, "population": 100, "validation": 100}
 SETTINGS = {
     "training.epochs": 20,
     "model.hidden": [32],
     "attacks.boundary_queries": 100,
-    "attacks.boundary_records": 60,
+    "attacks.boundary_records": 20,
 }
 ATTACKS = ["gap", "loss", "lira-online-fixed"]
 
@@ -122,7 +122,7 @@ def test_every_point_is_measured_under_its_own_attack(facts: dict[str, Any], fol
     assert list(rows) == ["undefended", "l2", "hamp", "label-only", "HALF"]
     for row in rows.values():
         assert row["test_accuracy"]["low"] < row["test_accuracy"]["value"] < row["test_accuracy"]["high"]
-        assert row["validation_accuracy"]["n"] == 150
+        assert row["validation_accuracy"]["n"] == 100
         assert row["cost"] > 0
         assert row["gap"]["value"] >= 0.5
     assert rows["l2"]["train_accuracy"] < rows["undefended"]["train_accuracy"]
@@ -172,7 +172,7 @@ def test_labels_in_disguise_are_worth_what_labels_are(tmp_path: Path) -> None:
     plain, bare, disguised = facts["points"]
     assert figures(disguised, BY_LABELS) == figures(bare, BY_LABELS) == figures(plain, BY_LABELS)
     assert disguised["auc"]["value"] >= max(figures(bare, BY_LABELS).values())
-    assert facts["measure"] == "auc", "150 non-members resolve no rate of 1 %"
+    assert facts["measure"] == "auc", "100 non-members resolve no rate of 1 %"
     for row in (bare, disguised):
         part = row["beside_undefended"]
         told = "lower" if part["high"] < 0 else "higher" if part["low"] > 0 else "not told apart"
@@ -196,7 +196,7 @@ def test_epsilon_and_delta_are_with_the_points_they_belong_to(tmp_path: Path) ->
     assert "epsilon," in shown
     assert plain_number(facts["points"][1]["epsilon"]) + "," in shown
     assert "0.0001" in shown
-    assert "largely chance" in shown, "150 non-members resolve no rate of 1 %"
+    assert "largely chance" in shown, "100 non-members resolve no rate of 1 %"
 
 
 @pytest.mark.slow
@@ -257,7 +257,8 @@ def test_an_output_defence_of_ones_own_goes_through_the_frontier(tmp_path: Path)
     assert sorted(answer.get("steps", 2) for one in served for answer in one["study"]["answer"]) == [2, 8]
     (tmp_path / "mine.py").write_text(MY_ANSWER.replace("self.steps * ", "0 * "))
     again = defend(tmp_path / "out", points, max_tpr="1@0.01")  # type: ignore[arg-type]
-    assert [row["auc"]["value"] for row in again["points"][1:]] == [0.5, 0.5], "changed code is audited again"
+    changed = [row["auc"]["value"] for row in again["points"][1:]]
+    assert changed == pytest.approx([0.5, 0.5], abs=0.03), "changed code is audited again"
 
 
 @pytest.mark.slow
@@ -314,7 +315,7 @@ def test_the_command(tmp_path: Path) -> None:
     flags = ["--data", "digits", "--members", "100", "--nonmembers", "100", "--validation", "100"]
     flags += ["--defences", "rounding", "--shadow-models", "4", "--attacks", "gap,loss", "--out", str(tmp_path / "f")]
     flags += ["--set", "training.epochs=3", "--set", "model.hidden=[16]"]
-    flags += ["--set", "attacks.boundary_queries=100", "--set", "attacks.boundary_records=40"]
+    flags += ["--set", "attacks.boundary_queries=100", "--set", "attacks.boundary_records=10"]
     planned = CliRunner().invoke(app, ["defend", *flags, "--dry-run"])
     assert planned.exit_code == 0
     assert planned.stdout.startswith("undefended\nrounding digits=")

@@ -26,6 +26,7 @@ from memberwise.frontier.schema import (
     StrongestRate,
 )
 from memberwise.frontier.words import lead
+from memberwise.report.schema import AuditWarning
 from memberwise.statistics import Estimate, TprAtFpr
 from memberwise.statistics.tpr import Resolvable
 from memberwise.study.schema import DefendConfig, Study
@@ -190,7 +191,7 @@ def test_an_unknown_upper_end_keeps_to_no_limit() -> None:
     ("again", "finding", "told"),
     [
         (row(0.90, 0.1), "lower", ""),
-        (row(0.80, 0.1), "lower", "does not keep"),
+        (row(0.80, 0.1), "lower", "undefended model's): test accuracy 80.0%, undefended 90.0%"),
         (row(0.90, 0.5), "higher", "more than the undefended"),
         (row(0.90, 0.3), "not told apart", "not shown to give away less"),
     ],
@@ -224,6 +225,8 @@ def test_no_sentence_says_less_where_difference_is_unresolved(
         constraint="any", measure=measure, points=(plain, defended), unbeaten=(), recommended=1, alike=(),
         confirmation=Confirmation(1, measure, plain, defended, second), left_out=(), failed=(), warnings=(),
     )  # fmt: skip
+    doubted = lead(replace(facts, warnings=(AuditWarning("not-confirmed", "m"),)))
+    assert doubted == f"{lead(facts)} The choice is not confirmed: see the warnings."
     said, confirmed = lead(facts).split(" On a fresh seed: ")
     for sentence, told in ((said, finding), (confirmed, again)):
         assert ("lower by" in sentence) == (told == "lower")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 NAMED = {"server": {"name": "digits"}}
-BUDGET = 1000
+BUDGET = 400
 
 
 def model_policy(model: Path, **more: Any) -> dict[str, Any]:
@@ -28,8 +28,8 @@ def test_a_budget_holds_against_64_clients(
     gateway = start(model_policy(digits_model, plans={"default": {"questions": BUDGET}}))
     headers = gateway.key()
     clients = [gateway.client(headers) for _ in range(64)]
-    crowd = at_once(gateway.of_number, clients, BUDGET + 300)
-    assert (crowd.answered, crowd.statuses.count(429)) == (BUDGET, 300)
+    crowd = at_once(gateway.of_number, clients, BUDGET + 200)
+    assert (crowd.answered, crowd.statuses.count(429)) == (BUDGET, 200)
     # What was answered is answered again, at no cost.
     again = at_once(gateway.of_number, [gateway.client(headers) for _ in range(8)], 200)
     assert again.answered <= 200
@@ -47,7 +47,7 @@ def test_a_budget_holds_over_a_kill_and_a_restart(
         target=lambda: crowds.append(at_once(gateway.of_number, [gateway.client(headers) for _ in range(64)], BUDGET))
     )
     asking.start()
-    while gateway.spent()[0] < 300:
+    while gateway.spent()[0] < 100:
         time.sleep(0.01)
     gateway.process.kill()
     asking.join()

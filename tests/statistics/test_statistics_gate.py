@@ -133,9 +133,9 @@ def test_one_attack_is_judged_at_one_sided_bounds() -> None:
     assert (above.passed, below.passed) == (False, True)
     assert judged(f"auc>{low + 1e-6:.9f}", {"loss": one}).passed is None
     assert judged(f"auc>{high - 1e-6:.9f}", {"loss": one}).passed is None
-    for words in ("500 members", "400 non-members", f"{low:.4g}"):
+    for words in ("500 members", "400 non-members", f"{low:.6f}"):
         assert words in above.reason
-    assert f"{high:.4g}" in below.reason
+    assert f"{high:.6f}" in below.reason
 
 
 def test_exact_limit_is_kept_by_one_sign_and_broken_by_other() -> None:
@@ -248,3 +248,20 @@ def test_a_lower_bound_on_epsilon_can_only_fail(epsilon: Any, passed: bool | Non
 def test_without_rules_nothing_is_judged() -> None:
     verdict = verdict_of(judge([], {"loss": attack()}, ["loss"]))
     assert (verdict.gate, verdict.passed, verdict.exit_code) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "figure", "said", "limit"),
+    [
+        ("tpr@0.05>0.1", 0.16290001, "16.3%", "the limit of 10%"),
+        ("tpr@0.05>0.1", 0.10004, "10.004%", "the limit of 10%"),
+        ("tpr@0.05>0.1", 0.1, "10.0%", "the limit of 10%"),
+        ("tpr@0.001>0.005", 0.00432, "0.43%", "the limit of 0.5%"),
+        ("auc>0.6", 0.66801, "0.668", "the limit of 0.6"),
+        ("exposed(0.9)>0.01", 0.0132, "1.3%", "the limit of 1%"),
+        ("advantage>0.1", -0.05, "-0.050", "the limit of 0.1"),
+    ],
+)
+def test_figures_and_limits_are_told_in_one_unit(rule: str, figure: float, said: str, limit: str) -> None:
+    parsed = parse_rule(rule)
+    assert (parsed.said(figure), parsed.limit_said) == (said, limit)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from memberwise.statistics import personal_tables
 from memberwise.statistics.personal import (
     auc_by_pair,
     correlation_spread,
@@ -70,6 +71,15 @@ def heavy(pairs: int, records: int, auc: float, rng: Any) -> tuple[Any, Any]:
     in_first = rng.random((pairs, records)) < 0.5
     inside = 0.6 * np.where(in_first, first, second) + np.quantile(far - 0.6 * near, auc)
     return inside, np.where(in_first, second, first)
+
+
+@pytest.mark.parametrize("pairs", [2, 5, 40])
+def test_moved_scores_are_compared_alike_both_ways(pairs: int) -> None:
+    rng = np.random.default_rng(pairs)
+    inside, outside, shifts = rng.normal(size=(pairs, 300)), rng.normal(size=(pairs, 300)), np.linspace(-3, 4, 9)
+    few = personal_tables._aucs_of_few(inside, outside, shifts)
+    np.testing.assert_array_equal(few, personal_tables._shifted_aucs(inside, outside, shifts))
+    np.testing.assert_allclose(few, [cross_pair_auc(inside + shift, outside) for shift in shifts], atol=1e-12)
 
 
 def test_comparisons_across_pairs_by_loops() -> None:

@@ -139,10 +139,8 @@ def study_of(
 
     values: Plain = {}
     out = flags.get("run.out")
-    models_own = ("data.", "model.", "target.", "shadow.", "canaries.")
-    clashes = [
-        key for key in flags if key.startswith(models_own) and flags[key] and key not in ("data.coins", "data.label")
-    ]
+    models_own, of_answers = ("data.", "model.", "target.", "shadow.", "canaries."), ("data.coins", "data.label")
+    clashes = [key for key in flags if key.startswith(models_own) and flags[key] and key not in of_answers]
     if flags.get("outputs.file") is not None and clashes:
         raise StudyError(
             "saved answers are audited without data, model or target",

@@ -35,7 +35,7 @@ def frontier(facts: FrontierResult, against: Measure) -> str:
             if family:
                 _draw(axes, family, against, name, place)
         if against == "tpr" and any(row.rate != "yes" for row in rows):
-            axes.plot([], [], linestyle="none", marker="o", fillstyle="none", color=MUTED, label="open: weak or tied")
+            axes.plot([], [], linestyle="none", marker="o", fillstyle="none", color=MUTED, label="open: not relied on")
         _reference_line(axes, facts, rows, against)
         best = facts.recommended
         if best is not None and (accuracy := rows[best].test_accuracy):
@@ -85,7 +85,12 @@ def _links(axes: Axes, rows: Sequence[MeasuredPoint], against: Measure, what: st
 
 def in_percent(axis: Axis) -> None:
     """Ticks of a share in per cent, as the table beside the plot has it."""
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%".replace("-", "\N{MINUS SIGN}"))
+
+    def text(value: float, _: object) -> str:
+        decimals = max(len(f"{100 * tick:.4g}".partition(".")[2]) for tick in axis.get_majorticklocs())
+        return f"{100 * value:.{decimals}f}%".replace("-", "\N{MINUS SIGN}")
+
+    axis.set_major_formatter(text)
 
 
 def _draw(axes: Axes, family: Sequence[MeasuredPoint], against: Measure, name: str, place: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memberwise.errors import Note
-from memberwise.frontier.choose import Choice, Constraint, canary_rates, keeps
+from memberwise.frontier.choose import Choice, Constraint, canary_rates, keeps, utility
 from memberwise.frontier.schema import Confirmation, MeasuredPoint
 from memberwise.frontier.words import MARKS_EXPLAINED, listed
-from memberwise.report.formats import rate
+from memberwise.report.formats import percent, rate, spoken
 
 RESOLUTION = "unresolvable-rate"
 
@@ -48,16 +48,25 @@ def notes_of_confirmation(confirmation: Confirmation, constraint: Constraint) ->
     notes = [Note(code, f"on a fresh seed: {message}") for code, message in doubts([plain, again])]
     failings = []
     if not keeps(again, plain, constraint):
-        failings.append(f"it does not keep to the constraint ({constraint.words()})")
+        measured = _measured(again, plain, constraint)
+        failings.append(f"it does not keep to the constraint ({constraint.words()}): {measured}")
     if comparison.finding == "higher":
         failings.append("it gives away more than the undefended model")
     elif comparison.finding != "lower" and constraint.tpr is None:
         failings.append("it is not shown to give away less than the undefended model")
     if failings:
         notes.append(
-            Note("not-confirmed", f"on a fresh seed {again.label} is not what it seemed: {' and '.join(failings)}")
+            Note("not-confirmed", f"on a fresh seed {again.label} is not what it seemed: {'; '.join(failings)}")
         )
     return notes
+
+
+def _measured(row: MeasuredPoint, plain: MeasuredPoint, constraint: Constraint) -> str:
+    """The figure by which a row keeps to the constraint or does not."""
+    if constraint.tpr is not None:
+        return spoken(row.tpr)
+    records = "validation" if row.validation_accuracy else "test"
+    return f"{records} accuracy {percent(utility(row))}, undefended {percent(utility(plain))}"
 
 
 def resolution(rows: Sequence[MeasuredPoint], constraint: Constraint) -> list[Note]:
@@ -94,8 +103,8 @@ def doubts(rows: Sequence[MeasuredPoint]) -> list[Note]:
             notes.append(
                 Note(
                     "attack-below-gap",
-                    f"{row.label}: the headline attack's accuracy ({headline.value:.3f}) lies below the gap "
-                    f"attack's ({gap.value:.3f}), which needs nothing but labels: this defence broke the attack, "
+                    f"{row.label}: the headline attack's accuracy ({percent(headline.value)}) lies below the gap "
+                    f"attack's ({percent(gap.value)}), which needs nothing but labels: this defence broke the attack, "
                     "not the leak",
                 )
             )

@@ -20,6 +20,7 @@ from memberwise.frontier.words import (
     measures_words,
     other_games,
     people_words,
+    unconfirmed,
 )
 from memberwise.report.html import page_environment
 
@@ -34,6 +35,7 @@ def render(facts: FrontierResult) -> str:
         "guarantee_words": guarantee_words,
         "listed": listed,
         "measures_words": measures_words,
+        "unconfirmed": unconfirmed,
     }
     environment.globals.update(words)
     measures: tuple[Measure, ...] = ("tpr", "auc")

@@ -117,10 +117,16 @@ def lead(facts: FrontierResult) -> str:
             f" It is not told apart from {listed(facts.alike)}; "
             f"it is recommended among them as the {_why(row, points, facts.alike)}."
         )
-    again = facts.confirmation
+    again, doubted = facts.confirmation, " The choice is not confirmed: see the warnings." if unconfirmed(facts) else ""
     if again is None or again.comparison is None:
-        return text
-    return f"{text} On a fresh seed: {compared(again.recommended, again.undefended, again.comparison, facts)}."
+        return text + doubted
+    said = compared(again.recommended, again.undefended, again.comparison, facts)
+    return f"{text} On a fresh seed: {said}.{doubted}"
+
+
+def unconfirmed(facts: FrontierResult) -> bool:
+    """Whether the recommended point did not hold on a fresh seed."""
+    return any(warning.code == "not-confirmed" for warning in facts.warnings)
 
 
 def compared(row: MeasuredPoint, plain_row: MeasuredPoint, comparison: Comparison, facts: FrontierResult) -> str:

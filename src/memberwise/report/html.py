@@ -18,7 +18,7 @@ from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Curves, Section, Source
 from memberwise.report.sections.registry import SECTIONS
 
-WORDS = ("shown", "percent", "rate", "count", "plain", "seconds", "points")
+WORDS = ("shown", "percent", "rate", "count", "plain", "in_one_form", "seconds", "points")
 MARKS = {"yes": "", "weak": "weak", "no": "too few"}
 # So many figures stand at the top of the page.
 KEY_FIGURES = 4

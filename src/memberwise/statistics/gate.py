@@ -25,7 +25,7 @@ LEVELS = (0.6, 0.7, 0.8, 0.9)
 
 # what each metric can be, and what it is in words
 _METRICS: dict[str, tuple[float, float, str]] = {
-    "tpr": (0, 1, "the share of members found at a false-positive rate of {fpr:g}"),
+    "tpr": (0, 1, "the share of members found at a false-positive rate of {fpr}"),
     "auc": (0, 1, "the area under the ROC curve (0.5 is guessing, 1 is certainty)"),
     "balanced_accuracy": (0, 1, "the balanced accuracy (0.5 is guessing, 1 is certainty)"),
     "advantage": (-1, 1, "the advantage over guessing (0 is guessing, 1 is certainty)"),
@@ -36,6 +36,7 @@ _METRICS: dict[str, tuple[float, float, str]] = {
     "exposed": (0, 1, "the share of records with a personal risk (AUC) above {level:g}"),
 }
 STORED = "stored-records"
+_SHARES = ("tpr", "balanced_accuracy", "precision", "recall", "exposed")
 OF_NO_ATTACK = ("epsilon", "exposed", STORED)
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -75,8 +76,24 @@ class GateRule:
     @property
     def what(self) -> str:
         """The metric in words."""
-        words = _METRICS[self.metric][2].format(fpr=self.fpr, level=self.level)
+        fpr = None if self.fpr is None else f"{100 * self.fpr:.6g}%"
+        words = _METRICS[self.metric][2].format(fpr=fpr, level=self.level)
         return f"{words}, over all models in turn" if self.attack == RECIPE else words
+
+    def said(self, figure: float) -> str:
+        """A figure in the metric's unit, per cent where it is a share, in as many digits as tell it from the limit."""
+        scale, decimals, unit = (100, 1, "%") if self.metric in _SHARES else (1, 3, "")
+        digits = range(decimals + (self.limit < 0.01), 9)
+        texts = [f"{scale * figure:.{count}f}{unit}" for count in digits]
+        limits = [f"{scale * self.limit:.{count}f}{unit}" for count in digits]
+        apart = [text for text, limit in zip(texts, limits, strict=True) if text != limit]
+        return texts[0] if figure == self.limit or not apart else apart[0]
+
+    @property
+    def limit_said(self) -> str:
+        """ "the limit of 5%"."""
+        share = self.metric in _SHARES
+        return f"the limit of {100 * self.limit if share else self.limit:.6g}{'%' if share else ''}"
 
     def side(self, *, above: bool) -> str:
         """How a figure lies that breaks the rule (``above``) or keeps it: "above", "at or below", ..."""

@@ -151,21 +151,23 @@ def _judge(rule: GateRule, names: Sequence[str], attacks: Mapping[str, Measurabl
     outcomes = {name: _outcome(rule, bounds.get(name)) for name in names}
     of = f"{RECIPE}, by " if rule.attack == RECIPE else ""
     figures = tuple(JudgedFigure.of(f"{of}{name}", bounds.get(name), outcomes[name]) for name in names)
-    limit = f"the limit of {rule.limit:g}"
+    limit = rule.limit_said
     if False in outcomes.values():
         broken = {name: one for name, one in bounds.items() if one and outcomes[name] is False}
-        each = [f"{name} {one.value:.4g}, at least {one.low:.4g}" for name, one in broken.items()]
+        each = [f"{name} {rule.said(one.value)}, at least {rule.said(_known(one.low))}" for name, one in broken.items()]
         shared = f", at an error of {error / k:.2g} each, shared among {k} attacks" if k > 1 else ""
         text = f"{rule.what}: {'; '.join(each)}, {_records(broken)}: {rule.side(above=True)} {limit}{shared}"
         return Judged(rule, False, f"{_capital(text)}. The gate fails.", figures)
     kept = {name: one for name, one in bounds.items() if one and outcomes[name]}
     if len(kept) < k or not k:
         text = " ".join(_undecided(rule, bounds, {name for name in names if name not in kept}))
-        more = f" {len(kept)} of {k} attacks lie {rule.side(above=False)} it." if kept else ""
+        lie = "lies" if len(kept) == 1 else "lie"
+        more = f" {len(kept)} of {k} attacks {lie} {rule.side(above=False)} it." if kept else ""
         return Judged(rule, None, text + more, figures)
     highest, one = max(kept.items(), key=lambda entry: entry[1].high or 0.0)
     every = f"; that is the highest upper bound of {k} attacks ({', '.join(names)})" if k > 1 else ""
-    text = f"{rule.what}: {highest} {one.value:.4g}, at most {one.high:.4g}, {_records({highest: one})}"
+    most, records = rule.said(_known(one.high)), _records({highest: one})
+    text = f"{rule.what}: {highest} {rule.said(one.value)}, at most {most}, {records}"
     return Judged(rule, True, f"{_capital(text)}: {rule.side(above=False)} {limit}{every}. This rule is kept.", figures)
 
 
@@ -184,7 +186,7 @@ def _undecided(rule: GateRule, bounds: Mapping[str, Bounds | None], names: set[s
     }
     few = {name: one for name, one in bounds.items() if name in names and one and not one.resolved}
     across = {name: one for name, one in bounds.items() if name in names and one and name not in bare | few}
-    undecided, limit = f'Rule "{rule.text}" is undecided:', f"the limit of {rule.limit:g}"
+    undecided, limit = f'Rule "{rule.text}" is undecided:', rule.limit_said
     sentences = []
     if absent or not names:
         who = f"the attack {', '.join(absent)}" if names else "the recipe" if rule.attack == RECIPE else "the family"
@@ -193,22 +195,30 @@ def _undecided(rule: GateRule, bounds: Mapping[str, Bounds | None], names: set[s
         why = "no threshold was chosen, or nobody was called a member"
         sentences.append(f"{undecided} {', '.join(lacking)}: {rule.what} was not computed ({why}).")
     for name, one in bare.items():
-        head = f"{undecided} {name}: {rule.what} is {one.value:.4g} {_records({name: one})}"
+        head = f"{undecided} {name}: {rule.what} is {rule.said(one.value)} {_records({name: one})}"
         sentences.append(f"{head}, without an interval ({one.method}); {limit} cannot be judged.")
     if few and rule.fpr is not None:
         needed = ceil(_FALSE_POSITIVES / rule.fpr - 1e-9)
-        each = "; ".join(f"{name} {one.value:.4g}" for name, one in few.items())
+        each = "; ".join(f"{name} {rule.said(one.value)}" for name, one in few.items())
         low_rate = f"so low a false-positive rate needs at least {needed} non-members"
         sentences.append(f"{_capital(rule.what)}: {each}, {_records(few)}. That is undecided: {low_rate}.")
     if across:
         each = "; ".join(
-            f"{name} {one.value:.4g}, from {one.low:.4g} to {one.high:.4g}" for name, one in across.items()
+            f"{name} {rule.said(one.value)}, from {rule.said(_known(one.low))} to {rule.said(_known(one.high))}"
+            for name, one in across.items()
         )
         cannot = "so these records cannot decide; more would"
         sentences.append(
-            f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these bounds, {cannot}."
+            f"{_capital(rule.what)}: {each}, {_records(across)}: {limit} lies within these one-sided bounds, {cannot}."
         )
     return sentences
+
+
+def _known(bound: float | None) -> float:
+    """A bound that is there: what has none was judged before."""
+    if bound is None:
+        raise ValueError("a figure without bounds was judged by them")
+    return bound
 
 
 def _records(bounds: Mapping[str, Bounds]) -> str:
@@ -237,8 +247,8 @@ def _judge_exposed(rule: GateRule, exposed: Mapping[float, Estimate]) -> Judged:
         return Judged(rule, None, f'Rule "{rule.text}" is undecided: {rule.what} {why}.')
     outcome = False if rule.broken_by(share.low) else None if rule.broken_by(share.high) else True
     figure = JudgedFigure(None, share.value, share.low, share.high, outcome=outcome)
-    text = f"{_capital(rule.what)}: {share.value:.4g}, from {share.low:.4g} to {share.high:.4g}"
-    limit = f"the limit of {rule.limit:g}"
+    text = f"{_capital(rule.what)}: {rule.said(share.value)}, from {rule.said(share.low)} to {rule.said(share.high)}"
+    limit = rule.limit_said
     if outcome is None:
         return Judged(
             rule, None, f"{text}: {limit} lies within these bounds; more shadow models would decide.", (figure,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memberwise.attacks.in_out import shadows_of
+from memberwise.attacks.learned.lean import true_class_alone
 from memberwise.attacks.learned.lessons import MOST_STAND_INS
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Ints
@@ -44,11 +45,14 @@ def trained_alike(signals: Signals, population: Ints) -> float:
     target, shadows = signals.population_target, signals.population_shadows
     if target is None or shadows is None:
         return 0.0
-    own, theirs = (answers.of_records(population).phi[:, :, 0] for answers in (target, shadows))
-    spreads = theirs.std(1) + TINY
-    level = (own.mean() - theirs.mean()) / spreads.mean()
-    spread = np.log(own.std() + TINY) - np.log(spreads).mean()
-    return float(np.clip((UNLIKE - max(abs(level), abs(spread))) / (UNLIKE - ALIKE), 0, 1))
+    of_target, of_shadows = (
+        true_class_alone(answers).of_records(population).phi[:, :, 0] for answers in (target, shadows)
+    )
+    spreads = of_shadows.std(1) + TINY
+    level = (of_target.mean() - of_shadows.mean()) / spreads.mean()
+    spread = np.log(of_target.std() + TINY) - np.log(spreads).mean()
+    apart = max(abs(level), abs(spread))
+    return float(np.clip((UNLIKE - apart) / (UNLIKE - ALIKE), 0, 1)) if np.isfinite([level, spread]).all() else 0.0
 
 
 def answers_coarser(signals: Signals) -> bool:

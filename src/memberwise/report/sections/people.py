@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from memberwise.assess.people import ExposedRecord, GroupRisk, PeoplePart, ShareAbove
 from memberwise.report import sentence
-from memberwise.report.formats import count, percent, plain, spoken
+from memberwise.report.formats import count, in_one_form, percent, spoken
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Section, Source
 
@@ -25,11 +25,13 @@ class People(Section):
         if part is None:
             return None
         words = sentence.interval_words(source.result)
+        scores = in_one_form([score for one in part.worst for score in (one.in_score, one.out_score)])
+        pairs = zip(scores[::2], scores[1::2], strict=True)
         return {
             "said": people_sentence(source.result),
             "people": part,
             "shares": [(f"{one.auc:g}", spoken(one, "share", words), odds(one.auc)) for one in part.share_above],
-            "rows": [_row(one) for one in part.worst],
+            "rows": [_row(one, " / ".join(both)) for one, both in zip(part.worst, pairs, strict=True)],
             "groups": [_group(one) for one in part.groups],
             "disparity": disparity_sentence(part),
         }
@@ -95,13 +97,13 @@ def _named(part: PeoplePart) -> str:
     return f"{named} found every time a model trained on them and almost never otherwise."
 
 
-def _row(one: ExposedRecord) -> Mapping[str, str]:
+def _row(one: ExposedRecord, scores: str) -> Mapping[str, str]:
     return {
         "index": str(one.index),
         "label": one.label,
         "member": "yes" if one.member else "no",
         "risk": f"{one.auc:.3f} ({one.low:.3f} to {one.high:.3f})",
-        "scores": f"{plain(one.in_score)} / {plain(one.out_score)}",
+        "scores": scores,
         "found": "" if one.found is None else f"{one.found} of {one.in_turns}",
         "flagged": "" if one.flagged is None else f"{one.flagged} of {one.out_turns}",
         "named": "yes" if one.named else "no",
