@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores, queries_of, run_attacks, shadow_scores
-from memberwise.attacks.run import STAND_IN_RECORDS
+from memberwise.attacks.run import stand_in_records
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
@@ -155,7 +155,7 @@ def times_learned_anew(models: int, records: int) -> int:
     """For how many of so many shadow models an attack that learns is learned anew; 0 where they are too few."""
     if models < FEWEST_TO_LEARN_ANEW:
         return 0
-    per_model = max(1, min(records, STAND_IN_RECORDS) // 2)
+    per_model = max(1, stand_in_records(models, records) // 2)
     return int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
 
 

@@ -134,9 +134,13 @@ def _records(signals: Signals, member: Mask) -> tuple[Answers, Answers, str] | N
 def _halves(trained_on: NDArray[np.int8]) -> Halves:
     """Models by complementary pairs; one by one where they have no complement."""
     even = np.arange(0, len(trained_on) - 1, 2)
-    varies = (trained_on == 1).any(0) & (trained_on == 0).any(0)
-    table = trained_on[:, varies]
-    if len(trained_on) % 2 == 0 and varies.any() and (table[even] + table[even + 1] == 1).all():
+    inside, outside = np.zeros((2, trained_on.shape[1]), bool)
+    for model in trained_on:
+        inside |= model == 1
+        outside |= model == 0
+    varies = inside & outside
+    pairs = zip(trained_on[::2], trained_on[1::2], strict=False)
+    if len(trained_on) % 2 == 0 and varies.any() and all((a + b == 1)[varies].all() for a, b in pairs):
         return even, even + 1
     return np.arange(len(trained_on)), np.arange(0)
 

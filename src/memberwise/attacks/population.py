@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memberwise.attacks.base import Attack
-from memberwise.attacks.run import STAND_IN_RECORDS, score
+from memberwise.attacks.run import STAND_IN_RECORDS, score, stand_in_records
 from memberwise.seeds import Seeds
 from memberwise.signals.population_rows import with_population_rows
 from memberwise.signals.table import Signals
@@ -43,7 +43,8 @@ def population_scores(
         scored: by name the attack and its scores ``(n,)`` of the audited records, NaN where not evaluated.
     """
     can = {name: pair for name, pair in scored.items() if _without_in_models(pair[0])}
-    table = with_population_rows(signals, seeds.rng("population rows"), STAND_IN_RECORDS) if can else None
+    most = stand_in_records(len(signals.trained_on), STAND_IN_RECORDS)
+    table = with_population_rows(signals, seeds.rng("population rows"), most) if can else None
     if table is None:
         return {}
     rows, sample = table

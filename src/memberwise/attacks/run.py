@@ -17,7 +17,9 @@ from memberwise.signals.table import Signals, read_only
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.types.arrays import Floats, Mask
 
-STAND_IN_RECORDS = 10_000
+# Shadow models in the target's place are asked about so many records at most; beside many models about fewer, for
+# what all answer is held, some 50 bytes each.
+STAND_IN_RECORDS, STAND_IN_ANSWERS, FEWEST_STAND_IN_RECORDS = 10_000, 40_000_000, 1_000
 AGAIN = "repair it and run again into the same folder: the models are kept; --debug shows the traceback"
 
 ScoresAndTruth = tuple[Floats, Mask]
@@ -82,13 +84,18 @@ def queries_of(attack: Attack, signals: Signals) -> int:
     return signals.target.queries if extra is None else int(signals.target.extra[f"{extra}.queries"].max())
 
 
+def stand_in_records(models: int, records: int) -> int:
+    """Of so many records, how many a model in the target's place is asked about, beside so many others."""
+    return min(records, STAND_IN_RECORDS, max(FEWEST_STAND_IN_RECORDS, STAND_IN_ANSWERS // max(models, 1)))
+
+
 def shadow_scores(
     signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8, step: int = 1
 ) -> dict[str, list[ScoresAndTruth]]:
     """Attacks on shadow models in the target's place, of which the truth is known: to choose thresholds on.
 
-    One stand-in at a time meets all attacks, which share its statistics. Of more than ``STAND_IN_RECORDS`` records a
-    random sample is asked for: a threshold needs no more.
+    One stand-in at a time meets all attacks, which share its statistics. Of more than ``stand_in_records`` a random
+    sample is asked for: a threshold needs no more.
 
     Returns:
         By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores
@@ -97,9 +104,10 @@ def shadow_scores(
     pairs: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
     if signals.shadows is None or not attacks:
         return pairs
-    if signals.records > STAND_IN_RECORDS:
+    count = stand_in_records(len(signals.trained_on), signals.records)
+    if signals.records > count:
         rng = seeds.rng("records of stand-ins")
-        signals = signals.of_records(np.sort(rng.choice(signals.records, STAND_IN_RECORDS, replace=False)))
+        signals = signals.of_records(np.sort(rng.choice(signals.records, count, replace=False)))
     for k in range(0, min(most * step, len(signals.trained_on)), step):
         stand_in = as_target(signals, k, seeds.rng("leave one out", k))
         for attack in attacks:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 
 from memberwise.assess.figures import LEARNING, times_learned_anew
 from memberwise.attacks.registry import choose
-from memberwise.attacks.run import STAND_IN_RECORDS
+from memberwise.attacks.run import stand_in_records
 from memberwise.auditing.afford import Asking
 from memberwise.auditing.cluster_cost import ClusterCost, cluster_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
@@ -218,10 +218,10 @@ def _asking(prepared: Prepared, trained: Target, jobs: Sequence[Job]) -> float:
 
 def _rest(prepared: Prepared, attacks: Sequence[str]) -> float:
     """Seconds of what is neither training nor asking: imports, data, attacks, figures and the report."""
-    records = len(prepared.roles.audited)
+    records, models = len(prepared.roles.audited), prepared.study.shadow.count
     share = min(1.0, len(attacks) / len(choose(["default"])))
-    anew = times_learned_anew(prepared.study.shadow.count, records) if {*LEARNING} & {*attacks} else 0
-    learning = anew * LEARNING_SECONDS_A_RECORD * min(records, STAND_IN_RECORDS)
+    anew = times_learned_anew(models, records) if {*LEARNING} & {*attacks} else 0
+    learning = anew * LEARNING_SECONDS_A_RECORD * stand_in_records(models, records)
     return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * records) + learning
 
 
