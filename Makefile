@@ -92,12 +92,15 @@ picture: demo
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,900 \
 		--screenshot=docs/report.png file://$(CURDIR)/runs/demo/report.html
 
-# The wheel with the lowest and the highest allowed versions of what it needs, in fresh environments (gigabytes).
+# The wheel with the lowest and the highest allowed versions of what it needs, in fresh environments (gigabytes); with
+# further Pythons where they run.
 check-versions: $(INSTALLED)
 	$(BIN)/python tests/packaging/check_versions.py lowest
 	$(BIN)/python tests/packaging/check_versions.py highest
-	for version in 3.12 3.13; do ! command -v python$$version > /dev/null || \
-		$(BIN)/python tests/packaging/check_versions.py highest --python python$$version || exit 1; done
+	for version in 3.12 3.13; do for python in python$$version $(HOME)/.pyenv/versions/$$version*/bin/python; do \
+		if $$python -c "" 2> /dev/null; then \
+			$(BIN)/python tests/packaging/check_versions.py highest --python $$python || exit 1; break; \
+		fi; done; done
 
 clean:
 	rm -rf $(VENV) .venv-mlserver .venv-mlflow .services .site benchmarks/.venv-others runs

@@ -272,10 +272,10 @@ def test_choose_refuses_unknown_names_with_the_close_ones() -> None:
     with pytest.raises(StudyError, match="no attack called 'lira-onlin'") as caught:
         choose(["loss", "lira-onlin"])
     assert "lira-online" in caught.value.fix  # type: ignore[operator]
-    assert "memberwise list attacks" in caught.value.fix  # type: ignore[operator]
     with pytest.raises(StudyError, match="no attack called 'xyzzy'") as caught:
         choose(["xyzzy"])
     assert '"default", "all"' in caught.value.expected  # type: ignore[operator]
+    assert "memberwise list attacks" in caught.value.fix  # type: ignore[operator]
     with pytest.raises(StudyError, match="no attack is chosen"):
         choose([])
 

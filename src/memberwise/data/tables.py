@@ -124,7 +124,7 @@ def separator_of(text: str, whole: bool) -> str:
     Args:
         whole: the text is the whole file, not its beginning.
     """
-    widths = {}
+    widths: dict[str, int] = {}
     for separator in (*SEPARATORS, SPACE):
         if separator == SPACE and widths:
             break
