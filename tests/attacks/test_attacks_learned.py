@@ -503,6 +503,10 @@ def test_too_few_population_records_are_uncalibrated() -> None:
     assert not ONLINE.calibrated(few)  # type: ignore[misc]
     assert not lessons.lessons_of(few).calibrated
     assert np.isfinite(run(few)).all()
+    assert learned.uncalibrated(few).endswith("there are 99. --population 1000")
+    seen = np.zeros((len(signals.trained_on), signals.population_target.records), np.int8)
+    seen[0, 60:] = 1
+    assert learned.uncalibrated(replace(signals, population_trained_on=seen)).endswith("there are 60")
 
 
 def test_early_checkpoints_teach_in_place_of_distortions() -> None:

@@ -12,7 +12,7 @@ from memberwise.attacks.base import Attack, Needs, Score, Teach
 from memberwise.attacks.learned.carried import Carried, carried_over
 from memberwise.attacks.learned.comparable import answers_coarser, population_apart, trained_alike
 from memberwise.attacks.learned.judge import judge
-from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, tells_scale
+from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, known_nonmembers, tells_scale
 from memberwise.attacks.learned.lessons import Lessons, lessons_of
 from memberwise.attacks.learned.reader import References, View, members_of
 from memberwise.attacks.learned.relative import OFFLINE
@@ -148,11 +148,12 @@ def carried_to(signals: Signals, taught: Taught) -> Carried:
 def uncalibrated(signals: Signals) -> str:
     """Why the scores are no probabilities of membership here; empty where nothing speaks against it."""
     if not tells_scale(signals):
-        known = signals.population_target
+        known, world = known_nonmembers(signals), signals.population_target
+        few = world is None or world.records < FEWEST_POPULATION
         return (
             f"that they carry over from shadow models to the target is seen on {FEWEST_POPULATION} population records "
             "or more that no model trained on, answered by all, and there are "
-            f"{0 if known is None else known.records}. --population 1000"
+            f"{known}{'. --population 1000' if few else ''}"
         )
     if population_apart(signals):
         return (

@@ -9,7 +9,7 @@ import numpy as np
 from memberwise.attacks.in_out import shadows_of
 from memberwise.attacks.learned.tempered import TEMPERATURES, Answering, Readings
 from memberwise.signals.table import Answers, Signals
-from memberwise.types.arrays import Floats, Floats32, Ints
+from memberwise.types.arrays import Floats, Floats32, Ints, Mask
 
 # Fewer population records do not tell on what scale a model answers.
 FEWEST_POPULATION, MOST_POPULATION = 100, 2_000
@@ -22,18 +22,26 @@ def tells_scale(signals: Signals) -> bool:
     return population_read(signals, np.random.default_rng(DRAWS)) is not None
 
 
+def known_nonmembers(signals: Signals) -> int:
+    """How many population records there are that no shadow model saw, answered by all."""
+    return int(_unseen(signals).sum())
+
+
+def _unseen(signals: Signals) -> Mask:
+    if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:
+        return np.zeros(0, bool)
+    seen = signals.population_trained_on
+    return np.ones(len(signals.population_labels), bool) if seen is None else np.asarray((seen == 0).all(0))
+
+
 def population_read(signals: Signals, rng: np.random.Generator) -> Ints | None:
     """``(z,)`` positions of the population records to read; None: too few.
 
     Those that early checkpoints were asked about, where these are enough, else a sample.
     """
-    if signals.population_target is None or signals.population_shadows is None or signals.population_labels is None:
-        return None
-    seen = signals.population_trained_on
-    count = len(signals.population_labels)
-    unseen = np.ones(count, bool) if seen is None else np.asarray((seen == 0).all(0))
+    unseen = _unseen(signals)
     early = np.zeros(0, np.int64) if signals.early is None else signals.early.positions
-    if len(early) >= FEWEST_POPULATION and unseen[early].all():
+    if unseen.any() and len(early) >= FEWEST_POPULATION and unseen[early].all():
         return early
     rows = np.flatnonzero(unseen)
     if rows.size < FEWEST_POPULATION:
