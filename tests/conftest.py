@@ -14,7 +14,7 @@ from hypothesis import settings
 # One thread a process, said before torch is imported: tests run a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Audits train on as many threads as there are cores, and threads that wait for a core that another process has take
-# many times as long (measured: 17 times): each of several processes, with all that it starts, gets a core of its own.
+# many times as long (measured: 17 times): each of several processes, with all that it starts, keeps to one core.
 ALL_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 OWN_CORE = ALL_CORES
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and ALL_CORES:
@@ -42,6 +42,11 @@ SERVICES = frozenset(
     {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
     | {"ray_nodes", "slurm"}
 )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Half as many processes again as cores: a fifth of the tests' time is waiting for servers, clusters and clocks."""
+    return len(ALL_CORES) + len(ALL_CORES) // 2 or 1
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,7 @@ def test_every_part_is_there_and_in_order(page: Any) -> None:
     for words in (
         "Inconclusive", "named before the run", "target beats its shadow models", "learning_rate = 0.05",
         "needs logits; the target answers probabilities", "do not speak about retraining", "female", "optimistic",
-        "ab" * 32, "memberwise 0.1.0", "seed 1", "2026-03-04", "100.0%", "94.7%", ">5.3<", "percentage points",
+        "ab" * 32, "memberwise 0.1.0", "seed 1", "2026-03-04", "100.0%", "94.7% 5.3", "percentage points",
     ):  # fmt: skip
         assert words in page.words
     assert len([attrs for attrs in page.of("details") if attrs.get("class") == "record"]) == len(page.of("img")) == 12
