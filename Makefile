@@ -20,7 +20,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/memberwise audit
 
-# Three processes on two cores, one thread each.
+# One process a core, one thread each.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=40 --durations-min=3
 

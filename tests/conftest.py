@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ OWN_CORE = ALL_CORES
 if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and ALL_CORES:
     OWN_CORE = [ALL_CORES[int(worker.removeprefix("gw")) % len(ALL_CORES)]]
     os.sched_setaffinity(0, OWN_CORE)
+
+# A run in the background of a shell ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As the command line does: what imports make stays, and need not be looked through for circles again and again.
 gc.set_threshold(50_000)
@@ -42,11 +47,6 @@ SERVICES = frozenset(
     {"postgresql_url", "redis_server", "chromium", "axe_source", "mlserver_python", "mlflow_python", "nginx"}
     | {"ray_nodes", "slurm"}
 )
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Half as many processes again as cores: a fifth of the tests' time is waiting for servers, clusters and clocks."""
-    return len(ALL_CORES) + len(ALL_CORES) // 2 or 1
 
 
 @pytest.fixture(scope="session")

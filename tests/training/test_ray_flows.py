@@ -36,9 +36,9 @@ def make():
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 10)]
     return torch.nn.Sequential(*layers)
 """
-COUNT = 40
+COUNT = 24
 ROLES: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": COUNT}
-SETTINGS = {"training.epochs": 150, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
+SETTINGS = {"training.epochs": 120, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
 
 
 @pytest.fixture(scope="module")
