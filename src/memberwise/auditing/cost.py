@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from memberwise.assess.figures import LEARNING, times_learned_anew
+from memberwise.attacks.learned.lessons import BYTES_READ, MOST_READ
 from memberwise.attacks.registry import choose
 from memberwise.attacks.run import stand_in_records
 from memberwise.auditing.afford import Asking
@@ -18,6 +19,7 @@ from memberwise.auditing.served import asking
 from memberwise.errors import StudyError
 from memberwise.signals.ask import collect, collect_extras, serve
 from memberwise.signals.codec import vector_models
+from memberwise.signals.gather import HELD
 from memberwise.study.duration import duration
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
@@ -116,10 +118,16 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         attacks=attacks,
         seconds=seconds * times + _rest(prepared, attacks),
         disk_bytes=disk,
-        driver_bytes=_resident() + 2 * disk,
+        driver_bytes=_resident() + _memory(study.shadow.count * len(prepared.roles.audited), disk, attacks),
         questions=asking(prepared) if study.target.endpoint is not None else None,
         cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times),
     )
+
+
+def _memory(answers: int, disk: int, attacks: Sequence[str]) -> int:
+    """Bytes that signals and attacks take beside what preparing has taken: what is large is mapped from files."""
+    learning = BYTES_READ * min(answers, MOST_READ) if {*LEARNING} & {*attacks} else 0
+    return min(2 * disk, 2 * HELD) + 2 * answers + learning
 
 
 def _resident() -> int:

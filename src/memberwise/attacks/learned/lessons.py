@@ -18,8 +18,8 @@ from memberwise.types.arrays import Ints, Mask
 # So many shadow models take the target's place at most; so many rows teach, a half of them of models as they ended.
 MOST_STAND_INS = 16
 MOST_ROWS = 200_000
-# So many answers of shadow models are read at most, some 700 bytes each.
-MOST_READ = 2**22
+# So many answers of shadow models are read at most; each takes about so many bytes (500 to 680 measured).
+MOST_READ, BYTES_READ = 2**22, 600
 ENOUGH_ROWS = 1_000
 # What one model answers about audited records, and about the population.
 Model = tuple[Answering, Answering | None]
