@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import memberwise as mw
+from memberwise.assess.curves import exposed_curves
+from memberwise.assess.mismatch import _figures
+from memberwise.assess.sides import pair_sides
 from memberwise.assess.turns import clusters_of
+from memberwise.attacks import attack_r, calibration
 from memberwise.attacks.in_out import log_mean_p, mean_phi, moments
 from memberwise.signals.codec import join
+from memberwise.signals.steps import Step, _lifted, find_step
 from memberwise.signals.streamed import is_mapped, join_streamed, joined_shape, of_models, of_records, release
-from memberwise.signals.table import Answers
+from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Arrays
 
 RNG = np.random.default_rng(1)
@@ -51,6 +58,70 @@ def test_streamed_blocks_equal_those_joined_at_once(
     assert np.array_equal(some, at_once["audited.log_p"][keep])
     assert is_mapped(some) == is_mapped(streamed["audited.log_p"][1:, ::2]) == (mapped == 0)
     assert not list(tmp_path.iterdir()), "files without a name"
+
+
+def test_statistics_of_mapped_answers_are_those_of_answers_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit: whether a table had room in memory is seen in no figure."""
+    values = -RNG.gamma(0.3, 3.0, (40, 70, 3)).astype(np.float32)
+    others = np.log1p(-np.exp(np.minimum(values, -1e-6)))
+    arrays: dict[str, Any] = {"log_p": values, "log_1mp": others, "correct": values > -0.5}
+    monkeypatch.setattr("memberwise.attacks.in_out.CHUNK_VALUES", 1000)
+    monkeypatch.setattr("memberwise.signals.streamed.PIECE", 999)
+    held = Answers(values, others, values > -0.5, kind="probabilities")
+    monkeypatch.setattr("memberwise.signals.streamed.MAPPED", 0)
+    parts = [{name: array[first : first + 9] for name, array in arrays.items()} for first in range(0, 40, 9)]
+    shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    joined: dict[str, Any] = join_streamed(iter(parts), shapes, tmp_path)
+    mapped = Answers(joined["log_p"], joined["log_1mp"], joined["correct"], kind="probabilities")
+    trained_on = (RNG.random((20, 70)) < 0.5).astype(np.int8).repeat(2, 0)
+    trained_on[1::2] = 1 - trained_on[1::2]
+    worst, step = np.array([5, 60, 7]), Step(1 / 8, 0.5, even=True)
+    figures: list[list[Any]] = []
+    for answers in (held, mapped):
+        assert is_mapped(answers.log_p) == is_mapped(answers.correct) == (answers is mapped)
+        one = np.array([3])
+        signals = Signals(np.arange(70), np.arange(70) % 3, answers.of_models(one), answers, trained_on)
+        of_in = moments(answers, signals.is_in)
+        lifted = _lifted(answers, step)
+        sides = pair_sides(signals)
+        assert sides is not None
+        found: list[Any] = [of_in.mean, of_in.squares, log_mean_p(answers, signals.is_out), mean_phi(answers)]
+        found += [
+            calibration.score(signals, RNG),
+            attack_r.score(signals, RNG),
+            *exposed_curves(signals, worst).values(),
+        ]
+        found += [lifted.log_p, lifted.log_1mp, sides.aucs, sides.in_score, sides.out_score]
+        for values_of_each in _figures(answers.of_models(one), answers).values():
+            found += map(np.asarray, values_of_each)
+        size = find_step(answers)
+        figures.append([*found, np.array([0 if size is None else size.size])])
+    for one, other in zip(*figures, strict=True):
+        assert np.array_equal(one, other, equal_nan=True)
+
+
+@pytest.mark.slow
+def test_an_audit_of_mapped_answers_is_that_of_answers_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    attacks = ["lira-online", "lira-offline-fixed", "rmia-online", "base-matched", "attack-r", "calibration", "shokri"]
+    study: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": 8, "attacks": attacks}
+    study["settings"] = {"training.epochs": 2, "plan.stack": 2, "statistics.turns": 8}
+    held = mw.audit(**study)
+    monkeypatch.setattr("memberwise.signals.gather.HELD", 0)
+    monkeypatch.setattr("memberwise.signals.streamed.MAPPED", 0)
+    mapped = mw.audit(**study)
+    assert held.scores.equals(mapped.scores)
+    one, other = held.to_dict(), mapped.to_dict()
+    for part in ("attacks", "mismatch", "recipe", "discoveries", "verdict"):
+        assert without_seconds(one[part]) == without_seconds(other[part]), part
+
+
+def without_seconds(value: Any) -> Any:
+    """The same figures without the times they took."""
+    if isinstance(value, dict):
+        return {name: without_seconds(part) for name, part in value.items() if not name.endswith("seconds")}
+    return [without_seconds(part) for part in value] if isinstance(value, list) else value
 
 
 def test_statistics_in_chunks_equal_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 import memberwise as mw
 from memberwise.reproduce.bench import Bench
 from memberwise.reproduce.registry import find_reproduction
-from memberwise.store.blocks import BlockStore
+from memberwise.store.blocks import BlockStore, block_name
 from memberwise.training.engines.registry import EngineSession
 
 pytestmark = [
@@ -65,12 +65,15 @@ def command(study: dict[str, Any], out: Path, *more: str) -> list[str]:
 
 
 def blocks(out: Path) -> int:
-    """Of shadow models, in the run folder; the first is the target's."""
-    return max(0, len(BlockStore(out / "signals").manifest) - 1)
+    """Of shadow models, in the run folder, up to the first that is missing: a report is made of these."""
+    there, count = BlockStore(out / "signals").manifest, 0
+    while block_name(count + 1) in there:
+        count += 1
+    return count
 
 
 def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int, str]:
-    """Carry the command out until four blocks are written; then the signal goes where a terminal sends it."""
+    """Carry the command out until the first four blocks are written; then the signal goes where a terminal sends it."""
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 300
     while blocks(out) < 4 and process.poll() is None and time.monotonic() < until:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.signals.streamed import of_records
 from memberwise.signals.table import Signals
 from memberwise.statistics import roc, roc_band
 from memberwise.types.arrays import Arrays, Floats, Mask
@@ -55,7 +56,8 @@ def exposed_curves(signals: Signals, worst: NDArray[np.intp]) -> Arrays:
         "worst.phi_target": signals.target.phi[0, worst, 0],
     }
     if signals.shadows is not None and signals.shadows.models:
-        phi = signals.shadows.log_p[:, worst, 0].astype(np.float64) - signals.shadows.log_1mp[:, worst, 0]
+        log_p, log_1mp = (of_records(side, worst)[:, :, 0] for side in (signals.shadows.log_p, signals.shadows.log_1mp))
+        phi = log_p.astype(np.float64) - log_1mp
         drawn |= {"worst.phi": phi.T, "worst.trained_on": signals.trained_on[:, worst].T}
     return drawn
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from memberwise.assess.figures import AttackEvaluation
 from memberwise.attacks.in_out import record_blocks
 from memberwise.errors import Note
+from memberwise.signals.streamed import of_block
 from memberwise.signals.table import Answers, Signals
 from memberwise.statistics import stands_out
 from memberwise.statistics.order import ENOUGH_FALSE_POSITIVES
@@ -147,7 +148,7 @@ def _halves(trained_on: NDArray[np.int8]) -> Halves:
 
 def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, Floats]]:
     """Of the target and of each shadow model; the spread as its logarithm, without phi the accuracy alone."""
-    accuracy = {"accuracy": (float(target.correct[..., 0].mean()), shadows.correct[..., 0].mean(1, dtype=np.float64))}
+    accuracy = {"accuracy": (float(_accuracies(target)[0]), _accuracies(shadows))}
     (mean,), (log_spread,) = _moments(target)
     means, log_spreads = _moments(shadows)
     if not np.isfinite([mean, log_spread, *means, *log_spreads]).all():
@@ -156,11 +157,19 @@ def _figures(target: Answers, shadows: Answers) -> dict[str, tuple[float, Floats
     return {"spread": (log_spread, log_spreads), "location": (mean / unit, means / unit)} | accuracy
 
 
+def _accuracies(answers: Answers) -> Floats:
+    right = np.zeros(answers.models)
+    for part in record_blocks(answers):
+        right += of_block(answers.correct[:, :, 0], part).sum(1)
+    return right / answers.records
+
+
 def _moments(answers: Answers) -> tuple[Floats, Floats]:
     """Mean of phi and logarithm of its standard deviation, of each model; in bounded memory."""
     total, squares = np.zeros(answers.models), np.zeros(answers.models)
+    log_p, log_1mp = answers.log_p[:, :, 0], answers.log_1mp[:, :, 0]
     for part in record_blocks(answers):
-        phi = answers.log_p[:, part, 0].astype(np.float64) - answers.log_1mp[:, part, 0]
+        phi = of_block(log_p, part).astype(np.float64) - of_block(log_1mp, part)
         total += phi.sum(1)
         squares += (phi**2).sum(1)
     mean = total / answers.records

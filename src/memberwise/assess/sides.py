@@ -89,7 +89,8 @@ def _scores(signals: Signals, pairs: Ints, rows: Ints) -> tuple[Ints, Floats, Fl
     sides: list[tuple[Floats, NDArray[np.int8]]] = []
     for side in (0, 1):
         of = np.ix_(pairs[:, side], rows)
-        phi = (shadows.log_p[of].astype(np.float64) - shadows.log_1mp[of]).mean(2)
+        log_p, log_1mp = np.ascontiguousarray(shadows.log_p[of]), np.ascontiguousarray(shadows.log_1mp[of])
+        phi = (log_p.astype(np.float64) - log_1mp).mean(2)
         sides.append((phi, signals.trained_on[of]))
     release(shadows.log_p, shadows.log_1mp)
     (first, in_first), (second, in_second) = sides

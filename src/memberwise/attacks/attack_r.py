@@ -6,6 +6,7 @@ import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import record_blocks, shadows_of
+from memberwise.signals.streamed import of_block
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats
 
@@ -24,7 +25,7 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     shadows, log_p, out = shadows_of(signals.shadows), signals.target.log_p[0], signals.is_out
     greater = np.empty(log_p.shape)
     for part in record_blocks(shadows):
-        greater[part] = ((shadows.log_p[:, part] < log_p[part]) & out[:, part, None]).sum(0)
+        greater[part] = ((of_block(shadows.log_p, part) < log_p[part]) & out[:, part, None]).sum(0)
     count = out.sum(0).astype(np.float64)
     return np.asarray(greater.mean(-1) / np.where(count > 0, count, np.nan))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import log_mean_both, record_blocks, shadows_of
+from memberwise.signals.streamed import of_block
 from memberwise.signals.table import Answers, Signals, once_a_table
 from memberwise.signals.temperature import FEWEST_POPULATION, MATCHED, RAW, interpolated_phi, matched_temperature
 from memberwise.types.arrays import Floats
@@ -53,7 +54,7 @@ def target_temperature(signals: Signals) -> float:
     centre = np.zeros(world.models)
     for power in (sums, squares):  # two passes: a mean, then deviations from it
         for part in record_blocks(world):
-            phi = world.log_p[:, part].astype(np.float64) - world.log_1mp[:, part] - centre[:, None, None]
+            phi = of_block(world.log_p, part).astype(np.float64) - of_block(world.log_1mp, part) - centre[:, None, None]
             values = phi if power is sums else phi**2
             power += values.sum((1, 2), where=unseen[:, part, None])
         if power is sums:

@@ -6,6 +6,7 @@ import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import record_blocks, shadows_of
+from memberwise.signals.streamed import of_block
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats
 
@@ -22,7 +23,7 @@ def score(signals: Signals, rng: np.random.Generator) -> Floats:
     shadows, out = shadows_of(signals.shadows), signals.is_out
     typical = np.empty(shadows.log_p.shape[1:])
     for part in record_blocks(shadows):
-        typical[part] = shadows.log_p[:, part].sum(0, dtype=np.float64, where=out[:, part, None])
+        typical[part] = of_block(shadows.log_p, part).sum(0, dtype=np.float64, where=out[:, part, None])
     count = out.sum(0)[:, None].astype(np.float64)
     return np.asarray((signals.target.log_p[0] - typical / np.where(count > 0, count, np.nan)).mean(-1))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-from memberwise.signals.streamed import release
+from memberwise.signals.streamed import of_block, release
 from memberwise.signals.table import Answers, Signals, once_a_table
 from memberwise.types.arrays import Floats, Ints, Mask
 
@@ -72,7 +72,7 @@ def moments(shadows: Answers, side: Mask) -> Moments:
     count = side.sum(0)[:, None].astype(np.float64)
     mean, squares = np.full(shadows.log_p.shape[1:], np.nan), np.zeros(shadows.log_p.shape[1:])
     for part in record_blocks(shadows):
-        phi = shadows.log_p[:, part].astype(np.float64) - shadows.log_1mp[:, part]
+        phi = of_block(shadows.log_p, part).astype(np.float64) - of_block(shadows.log_1mp, part)
         use = side[:, part, None]
         np.divide(phi.sum(0, where=use), count[part], out=mean[part], where=count[part] > 0)
         squares[part] = np.square(phi - mean[part]).sum(0, where=use)
@@ -91,9 +91,9 @@ def log_mean_p(shadows: Answers, side: Mask, temperature: float = 1.0) -> Floats
     for part in record_blocks(shadows):
         weights = side[:, part, None] / each[part, None]
         if temperature == 1:
-            result[part] = log_mix(shadows.log_p[:, part].astype(np.float64), weights)
+            result[part] = log_mix(of_block(shadows.log_p, part).astype(np.float64), weights)
         else:
-            result[part] = _log_mix_of_phi(shadows.tempered[temperature][:, part].astype(np.float64), weights)
+            result[part] = _log_mix_of_phi(of_block(shadows.tempered[temperature], part).astype(np.float64), weights)
     return result
 
 
@@ -141,7 +141,7 @@ def mean_phi(answers: Answers) -> Floats:
     """``(m, n)`` float64: the scaled logit phi, its mean over queries, in bounded memory beside the result."""
     result = np.empty(answers.log_p.shape[:2])
     for part in record_blocks(answers):
-        result[:, part] = (answers.log_p[:, part].astype(np.float64) - answers.log_1mp[:, part]).mean(2)
+        result[:, part] = (of_block(answers.log_p, part).astype(np.float64) - of_block(answers.log_1mp, part)).mean(2)
     return result
 
 

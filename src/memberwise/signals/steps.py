@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memberwise.errors import Note
 from memberwise.signals.read import SMALLEST
-from memberwise.signals.streamed import MODELS, release
+from memberwise.signals.streamed import each_answer, record_pieces, release
 from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
 
@@ -134,15 +134,15 @@ def lifted_loss(loss: float, tiny: Floats, step: Step | None) -> float:
 
 
 def _logs(answers: Answers) -> Iterator[tuple[NDArray[np.floating], float]]:
-    """Log-probabilities by model, and what a 0 is among them at most."""
+    """Log-probabilities, a part at a time, and what a 0 is among them at most."""
     if answers.kind == "labels":
         return
     least = np.log(SMALLEST[answers.kind]) + WIDTH if answers.kind in SMALLEST else -np.inf
     for side in (answers.log_p, answers.log_1mp):
-        for k, logs in enumerate(side, 1):
-            yield logs.ravel(), float(least)
-            if k % MODELS == 0:
-                release(side)
+        for part in record_pieces(side):
+            for logs in side[:, part]:
+                yield logs.ravel(), float(least)
+            release(side)
     if answers.kind in SMALLEST and answers.vectors is not None:
         for vectors in answers.vectors:
             yield np.log(np.maximum(vectors, SMALLEST[answers.kind])).ravel(), float(least)
@@ -169,13 +169,15 @@ def _lifted(answers: Answers | None, step: Step) -> Answers | None:
     if step.even and vectors is not None:
         vectors = np.stack([_whole_votes(part.astype(np.float64), step).astype(vectors.dtype) for part in vectors])
     log_p, log_1mp = _lifted_logs(answers.log_p, step), _lifted_logs(answers.log_1mp, step)
-    # As at temperature 1, p_y and the sum over the other classes count as half a step at least.
-    moved = (log_p - answers.log_p) - (log_1mp - answers.log_1mp)
+    tempered = answers.tempered
+    if tempered:  # as at temperature 1, p_y and the sum over the other classes count as half a step at least
+        moved = (log_p - answers.log_p) - (log_1mp - answers.log_1mp)
+        tempered = {t: (phi + moved / t).astype(np.float32) for t, phi in tempered.items()}
     return replace(
         answers,
         log_p=log_p,
         log_1mp=log_1mp,
-        tempered={t: (phi + moved / t).astype(np.float32) for t, phi in answers.tempered.items()},
+        tempered=tempered,
         vectors=vectors,
         floor=step.floor,
         saturated=0.0,
@@ -183,11 +185,14 @@ def _lifted(answers: Answers | None, step: Step) -> Answers | None:
 
 
 def _lifted_logs(logs: Floats32, step: Step) -> Floats32:
-    lifted = np.maximum(logs, np.float32(np.log(step.floor)))
-    if step.even:
-        for part in lifted:  # a model at a time: in float64 all would take twice the memory
-            part[...] = np.log(_whole_votes(np.exp(part.astype(np.float64)), step))
-    return lifted
+    def lift(part: Floats32) -> Floats32:
+        lifted = np.maximum(part, np.float32(np.log(step.floor)))
+        if step.even:
+            for one in lifted:  # a model at a time: in float64 all would take twice the memory
+                one[...] = np.log(_whole_votes(np.exp(one.astype(np.float64)), step))
+        return lifted
+
+    return each_answer(lift, logs)
 
 
 def _whole_votes(p: Floats, step: Step) -> Floats:

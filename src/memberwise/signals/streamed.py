@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +15,60 @@ from memberwise.types.arrays import Array, Arrays, DType
 
 # Arrays of all models together that are larger lie in a file; smaller ones in memory.
 MAPPED = 256 * 2**20
-# Of mapped arrays so many models are gone through at a time.
-MODELS = 256
+# Of mapped arrays so many bytes are gone through at a time.
+PIECE = 64 * 2**20
+# Blocks wait to be written until each record's run of models fills a page, or until they take so many bytes.
+PAGE, WAITING = 4096, 512 * 2**20
 
 Shape = tuple[DType, tuple[int, ...]]
 
 
 def join_streamed(blocks: Iterator[Arrays], shapes: Mapping[str, Shape], folder: Path) -> Arrays:
-    """The arrays of blocks as one, as ``codec.join`` has them, with one block in memory at a time.
+    """The arrays of blocks as one, as ``codec.join`` has them, with a few blocks in memory at a time.
 
     Args:
         blocks: in the order of their models.
         shapes: of each whole array: type and shape, model first; further models of it are left out.
-        folder: where large arrays lie, in files without a name that are gone with the arrays.
+        folder: where large arrays lie, in files without a name that are gone with the arrays. There a record's answers
+            by all models lie together, for attacks go through them record by record.
     """
-    joined = {name: _empty(dtype, shape, folder) for name, (dtype, shape) in shapes.items()}
-    filled = dict.fromkeys(joined, 0)
+    joined = {name: _Growing(_empty(dtype, shape, folder)) for name, (dtype, shape) in shapes.items()}
     for arrays in blocks:
-        for name, whole in joined.items():
+        for name, growing in joined.items():
             if name in arrays:
-                first = filled[name]
-                part = arrays[name][: len(whole) - first]
-                whole[first : first + len(part)] = part
-                filled[name] += len(part)
-        release(*joined.values())
-    return joined
+                growing.append(arrays[name])
+    return {name: growing.finished() for name, growing in joined.items()}
+
+
+@dataclass
+class _Growing:
+    """An array that is filled model by model; ``waiting``: blocks that are still to be written behind ``filled``."""
+
+    whole: Array
+    filled: int = 0
+    waiting: list[Array] = field(default_factory=list)
+
+    def append(self, block: Array) -> None:
+        left = len(self.whole) - self.filled - sum(map(len, self.waiting))
+        self.waiting.append(block[: max(0, left)])
+        nbytes, records = sum(part.nbytes for part in self.waiting), self.whole.shape[1] if self.whole.ndim > 1 else 1
+        if not is_mapped(self.whole) or nbytes >= min(PAGE * records, WAITING):
+            self._write()
+
+    def finished(self) -> Array:
+        self._write()
+        return self.whole
+
+    def _write(self) -> None:
+        places = []
+        for block in self.waiting:
+            places.append(self.whole[self.filled : self.filled + len(block)])
+            self.filled += len(block)
+        for part in record_pieces(self.whole):
+            for place, block in zip(places, self.waiting, strict=True):
+                place[(slice(None), part)[: place.ndim]] = block[(slice(None), part)[: block.ndim]]
+            release(self.whole)
+        self.waiting.clear()
 
 
 def joined_shape(parts: Sequence[Shape]) -> Shape:
@@ -55,11 +85,18 @@ def of_records(array: Array, rows: NDArray[np.intp]) -> Array:
     """
     if not is_mapped(array):
         return array[:, rows]
-    taken = np.empty((len(array), len(rows), *array.shape[2:]), array.dtype)
-    for first in range(0, len(array), MODELS):
-        taken[first : first + MODELS] = array[first : first + MODELS, rows]
+    # Laid out as NumPy lays out the other: sums over it round alike.
+    taken = np.empty((len(rows), len(array), *array.shape[2:]), array.dtype).swapaxes(0, 1)
+    step = max(1, PIECE // max(1, array[:, :1].nbytes))
+    for first in range(0, len(rows), step):
+        taken[:, first : first + step] = array[:, rows[first : first + step]]
         release(array)
     return taken
+
+
+def of_block(array: Array, part: slice) -> Array:
+    """``array[:, part]``, of a mapped array laid out as one in memory is: sums over it round alike."""
+    return np.ascontiguousarray(array[:, part]) if is_mapped(array) else array[:, part]
 
 
 def of_models(array: Array, keep: NDArray[np.intp]) -> Array:
@@ -71,11 +108,21 @@ def of_models(array: Array, keep: NDArray[np.intp]) -> Array:
     if not is_mapped(array):
         return array[keep]
     taken = _empty(array.dtype, (len(keep), *array.shape[1:]), Path(tempfile.gettempdir()))
-    for first in range(0, len(keep), MODELS):
-        part = slice(first, first + MODELS)
-        taken[part] = array[keep[part]]
+    for part in record_pieces(array):
+        taken[:, part] = array[keep, part]
         release(array, taken)
     return taken
+
+
+def each_answer(change: Callable[[Array], Array], array: Array) -> Array:
+    """``change`` of each value of ``(m, n, ...)``; of a mapped array into a file of the system's temporary folder."""
+    if not is_mapped(array):
+        return change(array)
+    changed = _empty(array.dtype, array.shape, Path(tempfile.gettempdir()))
+    for part in record_pieces(array):
+        changed[:, part] = change(of_block(array, part))
+        release(array, changed)
+    return changed
 
 
 def is_mapped(array: Array) -> bool:
@@ -98,8 +145,19 @@ def release(*arrays: Array) -> None:
             base.madvise(mmap.MADV_DONTNEED)
 
 
+def record_pieces(array: Array) -> Iterator[slice]:
+    """Slices of the records of ``(m, n, ...)``, ``PIECE`` bytes each; of an array in memory, all at once."""
+    if not is_mapped(array):
+        yield slice(None)
+        return
+    step = max(1, PIECE // max(1, array[:, :1].nbytes))
+    for first in range(0, array.shape[1], step):
+        yield slice(first, first + step)
+
+
 def _empty(dtype: DType, shape: tuple[int, ...], folder: Path) -> Array:
-    if dtype.itemsize * int(np.prod(shape)) < MAPPED:
+    if dtype.itemsize * int(np.prod(shape)) < MAPPED or len(shape) == 1:
         return np.empty(shape, dtype)
+    models, records, *rest = shape
     with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype, "w+", shape=shape).view(np.ndarray)
+        return np.memmap(file, dtype, "w+", shape=(records, models, *rest)).view(np.ndarray).swapaxes(0, 1)

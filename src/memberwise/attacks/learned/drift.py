@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memberwise.attacks.in_out import record_blocks
+from memberwise.signals.streamed import of_block
 from memberwise.signals.table import Answers
 from memberwise.types.arrays import Floats, Floats32
 
@@ -45,7 +46,7 @@ class Drift:
         """From the shadow models' answers, ``trained_on`` ``(m, n)``, and the statistics above."""
         residuals = np.zeros(trained_on.shape, np.float32)
         for part in record_blocks(shadows):
-            phi = (shadows.log_p[:, part].astype(np.float64) - shadows.log_1mp[:, part]).mean(-1)
+            phi = (of_block(shadows.log_p, part).astype(np.float64) - of_block(shadows.log_1mp, part)).mean(-1)
             for value, mean in ((1, in_moments[part]), (0, out_moments[part])):
                 side = trained_on[:, part] == value
                 count = side.sum(0)
