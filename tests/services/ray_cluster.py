@@ -23,6 +23,7 @@ def ray_nodes() -> Iterator[Any]:
     patch, port = pytest.MonkeyPatch(), free_port()
     patch.setenv("RAY_worker_niceness", "0")
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    patch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")  # else what serves Ray's client dies now and then as it begins
     head = {**NODE, "include_dashboard": False, "ray_client_server_port": port}
     made: Any = Cluster(initialize_head=True, head_node_args=head)
     try:

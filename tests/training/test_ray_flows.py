@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +27,33 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+# While somebody looks on, what comes after four blocks waits: not for ever, for the first may come last.
 MODEL = """
+import time
+from pathlib import Path
 import torch
-from layers_beside import WIDTH
+from layers_beside import WATCHED, WIDTH
 
 def make():
+    until = time.monotonic() + 5
+    while Path(WATCHED).exists() and time.monotonic() < until:
+        if len(list(Path(Path(WATCHED).read_text()).glob("block-*.npz"))) <= FIRST:
+            break
+        time.sleep(0.05)
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 10)]
     return torch.nn.Sequential(*layers)
 """
-COUNT = 24
+COUNT, FIRST = 24, 4
 ROLES: dict[str, Any] = {"data": "digits", "members": 60, "nonmembers": 60, "shadow_models": COUNT}
-SETTINGS = {"training.epochs": 120, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
+SETTINGS = {"training.epochs": 12, "plan.stack": 2, "plan.threads": 1, "statistics.turns": 8}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """With a model from a file of the user's, beside which another lies; models take turns, too."""
     folder = tmp_path_factory.mktemp("mine")
-    (folder / "model.py").write_text(MODEL)
-    (folder / "layers_beside.py").write_text("WIDTH = 7\n")
+    (folder / "model.py").write_text(MODEL.replace("FIRST", str(FIRST)))
+    (folder / "layers_beside.py").write_text(f"WIDTH, WATCHED = 7, {str(folder / 'watched')!r}\n")
     return ROLES | {"model": f"{folder / 'model.py'}:make", "attacks": "lira-online-fixed", "settings": SETTINGS}
 
 
@@ -72,16 +79,19 @@ def blocks(out: Path) -> int:
     return count
 
 
-def begun(words: Sequence[str], out: Path, quit_by: signal.Signals) -> tuple[int, str]:
+def begun(study: dict[str, Any], out: Path, quit_by: signal.Signals, *more: str) -> tuple[int, str]:
     """Carry the command out until the first four blocks are written; then the signal goes where a terminal sends it."""
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    watched = Path(study["model"].rpartition(":")[0]).with_name("watched")
+    watched.write_text(str(out / "signals"))
+    process = subprocess.Popen(command(study, out, *more), stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 300
-    while blocks(out) < 4 and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.02)
+    while blocks(out) < FIRST and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
     if process.poll() is None:
         os.killpg(process.pid, quit_by)
     _, told = process.communicate(timeout=120)
-    assert 4 <= blocks(out) < COUNT / 2, told
+    watched.unlink()
+    assert FIRST <= blocks(out) < COUNT / 2, told
     return process.returncode, told
 
 
@@ -90,7 +100,7 @@ def test_a_killed_driver_begun_by_rays_client_goes_on(
 ) -> None:
     """With files of the user's own, which travel to workers both times."""
     out = tmp_path / "run"
-    code, _ = begun(command(study, out, "--ray-address", ray_nodes.ray_client), out, signal.SIGKILL)
+    code, _ = begun(study, out, signal.SIGKILL, "--ray-address", ray_nodes.ray_client)
     assert code == -signal.SIGKILL
     there = mw.audit(**study, engine="ray", out=out)
     shadow = there.to_dict()["shadow"]
@@ -105,7 +115,7 @@ def test_ctrl_c_reports_and_the_run_goes_on_elsewhere(study: dict[str, Any], her
     """A Ray of this machine, which the command has started itself, gets the signal too."""
     pytest.importorskip("ray")
     out = tmp_path / "run"
-    code, told = begun(command(study, out), out, signal.SIGINT)
+    code, told = begun(study, out, signal.SIGINT)
     assert code == 130, told
     assert "interrupted" in told
     report = json.loads((out / "result.json").read_text())

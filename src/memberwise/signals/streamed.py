@@ -95,7 +95,7 @@ def of_records(array: Array, rows: NDArray[np.intp]) -> Array:
 
 
 def of_block(array: Array, part: slice) -> Array:
-    """``array[:, part]``, of a mapped array laid out as one in memory is: sums over it round alike."""
+    """``array[:, part]`` of ``(m, n, ...)``; of a mapped array laid out as one in memory: sums over it round alike."""
     return np.ascontiguousarray(array[:, part]) if is_mapped(array) else array[:, part]
 
 

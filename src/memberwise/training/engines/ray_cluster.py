@@ -99,11 +99,14 @@ def connect(config: RayConfig) -> Cluster:
         store = None if config.object_store_mb is None else config.object_store_mb * MILLION
         quiet |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": store}
     try:
-        ray.init(address=config.address or "local", **quiet)
+        try:
+            ray.init(address=config.address or "local", **quiet)
+        except ConnectionAbortedError:  # Ray's client: the process that is to serve it may die as it begins
+            ray.init(address=config.address or "local", **quiet)
     except Exception as error:  # of many kinds, gRPC's among them
         raise TrainingError(
             "no Ray can be reached" if config.address else "no Ray can be started here",
-            found=f"{type(error).__name__}: {first_line(error)}",
+            found=f"{type(error).__name__}: {first_line(error)} {last_line(error)}".strip(),
             where=f"engine.ray.address ({config.address or 'this machine'})",
             fix="start one (docs/cluster.md), or --engine local" if config.address else "--engine local",
         ) from error
@@ -123,3 +126,8 @@ def connected(config: RayConfig) -> Iterator[Cluster]:
 def first_line(error: BaseException) -> str:
     """What an error says, in one line."""
     return str(error).strip().partition("\n")[0]
+
+
+def last_line(error: BaseException) -> str:
+    """How what an error says ends, where it has more lines than one."""
+    return str(error).strip().rpartition("\n")[2] if "\n" in str(error).strip() else ""
