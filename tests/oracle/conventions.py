@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import simpson
-from scipy.stats import beta, binom, norm
+from scipy.special import betainc, betaincinv
+from scipy.stats import binom, norm
 from scipy.stats import t as student
 
 FLOORS = {"probabilities": 1e-30, "scores": 1e-12}
@@ -428,11 +429,11 @@ def delong_width(scores: Any, member: Any, confidence: float = 0.95) -> Any:
 
 
 def cp_lower(k: Any, n: Any, level: Any) -> Any:
-    return 0.0 if k == 0 else float(beta.ppf(level, k, n - k + 1))
+    return 0.0 if k == 0 else float(betaincinv(k, n - k + 1, level))
 
 
 def cp_upper(k: Any, n: Any, level: Any) -> Any:
-    return 1.0 if k == n else float(beta.ppf(1 - level, k + 1, n - k))
+    return 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - level))
 
 
 @cache
@@ -447,17 +448,30 @@ def _radius(level: Any) -> Any:
     return low
 
 
+@cache
+def _levels(j: Any, rate: Any, n0: Any, level: Any) -> tuple[Any, Any]:
+    """What the upper and the lower bound at this rank are held to; None where the rank is as good as impossible."""
+    c = _radius(level)
+    below, beyond = binom.cdf(j - 1, n0, rate), binom.sf(j, n0, rate)
+    held_to = lambda p: norm.sf(math.sqrt(c * c - max(norm.ppf(p), 0.0) ** 2))  # noqa: E731
+    return tuple(held_to(p) if p < 1 - level / 2 else None for p in (below, beyond))  # type: ignore[return-value, no-untyped-call]
+
+
 def _graded(above: Any, rate: Any, n1: Any, n0: Any, level: Any, ranks: Any) -> tuple[Any, Any]:
     """The farthest Clopper-Pearson bounds over ranks, each at its own level."""
-    c, low, high = _radius(level), 1.0, 0.0
-    held_to = lambda p: norm.sf(math.sqrt(c * c - max(norm.ppf(p), 0.0) ** 2))  # noqa: E731
+    low, high = 1.0, 0.0
     for j in ranks:
-        below, beyond = binom.cdf(j - 1, n0, rate), binom.sf(j, n0, rate)
-        if below < 1 - level / 2:
-            high = max(high, cp_upper(above(j + 1), n1, held_to(below)))  # type: ignore[no-untyped-call]
-        if beyond < 1 - level / 2:
-            low = min(low, cp_lower(above(j), n1, held_to(beyond)))  # type: ignore[no-untyped-call]
+        upper, lower = _levels(j, rate, n0, level)
+        if upper is not None:
+            high = max(high, cp_upper(above(j + 1), n1, upper))
+        if lower is not None:
+            low = min(low, cp_lower(above(j), n1, lower))
     return low, high
+
+
+@cache
+def _chances(n0: Any, rate: Any) -> list[float]:
+    return [float(binom.pmf(j, n0, rate)) for j in range(n0 + 1)]
 
 
 def _blended(curve: Any, centre: Any, rate: Any, n1: Any, n0: Any, level: Any) -> Any:
@@ -470,13 +484,13 @@ def _blended(curve: Any, centre: Any, rate: Any, n1: Any, n0: Any, level: Any) -
             chance = 1.5 * math.sqrt((fall + rise + 1) * (1 + (fall + rise) / (2 * apart)))
             k = max(0.0, curve(centre) - max(fall, rise - chance))
         ks.append(k)
-        weights.append(float(binom.pmf(j, n0, rate)))
+        weights.append(_chances(n0, rate)[j])
     ks, weights = np.array(ks), np.array(weights)  # type: ignore[assignment]
     certain, ks, weights = weights[ks == 0].sum(), ks[ks > 0], weights[ks > 0]  # type: ignore[attr-defined, comparison-overlap, operator]
     low, high = 0.0, 1.0
     for _ in range(45):
         t = (low + high) / 2
-        low, high = (t, high) if certain + weights @ beta.cdf(t, ks, n1 - ks + 1) < level else (low, t)
+        low, high = (t, high) if certain + weights @ betainc(ks, n1 - ks + 1, t) < level else (low, t)
     return (low + high) / 2
 
 
@@ -493,7 +507,7 @@ def _jumps(above: Any, rate: Any, n1: Any, n0: Any) -> list[Any]:
 @cache
 def _surely_at_most(n0: Any, level: Any) -> list[Any]:
     """Upper bounds on the FPR at the (k+1)-th largest of n0 non-member scores, which is Beta(k + 1, n0 - k)."""
-    return [float(beta.ppf(1 - level, k + 1, n0 - k)) for k in range(n0)]
+    return [float(betaincinv(k + 1, n0 - k, 1 - level)) for k in range(n0)]
 
 
 def tpr_at_fpr(scores: Any, member: Any, fpr: Any, confidence: float = 0.95) -> tuple[Any, Any, Any, Any]:
