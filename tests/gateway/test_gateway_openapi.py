@@ -36,7 +36,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, start: Callable[..., Process
     model = {"file": str(tmp_path / "iris.onnx"), "classes": ["0", "1", "2"], "shape": [4]}
     gateway = start({"model": model, "server": {"max_records": 3}})
     headers = gateway.key()
-    many = str(settings().max_examples // 4)
+    many = str(settings().max_examples // 8)
     schemathesis(gateway, headers, "--max-examples", many, "--exclude-checks", "positive_data_acceptance")
     # That v2's shape and data belong together is nothing that a schema can say.
     rest = ["--exclude-path-regex", "infer$", "--checks", "positive_data_acceptance", "--max-examples", many]

@@ -75,9 +75,14 @@ def drawing(name: str, width: float, height: float) -> Iterator[Figure]:
 
 def to_svg(figure: Figure, name: str, label: str) -> str:
     """Inline SVG without a size of its own, with ids that begin with ``name``, and ``label`` for screen readers."""
-    buffer = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer, parts = io.StringIO(), [figure.patch, *(axes.patch for axes in figure.axes)]
+    for part in parts:
+        part.set(facecolor="none", edgecolor="none")
+    # As ``savefig`` does, to the byte, which draws all twice: once to lay it out, which drawing does anyway.
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     box = re.search(r'viewBox="([^"]+)"', text)
     body = text[text.index(">", text.index("<svg")) + 1 :]
