@@ -69,6 +69,22 @@ def digits_model(tmp_path_factory: pytest.TempPathFactory, digits: np.ndarray) -
     return path
 
 
+@pytest.fixture(scope="session")
+def digits_onnx(tmp_path_factory: pytest.TempPathFactory, digits: np.ndarray) -> dict[str, Any]:
+    """The same classifier as ONNX, as a policy's ``model``: processes begin three seconds sooner than with skops."""
+    import skl2onnx  # type: ignore[import-untyped]
+    from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
+    from sklearn.linear_model import LogisticRegression
+
+    path = tmp_path_factory.mktemp("model") / "digits.onnx"
+    fitted = LogisticRegression(max_iter=200).fit(digits[:800], load_digits().target[:800])
+    options = {"zipmap": False}
+    made = skl2onnx.to_onnx(fitted, initial_types=[("x", FloatTensorType([None, 64]))], options=options)
+    path.write_bytes(made.SerializeToString())
+    return {"file": str(path), "classes": [str(label) for label in range(10)], "shape": [64]}
+
+
 @dataclass
 class Served:
     """A gateway in the test's own process."""

@@ -108,15 +108,18 @@ def proxy(program: str, folder: Path, ports: list[int]) -> Iterator[int]:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, postgresql_database: str, redis_url: str, nginx: str) -> Iterator[dict[str, Any]]:
-    import skops.io
-
-    x, y = load_digits(return_X_y=True)
-    model = LogisticRegression(max_iter=200).fit(x[:800] / 16, y[:800])
-    skops.io.dump(model, tmp_path / "digits.skops")
+def deployment(
+    tmp_path: Path,
+    postgresql_database: str,
+    redis_url: str,
+    nginx: str,
+    digits: np.ndarray,
+    digits_onnx: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    model = LogisticRegression(max_iter=200).fit(digits[:800], load_digits().target[:800])
     page = block("toml", "rates_env")
-    names = json.dumps([str(digit) for digit in range(10)])
-    served = f'model = {{ file = "digits.skops", shape = [64], classes = {names} }}\n'
+    file, names = (json.dumps(digits_onnx[key]) for key in ("file", "classes"))
+    served = f"model = {{ file = {file}, shape = [64], classes = {names} }}\n"
     plans = f'\n[plans.default]\nquestions = {BUDGET}\nrates = ["60/hour"]\n[plans.fast]\nrates = ["100000/second"]\n'
     policy = tmp_path / "policy.toml"
     policy.write_text(served + page + plans)
@@ -134,8 +137,8 @@ def deployment(tmp_path: Path, postgresql_database: str, redis_url: str, nginx: 
             "store": store,
             "context": context,
             "processes": [one[0] for one in gateways],
-            "x": (x / 16).astype(np.float32),
-            "probabilities": model.predict_proba(x / 16),
+            "x": digits,
+            "probabilities": model.predict_proba(digits),
         }
 
 

@@ -18,14 +18,14 @@ NAMED = {"server": {"name": "digits"}}
 BUDGET = 400
 
 
-def model_policy(model: Path, **more: Any) -> dict[str, Any]:
-    return {"model": {"file": str(model)}, **NAMED, **more}
+def model_policy(model: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": model, **NAMED, **more}
 
 
 def test_a_budget_holds_against_64_clients(
-    digits_model: Path, start: Callable[..., Process], at_once: Callable[..., Crowd]
+    digits_onnx: dict[str, Any], start: Callable[..., Process], at_once: Callable[..., Crowd]
 ) -> None:
-    gateway = start(model_policy(digits_model, plans={"default": {"questions": BUDGET}}))
+    gateway = start(model_policy(digits_onnx, plans={"default": {"questions": BUDGET}}))
     headers = gateway.key()
     clients = [gateway.client(headers) for _ in range(64)]
     crowd = at_once(gateway.of_number, clients, BUDGET + 200)
@@ -37,9 +37,9 @@ def test_a_budget_holds_against_64_clients(
 
 
 def test_a_budget_holds_over_a_kill_and_a_restart(
-    digits_model: Path, start: Callable[..., Process], at_once: Callable[..., Crowd]
+    digits_onnx: dict[str, Any], start: Callable[..., Process], at_once: Callable[..., Crowd]
 ) -> None:
-    policy = model_policy(digits_model, plans={"default": {"questions": BUDGET}})
+    policy = model_policy(digits_onnx, plans={"default": {"questions": BUDGET}})
     gateway = start(policy)
     headers = gateway.key()
     crowds: list[Crowd] = []
@@ -65,13 +65,13 @@ def test_a_budget_holds_over_a_kill_and_a_restart(
 
 @pytest.mark.services
 def test_a_budget_holds_over_two_gateways_on_postgresql(
-    digits_model: Path,
+    digits_onnx: dict[str, Any],
     tmp_path: Path,
     start: Callable[..., Process],
     at_once: Callable[..., Crowd],
     postgresql_database: str,
 ) -> None:
-    policy = model_policy(digits_model, plans={"default": {"questions": BUDGET}}, store={"url_env": "GATEWAY_STORE"})
+    policy = model_policy(digits_onnx, plans={"default": {"questions": BUDGET}}, store={"url_env": "GATEWAY_STORE"})
     env = {"GATEWAY_STORE": postgresql_database}
     gateways = [start(policy, env=env, store_url=postgresql_database)]
     second = tmp_path / "second"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import numpy as np
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from memberwise.cli.main import app
@@ -29,12 +30,12 @@ pytestmark = pytest.mark.slow
 NAMED = {"server": {"name": "digits"}}
 
 
-def model_policy(model: Path, **more: Any) -> dict[str, Any]:
-    return {"model": {"file": str(model)}, **NAMED, **more}
+def model_policy(model: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": model, **NAMED, **more}
 
 
-def test_a_key_revoked_elsewhere_is_refused_next(digits_model: Path, start: Callable[..., Process]) -> None:
-    gateway = start(model_policy(digits_model))
+def test_a_key_revoked_elsewhere_is_refused_next(digits_onnx: dict[str, Any], start: Callable[..., Process]) -> None:
+    gateway = start(model_policy(digits_onnx))
     with gateway.client(gateway.key()) as client:
         assert gateway.of_number(client, 1).status_code == 200
         store = Store.open(gateway.store_url)
@@ -43,13 +44,13 @@ def test_a_key_revoked_elsewhere_is_refused_next(digits_model: Path, start: Call
         assert gateway.of_number(client, 1).status_code == 401
 
 
-def test_sighup_changes_the_policy_or_nothing(digits_model: Path, start: Callable[..., Process]) -> None:
-    gateway = start(model_policy(digits_model, plans={"default": {"questions": 3}}))
+def test_sighup_changes_the_policy_or_nothing(digits_onnx: dict[str, Any], start: Callable[..., Process]) -> None:
+    gateway = start(model_policy(digits_onnx, plans={"default": {"questions": 3}}))
     path = gateway.folder / "policy.toml"
     good = path.read_text()
     with gateway.client(gateway.key()) as client:
         assert gateway.predict(client, np.ones((1, 64))).headers["RateLimit-Policy"] == '"questions";q=3'
-        wrong = ["not = [toml", "unknown = 1", good.replace("digits.skops", "nowhere.skops"), ""]
+        wrong = ["not = [toml", "unknown = 1", good.replace("digits.onnx", "nowhere.onnx"), ""]
         wrong += [good.replace('name = "digits"', 'name = "a/b"'), good + '\n[access]\njwt = {issuer = "x"}']
         for number, text in enumerate(wrong):
             path.write_text(text)
@@ -67,9 +68,9 @@ def test_sighup_changes_the_policy_or_nothing(digits_model: Path, start: Callabl
 
 
 def test_no_request_is_dropped_while_policies_change(
-    digits_model: Path, start: Callable[..., Process], at_once: Callable[..., Crowd]
+    digits_onnx: dict[str, Any], start: Callable[..., Process], at_once: Callable[..., Crowd]
 ) -> None:
-    gateway = start(model_policy(digits_model))
+    gateway = start(model_policy(digits_onnx))
     headers = gateway.key()
     over = threading.Event()
 
@@ -141,13 +142,13 @@ def certificate(folder: Path) -> None:
 
 
 def test_tls_is_spoken_where_a_certificate_is_given(
-    digits_model: Path, tmp_path: Path, start: Callable[..., Process]
+    digits_onnx: dict[str, Any], tmp_path: Path, start: Callable[..., Process]
 ) -> None:
     folder = tmp_path / "tls"
     folder.mkdir()
     certificate(folder)
     server = {"name": "digits", "certificate": "cert.pem", "private_key": "key.pem", "host": "localhost"}
-    gateway = start(model_policy(digits_model, server=server), folder=folder)
+    gateway = start(model_policy(digits_onnx, server=server), folder=folder)
     assert gateway.url.startswith("https://localhost:")
     trusting = ssl.create_default_context(cafile=str(folder / "cert.pem"))
     with gateway.client(gateway.key(), verify=trusting) as client:
@@ -163,13 +164,13 @@ def refusal(*arguments: str | Path) -> tuple[int, str]:
     return done.exit_code, done.stderr
 
 
-def test_what_cannot_be_served_is_told_at_the_start(tmp_path: Path, digits_model: Path) -> None:
+def test_what_cannot_be_served_is_told_at_the_start(tmp_path: Path, digits_onnx: dict[str, Any]) -> None:
     def policy(text: str) -> Path:
         path = tmp_path / "policy.toml"
         path.write_text(text)
         return path
 
-    model = f'[model]\nfile = "{digits_model}"\n'
+    model = tomli_w.dumps({"model": digits_onnx})
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -22,7 +22,7 @@ BODY = {"instances": [[0.5] * 64]}
 
 
 def test_unsigned_changes_are_not_taken_over(
-    digits_model: Path,
+    digits_onnx: dict[str, Any],
     tmp_path: Path,
     start: Callable[..., Process],
     write_policy: Callable[..., Path],
@@ -31,7 +31,7 @@ def test_unsigned_changes_are_not_taken_over(
     public = make_key_pair(private)
     folder = tmp_path / "signed"
     folder.mkdir()
-    values: dict[str, Any] = {"model": {"file": str(digits_model)}, "plans": {"default": {"questions": 5}}}
+    values: dict[str, Any] = {"model": digits_onnx, "plans": {"default": {"questions": 5}}}
     path = write_policy(folder, values)
     command = [sys.executable, "-m", "memberwise.cli.main", "serve", str(path), "--verify-key", str(public)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -56,9 +56,11 @@ def test_unsigned_changes_are_not_taken_over(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_only_trusted_proxies_say_who_asks(digits_model: Path, start: Callable[..., Process], trusted: bool) -> None:
+def test_only_trusted_proxies_say_who_asks(
+    digits_onnx: dict[str, Any], start: Callable[..., Process], trusted: bool
+) -> None:
     policy = {
-        "model": {"file": str(digits_model)},
+        "model": digits_onnx,
         "access": {"anonymous": True},
         "server": {"trusted_proxies": ["127.0.0.1"] if trusted else []},
         "plans": {"default": {"rates": ["2/hour"]}},

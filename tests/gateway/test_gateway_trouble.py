@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 NAMED = {"server": {"name": "digits"}}
 
 
-def model_policy(model: Path, **more: Any) -> dict[str, Any]:
-    return {"model": {"file": str(model)}, **NAMED, **more}
+def model_policy(model: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": model, **NAMED, **more}
 
 
 def connection(gateway: Process) -> socket.socket:
@@ -42,8 +42,8 @@ def dribble(one: socket.socket, letters: bytes) -> None:
         time.sleep(0.1)
 
 
-def test_slow_clients_are_not_waited_for(digits_model: Path, start: Callable[..., Process]) -> None:
-    gateway = start(model_policy(digits_model, server={"name": "digits", "timeout": 1.0}))
+def test_slow_clients_are_not_waited_for(digits_onnx: dict[str, Any], start: Callable[..., Process]) -> None:
+    gateway = start(model_policy(digits_onnx, server={"name": "digits", "timeout": 1.0}))
     headers = gateway.key()
     authorization = headers["Authorization"]
     head = f"POST /v1/models/digits:predict HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"
@@ -67,8 +67,8 @@ def test_slow_clients_are_not_waited_for(digits_model: Path, start: Callable[...
     assert gateway.spent()[0] == 1
 
 
-def test_what_is_no_http_is_refused(digits_model: Path, start: Callable[..., Process]) -> None:
-    gateway = start(model_policy(digits_model))
+def test_what_is_no_http_is_refused(digits_onnx: dict[str, Any], start: Callable[..., Process]) -> None:
+    gateway = start(model_policy(digits_onnx))
     for said in (
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n",
         b"GET /\r\n\r\n",

@@ -42,10 +42,10 @@ ANSWER = [{"name": "rounding", "digits": 2}]
 pytestmark = pytest.mark.slow
 
 
-def served(start: Callable[..., Process], folder: Path, model: Path, **policy: Any) -> Process:
+def served(start: Callable[..., Process], folder: Path, model: dict[str, Any], **policy: Any) -> Process:
     folder.mkdir()
     ensure_secret(folder)
-    given = {"model": {"file": str(model)}, "server": {"name": "digits"}, **policy}
+    given = {"model": model, "server": {"name": "digits"}, **policy}
     free = {"plans": {"default": {"rates": ["100000/second"]} | given.pop("plan", {})}}
     process: Process = start(given | free, folder)
     return process
@@ -68,17 +68,17 @@ def audited(process: Process, headers: dict[str, str], folder: Path, protocol: s
 
 
 @pytest.fixture(scope="module")
-def beside(digits_model: Path) -> mw.Result:
+def beside(digits_onnx: dict[str, Any]) -> mw.Result:
     """The model itself, audited behind the same output defence."""
     settings = {"answer": ANSWER, "shadow.allow_size_mismatch": True}
-    return mw.audit(target=str(digits_model), **ROLES, settings=settings)
+    return mw.audit(target=digits_onnx["file"], **ROLES, settings=settings)
 
 
 @pytest.mark.parametrize("protocol", ["v2", "v1", "mlflow"])
 def test_the_gateway_audited_equals_the_defended_model(
-    protocol: str, start: Any, digits_model: Path, tmp_path: Path, beside: mw.Result
+    protocol: str, start: Any, digits_onnx: dict[str, Any], tmp_path: Path, beside: mw.Result
 ) -> None:
-    process = served(start, tmp_path / "g", digits_model, answer=ANSWER)
+    process = served(start, tmp_path / "g", digits_onnx, answer=ANSWER)
     key = key_for(process)
     through = audited(process, key, tmp_path, protocol, policy=tmp_path / "g" / "policy.toml")
     assert through.to_dict()["target"]["endpoint"]["answers"] == "scores"
@@ -89,9 +89,9 @@ def test_the_gateway_audited_equals_the_defended_model(
         assert not file.is_file() or key["Authorization"].split()[1].encode() not in file.read_bytes()
 
 
-def test_a_ladder_turns_the_audit_to_labels(start: Any, digits_model: Path, tmp_path: Path) -> None:
+def test_a_ladder_turns_the_audit_to_labels(start: Any, digits_onnx: dict[str, Any], tmp_path: Path) -> None:
     ladder = [{"above": 0.0, "tier": "vector"}, {"above": 0.5, "tier": "label"}]
-    process = served(start, tmp_path / "g", digits_model, plan={"questions": 700, "ladder": ladder})
+    process = served(start, tmp_path / "g", digits_onnx, plan={"questions": 700, "ladder": ladder})
     result = audited(process, key_for(process), tmp_path, attacks=["gap", "label-only-noise"])
     facts = result.to_dict()["target"]["endpoint"]
     assert facts["answers"] == "labels"
@@ -101,8 +101,8 @@ def test_a_ladder_turns_the_audit_to_labels(start: Any, digits_model: Path, tmp_
     assert "the server grants no more answers" in skipped["reason"]
 
 
-def test_another_key_continues_where_a_budget_ended(start: Any, digits_model: Path, tmp_path: Path) -> None:
-    process = served(start, tmp_path / "g", digits_model, plan={"questions": 300})
+def test_another_key_continues_where_a_budget_ended(start: Any, digits_onnx: dict[str, Any], tmp_path: Path) -> None:
+    process = served(start, tmp_path / "g", digits_onnx, plan={"questions": 300})
     with pytest.raises(mw.MemberwiseError, match="the server grants no more answers") as caught:
         audited(process, key_for(process, "first"), tmp_path, attacks=["loss"])
     assert caught.value.exit_code == 4
@@ -113,8 +113,8 @@ def test_another_key_continues_where_a_budget_ended(start: Any, digits_model: Pa
     assert {"endpoint-accuracies", "endpoint-budget", "endpoint-not-asked-again"} <= codes(result).keys()
 
 
-def test_a_rate_is_waited_for(start: Any, digits_model: Path, tmp_path: Path) -> None:
-    process = served(start, tmp_path / "g", digits_model, plan={"rates": ["5/second"]})
+def test_a_rate_is_waited_for(start: Any, digits_onnx: dict[str, Any], tmp_path: Path) -> None:
+    process = served(start, tmp_path / "g", digits_onnx, plan={"rates": ["5/second"]})
     result = audited(process, key_for(process), tmp_path, attacks=["loss"])
     facts = result.to_dict()["target"]["endpoint"]
     assert facts["retries"] > 0
