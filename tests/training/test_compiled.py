@@ -69,7 +69,7 @@ def private(noise: float = 3.0) -> list[Job]:
 
 
 def one_layer() -> nn.Module:
-    return nn.Sequential(nn.Linear(20, 5))
+    return nn.Sequential(nn.Linear(20, 5, bias=False))
 
 
 def plain_network() -> Network:
