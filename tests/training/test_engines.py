@@ -22,10 +22,11 @@ from memberwise.signals.gather import gather
 from memberwise.signals.progress import Silent
 from memberwise.signals.schedule import ShadowRun, TimeBudget
 from memberwise.store.blocks import Arrays, BlockStore  # type: ignore[attr-defined]
-from memberwise.study.engine import EngineConfig
+from memberwise.study.engine import EngineConfig, RayConfig
 from memberwise.study.schema import ModelConfig
 from memberwise.training.engines.base import Block, Done, run_block
 from memberwise.training.engines.local import LocalEngine
+from memberwise.training.engines.ray_cluster import connect
 from memberwise.training.engines.registry import ENGINES
 from memberwise.training.plan import Plan
 from memberwise.training.trainers.base import Trainer
@@ -219,3 +220,23 @@ def test_engine_that_gives_nothing_back_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(ENGINES.built_in, "forgetful", Forgetful)
     with pytest.raises(TrainingError, match="the engine gave nothing back"):
         run(tmp_path, "forgetful")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+def test_rays_client_is_begun_twice_and_then_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves it on the head may die as it begins; the error ends with the reason."""
+    ray = pytest.importorskip("ray")
+    tries: list[str] = []
+
+    def fails(address: str, **_: object) -> None:
+        tries.append(address)
+        if len(tries) < 4:
+            raise ConnectionAbortedError("Initialization failure from server:\n  a traceback\nno room for a process")
+
+    monkeypatch.setattr(ray, "init", fails)
+    config = RayConfig(address="ray://nowhere:10001")
+    with pytest.raises(TrainingError, match="failure from server: no room for a process"):
+        connect(config)
+    assert len(tries) == 2
+    assert connect(config).ours, "the second time"
+    assert len(tries) == 4
