@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,22 @@ def test_streamed_blocks_equal_those_joined_at_once(
     assert np.array_equal(some, at_once["audited.log_p"][keep])
     assert is_mapped(some) == is_mapped(streamed["audited.log_p"][1:, ::2]) == (mapped == 0)
     assert not list(tmp_path.iterdir()), "files without a name"
+
+
+def test_a_disk_without_room_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit later would end the process by a signal."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs a small disk: only root may mount one")
+    monkeypatch.setattr("memberwise.signals.streamed.MAPPED", 0)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            join_streamed(iter([]), {"a": (np.dtype(np.float32), (200, 200))}, small)
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_statistics_of_mapped_answers_are_those_of_answers_in_memory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,4 +161,6 @@ def _empty(dtype: DType, shape: tuple[int, ...], folder: Path) -> Array:
         return np.empty(shape, dtype)
     models, records, *rest = shape
     with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # else a disk that fills up later would end the process, without a word
+            os.posix_fallocate(file.fileno(), 0, max(1, dtype.itemsize * int(np.prod(shape))))
         return np.memmap(file, dtype, "w+", shape=(records, models, *rest)).view(np.ndarray).swapaxes(0, 1)
