@@ -289,6 +289,13 @@ def test_surplus_records_on_either_side() -> None:
     assert entry["auc"]["n_nonmembers"] == 250
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_shadows_without_auxiliary_records_are_refused(allowed: bool) -> None:
+    settings = FAST | {"shadow.data": "auxiliary", "shadow.allow_size_mismatch": allowed}
+    with pytest.raises(StudyError, match=r"no records to train on(.|\n)*data\.auxiliary"):
+        mw.audit(data="digits", members=50, nonmembers=50, shadow_models=4, settings=settings)
+
+
 @pytest.mark.slow
 def test_shadows_from_auxiliary_records_are_offline() -> None:
     settings = FAST | {"shadow.data": "auxiliary"}

@@ -36,9 +36,7 @@ from layers_beside import WATCHED, WIDTH
 
 def make():
     until = time.monotonic() + 5
-    while Path(WATCHED).exists() and time.monotonic() < until:
-        if len(list(Path(Path(WATCHED).read_text()).glob("block-*.npz"))) <= FIRST:
-            break
+    while time.monotonic() < until and len(list(Path(WATCHED).glob("block-*.npz"))) > FIRST:
         time.sleep(0.05)
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, 10)]
     return torch.nn.Sequential(*layers)
@@ -82,15 +80,15 @@ def blocks(out: Path) -> int:
 def begun(study: dict[str, Any], out: Path, quit_by: signal.Signals, *more: str) -> tuple[int, str]:
     """Carry the command out until the first four blocks are written; then the signal goes where a terminal sends it."""
     watched = Path(study["model"].rpartition(":")[0]).with_name("watched")
-    watched.write_text(str(out / "signals"))
+    watched.symlink_to(out / "signals")
     process = subprocess.Popen(command(study, out, *more), stderr=subprocess.PIPE, text=True, start_new_session=True)
     until = time.monotonic() + 300
     while blocks(out) < FIRST and process.poll() is None and time.monotonic() < until:
         time.sleep(0.05)
     if process.poll() is None:
         os.killpg(process.pid, quit_by)
-    _, told = process.communicate(timeout=120)
     watched.unlink()
+    _, told = process.communicate(timeout=120)
     assert FIRST <= blocks(out) < COUNT / 2, told
     return process.returncode, told
 

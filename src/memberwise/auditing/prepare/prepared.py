@@ -235,6 +235,14 @@ def _target_job(study: Study, dataset: Dataset, roles: Roles, seeds: Seeds) -> J
 
 def _check_sizes(study: Study, roles: Roles, target: Job, shadows: Sequence[Job]) -> list[Note]:
     """A shadow trains on as many records as the target, or the study is refused."""
+    if study.shadow.data == "auxiliary" and not len(roles.auxiliary):
+        raise StudyError(
+            "shadow models have no records to train on",
+            expected="auxiliary records, for which shadow.data = 'auxiliary' asks",
+            found="none",
+            where="data.auxiliary",
+            fix="--auxiliary COUNT, rows of them, or shadow.data = 'halves'",
+        )
     sizes = {len(job.rows) for job in shadows}
     off = max((abs(size - len(target.rows)) for size in sizes), default=0)
     if off <= roles.slack or study.data.coins:  # coins are even in the mean only
