@@ -60,6 +60,20 @@ def test_the_gap_is_left_out_where_it_calls_everybody_a_member() -> None:
     assert "gap" not in _texts(figures.roc(curves, "gap", ["gap"], 100))
 
 
+@pytest.mark.parametrize(("length", "columns"), [(6, 3), (20, 2), (45, 1)])
+def test_a_legend_is_no_wider_than_its_figure(length: int, columns: int) -> None:
+    with figures.drawing("wide", 6.0, 4.2) as figure:
+        axes = figure.add_subplot()
+        for letter in "abcd":
+            axes.plot([0, 1], label=letter * length)
+        figures.add_legend(figure, 3, loc="outside lower center")
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == columns
+
+
 def test_the_histogram_holds_both_sides_and_gathers_outliers() -> None:
     rng = np.random.default_rng(1)
     members, others = rng.normal(1, 1, 2000), rng.normal(0, 1, 1990)

@@ -39,6 +39,21 @@ def test_a_mean_over_seeds_by_scipy(values: list[float]) -> None:
     assert found.high == pytest.approx(np.mean(values) + half)
 
 
+@pytest.mark.parametrize(("measure", "low", "high"), [("AUC", 0.0, 1.0), ("epsilon, accountant", None, None)])
+def test_shares_have_no_interval_beyond_0_and_1(measure: str, low: float | None, high: float | None) -> None:
+    runs = {
+        seed: Findings((Row("a", measure, None, ours(value, seed)),))
+        for seed, value in ((1, 0.01), (2, 0.99), (3, 0.5))
+    }
+    (row,) = merge(runs).rows
+    free = merged_figure([findings.rows[0].ours for findings in runs.values()])  # type: ignore[misc]
+    assert free.low is not None
+    assert free.high is not None
+    assert free.low < 0 < 1 < free.high
+    assert row.ours is not None
+    assert (row.ours.low, row.ours.high) == (free.low if low is None else low, free.high if high is None else high)
+
+
 def test_two_seeds_have_a_spread_but_no_interval_of_their_own() -> None:
     found = merged_figure([ours(0.4, 1), ours(0.6, 2)])
     assert (found.low, found.high) == (pytest.approx(0.49), pytest.approx(0.51))  # type: ignore[comparison-overlap]

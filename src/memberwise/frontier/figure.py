@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from memberwise.frontier.schema import FrontierResult, Measure, MeasuredPoint, Strongest, StrongestRate
-from memberwise.report.figures import DASHES, INK, MUTED, SERIES, drawing, to_svg
+from memberwise.report.figures import DASHES, INK, MUTED, SERIES, add_legend, drawing, to_svg
 from memberwise.report.formats import Interval, spoken
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def frontier(facts: FrontierResult, against: Measure) -> str:
         if against == "tpr":
             in_percent(axes.xaxis)
         axes.grid(True)
-        figure.legend(loc="outside lower center", ncols=2, handlelength=2.2, columnspacing=1.2)
+        add_legend(figure, 2, loc="outside lower center", handlelength=2.2, columnspacing=1.2)
         drawn = to_svg(figure, f"frontier-{against}", f"Test accuracy against {what} for {', '.join(names)}")
         # A picture to screen readers would hide the links to its points.
         drawn = drawn.replace('role="img"', 'role="group"', 1)

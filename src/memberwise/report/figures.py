@@ -38,6 +38,8 @@ PAINT = {
 INK, MUTED, RULE, *SERIES = PAINT
 MEMBER, OTHER = SERIES[0], SERIES[1]
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.6)), (0, (7, 2, 1.5, 2)), (0, (4, 1.5, 1.5, 1.5, 1.5, 1.5)))
+# Of the width a legend takes so much at most: browsers' letters are a little wider than those it is measured by.
+FITS = 0.96
 MAIN = (
     "gap", "loss", "lira-online-fixed", "rmia-online", "shokri", "lira-offline-fixed", "rmia-offline", "attack-p",
 )  # fmt: skip
@@ -71,6 +73,15 @@ def drawing(name: str, width: float, height: float) -> Iterator[Figure]:
 
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         yield Figure(figsize=(width, height), layout="constrained")
+
+
+def add_legend(figure: Figure, most: int, **where: Any) -> None:
+    """A legend in as many columns as fit the figure's width, ``most`` at most."""
+    for columns in range(most, 0, -1):
+        legend = figure.legend(ncols=columns, **where)
+        if columns == 1 or legend.get_window_extent().width <= FITS * figure.bbox.width:
+            return
+        legend.remove()
 
 
 def to_svg(figure: Figure, name: str, label: str) -> str:
@@ -129,7 +140,7 @@ def roc(curves: Curves, headline: str, names: Sequence[str], n_nonmembers: int) 
         if point is not None:
             axes.plot(*point, marker="D", markersize=6, color=SERIES[5], linestyle="none", zorder=5, label="gap")
         log_axes(axes, low)
-        figure.legend(loc="outside upper left", ncols=2, handlelength=2.4, columnspacing=1.6)
+        add_legend(figure, 2, loc="outside upper left", handlelength=2.4, columnspacing=1.6)
         return to_svg(figure, "roc", f"ROC curves on logarithmic axes: {', '.join(drawn)}, and the line of guessing")
 
 
@@ -192,7 +203,7 @@ def histogram(members: Floats, nonmembers: Floats, attack: str) -> str | None:
         axes.set_axisbelow(True)
         axes.set_xlabel(f"score of {attack} (higher: likelier a member)")
         axes.set_ylabel("share of records")
-        figure.legend(loc="outside upper left", ncols=2)
+        add_legend(figure, 2, loc="outside upper left")
         return to_svg(figure, "scores", f"Histogram of the scores of {attack} for members and for non-members")
 
 

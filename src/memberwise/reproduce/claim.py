@@ -65,6 +65,15 @@ class Condition:
         return not self.holds and (not self.rows or row.setting.startswith(self.rows))
 
 
+# How measures begin that are no shares; they are printed as they are.
+PLAIN = ("epsilon",)
+
+
+def is_share(measure: str) -> bool:
+    """Figures of this measure lie from 0 to 1, and are told in per cent."""
+    return not measure.startswith(PLAIN)
+
+
 @dataclass(frozen=True)
 class Ours:
     """A figure of ours.

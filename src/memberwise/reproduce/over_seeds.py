@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series, is_share
 
 # Student's interval of two runs is wider than anything it could be compared with.
 LEAST = 3
@@ -62,7 +62,14 @@ def _row(rows: Mapping[int, Row]) -> Row:
     figures = [row.ours for row in rows.values() if row.ours is not None]
     whys = dict.fromkeys(row.why for row in rows.values())
     why = first.why if len(whys) == 1 else "; ".join(f"seed {seed}: {row.why}" for seed, row in rows.items() if row.why)
-    return replace(first, ours=merged_figure(figures) if figures else None, why=why)
+    return replace(first, ours=_possible(merged_figure(figures), first.measure) if figures else None, why=why)
+
+
+def _possible(ours: Ours, measure: str) -> Ours:
+    """The interval without what no share can be: Student's knows no bounds."""
+    if ours.low is None or ours.high is None or not is_share(measure):
+        return ours
+    return replace(ours, low=max(0.0, ours.low), high=min(1.0, ours.high))
 
 
 def _plot(plots: Sequence[Plot]) -> Plot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memberwise.report.figures import DASHES, MUTED, SERIES, drawing, to_svg
+from memberwise.report.figures import DASHES, MUTED, SERIES, add_legend, drawing, to_svg
 from memberwise.reproduce.claim import Plot, Series
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def draw(plot: Plot) -> str:
         axes.set_ylabel(plot.y_label)
         axes.grid(True)
         figure.suptitle(plot.title, fontsize=10)
-        figure.legend(loc="outside lower center", ncols=3, handlelength=2.6, columnspacing=1.6)
+        add_legend(figure, 3, loc="outside lower center", handlelength=2.6, columnspacing=1.6)
         svg = to_svg(figure, plot.name, plot.title)
     paper = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" style="background:#fff"'
     return svg.replace("<svg ", f"<svg {paper} ", 1) + "\n"

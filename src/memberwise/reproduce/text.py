@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log10
 
-from memberwise.reproduce.claim import Claim, Ours, Row
+from memberwise.reproduce.claim import Claim, Ours, Row, is_share
 
-# How measures begin that are no shares; they are printed as they are.
-PLAIN = ("epsilon",)
 BESIDE = "shown beside figures of other data or another size"
 
 
 def cell(value: float, measure: str, digits: int = 1) -> str:
     """A figure: shares in per cent."""
-    return f"{value:.3g}" if measure.startswith(PLAIN) else f"{100 * value:.{digits}f}%"
+    return f"{100 * value:.{digits}f}%" if is_share(measure) else f"{value:.3g}"
 
 
 def ours_cell(row: Row) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from memberwise.assess.variation import TargetsPart
 from memberwise.report import sentence
-from memberwise.report.figures import INK, MEMBER, MUTED, OTHER, drawing, to_svg
+from memberwise.report.figures import INK, MEMBER, MUTED, OTHER, add_legend, drawing, to_svg
 from memberwise.report.formats import count, percent, rate, spoken
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.base import Section, Source, markup
@@ -78,5 +78,5 @@ def plot(part: TargetsPart | None) -> str | None:
         axes.tick_params(length=3)
         axes.grid(visible=True, axis="y")
         axes.set_axisbelow(True)
-        figure.legend(loc="outside upper left", ncols=2, handlelength=1.4, columnspacing=1.2)
+        add_legend(figure, 2, loc="outside upper left", handlelength=1.4, columnspacing=1.2)
         return to_svg(figure, "targets", f"TPR at {rate(at)} FPR of {len(values)} models in the target's place")

@@ -126,7 +126,8 @@ def _searched_on(result: Result, n: int, seed: int, draws: int = 200) -> Ours:
     ]
     spread = 1.96 * float(np.std(accuracies, ddof=1)) / draws**0.5
     mean = float(np.mean(accuracies))
-    return Ours(mean, mean - spread, mean + spread, n, f"mean of {draws} draws, normal", (seed,))
+    low, high = max(0.0, mean - spread), min(1.0, mean + spread)
+    return Ours(mean, low, high, n, f"mean of {draws} draws, normal", (seed,))
 
 
 Key = TypeVar("Key")
