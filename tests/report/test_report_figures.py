@@ -60,6 +60,20 @@ def test_the_gap_is_left_out_where_it_calls_everybody_a_member() -> None:
     assert "gap" not in _texts(figures.roc(curves, "gap", ["gap"], 100))
 
 
+def test_drawn_once_it_is_what_savefig_draws(audit: Any, roc: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which draws everything twice."""
+
+    def by_savefig(canvas: Any, buffer: Any, metadata: Any) -> None:
+        monkeypatch.undo()
+        called.append(True)
+        canvas.figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+
+    called: list[bool] = []
+    monkeypatch.setattr("matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", by_savefig)
+    assert figures.roc(audit.curves, "lira-online-fixed", [*NAMES, "rmia-online"], 1500) == roc
+    assert called
+
+
 @pytest.mark.parametrize(("length", "columns"), [(6, 3), (20, 2), (45, 1)])
 def test_a_legend_is_no_wider_than_its_figure(length: int, columns: int) -> None:
     with figures.drawing("wide", 6.0, 4.2) as figure:
