@@ -58,8 +58,7 @@ def measured(name: str, tiny: bool) -> dict[str, Any]:
             named = [ATTACKS[one] for one in attacks]
             turns = take_all_turns(signals, named, range(models), everyone, seeds) if named else []
             turned = time.process_time() - busy
-            rows = [recipe_models(signals, ATTACKS[one.attack], one, everyone, fprs, seeds, None) for one in turns]
-            recipe = recipe_part(rows, 0.95)
+            recipe = recipe_part(recipe_models(signals, named, turns, everyone, fprs, seeds, None), 0.95)
             people = people_part(signals, member, turns, [str(k) for k in range(100)], 0.95, seeds)
         assert people is not None
         return {

@@ -11,6 +11,7 @@ from scipy.special import log_expit
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks import ATTACKS
+from memberwise.attacks.in_out import in_moments, out_moments
 from memberwise.signals.leave_one_out import as_target, as_targets
 from memberwise.signals.table import Answers, Signals
 
@@ -190,3 +191,33 @@ def test_the_last_pair_leaves_no_shadow_models_behind() -> None:
     assert stand_in.signals.trained_on.shape == (0, 600)
     with pytest.raises(ValueError, match="no shadow model"):
         as_target(stand_in.signals, 0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("design", [paired, coins])
+@pytest.mark.parametrize("attack", ["lira-online-shrunk", "base", "informia"])
+def test_beside_its_complement_a_stand_in_is_what_it_is_alone(design: Any, attack: str) -> None:
+    """The shadow models and what is known of them are shared; targets, truth and scores are not."""
+    rng = np.random.default_rng(4)
+    signals, population = null_table(rng, design, models=8), answers(rng, 9, 30)
+    mine, others = (population.of_models(np.arange(*ends)) for ends in ((0, 1), (1, 9)))
+    signals, last = replace(signals, population_target=mine, population_shadows=others), None
+    for k in range(8):
+        last = as_target(signals, k, np.random.default_rng(k), last)
+        alone = as_target(signals, k, np.random.default_rng(k))
+        assert last.left_out == alone.left_out
+        for name in ("member", "evaluated"):
+            np.testing.assert_array_equal(getattr(last, name), getattr(alone, name))
+        np.testing.assert_array_equal(last.signals.trained_on, alone.signals.trained_on)
+        np.testing.assert_array_equal(last.signals.target.log_p, alone.signals.target.log_p)
+        found, expected = (ATTACKS[attack].score(one.signals, rng) for one in (last, alone))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_shared_statistics_are_of_the_answers_and_of_who_trained() -> None:
+    signals = null_table(np.random.default_rng(5), paired, models=6)
+    one, other = as_target(signals, 0, np.random.default_rng(0)), None
+    other = as_target(signals, 1, np.random.default_rng(0), one)
+    assert in_moments(one.signals) is in_moments(other.signals)
+    assert in_moments(as_target(signals, 2, np.random.default_rng(0), other).signals) is not in_moments(one.signals)
+    swapped = replace(one.signals, trained_on=1 - one.signals.trained_on)
+    np.testing.assert_array_equal(in_moments(swapped).mean, out_moments(one.signals).mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +112,11 @@ def opened_elsewhere(folder: Path, *letters: parcel.Letter) -> str:
     files = [folder / f"letter-{k}" for k in range(len(letters))]
     for file, letter in zip(files, letters, strict=True):
         file.write_bytes(cloudpickle.dumps(letter))
-    return subprocess.run([sys.executable, "-c", OPEN, *files], cwd=empty, capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", OPEN, *map(str, files)]
+    room = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(command, cwd=empty, env=room, capture_output=True, text=True)
+    assert not list(folder.glob("memberwise-code-*"))  # the user's code does not stay
+    return done.stdout
 
 
 @pytest.mark.slow

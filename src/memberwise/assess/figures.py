@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from memberwise.assess.learned_anew import learned_anew
 from memberwise.attacks import Attack, OnPopulation, Outcome, population_scores, queries_of, run_attacks, shadow_scores
-from memberwise.attacks.run import stand_in_records
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import (
@@ -27,14 +27,6 @@ from memberwise.statistics.evaluate import ChosenThreshold
 from memberwise.types.arrays import Floats, Mask
 from memberwise.types.parts import LEFT_OUT
 from memberwise.types.stages import Stages
-
-# Attacks that learn on shadow models and have a threshold of their own; the first that ran is learned anew. How
-# many non-members' scores its thresholds for a false-positive rate are to rest on, and on how few and many shadow
-# models (of different pairs) in the target's place. Each costs as much as the attack did.
-LEARNING = ("learned", "learned-offline")
-ENOUGH_NONMEMBERS, STAND_INS_OF_LEARNING = 4000, (2, 4)
-# With fewer shadow models, those left would teach a weaker attack than the one whose thresholds are sought.
-FEWEST_TO_LEARN_ANEW = 8
 
 Scores = Floats
 StandInScores = Sequence[tuple[Scores, Mask]]
@@ -128,7 +120,7 @@ def attack_figures(
     choosing = [o.attack for o in outcomes if o.scores is not None and o.attack.threshold == "chosen"]
     on_shadows = shadow_scores(signals, choosing, seeds)
     ran = [(o.attack, o.scores) for o in outcomes if o.scores is not None]
-    anew = _learned_anew(signals, [attack for attack, _ in ran], seeds)
+    anew = learned_anew(signals, [attack for attack, _ in ran], seeds)
     masked = {attack.name: (attack, np.where(evaluated, scores, np.nan)) for attack, scores in ran}
     populations = population_scores(signals, masked, seeds)
     stages.over("thresholds")
@@ -149,23 +141,6 @@ def attack_figures(
         figures = _figures(outcome, evaluation, thresholds, signals, confidence)
         evaluations[name] = AttackEvaluation(outcome.attack, scores, threshold, pairs, nonmembers, population, figures)
     return evaluations, skipped
-
-
-def times_learned_anew(models: int, records: int) -> int:
-    """For how many of so many shadow models an attack that learns is learned anew; 0 where they are too few."""
-    if models < FEWEST_TO_LEARN_ANEW:
-        return 0
-    per_model = max(1, stand_in_records(models, records) // 2)
-    return int(np.clip(np.ceil(ENOUGH_NONMEMBERS / per_model), *STAND_INS_OF_LEARNING))
-
-
-def _learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> dict[str, list[tuple[Scores, Mask]]]:
-    """The first of the attacks that learn on shadow models, learned anew for a few in the target's place."""
-    count = times_learned_anew(len(signals.trained_on), signals.records)
-    if not count:
-        return {}
-    learning = [attack for name in LEARNING for attack in attacks if attack.name == name][:1]
-    return shadow_scores(signals, learning, seeds, most=count, step=2)
 
 
 def choose_threshold(

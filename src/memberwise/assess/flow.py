@@ -181,8 +181,7 @@ def _over_all_models(
     attacks = attacks_in_turn([one.attack for one in evaluations.values()], family, turns)
     store = None if kept is None or not attacks else KeptTurns(kept, signals, evaluated, seeds)
     rows = take_all_turns(signals, attacks, models, evaluated, seeds, store)
-    named = {attack.name: attack for attack in attacks}
-    recipe = [recipe_models(signals, named[one.attack], one, evaluated, fprs, seeds, units) for one in rows]
+    recipe = recipe_models(signals, attacks, rows, evaluated, fprs, seeds, units)
     people = people_part(signals, member, rows, class_names, confidence, seeds, units)
     return recipe, people, _of_units(signals, attacks, rows, member, evaluated, fprs, confidence, seeds, units)
 

@@ -13,7 +13,9 @@ from memberwise.signals.leave_one_out import as_targets
 from memberwise.signals.table import Signals, read_only
 from memberwise.types.arrays import Floats, Ints
 
-# Attacks that train on shadow models do it so many times at most.
+# Attacks that learn on shadow models, and have a threshold of their own.
+LEARNING = ("learned", "learned-offline")
+# They do it so many times at most.
 FOLDS = 16
 
 
@@ -30,7 +32,7 @@ class Folds:
     def __init__(self, signals: Signals, clusters: Ints, seeds: Seeds) -> None:
         self._signals, self._seeds = signals, seeds
         pairs = np.flatnonzero(np.bincount(clusters) == 2)
-        size = max(1, -(-len(pairs) // FOLDS))
+        size = pairs_a_fold(len(pairs))
         place = {int(cluster): i // size for i, cluster in enumerate(pairs)}
         self._number = np.array([place.get(int(cluster), -1) for cluster in clusters])
         self._taught: dict[tuple[str, int], Callable[[Signals], Floats]] = {}
@@ -57,6 +59,11 @@ class Folds:
             return self._taught[key](signals)
 
         return score(self._stand_ins[k], attack, rng, scored)[0]
+
+
+def pairs_a_fold(pairs: int) -> int:
+    """How many of so many pairs are left out together."""
+    return max(1, -(-pairs // FOLDS))
 
 
 def _holds(table: Signals) -> list[bool]:

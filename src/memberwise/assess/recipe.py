@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memberwise.assess.figures import LEARNING
+from memberwise.assess.folds import LEARNING
 from memberwise.assess.turns import Turns, take_all_turns
 from memberwise.attacks import Attack
 from memberwise.seeds import Seeds
@@ -25,7 +25,7 @@ from memberwise.statistics.two_way import (
     figures_of,
     two_way,
 )
-from memberwise.types.arrays import Array, Arrays, Ints, Mask
+from memberwise.types.arrays import Array, Arrays, Floats, Ints, Mask
 
 # An attack is refitted without each of so many groups of pairs, where that goes through at most so many numbers.
 GROUPS, REFITTED = 8, 8 * 64 * 64 * 10_000
@@ -168,55 +168,63 @@ def recipe_part(models: Sequence[RecipeModels], confidence: float) -> RecipePart
 
 def recipe_models(
     signals: Signals,
-    attack: Attack,
-    turns: Turns,
+    attacks: Sequence[Attack],
+    turns: Sequence[Turns],
     evaluated: Mask,
     fprs: Sequence[float],
     seeds: Seeds,
     units: Ints | None,
-) -> RecipeModels:
-    """One attack's figures of every model in turn, under the same weightings of the records.
+) -> list[RecipeModels]:
+    """Each attack's figures of every model in turn, under the same weightings of the records, in the turns' order.
 
     Args:
         evaluated: ``(n,)`` the records that figures are about. units: ``(n,)`` whose record each is: one person's stand
             together.
     """
-    scored = ~np.isnan(turns.scores)
-    n1, n0 = (int(np.mean((scored & side).sum(1))) for side in (turns.member, ~turns.member))
     draws = FEW_DRAWS if signals.records > MANY_RECORDS else DRAWS
-    rng = seeds.rng("records drawn anew")  # the same weightings for every attack, and for every run of these roles
-    models = two_way(turns.scores, turns.member, turns.clusters, fprs, rng, draws, units)
-    refitted = refitted_variance(signals, attack, turns, evaluated, fprs, seeds)
-    splits = hashlib.sha256()
-    usable = scored.all(0)
-    for part in (signals.index[usable], turns.member[:, usable], turns.clusters):
-        splits.update(np.ascontiguousarray(part).tobytes())
-    return RecipeModels(attack.name, len(turns.clusters), models, refitted, tuple(fprs), n1, n0, splits.hexdigest())
+    variances, recipes = refitted_variances(signals, attacks, turns, evaluated, fprs, seeds), []
+    for one in turns:
+        scored = ~np.isnan(one.scores)
+        n1, n0 = (int(np.mean((scored & side).sum(1))) for side in (one.member, ~one.member))
+        rng = seeds.rng("records drawn anew")  # the same weightings for every attack, and for every run of these roles
+        models = two_way(one.scores, one.member, one.clusters, fprs, rng, draws, units)
+        splits, usable = hashlib.sha256(), scored.all(0)
+        for part in (signals.index[usable], one.member[:, usable], one.clusters):
+            splits.update(np.ascontiguousarray(part).tobytes())
+        how = (one.attack, len(one.clusters), models, variances.get(one.attack), tuple(fprs), n1, n0)
+        recipes.append(RecipeModels(*how, splits.hexdigest()))
+    return recipes
 
 
-def refitted_variance(
-    signals: Signals, attack: Attack, turns: Turns, evaluated: Mask, fprs: Sequence[float], seeds: Seeds
-) -> Refitted | None:
-    """The variance over trainings, groups of pairs left out in turn as targets and as shadow models.
+def refitted_variances(
+    signals: Signals,
+    attacks: Sequence[Attack],
+    turns: Sequence[Turns],
+    evaluated: Mask,
+    fprs: Sequence[float],
+    seeds: Seeds,
+) -> dict[str, Refitted]:
+    """The variance over trainings by attack, groups of pairs left out in turn as targets and as shadow models.
 
     With scores held fixed the shadow models that the turns share are not counted; where noise has heavy tails, or
-    models differ much, that is too little. None where refitting would take long, or there are too few trainings.
+    models differ much, that is too little. None where refitting would take long, or there are too few trainings, and
+    of attacks that learn on shadow models.
 
     ``evaluated``: ``(n,)``.
     """
-    clusters, models = np.unique(turns.clusters), len(turns.clusters)
+    named = {one.attack for one in turns}
+    refit = [attack for attack in attacks if attack.name in named and attack.name not in LEARNING]
+    if not refit:
+        return {}
+    clusters, models = np.unique(turns[0].clusters), len(turns[0].clusters)
     groups = min(GROUPS, len(clusters))
     everyone = models == len(signals.trained_on)
     if len(clusters) < 2 * FEWEST_CLUSTERS or not everyone or groups * models**2 * signals.records > REFITTED:
-        return None
-    if attack.name in LEARNING:
-        return None
-    without = []
+        return {}
+    without: dict[str, list[Floats]] = {attack.name: [] for attack in refit}
     for group in np.array_split(clusters, groups):
-        keep = np.flatnonzero(~np.isin(turns.clusters, group))
-        again = take_all_turns(signals.of_models(keep), [attack], range(len(keep)), evaluated, seeds)
-        if not again:
-            return None
-        one = zip(again[0].scores, again[0].member, strict=True)
-        without.append(np.mean([figures_of(scores, member, fprs) for scores, member in one], 0))
-    return Refitted(np.array(without))
+        keep = np.flatnonzero(~np.isin(turns[0].clusters, group))
+        for again in take_all_turns(signals.of_models(keep), refit, range(len(keep)), evaluated, seeds):
+            one = zip(again.scores, again.member, strict=True)
+            without[again.attack].append(np.mean([figures_of(scores, member, fprs) for scores, member in one], 0))
+    return {name: Refitted(np.array(parts)) for name, parts in without.items() if len(parts) == groups}

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from memberwise.assess.figures import LEARNING
-from memberwise.assess.folds import Folds
+from memberwise.assess.folds import LEARNING, Folds
 from memberwise.assess.kept_turns import KeptTurns
 from memberwise.attacks import Attack
 from memberwise.attacks.request import FAMILY
 from memberwise.attacks.run import score
 from memberwise.seeds import Seeds
-from memberwise.signals.leave_one_out import as_target
+from memberwise.signals.leave_one_out import StandIn, as_target
 from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Ints, Mask
 
@@ -123,12 +122,15 @@ def take_all_turns(
     """
     scores = {attack.name: np.full((len(models), signals.records), np.nan) for attack in attacks}
     all_clusters = clusters_of(signals.trained_on)
-    folds = Folds(signals, all_clusters, seeds)
+    folds, stand_in = Folds(signals, all_clusters, seeds), None
     for place, k in sorted(enumerate(models), key=lambda turn: folds.number_of(turn[1])):
         found = {} if kept is None else kept.of_model(k, attacks)
         missing = [attack for attack in attacks if attack.name not in found]
         if missing:
-            found |= _one_turn(signals, missing, k, evaluated, seeds, folds)
+            if stand_in is not None and k not in stand_in.left_out:
+                stand_in = None  # before the next takes its memory
+            stand_in = as_target(signals, k, seeds.rng("leave one out", k), stand_in)
+            found |= _one_turn(stand_in, missing, k, evaluated, seeds, folds)
             if kept is not None:
                 kept.keep(k, attacks, found)
         for name, row in found.items():
@@ -139,15 +141,14 @@ def take_all_turns(
 
 
 def _one_turn(
-    signals: Signals, attacks: Sequence[Attack], k: int, evaluated: Mask, seeds: Seeds, folds: Folds
+    stand_in: StandIn, attacks: Sequence[Attack], k: int, evaluated: Mask, seeds: Seeds, folds: Folds
 ) -> dict[str, Floats]:
     """Scores ``(n,)`` of shadow model ``k`` in the target's place, by attack; NaN where a record is not scored."""
-    stand_in = as_target(signals, k, seeds.rng("leave one out", k))
     usable, rows = stand_in.evaluated & evaluated, {}
     for attack in attacks:
         if attack.teach is not None and folds.number_of(k) >= 0:
             row = folds.turn(attack, k)
         else:
             row, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))
-        rows[attack.name] = np.full(signals.records, np.nan) if row is None else np.where(usable, row, np.nan)
+        rows[attack.name] = np.full(len(usable), np.nan) if row is None else np.where(usable, row, np.nan)
     return rows

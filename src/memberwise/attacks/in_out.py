@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
 from memberwise.signals.streamed import of_block, release
-from memberwise.signals.table import Answers, Signals, once_a_table
+from memberwise.signals.table import Answers, Signals, once_for
 from memberwise.types.arrays import Floats, Ints, Mask
 
 CHUNK_VALUES = 2_000_000
@@ -32,27 +32,27 @@ class Moments:
     squares: Floats
 
 
-@once_a_table
+@once_for("shadows", "trained_on")
 def in_moments(signals: Signals) -> Moments:
-    """``Moments`` over the IN models of each record; computed once a table."""
+    """``Moments`` over the IN models of each record; computed once for the models."""
     return moments(shadows_of(signals.shadows), signals.is_in)
 
 
-@once_a_table
+@once_for("shadows", "trained_on")
 def out_moments(signals: Signals) -> Moments:
-    """``Moments`` over the OUT models of each record; computed once a table."""
+    """``Moments`` over the OUT models of each record; computed once for the models."""
     return moments(shadows_of(signals.shadows), signals.is_out)
 
 
-@once_a_table
+@once_for("shadows", "trained_on")
 def log_mean_in(signals: Signals, temperature: float = 1.0) -> Floats:
-    """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once a table."""
+    """``(n, q)`` ``log_mean_p`` over the IN models of each record; computed once for the models."""
     return log_mean_p(shadows_of(signals.shadows), signals.is_in, temperature)
 
 
-@once_a_table
+@once_for("shadows", "trained_on")
 def log_mean_out(signals: Signals, temperature: float = 1.0) -> Floats:
-    """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once a table."""
+    """``(n, q)`` ``log_mean_p`` over the OUT models of each record; computed once for the models."""
     return log_mean_p(shadows_of(signals.shadows), signals.is_out, temperature)
 
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
-from memberwise.signals.table import Answers, Signals, once_a_table
+from memberwise.signals.table import Answers, Signals, once_for
 from memberwise.types.arrays import Floats
 
 # p_in is taken to be A p_out + (1 - A) where no model trained on the record and no shadow model tells better.
@@ -80,9 +80,9 @@ def as_if_in_too(log_out: Floats, a: float) -> Floats:
     return log_out if a == 1 else np.log1p((1 + a) / 2 * np.expm1(log_out))
 
 
-@once_a_table
+@once_for("population_shadows", "population_trained_on")
 def population_mean(signals: Signals, temperature: float = 1.0) -> Floats:
-    """``(k, q)``: log of the mean p_y of population records over the models that did not see them; once a table."""
+    """``(k, q)``: log of the mean p_y of population records over the models that did not see them; once for these."""
     shadows, seen = shadows_of(signals.population_shadows), signals.population_trained_on
     unseen = np.ones(shadows.log_p.shape[:2], bool) if seen is None else seen == 0
     return log_mean_p(shadows, unseen, temperature)

@@ -89,26 +89,31 @@ def stand_in_records(models: int, records: int) -> int:
     return min(records, STAND_IN_RECORDS, max(FEWEST_STAND_IN_RECORDS, STAND_IN_ANSWERS // max(models, 1)))
 
 
+def stand_in_sample(signals: Signals, seeds: Seeds) -> Signals:
+    """The table of the records that models in the target's place are asked about; a threshold needs no more."""
+    count = stand_in_records(len(signals.trained_on), signals.records)
+    if signals.records <= count:
+        return signals
+    rng = seeds.rng("records of stand-ins")
+    return signals.of_records(np.sort(rng.choice(signals.records, count, replace=False)))
+
+
 def shadow_scores(
-    signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8, step: int = 1
+    signals: Signals, attacks: Sequence[Attack], seeds: Seeds, most: int = 8
 ) -> dict[str, list[ScoresAndTruth]]:
     """Attacks on shadow models in the target's place, of which the truth is known: to choose thresholds on.
 
-    One stand-in at a time meets all attacks, which share its statistics. Of more than ``stand_in_records`` a random
-    sample is asked for: a threshold needs no more.
+    One stand-in at a time meets all attacks, which share its statistics; it is asked about ``stand_in_sample``.
 
     Returns:
-        By attack's name, for each of the first ``most`` of every ``step`` shadow models that it can score: scores
-        ``(r,)`` and membership ``(r,)`` of the records that are evaluated and scored.
+        By attack's name, for each of the first ``most`` shadow models that it can score: scores ``(r,)`` and
+        membership ``(r,)`` of the records that are evaluated and scored.
     """
     pairs: dict[str, list[ScoresAndTruth]] = {attack.name: [] for attack in attacks}
     if signals.shadows is None or not attacks:
         return pairs
-    count = stand_in_records(len(signals.trained_on), signals.records)
-    if signals.records > count:
-        rng = seeds.rng("records of stand-ins")
-        signals = signals.of_records(np.sort(rng.choice(signals.records, count, replace=False)))
-    for k in range(0, min(most * step, len(signals.trained_on)), step):
+    signals = stand_in_sample(signals, seeds)
+    for k in range(min(most, len(signals.trained_on))):
         stand_in = as_target(signals, k, seeds.rng("leave one out", k))
         for attack in attacks:
             scores, _ = score(stand_in.signals, attack, seeds.rng(f"shadow attack:{attack.name}", k))

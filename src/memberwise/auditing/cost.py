@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from memberwise.assess.figures import LEARNING, times_learned_anew
+from memberwise.assess.folds import LEARNING
+from memberwise.assess.learned_anew import times_learned_anew
 from memberwise.attacks.learned.lessons import BYTES_READ, MOST_READ
 from memberwise.attacks.registry import choose
 from memberwise.attacks.run import stand_in_records

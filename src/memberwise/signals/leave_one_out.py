@@ -21,14 +21,16 @@ class StandIn:
         member: ``(n,)`` bool, the stand-in trained on the record.
         evaluated: ``(n,)`` bool, the record may be evaluated: some shadow models trained on it and some did not
             (background and surplus records are out), and its membership is not revealed to the attacker.
+        left_out: numbers of the models that are no longer among the shadow models, ascending.
     """
 
     signals: Signals
     member: Mask
     evaluated: Mask
+    left_out: tuple[int, ...]
 
 
-def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
+def as_target(signals: Signals, k: int, rng: np.random.Generator, last: StandIn | None = None) -> StandIn:
     """Shadow model ``k`` becomes the target.
 
     It and its complement (the model trained on exactly the other records) leave the shadow models: with the
@@ -40,14 +42,20 @@ def as_target(signals: Signals, k: int, rng: np.random.Generator) -> StandIn:
         signals: a table with shadow models.
         k: the shadow model's number, 0 <= k < m.
         rng: draws the models to drop; unused where shadow models come in pairs.
+        last: another of the same table. Where it was the complement, both have the same shadow models, and share what
+            is known of these.
     """
     shadows, varies = _shadows(signals), _varies(signals)
     complement = _complement(signals.trained_on[:, varies], k)
-    rest = _without(signals, [k] if complement is None else [k, complement])
+    left_out = (k,) if complement is None else (min(k, complement), max(k, complement))
+    if last is not None and complement is not None and last.left_out == left_out:
+        rest = last.signals
+    else:
+        rest = _without(signals, left_out)
     if complement is None:
         mine = signals.trained_on[k]
         _even_out(rest.trained_on, mine == 1, varies & (mine >= 0), rng)
-    return _stand_in(signals, shadows, rest, k, varies)
+    return _stand_in(signals, shadows, rest, k, varies, left_out)
 
 
 def as_targets(signals: Signals, pairs: Sequence[int]) -> list[StandIn]:
@@ -59,7 +67,8 @@ def as_targets(signals: Signals, pairs: Sequence[int]) -> list[StandIn]:
         signals: a table with shadow models. pairs: numbers of shadow models, in whole complementary pairs.
     """
     shadows, rest, varies = _shadows(signals), _without(signals, pairs), _varies(signals)
-    return [_stand_in(signals, shadows, rest, k, varies) for k in pairs]
+    left_out = tuple(sorted(pairs))
+    return [_stand_in(signals, shadows, rest, k, varies, left_out) for k in pairs]
 
 
 def _shadows(signals: Signals) -> Answers:
@@ -77,7 +86,9 @@ def _without(signals: Signals, models: Sequence[int]) -> Signals:
     return signals.of_models(np.setdiff1d(np.arange(len(signals.trained_on)), models))
 
 
-def _stand_in(signals: Signals, shadows: Answers, rest: Signals, k: int, varies: Mask) -> StandIn:
+def _stand_in(
+    signals: Signals, shadows: Answers, rest: Signals, k: int, varies: Mask, left_out: tuple[int, ...]
+) -> StandIn:
     """Shadow model ``k`` of a table as the target of ``rest``; ``varies`` ``(n,)``, of the table."""
     mine, known = signals.trained_on[k], signals.known
     member, evaluated = mine == 1, varies & (mine >= 0)
@@ -92,7 +103,7 @@ def _stand_in(signals: Signals, shadows: Answers, rest: Signals, k: int, varies:
         known=known,
         members=float(member[evaluated].mean()) if evaluated.any() else None,
     )
-    return StandIn(table, member, evaluated)
+    return StandIn(table, member, evaluated, left_out)
 
 
 def _complement(trained_on: NDArray[np.int8], k: int) -> int | None:

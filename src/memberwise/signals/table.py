@@ -23,7 +23,7 @@ A = ParamSpec("A")
 P = TypeVar("P", bound="DataclassInstance")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """What ``m`` models said about ``n`` records, each asked with ``q`` queries, over ``C`` classes.
 
@@ -310,6 +310,35 @@ def once_a_table(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Conc
         return of_table[key]
 
     return shared
+
+
+def once_for(
+    answers: str, beside: str
+) -> Callable[[Callable[Concatenate[Signals, A], T]], Callable[Concatenate[Signals, A], T]]:
+    """As ``once_a_table``, of what follows from two parts of a table alone: tables that share the parts share it.
+
+    Args:
+        answers: name of the part, ``Answers``, with which the statistic is kept. beside: of the other.
+    """
+
+    def decorate(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Concatenate[Signals, A], T]:
+        values: WeakKeyDictionary[Answers, tuple[object, dict[object, T]]] = WeakKeyDictionary()
+
+        @wraps(compute)
+        def shared(signals: Signals, /, *args: A.args, **kwargs: A.kwargs) -> T:
+            part, other, key = getattr(signals, answers), getattr(signals, beside), (args, *sorted(kwargs.items()))
+            if part is None:
+                return compute(signals, *args, **kwargs)
+            if part not in values or values[part][0] is not other:
+                values[part] = (other, {})
+            found = values[part][1]
+            if key not in found:
+                found[key] = compute(signals, *args, **kwargs)
+            return found[key]
+
+        return shared
+
+    return decorate
 
 
 @once_a_table

@@ -6,6 +6,7 @@ can keep them where all processes of a node map the same memory. The user's own 
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib
 import importlib.metadata
@@ -13,6 +14,7 @@ import io
 import os
 import pickle
 import platform
+import shutil
 import sys
 import tempfile
 import warnings
@@ -228,6 +230,7 @@ def _install(sources: Sequence[Source]) -> None:
     if all(_is_current(source) for source in sources):
         return
     folder = Path(tempfile.mkdtemp(prefix="memberwise-code-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for source in sources:
         file = folder / source.file
         file.parent.mkdir(parents=True, exist_ok=True)
