@@ -78,7 +78,7 @@ def _table(rows: list[Row]) -> list[str]:
 
 def _reached(rows: list[Row]) -> list[str]:
     """By task: the reference, and the cheapest number of models by which each tool comes within ``NEAR`` of it."""
-    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    tools = sorted(dict.fromkeys(row["tool"] for row in rows), key=lambda tool: tool != OURS)
     lines = [
         f"Seconds (processor seconds) of the cheapest run whose AUC is at most {NEAR} below our LiRA with {MOST} "
         "shadow models, and of how many models it was; in brackets how many times ours.",

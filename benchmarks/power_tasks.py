@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from memberwise.data.dataset import as_float
+from memberwise.data.encoding import encode
 from memberwise.data.sources import load
 
 OTHERS = Path(__file__).parent / "others"
@@ -49,10 +50,7 @@ def make_task(name: str, seed: int, folder: Path) -> Path:
         return at
     at.mkdir(parents=True, exist_ok=True)
     kind, rng = KINDS[name], np.random.default_rng(seed)
-    data = load(kind.source, progress=False)
-    rows = rng.permutation(len(data.y))[: 2 * kind.records + kind.population]
-    x, y = np.asarray(as_float(data.x[rows]), np.float32), data.y[rows].astype(np.int64)
-    x = x if kind.kind == "cnn" else x.reshape(len(x), -1)
+    x, y, classes = records_of(kind, rng)
     n = 2 * kind.records
     member = rng.permutation(n) < kind.records
     np.savez(at / "records.npz", x=x[:n], y=y[:n], member=member, world_x=x[n:], world_y=y[n:])
@@ -64,10 +62,20 @@ def make_task(name: str, seed: int, folder: Path) -> Path:
     }
     for role, numbers in roles.items():
         np.save(at / f"{role}.npy", numbers)
-    _target(at, kind, (x[:n][member], y[:n][member]), len(data.outputs), seed)
-    settings = {"kind": kind.kind, "epochs": kind.epochs, "classes": len(data.outputs), "seed": seed}
+    _target(at, kind, (x[:n][member], y[:n][member]), classes, seed)
+    settings = {"kind": kind.kind, "epochs": kind.epochs, "classes": classes, "seed": seed}
     (at / "settings.json").write_text(json.dumps(settings))
     return at
+
+
+def records_of(kind: Kind, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    """Records at random, ``(n, features)`` float32 or images, tables encoded; their classes, and how many there are."""
+    data = load(kind.source, progress=False)
+    rows = rng.permutation(len(data.y))[: 2 * kind.records + kind.population]
+    if data.frame is not None:
+        data = encode(data, rows)
+    x, y = np.asarray(as_float(data.x[rows]), np.float32), data.y[rows].astype(np.int64)
+    return x if kind.kind == "cnn" else x.reshape(len(x), -1), y, len(data.outputs)
 
 
 def _target(at: Path, kind: Kind, records: tuple[np.ndarray, np.ndarray], classes: int, seed: int) -> None:

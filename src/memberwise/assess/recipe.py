@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from memberwise.assess.folds import LEARNING
 from memberwise.assess.turns import Turns, take_all_turns
 from memberwise.attacks import Attack
+from memberwise.attacks.registry import is_built_in
+from memberwise.attacks.request import FAMILY
+from memberwise.models.threads import cores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, TprAtFpr
@@ -221,10 +225,17 @@ def refitted_variances(
     everyone = models == len(signals.trained_on)
     if len(clusters) < 2 * FEWEST_CLUSTERS or not everyone or groups * models**2 * signals.records > REFITTED:
         return {}
-    without: dict[str, list[Floats]] = {attack.name: [] for attack in refit}
-    for group in np.array_split(clusters, groups):
-        keep = np.flatnonzero(~np.isin(turns[0].clusters, group))
+
+    def without(group: Ints) -> dict[str, Floats]:
+        keep, figures = np.flatnonzero(~np.isin(turns[0].clusters, group)), {}
         for again in take_all_turns(signals.of_models(keep), refit, range(len(keep)), evaluated, seeds):
-            one = zip(again.scores, again.member, strict=True)
-            without[again.attack].append(np.mean([figures_of(scores, member, fprs) for scores, member in one], 0))
-    return {name: Refitted(np.array(parts)) for name, parts in without.items() if len(parts) == groups}
+            each = zip(again.scores, again.member, strict=True)
+            figures[again.attack] = np.mean([figures_of(scores, member, fprs) for scores, member in each], 0)
+        return figures
+
+    # Those of the family are formulas on arrays, which go side by side; a user's own attack, or a network, may not.
+    formulas = all(is_built_in(attack) and attack.name in FAMILY for attack in refit)
+    with ThreadPoolExecutor(cores() if formulas else 1, "refit") as pool:
+        parts = list(pool.map(without, np.array_split(clusters, groups)))
+    whole = set[str].intersection(*map(set, parts))
+    return {name: Refitted(np.array([part[name] for part in parts])) for name in whole}

@@ -34,7 +34,7 @@ COUNTED = (
 # Stacked parameters, gradients and optimiser state may take this much memory.
 STACK_BYTES = {"cpu": 512_000_000, "cuda": 8_000_000_000}
 # Below this much arithmetic in all, measuring would cost more than it could save.
-WORTH_MEASURING = 4e12
+WORTH_MEASURING = 1e12
 # So many dense models may stay in a CPU's cache.
 IN_CACHE = (4, 8)
 # Compiling takes some 10 seconds; with less to do it could not earn them back.

@@ -17,7 +17,7 @@ from memberwise.types.arrays import Ints, Mask
 
 # So many shadow models take the target's place at most; so many rows teach, a half of them of models as they ended.
 MOST_STAND_INS = 16
-MOST_ROWS = 200_000
+MOST_ROWS = 50_000
 # So many answers of shadow models are read at most; each takes about so many bytes (500 to 680 measured).
 MOST_READ, BYTES_READ = 2**22, 600
 ENOUGH_ROWS = 1_000
