@@ -234,6 +234,7 @@ def test_rays_client_is_begun_twice_and_then_given_up(monkeypatch: pytest.Monkey
             raise ConnectionAbortedError("Initialization failure from server:\n  a traceback\nno room for a process")
 
     monkeypatch.setattr(ray, "init", fails)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # a cluster of other tests may be connected
     config = RayConfig(address="ray://nowhere:10001")
     with pytest.raises(TrainingError, match="failure from server: no room for a process"):
         connect(config)

@@ -150,6 +150,31 @@ def test_a_file_that_was_changed_is_read_anew(model: Any, tmp_path: Path) -> Non
     assert opened_elsewhere(tmp_path, before, after, before) == "41\n42\n41\n"
 
 
+KILLED = OPEN + "import os\nos._exit(9)\n"
+
+
+@pytest.mark.slow
+def test_code_of_a_killed_worker_is_removed_by_the_next(model: Any, tmp_path: Path) -> None:
+    """Not of one that still runs, nor of one that is only beginning."""
+    file, room = tmp_path / "letter", {**os.environ, "TMPDIR": str(tmp_path)}
+    file.write_bytes(cloudpickle.dumps(parcel.pack(model).letter))
+    running = OPEN + "input()\n"
+    with subprocess.Popen([sys.executable, "-c", running, str(file)], env=room, stdin=-1, stdout=-1, text=True) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "41\n"
+        [held] = tmp_path.glob("memberwise-code-*")
+        subprocess.run([sys.executable, "-c", KILLED, str(file)], env=room, capture_output=True)
+        [left] = {*tmp_path.glob("memberwise-code-*")} - {held}
+        subprocess.run([sys.executable, "-c", OPEN, str(file)], env=room, check=True)
+        assert {*tmp_path.glob("memberwise-code-*")} == {held, left}
+        for folder in (held, left):
+            os.utime(folder, (0, 0))
+        subprocess.run([sys.executable, "-c", OPEN, str(file)], env=room, check=True)
+        assert [*tmp_path.glob("memberwise-code-*")] == [held]
+        one.communicate("\n")
+    assert not [*tmp_path.glob("memberwise-code-*")]
+
+
 def test_a_parcel_as_files_is_its_owners_alone(tmp_path: Path) -> None:
     packed = parcel.pack(np.zeros((100, 1000), np.uint8))
     write_parcel(packed, tmp_path / "data")

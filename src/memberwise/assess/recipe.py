@@ -14,7 +14,6 @@ from memberwise.assess.turns import Turns, take_all_turns
 from memberwise.attacks import Attack
 from memberwise.attacks.registry import is_built_in
 from memberwise.attacks.request import FAMILY
-from memberwise.models.threads import cores
 from memberwise.seeds import Seeds
 from memberwise.signals.table import Signals
 from memberwise.statistics import Estimate, TprAtFpr
@@ -216,6 +215,8 @@ def refitted_variances(
 
     ``evaluated``: ``(n,)``.
     """
+    from memberwise.models.threads import cores  # with torch, which whoever only reads figures does without
+
     named = {one.attack for one in turns}
     refit = [attack for attack in attacks if attack.name in named and attack.name not in LEARNING]
     if not refit:

@@ -7,6 +7,7 @@ can keep them where all processes of a node map the same memory. The user's own 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -17,6 +18,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +29,15 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import torch
+from filelock import FileLock
 
 from memberwise.errors import TrainingError
 from memberwise.study.entrypoint import USER_FILE
 from memberwise.types.arrays import Array
 from memberwise.types.version import __version__
 
+# Where workers keep the user's modules; seconds for which a folder that nobody holds may still be in the making.
+FOLDER, YOUNG = "memberwise-code-", 60
 # Smaller arrays stay in the pickle.
 LARGE = 65_536
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -229,8 +234,11 @@ def _install(sources: Sequence[Source]) -> None:
     """Make the user's own modules importable here; an older state of them, from an earlier run, is forgotten."""
     if all(_is_current(source) for source in sources):
         return
-    folder = Path(tempfile.mkdtemp(prefix="memberwise-code-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+    lock = FileLock(folder / ".lock")
+    lock.acquire()
+    atexit.register(_remove, folder, lock)
     for source in sources:
         file = folder / source.file
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -238,6 +246,22 @@ def _install(sources: Sequence[Source]) -> None:
         sys.modules.pop(source.name, None)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
+
+
+def _remove(folder: Path, lock: FileLock) -> None:
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders of processes that were killed: those which nobody holds any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        # Another user's, or gone meanwhile, is an OSError; so is Timeout, where it is held.
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > YOUNG:
+                lock = FileLock(folder / ".lock", timeout=0)
+                with lock:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_current(source: Source) -> bool:
