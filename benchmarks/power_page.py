@@ -101,9 +101,8 @@ def _reached(rows: list[Row]) -> list[str]:
                 if one == tool and _power(group) >= fmean(areas) - NEAR
             }
             if not there:
-                cells.append(
-                    "not reached" if any(_power(g) > 0 for (one, _), g in groups.items() if one == tool) else ""
-                )
+                tried = [models for (one, models), group in groups.items() if one == tool and _power(group) > 0]
+                cells.append(f"not reached with {max(tried)}" if tried else "")
                 continue
             models = min(there, key=lambda models: _mean(there[models], "seconds"))
             seconds, processor = (_mean(there[models], key) for key in ("seconds", "cpu_seconds"))

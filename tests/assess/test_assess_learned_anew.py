@@ -58,6 +58,15 @@ def test_both_of_a_pair_are_served_by_what_others_taught(models: int, taught: in
         assert not left & {phi[k].tobytes(), phi[k ^ 1].tobytes()}
 
 
+def test_pairs_that_lie_apart_are_found() -> None:
+    signals, recording = table(8), Recording()
+    apart = signals.of_models(np.arange(8))
+    order = np.array([0, 2, 4, 6, 1, 3, 5, 7])
+    apart = replace(apart, shadows=signals.shadows.of_models(order), trained_on=signals.trained_on[order])  # type: ignore[union-attr]
+    assert len(learned_anew(apart, [recording.attack], Seeds(0))["learned"]) == 4
+    assert len(recording.tables) == 2
+
+
 def test_without_complements_each_is_learned_for_alone() -> None:
     recording = Recording()
     found = learned_anew(table(8, paired=False), [recording.attack], Seeds(0))["learned"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.special import log_expit
 
-from memberwise.assess.recipe import recipe_models
+from memberwise.assess.recipe import recipe_models, refitted_variances
 from memberwise.assess.turns import take_all_turns
 from memberwise.attacks import ATTACKS
 from memberwise.seeds import Seeds
@@ -39,6 +40,16 @@ def test_attacks_refitted_together_are_refitted_each_alone() -> None:
         np.testing.assert_array_equal(one.models.by_cluster, alone.models.by_cluster)
         np.testing.assert_array_equal(one.refitted.without, alone.refitted.without)  # type: ignore[union-attr]
         assert (one.attack, one.splits, one.n_members) == (alone.attack, alone.splits, alone.n_members)
+
+
+def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals, attacks = table(), [ATTACKS["lira-online-shrunk"], ATTACKS["base"]]
+    turns, found = take_all_turns(signals, attacks, range(MODELS), EVALUATED, SEEDS), []
+    for threads in (1, 4):
+        monkeypatch.setattr("memberwise.models.threads.cores", lambda threads=threads: threads)
+        found.append(refitted_variances(signals, attacks, turns, EVALUATED, FPRS, SEEDS))
+    for attack in attacks:
+        np.testing.assert_array_equal(found[0][attack.name].without, found[1][attack.name].without)
 
 
 def test_refitting_leaves_each_pair_out_by_slow_loops() -> None:

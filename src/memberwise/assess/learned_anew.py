@@ -32,8 +32,7 @@ def learned_anew(signals: Signals, attacks: Sequence[Attack], seeds: Seeds) -> d
     if not count or not learning:
         return {}
     signals = stand_in_sample(signals, seeds)
-    alone = len(np.unique(clusters_of(signals.trained_on)[:count])) == count
-    models = range(0, 2 * count, 2) if alone else range(count)
+    models = np.argsort(clusters_of(signals.trained_on), kind="stable")[:count].tolist()  # both of a pair, and the next
     turns = take_all_turns(signals, learning, models, np.ones(signals.records, bool), seeds)
     return {one.attack: [_scored(*pair) for pair in zip(one.scores, one.member, strict=True)] for one in turns}
 
