@@ -61,6 +61,7 @@ def audit(
     shadow_outputs: str | Path | Mapping[str, object] | None = None,
     shadow_models: int | None = None,
     budget: str | None = None,
+    cascade: int | None = None,
     allow_size_mismatch: bool | None = None,
     engine: str | None = None,
     ray_address: str | None = None,
@@ -100,7 +101,8 @@ def audit(
         outputs, shadow_outputs: saved answers, as files or dicts of arrays (the first also as a DataFrame, or a pair:
             answers about members and about non-members); no model is needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
-            allow_size_mismatch: they may train on fewer records than the target.
+            allow_size_mismatch: they may train on fewer records than the target. cascade: so many more, in rounds of
+            four, each trained on what was found out of the target by then: the strongest attack (docs/learned.md).
         engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
             machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).
@@ -174,6 +176,7 @@ def defend(
     features: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     shadow_models: int | None = None,
+    cascade: int | None = None,
     engine: str | None = None,
     ray_address: str | None = None,
     attacks: str | Attack | Sequence[str | Attack] | None = None,

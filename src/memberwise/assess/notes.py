@@ -11,6 +11,7 @@ from memberwise.attacks.learned.attack import uncalibrated
 from memberwise.errors import Note
 from memberwise.signals.table import Signals
 from memberwise.statistics import CLEAR_AUC, auc, clear_rate
+from memberwise.study.schema import Study
 from memberwise.types.arrays import Mask
 
 # Warnings under which no gate passes: the figures are not about the model that they seem to be about.
@@ -61,6 +62,24 @@ def stronger_note(names: Sequence[str], family: Sequence[str], headline: str) ->
             "stronger-attack",
             f"{', '.join(names)}: clearly stronger here than the headline {headline}. Rules without a name are about "
             f"{judged}; a rule may name its attack (ATTACK:auc>0.6)",
+        )
+    ]
+
+
+def cascade_note(study: Study, decision: str | None) -> list[Note]:
+    """A warning where rules about the family are kept, and a cascade could have been run and was not.
+
+    Args:
+        decision: the family's.
+    """
+    possible = study.outputs.file is None and study.shadow.data == "halves"
+    if decision != "passed" or study.shadow.cascade or not possible:
+        return []
+    return [
+        Note(
+            "passed-without-cascade",
+            "passed by the attacks that ran; the cascade, which trains further shadow models on what these found out "
+            "about the target, is stronger on most data: --cascade 16",
         )
     ]
 

@@ -78,12 +78,16 @@ def attacks_in_turn(attacks: Sequence[Attack], family: Sequence[str], turns: int
     """Those of the family that ran, in the family's order.
 
     One that learns on shadow models, and would at each turn, only where it is asked for (``turns`` is "all" or a
-    number); one that asks further questions never, as few shadow models are asked them.
+    number); one that asks further questions never, as few shadow models are asked them, and one whose rounds are
+    trained on what was found out about the target never.
     """
     chosen = [
         attack
         for attack in attacks
-        if attack.name in family and attack.needs.extra is None and (turns is not None or attack.name not in LEARNING)
+        if attack.name in family
+        and attack.needs.extra is None
+        and not attack.needs.rounds
+        and (turns is not None or attack.name not in LEARNING)
     ]
     order = [*FAMILY, *(attack.name for attack in chosen if attack.name not in FAMILY)]
     return sorted(chosen, key=lambda attack: order.index(attack.name))

@@ -41,6 +41,7 @@ class Needs:
         temperatures: at which it reads p_y, of the population too where it needs one.
         least_population: of so many records.
         known: some audited records' membership is revealed to it. transfer: it learns on another finished run.
+        rounds: shadow models that are trained once the target was asked, on what is believed of it by then.
     """
 
     answers: Literal["labels", "scores", "probabilities", "logits"] = "scores"
@@ -58,6 +59,7 @@ class Needs:
     classes: bool = False
     temperatures: tuple[float, ...] = ()
     least_population: int = 1
+    rounds: bool = False
 
     @property
     def extra_name(self) -> str | None:
@@ -79,7 +81,8 @@ class Needs:
         words += ["the records themselves"] if self.features else []
         words += [self.extra_words] if self.extra_words else []
         words += ["revealed members and non-members"] if self.known else []
-        return words + (["a model on other data"] if self.transfer else [])
+        words += ["a model on other data"] if self.transfer else []
+        return words + (["more of them, trained on what was found out of the target"] if self.rounds else [])
 
     @property
     def of_one_class(self) -> bool:
@@ -124,6 +127,8 @@ class Needs:
             return "needs audited records whose membership is revealed to the attacker: --set attacks.reveal=0.5"
         if self.transfer and signals.transfer is None:
             return "needs a finished run on other data: --set attacks.transfer=FOLDER"
+        if self.rounds and not signals.rounds:
+            return "needs shadow models that are trained once the target was asked: --cascade 16"
         if self.features and (signals.features is None or signals.population_index is None):
             return "needs the records themselves, and the table has only answers about them"
         return None

@@ -10,6 +10,7 @@ from memberwise.attacks import (
     base_matched,
     bavaria,
     calibration,
+    cascade,
     classwise,
     gap,
     gradient_norm,
@@ -59,6 +60,7 @@ _BUILT_IN = [
     label_only.NEAR,
     *gradient_norm.ATTACKS,
     *learned.ATTACKS,
+    cascade.ATTACK,
 ]
 ATTACKS: Registry[Attack] = Registry(
     "attack",

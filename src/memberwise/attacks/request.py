@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memberwise.attacks import cascade
 from memberwise.attacks.base import Attack
 from memberwise.attacks.label_only import NEAR
 from memberwise.attacks.registry import ATTACKS, choose, is_built_in
@@ -14,12 +15,15 @@ from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.questions import Collector
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
 from memberwise.statistics.gate import RECIPE
+from memberwise.study.models import ROUND
 from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
 from memberwise.types.arrays import Mask
 
 # The family: what a rule without an attack's name is about, the strongest attack of each kind of access.
-FAMILY = ("learned", "learned-offline", "lira-online-shrunk", "base", "base-matched", "rmia-online", "gap")
+FAMILY = ("cascade", "learned", "learned-offline", "lira-online-shrunk", "base", "base-matched", "rmia-online", "gap")
+# With shadow models for its rounds it runs, named or not.
+CASCADE = cascade.ATTACK.name
 # They join the family where answers are labels: of the others only the gap attack could read those.
 LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
 # They join it where answers have a bound and are drawn: repetition, and copies at few questions each.
@@ -49,9 +53,11 @@ class AttackRequest:
         _check_epsilon(rules, study)
         _check_targets(study)
         _check_canaries(study)
+        _check_cascade(study)
         attacks = choose(study.attacks.use, objects)
         headline = [study.attacks.headline] if study.attacks.headline else []
         named = [rule.attack for rule in rules if rule.attack not in (None, RECIPE)] + headline
+        named += [CASCADE] if study.shadow.cascade else []
         more = [name for name in named if name not in {attack.name for attack in attacks}]
         for name in more:
             if name not in ATTACKS and not ATTACKS.has_plugin(name):
@@ -125,6 +131,34 @@ def _check_canaries(study: Study) -> None:
             else study.target.file or study.target.endpoint or f"shadow.data = {study.shadow.data}",
             where="canaries.count",
         )
+
+
+def _check_cascade(study: Study) -> None:
+    shadow = study.shadow
+    if not shadow.cascade:
+        if CASCADE in (*study.attacks.use, study.attacks.headline):
+            raise StudyError(
+                f"the attack {CASCADE} trains shadow models of its own, and is told how many",
+                found="shadow.cascade = 0",
+                where="shadow.cascade",
+                fix=f"--cascade {4 * ROUND}",
+            )
+        return
+    refused = [
+        (study.outputs.file is not None, "saved answers", "the model itself, or leave --cascade out"),
+        (shadow.data != "halves", f"shadow.data = {shadow.data}", 'shadow.data = "halves"'),
+        (shadow.budget is not None, f"shadow.budget = {shadow.budget}", "--shadow-models in place of a budget of time"),
+        (shadow.count < ROUND, f"shadow.count = {shadow.count}", f"--shadow-models {ROUND}, or more"),
+    ]
+    for wrong, found, fix in refused:
+        if wrong:
+            raise StudyError(
+                "a cascade trains further shadow models on halves of the audited records, after a known number",
+                expected=f"a target that can be asked, and {ROUND} shadow models or more before the cascade",
+                found=found,
+                where="shadow.cascade",
+                fix=fix,
+            )
 
 
 def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:

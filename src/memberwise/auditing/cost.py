@@ -22,6 +22,7 @@ from memberwise.signals.ask import collect, collect_extras, serve
 from memberwise.signals.codec import vector_models
 from memberwise.signals.gather import HELD
 from memberwise.study.duration import duration
+from memberwise.study.models import ROUND
 from memberwise.study.schema import Study
 from memberwise.targets.base import Target
 from memberwise.training.job import Job
@@ -101,15 +102,16 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     prepared = prepare(resolved, inputs)
     cluster = cluster_cost(prepared, calibrate)
     seconds = calibrate(prepared) if cluster is None else cluster.seconds
-    disk = _disk(prepared, study.shadow.count)
-    times = (1 + study.shadow.count) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
+    models = study.shadow.count + study.shadow.cascade
+    disk = _disk(prepared, models)
+    times = (1 + models) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
     attacks = [
         attack.name
         for attack in resolved.request.attacks
         if prepared.dataset.label_sets is None or not attack.needs.of_one_class
     ]
     return Cost(
-        models=1 + study.shadow.count,
+        models=1 + models,
         rows=len(prepared.target_job.rows),
         epochs=study.training.epochs,
         parameters=prepared.trainer.describe().parameters,
@@ -119,7 +121,7 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         attacks=attacks,
         seconds=seconds * times + _rest(prepared, attacks),
         disk_bytes=disk,
-        driver_bytes=_resident() + _memory(study.shadow.count * len(prepared.roles.audited), disk, attacks),
+        driver_bytes=_resident() + _memory(models * len(prepared.roles.audited), disk, attacks),
         questions=asking(prepared) if study.target.endpoint is not None else None,
         cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times),
     )
@@ -230,6 +232,7 @@ def _rest(prepared: Prepared, attacks: Sequence[str]) -> float:
     records, models = len(prepared.roles.audited), prepared.study.shadow.count
     share = min(1.0, len(attacks) / len(choose(["default"])))
     anew = times_learned_anew(models, records) if {*LEARNING} & {*attacks} else 0
+    anew += prepared.study.shadow.cascade // ROUND
     learning = anew * LEARNING_SECONDS_A_RECORD * stand_in_records(models, records)
     return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * records) + learning
 

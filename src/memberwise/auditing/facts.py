@@ -10,7 +10,7 @@ import numpy as np
 from memberwise.assess import Assessment
 from memberwise.assess.bounded import BoundPart
 from memberwise.assess.figures import Skipped
-from memberwise.assess.notes import stronger_note
+from memberwise.assess.notes import cascade_note, stronger_note
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.served_notes import endpoint_facts
 from memberwise.data import Dataset
@@ -18,7 +18,7 @@ from memberwise.data.treatment import Treatment
 from memberwise.errors import Note
 from memberwise.report.files import write_all
 from memberwise.report.result import Result
-from memberwise.report.schema import AuditResult, DataFacts, ShadowFacts, TargetFacts
+from memberwise.report.schema import AuditResult, CascadeFacts, DataFacts, ShadowFacts, TargetFacts
 from memberwise.signals.schedule import ShadowRun
 from memberwise.signals.steps import Step, lifted_loss
 from memberwise.store.folder import RunFolder
@@ -67,7 +67,11 @@ def finish(
         bound=bound,
         verdict=verdict,
         family=family,
-        notes=[*known, *stronger_note(stronger, family.names, assessment.headline)],
+        notes=[
+            *known,
+            *stronger_note(stronger, family.names, assessment.headline),
+            *cascade_note(study, family.decision),
+        ],
     )
     write_all(folder.path, result, assessment.scores, assessment.curves, stages)
     return Result.load(folder.path)
@@ -112,7 +116,7 @@ def data_facts(prepared: Prepared) -> DataFacts:
     )
 
 
-def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
+def shadow_facts(prepared: Prepared, shadows: ShadowRun, cascade: CascadeFacts | None) -> ShadowFacts:
     """The ``shadow`` part of the result."""
     arrays, study = shadows.arrays, prepared.study
     seconds = shadows.seconds + shadows.earlier
@@ -128,6 +132,7 @@ def shadow_facts(prepared: Prepared, shadows: ShadowRun) -> ShadowFacts:
         train_accuracy=float(arrays["train_accuracy"].mean()),
         test_accuracy=float(arrays["test_accuracy"].mean()),
         resumed=shadows.resumed,
+        cascade=cascade,
     )
 
 

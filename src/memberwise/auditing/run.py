@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from memberwise.assess import assess
 from memberwise.auditing.bounded import bound_of
+from memberwise.auditing.cascade import gather_rounds
 from memberwise.auditing.facts import data_facts, finish, shadow_facts, target_facts, worst_images
 from memberwise.auditing.notes import run_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_smaller_stack
@@ -78,6 +81,8 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
     stages.over("target")
     shadows = gather_shadows(prepared, folder, stages.begun, progress)
     signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
+    cascade = gather_rounds(prepared, folder, target.arrays, signals, step, progress)
+    signals = replace(signals, rounds=tuple(cascade.rounds))
     stages.over("shadow models")
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study
     try:
@@ -105,8 +110,8 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
         stages,
         data=data_facts(prepared),
         target=facts,
-        shadow=shadow_facts(prepared, shadows) if shadows.count else None,
-        notes=run_notes(prepared, target, made, shadows, step),
+        shadow=shadow_facts(prepared, shadows, cascade.facts) if shadows.count else None,
+        notes=[*run_notes(prepared, target, made, shadows, step), *cascade.notes],
         skipped=skipped_for(prepared, target.arrays),
         inspection=inspection_of(target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),

@@ -23,14 +23,14 @@ def gather_shadows(prepared: Prepared, folder: RunFolder, begun: float, progress
         KeyboardInterrupt: Ctrl-C before there was any; with some, the run goes on with these and says so.
     """
     jobs, questions = _jobs(prepared, begun), prepared.shadow_questions
-    engine = _engine(prepared, folder)
+    engine = engine_of(prepared, folder)
     shadows = gather(prepared.trainer, jobs, questions, folder.blocks, prepared.identity, progress, engine)
     if shadows.interrupted and not shadows.count:
         raise KeyboardInterrupt
     return shadows
 
 
-def _engine(prepared: Prepared, folder: RunFolder) -> EngineConfig:
+def engine_of(prepared: Prepared, folder: RunFolder) -> EngineConfig:
     """The study's engine; what Slurm's tasks are handed goes into the run folder where the study names no other."""
     config = prepared.study.engine
     if config.slurm.folder is not None:

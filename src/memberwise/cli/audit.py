@@ -81,6 +81,7 @@ def audit(
     budget: Annotated[
         Text, option("--budget", help="As many shadow models as fit: 90s, 5m, 1h30m.", panel="Attack")
     ] = None,
+    cascade: options.Cascade = None,
     attacks: options.Attacks = None,
     temperature: options.Temperature = None,
     fpr: options.Fpr = None,

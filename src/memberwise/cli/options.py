@@ -38,6 +38,9 @@ Engine = Annotated[Text, option("--engine", help="Where shadow models train: loc
 RayAddress = Annotated[
     Text, option("--ray-address", help="auto or ray://HOST:PORT; none: a Ray of this machine.", panel="Run")
 ]
+Cascade = Annotated[
+    int | None, option("--cascade", help="So many more, in rounds of 4 that close in on the target.", panel="Attack")
+]
 Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
 Temperature = Annotated[
     Text, option("--temperature", help="Of p_y in base, informia, rmia-*: 2, a number, tuned.", panel="Attack")

@@ -131,6 +131,20 @@ class TargetFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CascadeFacts:
+    """Shadow models that were trained once the target was asked (``shadow.cascade``).
+
+    Attributes:
+        models: how many, over all rounds. released: of each round, the share of audited records left open.
+    """
+
+    models: int
+    rounds: int
+    released: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShadowFacts:
     """The shadow models: how they were made, how long that took, and their mean accuracies."""
 
@@ -145,6 +159,7 @@ class ShadowFacts:
     train_accuracy: float | None = None
     test_accuracy: float | None = None
     resumed: int | None = None
+    cascade: CascadeFacts | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True)

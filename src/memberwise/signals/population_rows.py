@@ -47,6 +47,7 @@ def with_population_rows(
         groups=None,
         known=None,
         features=None,
+        rounds=(),
     )
     return table, audited
 

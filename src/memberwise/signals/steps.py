@@ -89,13 +89,19 @@ def find_step(*answers: Answers | None) -> Step | None:
 
 def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
     """The table with zeros of probabilities and scores counted as half a step, where the answers come in steps."""
-    auxiliary, early = signals.beside, signals.early
+    auxiliary = signals.beside
     step = find_step(
         *(signals.target, signals.shadows, signals.population_target, signals.population_shadows),
         None if auxiliary is None else auxiliary.answers,
     )
+    return with_step(signals, step), step
+
+
+def with_step(signals: Signals, step: Step | None) -> Signals:
+    """The same, of answers whose step is known; None: they have none."""
+    auxiliary, early = signals.beside, signals.early
     if step is None:
-        return signals, None
+        return signals
     return replace(
         signals,
         target=_lifted(signals.target, step),
@@ -104,7 +110,7 @@ def lift_zeros(signals: Signals) -> tuple[Signals, Step | None]:
         population_shadows=_lifted(signals.population_shadows, step),
         beside=None if auxiliary is None else replace(auxiliary, answers=_lifted(auxiliary.answers, step)),
         early=None if early is None else early.each(lambda answers: _lifted(answers, step)),
-    ), step
+    )
 
 
 def step_notes(step: Step | None) -> list[Note]:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from memberwise.signals.rounds import Round
 from memberwise.signals.streamed import of_models, of_records
 from memberwise.targets.base import Kind
 from memberwise.types.arrays import Array, Arrays, Floats, Floats32, Ints, Mask
@@ -194,6 +195,7 @@ class Signals:
         early: what shadow models answered after a part of their training, where that was asked; or None.
         turns: by attack ``(m, n)`` scores of each shadow model in the target's place, NaN where it took no turn; in
             the table of a finished run (``load_signals``) alone, never in an attack's.
+        rounds: of a cascade, in their order: shadow models that were trained once the target was asked.
     """
 
     index: Ints
@@ -216,6 +218,7 @@ class Signals:
     members: float | None = None
     early: EarlyAnswers | None = None
     turns: dict[str, Floats] | None = None
+    rounds: tuple[Round, ...] = ()
 
     @property
     def records(self) -> int:
@@ -244,6 +247,7 @@ class Signals:
             known=None if self.known is None else self.known[rows],
             early=None if self.early is None else self.early.of_records(rows),
             turns=None if self.turns is None else {name: scores[:, rows] for name, scores in self.turns.items()},
+            rounds=tuple(one.of_records(rows) for one in self.rounds),
         )
 
     def of_models(self, keep: NDArray[np.intp]) -> Signals:
@@ -262,6 +266,7 @@ class Signals:
             population_trained_on=None if seen is None else seen[keep],
             early=None if self.early is None or not keep.size else self.early.each(lambda one: one.of_models(held)),
             turns=None,  # of other shadow models, they have other scores
+            rounds=(),  # they were trained on what all shadow models said
         )
 
 

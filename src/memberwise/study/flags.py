@@ -50,6 +50,7 @@ FLAGS: dict[str, Flag] = {
     "shadow_outputs": Flag("outputs.shadow_file"),
     "shadow_models": Flag("shadow.count"),
     "budget": Flag("shadow.budget"),
+    "cascade": Flag("shadow.cascade"),
     "allow_size_mismatch": Flag("shadow.allow_size_mismatch", "switch"),
     "engine": Flag("engine.name"),
     "ray_address": Flag("engine.ray.address"),

@@ -115,8 +115,15 @@ class SynthesisConfig(Part):
     iter_max: Positive = 1000
 
 
+# Models of a round of a cascade: two complementary pairs.
+ROUND = 4
+
+
 class ShadowConfig(Part):
-    """How many shadow models (or as many as fit a time budget), and on whose records they train."""
+    """How many shadow models (or as many as fit a time budget), and on whose records they train.
+
+    ``cascade``: how many more, in rounds of four, each trained on what the earlier ones say of the target.
+    """
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
     data: Literal["halves", "auxiliary", "noisy", "synthetic"] = "halves"
@@ -124,6 +131,7 @@ class ShadowConfig(Part):
     synthesis: SynthesisConfig = SynthesisConfig()
     budget: str | None = None
     allow_size_mismatch: bool = False
+    cascade: Annotated[int, Field(ge=0, le=MOST)] = 0
 
     @field_validator("budget")
     @classmethod
@@ -131,6 +139,16 @@ class ShadowConfig(Part):
         if budget is not None:
             seconds_of(budget)
         return budget
+
+    @field_validator("cascade")
+    @classmethod
+    def _rounds(cls, cascade: int) -> int:
+        if cascade % ROUND:
+            raise ValueError(
+                f"a cascade trains {ROUND} shadow models a round, so their number is a multiple of {ROUND}: "
+                f"{cascade // ROUND * ROUND} or {(cascade // ROUND + 1) * ROUND}"
+            )
+        return cascade
 
     @field_validator("count")
     @classmethod

@@ -1,0 +1,110 @@
+"""A cascade's rounds: shadow models trained once the target was asked, on what is by then believed of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from memberwise.attacks.cascade import after, believed, by_unit, log_odds_of, released, released_table, sides
+from memberwise.auditing.prepare import Prepared
+from memberwise.auditing.shadows import engine_of
+from memberwise.auditing.table import make_table
+from memberwise.errors import Note
+from memberwise.report.schema import CascadeFacts
+from memberwise.signals.gather import gather
+from memberwise.signals.progress import Progress
+from memberwise.signals.rounds import Round
+from memberwise.signals.schedule import FixedCount, ShadowRun
+from memberwise.signals.steps import Step, with_step
+from memberwise.signals.table import Signals
+from memberwise.store.blocks import BlockStore
+from memberwise.store.folder import RunFolder
+from memberwise.study.models import ROUND
+from memberwise.training.job import Job
+from memberwise.types.arrays import Arrays, Mask
+
+FOLDER = "cascade"
+
+
+@dataclass
+class CascadeRun:
+    """The rounds of an audit, and what was noticed of them.
+
+    Attributes:
+        facts: None without rounds.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
+    facts: CascadeFacts | None = None
+    notes: list[Note] = field(default_factory=list)
+
+
+def gather_rounds(
+    prepared: Prepared,
+    folder: RunFolder,
+    target: Arrays,
+    signals: Signals,
+    step: Step | None,
+    progress: Progress,
+) -> CascadeRun:
+    """The rounds that the study asks for, read from the run folder or trained and asked; none of an unfinished round.
+
+    Args:
+        target: the target's arrays. signals: the table of the shadow models before the cascade.
+        step: of answers that come in steps.
+    """
+    run, count, units = CascadeRun(), prepared.study.shadow.cascade // ROUND, prepared.roles.audited_units
+    if not count:
+        return run
+    members = float(prepared.roles.member.mean())
+    rng = prepared.seeds.rng("cascade")
+    log_odds = log_odds_of(replace(signals, members=members), rng)
+    if np.isnan(log_odds).all():
+        run.notes.append(Note("no-cascade", "the shadow models tell too little of any record for a cascade on it"))
+        return run
+    seconds = 0.0
+    for number in range(1, count + 1):
+        p = believed(by_unit(log_odds, units), members)
+        free = released(p, units, rng)
+        inside = list(sides(p, free, units, rng))
+        shadows = _trained(prepared, folder, number, inside, progress)
+        run.notes += shadows.notes
+        seconds += shadows.seconds + shadows.earlier
+        if shadows.interrupted or shadows.count < ROUND:
+            message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
+            run.notes.append(Note("cascade-interrupted", f"{message}; the same command continues"))
+            break
+        rows = (job.rows for job in jobs_of(prepared, number, inside))
+        table = with_step(make_table(prepared.dataset, prepared.roles, target, shadows.arrays, rows), step)
+        run.rounds.append(Round(log_odds, free, replace(table, members=members)))
+        if number < count:
+            log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), rng)
+    shares = tuple(round(float(one.released.mean()), 4) for one in run.rounds)
+    run.facts = CascadeFacts(
+        models=ROUND * len(run.rounds), rounds=len(run.rounds), released=shares, seconds=round(seconds, 2)
+    )
+    return run
+
+
+def _trained(prepared: Prepared, folder: RunFolder, number: int, inside: list[Mask], progress: Progress) -> ShadowRun:
+    """A round's models."""
+    jobs, trainer = jobs_of(prepared, number, inside), prepared.trainer
+    schedule = FixedCount(jobs.__getitem__, len(jobs), trainer.describe().block)
+    questions = replace(prepared.shadow_questions, extras=())
+    store = BlockStore(folder.path / FOLDER / f"round-{number:02d}")
+    told = progress.named(f"models of round {number}")
+    return gather(trainer, schedule, questions, store, prepared.identity, told, engine_of(prepared, folder))
+
+
+def jobs_of(prepared: Prepared, number: int, inside: list[Mask]) -> list[Job]:
+    """As the first shadow model's, on the rows ``inside`` ``(n,)`` and from a seed of each one's own."""
+    roles, like = prepared.roles, prepared.shadow_job(0)
+    return [
+        replace(
+            like,
+            rows=np.sort(np.concatenate([roles.audited[side], roles.background])),
+            seed=prepared.seeds.integer("cascade", number * ROUND + k),
+        )
+        for k, side in enumerate(inside)
+    ]

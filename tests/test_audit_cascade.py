@@ -1,0 +1,218 @@
+"""Audits with a cascade: its rounds on real models, resumed, refused where they cannot be, blind to the truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+
+import memberwise as mw
+from memberwise.auditing.cascade import FOLDER, gather_rounds, jobs_of
+from memberwise.auditing.prepare import Inputs, Prepared, prepare
+from memberwise.auditing.resolve import resolve
+from memberwise.auditing.shadows import gather_shadows
+from memberwise.auditing.table import signals_table
+from memberwise.auditing.target import gather_target
+from memberwise.errors import StudyError
+from memberwise.signals.progress import Silent
+from memberwise.store.folder import RunFolder
+from memberwise.study.schema import Study
+
+RECIPE = {"training.epochs": 15, "model.hidden": [64], "statistics.turns": "none"}
+SMALL: dict[str, Any] = {"members": 300, "nonmembers": 300, "population": 200, "shadow_models": 4, "seed": 2}
+FEW: dict[str, Any] = SMALL | {"attacks": ["learned"], "settings": RECIPE}
+
+
+def audit(out: Path, **more: Any) -> mw.Result:
+    return mw.audit(data="digits", out=out, **FEW | more)
+
+
+def attack(result: mw.Result, name: str) -> Any:
+    (found,) = (one for one in result.to_dict()["attacks"] if one["name"] == name)
+    return found
+
+
+def made_ready(out: Path, data: dict[str, Any] | None = None) -> tuple[Prepared, RunFolder]:
+    values = {
+        "data": {"source": "digits", "members": 200, "nonmembers": 200, "population": 150} | (data or {}),
+        "training": {"epochs": 5},
+        "model": {"hidden": [32]},
+        "shadow": {"count": 4, "cascade": 8},
+        "run": {"out": str(out / "run")},
+    }
+    prepared = prepare(resolve(Study.model_validate(values)), Inputs())
+    return prepared, RunFolder(out / "run", prepared.study)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Any, Any]:
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> mw.Result:
+    return audit(tmp_path_factory.mktemp("cascade") / "run", cascade=8)
+
+
+@pytest.mark.slow
+def test_the_rounds_are_kept_and_told(whole: mw.Result) -> None:
+    result = whole.to_dict()
+    told = result["shadow"]["cascade"]
+    assert (told["models"], told["rounds"], len(told["released"])) == (8, 2, 2)
+    assert all(0 < share <= 1 for share in told["released"])
+    assert "cascade" in result["family"]["names"]  # without being named: its models were asked for
+    assert attack(whole, "cascade")["threshold"] == {"value": 0.5, "chosen_on": "shadows"}
+    assert attack(whole, "cascade")["auc"]["value"] > attack(whole, "learned")["auc"]["value"] - 0.02
+    rounds = sorted(path.name for path in (whole.folder / FOLDER).iterdir())  # type: ignore[operator]
+    assert rounds == ["round-01", "round-02"]
+
+
+@pytest.mark.slow
+def test_again_it_reads_its_rounds_and_ends_the_same(whole: mw.Result, tmp_path: Path) -> None:
+    assert whole.folder is not None
+    blocks = sorted(whole.folder.glob(f"{FOLDER}/*/*.npz"))
+    before = [path.stat().st_mtime_ns for path in blocks]
+    scores = (whole.folder / "scores.csv").read_bytes()
+    audit(whole.folder, cascade=8)
+    assert [path.stat().st_mtime_ns for path in blocks] == before
+    assert (whole.folder / "scores.csv").read_bytes() == scores
+    fresh = audit(tmp_path / "fresh", cascade=8)
+    assert attack(fresh, "cascade")["auc"] == attack(whole, "cascade")["auc"]
+
+
+@pytest.mark.slow
+def test_rounds_added_later_leave_what_there_is(tmp_path: Path) -> None:
+    audit(tmp_path, cascade=4)
+    first = tmp_path / FOLDER / "round-01" / "block-00001.npz"
+    kept = [(path, path.stat().st_mtime_ns) for path in (tmp_path / "signals" / "block-00001.npz", first)]
+    result = audit(tmp_path, cascade=8)
+    assert [(path, path.stat().st_mtime_ns) for path, _ in kept] == kept
+    assert result.to_dict()["shadow"]["cascade"]["rounds"] == 2
+    without = audit(tmp_path).to_dict()
+    assert "cascade" not in without["shadow"]
+    assert "cascade" not in [one["name"] for one in without["attacks"]]
+
+
+@pytest.mark.slow
+def test_a_harmed_round_is_trained_again(tmp_path: Path) -> None:
+    one = audit(tmp_path, cascade=4)
+    (tmp_path / FOLDER / "round-01" / "block-00001.npz").write_bytes(b"harmed")
+    again = audit(tmp_path, cascade=4)
+    assert "block-trained-again" in [warning["code"] for warning in again.to_dict()["warnings"]]
+    assert attack(again, "cascade")["auc"] == attack(one, "cascade")["auc"]
+
+
+@pytest.mark.slow
+def test_rounds_do_not_know_who_is_a_member(tmp_path: Path) -> None:
+    """The same target and shadow models, other people called members: the rounds train on the same records."""
+    prepared, folder = made_ready(tmp_path)
+    target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
+    signals = signals_table(prepared, target.arrays, shadows)
+    others = np.sort(np.random.default_rng(0).permutation(prepared.roles.audited)[:200])
+    rest = np.setdiff1d(prepared.roles.audited, others)
+    swapped = replace(prepared, roles=replace(prepared.roles, members=others, nonmembers=rest))
+    one, other = (
+        gather_rounds(each, RunFolder(tmp_path / name, each.study), target.arrays, signals, None, Silent())
+        for name, each in (("one", prepared), ("other", swapped))
+    )
+    assert (swapped.roles.member != prepared.roles.member).any()
+    for mine, yours in zip(one.rounds, other.rounds, strict=True):
+        np.testing.assert_array_equal(mine.table.trained_on, yours.table.trained_on)
+        np.testing.assert_array_equal(mine.prior, yours.prior)
+    assert len(one.rounds) == 2
+
+
+@pytest.mark.slow
+def test_answers_in_steps_are_lifted_in_rounds_too(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    result = mw.audit(
+        data=digits,
+        model=RandomForestClassifier(10),
+        out=tmp_path,
+        **SMALL | {"background": 50, "attacks": ["learned"], "cascade": 4, "settings": {"statistics.turns": "none"}},
+    )
+    assert "answers-in-steps" in [warning["code"] for warning in result.to_dict()["warnings"]]
+    assert attack(result, "cascade")["auc"]["value"] > 0.5
+    entry = json.loads((tmp_path / FOLDER / "round-01" / "manifest.json").read_text())
+    assert entry["blocks"]["block-00001"]["models"] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    x, y = digits
+    frame = pd.DataFrame(x).assign(y=y, person=np.arange(len(y)) // 3)
+    frame.columns = [str(name) for name in frame.columns]
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    prepared, folder = made_ready(
+        tmp_path, {"source": str(tmp_path / "table.csv"), "label": "y", "unit": "person", "background": 40}
+    )
+    target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
+    signals = signals_table(prepared, target.arrays, shadows)
+    run = gather_rounds(prepared, folder, target.arrays, signals, None, Silent())
+    units = prepared.roles.audited_units
+    assert len(run.rounds) == 2
+    assert units is not None
+    for one in run.rounds:
+        for unit in np.unique(units):
+            assert len(np.unique(one.table.trained_on[:, units == unit], axis=1).T) == 1
+    jobs = jobs_of(prepared, 1, [one == 1 for one in run.rounds[0].table.trained_on])
+    for job, inside in zip(jobs, run.rounds[0].table.trained_on, strict=True):
+        assert set(job.rows) == {*prepared.roles.audited[inside == 1], *prepared.roles.background}
+
+
+class StopsInRoundTwo(Silent):
+    def __init__(self, what: str = "") -> None:
+        self.what = what
+
+    def named(self, what: str) -> StopsInRoundTwo:
+        return StopsInRoundTwo(what)
+
+    def update(self, done: float) -> None:
+        if self.what.endswith("2") and done:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
+    prepared, folder = made_ready(tmp_path)
+    target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
+    signals = signals_table(prepared, target.arrays, shadows)
+    run = gather_rounds(prepared, folder, target.arrays, signals, None, StopsInRoundTwo())
+    assert [note.code for note in run.notes] == ["cascade-interrupted"]
+    assert len(run.rounds) == 1
+    assert run.facts is not None
+    assert (run.facts.models, run.facts.rounds) == (4, 1)
+    again = gather_rounds(prepared, folder, target.arrays, signals, None, Silent())
+    assert len(again.rounds) == 2
+    assert not again.notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cascade": 6}, "4 or 8"),
+        ({"cascade": 4, "shadow_models": 2}, "--shadow-models 4"),
+        ({"cascade": 4, "shadow_models": None, "budget": "1m"}, "--shadow-models"),
+        ({"cascade": 4, "settings": {"shadow.data": "auxiliary"}, "auxiliary": 100}, "halves"),
+        ({"attacks": ["cascade"]}, "--cascade 16"),
+        ({"attacks": ["learned"], "settings": {"attacks.headline": "cascade"}}, "--cascade 16"),
+    ],
+)
+def test_impossible_cascades_are_refused_with_what_to_do(changes: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as refused:
+        audit(tmp_path / "run", **changes)
+    assert words in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_saved_answers_have_no_cascade(tmp_path: Path) -> None:
+    saved = {"predictions": np.full((20, 2), 0.5), "labels": np.zeros(20, int), "member": np.arange(20) < 10}
+    with pytest.raises(StudyError, match="cascade"):
+        mw.audit(outputs=saved, out=tmp_path / "run", cascade=4)
