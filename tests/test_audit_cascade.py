@@ -120,7 +120,7 @@ def test_rounds_do_not_know_who_is_a_member(tmp_path: Path) -> None:
     rest = np.setdiff1d(prepared.roles.audited, others)
     swapped = replace(prepared, roles=replace(prepared.roles, members=others, nonmembers=rest))
     one, other = (
-        gather_rounds(each, RunFolder(tmp_path / name, each.study), target.arrays, signals, None, Silent())
+        gather_rounds(each, RunFolder(tmp_path / name, each.study), target.arrays, shadows, signals, None, Silent())
         for name, each in (("one", prepared), ("other", swapped))
     )
     assert (swapped.roles.member != prepared.roles.member).any()
@@ -155,7 +155,7 @@ def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any,
     )
     target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
     signals = signals_table(prepared, target.arrays, shadows)
-    run = gather_rounds(prepared, folder, target.arrays, signals, None, Silent())
+    run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
     units = prepared.roles.audited_units
     assert len(run.rounds) == 2
     assert units is not None
@@ -165,6 +165,23 @@ def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any,
     jobs = jobs_of(prepared, 1, [one == 1 for one in run.rounds[0].table.trained_on])
     for job, inside in zip(jobs, run.rounds[0].table.trained_on, strict=True):
         assert set(job.rows) == {*prepared.roles.audited[inside == 1], *prepared.roles.background}
+
+
+@pytest.mark.slow
+def test_answered_labels_begin_no_cascade(tmp_path: Path) -> None:
+    more = {"settings": RECIPE | {"answer": ["label-only"]}, "attacks": ["gap", "learned"], "cascade": 4}
+    result = audit(tmp_path, **more).to_dict()
+    assert "no-cascade" in [warning["code"] for warning in result["warnings"]]
+    assert [one["name"] for one in result["attacks"]] == ["gap"]
+    assert {one["name"] for one in result["skipped"]} == {"learned", "cascade"}
+    assert "cascade" not in result["shadow"]
+
+
+@pytest.mark.slow
+def test_canaries_have_a_cascade_too(tmp_path: Path) -> None:
+    result = audit(tmp_path, canaries=40, cascade=4, shadow_models=8).to_dict()
+    assert result["shadow"]["cascade"]["rounds"] == 1
+    assert "cascade" in [one["name"] for one in result["attacks"]]
 
 
 class StopsInRoundTwo(Silent):
@@ -184,12 +201,15 @@ def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
     prepared, folder = made_ready(tmp_path)
     target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
     signals = signals_table(prepared, target.arrays, shadows)
-    run = gather_rounds(prepared, folder, target.arrays, signals, None, StopsInRoundTwo())
+    run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, StopsInRoundTwo())
     assert [note.code for note in run.notes] == ["cascade-interrupted"]
     assert len(run.rounds) == 1
     assert run.facts is not None
     assert (run.facts.models, run.facts.rounds) == (4, 1)
-    again = gather_rounds(prepared, folder, target.arrays, signals, None, Silent())
+    shadows.interrupted = True  # before the cascade: nothing more is trained
+    assert gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent()).facts is None
+    shadows.interrupted = False
+    again = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
     assert len(again.rounds) == 2
     assert not again.notes
 

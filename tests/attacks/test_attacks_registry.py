@@ -68,6 +68,7 @@ TABLE = {
     "gradient-norm-last": (["scores", LABEL, EXTRAS["gradient"]], "chosen"),
     "learned": (["scores", LABEL, BOTH], 0.5),
     "learned-offline": (["scores", LABEL, BOTH], 0.5),
+    "cascade": (["scores", LABEL, BOTH, "more of them, trained on what was found out of the target"], 0.5),
 }
 OFFLINE = ("lira-offline", "lira-offline-fixed", "lira-offline-shrunk", "rmia-offline", "attack-r", "calibration")
 ONLINE = (
@@ -81,8 +82,8 @@ ONLINE = (
     "base-matched",
 )
 SEEDS = Seeds(0)
-# Attacks on records that are partly revealed (nasr) have tests of their own.
-EVERY = [attack for attack in choose(["all"]) if not attack.needs.known]
+# Attacks on records that are partly revealed (nasr), and on rounds (cascade), have tests of their own.
+EVERY = [attack for attack in choose(["all"]) if not attack.needs.known and not attack.needs.rounds]
 LEARNED = ("learned", "learned-offline")
 DRAWS_ROWS = (
     "shokri",
@@ -206,6 +207,9 @@ def test_what_is_missing_is_said() -> None:
         needs, missing = attack.needs, attack.needs.missing
         if needs.known:
             assert "attacks.reveal" in missing(signals)  # type: ignore[operator]
+            continue
+        if needs.rounds:
+            assert "--cascade" in missing(signals)  # type: ignore[operator]
             continue
         assert missing(signals) is None
         assert (missing(nothing_more) is None) == (needs.extra is None), name

@@ -43,7 +43,7 @@ def test_label_only_attacks_fit_the_records(x: np.ndarray, without: set[str]) ->
 
 def test_family_is_fixed_beforehand_and_looks_at_no_truth() -> None:
     asked = met_by(study(attacks={"use": ["top-one-search", "loss"]}), ["label-only-noise"])
-    assert set(asked.attacks.use) == {"top-one-search", "loss", "label-only-noise", *FAMILY}
+    assert set(asked.attacks.use) == {"top-one-search", "loss", "label-only-noise", *FAMILY} - {"cascade"}
     assert set(FAMILY) | set(BY_LABELS) <= set(ATTACKS)
     ran = ["gap", "loss", "entropy", "top-one-search", "learned", "label-only-noise"]
     assert considered(asked, "gap", ran) == ["gap", "loss", "learned", "label-only-noise"]
@@ -69,3 +69,8 @@ def test_one_label_only_attack_does_where_answers_are_votes() -> None:
 def test_own_attacks_are_compared_unless_they_look() -> None:
     asked = Study.model_validate({"attacks": {"use": ["mine.py:ATTACK", "mine@0123456789ab"]}})
     assert considered(asked, "gap", ["gap", "loss", "mine", "searching"], ["searching"]) == ["gap", "mine"]
+
+
+def test_the_cascade_meets_points_whose_models_are_asked_for() -> None:
+    assert "cascade" not in met_by(study(), ()).attacks.use
+    assert "cascade" in met_by(study(shadow={"cascade": 8}), ()).attacks.use

@@ -139,7 +139,7 @@ def test_one_ray_is_started_for_all_points(tmp_path: Path) -> None:
 
 
 def test_audits_of_a_reproduction_go_to_ray(ray_nodes: Any, tmp_path: Path) -> None:
-    settings: dict[str, object] = {"data.members": 60, "data.nonmembers": 60, "shadow.count": 4}
+    settings: dict[str, object] = {"data.members": 60, "data.nonmembers": 60, "shadow.count": 4, "shadow.cascade": 4}
     settings |= {"attacks.use": ["lira-online-fixed"], "training.epochs": 2, "plan.stack": 2, "plan.threads": 1}
     scores = []
     for name in ("ray", "local"):
@@ -148,5 +148,6 @@ def test_audits_of_a_reproduction_go_to_ray(ray_nodes: Any, tmp_path: Path) -> N
             bench = Bench(made, "smoke", 1, "cpu", tmp_path / name, ("digits",), engine=engine, session=session)
             result = bench.audit("one", settings)
         assert result.to_dict()["shadow"]["engine"] == name
+        assert result.to_dict()["shadow"]["cascade"]["rounds"] == 1
         scores.append(result.scores)
     assert scores[0].equals(scores[1])

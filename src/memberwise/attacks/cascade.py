@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.learned.attack import is_calibrated, learned
+from memberwise.attacks.learned.attack import ATTACKS, is_calibrated
 from memberwise.signals.rounds import Round
 from memberwise.signals.table import Signals, once_a_table
 from memberwise.study.models import ROUND
@@ -23,13 +23,15 @@ DOUBT, LEAST = 3.0, 0.1
 FEWEST_RELEASED = 60
 # What the log odds before a round weigh beside those of the round. Chosen on Location-30 and MNIST (docs/learned.md).
 KEPT = 0.6
+# What tells of a target, before the rounds and on each.
+FIRST = next(attack for attack in ATTACKS if attack.name == "learned")
 # Probabilities nearer to 0 or 1 count as so near.
 NEAREST = 1e-6
 
 
 def log_odds_of(signals: Signals, rng: np.random.Generator) -> Floats:
     """``(n,)`` log odds of "member" by ``learned``; NaN where a record is not scored."""
-    return np.asarray(logit(np.clip(learned()(signals, rng)(signals), NEAREST, 1 - NEAREST)))
+    return np.asarray(logit(np.clip(FIRST.score(signals, rng), NEAREST, 1 - NEAREST)))
 
 
 def believed(log_odds: Floats, members: float | None) -> Floats:
@@ -127,7 +129,7 @@ def last_table(signals: Signals) -> Signals:
 
 
 def cascade(signals: Signals, rng: np.random.Generator) -> Floats:
-    """Probability of "member" after rounds of shadow models. HIGHER = MORE LIKELY A MEMBER.
+    """``(n,)`` probabilities of "member" after rounds of shadow models. HIGHER = MORE LIKELY A MEMBER.
 
     Du et al. 2026 (arXiv 2511.04716): what a model answers about a record depends on which others it trained on, so
     that shadow models which trained on the target's other members tell more of this one. ``learned`` says which those

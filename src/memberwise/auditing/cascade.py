@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from memberwise.attacks.cascade import after, believed, by_unit, log_odds_of, released, released_table, sides
+from memberwise.attacks.cascade import FIRST, after, believed, by_unit, log_odds_of, released, released_table, sides
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.shadows import engine_of
 from memberwise.auditing.table import make_table
@@ -44,6 +44,7 @@ def gather_rounds(
     prepared: Prepared,
     folder: RunFolder,
     target: Arrays,
+    shadows: ShadowRun,
     signals: Signals,
     step: Step | None,
     progress: Progress,
@@ -51,32 +52,35 @@ def gather_rounds(
     """The rounds that the study asks for, read from the run folder or trained and asked; none of an unfinished round.
 
     Args:
-        target: the target's arrays. signals: the table of the shadow models before the cascade.
+        target: the target's arrays. shadows: the models before the cascade; signals: the table of them.
         step: of answers that come in steps.
     """
     run, count, units = CascadeRun(), prepared.study.shadow.cascade // ROUND, prepared.roles.audited_units
-    if not count:
+    if not count or shadows.interrupted:
         return run
     members = float(prepared.roles.member.mean())
     rng = prepared.seeds.rng("cascade")
-    log_odds = log_odds_of(replace(signals, members=members), rng)
+    signals = replace(signals, members=members)
+    why = FIRST.needs.missing(signals)
+    log_odds = np.full(signals.records, np.nan) if why else log_odds_of(signals, rng)
     if np.isnan(log_odds).all():
-        run.notes.append(Note("no-cascade", "the shadow models tell too little of any record for a cascade on it"))
+        message = f"no cascade was begun: {FIRST.name}, which begins it, {why or 'could score no record'}"
+        run.notes.append(Note("no-cascade", message))
         return run
     seconds = 0.0
     for number in range(1, count + 1):
         p = believed(by_unit(log_odds, units), members)
         free = released(p, units, rng)
         inside = list(sides(p, free, units, rng))
-        shadows = _trained(prepared, folder, number, inside, progress)
-        run.notes += shadows.notes
-        seconds += shadows.seconds + shadows.earlier
-        if shadows.interrupted or shadows.count < ROUND:
+        made = _trained(prepared, folder, number, inside, progress)
+        run.notes += made.notes
+        seconds += made.seconds + made.earlier
+        if made.interrupted or made.count < ROUND:
             message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
             run.notes.append(Note("cascade-interrupted", f"{message}; the same command continues"))
             break
         rows = (job.rows for job in jobs_of(prepared, number, inside))
-        table = with_step(make_table(prepared.dataset, prepared.roles, target, shadows.arrays, rows), step)
+        table = with_step(make_table(prepared.dataset, prepared.roles, target, made.arrays, rows), step)
         run.rounds.append(Round(log_odds, free, replace(table, members=members)))
         if number < count:
             log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), rng)

@@ -25,6 +25,7 @@ from memberwise.signals.progress import Progress, Silent
 from memberwise.signals.steps import lift_zeros
 from memberwise.store.folder import TURNS, RunFolder
 from memberwise.study.schema import Study
+from memberwise.training.engines.registry import EngineSession
 from memberwise.types.stages import Stages
 
 
@@ -79,9 +80,12 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
     prepared, made = with_synthetic_shadow_data(prepared, inputs, folder)
     finish_served(prepared)
     stages.over("target")
-    shadows = gather_shadows(prepared, folder, stages.begun, progress)
-    signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
-    cascade = gather_rounds(prepared, folder, target.arrays, signals, step, progress)
+    with EngineSession() as session:
+        if prepared.study.shadow.cascade:  # a Ray of this machine is started once for all rounds
+            session.begin(prepared.study.engine)
+        shadows = gather_shadows(prepared, folder, stages.begun, progress)
+        signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))
+        cascade = gather_rounds(prepared, folder, target.arrays, shadows, signals, step, progress)
     signals = replace(signals, rounds=tuple(cascade.rounds))
     stages.over("shadow models")
     dataset, roles, study = prepared.dataset, prepared.roles, prepared.study

@@ -9,7 +9,7 @@ import numpy as np
 from memberwise.attacks import ATTACKS
 from memberwise.attacks.label_only import ATTACKS as LABEL_ONLY
 from memberwise.attacks.label_only import NEAR
-from memberwise.attacks.request import FAMILY
+from memberwise.attacks.request import CASCADE, FAMILY
 from memberwise.auditing.prepare import Inputs
 from memberwise.auditing.prepare.records import records_of
 from memberwise.auditing.resolve import resolve
@@ -49,7 +49,8 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
     Its headline is one of them, and no more: it could not be had of answers of labels.
     """
     named = [study.attacks.headline] if study.attacks.headline else []
-    use = dict.fromkeys([*study.attacks.use, *named, *FAMILY, *by_labels])
+    family = [name for name in FAMILY if name != CASCADE or study.shadow.cascade]
+    use = dict.fromkeys([*study.attacks.use, *named, *family, *by_labels])
     changed: dict[str, object] = {"use": tuple(use), "headline": None}
     if study.attacks.boundary_queries == AttacksConfig().boundary_queries:
         changed["boundary_queries"] = SEARCH_QUESTIONS
