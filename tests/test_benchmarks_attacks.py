@@ -64,6 +64,33 @@ def test_the_page_of_mismatches_is_made_from_the_figures() -> None:
     assert [int(cells[i]) for i in (2, 4, 5, 6)] == wanted
 
 
+@pytest.mark.slow
+def test_a_rehearsal_of_cascades_is_stored(tmp_path: Path) -> None:
+    words = ["--tiny", "--pools", tmp_path / "pools", "--out", tmp_path / "cascade.json"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", FOLDER / "cascade.py", *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (cases,) = json.loads((tmp_path / "cascade.json").read_text()).values()
+    assert set(cases) == {"matched", "null"}
+    for place in cases.values():
+        assert set(place) == {"learned, 4", "cascade, 4 + 4", "learned, 8", "cascade, 8 + 4", "cascade, 8 + 8"}
+        assert all(len(row["auc"]) == 2 for row in place.values())
+    assert np.mean(cases["null"]["cascade, 8 + 8"]["auc"]) == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_pages_of_cascades_are_made_from_the_figures() -> None:
+    page, found = _page("cascade_page"), json.loads((FOLDER.parent / "results" / "cascade.json").read_text())
+    assert (FOLDER / "cascade.md").read_text() == page.page(found)
+    assert "\n".join(page.summary(found)) in (FOLDER.parents[1] / "docs" / "cascade.md").read_text()
+    matched = {pool: cases["matched"] for pool, cases in found.items() if "matched" in cases}
+    means = [[np.mean(place[name]["auc"]) for name in (page.ALONE, page.EQUAL)] for place in matched.values()]
+    assert all(equal > alone for alone, equal in means), "docs/cascade.md says so"
+
+
 def test_paired_differences_have_students_interval() -> None:
     rng = np.random.default_rng(0)
     here, there = rng.normal(size=8), rng.normal(size=8)

@@ -19,7 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mismatch import CASES, POOLS, TARGETS, TINY, Arrays, calibration_error, cases_of, kept, prepared, shadows_of, table
+from cascade_page import page
+from mismatch import (
+    CASES,
+    POOLS,
+    TARGETS,
+    TINY,
+    Arrays,
+    calibration_error,
+    cases_of,
+    kept,
+    of_another_kind,
+    prepared,
+    shadows_of,
+    table,
+)
 from mismatch import targets_of as trained_targets_of
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -29,6 +43,7 @@ from memberwise.attacks.cascade import after, believed, log_odds_of, released, r
 from memberwise.attacks.learned.attack import is_calibrated
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
+from memberwise.signals.questions import Questions
 from memberwise.signals.rounds import Round
 from memberwise.signals.table import Signals
 from memberwise.statistics import tpr_at
@@ -61,11 +76,11 @@ def null_targets_of(name: str, folder: Path) -> Arrays:
     return kept(folder, [name, POOLS[name], NULL, TARGETS], make)
 
 
-def trained(ours: Prepared, inside: list[Mask], seed: int, shadows: Arrays) -> Arrays:
+def trained(ours: Prepared, inside: list[Mask], seed: int, shadows: Arrays, questions: Questions) -> Arrays:
     """A round's models, with what goes beside their answers in a pool."""
     audited, like = ours.roles.audited, ours.shadow_job(0)
     jobs = [replace(like, rows=audited[side], seed=seed + k) for k, side in enumerate(inside)]
-    arrays = ours.trainer.run(jobs, partial(collect, questions=ours.shadow_questions, vectors=True))
+    arrays = ours.trainer.run(jobs, partial(collect, questions=questions, vectors=True))
     beside = {key: shadows[key] for key in ("labels", "index", "population_labels")}
     return arrays | beside | {"trained_on": np.array(inside, np.int8)}
 
@@ -87,7 +102,13 @@ def figures(log_odds: Floats, member: NDArray[np.bool_], calibrated: bool) -> di
 
 
 def cascaded(
-    make: Callable[[Arrays, int], Signals], ours: Prepared, shadows: Arrays, first: int, rounds: int, which: int
+    make: Callable[[Arrays, int], Signals],
+    ours: Prepared,
+    shadows: Arrays,
+    questions: Questions,
+    first: int,
+    rounds: int,
+    which: int,
 ) -> list[tuple[Floats, bool]]:
     """Log odds ``(n,)`` before a cascade on a target and after each of its rounds, and whether they are calibrated.
 
@@ -101,7 +122,7 @@ def cascaded(
         p = believed(found[-1][0], signals.members)
         free = released(p, None, rng)
         inside = list(sides(p, free, None, rng))
-        own = trained(ours, inside, 10_000 * (which + 1) + 100 * first + 10 * number, shadows)
+        own = trained(ours, inside, 10_000 * (which + 1) + 100 * first + 10 * number, shadows, questions)
         one = Round(found[-1][0], free, make(own, len(inside)))
         left_open = released_table(one)
         found.append((after(one, left_open, rng), found[0][1] and is_calibrated(left_open)))
@@ -113,6 +134,7 @@ def measure(pool: str, case: str, folder: Path, ways: list[tuple[int, int]]) -> 
     change = CASES.get(case, {})
     targets = null_targets_of(pool, folder) if case == NULL else trained_targets_of(pool, case, folder)
     shadows, ours = shadows_of(pool, folder, bool(change.get("population"))), prepared(POOLS[pool], {})
+    questions = of_another_kind(ours.shadow_questions) if change.get("population") else ours.shadow_questions
     found: dict[str, list[dict[str, float]]] = {}
     for which, member in enumerate(targets["members"]):
 
@@ -120,7 +142,9 @@ def measure(pool: str, case: str, folder: Path, ways: list[tuple[int, int]]) -> 
             return table(models, targets, which, count, bool(change.get("quantised")))
 
         for first, rounds in ways:
-            for number, (log_odds, calibrated) in enumerate(cascaded(make, ours, shadows, first, rounds, which)):
+            for number, (log_odds, calibrated) in enumerate(
+                cascaded(make, ours, shadows, questions, first, rounds, which)
+            ):
                 name = f"cascade, {first} + {4 * number}" if number else f"learned, {first}"
                 found.setdefault(name, []).append(figures(log_odds, member, calibrated))
     return found
@@ -134,6 +158,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="with --first")
     parser.add_argument("--pools", type=Path, default=Path.home() / ".cache" / "memberwise" / "bench-mismatch")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=Path(__file__).parent / "cascade.md", help="the page made from it")
     parser.add_argument("--again", action="store_true", help="measure what is there, too")
     parser.add_argument("--tiny", action="store_true", help="digits, two cases: shows that it runs")
     asked = parser.parse_args()
@@ -147,6 +172,8 @@ def main() -> None:
                 place[name] = {key: [round(row[key], 4) for row in rows] for key in rows[0]}
                 asked.out.write_text(json.dumps(run, indent=1) + "\n", "utf-8")
             print(line(pool, case, place), flush=True)
+    if not asked.tiny:
+        asked.page.write_text(page(run), "utf-8")
 
 
 def line(pool: str, case: str, place: dict[str, dict[str, list[float]]]) -> str:

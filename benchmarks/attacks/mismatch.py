@@ -56,7 +56,7 @@ def study(
     data = {"source": source, "members": members, "nonmembers": members, "population": more.pop("population", 1000)}
     return {
         "data": data | {"validation": 200},
-        "model": {"name": model, "hidden": hidden},
+        "model": {"name": model, "hidden": hidden} if model != "cnn" else {"name": model},
         "training": {"epochs": epochs} | more.pop("training", {}),
         **more,
     }
