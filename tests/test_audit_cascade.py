@@ -168,6 +168,17 @@ def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any,
 
 
 @pytest.mark.slow
+def test_a_gate_that_passes_without_a_cascade_says_so(tmp_path: Path) -> None:
+    codes = []
+    for name, more in (("without", {}), ("with", {"cascade": 4})):
+        result = audit(tmp_path / name, fail_if="auc>0.97", **more).to_dict()
+        assert result["family"]["decision"] == "passed"
+        codes.append([warning["code"] for warning in result["warnings"]])
+    assert "passed-without-cascade" in codes[0]
+    assert "passed-without-cascade" not in codes[1]
+
+
+@pytest.mark.slow
 def test_answered_labels_begin_no_cascade(tmp_path: Path) -> None:
     more = {"settings": RECIPE | {"answer": ["label-only"]}, "attacks": ["gap", "learned"], "cascade": 4}
     result = audit(tmp_path, **more).to_dict()

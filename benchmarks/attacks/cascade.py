@@ -40,7 +40,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks.cascade import after, believed, log_odds_of, released, released_table, sides
-from memberwise.attacks.learned.attack import is_calibrated
+from memberwise.attacks.learned.attack import carried_over_to, is_calibrated
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
 from memberwise.signals.questions import Questions
@@ -124,8 +124,7 @@ def cascaded(
         inside = list(sides(p, free, None, rng))
         own = trained(ours, inside, 10_000 * (which + 1) + 100 * first + 10 * number, shadows, questions)
         one = Round(found[-1][0], free, make(own, len(inside)))
-        left_open = released_table(one)
-        found.append((after(one, left_open, rng), found[0][1] and is_calibrated(left_open)))
+        found.append((after(one, released_table(one), carried_over_to(signals), rng), found[0][1]))
     return found
 
 

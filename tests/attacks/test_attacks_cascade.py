@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from memberwise.assess.turns import attacks_in_turn
 from memberwise.attacks import ATTACKS, cascade
 from memberwise.attacks.cascade import FEWEST_RELEASED, KEPT, LEAST, believed, by_unit, released, sides
+from memberwise.attacks.learned.attack import as_taught, carried_over_to
 from memberwise.attacks.run import score
 from memberwise.signals.leave_one_out import as_target
 from memberwise.signals.rounds import Round
@@ -51,7 +52,8 @@ class World:
             p = believed(log_odds, 0.5)
             free = released(p, None, self.rng)
             made.append(Round(log_odds, free, self.table(list(sides(p, free, None, self.rng)))))
-            log_odds = cascade.after(made[-1], cascade.released_table(made[-1]), np.random.default_rng(number))
+            left_open = cascade.released_table(made[-1])
+            log_odds = cascade.after(made[-1], left_open, carried_over_to(signals), np.random.default_rng(number))
         return replace(signals, rounds=tuple(made))
 
 
@@ -140,7 +142,7 @@ def test_a_round_moves_released_records_beside_the_others() -> None:
     signals = World(1, 200).after(1)
     (one,) = signals.rounds
     rows = np.flatnonzero(one.released)
-    again = cascade.log_odds_of(cascade.released_table(one), np.random.default_rng(5))
+    again = as_taught(cascade.released_table(one), np.random.default_rng(5))
     wanted = one.prior.copy()
     for place, row in enumerate(rows):
         if not np.isnan(again[place]):

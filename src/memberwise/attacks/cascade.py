@@ -11,9 +11,10 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.learned.attack import ATTACKS, is_calibrated
+from memberwise.attacks.learned.attack import ATTACKS, as_taught, carried_over_to, is_calibrated
+from memberwise.attacks.learned.carried import Carried
 from memberwise.signals.rounds import Round
-from memberwise.signals.table import Signals, once_a_table
+from memberwise.signals.table import Signals
 from memberwise.study.models import ROUND
 from memberwise.types.arrays import Floats, Ints, Mask
 
@@ -98,10 +99,15 @@ def released_table(one: Round) -> Signals:
     return replace(one.table.of_records(rows), members=float(share.mean()) if len(rows) else None)
 
 
-def after(one: Round, table: Signals, rng: np.random.Generator) -> Floats:
-    """``(n,)`` log odds of "member" once a round is known. ``table``: ``released_table`` of it."""
+def after(one: Round, table: Signals, carried: Carried, rng: np.random.Generator) -> Floats:
+    """``(n,)`` log odds of "member" once a round is known.
+
+    Args:
+        table: ``released_table`` of it. carried: how what shadow models teach carries over to the target. All audited
+            records tell that, beside the population: of the released ones alone the sure are missing.
+    """
     found, rows = one.prior.copy(), np.flatnonzero(one.released)
-    again = log_odds_of(table, rng)
+    again = carried.of(as_taught(table, rng))
     found[rows] = np.where(np.isnan(again), found[rows], KEPT * found[rows] + again)
     return balanced(found, one.table.members)
 
@@ -122,12 +128,6 @@ def balanced(log_odds: Floats, members: float | None) -> Floats:
     return np.asarray(log_odds + brentq(surplus, -farthest, farthest))
 
 
-@once_a_table
-def last_table(signals: Signals) -> Signals:
-    """``released_table`` of the last round."""
-    return released_table(signals.rounds[-1])
-
-
 def cascade(signals: Signals, rng: np.random.Generator) -> Floats:
     """``(n,)`` probabilities of "member" after rounds of shadow models. HIGHER = MORE LIKELY A MEMBER.
 
@@ -139,11 +139,9 @@ def cascade(signals: Signals, rng: np.random.Generator) -> Floats:
     odds add up over rounds with weights; and as many members are expected as there are said to be (docs/learned.md).
     More rounds make it stronger.
     """
-    return np.asarray(expit(after(signals.rounds[-1], last_table(signals), rng)))
-
-
-def _carries_over(signals: Signals) -> bool:
-    return is_calibrated(signals) and is_calibrated(last_table(signals))
+    return np.asarray(
+        expit(after(signals.rounds[-1], released_table(signals.rounds[-1]), carried_over_to(signals), rng))
+    )
 
 
 ATTACK = Attack(
@@ -153,5 +151,5 @@ ATTACK = Attack(
     "Du et al. 2026, arXiv:2511.04716, with learned (docs/learned.md)",
     "As learned, with more shadow models that train on what was found out about the target's other records.",
     threshold=0.5,
-    calibrated=_carries_over,
+    calibrated=is_calibrated,
 )

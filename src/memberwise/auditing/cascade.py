@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from memberwise.attacks.cascade import FIRST, after, believed, by_unit, log_odds_of, released, released_table, sides
+from memberwise.attacks.learned.attack import carried_over_to
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.shadows import engine_of
 from memberwise.auditing.table import make_table
@@ -83,7 +84,7 @@ def gather_rounds(
         table = with_step(make_table(prepared.dataset, prepared.roles, target, made.arrays, rows), step)
         run.rounds.append(Round(log_odds, free, replace(table, members=members)))
         if number < count:
-            log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), rng)
+            log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), carried_over_to(signals), rng)
     shares = tuple(round(float(one.released.mean()), 4) for one in run.rounds)
     run.facts = CascadeFacts(
         models=ROUND * len(run.rounds), rounds=len(run.rounds), released=shares, seconds=round(seconds, 2)

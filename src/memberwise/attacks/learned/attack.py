@@ -176,6 +176,20 @@ def uncalibrated(signals: Signals) -> str:
     return ""
 
 
+def as_taught(signals: Signals, rng: np.random.Generator) -> Floats:
+    """``(n,)`` log odds of "member" as shadow models taught, whether or not they carry over; NaN where not scored.
+
+    HIGHER = MORE LIKELY A MEMBER.
+    """
+    lessons = lessons_of(signals)
+    return _log_odds(signals, lessons, judges_of(lessons, False, rng))
+
+
+def carried_over_to(signals: Signals) -> Carried:
+    """How what a table's shadow models taught carries over to its target."""
+    return carried_to(signals, taught_by(signals))
+
+
 def is_calibrated(signals: Signals) -> bool:
     """Nothing speaks against reading the scores as probabilities (``uncalibrated``)."""
     return not uncalibrated(signals)
