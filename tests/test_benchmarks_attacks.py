@@ -66,7 +66,7 @@ def test_the_page_of_mismatches_is_made_from_the_figures() -> None:
 
 @pytest.mark.slow
 def test_a_rehearsal_of_cascades_is_stored(tmp_path: Path) -> None:
-    words = ["--tiny", "--pools", tmp_path / "pools", "--out", tmp_path / "cascade.json"]
+    words = ["--tiny", "--pools", str(tmp_path / "pools"), "--out", str(tmp_path / "cascade.json")]
     done = subprocess.run(
         [sys.executable, "-W", "error", FOLDER / "cascade.py", *words],
         capture_output=True,

@@ -71,6 +71,8 @@ def test_failed_gate_names_its_cause_and_not_guessing(audit: Any) -> None:
     assert "The limit is exceeded by rmia-online: AUC 0.53, at least 0.502, where 0.501 is allowed" in said
     for text in (html.render(audit.parts, audit.scores, audit.curves), model_card(audit.parts)):
         assert SAME not in text
+    broken |= {"metric": "tpr", "fpr": 0.01, "limit": 0.1, "value": 0.2671, "low": 0.17671}
+    assert "TPR at 1% FPR 26.7%, at least 17.7%, where 10.0% is allowed" in lead.lead(audit.parts)
 
 
 def test_one_decision_attack_is_led_by_a_figure_it_has(audit: Any) -> None:

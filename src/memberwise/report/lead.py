@@ -188,8 +188,9 @@ def _broken_figure(figure: BrokenBy) -> str:
         return f"{plain(figure.value)} {figure.metric.replace('-', ' ')}, where {plain(figure.limit)} are allowed"
     at = f" at {rate(figure.fpr)} FPR" if figure.fpr is not None else ""
     name = {"tpr": "TPR", "auc": "AUC"}.get(figure.metric, figure.metric.replace("_", " "))
-    least = f"at least {plain(figure.low)}"
-    return f"{figure.attack}: {name}{at} {plain(figure.value)}, {least}, where {plain(figure.limit)} is allowed"
+    shown = plain if figure.metric in ("auc", "advantage") else percent  # as the gate gives its reasons
+    value, low, limit = map(shown, (figure.value, figure.low, figure.limit))
+    return f"{figure.attack}: {name}{at} {value}, at least {low}, where {limit} is allowed"
 
 
 def _above(result: AuditResult) -> list[str]:
