@@ -233,6 +233,7 @@ def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
         ({"cascade": 4, "shadow_models": None, "budget": "1m"}, "--shadow-models"),
         ({"cascade": 4, "settings": {"shadow.data": "auxiliary"}, "auxiliary": 100}, "halves"),
         ({"attacks": ["cascade"]}, "--cascade 16"),
+        ({"fail_if": "cascade:auc>0.9"}, "--cascade 16"),
         ({"attacks": ["learned"], "settings": {"attacks.headline": "cascade"}}, "--cascade 16"),
     ],
 )

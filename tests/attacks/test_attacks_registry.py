@@ -209,7 +209,7 @@ def test_what_is_missing_is_said() -> None:
             assert "attacks.reveal" in missing(signals)  # type: ignore[operator]
             continue
         if needs.rounds:
-            assert "--cascade" in missing(signals)  # type: ignore[operator]
+            assert "once the target was asked" in missing(signals)  # type: ignore[operator]
             continue
         assert missing(signals) is None
         assert (missing(nothing_more) is None) == (needs.extra is None), name

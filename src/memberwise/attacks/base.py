@@ -128,7 +128,8 @@ class Needs:
         if self.transfer and signals.transfer is None:
             return "needs a finished run on other data: --set attacks.transfer=FOLDER"
         if self.rounds and not signals.rounds:
-            return "needs shadow models that are trained once the target was asked: --cascade 16"
+            how = "" if signals.features is None else ": --cascade 16"  # nothing is trained beside saved answers
+            return f"needs shadow models that are trained once the target was asked{how}"
         if self.features and (signals.features is None or signals.population_index is None):
             return "needs the records themselves, and the table has only answers about them"
         return None

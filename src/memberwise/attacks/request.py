@@ -53,7 +53,7 @@ class AttackRequest:
         _check_epsilon(rules, study)
         _check_targets(study)
         _check_canaries(study)
-        _check_cascade(study)
+        _check_cascade(study, rules)
         attacks = choose(study.attacks.use, objects)
         headline = [study.attacks.headline] if study.attacks.headline else []
         named = [rule.attack for rule in rules if rule.attack not in (None, RECIPE)] + headline
@@ -133,10 +133,10 @@ def _check_canaries(study: Study) -> None:
         )
 
 
-def _check_cascade(study: Study) -> None:
+def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
     shadow = study.shadow
     if not shadow.cascade:
-        if CASCADE in (*study.attacks.use, study.attacks.headline):
+        if CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules)):
             raise StudyError(
                 f"the attack {CASCADE} trains shadow models of its own, and is told how many",
                 found="shadow.cascade = 0",
