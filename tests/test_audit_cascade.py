@@ -213,7 +213,7 @@ def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
     target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
     signals = signals_table(prepared, target.arrays, shadows)
     run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, StopsInRoundTwo())
-    assert [note.code for note in run.notes] == ["cascade-interrupted"]
+    assert [note.code for note in run.notes] == ["interrupted"]
     assert len(run.rounds) == 1
     assert run.facts is not None
     assert (run.facts.models, run.facts.rounds) == (4, 1)

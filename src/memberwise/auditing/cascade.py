@@ -8,6 +8,7 @@ import numpy as np
 
 from memberwise.attacks.cascade import FIRST, after, believed, by_unit, log_odds_of, released, released_table, sides
 from memberwise.attacks.learned.attack import carried_over_to
+from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.shadows import engine_of
 from memberwise.auditing.table import make_table
@@ -78,7 +79,7 @@ def gather_rounds(
         seconds += made.seconds + made.earlier
         if made.interrupted or made.count < ROUND:
             message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
-            run.notes.append(Note("cascade-interrupted", f"{message}; the same command continues"))
+            run.notes.append(Note(INTERRUPTED, f"{message}; the same command continues"))
             break
         rows = (job.rows for job in jobs_of(prepared, number, inside))
         table = with_step(make_table(prepared.dataset, prepared.roles, target, made.arrays, rows), step)
