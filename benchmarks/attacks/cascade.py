@@ -40,7 +40,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from memberwise.attacks.cascade import after, believed, log_odds_of, released, released_table, sides
-from memberwise.attacks.learned.attack import carried_over_to, is_calibrated
+from memberwise.attacks.learned.attack import carried_over_to
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
 from memberwise.signals.questions import Questions
@@ -85,8 +85,8 @@ def trained(ours: Prepared, inside: list[Mask], seed: int, shadows: Arrays, ques
     return arrays | beside | {"trained_on": np.array(inside, np.int8)}
 
 
-def figures(log_odds: Floats, member: NDArray[np.bool_], calibrated: bool) -> dict[str, float]:
-    """Of one target; records without log odds come last. ``calibrated``: nothing speaks against probabilities."""
+def figures(log_odds: Floats, member: NDArray[np.bool_]) -> dict[str, float]:
+    """Of one target; records without log odds come last."""
     known = ~np.isnan(log_odds)
     scores, p = np.where(known, log_odds, -1e9), expit(log_odds[known])
     sure = p > 0.9
@@ -97,7 +97,6 @@ def figures(log_odds: Floats, member: NDArray[np.bool_], calibrated: bool) -> di
         "sure": float(sure.mean()),
         "precision": float(member[known][sure].mean()) if sure.any() else 1.0,
         "mean": float(p.mean()),
-        "calibrated": float(calibrated),
     }
 
 
@@ -109,22 +108,22 @@ def cascaded(
     first: int,
     rounds: int,
     which: int,
-) -> list[tuple[Floats, bool]]:
-    """Log odds ``(n,)`` before a cascade on a target and after each of its rounds, and whether they are calibrated.
+) -> list[Floats]:
+    """Log odds ``(n,)`` before a cascade on a target and after each of its rounds.
 
     Args:
         make: the table of the target beside so many of a pool's first models.
     """
     rng = np.random.default_rng([which, first])
     signals = make(shadows, first)
-    found = [(log_odds_of(signals, rng), is_calibrated(signals))]
+    found = [log_odds_of(signals, rng)]
     for number in range(rounds):
-        p = believed(found[-1][0], signals.members)
+        p = believed(found[-1], signals.members)
         free = released(p, None, rng)
         inside = list(sides(p, free, None, rng))
         own = trained(ours, inside, 10_000 * (which + 1) + 100 * first + 10 * number, shadows, questions)
-        one = Round(found[-1][0], free, make(own, len(inside)))
-        found.append((after(one, released_table(one), carried_over_to(signals), rng), found[0][1]))
+        one = Round(found[-1], free, make(own, len(inside)))
+        found.append(after(one, released_table(one), carried_over_to(signals), rng))
     return found
 
 
@@ -141,11 +140,9 @@ def measure(pool: str, case: str, folder: Path, ways: list[tuple[int, int]]) -> 
             return table(models, targets, which, count, bool(change.get("quantised")))
 
         for first, rounds in ways:
-            for number, (log_odds, calibrated) in enumerate(
-                cascaded(make, ours, shadows, questions, first, rounds, which)
-            ):
+            for number, log_odds in enumerate(cascaded(make, ours, shadows, questions, first, rounds, which)):
                 name = f"cascade, {first} + {4 * number}" if number else f"learned, {first}"
-                found.setdefault(name, []).append(figures(log_odds, member, calibrated))
+                found.setdefault(name, []).append(figures(log_odds, member))
     return found
 
 

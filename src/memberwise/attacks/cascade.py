@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from memberwise.attacks.base import Attack, Needs
-from memberwise.attacks.learned.attack import ATTACKS, as_taught, carried_over_to, is_calibrated
+from memberwise.attacks.learned.attack import ATTACKS, as_taught, carried_over_to
 from memberwise.attacks.learned.carried import Carried
 from memberwise.signals.rounds import Round
 from memberwise.signals.table import Signals
@@ -22,7 +22,7 @@ from memberwise.types.arrays import Floats, Ints, Mask
 DOUBT, LEAST = 3.0, 0.1
 # So many records are released at least, the most doubtful ones: fewer teach nothing.
 FEWEST_RELEASED = 60
-# What the log odds before a round weigh beside those of the round. Chosen on Location-30 and MNIST (docs/learned.md).
+# What the log odds before a round weigh beside those of the round. Chosen on Location-30 and MNIST (docs/cascade.md).
 KEPT = 0.6
 # What tells of a target, before the rounds and on each.
 FIRST = next(attack for attack in ATTACKS if attack.name == "learned")
@@ -129,15 +129,14 @@ def balanced(log_odds: Floats, members: float | None) -> Floats:
 
 
 def cascade(signals: Signals, rng: np.random.Generator) -> Floats:
-    """``(n,)`` probabilities of "member" after rounds of shadow models. HIGHER = MORE LIKELY A MEMBER.
+    """``(n,)`` beliefs in "member", 0 to 1, after rounds of shadow models. HIGHER = MORE LIKELY A MEMBER.
 
     Du et al. 2026 (arXiv 2511.04716): what a model answers about a record depends on which others it trained on, so
     that shadow models which trained on the target's other members tell more of this one. ``learned`` says which those
     are likely to be; a round of further shadow models is trained with the sure ones where it says and halves of the
-    others; it learns again on that round, of the others alone. Ours differs from the publication: every round leaves
-    some of the sure ones open, too, lest a mistake stays for ever; a round has four models, in complementary pairs; log
-    odds add up over rounds with weights; and as many members are expected as there are said to be (docs/learned.md).
-    More rounds make it stronger.
+    others; it learns again on that round, of the others alone. Here every round leaves some of the sure ones open, too,
+    lest a mistake stays for ever; a round has four models, in complementary pairs; log odds add up over rounds with
+    weights; and as many members are expected as there are said to be (docs/cascade.md). More rounds make it stronger. Beliefs are nearly probabilities for targets like the shadow models; none is claimed.
     """
     return np.asarray(
         expit(after(signals.rounds[-1], released_table(signals.rounds[-1]), carried_over_to(signals), rng))
@@ -148,8 +147,7 @@ ATTACK = Attack(
     "cascade",
     cascade,
     Needs(shadows="in+out", early=True, rounds=True),
-    "Du et al. 2026, arXiv:2511.04716, with learned (docs/learned.md)",
+    "Du et al. 2026, arXiv:2511.04716, with learned (docs/cascade.md)",
     "As learned, with more shadow models that train on what was found out about the target's other records.",
     threshold=0.5,
-    calibrated=is_calibrated,
 )
