@@ -136,7 +136,8 @@ def cascade(signals: Signals, rng: np.random.Generator) -> Floats:
     are likely to be; a round of further shadow models is trained with the sure ones where it says and halves of the
     others; it learns again on that round, of the others alone. Here every round leaves some of the sure ones open, too,
     lest a mistake stays for ever; a round has four models, in complementary pairs; log odds add up over rounds with
-    weights; and as many members are expected as there are said to be (docs/cascade.md). More rounds make it stronger. Beliefs are nearly probabilities for targets like the shadow models; none is claimed.
+    weights; and as many members are expected as there are said to be (docs/cascade.md). More rounds make it stronger.
+    Beliefs are nearly probabilities for targets like the shadow models; that is not claimed.
     """
     return np.asarray(
         expit(after(signals.rounds[-1], released_table(signals.rounds[-1]), carried_over_to(signals), rng))
