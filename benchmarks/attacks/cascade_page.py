@@ -40,7 +40,7 @@ def summary(found: Found) -> list[str]:
     ]
     for pool, cases in found.items():
         other = [place for case, place in cases.items() if case not in ("matched", NULL) and complete(place)]
-        if "matched" not in cases or not other:
+        if "matched" not in cases or not complete(cases["matched"]):
             continue
         cells = [pool] + [_power(cases["matched"][name]) for name in (ALONE, EQUAL, MORE[-1])]
         gains = {name: [_gain(place, name) for place in other] for name in (EQUAL, MORE[-1])}
