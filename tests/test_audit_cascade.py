@@ -15,8 +15,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 import memberwise as mw
 from memberwise.auditing.cascade import FOLDER, gather_rounds, jobs_of
+from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
+from memberwise.auditing.run import run_audit
 from memberwise.auditing.shadows import gather_shadows
 from memberwise.auditing.table import signals_table
 from memberwise.auditing.target import gather_target
@@ -71,6 +73,7 @@ def test_the_rounds_are_kept_and_told(whole: mw.Result) -> None:
     assert "cascade" in result["family"]["names"]  # without being named: its models were asked for
     assert attack(whole, "cascade")["threshold"] == {"value": 0.5, "chosen_on": "shadows"}
     assert attack(whole, "cascade")["auc"]["value"] > attack(whole, "learned")["auc"]["value"] - 0.02
+    assert "4 shadow models and 8 of a cascade" in (whole.folder / "model_card.md").read_text()  # type: ignore[operator]
     rounds = sorted(path.name for path in (whole.folder / FOLDER).iterdir())  # type: ignore[operator]
     assert rounds == ["round-01", "round-02"]
 
@@ -145,6 +148,19 @@ def test_answers_in_steps_are_lifted_in_rounds_too(digits: tuple[Any, Any], tmp_
 
 
 @pytest.mark.slow
+def test_with_surplus_non_members_rounds_are_of_the_targets_size(tmp_path: Path) -> None:
+    prepared, folder = made_ready(tmp_path, {"nonmembers": 600})
+    target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
+    signals = signals_table(prepared, target.arrays, shadows)
+    run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
+    for one in run.rounds:
+        sizes = one.table.trained_on.sum(1)
+        assert np.abs(sizes - 200).max() < 40, sizes
+        surplus = np.isin(prepared.roles.audited, prepared.roles.surplus_nonmembers)
+        assert not one.table.trained_on[:, surplus].any()
+
+
+@pytest.mark.slow
 def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any, Any], tmp_path: Path) -> None:
     x, y = digits
     frame = pd.DataFrame(x).assign(y=y, person=np.arange(len(y)) // 3)
@@ -176,6 +192,11 @@ def test_a_gate_that_passes_without_a_cascade_says_so(tmp_path: Path) -> None:
         codes.append([warning["code"] for warning in result["warnings"]])
     assert "passed-without-cascade" in codes[0]
     assert "passed-without-cascade" not in codes[1]
+    labels = RECIPE | {"answer": ["label-only"]}
+    of_labels = audit(tmp_path / "labels", fail_if="auc>0.97", attacks=["gap", "learned"], settings=labels).to_dict()
+    assert of_labels["family"]["decision"] == "passed"
+    told = [warning["code"] for warning in of_labels["warnings"]]
+    assert "passed-without-cascade" not in told, "none could have been begun"
 
 
 @pytest.mark.slow
@@ -195,16 +216,52 @@ def test_canaries_have_a_cascade_too(tmp_path: Path) -> None:
     assert "cascade" in [one["name"] for one in result["attacks"]]
 
 
-class StopsInRoundTwo(Silent):
-    def __init__(self, what: str = "") -> None:
-        self.what = what
+@pytest.mark.slow
+def test_its_cost_is_foretold_round_by_round(tmp_path: Path) -> None:
+    costs = []
+    for cascade in (0, 8):
+        values = {
+            "data": {"source": "digits", "members": 200, "nonmembers": 200},
+            "training": {"epochs": 200},
+            "model": {"hidden": [256]},
+            "shadow": {"count": 4, "cascade": cascade},
+            "attacks": {"use": ["learned"]},
+            "plan": {"threads": 1, "stack": 4},
+            "run": {"out": str(tmp_path / "run")},
+        }
+        costs.append(estimate_cost(Study.model_validate(values)))
+    without, with_it = costs
+    assert (without.models, with_it.models) == (5, 13)
+    assert 1.3 < with_it.seconds / without.seconds < 4
+    assert with_it.disk_bytes > 2 * without.disk_bytes
 
-    def named(self, what: str) -> StopsInRoundTwo:
-        return StopsInRoundTwo(what)
+
+class Stops(Silent):
+    """Ctrl-C once a model of this round is done."""
+
+    def __init__(self, number: int, what: str = "") -> None:
+        self.number, self.what = number, what
+
+    def named(self, what: str) -> Stops:
+        return Stops(self.number, what)
 
     def update(self, done: float) -> None:
-        if self.what.endswith("2") and done:
+        if self.what.endswith(f"round {self.number}") and done:
             raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_interrupted_before_its_headline_ran_the_audit_is_interrupted(tmp_path: Path) -> None:
+    values = {
+        "data": {"source": "digits", "members": 200, "nonmembers": 200},
+        "training": {"epochs": 3},
+        "model": {"hidden": [32]},
+        "shadow": {"count": 4, "cascade": 4},
+        "attacks": {"headline": "cascade"},
+        "run": {"out": str(tmp_path / "run")},
+    }
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(Study.model_validate(values), progress=Stops(1))
 
 
 @pytest.mark.slow
@@ -212,13 +269,16 @@ def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
     prepared, folder = made_ready(tmp_path)
     target, shadows = gather_target(prepared, folder), gather_shadows(prepared, folder, 0.0, Silent())
     signals = signals_table(prepared, target.arrays, shadows)
-    run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, StopsInRoundTwo())
+    run = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Stops(2))
     assert [note.code for note in run.notes] == ["interrupted"]
     assert len(run.rounds) == 1
     assert run.facts is not None
     assert (run.facts.models, run.facts.rounds) == (4, 1)
+    assert run.interrupted
     shadows.interrupted = True  # before the cascade: nothing more is trained
-    assert gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent()).facts is None
+    none = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
+    assert none.facts is None
+    assert "finished" in none.skipped[0].reason
     shadows.interrupted = False
     again = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
     assert len(again.rounds) == 2
@@ -246,5 +306,7 @@ def test_impossible_cascades_are_refused_with_what_to_do(changes: Any, words: st
 
 def test_saved_answers_have_no_cascade(tmp_path: Path) -> None:
     saved = {"predictions": np.full((20, 2), 0.5), "labels": np.zeros(20, int), "member": np.arange(20) < 10}
-    with pytest.raises(StudyError, match="cascade"):
-        mw.audit(outputs=saved, out=tmp_path / "run", cascade=4)
+    for more in ({"cascade": 4}, {"attacks": ["cascade"]}):
+        with pytest.raises(StudyError, match="saved answers") as refused:
+            mw.audit(outputs=saved, out=tmp_path / "run", **more)
+        assert "--cascade 16" not in str(refused.value)

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from memberwise.attacks.cascade import after, believed, log_odds_of, released, released_table, sides
+from memberwise.attacks.cascade import after, balanced, believed, log_odds_of, released, released_table, sides
 from memberwise.attacks.learned.attack import carried_over_to
 from memberwise.auditing.prepare import Prepared
 from memberwise.signals.ask import collect
@@ -117,13 +117,15 @@ def cascaded(
     rng = np.random.default_rng([which, first])
     signals = make(shadows, first)
     found = [log_odds_of(signals, rng)]
+    prior = balanced(found[0], signals.members)
     for number in range(rounds):
-        p = believed(found[-1], signals.members)
+        p = believed(prior, signals.members)
         free = released(p, None, rng)
         inside = list(sides(p, free, None, rng))
         own = trained(ours, inside, 10_000 * (which + 1) + 100 * first + 10 * number, shadows, questions)
-        one = Round(found[-1], free, make(own, len(inside)))
-        found.append(after(one, released_table(one), carried_over_to(signals), rng))
+        one = Round(prior, free, make(own, len(inside)))
+        prior = after(one, released_table(one), carried_over_to(signals), rng)
+        found.append(prior)
     return found
 
 

@@ -132,9 +132,23 @@ def test_belief_counts_how_many_are_members() -> None:
 def test_as_many_members_are_expected_as_are_told(odds: list[float], members: float) -> None:
     log_odds = np.array([*odds, np.nan])
     moved = cascade.balanced(log_odds, members)
-    assert np.nanmean(believed(moved, members)) == pytest.approx(members, abs=1e-6)
+    # All members are among the records whose log odds are known.
+    wanted = min(members * len(log_odds) / len(odds), 1.0)
+    assert np.nanmean(believed(moved, members)) == pytest.approx(wanted, abs=1e-5)
     np.testing.assert_allclose(moved - moved[0], log_odds - log_odds[0], atol=1e-9)  # one shift for all
     np.testing.assert_array_equal(cascade.balanced(log_odds, None), log_odds)
+
+
+def test_surplus_non_members_take_no_share_of_the_members() -> None:
+    """100 members, 100 non-members beside them, 200 beyond their number, on which no shadow model trains."""
+    rng = np.random.default_rng(0)
+    log_odds = np.concatenate([rng.normal(6, 1, 100), rng.normal(-6, 1, 100), np.full(200, np.nan)])
+    p = believed(cascade.balanced(log_odds, 0.25), 0.25)
+    assert (p[:100] > 0.5).all()
+    assert (p[100:200] < 0.5).all()
+    free = released(p, None, rng)
+    for inside in sides(p, free, None, rng):
+        assert 90 <= inside.sum() <= 110  # as many as the target trained on
 
 
 def test_a_round_moves_released_records_beside_the_others() -> None:

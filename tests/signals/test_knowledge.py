@@ -9,7 +9,7 @@ import pytest
 
 import memberwise as mw
 from memberwise.errors import RunFolderError
-from memberwise.signals.knowledge import read_transfer, revealed
+from memberwise.signals.knowledge import read_transfer, revealed, share_told
 
 
 def test_a_share_of_each_side_is_revealed_truthfully() -> None:
@@ -64,3 +64,9 @@ def test_a_missing_folder_is_found_before_anything_is_trained(tmp_path: Path) ->
     with pytest.raises(RunFolderError, match="attacks can learn"):
         mw.audit(data="digits", settings={"attacks.transfer": str(tmp_path / "none")}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_of_coins_it_is_told_what_coins_are_and_not_how_they_fell() -> None:
+    member = np.array([True, True, True, False])
+    assert share_told(member, coins=False) == 0.75
+    assert share_told(member, coins=True) == 0.5

@@ -92,7 +92,7 @@ def assess(
         stages: is told what took how long.
     """
     stages = stages or Stages()
-    signals = with_knowledge(signals, member, study.attacks, seeds)
+    signals = with_knowledge(signals, member, study.attacks, seeds, study.data.coins)
     signals, temperature_notes = with_temperature(signals, study.attacks.temperature, seeds.rng("temperature"))
     evaluated = np.ones(len(member), bool) if signals.known is None else np.isnan(signals.known)
     unrevealed = evaluated.copy()

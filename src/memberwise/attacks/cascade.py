@@ -36,8 +36,19 @@ def log_odds_of(signals: Signals, rng: np.random.Generator) -> Floats:
 
 
 def believed(log_odds: Floats, members: float | None) -> Floats:
-    """``(n,)`` probabilities of "member" where that share of all are: ``log_odds`` ``(n,)`` are of a half."""
-    return np.asarray(expit(log_odds + (0.0 if members is None else logit(np.clip(members, NEAREST, 1 - NEAREST)))))
+    """``(n,)`` probabilities of "member" where that share of all are: ``log_odds`` ``(n,)`` are of a half.
+
+    Members are among the records whose log odds are known: the others are non-members beyond the number of members, on
+    which no shadow model trains.
+    """
+    return np.asarray(expit(log_odds + logit(share_of_known(log_odds, members))))
+
+
+def share_of_known(log_odds: Floats, members: float | None) -> float:
+    """What share of the records with ``log_odds`` ``(n,)`` are members, where ``members`` of all are; untold a half."""
+    known = int((~np.isnan(log_odds)).sum())
+    share = 0.5 if members is None or not known else members * len(log_odds) / known
+    return float(np.clip(share, NEAREST, 1 - NEAREST))
 
 
 def released(p: Floats, units: Ints | None, rng: np.random.Generator) -> Mask:
@@ -95,7 +106,7 @@ def by_unit(log_odds: Floats, units: Ints | None) -> Floats:
 def released_table(one: Round) -> Signals:
     """The round's table of its released records, the only ones on which its models differ."""
     rows = np.flatnonzero(one.released)
-    share = believed(one.prior[rows], one.table.members)
+    share = believed(one.prior, one.table.members)[rows]
     return replace(one.table.of_records(rows), members=float(share.mean()) if len(rows) else None)
 
 
@@ -113,16 +124,17 @@ def after(one: Round, table: Signals, carried: Carried, rng: np.random.Generator
 
 
 def balanced(log_odds: Floats, members: float | None) -> Floats:
-    """``(n,)`` log odds shifted so that as many members are expected as the attacker is told; unchanged untold.
+    """``(n,)`` log odds, of a half, shifted so that as many members are expected as the attacker is told; untold as
+    they are.
 
     ``log_odds``: ``(n,)``, NaN where none are known.
     """
-    known = log_odds[~np.isnan(log_odds)]
-    if members is None or not 0 < members < 1 or not known.size:
+    known, share = log_odds[~np.isnan(log_odds)], share_of_known(log_odds, members)
+    if members is None or not known.size:
         return log_odds
 
     def surplus(shift: float) -> float:
-        return float(believed(known + shift, members).mean() - members)
+        return float(expit(known + shift + logit(share)).mean() - share)
 
     farthest = 1 + float(np.abs(known).max())
     return np.asarray(log_odds + brentq(surplus, -farthest, farthest))

@@ -135,17 +135,11 @@ def _check_canaries(study: Study) -> None:
 
 def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
     shadow = study.shadow
-    if not shadow.cascade:
-        if CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules)):
-            raise StudyError(
-                f"the attack {CASCADE} trains shadow models of its own, and is told how many",
-                found="shadow.cascade = 0",
-                where="shadow.cascade",
-                fix=f"--cascade {4 * ROUND}",
-            )
+    named = CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules))
+    if not shadow.cascade and not named:
         return
     refused = [
-        (study.outputs.file is not None, "saved answers", "the model itself, or leave --cascade out"),
+        (study.outputs.file is not None, "saved answers", f"the model itself, or leave {CASCADE} out"),
         (shadow.data != "halves", f"shadow.data = {shadow.data}", 'shadow.data = "halves"'),
         (shadow.budget is not None, f"shadow.budget = {shadow.budget}", "--shadow-models in place of a budget of time"),
         (shadow.count < ROUND, f"shadow.count = {shadow.count}", f"--shadow-models {ROUND}, or more"),
@@ -159,6 +153,13 @@ def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
                 where="shadow.cascade",
                 fix=fix,
             )
+    if not shadow.cascade:
+        raise StudyError(
+            f"the attack {CASCADE} trains shadow models of its own, and is told how many",
+            found="shadow.cascade = 0",
+            where="shadow.cascade",
+            fix=f"--cascade {4 * ROUND}",
+        )
 
 
 def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from memberwise.attacks.cascade import FIRST, after, believed, by_unit, log_odds_of, released, released_table, sides
+from memberwise.assess.figures import Skipped
+from memberwise.attacks.cascade import (
+    ATTACK,
+    FIRST,
+    after,
+    balanced,
+    believed,
+    by_unit,
+    log_odds_of,
+    released,
+    released_table,
+    sides,
+)
 from memberwise.attacks.learned.attack import carried_over_to
 from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Prepared
@@ -15,6 +27,7 @@ from memberwise.auditing.table import make_table
 from memberwise.errors import Note
 from memberwise.report.schema import CascadeFacts
 from memberwise.signals.gather import gather
+from memberwise.signals.knowledge import share_told
 from memberwise.signals.progress import Progress
 from memberwise.signals.rounds import Round
 from memberwise.signals.schedule import FixedCount, ShadowRun
@@ -34,12 +47,15 @@ class CascadeRun:
     """The rounds of an audit, and what was noticed of them.
 
     Attributes:
-        facts: None without rounds.
+        facts: None without rounds. interrupted: Ctrl-C ended them early.
+        skipped: the attack, where its rounds were asked for and there are none.
     """
 
     rounds: list[Round] = field(default_factory=list)
     facts: CascadeFacts | None = None
     notes: list[Note] = field(default_factory=list)
+    interrupted: bool = False
+    skipped: tuple[Skipped, ...] = ()
 
 
 def gather_rounds(
@@ -58,9 +74,12 @@ def gather_rounds(
         step: of answers that come in steps.
     """
     run, count, units = CascadeRun(), prepared.study.shadow.cascade // ROUND, prepared.roles.audited_units
-    if not count or shadows.interrupted:
+    if not count:
         return run
-    members = float(prepared.roles.member.mean())
+    if shadows.interrupted:
+        run.skipped = (Skipped(ATTACK.name, "none of its rounds is finished"),)
+        return run
+    members = share_told(prepared.roles.member, prepared.study.data.coins)
     rng = prepared.seeds.rng("cascade")
     signals = replace(signals, members=members)
     why = FIRST.needs.missing(signals)
@@ -69,7 +88,7 @@ def gather_rounds(
         message = f"no cascade was begun: {FIRST.name}, which begins it, {why or 'could score no record'}"
         run.notes.append(Note("no-cascade", message))
         return run
-    seconds = 0.0
+    seconds, log_odds = 0.0, balanced(log_odds, members)
     for number in range(1, count + 1):
         p = believed(by_unit(log_odds, units), members)
         free = released(p, units, rng)
@@ -80,12 +99,16 @@ def gather_rounds(
         if made.interrupted or made.count < ROUND:
             message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
             run.notes.append(Note(INTERRUPTED, f"{message}; the same command continues"))
+            run.interrupted = True
             break
         rows = (job.rows for job in jobs_of(prepared, number, inside))
         table = with_step(make_table(prepared.dataset, prepared.roles, target, made.arrays, rows), step)
         run.rounds.append(Round(log_odds, free, replace(table, members=members)))
         if number < count:
             log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), carried_over_to(signals), rng)
+    if not run.rounds:
+        run.skipped = (Skipped(ATTACK.name, "none of its rounds is finished"),)
+        return run
     shares = tuple(round(float(one.released.mean()), 4) for one in run.rounds)
     run.facts = CascadeFacts(
         models=ROUND * len(run.rounds), rounds=len(run.rounds), released=shares, seconds=round(seconds, 2)

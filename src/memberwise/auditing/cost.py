@@ -11,6 +11,7 @@ from memberwise.assess.folds import LEARNING
 from memberwise.assess.learned_anew import times_learned_anew
 from memberwise.attacks.learned.lessons import BYTES_READ, MOST_READ
 from memberwise.attacks.registry import choose
+from memberwise.attacks.request import CASCADE
 from memberwise.attacks.run import stand_in_records
 from memberwise.auditing.afford import Asking
 from memberwise.auditing.cluster_cost import ClusterCost, cluster_cost
@@ -102,9 +103,10 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     prepared = prepare(resolved, inputs)
     cluster = cluster_cost(prepared, calibrate)
     seconds = calibrate(prepared) if cluster is None else cluster.seconds
-    models = study.shadow.count + study.shadow.cascade
-    disk = _disk(prepared, models)
-    times = (1 + models) / (1 + small.shadow.count) * (study.training.epochs / small.training.epochs)
+    models, longer = study.shadow.count + study.shadow.cascade, study.training.epochs / small.training.epochs
+    disk = _disk(prepared, study.shadow.count)
+    times = (1 + study.shadow.count) / (1 + small.shadow.count) * longer
+    rounds = _rounds_seconds(prepared) * longer
     attacks = [
         attack.name
         for attack in resolved.request.attacks
@@ -119,18 +121,19 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         threads=prepared.plan.threads,
         roles=prepared.roles.counts,
         attacks=attacks,
-        seconds=seconds * times + _rest(prepared, attacks),
+        seconds=seconds * times + rounds + _rest(prepared, attacks),
         disk_bytes=disk,
-        driver_bytes=_resident() + _memory(models * len(prepared.roles.audited), disk, attacks),
+        driver_bytes=_resident()
+        + _memory(models * len(prepared.roles.audited), disk, attacks, study.shadow.cascade // ROUND),
         questions=asking(prepared) if study.target.endpoint is not None else None,
-        cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times),
+        cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times + rounds),
     )
 
 
-def _memory(answers: int, disk: int, attacks: Sequence[str]) -> int:
+def _memory(answers: int, disk: int, attacks: Sequence[str], rounds: int = 0) -> int:
     """Bytes that signals and attacks take beside what preparing has taken: what is large is mapped from files."""
-    learning = BYTES_READ * min(answers, MOST_READ) if {*LEARNING} & {*attacks} else 0
-    return min(2 * disk, 2 * HELD) + 2 * answers + learning
+    learning = BYTES_READ * min(answers, MOST_READ) if {*LEARNING, CASCADE} & {*attacks} else 0
+    return min(2 * disk, 2 * HELD * (1 + rounds)) + 2 * answers + learning
 
 
 def _resident() -> int:
@@ -165,6 +168,22 @@ def calibrate(prepared: Prepared) -> float:
     asking = _asking(prepared, once.trained, once.jobs) * (count + own) / len(block)
     target = Pace.of(prepared.target_trainer, [prepared.target_job]).seconds(1) if own else 0.0
     return once.seconds(count / len(block)) + target + asking + extras
+
+
+def _rounds_seconds(prepared: Prepared) -> float:
+    """Seconds that a cascade's rounds train and are asked, one after the other, each by itself."""
+    rounds, stack, plan = prepared.study.shadow.cascade // ROUND, prepared.trainer.describe().block, prepared.plan
+    if not rounds:
+        return 0.0
+    jobs = [prepared.shadow_job(k) for k in range(min(ROUND, stack))]
+    blocks = -(-ROUND // len(jobs))
+    if not prepared.trainer.describe().by_steps:
+        begun = time.perf_counter()
+        trained = prepared.trainer.train(jobs[:1])
+        training = time.perf_counter() - begun + _asking(prepared, trained, jobs[:1])
+        return rounds * training * -(-ROUND // plan.threads)
+    once = Pace.of(prepared.trainer, jobs)
+    return rounds * blocks * (once.seconds(1) - once.first + _asking(prepared, once.trained, once.jobs))
 
 
 @dataclass(frozen=True)
@@ -232,7 +251,8 @@ def _rest(prepared: Prepared, attacks: Sequence[str]) -> float:
     records, models = len(prepared.roles.audited), prepared.study.shadow.count
     share = min(1.0, len(attacks) / len(choose(["default"])))
     anew = times_learned_anew(models, records) if {*LEARNING} & {*attacks} else 0
-    anew += prepared.study.shadow.cascade // ROUND
+    rounds = prepared.study.shadow.cascade // ROUND
+    anew += rounds + 1 if rounds else 0
     learning = anew * LEARNING_SECONDS_A_RECORD * stand_in_records(models, records)
     return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * records) + learning
 
@@ -267,6 +287,7 @@ def _disk(prepared: Prepared, count: int) -> int:
     """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
     questions, models = prepared.questions, 1 + count
     queries = {"none": 1, "mirror": 2, "shift18": 18}[questions.queries]
-    singles = models * (len(questions.audited) + len(questions.population)) * queries * 9
-    kept = 1 + vector_models(len(questions.audited), questions.classes, models - 1)
+    rounds = prepared.study.shadow.cascade
+    singles = (models + rounds) * (len(questions.audited) + len(questions.population)) * queries * 9
+    kept = 1 + vector_models(len(questions.audited), questions.classes, models - 1) + rounds
     return singles + kept * len(questions.audited) * questions.classes * 4

@@ -94,7 +94,7 @@ def load_signals(
         inputs = _inputs(study, data, {name: np.asarray(rows) for name, rows in roles.items()})
         signals, member = signals_of_run(result, inputs)
     seeds = Seeds(study.run.seed)
-    signals = with_knowledge(lift_zeros(signals)[0], member, study.attacks, seeds)
+    signals = with_knowledge(lift_zeros(signals)[0], member, study.attacks, seeds, study.data.coins)
     signals, _ = with_temperature(signals, study.attacks.temperature, seeds.rng("temperature"))
     if signals.shadows is None or result.folder is None or not (result.folder / TURNS).exists():
         return signals

@@ -76,6 +76,7 @@ def audit(
 def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages: Stages, progress: Progress) -> Result:
     """The audit of a model that is trained here, or given, with its shadow models."""
     folder.write_study(prepared.study)
+    folder.blocks.mark_begun()
     prepared, target = ask_served(prepared, folder, progress)
     prepared, made = with_synthetic_shadow_data(prepared, inputs, folder)
     finish_served(prepared)
@@ -102,7 +103,9 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
             stages,
         )
     except StudyError:
-        if shadows.interrupted:  # so early that the few models there are do for no attack: nothing to report on
+        if (
+            shadows.interrupted or cascade.interrupted
+        ):  # so early that the few models there are do for no attack: nothing to report on
             raise KeyboardInterrupt from None
         raise
     assessment.curves.update(worst_images(dataset, assessment.curves.get("worst.index")))
@@ -116,7 +119,7 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
         target=facts,
         shadow=shadow_facts(prepared, shadows, cascade.facts) if shadows.count else None,
         notes=[*run_notes(prepared, target, made, shadows, step), *cascade.notes],
-        skipped=skipped_for(prepared, target.arrays),
+        skipped=[*skipped_for(prepared, target.arrays), *cascade.skipped],
         inspection=inspection_of(target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
         bound=bound_of(prepared, target.arrays, assessment),

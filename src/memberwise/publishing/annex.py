@@ -76,7 +76,7 @@ def facts(result: AuditResult) -> list[tuple[str, str]]:
         ("target", f"{target.architecture or target.kind or 'not stated'}, data {data.source or 'not stated'}"),
         ("data sha256", str(data.sha256 or "not stated")),
         ("audited", f"{count(data.members)} members, {count(data.nonmembers)} non-members"),
-        ("shadow models", count(result.shadow.count) if result.shadow else "none"),
+        ("shadow models", sentence.shadow_models(result) if result.shadow else "none"),
         ("seed", str(result.seed)),
         ("access assumed", "; ".join(sentence.assumptions(result)) or "not stated"),
         *((f"release: {key.replace('_', ' ')}", value) for key, value in release.items()),
@@ -125,8 +125,8 @@ def _edpb_attacks(result: AuditResult) -> list[Row]:
             text,
             "scope, number and quality of the tests",
             IN_SCOPE,
-            f"intervals, n and method stand at every figure; {count(result.shadow.count) if result.shadow else 'no'} "
-            "shadow models; every key of the study is in study.toml",
+            f"intervals, n and method stand at every figure; {sentence.shadow_models(result)}; every key of the study "
+            "is in study.toml",
         ),
         Row(text, "how often tests are repeated", OUT, "one run; repetition is the user's to arrange"),
     ]

@@ -19,7 +19,7 @@ def escaped(value: object) -> str:
 
 def model_card(result: AuditResult) -> str:
     """The section as Markdown."""
-    data, target, shadow = result.data, result.target, result.shadow
+    data, target = result.data, result.target
     name = without_folder(target.architecture or target.kind or "classifier")
     source = without_folder(data.source or "unnamed data")
     audited = (
@@ -28,7 +28,7 @@ def model_card(result: AuditResult) -> str:
     )
     canaries = lead.canaries_of(result)
     worst = f", the worst case ({count(canaries)} canaries)" if canaries else ""
-    models = f", with {count(shadow.count)} shadow models" if shadow else ", without shadow models"
+    models = f", with {sentence.shadow_models(result)}" if result.shadow else ", without shadow models"
     lines = [
         f"## Privacy: membership inference{worst}",
         "",

@@ -153,6 +153,15 @@ def assumptions(result: AuditResult) -> list[str]:
     return assumed
 
 
+def shadow_models(result: AuditResult) -> str:
+    """How many shadow models there were, and how many of a cascade."""
+    shadow = result.shadow
+    if shadow is None:
+        return "no shadow models"
+    rounds = "" if shadow.cascade is None else f" and {count(shadow.cascade.models)} of a cascade"
+    return f"{count(shadow.count)} shadow models{rounds}"
+
+
 def limits(result: AuditResult) -> list[str]:
     """What the intervals speak about, and what they do not."""
     return [

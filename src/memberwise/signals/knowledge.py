@@ -16,13 +16,21 @@ from memberwise.study.schema import AttacksConfig
 from memberwise.types.arrays import Floats, Mask
 
 
-def with_knowledge(signals: Signals, member: Mask, study: AttacksConfig, seeds: Seeds) -> Signals:
+def share_told(member: Mask, coins: bool) -> float:
+    """The share of members that the attacker is told: as there are, of ``member`` ``(n,)``; of coins what they are.
+
+    How many coins fell on one side would tell of each what no coin tells, and a bound on epsilon rests on them.
+    """
+    return 0.5 if coins else float(member.mean())
+
+
+def with_knowledge(signals: Signals, member: Mask, study: AttacksConfig, seeds: Seeds, coins: bool = False) -> Signals:
     """The table with what the attacker is told: how many are members, and what the study reveals, nothing more.
 
     Args:
-        member: ``(n,)``, of which the study's share is revealed.
+        member: ``(n,)``, of which the study's share is revealed. coins: memberships are independent fair coins.
     """
-    signals = replace(signals, members=float(member.mean()))
+    signals = replace(signals, members=share_told(member, coins))
     if study.reveal:
         signals = replace(signals, known=revealed(member, study.reveal, seeds.rng("revealed records")))
     if study.transfer is not None:

@@ -114,9 +114,15 @@ class BlockStore:
         self._write()
 
     def mark_finished(self, key: str) -> None:
-        """Say that the run of this key is finished, until another block is written."""
+        """Say that the run of this key is finished, until another is begun or another block is written."""
         self.finished = key
         self._write()
+
+    def mark_begun(self) -> None:
+        """No run is finished any more: what stands beside the blocks will be another's."""
+        if self.finished is not None:
+            self.finished = None
+            self._write()
 
     def _write(self) -> None:
         content: dict[str, object] = {"version": 1, "blocks": dict(sorted(self.manifest.items()))}
