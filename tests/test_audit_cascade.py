@@ -251,7 +251,7 @@ class Stops(Silent):
 
 
 @pytest.mark.slow
-def test_interrupted_before_its_headline_ran_the_audit_is_interrupted(tmp_path: Path) -> None:
+def test_interrupted_before_its_headline_it_is_interrupted(tmp_path: Path) -> None:
     values = {
         "data": {"source": "digits", "members": 200, "nonmembers": 200},
         "training": {"epochs": 3},

@@ -55,7 +55,7 @@ def test_target_is_the_same_for_any_number_of_shadow_models(plan: dict[str, obje
     assert target_of(tmp_path / "four") == target_of(tmp_path / "eight")
 
 
-def test_a_run_of_before_is_recognised_where_its_target_is_the_same(tmp_path: Path) -> None:
+def test_a_former_run_is_recognised_by_its_same_target(tmp_path: Path) -> None:
     """The target's key was made of the plan of all models: so it still is, where that is the target's own."""
 
     def both(**plan: object) -> tuple[dict[str, object], str]:

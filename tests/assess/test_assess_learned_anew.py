@@ -73,7 +73,7 @@ def test_without_complements_each_is_learned_for_alone() -> None:
     assert len(found) == len(recording.tables) == 4
 
 
-def test_only_the_first_that_learns_is_learned_anew_and_none_of_few_models() -> None:
+def test_only_the_first_is_learned_anew_and_none_of_few_models() -> None:
     both = [ATTACKS["loss"], ATTACKS["learned-offline"], Recording().attack]
     assert list(learned_anew(table(8), both, Seeds(0))) == ["learned"]
     assert learned_anew(table(room.FEWEST - 2), both, Seeds(0)) == {}

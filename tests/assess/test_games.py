@@ -73,7 +73,7 @@ def test_figures_are_those_of_the_statistics_room() -> None:
         assert row.value == pytest.approx(tpr_at(belief.ravel(), truth.ravel(), row.fpr), rel=0.02)
 
 
-def test_adaptive_questions_differ_by_answers_and_tell_more_early() -> None:
+def test_adaptive_questions_differ_and_tell_more_early() -> None:
     member = world_rows(RECORDS, WORLDS, 0.5, 1)
     answers = world_answers(member, RECORDS)
     secrets = draw_secrets(WORLDS, 200, np.random.default_rng(4))

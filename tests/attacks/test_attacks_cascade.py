@@ -115,7 +115,7 @@ def test_pairs_split_the_released_and_put_the_others(data: Any) -> None:
     assert freed >= min(FEWEST_RELEASED, of_units)
 
 
-def test_doubtful_records_are_released_surely_and_sure_ones_seldom() -> None:
+def test_doubtful_records_are_released_and_sure_ones_seldom() -> None:
     p = np.repeat([0.5, 0.35, 0.9, 0.999], 4000)
     shares = released(p, None, np.random.default_rng(0)).reshape(4, -1).mean(1)
     assert shares[0] == shares[1] == 1

@@ -79,7 +79,7 @@ def test_the_strength_of_noise_is_chosen_on_shadow_models(best: Any) -> None:
     np.testing.assert_array_equal(label_only.noised(signals, rng()), signals.target.extra["noised"][0, :, best])
 
 
-def test_near_copies_tell_by_firmness_where_shadow_models_show_it() -> None:
+def test_near_copies_tell_by_firmness_where_models_show_it() -> None:
     """Whoever is a member is answered as often rightly, but more firmly: only what shadow models show can tell."""
     signals, member = full_table(np.random.default_rng(10), 400)
     draw = np.random.default_rng(11)

@@ -389,7 +389,7 @@ def test_contradicting_population_marks_scores_uncalibrated() -> None:
 
 
 @pytest.mark.slow
-def test_population_of_another_kind_mends_and_vouches_for_nothing() -> None:
+def test_population_of_another_kind_vouches_for_nothing() -> None:
     signals, _ = pool(26, leak=1.0, world=2.0)
     assert "take both from the same data" in learned.uncalibrated(signals).lower()
     assert learned.carried_to(signals, learned.taught_by(signals)).slope == 1
@@ -427,7 +427,7 @@ def test_population_rows_are_like_those_of_outsiders() -> None:
     np.testing.assert_allclose(np.mean(aucs, 0), 0.5, atol=0.075)
 
 
-def test_targets_unlike_their_shadow_models_are_told_by_population() -> None:
+def test_targets_unlike_their_models_are_told_by_population() -> None:
     """1 where the population's phi has the shadow models' mean and spread, less the further either is off, then 0."""
     signals, _ = pool(50, leak=1.0)
     shadows, rows = signals.population_shadows, np.arange(150)

@@ -136,7 +136,7 @@ def test_success_is_where_epsilon_is_nothing(rho: float) -> None:
     assert epsilon_of(rho, gap * 0.999) > 1e-9
 
 
-def test_agreeing_votes_cost_less_where_the_bound_depends_on_them() -> None:
+def test_agreeing_votes_cost_less_where_the_bound_is_theirs() -> None:
     mechanism = GNMax(threshold=150.0, sigma1=40.0, sigma2=20.0)
     by_votes = 500 * data_dependent_rdp(np.array([245, 5, 0]), 0, mechanism)
     split = 500 * data_dependent_rdp(np.array([130, 120, 0]), 0, mechanism)

@@ -76,7 +76,7 @@ def test_calls_cut_anyhow_give_the_same_answers(answers: Any, kind: str) -> None
 
 
 @pytest.mark.parametrize("answers", KINDS)
-def test_a_record_asked_again_has_the_same_bytes_and_costs_nothing(answers: Any) -> None:
+def test_a_record_asked_again_has_the_same_bytes_and_is_free(answers: Any) -> None:
     x, defence = records(40), Pac(answers=answers)
     behind = served(ensembles(), defence)
     first = behind.predict(x)

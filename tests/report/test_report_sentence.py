@@ -117,7 +117,7 @@ def test_epsilon_never_stands_without_its_basis(audit: Any, basis: str, words: s
     assert words in said
 
 
-def test_a_rate_that_does_not_hold_is_told_by_the_figure_that_is_off() -> None:
+def test_a_rate_that_does_not_hold_is_told_by_what_is_off() -> None:
     off, reaching = Estimate(0.0, 0.0, 0.05, 71, 71, "exact"), Estimate(0.0, 0.0, 0.101, 0, 35, "exact")
     row = CarriedThreshold(0.1, 0.0, off, off, holds=False, population_fpr=reaching)
     said = "The rate does not hold here: aimed at 10%, 0.0% (interval 0.0–5.0%) on the target's non-members."  # noqa: RUF001

@@ -66,7 +66,7 @@ def test_a_missing_folder_is_found_before_anything_is_trained(tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
-def test_of_coins_it_is_told_what_coins_are_and_not_how_they_fell() -> None:
+def test_of_coins_it_is_not_told_how_they_fell() -> None:
     member = np.array([True, True, True, False])
     assert share_told(member, coins=False) == 0.75
     assert share_told(member, coins=True) == 0.5

@@ -125,7 +125,7 @@ def test_a_pair_leaves_together_and_nothing_is_dropped() -> None:
     assert as_target(signals, 5, np.random.default_rng(0)).signals.target.vectors is None
 
 
-def test_targets_of_the_same_models_have_none_of_their_pairs_among_them() -> None:
+def test_targets_of_the_same_models_have_no_pair_among_them() -> None:
     signals = null_table(np.random.default_rng(3), paired, models=8)
     signals = replace(signals, known=np.where(np.arange(signals.records) < 5, 1.0, np.nan))
     for k, stand_in in zip((2, 3, 6, 7), as_targets(signals, [2, 3, 6, 7]), strict=True):

@@ -78,7 +78,7 @@ def test_a_disk_without_room_is_an_error_at_once(tmp_path: Path, monkeypatch: py
         subprocess.run(["umount", str(small)], check=True)
 
 
-def test_statistics_of_mapped_answers_are_those_of_answers_in_memory(
+def test_statistics_of_mapped_answers_are_those_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the bit: whether a table had room in memory is seen in no figure."""
