@@ -78,9 +78,7 @@ def test_a_disk_without_room_is_an_error_at_once(tmp_path: Path, monkeypatch: py
         subprocess.run(["umount", str(small)], check=True)
 
 
-def test_statistics_of_mapped_answers_are_those_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statistics_of_mapped_answers_are_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit: whether a table had room in memory is seen in no figure."""
     values = -RNG.gamma(0.3, 3.0, (40, 70, 3)).astype(np.float32)
     others = np.log1p(-np.exp(np.minimum(values, -1e-6)))

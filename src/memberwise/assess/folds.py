@@ -10,7 +10,8 @@ from memberwise.attacks import Attack
 from memberwise.attacks.run import score
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_targets
-from memberwise.signals.table import Signals, read_only
+from memberwise.signals.locked import read_only
+from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Ints
 
 # Attacks that learn on shadow models, and have a threshold of their own.

@@ -6,8 +6,9 @@ import numpy as np
 
 from memberwise.attacks.base import Attack, Needs
 from memberwise.attacks.in_out import log_mean_both, record_blocks, shadows_of
+from memberwise.signals.once import once_a_table
 from memberwise.signals.streamed import of_block
-from memberwise.signals.table import Answers, Signals, once_a_table
+from memberwise.signals.table import Answers, Signals
 from memberwise.signals.temperature import FEWEST_POPULATION, MATCHED, RAW, interpolated_phi, matched_temperature
 from memberwise.types.arrays import Floats
 

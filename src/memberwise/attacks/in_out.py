@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
+from memberwise.signals.once import once_for
 from memberwise.signals.streamed import of_block, release
-from memberwise.signals.table import Answers, Signals, once_for
+from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats, Ints, Mask
 
 CHUNK_VALUES = 2_000_000

@@ -8,7 +8,8 @@ from scipy.special import expit
 from memberwise.attacks.base import Attack, Needs, Score
 from memberwise.attacks.in_out import log_mean_both, log_mean_out, log_mean_p, shadows_of
 from memberwise.attacks.tuning import tuned
-from memberwise.signals.table import Answers, Signals, once_for
+from memberwise.signals.once import once_for
+from memberwise.signals.table import Answers, Signals
 from memberwise.types.arrays import Floats
 
 # p_in is taken to be A p_out + (1 - A) where no model trained on the record and no shadow model tells better.

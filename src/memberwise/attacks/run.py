@@ -13,7 +13,8 @@ from memberwise.attacks.base import Attack, Score
 from memberwise.attacks.registry import is_built_in
 from memberwise.seeds import Seeds
 from memberwise.signals.leave_one_out import as_target
-from memberwise.signals.table import Signals, read_only
+from memberwise.signals.locked import read_only
+from memberwise.signals.table import Signals
 from memberwise.targets.user_errors import wrap_user_errors
 from memberwise.types.arrays import Floats, Mask
 

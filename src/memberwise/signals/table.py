@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,77 +274,3 @@ def kept_temperatures(signals: Signals) -> set[float]:
     return {1.0}.union(signals.target.tempered).intersection(
         *({1.0, *part.tempered} for part in parts if part is not None)
     )
-
-
-def _locked(part: P) -> P:
-    """The same part with views of its arrays that cannot be written into."""
-
-    def view(value: Array) -> Array:
-        locked = value.view()
-        locked.flags.writeable = False
-        return locked
-
-    changed: dict[str, object] = {}
-    for one in fields(part):
-        value: object = getattr(part, one.name)
-        if isinstance(value, np.ndarray):
-            changed[one.name] = view(value)
-        elif isinstance(value, dict):
-            changed[one.name] = {name: view(array) for name, array in value.items()}
-        elif isinstance(value, tuple):
-            changed[one.name] = tuple(_locked(each) for each in value)
-        elif is_dataclass(value) and not isinstance(value, type):
-            changed[one.name] = _locked(value)
-    return replace(part, **changed)
-
-
-def once_a_table(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Concatenate[Signals, A], T]:
-    """A statistic of a table that attacks share: computed when first asked for, and kept as long as the table.
-
-    A table made from another starts anew; further arguments, such as a temperature, have each a value of their own.
-    """
-    values: WeakKeyDictionary[Signals, dict[object, T]] = WeakKeyDictionary()
-
-    @wraps(compute)
-    def shared(signals: Signals, /, *args: A.args, **kwargs: A.kwargs) -> T:
-        of_table, key = values.setdefault(signals, {}), (args, *sorted(kwargs.items()))
-        if key not in of_table:
-            of_table[key] = compute(signals, *args, **kwargs)
-        return of_table[key]
-
-    return shared
-
-
-def once_for(
-    answers: str, beside: str
-) -> Callable[[Callable[Concatenate[Signals, A], T]], Callable[Concatenate[Signals, A], T]]:
-    """As ``once_a_table``, of what follows from two parts of a table alone: tables that share the parts share it.
-
-    Args:
-        answers: name of the part, ``Answers``, with which the statistic is kept. beside: of the other.
-    """
-
-    def decorate(compute: Callable[Concatenate[Signals, A], T]) -> Callable[Concatenate[Signals, A], T]:
-        values: WeakKeyDictionary[Answers, tuple[object, dict[object, T]]] = WeakKeyDictionary()
-
-        @wraps(compute)
-        def shared(signals: Signals, /, *args: A.args, **kwargs: A.kwargs) -> T:
-            part, other, key = getattr(signals, answers), getattr(signals, beside), (args, *sorted(kwargs.items()))
-            if part is None:
-                return compute(signals, *args, **kwargs)
-            if part not in values or values[part][0] is not other:
-                values[part] = (other, {})
-            found = values[part][1]
-            if key not in found:
-                found[key] = compute(signals, *args, **kwargs)
-            return found[key]
-
-        return shared
-
-    return decorate
-
-
-@once_a_table
-def read_only(signals: Signals) -> Signals:
-    """The same table, whose arrays refuse to be written into: what an attack of the user's own is given."""
-    return _locked(signals)

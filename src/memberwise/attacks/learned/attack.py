@@ -16,7 +16,8 @@ from memberwise.attacks.learned.lean import DRAWS, FEWEST_POPULATION, known_nonm
 from memberwise.attacks.learned.lessons import Lessons, lessons_of
 from memberwise.attacks.learned.reader import References, View, members_of
 from memberwise.attacks.learned.relative import OFFLINE
-from memberwise.signals.table import Signals, once_a_table
+from memberwise.signals.once import once_a_table
+from memberwise.signals.table import Signals
 from memberwise.types.arrays import Floats, Floats32, Ints
 
 # So much the judge of levels weighs at most, of 1. Chosen on Adult and MNIST (docs/learned.md).

@@ -12,7 +12,8 @@ from memberwise.attacks.learned.lean import DRAWS
 from memberwise.attacks.learned.reader import FEWEST_MODELS, Reader, References, Rows
 from memberwise.attacks.learned.tempered import Answering, distortion
 from memberwise.signals.leave_one_out import StandIn, as_target
-from memberwise.signals.table import Signals, once_a_table
+from memberwise.signals.once import once_a_table
+from memberwise.signals.table import Signals
 from memberwise.types.arrays import Ints, Mask
 
 # So many shadow models take the target's place at most; so many rows teach, a half of them of models as they ended.
