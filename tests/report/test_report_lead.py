@@ -95,6 +95,10 @@ def test_first_sentence_names_a_clearly_stronger_attack(audit: Any) -> None:
     audit.result["family"]["stronger"] = [{"attack": "rmia-online", "difference": estimate(0.1, 0.05, 0.15)}]
     said = lead.lead(audit.parts)
     assert "rmia-online is clearly stronger than the headline lira-online-fixed here: AUC 0.881" in said.split(". ")[0]
+    assert "it recognises" not in said, "1 % of members: fewer than the headline does"
+    (rate,) = (row for row in attack_of(audit.result, "rmia-online")["tpr_at_fpr"] if row["fpr"] == 0.01)
+    rate |= {"value": 0.267, "low": 0.184, "high": 0.305}
+    assert "; it recognises 26.7%" in lead.lead(audit.parts)
     audit.result["family"] = None  # a result of version 1 has intervals only
     assert "rmia-online is clearly stronger" in lead.lead(audit.parts).split(". ")[0]
     file = io.StringIO()

@@ -40,6 +40,7 @@ from memberwise.training.job import Job
 from memberwise.types.arrays import Arrays, Mask
 
 FOLDER = "cascade"
+UNFINISHED = Skipped(ATTACK.name, "none of its rounds is finished")
 
 
 @dataclass
@@ -77,7 +78,7 @@ def gather_rounds(
     if not count:
         return run
     if shadows.interrupted:
-        run.skipped = (Skipped(ATTACK.name, "none of its rounds is finished"),)
+        run.skipped = (UNFINISHED,)
         return run
     members = share_told(prepared.roles.member, prepared.study.data.coins)
     rng = prepared.seeds.rng("cascade")
@@ -107,7 +108,7 @@ def gather_rounds(
         if number < count:
             log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), carried_over_to(signals), rng)
     if not run.rounds:
-        run.skipped = (Skipped(ATTACK.name, "none of its rounds is finished"),)
+        run.skipped = (UNFINISHED,)
         return run
     shares = tuple(round(float(one.released.mean()), 4) for one in run.rounds)
     run.facts = CascadeFacts(

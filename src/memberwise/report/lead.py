@@ -133,14 +133,17 @@ def _stronger(result: AuditResult) -> str:
     main = result.attack()
     if main is None:
         return ""
-    words = sentence.interval_words(result)
+    words, figure = sentence.interval_words(result), lead_figure(main)
     for name in stronger_attacks(result):
         other = result.attack(name)
         area = spoken(main.auc, "number", words)
+        rows = placed.of_attack(other) if other and figure and figure.fpr is not None else []
+        same = [one for one in rows if figure and one.fpr == figure.fpr and one.resolved]
+        more = same and figure and (same[0].estimate.value or 0.0) > (figure.estimate.value or 0.0)
+        share = f"; it recognises {spoken(same[0].estimate, 'share', words)} at that rate" if more else ""
         return f"; {name} is clearly stronger than the headline {result.headline} here: AUC " + (
-            f"{spoken(other.auc if other else None, 'number', words)} against {area}"
+            f"{spoken(other.auc if other else None, 'number', words)} against {area}{share}"
         )
-    figure = lead_figure(main)
     high = None if figure is None or figure.fpr is None else number(figure.estimate.high)
     if figure is None or high is None:
         return ""
