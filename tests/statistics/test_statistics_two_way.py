@@ -32,7 +32,7 @@ def test_a_weight_is_so_many_copies_of_a_record(seed: int) -> None:
     weights = rng.integers(0, 4, 20)
     weights[np.flatnonzero(member)[0]] = weights[np.flatnonzero(~member)[0]] = 1
     copied = figures_of(np.repeat(scores, weights), np.repeat(member, weights), FPRS)
-    weighted = _weighted_figures(scores, member, weights[None].astype(float), FPRS)[:, 0]
+    weighted = _weighted_figures(scores, member, weights[:, None].astype(float), FPRS)[:, 0]
     np.testing.assert_allclose(weighted, copied)
 
 

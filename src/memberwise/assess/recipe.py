@@ -186,11 +186,16 @@ def recipe_models(
     """
     draws = FEW_DRAWS if signals.records > MANY_RECORDS else DRAWS
     variances, recipes = refitted_variances(signals, attacks, turns, evaluated, fprs, seeds), []
-    for one in turns:
+
+    def over_models(one: Turns) -> TwoWay:
+        rng = seeds.rng("records drawn anew")  # the same weightings for every attack, and for every run of these roles
+        return two_way(one.scores, one.member, one.clusters, fprs, rng, draws, units)
+
+    with ThreadPoolExecutor(_cores(), "figures over models") as pool:
+        figures = list(pool.map(over_models, turns))
+    for one, models in zip(turns, figures, strict=True):
         scored = ~np.isnan(one.scores)
         n1, n0 = (int(np.mean((scored & side).sum(1))) for side in (one.member, ~one.member))
-        rng = seeds.rng("records drawn anew")  # the same weightings for every attack, and for every run of these roles
-        models = two_way(one.scores, one.member, one.clusters, fprs, rng, draws, units)
         splits, usable = hashlib.sha256(), scored.all(0)
         for part in (signals.index[usable], one.member[:, usable], one.clusters):
             splits.update(np.ascontiguousarray(part).tobytes())
@@ -215,8 +220,6 @@ def refitted_variances(
 
     ``evaluated``: ``(n,)``.
     """
-    from memberwise.models.threads import cores  # with torch, which whoever only reads figures does without
-
     named = {one.attack for one in turns}
     refit = [attack for attack in attacks if attack.name in named and attack.name not in LEARNING]
     if not refit:
@@ -236,7 +239,13 @@ def refitted_variances(
 
     # Those of the family are formulas on arrays, which go side by side; a user's own attack, or a network, may not.
     formulas = all(is_built_in(attack) and attack.name in FAMILY for attack in refit)
-    with ThreadPoolExecutor(cores() if formulas else 1, "refit") as pool:
+    with ThreadPoolExecutor(_cores() if formulas else 1, "refit") as pool:
         parts = list(pool.map(without, np.array_split(clusters, groups)))
     whole = set[str].intersection(*map(set, parts))
     return {name: Refitted(np.array([part[name] for part in parts])) for name in whole}
+
+
+def _cores() -> int:
+    from memberwise.models.threads import cores  # with torch, which whoever only reads figures does without
+
+    return cores()

@@ -20,8 +20,9 @@ from memberwise.types.arrays import Floats, Ints, Mask
 DRAWS = 200
 # Fewer clusters of models than this: a value, and no interval.
 FEWEST_CLUSTERS = 4
-# Weights are made and used in parts of at most so many numbers.
-PART_VALUES = 4_000_000
+# Weights are made and used in parts of at most so many numbers, which a processor's cache holds; of so many draws at
+# least, else one by one: few beside each other add up slowly.
+PART_VALUES, FEWEST_AT_ONCE = 130_000, 8
 
 
 @dataclass(frozen=True)
@@ -124,37 +125,39 @@ def two_way(
     count = int(codes.max()) + 1 if n else 0
     orders = np.argsort(-scores, axis=1, kind="stable")
     figures = np.empty((len(scores), 1 + len(fprs), 1 + draws))
-    step = max(1, PART_VALUES // max(n, 1))
+    step = PART_VALUES // max(n, 1)
+    step = step if step >= FEWEST_AT_ONCE else 1
     for first in range(0, 1 + draws, step):
         size = min(step, 1 + draws - first)
         drawn = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
         if first == 0:
             drawn[0] = 1.0
-        weights = drawn[:, codes]
+        weights = np.ascontiguousarray(drawn[:, codes].T)
         for m, order in enumerate(orders):
             figures[m, :, first : first + size] = _weighted_figures(
-                scores[m, order], member[m, order], weights[:, order], fprs
+                scores[m, order], member[m, order], weights[order], fprs
             )
     of_clusters = [figures[clusters == one].mean(0) for one in np.unique(clusters)]
     return TwoWay(np.stack(of_clusters), count)
 
 
 def _weighted_figures(scores: Floats, member: Mask, weights: Floats, fprs: Sequence[float]) -> Floats:
-    """``(1 + len(fprs), b)`` AUC (ties half) and TPR strictly above the threshold, under ``(b, n)`` weights.
+    """``(1 + len(fprs), b)`` AUC (ties half) and TPR strictly above the threshold, under ``(n, b)`` weights.
 
     ``scores`` fall from the first to the last.
     """
-    inside, outside = (np.cumsum(weights * side, 1) for side in (member, ~member))
-    zero = np.zeros((len(weights), 1))
-    inside, outside = np.concatenate([zero, inside], 1), np.concatenate([zero, outside], 1)
-    first, last = (np.searchsorted(-scores, -scores, side) for side in ("left", "right"))
-    n1, n0 = inside[:, -1], outside[:, -1]
-    below = n0[:, None] - (outside[:, first] + outside[:, last]) / 2
-    figures = [(weights * member * below).sum(1) / (n0 * n1)]
+    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))
+    members = weights * member[:, None]
+    others = weights - members
+    if len(starts) < len(scores):  # records that are tied stand at one place together
+        members, others = (np.add.reduceat(part, starts, axis=0) for part in (members, others))
+    inside, outside = np.cumsum(members, 0), np.cumsum(others, 0)
+    n1, n0 = inside[-1], outside[-1]
+    figures = [np.einsum("gb,gb->b", members, n0 - outside + others / 2) / (n0 * n1)]
     for fpr in fprs:
         # The first place at which the non-members' weight exceeds the rate; members tied with it do not count.
-        place = np.minimum((outside[:, 1:] <= fpr * n0[:, None] + 1e-9).sum(1), len(scores) - 1)
-        figures.append(inside[np.arange(len(weights)), first[place]] / n1)
+        place = np.minimum((outside <= fpr * n0 + 1e-9).sum(0), len(starts) - 1)[None]
+        figures.append((np.take_along_axis(inside, place, 0) - np.take_along_axis(members, place, 0))[0] / n1)
     return np.stack(figures)
 
 
@@ -162,7 +165,7 @@ def figures_of(scores: Floats, member: Mask, fprs: Sequence[float]) -> Floats:
     """AUC and TPR at each rate of one model, ``(f,)``, from ``(n,)`` scores; NaN ones are left out."""
     usable = ~np.isnan(scores)
     order = np.argsort(-scores[usable], kind="stable")
-    weights = np.ones((1, len(order)))
+    weights = np.ones((len(order), 1))
     return _weighted_figures(scores[usable][order], member[usable][order], weights, fprs)[:, 0]
 
 

@@ -14,7 +14,7 @@ from memberwise.attacks.learned.tempered import Answering, distortion
 from memberwise.signals.leave_one_out import StandIn, as_target
 from memberwise.signals.once import once_a_table
 from memberwise.signals.table import Signals
-from memberwise.types.arrays import Ints, Mask
+from memberwise.types.arrays import Mask
 
 # So many shadow models take the target's place at most; so many rows teach, a half of them of models as they ended.
 MOST_STAND_INS = 16
@@ -44,11 +44,6 @@ class Part:
     references: References
     member: Mask
     usable: Mask
-
-    def of(self, records: Ints, reader: Reader, rng: np.random.Generator) -> Part:
-        """Those at these ``(k,)`` positions."""
-        beside = reader.beside(self.references.table.of_records(records), rng)
-        return Part(beside, self.member[records], self.usable[records])
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ def lessons_of(signals: Signals) -> Lessons:
         return Lessons([], [], [], None)
     signals = first_models(signals, MOST_READ)
     reader = Reader.of(signals, rng)
-    lessons, every = list[Lesson](), list[References]()
+    lessons, every, early = list[Lesson](), list[References](), None
     stand_ins = min(reader.models, len(signals.trained_on), _most_stand_ins(signals.records))
     most = _rows_each(signals.records, stand_ins)
     for k in range(stand_ins):
@@ -94,12 +89,20 @@ def lessons_of(signals: Signals) -> Lessons:
             every[-1] = replace(every[-1], stand_ins=every[-1].stand_ins + 1)
         else:
             every.append(reader.beside(stand_in.signals, rng))
-        lessons.extend(_lessons_by(reader, k, stand_in, every[-1], most, rng))
+            if reader.early_records is not None:
+                early = reader.beside(stand_in.signals.of_records(reader.early_records), rng, levels=False)
+        lessons.extend(_lessons_by(reader, k, stand_in, every[-1], early, most, rng))
     return Lessons(lessons, every, reader.names, reader)
 
 
 def _lessons_by(
-    reader: Reader, k: int, stand_in: StandIn, references: References, most: int, rng: np.random.Generator
+    reader: Reader,
+    k: int,
+    stand_in: StandIn,
+    references: References,
+    early: References | None,
+    most: int,
+    rng: np.random.Generator,
 ) -> Iterator[Lesson]:
     """The k-th shadow model as it ended, as it was earlier, and distorted.
 
@@ -127,9 +130,10 @@ def _lessons_by(
     population = reader.population_answering(reader.whole.population_shadows, k)
     yield from lesson((ended, population), everything, most, "ended")
     checkpoints = reader.early_answering(k)
-    for records, audited, of_population in checkpoints:
-        part = everything if records is None else everything.of(records, reader, rng)
-        yield from lesson((audited, of_population), part, most // 2, "early")
+    records = reader.early_records
+    asked = everything if early is None or records is None else Part(early, member[records], usable[records])
+    for checkpoint in checkpoints:
+        yield from lesson(checkpoint, asked, most // 2, "early")
     height = references.shadows.figures["height"]
     for _ in range(COPIES if checkpoints else COPIES_ALONE):
         scale, shift, forgotten = distortion(rng, height.inside - height.outside, member)

@@ -111,9 +111,10 @@ class Reader:
         # A copy, for what is kept with a table must not keep the table (``once_a_table``).
         return cls(table, replace(signals), full, population, models, [], shadows.queries > 1)
 
-    def beside(self, table: Signals, rng: np.random.Generator) -> References:
-        """What the shadow models of ``table``, a part of the reader's, tell."""
-        enough = (self.several or self.population is not None) and len(table.trained_on) + 2 >= FEWEST_FOR_SPREADS
+    def beside(self, table: Signals, rng: np.random.Generator, levels: bool = True) -> References:
+        """What the shadow models of ``table``, a part of the reader's, tell; of absolute ``levels`` too."""
+        told = self.several or (levels and self.population is not None)
+        enough = told and len(table.trained_on) + 2 >= FEWEST_FOR_SPREADS
         plain = statistics(shadows_alone(table), offline=False) if enough else None
         shadows = shadows_of(table.shadows)
         population = {} if table.population_shadows is None else readings_by_name(table.population_shadows)
@@ -187,12 +188,19 @@ class Reader:
         part = answers.of_models(np.array([k])).of_records(self.population)
         return Answering.of(part, 0, self.whole.population_labels[self.population], self.full)
 
-    def early_answering(self, k: int) -> list[tuple[Ints | None, Answering, Answering | None]]:
-        """The k-th model's early checkpoints: about which records, ``(r,)`` (None: all), and what they answered."""
+    @property
+    def early_records(self) -> Ints | None:
+        """``(r,)`` positions of the records about which early checkpoints were asked; None: all, or there are none."""
+        early = self.whole.early
+        if early is None or not self.full or not len(early.records):
+            return None
+        return None if np.array_equal(early.records, np.arange(self.whole.records)) else early.records
+
+    def early_answering(self, k: int) -> list[tuple[Answering, Answering | None]]:
+        """What the k-th model's early checkpoints answered about ``early_records``, and about the population."""
         early, labels = self.whole.early, self.whole.population_labels
         if early is None or not self.full or k >= early.audited[0].models or not len(early.records):
             return []
-        everywhere = np.array_equal(early.records, np.arange(self.whole.records))
         checkpoints = []
         for number, answers in enumerate(early.audited):
             audited = Answering.of(answers, k, self.whole.labels[early.records], True)
@@ -201,7 +209,7 @@ class Reader:
                 if not early.population or labels is None or not np.array_equal(early.positions, self.population):
                     return []
                 population = Answering.of(early.population[number], k, labels[early.positions], True)
-            checkpoints.append((None if everywhere else early.records, audited, population))
+            checkpoints.append((audited, population))
         return checkpoints
 
     def _matrix(
