@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 
 import memberwise as mw
+from memberwise.attacks.request import with_cascade
 from memberwise.auditing.cascade import FOLDER, gather_rounds, jobs_of
 from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
@@ -76,6 +77,38 @@ def test_the_rounds_are_kept_and_told(whole: mw.Result) -> None:
     assert "4 shadow models and 8 of a cascade" in (whole.folder / "model_card.md").read_text()  # type: ignore[operator]
     rounds = sorted(path.name for path in (whole.folder / FOLDER).iterdir())  # type: ignore[operator]
     assert rounds == ["round-01", "round-02"]
+
+
+@pytest.mark.parametrize(
+    ("values", "models"),
+    [
+        ({"gate": {"rules": ["auc>0.6"]}}, 8),
+        ({"gate": {"rules": ["loss:auc>0.6", "tpr@0.01>0.2"]}, "attacks": {"use": ["learned"]}}, 8),
+        ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"count": 4, "cascade": 0}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"count": 4, "cascade": 12}}, 12),
+        ({}, 0),
+        ({"gate": {"rules": ["loss:auc>0.6"]}}, 0),
+        ({"gate": {"rules": ["recipe:auc>0.6", "exposed(0.9)>0.1", "stored-records>0"]}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "attacks": {"use": ["loss", "base"]}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"count": 2}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"budget": "5m"}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"data": "auxiliary"}}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "answer": ["label-only"]}, 0),
+        ({"gate": {"rules": ["auc>0.6"]}, "outputs": {"file": "answers.npz", "shadow_file": "shadows.npz"}}, 0),
+    ],
+)
+def test_a_rule_about_the_family_has_one_run_where_it_can_be(values: dict[str, Any], models: int) -> None:
+    study = Study.model_validate({"data": {"source": "digits"}} | values)
+    assert with_cascade(study).shadow.cascade == models
+
+
+@pytest.mark.slow
+def test_a_gate_meets_it_unasked(tmp_path: Path) -> None:
+    gated = audit(tmp_path / "gated", fail_if="auc>0.9").to_dict()
+    assert gated["shadow"]["cascade"]["models"] == 8
+    assert gated["verdict"]["passed"] is True
+    assert {one["attack"] for one in gated["family"]["adjusted"]} >= {"cascade", "learned"}
+    assert "passed-without-cascade" not in [warning["code"] for warning in gated["warnings"]]
 
 
 @pytest.mark.slow
@@ -186,7 +219,7 @@ def test_a_persons_records_stay_together_and_background_is_in(digits: tuple[Any,
 @pytest.mark.slow
 def test_a_gate_that_passes_without_a_cascade_says_so(tmp_path: Path) -> None:
     codes = []
-    for name, more in (("without", {}), ("with", {"cascade": 4})):
+    for name, more in (("without", {"cascade": 0}), ("with", {"cascade": 4})):
         result = audit(tmp_path / name, fail_if="auc>0.97", **more).to_dict()
         assert result["family"]["decision"] == "passed"
         codes.append([warning["code"] for warning in result["warnings"]])

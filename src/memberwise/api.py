@@ -102,7 +102,8 @@ def audit(
             answers about members and about non-members); no model is needed then.
         shadow_models: how many; even. More make the attacks stronger. budget: as many as fit a time ("5m") instead.
             allow_size_mismatch: they may train on fewer records than the target. cascade: so many more, in rounds of
-            four, each trained on what was found out of the target by then: the strongest attack (docs/cascade.md).
+            four, each trained on what was found out of the target by then: the strongest attack (docs/cascade.md). 8
+            where ``fail_if`` has a rule about the family, unless 0 is said; else none.
         engine: where shadow models train: "local", "ray" (ray_address: "auto", "ray://HOST:PORT"; none: a Ray of this
             machine) or "slurm"; docs/cluster.md.
         attacks: names, "default", "all", ``file.py:ATTACK``, or attacks themselves (``memberwise.attacks.Attack``).

@@ -14,7 +14,7 @@ from memberwise.errors import StudyError, did_you_mean
 from memberwise.signals.collectors.registry import collectors
 from memberwise.signals.questions import Collector
 from memberwise.statistics import GateRule, auto_fprs, check_precision, parse_rule
-from memberwise.statistics.gate import RECIPE
+from memberwise.statistics.gate import OF_NO_ATTACK, RECIPE
 from memberwise.study.models import ROUND
 from memberwise.study.rules import bounds_epsilon
 from memberwise.study.schema import Study
@@ -24,6 +24,8 @@ from memberwise.types.arrays import Mask
 FAMILY = ("cascade", "learned", "learned-offline", "lira-online-shrunk", "base", "base-matched", "rmia-online", "gap")
 # With shadow models for its rounds it runs, named or not.
 CASCADE = cascade.ATTACK.name
+# So many where a rule is about the family and nothing is said: a gate meets the strongest attack there is.
+GATED_CASCADE = 2 * ROUND
 # They join the family where answers are labels: of the others only the gap attack could read those.
 LABEL_ONLY = ("label-only-augment", "label-only-noise", "label-only-boundary")
 # They join it where answers have a bound and are drawn: repetition, and copies at few questions each.
@@ -133,18 +135,45 @@ def _check_canaries(study: Study) -> None:
         )
 
 
-def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
+def with_cascade(study: Study, objects: Sequence[Attack] = ()) -> Study:
+    """The study with the number of a cascade's models settled: its own; else ``GATED_CASCADE`` where a rule is about
+    the family and a cascade can be run; else none.
+
+    Args:
+        objects: attacks that Python code gave as objects.
+
+    Raises:
+        StudyError: an unknown attack, or a malformed rule.
+    """
     shadow = study.shadow
-    named = CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules))
-    if not shadow.cascade and not named:
-        return
-    refused = [
+    if shadow.cascade is not None:
+        return study
+    rules = [parse_rule(text) for text in study.gate.rules]
+    of_family = any(rule.attack is None and rule.metric not in OF_NO_ATTACK for rule in rules)
+    begun = any(attack is cascade.FIRST for attack in choose(study.attacks.use, objects))
+    labels = bool(study.answer) and answered_kind(study.answer) == "labels"
+    runs = of_family and begun and not labels and not any(wrong for wrong, *_ in _obstacles(study))
+    count = GATED_CASCADE if runs else 0
+    return study.model_copy(update={"shadow": shadow.model_copy(update={"cascade": count})})
+
+
+def _obstacles(study: Study) -> list[tuple[bool, str, str]]:
+    """What keeps a cascade from being run: whether it is so, what was found, and what to do."""
+    shadow = study.shadow
+    return [
         (study.outputs.file is not None, "saved answers", f"the model itself, or leave {CASCADE} out"),
         (shadow.data != "halves", f"shadow.data = {shadow.data}", 'shadow.data = "halves"'),
         (shadow.budget is not None, f"shadow.budget = {shadow.budget}", "--shadow-models in place of a budget of time"),
         (shadow.count < ROUND, f"shadow.count = {shadow.count}", f"--shadow-models {ROUND}, or more"),
     ]
-    for wrong, found, fix in refused:
+
+
+def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
+    shadow = study.shadow
+    named = CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules))
+    if not shadow.cascade and not named:
+        return
+    for wrong, found, fix in _obstacles(study):
         if wrong:
             raise StudyError(
                 "a cascade trains further shadow models on halves of the audited records, after a known number",

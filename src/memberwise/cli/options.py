@@ -39,7 +39,8 @@ RayAddress = Annotated[
     Text, option("--ray-address", help="auto or ray://HOST:PORT; none: a Ray of this machine.", panel="Run")
 ]
 Cascade = Annotated[
-    int | None, option("--cascade", help="So many more, in rounds of 4 that close in on the target.", panel="Attack")
+    int | None,
+    option("--cascade", help="So many more, in rounds that close in on the target; with a rule 8.", panel="Attack"),
 ]
 Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
 Temperature = Annotated[

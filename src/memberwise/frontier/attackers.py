@@ -54,7 +54,8 @@ def met_by(study: Study, by_labels: Sequence[str]) -> Study:
     changed: dict[str, object] = {"use": tuple(use), "headline": None}
     if study.attacks.boundary_queries == AttacksConfig().boundary_queries:
         changed["boundary_queries"] = SEARCH_QUESTIONS
-    return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed)})
+    shadow = study.shadow.model_copy(update={"cascade": study.shadow.cascade or 0})  # at every point, so asked for only
+    return study.model_copy(update={"attacks": study.attacks.model_copy(update=changed), "shadow": shadow})
 
 
 def affordable(study: Study) -> Study:

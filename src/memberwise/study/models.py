@@ -122,7 +122,8 @@ ROUND = 4
 class ShadowConfig(Part):
     """How many shadow models (or as many as fit a time budget), and on whose records they train.
 
-    ``cascade``: how many more, in rounds of four, each trained on what the earlier ones say of the target.
+    ``cascade``: how many more, in rounds of four, each trained on what the earlier ones say of the target. Unsaid: 8
+    where a gate rule is about the family and a cascade can be run, else none.
     """
 
     count: Annotated[int, Field(ge=2, le=MOST)] = 64
@@ -131,7 +132,12 @@ class ShadowConfig(Part):
     synthesis: SynthesisConfig = SynthesisConfig()
     budget: str | None = None
     allow_size_mismatch: bool = False
-    cascade: Annotated[int, Field(ge=0, le=MOST)] = 0
+    cascade: Annotated[int, Field(ge=0, le=MOST)] | None = None
+
+    @property
+    def rounds(self) -> int:
+        """Of a cascade."""
+        return (self.cascade or 0) // ROUND
 
     @field_validator("budget")
     @classmethod
@@ -142,8 +148,8 @@ class ShadowConfig(Part):
 
     @field_validator("cascade")
     @classmethod
-    def _rounds(cls, cascade: int) -> int:
-        if cascade % ROUND:
+    def _rounds(cls, cascade: int | None) -> int | None:
+        if cascade is not None and cascade % ROUND:
             raise ValueError(
                 f"a cascade trains {ROUND} shadow models a round, so their number is a multiple of {ROUND}: "
                 f"{cascade // ROUND * ROUND} or {(cascade // ROUND + 1) * ROUND}"
