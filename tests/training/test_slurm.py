@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from engine_runs import BLOCK, is_same, manifests, run, trainer
 
+import memberwise as mw
 from memberwise.errors import TrainingError
 from memberwise.signals.progress import Silent
 from memberwise.study.engine import EngineConfig, SlurmConfig
@@ -92,3 +93,23 @@ def test_a_poisoned_task_ends_with_its_error(slurm: Path, tmp_path: Path) -> Non
     assert "this model cannot be trained" in str(failure.value)
     assert "block 2 (shadow models 2 to 3), tried 2 times" in str(failure.value)
     assert [path.name for path in (tmp_path / "slurm").glob("**/*.pkl")] == ["forest.pkl"]
+
+
+def test_an_audit_with_a_cascade_goes_to_slurm(slurm: Path, tmp_path: Path) -> None:
+    settings: dict[str, object] = {"training.epochs": 3, "plan.stack": 2, "plan.threads": 1, "statistics.turns": "none"}
+    small: dict[str, object] = {"data": "digits", "members": 60, "nonmembers": 60, "population": 100, "cascade": 8}
+    scores = []
+    for name in ("slurm", "local"):
+        more = {"engine.slurm.folder": str(tmp_path / "tasks"), "engine.slurm.minutes": 10} if name == "slurm" else {}
+        result = mw.audit(
+            **small,  # type: ignore[arg-type]
+            shadow_models=4,
+            attacks=["learned"],
+            engine=name,
+            settings=settings | more,
+            out=tmp_path / name,
+        )
+        assert result.to_dict()["shadow"]["engine"] == name
+        assert result.to_dict()["shadow"]["cascade"]["rounds"] == 2
+        scores.append(result.scores)
+    assert scores[0].equals(scores[1])
