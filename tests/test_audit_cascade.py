@@ -17,13 +17,14 @@ import memberwise as mw
 from memberwise.attacks.request import with_cascade
 from memberwise.auditing.cascade import FOLDER, gather_rounds, jobs_of
 from memberwise.auditing.cost import estimate_cost
+from memberwise.auditing.notes import processor_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare
 from memberwise.auditing.resolve import resolve
 from memberwise.auditing.run import run_audit
 from memberwise.auditing.shadows import gather_shadows
 from memberwise.auditing.table import signals_table
 from memberwise.auditing.target import gather_target
-from memberwise.errors import StudyError
+from memberwise.errors import StudyError, TrainingError
 from memberwise.signals.progress import Silent
 from memberwise.store.folder import RunFolder
 from memberwise.study.schema import Study
@@ -316,6 +317,30 @@ def test_interrupted_in_a_round_it_counts_without_it(tmp_path: Path) -> None:
     again = gather_rounds(prepared, folder, target.arrays, shadows, signals, None, Silent())
     assert len(again.rounds) == 2
     assert not again.notes
+
+
+class OfWholeHalves(RandomForestClassifier):  # type: ignore[misc]
+    """Fits halves of the audited records alone, of which a round's models have a few more or fewer."""
+
+    def fit(self, x: Any, y: Any, sample_weight: Any = None) -> OfWholeHalves:
+        if len(x) != SMALL["members"]:
+            raise ValueError(f"{len(x)} records")
+        super().fit(x, y, sample_weight)
+        return self
+
+
+@pytest.mark.slow
+def test_what_fails_in_a_round_says_so(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    more = SMALL | {"attacks": ["learned"], "cascade": 4, "settings": {"statistics.turns": "none"}}
+    with pytest.raises(TrainingError, match="round 1 of the cascade: ") as failure:
+        mw.audit(data=digits, model=OfWholeHalves(10), out=tmp_path, **more)
+    assert "records" in str(failure.value)
+
+
+def test_several_kinds_of_processors_are_told() -> None:
+    (note,) = processor_notes({"one": 4, "another": 2, "": 3})
+    assert "one (4 models), another (2 models)" in note.message
+    assert not processor_notes({"one": 4, "": 3})
 
 
 @pytest.mark.parametrize(

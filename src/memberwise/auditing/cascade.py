@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from memberwise.auditing.notes import INTERRUPTED
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.shadows import engine_of
 from memberwise.auditing.table import make_table
-from memberwise.errors import Note
+from memberwise.errors import Note, TrainingError
 from memberwise.report.schema import CascadeFacts
 from memberwise.signals.gather import gather
 from memberwise.signals.knowledge import share_told
@@ -48,13 +49,14 @@ class CascadeRun:
     """The rounds of an audit, and what was noticed of them.
 
     Attributes:
-        facts: None without rounds. interrupted: Ctrl-C ended them early.
+        facts: None without rounds. interrupted: Ctrl-C ended them early. processors: how many models each kind made.
         skipped: the attack, where its rounds were asked for and there are none.
     """
 
     rounds: list[Round] = field(default_factory=list)
     facts: CascadeFacts | None = None
     notes: list[Note] = field(default_factory=list)
+    processors: Counter[str] = field(default_factory=Counter)
     interrupted: bool = False
     skipped: tuple[Skipped, ...] = ()
 
@@ -96,6 +98,7 @@ def gather_rounds(
         inside = list(sides(p, free, units, rng))
         made = _trained(prepared, folder, number, inside, progress)
         run.notes += made.notes
+        run.processors += made.processors
         seconds += made.seconds + made.earlier
         if made.interrupted or made.count < ROUND:
             message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
@@ -123,8 +126,17 @@ def _trained(prepared: Prepared, folder: RunFolder, number: int, inside: list[Ma
     schedule = FixedCount(jobs.__getitem__, len(jobs), trainer.describe().block)
     questions = replace(prepared.shadow_questions, extras=())
     store = BlockStore(folder.path / FOLDER / f"round-{number:02d}")
-    told = progress.named(f"models of round {number}")
-    return gather(trainer, schedule, questions, store, prepared.identity, told, engine_of(prepared, folder))
+    told, engine = progress.named(f"models of round {number}"), engine_of(prepared, folder)
+    try:
+        return gather(trainer, schedule, questions, store, prepared.identity, told, engine)
+    except TrainingError as error:  # the round's models are counted from one
+        raise TrainingError(
+            f"round {number} of the cascade: {error.problem}",
+            expected=error.expected,
+            found=error.found,
+            where=error.where,
+            fix=error.fix,
+        ) from error
 
 
 def jobs_of(prepared: Prepared, number: int, inside: list[Mask]) -> list[Job]:

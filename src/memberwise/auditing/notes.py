@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from memberwise.assess.contradiction import Accuracies, contradiction_notes
@@ -35,7 +37,6 @@ def run_notes(prepared: Prepared, target: TargetRun, made: Notes, shadows: Shado
         *remark_notes(target.arrays, shadows.arrays),
         *step_notes(step),
         *shadows.notes,
-        *_processors(shadows),
         *_interrupted(shadows, prepared.study),
     ]
     accuracies = (float(target.arrays["train_accuracy"][0]), float(target.arrays["test_accuracy"][0]))
@@ -59,8 +60,9 @@ def _accuracies(prepared: Prepared, target: tuple[float, float], shadows: Shadow
     )
 
 
-def _processors(shadows: ShadowRun) -> Notes:
-    kinds = [f"{name} ({models} models)" for name, models in shadows.processors.items() if name]
+def processor_notes(processors: Mapping[str, int]) -> Notes:
+    """A warning where several kinds of processor made shadow models: by kind, how many; "" where that is not known."""
+    kinds = [f"{name} ({models} models)" for name, models in processors.items() if name]
     if len(kinds) < 2:
         return []
     message = f"shadow models were made by {', '.join(kinds)}: the same to a tolerance, not to the bit"

@@ -10,7 +10,7 @@ from memberwise.assess import assess
 from memberwise.auditing.bounded import bound_of
 from memberwise.auditing.cascade import gather_rounds
 from memberwise.auditing.facts import data_facts, finish, shadow_facts, target_facts, worst_images
-from memberwise.auditing.notes import run_notes
+from memberwise.auditing.notes import processor_notes, run_notes
 from memberwise.auditing.prepare import Inputs, Prepared, prepare, with_smaller_stack
 from memberwise.auditing.resolve import ResolvedStudy, resolve
 from memberwise.auditing.saved import audit_saved
@@ -118,7 +118,11 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
         data=data_facts(prepared),
         target=facts,
         shadow=shadow_facts(prepared, shadows, cascade.facts) if shadows.count else None,
-        notes=[*run_notes(prepared, target, made, shadows, step), *cascade.notes],
+        notes=[
+            *run_notes(prepared, target, made, shadows, step),
+            *processor_notes(shadows.processors + cascade.processors),
+            *cascade.notes,
+        ],
         skipped=[*skipped_for(prepared, target.arrays), *cascade.skipped],
         inspection=inspection_of(target.arrays),
         encoding=dataset.what_was_done(own_rows=prepared.questions.as_stored),
