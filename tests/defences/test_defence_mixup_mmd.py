@@ -56,7 +56,7 @@ def test_classes_count_alike_on_both_sides() -> None:
 
 @pytest.mark.slow
 def test_weight_0_is_plain_training_bit_for_bit() -> None:
-    plain = train_stack(wanted(Step()), NETWORK, DATA)
+    plain = train_stack(wanted(Step()), NETWORK.generally(), DATA)
     ours = train_stack(wanted(step(weight=0.0, gap=0.0)), NETWORK, DATA)
     assert all(torch.equal(value, plain.params[name]) for name, value in ours.params.items())
 

@@ -93,7 +93,8 @@ def _path(network: Network, job: Job, stacked: bool, compiled: bool) -> str | No
         return None
     if compiled and is_plain_sgd(job.recipe):
         return COMPILED
-    return WRITTEN if network.precision is torch.bfloat16 else None
+    # In float32 what is unusual about a module is no news: it is worth a word where much time is lost by it.
+    return WRITTEN if network.precision is torch.bfloat16 or dense_layers(network) is not None else None
 
 
 def _loss_of(job: Job) -> tuple[float, bool]:

@@ -18,6 +18,7 @@ from memberwise.errors import TrainingError
 from memberwise.models.network import Network
 from memberwise.models.threads import cores, threads_of
 from memberwise.store.files import write_atomically
+from memberwise.training import steppers
 from memberwise.training.equality import examined
 from memberwise.training.feed import Feed
 from memberwise.training.job import Job
@@ -117,6 +118,12 @@ def step_timer(plan: Plan, network: Network, data: DataTensors, job: Job) -> Cal
     return lambda: timed(times)
 
 
+def _code_of_steps() -> str:
+    """Of what trains: what other code took tells nothing."""
+    files = sorted(Path(steppers.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 class PaceMemory:
     """What candidates took earlier on this machine, in the user's cache; without a cache they are measured again."""
 
@@ -126,6 +133,7 @@ class PaceMemory:
             "device": torch.cuda.get_device_name() if network.device.type == "cuda" else "cpu",
             "network": [str(network.module), list(data.shape), job.recipe.batch_size, job.recipe.optimizer],
             "step": str(describe(job.step)),
+            "code": _code_of_steps(),
             "options": [asdict(plan) for plan in options],
         }
         key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,4 +1,5 @@
-"""The step of a stack of fully connected networks, written out: no autograd, bfloat16 products, float32 master weights.
+"""The step of a stack of fully connected networks, written out: no autograd, products in bfloat16 or float32, float32
+master weights.
 
 It stands beside the general path (``vmap`` over any module) for what it is faster at; both train the same models.
 Gradients of cross-entropy after softmax, ReLU, Tanh and dropout are the textbook ones.
