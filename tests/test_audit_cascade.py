@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 
 import memberwise as mw
-from memberwise.attacks.request import with_cascade
+from memberwise.attacks.request import AttackRequest
 from memberwise.auditing.cascade import FOLDER, gather_rounds, jobs_of
 from memberwise.auditing.cost import estimate_cost
 from memberwise.auditing.notes import processor_notes
@@ -100,7 +100,9 @@ def test_the_rounds_are_kept_and_told(whole: mw.Result) -> None:
 )
 def test_a_rule_about_the_family_has_one_run_where_it_can_be(values: dict[str, Any], models: int) -> None:
     study = Study.model_validate({"data": {"source": "digits"}} | values)
-    assert with_cascade(study).shadow.cascade == models
+    request = AttackRequest.of(study)
+    assert (request.cascade, request.rounds) == (models, models // 4)
+    assert not models or "cascade" in [attack.name for attack in request.attacks]
 
 
 @pytest.mark.slow

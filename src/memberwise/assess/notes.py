@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from memberwise.assess.figures import AttackFigures
-from memberwise.attacks.cascade import FIRST
+from memberwise.attacks.cascade import ATTACK, FIRST
 from memberwise.attacks.learned.attack import uncalibrated
 from memberwise.errors import Note
 from memberwise.signals.table import Signals
@@ -67,14 +67,15 @@ def stronger_note(names: Sequence[str], family: Sequence[str], headline: str) ->
     ]
 
 
-def cascade_note(study: Study, decision: str | None, skipped: Sequence[str]) -> list[Note]:
+def cascade_note(study: Study, decision: str | None, names: Sequence[str], skipped: Sequence[str]) -> list[Note]:
     """A warning where rules about the family are kept, and a cascade could have been run and was not.
 
     Args:
-        decision: the family's. skipped: attacks that could not run: without ``learned`` no cascade begins.
+        decision: the family's. names: its attacks that ran. skipped: which could not: without ``learned`` no cascade
+            begins.
     """
     possible = study.outputs.file is None and study.shadow.data == "halves" and FIRST.name not in skipped
-    if decision != "passed" or study.shadow.cascade or not possible:
+    if decision != "passed" or ATTACK.name in names or study.shadow.cascade or not possible:
         return []
     how = "--cascade 16" if study.shadow.budget is None else "--shadow-models 16 --cascade 16 in place of --budget"
     return [

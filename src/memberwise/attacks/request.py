@@ -34,10 +34,15 @@ OF_BOUNDED = ("label-only-augment", "label-only-near")
 
 @dataclass(frozen=True)
 class AttackRequest:
-    """The attacks and gate rules of a study."""
+    """The attacks and gate rules of a study.
+
+    Attributes:
+        cascade: how many shadow models a cascade trains; 0: none is run.
+    """
 
     attacks: list[Attack]
     rules: list[GateRule]
+    cascade: int = 0
 
     @classmethod
     def of(cls, study: Study, objects: Sequence[Attack] = ()) -> AttackRequest:
@@ -59,7 +64,8 @@ class AttackRequest:
         attacks = choose(study.attacks.use, objects)
         headline = [study.attacks.headline] if study.attacks.headline else []
         named = [rule.attack for rule in rules if rule.attack not in (None, RECIPE)] + headline
-        named += [CASCADE] if study.shadow.cascade else []
+        models = models_of_cascade(study, rules, attacks)
+        named += [CASCADE] if models else []
         more = [name for name in named if name not in {attack.name for attack in attacks}]
         for name in more:
             if name not in ATTACKS and not ATTACKS.has_plugin(name):
@@ -73,7 +79,12 @@ class AttackRequest:
             more += LABEL_ONLY if study.answer and answered_kind(study.answer) == "labels" else ()
         if "default" in study.attacks.use and any(is_bounded(one) for one in study.answer):
             more += OF_BOUNDED
-        return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules)
+        return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules, models)
+
+    @property
+    def rounds(self) -> int:
+        """Of a cascade."""
+        return self.cascade // ROUND
 
     @property
     def own(self) -> list[Attack]:
@@ -135,26 +146,16 @@ def _check_canaries(study: Study) -> None:
         )
 
 
-def with_cascade(study: Study, objects: Sequence[Attack] = ()) -> Study:
-    """The study with the number of a cascade's models settled: its own; else ``GATED_CASCADE`` where a rule is about
-    the family and a cascade can be run; else none.
-
-    Args:
-        objects: attacks that Python code gave as objects.
-
-    Raises:
-        StudyError: an unknown attack, or a malformed rule.
-    """
-    shadow = study.shadow
-    if shadow.cascade is not None:
-        return study
-    rules = [parse_rule(text) for text in study.gate.rules]
+def models_of_cascade(study: Study, rules: Sequence[GateRule], attacks: Sequence[Attack]) -> int:
+    """The study's own number; else ``GATED_CASCADE`` where a rule is about the family and a cascade can be run after
+    one of the ``attacks``; else 0."""
+    if study.shadow.cascade is not None:
+        return study.shadow.cascade
     of_family = any(rule.attack is None and rule.metric not in OF_NO_ATTACK for rule in rules)
-    begun = any(attack is cascade.FIRST for attack in choose(study.attacks.use, objects))
+    begun = any(attack is cascade.FIRST for attack in attacks)
     labels = bool(study.answer) and answered_kind(study.answer) == "labels"
     runs = of_family and begun and not labels and not any(wrong for wrong, *_ in _obstacles(study))
-    count = GATED_CASCADE if runs else 0
-    return study.model_copy(update={"shadow": shadow.model_copy(update={"cascade": count})})
+    return GATED_CASCADE if runs else 0
 
 
 def _obstacles(study: Study) -> list[tuple[bool, str, str]]:

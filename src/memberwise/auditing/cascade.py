@@ -76,7 +76,7 @@ def gather_rounds(
         target: the target's arrays. shadows: the models before the cascade; signals: the table of them.
         step: of answers that come in steps.
     """
-    run, count, units = CascadeRun(), prepared.study.shadow.rounds, prepared.roles.audited_units
+    run, count, units = CascadeRun(), prepared.resolved.request.rounds, prepared.roles.audited_units
     if not count:
         return run
     if shadows.interrupted:

@@ -103,7 +103,7 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
     prepared = prepare(resolved, inputs)
     cluster = cluster_cost(prepared, calibrate)
     seconds = calibrate(prepared) if cluster is None else cluster.seconds
-    models, longer = study.shadow.count + ROUND * small.shadow.rounds, study.training.epochs / small.training.epochs
+    models, longer = study.shadow.count + resolved.request.cascade, study.training.epochs / small.training.epochs
     disk = _disk(prepared, study.shadow.count)
     times = (1 + study.shadow.count) / (1 + small.shadow.count) * longer
     rounds = _rounds_seconds(prepared) * longer
@@ -123,7 +123,8 @@ def estimate_cost(study: Study, inputs: Inputs | None = None) -> Cost:
         attacks=attacks,
         seconds=seconds * times + rounds + _rest(prepared, attacks),
         disk_bytes=disk,
-        driver_bytes=_resident() + _memory(models * len(prepared.roles.audited), disk, attacks, small.shadow.rounds),
+        driver_bytes=_resident()
+        + _memory(models * len(prepared.roles.audited), disk, attacks, resolved.request.rounds),
         questions=asking(prepared) if study.target.endpoint is not None else None,
         cluster=None if cluster is None else replace(cluster, seconds=cluster.seconds * times + rounds),
     )
@@ -171,7 +172,7 @@ def calibrate(prepared: Prepared) -> float:
 
 def _rounds_seconds(prepared: Prepared) -> float:
     """Seconds that a cascade's rounds train and are asked, one after the other, each by itself."""
-    rounds, stack, plan = prepared.study.shadow.rounds, prepared.trainer.describe().block, prepared.plan
+    rounds, stack, plan = prepared.resolved.request.rounds, prepared.trainer.describe().block, prepared.plan
     if not rounds:
         return 0.0
     jobs = [prepared.shadow_job(k) for k in range(min(ROUND, stack))]
@@ -250,7 +251,7 @@ def _rest(prepared: Prepared, attacks: Sequence[str]) -> float:
     records, models = len(prepared.roles.audited), prepared.study.shadow.count
     share = min(1.0, len(attacks) / len(choose(["default"])))
     anew = times_learned_anew(models, records) if {*LEARNING} & {*attacks} else 0
-    rounds = prepared.study.shadow.rounds
+    rounds = prepared.resolved.request.rounds
     anew += rounds + 1 if rounds else 0
     learning = anew * LEARNING_SECONDS_A_RECORD * stand_in_records(models, records)
     return REST_SECONDS + share * (ATTACK_SECONDS + ATTACK_SECONDS_A_RECORD * records) + learning
@@ -286,7 +287,7 @@ def _disk(prepared: Prepared, count: int) -> int:
     """Bytes of signals: two float32 and a flag for each (model, record, query), full answers of the first models."""
     questions, models = prepared.questions, 1 + count
     queries = {"none": 1, "mirror": 2, "shift18": 18}[questions.queries]
-    rounds = ROUND * prepared.study.shadow.rounds
+    rounds = prepared.resolved.request.cascade
     singles = (models + rounds) * (len(questions.audited) + len(questions.population)) * queries * 9
     kept = 1 + vector_models(len(questions.audited), questions.classes, models - 1) + rounds
     return singles + kept * len(questions.audited) * questions.classes * 4

@@ -70,7 +70,7 @@ def finish(
         notes=[
             *known,
             *stronger_note(stronger, family.names, assessment.headline),
-            *cascade_note(study, family.decision, list(reasons)),
+            *cascade_note(study, family.decision, family.names, list(reasons)),
         ],
     )
     write_all(folder.path, result, assessment.scores, assessment.curves, stages)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memberwise.attacks.base import Attack
-from memberwise.attacks.request import AttackRequest, with_cascade
+from memberwise.attacks.request import AttackRequest
 from memberwise.defences.output.base import OutputDefence
 from memberwise.defences.output.registry import output_defences
 from memberwise.defences.training.registry import refuse_lone_bound, write_out_defence
@@ -31,7 +31,7 @@ class ResolvedStudy:
     """A study, and what its names stand for.
 
     Attributes:
-        study: with what its training defence sets written out, a cascade's models counted, and its output folder named.
+        study: with what its training defence sets written out, and its output folder named.
         request: its attacks and gate rules. collectors: what those attacks need asked beyond single answers.
         output_defences: in the order in which answers pass them.
     """
@@ -61,7 +61,7 @@ def resolve(study: Study, attacks: Sequence[Attack] = ()) -> ResolvedStudy:
     Raises:
         StudyError: an unknown attack, defence, parameter or engine, or rules that cannot be judged.
     """
-    study = with_output_folder(with_cascade(with_policy(write_out_defence(with_targets_model(study))), attacks))
+    study = with_output_folder(with_policy(write_out_defence(with_targets_model(study))))
     refuse_lone_bound(study)
     find_engine(study.engine)
     request = AttackRequest.of(study, attacks)

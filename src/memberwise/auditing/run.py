@@ -82,7 +82,7 @@ def _audit_trained(prepared: Prepared, inputs: Inputs, folder: RunFolder, stages
     finish_served(prepared)
     stages.over("target")
     with EngineSession() as session:
-        if prepared.study.shadow.cascade:  # a Ray of this machine is started once for all rounds
+        if prepared.resolved.request.rounds:  # a Ray of this machine is started once for all rounds
             session.begin(prepared.study.engine)
         shadows = gather_shadows(prepared, folder, stages.begun, progress)
         signals, step = lift_zeros(signals_table(prepared, target.arrays, shadows))

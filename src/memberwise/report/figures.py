@@ -41,7 +41,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.6)), (0, (7, 2, 1.5, 2)),
 # Of the width a legend takes so much at most: browsers' letters are a little wider than those it is measured by.
 FITS = 0.96
 MAIN = (
-    "cascade", "gap", "loss", "lira-online-fixed", "rmia-online", "shokri", "lira-offline-fixed", "rmia-offline", "attack-p",
+    "cascade", "gap", "loss", "lira-online-fixed", "rmia-online", "shokri", "lira-offline-fixed", "rmia-offline",
+    "attack-p",
 )  # fmt: skip
 STYLE: dict[Any, bool | float | str] = {
     "svg.fonttype": "none",

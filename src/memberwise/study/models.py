@@ -134,11 +134,6 @@ class ShadowConfig(Part):
     allow_size_mismatch: bool = False
     cascade: Annotated[int, Field(ge=0, le=MOST)] | None = None
 
-    @property
-    def rounds(self) -> int:
-        """Of a cascade."""
-        return (self.cascade or 0) // ROUND
-
     @field_validator("budget")
     @classmethod
     def _time(cls, budget: str | None) -> str | None:
