@@ -74,7 +74,7 @@ def test_drawn_once_it_is_what_savefig_draws(audit: Any, roc: Any, monkeypatch: 
     assert called
 
 
-@pytest.mark.parametrize(("length", "columns"), [(6, 3), (20, 2), (45, 1)])
+@pytest.mark.parametrize(("length", "columns"), [(6, 3), (20, 2), (45, 1), (300, 1)])
 def test_a_legend_is_no_wider_than_its_figure(length: int, columns: int) -> None:
     with figures.drawing("wide", 6.0, 4.2) as figure:
         axes = figure.add_subplot()
@@ -85,7 +85,9 @@ def test_a_legend_is_no_wider_than_its_figure(length: int, columns: int) -> None
         (legend,) = figure.legends
         box = legend.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-        assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == columns
+        texts = legend.get_texts()
+        assert len({round(text.get_window_extent().x0) for text in texts}) == columns
+        assert [text.get_text()[0] for text in texts] == [text.get_text()[-1] for text in texts] == [*"abcd"]
 
 
 def test_the_histogram_holds_both_sides_and_gathers_outliers() -> None:

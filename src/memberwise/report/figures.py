@@ -20,6 +20,7 @@ from memberwise.types.arrays import Array, Floats
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 Curves = Mapping[str, Array]
 
@@ -71,18 +72,35 @@ def drawing(name: str, width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` by ``height`` inches in the house style; pyplot is never imported."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
 def add_legend(figure: Figure, most: int, **where: Any) -> None:
-    """A legend in as many columns as fit the figure's width, ``most`` at most."""
+    """A legend in as many columns as fit the figure's width, ``most`` at most; what does not fit one is shortened."""
+    room = FITS * figure.bbox.width
     for columns in range(most, 0, -1):
         legend = figure.legend(ncols=columns, **where)
-        if columns == 1 or legend.get_window_extent().width <= FITS * figure.bbox.width:
+        width = legend.get_window_extent().width
+        if width <= room:
             return
-        legend.remove()
+        if columns > 1:
+            legend.remove()
+    texts = legend.get_texts()
+    beside = width - max(text.get_window_extent().width for text in texts)
+    for text in texts:
+        _shorten(text, room - beside)
+
+
+def _shorten(text: Text, room: float) -> None:
+    """Leaves out the middle of a text that is wider than the room, in pixels: names tell apart at both ends."""
+    whole = text.get_text()
+    kept = len(whole)
+    while text.get_window_extent().width > room and kept > 2:
+        kept -= 1
+        text.set_text(f"{whole[: -(-kept // 2)]}\N{HORIZONTAL ELLIPSIS}{whole[len(whole) - kept // 2 :]}")
 
 
 def to_svg(figure: Figure, name: str, label: str) -> str:
