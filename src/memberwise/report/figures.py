@@ -72,7 +72,6 @@ def drawing(name: str, width: float, height: float) -> Iterator[Figure]:
     """A figure of ``width`` by ``height`` inches in the house style; pyplot is never imported."""
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         yield Figure(figsize=(width, height), layout="constrained")
