@@ -23,7 +23,7 @@ from memberwise.errors import RunFolderError, StudyError, TrainingError
 from memberwise.models.build import model_of
 from memberwise.models.network import Network
 from memberwise.store.blocks import BlockStore
-from memberwise.study.entrypoint import load_entrypoint
+from memberwise.study.entrypoint import code_hash, load_entrypoint
 from memberwise.study.schema import ModelConfig, PlanConfig, TrainingConfig
 from memberwise.targets.models import TorchModels
 from memberwise.training.job import Job
@@ -349,3 +349,22 @@ def test_no_single_record_is_left_over_when_models_are_asked() -> None:
     sizes.clear()
     assert models.predict(np.zeros((models.CHUNK + 1, 6), np.float32)).shape == (1, models.CHUNK + 1, 3)
     assert min(sizes) > 1
+
+
+def test_files_of_two_folders_import_each_what_lies_beside_it(tmp_path: Path) -> None:
+    """Under the same names, in one process, one after the other and back again."""
+    hashes = []
+    for turn in (1, 2, 1):
+        folder = tmp_path / str(turn)
+        (folder / "odd_parts_beside").mkdir(parents=True, exist_ok=True)
+        (folder / "odd_widths_beside.py").write_text(f"WIDTH = {turn}\n")
+        (folder / "odd_parts_beside" / "__init__.py").write_text("from odd_parts_beside.deep import DEPTH\n")
+        (folder / "odd_parts_beside" / "deep.py").write_text(f"DEPTH = {10 * turn}\n")
+        (folder / "model.py").write_text(
+            "from odd_parts_beside import DEPTH\nfrom odd_widths_beside import WIDTH\n\n"
+            "def make():\n    return DEPTH + WIDTH\n"
+        )
+        make = load_entrypoint(f"{folder / 'model.py'}:make", "model.name")
+        assert make() == 11 * turn
+        hashes.append(code_hash(make))
+    assert hashes[0] == hashes[2] != hashes[1]

@@ -178,11 +178,28 @@ def _load_file(path: Path, where: str) -> ModuleType:
         raise StudyError(f"{path} cannot be imported", expected="a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:  # so that the file can import what lies beside it
-        sys.path.append(folder)
+    _look_beside(path.resolve().parent)
     spec.loader.exec_module(module)
     return module
+
+
+def _look_beside(folder: Path) -> None:
+    """Let a user's file import what lies beside it, and not what lies, under the same name, beside another's."""
+    files = [module.__file__ for name, module in list(sys.modules.items()) if name.startswith(USER_FILE)]
+    others = {Path(file).resolve().parent for file in files if file} - {folder}
+    for name, module in list(sys.modules.items()):
+        file, (first, *more) = getattr(module, "__file__", None), name.split(".")
+        if not file or not ((folder / f"{first}.py").is_file() or (folder / first).is_dir()):
+            continue
+        theirs = [other.joinpath(first, *more) for other in others]
+        if Path(file).resolve() in {place for own in theirs for place in (own.with_suffix(".py"), own / "__init__.py")}:
+            del sys.modules[name]
+    places = [place for place, entry in enumerate(sys.path) if Path(entry).resolve() in others]
+    if str(folder) not in sys.path:
+        sys.path.insert(min(places, default=len(sys.path)), str(folder))
+    elif places and sys.path.index(str(folder)) > places[0]:
+        sys.path.remove(str(folder))
+        sys.path.insert(places[0], str(folder))
 
 
 def _load_module(name: str) -> ModuleType:
