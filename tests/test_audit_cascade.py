@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.multiclass import OutputCodeClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 import memberwise as mw
 from memberwise.attacks.request import AttackRequest
@@ -91,6 +93,11 @@ def test_the_rounds_are_kept_and_told(whole: mw.Result) -> None:
         ({"gate": {"rules": ["loss:auc>0.6"]}}, 0),
         ({"gate": {"rules": ["recipe:auc>0.6", "exposed(0.9)>0.1", "stored-records>0"]}}, 0),
         ({"gate": {"rules": ["auc>0.6"]}, "attacks": {"use": ["loss", "base"]}}, 0),
+        ({"gate": {"rules": ["auc>0.6", "learned:auc>0.7"]}, "attacks": {"use": ["base"]}}, 8),
+        ({"gate": {"rules": ["auc>0.6"]}, "attacks": {"use": ["base"], "headline": "learned"}}, 8),
+        ({"gate": {"rules": ["auc>0.6", "cascade:auc>0.7"]}, "attacks": {"use": ["base"]}}, 8),
+        ({"gate": {"rules": ["auc>0.6"]}, "attacks": {"use": ["default", "cascade"]}}, 8),
+        ({"gate": {"rules": ["auc>0.6"]}, "attacks": {"headline": "cascade"}}, 8),
         ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"count": 2}}, 0),
         ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"budget": "5m"}}, 0),
         ({"gate": {"rules": ["auc>0.6"]}, "shadow": {"data": "auxiliary"}}, 0),
@@ -236,6 +243,32 @@ def test_a_gate_that_passes_without_a_cascade_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_unasked_cascade_is_silent_where_labels_are_answered(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    more = SMALL | {"attacks": ["gap", "learned"], "settings": {"statistics.turns": "none"}, "fail_if": "auc>0.99"}
+    model = OutputCodeClassifier(DecisionTreeClassifier(), random_state=0)
+    result = mw.audit(data=digits, model=model, out=tmp_path, **more).to_dict()
+    assert [one["name"] for one in result["attacks"]] == ["gap"], "it has no scores"
+    assert not {"no-cascade", "passed-without-cascade"} & {warning["code"] for warning in result["warnings"]}
+
+
+@pytest.mark.slow
+def test_an_interrupted_gate_is_told_why_there_is_no_cascade(tmp_path: Path) -> None:
+    values = {
+        "data": {"source": "digits", "members": 200, "nonmembers": 200},
+        "training": {"epochs": 3},
+        "model": {"hidden": [32]},
+        "shadow": {"count": 4},
+        "attacks": {"use": ["learned"]},
+        "gate": {"rules": ["auc>0.99"]},
+        "run": {"out": str(tmp_path / "run")},
+    }
+    told = run_audit(Study.model_validate(values), progress=Stops(1)).to_dict()["warnings"]
+    codes = [warning["code"] for warning in told]
+    assert "interrupted" in codes
+    assert "passed-without-cascade" not in codes
+
+
+@pytest.mark.slow
 def test_answered_labels_begin_no_cascade(tmp_path: Path) -> None:
     more = {"settings": RECIPE | {"answer": ["label-only"]}, "attacks": ["gap", "learned"], "cascade": 4}
     result = audit(tmp_path, **more).to_dict()
@@ -335,10 +368,17 @@ class OfWholeHalves(RandomForestClassifier):  # type: ignore[misc]
 
 @pytest.mark.slow
 def test_what_fails_in_a_round_says_so(digits: tuple[Any, Any], tmp_path: Path) -> None:
-    more = SMALL | {"attacks": ["learned"], "cascade": 4, "settings": {"statistics.turns": "none"}}
+    more = SMALL | {"attacks": ["learned"], "settings": {"statistics.turns": "none"}, "fail_if": "auc>0.99"}
     with pytest.raises(TrainingError, match="round 1 of the cascade: ") as failure:
-        mw.audit(data=digits, model=OfWholeHalves(10), out=tmp_path, **more)
+        mw.audit(data=digits, model=OfWholeHalves(10), out=tmp_path / "asked", cascade=4, **more)
     assert "records" in str(failure.value)
+    assert "--cascade 0" in str(failure.value)
+    unasked = mw.audit(data=digits, model=OfWholeHalves(10), out=tmp_path / "unasked", **more)
+    assert unasked.passed is not None, "a verdict all the same"
+    told = {warning["code"]: warning["message"] for warning in unasked.to_dict()["warnings"]}
+    assert "--cascade 0" in told["cascade-given-up"]
+    assert "passed-without-cascade" not in told
+    assert [one["name"] for one in unasked.to_dict()["skipped"]] == ["cascade"]
 
 
 def test_several_kinds_of_processors_are_told() -> None:

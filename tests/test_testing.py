@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def test_result_is_judged_as_its_audit_would_have_been(leaky: mw.Result) -> None
     for rule in ("auc>0.6", "loss:auc>0.99", "tpr@0.1>0.7", "tpr@0.1>0.55"):
         passed, _ = judged_anew(leaky, (rule,))
         assert passed is _audited(2.0, fail_if=rule).passed
+
+
+@pytest.mark.slow
+def test_a_limit_kept_without_a_cascade_is_told(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"members": 100, "nonmembers": 100, "population": 100, "shadow_models": 4}
+    few: dict[str, Any] = sizes | {"data": "digits", "attacks": ["learned"], "settings": {"training.epochs": 3}}
+    bare = mw.audit(**few, out=tmp_path / "bare")
+    with pytest.warns(UserWarning, match="kept by the attacks that ran, and a cascade"):
+        assert_leakage_below("auc>0.99", result=bare)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_leakage_below("learned:auc>0.99", result=bare)
+        gated = assert_leakage_below("auc>0.99", **few, out=tmp_path / "gated")
+        assert_leakage_below("auc>0.99", result=gated)
 
 
 def test_swapped_members_pass_neither_anew_nor_at_once() -> None:

@@ -37,12 +37,13 @@ class AttackRequest:
     """The attacks and gate rules of a study.
 
     Attributes:
-        cascade: how many shadow models a cascade trains; 0: none is run.
+        cascade: how many shadow models a cascade trains; 0: none is run. unasked: nobody says so but the rules.
     """
 
     attacks: list[Attack]
     rules: list[GateRule]
     cascade: int = 0
+    unasked: bool = False
 
     @classmethod
     def of(cls, study: Study, objects: Sequence[Attack] = ()) -> AttackRequest:
@@ -60,11 +61,13 @@ class AttackRequest:
         _check_epsilon(rules, study)
         _check_targets(study)
         _check_canaries(study)
-        _check_cascade(study, rules)
         attacks = choose(study.attacks.use, objects)
         headline = [study.attacks.headline] if study.attacks.headline else []
         named = [rule.attack for rule in rules if rule.attack not in (None, RECIPE)] + headline
-        models = models_of_cascade(study, rules, attacks)
+        in_groups = {attack.name for attack in attacks} - {CASCADE}  # there it runs where its models are
+        by_name = [*study.attacks.use, *named, *in_groups]
+        models = _models_of_cascade(study, rules, by_name)
+        unasked = bool(models) and study.shadow.cascade is None and CASCADE not in by_name
         named += [CASCADE] if models else []
         more = [name for name in named if name not in {attack.name for attack in attacks}]
         for name in more:
@@ -79,7 +82,7 @@ class AttackRequest:
             more += LABEL_ONLY if study.answer and answered_kind(study.answer) == "labels" else ()
         if "default" in study.attacks.use and any(is_bounded(one) for one in study.answer):
             more += OF_BOUNDED
-        return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules, models)
+        return cls(choose([*study.attacks.use, *more], objects) if more else attacks, rules, models, unasked)
 
     @property
     def rounds(self) -> int:
@@ -146,16 +149,39 @@ def _check_canaries(study: Study) -> None:
         )
 
 
-def models_of_cascade(study: Study, rules: Sequence[GateRule], attacks: Sequence[Attack]) -> int:
-    """The study's own number; else ``GATED_CASCADE`` where a rule is about the family and a cascade can be run after
-    one of the ``attacks``; else 0."""
-    if study.shadow.cascade is not None:
-        return study.shadow.cascade
-    of_family = any(rule.attack is None and rule.metric not in OF_NO_ATTACK for rule in rules)
-    begun = any(attack is cascade.FIRST for attack in attacks)
-    labels = bool(study.answer) and answered_kind(study.answer) == "labels"
-    runs = of_family and begun and not labels and not any(wrong for wrong, *_ in _obstacles(study))
-    return GATED_CASCADE if runs else 0
+def _models_of_cascade(study: Study, rules: Sequence[GateRule], named: Sequence[str]) -> int:
+    """The study's own number; else ``GATED_CASCADE`` where a rule is about the family and a cascade can be run; else 0.
+
+    Args:
+        named: the attacks that are asked for, one by one, by the study, its rules or its headline.
+
+    Raises:
+        StudyError: a cascade is asked for and cannot be run, or nobody says of how many models.
+    """
+    shadow, asked = study.shadow, CASCADE in named
+    refused = next((one for one in _obstacles(study) if one[0]), None)
+    if (shadow.cascade or asked) and refused is not None:
+        raise StudyError(
+            "a cascade trains further shadow models on halves of the audited records, after a known number",
+            expected=f"a target that can be asked, and {ROUND} shadow models or more before the cascade",
+            found=refused[1],
+            where="shadow.cascade",
+            fix=refused[2],
+        )
+    models = shadow.cascade or 0
+    if shadow.cascade is None and refused is None:
+        of_family = any(rule.attack is None and rule.metric not in OF_NO_ATTACK for rule in rules)
+        labels = bool(study.answer) and answered_kind(study.answer) == "labels"
+        begun = cascade.FIRST.name in named and not labels
+        models = GATED_CASCADE if of_family and (asked or begun) else 0
+    if asked and not models:
+        raise StudyError(
+            f"the attack {CASCADE} trains shadow models of its own, and is told how many",
+            found="no number" if shadow.cascade is None else "shadow.cascade = 0",
+            where="shadow.cascade",
+            fix=f"--cascade {4 * ROUND}",
+        )
+    return models
 
 
 def _obstacles(study: Study) -> list[tuple[bool, str, str]]:
@@ -167,29 +193,6 @@ def _obstacles(study: Study) -> list[tuple[bool, str, str]]:
         (shadow.budget is not None, f"shadow.budget = {shadow.budget}", "--shadow-models in place of a budget of time"),
         (shadow.count < ROUND, f"shadow.count = {shadow.count}", f"--shadow-models {ROUND}, or more"),
     ]
-
-
-def _check_cascade(study: Study, rules: Sequence[GateRule]) -> None:
-    shadow = study.shadow
-    named = CASCADE in (*study.attacks.use, study.attacks.headline, *(rule.attack for rule in rules))
-    if not shadow.cascade and not named:
-        return
-    for wrong, found, fix in _obstacles(study):
-        if wrong:
-            raise StudyError(
-                "a cascade trains further shadow models on halves of the audited records, after a known number",
-                expected=f"a target that can be asked, and {ROUND} shadow models or more before the cascade",
-                found=found,
-                where="shadow.cascade",
-                fix=fix,
-            )
-    if not shadow.cascade:
-        raise StudyError(
-            f"the attack {CASCADE} trains shadow models of its own, and is told how many",
-            found="shadow.cascade = 0",
-            where="shadow.cascade",
-            fix=f"--cascade {4 * ROUND}",
-        )
 
 
 def family_of(ran: Sequence[str], headline: str, kind: str) -> list[str]:

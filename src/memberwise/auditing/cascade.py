@@ -21,7 +21,7 @@ from memberwise.attacks.cascade import (
     sides,
 )
 from memberwise.attacks.learned.attack import carried_over_to
-from memberwise.auditing.notes import INTERRUPTED
+from memberwise.auditing.notes import GIVEN_UP, INTERRUPTED
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.shadows import engine_of
 from memberwise.auditing.table import make_table
@@ -42,6 +42,7 @@ from memberwise.types.arrays import Arrays, Mask
 
 FOLDER = "cascade"
 UNFINISHED = Skipped(ATTACK.name, "none of its rounds is finished")
+UNTRAINED = Skipped(ATTACK.name, "its first round could not be trained")
 
 
 @dataclass
@@ -89,14 +90,20 @@ def gather_rounds(
     log_odds = np.full(signals.records, np.nan) if why else log_odds_of(signals, rng)
     if np.isnan(log_odds).all():
         message = f"no cascade was begun: {FIRST.name}, which begins it, {why or 'could score no record'}"
-        run.notes.append(Note("no-cascade", message))
+        run.notes += [] if prepared.resolved.request.unasked else [Note("no-cascade", message)]
         return run
     seconds, log_odds = 0.0, balanced(log_odds, members)
     for number in range(1, count + 1):
         p = believed(by_unit(log_odds, units), members)
         free = released(p, units, rng)
         inside = list(sides(p, free, units, rng))
-        made = _trained(prepared, folder, number, inside, progress)
+        try:
+            made = _trained(prepared, folder, number, inside, progress)
+        except TrainingError as error:
+            if not prepared.resolved.request.unasked:
+                raise
+            run.notes.append(_given_up(error, len(run.rounds)))
+            break
         run.notes += made.notes
         run.processors += made.processors
         seconds += made.seconds + made.earlier
@@ -111,7 +118,7 @@ def gather_rounds(
         if number < count:
             log_odds = after(run.rounds[-1], released_table(run.rounds[-1]), carried_over_to(signals), rng)
     if not run.rounds:
-        run.skipped = (UNFINISHED,)
+        run.skipped = (UNFINISHED if run.interrupted else UNTRAINED,)
         return run
     shares = tuple(round(float(one.released.mean()), 4) for one in run.rounds)
     run.facts = CascadeFacts(
@@ -135,8 +142,15 @@ def _trained(prepared: Prepared, folder: RunFolder, number: int, inside: list[Ma
             expected=error.expected,
             found=error.found,
             where=error.where,
-            fix=error.fix,
+            fix=f"{error.fix}; or --cascade 0" if error.fix else "--cascade 0",
         ) from error
+
+
+def _given_up(error: TrainingError, rounds: int) -> Note:
+    """Why a cascade that a gate has run unasked ends early: the audit is not lost by it."""
+    found = f" ({error.found})" if error.found else ""
+    message = f"{error.problem}{found}; the cascade that the gate has run ends after {rounds} of its rounds"
+    return Note(GIVEN_UP, f"{message}. Rounds train on a few records more or fewer than half; --cascade 0")
 
 
 def jobs_of(prepared: Prepared, number: int, inside: list[Mask]) -> list[Job]:

@@ -11,6 +11,7 @@ from memberwise.assess import Assessment
 from memberwise.assess.bounded import BoundPart
 from memberwise.assess.figures import Skipped
 from memberwise.assess.notes import cascade_note, stronger_note
+from memberwise.auditing.notes import GIVEN_UP, INTERRUPTED
 from memberwise.auditing.prepare import Prepared
 from memberwise.auditing.served_notes import endpoint_facts
 from memberwise.data import Dataset
@@ -55,6 +56,7 @@ def finish(
     stored = None if inspection is None else inspection.stored_records
     verdict, family = replace(assessment.gate, stored=stored).judge(known)
     stronger = [one.attack for one in family.stronger]
+    said = {INTERRUPTED, GIVEN_UP} & {note.code for note in known}  # why there is no cascade, or less of one
     result = AuditResult.of(
         study,
         assessment,
@@ -70,7 +72,7 @@ def finish(
         notes=[
             *known,
             *stronger_note(stronger, family.names, assessment.headline),
-            *cascade_note(study, family.decision, family.names, list(reasons)),
+            *([] if said else cascade_note(study, family.decision, family.names, list(reasons))),
         ],
     )
     write_all(folder.path, result, assessment.scores, assessment.curves, stages)

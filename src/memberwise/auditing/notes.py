@@ -19,7 +19,7 @@ from memberwise.signals.steps import Step, step_notes
 from memberwise.study.schema import Study
 
 Notes = list[Note]
-INTERRUPTED = "interrupted"
+INTERRUPTED, GIVEN_UP = "interrupted", "cascade-given-up"
 
 
 def run_notes(prepared: Prepared, target: TargetRun, made: Notes, shadows: ShadowRun, step: Step | None) -> Notes:

@@ -49,7 +49,7 @@ def defend(
     shadow_models: Annotated[
         int | None, option("--shadow-models", help="How many a point; even.", panel="Attack")
     ] = None,
-    cascade: options.Cascade = None,
+    cascade: options.CascadeAtPoints = None,
     attacks: options.Attacks = None,
     temperature: options.Temperature = None,
     fpr: options.Fpr = None,

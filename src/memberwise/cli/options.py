@@ -40,7 +40,15 @@ RayAddress = Annotated[
 ]
 Cascade = Annotated[
     int | None,
-    option("--cascade", help="So many more, in rounds that close in on the target; with a rule 8.", panel="Attack"),
+    option(
+        "--cascade",
+        help="So many more, in rounds that close in on the target; unsaid: 8 with --fail-if, else none.",
+        panel="Attack",
+    ),
+]
+CascadeAtPoints = Annotated[
+    int | None,
+    option("--cascade", help="So many more at every point, in rounds that close in on it.", panel="Attack"),
 ]
 Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
 Temperature = Annotated[

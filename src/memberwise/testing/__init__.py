@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from memberwise.testing.assertion import assert_leakage_below as assert_leakage_below
 
 __all__ = ["assert_leakage_below"]
+# How the warning begins that a finished result has kept a limit which an audit with the rule might not.
+WEAKER = "kept by the attacks that ran"
 
 
 def __getattr__(name: str) -> object:

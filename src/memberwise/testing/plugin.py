@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memberwise.testing import WEAKER
+
 if TYPE_CHECKING:
     from memberwise.report.result import Result
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """``WEAKER`` is shown, not raised, where a suite's warnings are errors, unless the command line says otherwise."""
+    config.addinivalue_line("filterwarnings", f"default:{WEAKER}:UserWarning")
 
 
 @pytest.fixture(scope="session")
