@@ -97,21 +97,10 @@ def gather_rounds(
         p = believed(by_unit(log_odds, units), members)
         free = released(p, units, rng)
         inside = list(sides(p, free, units, rng))
-        try:
-            made = _trained(prepared, folder, number, inside, progress)
-        except TrainingError as error:
-            if not prepared.resolved.request.unasked:
-                raise
-            run.notes.append(_given_up(error, len(run.rounds)))
+        made = _made(prepared, folder, number, inside, progress, run)
+        if made is None:
             break
-        run.notes += made.notes
-        run.processors += made.processors
         seconds += made.seconds + made.earlier
-        if made.interrupted or made.count < ROUND:
-            message = f"interrupted in round {number} of {count} of the cascade, which counts without it"
-            run.notes.append(Note(INTERRUPTED, f"{message}; the same command continues"))
-            run.interrupted = True
-            break
         rows = (job.rows for job in jobs_of(prepared, number, inside))
         table = with_step(make_table(prepared.dataset, prepared.roles, target, made.arrays, rows), step)
         run.rounds.append(Round(log_odds, free, replace(table, members=members)))
@@ -125,6 +114,28 @@ def gather_rounds(
         models=ROUND * len(run.rounds), rounds=len(run.rounds), released=shares, seconds=round(seconds, 2)
     )
     return run
+
+
+def _made(
+    prepared: Prepared, folder: RunFolder, number: int, inside: list[Mask], progress: Progress, run: CascadeRun
+) -> ShadowRun | None:
+    """A round's models, of which the run is told; None where they do not count: interrupted, or given up."""
+    try:
+        made = _trained(prepared, folder, number, inside, progress)
+    except TrainingError as error:
+        if not prepared.resolved.request.unasked:
+            raise
+        run.notes.append(_given_up(error, len(run.rounds)))
+        return None
+    run.notes += made.notes
+    run.processors += made.processors
+    if not made.interrupted and made.count == ROUND:
+        return made
+    rounds = prepared.resolved.request.rounds
+    message = f"interrupted in round {number} of {rounds} of the cascade, which counts without it"
+    run.notes.append(Note(INTERRUPTED, f"{message}; the same command continues"))
+    run.interrupted = True
+    return None
 
 
 def _trained(prepared: Prepared, folder: RunFolder, number: int, inside: list[Mask], progress: Progress) -> ShadowRun:
