@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from memberwise.assess.folds import LEARNING
 from memberwise.assess.learned_anew import times_learned_anew
@@ -138,6 +139,10 @@ def _memory(answers: int, disk: int, attacks: Sequence[str], rounds: int = 0) ->
 
 def _resident() -> int:
     """Bytes of memory that this process has taken at most."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ``ru_maxrss`` begins with what the parent held
+        peak = next((line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")), "0")
+        return 1024 * int(peak)
     try:
         import resource
     except ImportError:  # not on Windows
