@@ -48,10 +48,10 @@ class HeldTrainer(StackTrainer):
 
     def run(self, jobs: Sequence[Job], collect: Collect, tick: Tick | None = None) -> Arrays:
         seeds = [job.seed for job in jobs]
-        if self.raises in seeds:
-            raise ValueError("this model cannot be trained")
         if self.folder:
             self._wait(seeds)
+        if self.raises in seeds:
+            raise ValueError("this model cannot be trained")
         return super().run(jobs, collect, tick)
 
     def _wait(self, seeds: list[int]) -> None:

@@ -99,8 +99,11 @@ def test_a_run_goes_on_with_another_engine(ray_nodes: Any, tmp_path: Path) -> No
 
 
 def test_a_poisoned_block_ends_after_its_tries(ray_nodes: Any, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    first_is_done = After(BLOCK, (marks / "go").touch)  # till then the second block waits
     with pytest.raises(TrainingError) as failure:
-        run(tmp_path / "run", trainer(raises=103), RAY)
+        run(tmp_path / "run", trainer(marks, raises=103), RAY, progress=first_is_done)
     assert "ValueError: this model cannot be trained" in str(failure.value)
     assert "block 2 (shadow models 2 to 3), tried 3 times" in str(failure.value)
     again = run(tmp_path / "run", trainer())

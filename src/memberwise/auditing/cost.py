@@ -139,10 +139,11 @@ def _memory(answers: int, disk: int, attacks: Sequence[str], rounds: int = 0) ->
 
 def _resident() -> int:
     """Bytes of memory that this process has taken at most."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux ``ru_maxrss`` begins with what the parent held
-        peak = next((line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")), "0")
-        return 1024 * int(peak)
+    status = Path("/proc/self/status")  # on Linux ``ru_maxrss`` begins with what the parent held
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM"):
+            return 1024 * int(line.split()[1])
     try:
         import resource
     except ImportError:  # not on Windows
