@@ -29,6 +29,7 @@ POOLS: dict[str, tuple[int, list[int], int]] = {  # members, hidden layers, epoc
     "adult": (1000, [200, 200], 30),
     "cifar10": (600, [200], 15),
     "mnist": (1000, [200, 200], 20),
+    "location30": (1200, [200], 30),
 }
 
 
