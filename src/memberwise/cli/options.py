@@ -42,7 +42,7 @@ Cascade = Annotated[
     int | None,
     option(
         "--cascade",
-        help="So many more, in rounds that close in on the target; unsaid: 8 where --fail-if names no attack, else none.",
+        help="So many more, in rounds that close in on the target; unsaid: 8 where --fail-if names no attack, else 0.",
         panel="Attack",
     ),
 ]
