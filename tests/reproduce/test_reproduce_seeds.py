@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from typer.testing import CliRunner, Result
 
+from memberwise.cli.main import app
+from memberwise.errors import DataError
 from memberwise.reproduce import REPRODUCTIONS, find_reproduction, run_reproduction
 from memberwise.reproduce.bench import Bench, floor
-from memberwise.reproduce.claim import Condition, Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.claim import Claim, Condition, Findings, Ours, Plot, Row, Series
+from memberwise.reproduce.joining import join
 from memberwise.reproduce.over_seeds import merge, merged_figure
 from memberwise.reproduce.provenance import _all, settings_of
 from memberwise.reproduce.published import published
@@ -123,6 +127,76 @@ def test_each_seed_has_a_run_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     assert "fitted" in (folder / "claim.json").read_text()
     few, _ = run_reproduction(reproduction, "quick", seeds=(7,), out=tmp_path, device="cpu")
     assert few.seeds == (7,)
+
+
+def accuracies(bench: Bench) -> Findings:
+    bench.dataset()
+    value = 0.9357 + bench.seed / 1000
+    row = bench.row("slides' system", "test accuracy", ours(value, bench.seed))
+    plot = Plot("p", "T", "x", "y", (Series("s", (1.0, 2.0), (value, value)),))
+    return Findings((row,), (plot,), ("Always.", f"Found {value}."), (Condition("learnt", True, f"{value}"),))
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Reproduction:
+    """A reproduction in no time."""
+    monkeypatch.setattr("memberwise.reproduce.flow.choose_data", lambda reproduction: ("mnist",))
+    monkeypatch.setattr("memberwise.reproduce.bench.records_of", lambda source: None)
+    kaplan = find_reproduction("kaplan-baseline")
+    made = Reproduction(kaplan.name, kaplan.origin, kaplan.title, kaplan.data, kaplan.minutes, accuracies)
+    monkeypatch.setattr("memberwise.reproduce.registry.find_reproduction", lambda name: made)
+    return made
+
+
+def test_runs_of_single_seeds_join_to_a_run_of_them_all(tmp_path: Path, stub: Reproduction) -> None:
+    whole, _ = run_reproduction(stub, "quick", out=tmp_path / "whole", device="cpu")
+    second, folder = run_reproduction(stub, "quick", seeds=(2,), out=tmp_path / "second", device="cpu")
+    third = Claim.load(tmp_path / "whole" / "seed-3" / "claim.json")
+    joined, _ = run_reproduction(
+        stub, "quick", seeds=(1,), others=[third, Claim.load(folder / "claim.json")], out=tmp_path / "joined"
+    )
+    assert replace(joined, seconds=0.0) == replace(whole, seconds=0.0)
+    assert joined.findings.rows[0].ours is not None
+    assert joined.findings.rows[0].ours.by_seed == pytest.approx((0.9367, 0.9377, 0.9387))
+    assert replace(second, seconds=0.0) == replace(Claim.load(folder / "seed-2" / "claim.json"), seconds=0.0)
+    by_hand = replace(second, machine=second.machine | {"cores": 64}, commit="abc", seconds=7.0)
+    elsewhere = join([replace(third, seconds=1.0), by_hand])
+    assert elsewhere.machine["cores"] == f"64, {third.machine['cores']}"
+    assert elsewhere.machine["processor"] == third.machine["processor"]
+    assert elsewhere.commit == ", ".join(filter(None, ["abc", third.commit]))
+    assert elsewhere.seconds == 8
+
+
+def test_what_does_not_go_together_is_not_joined(tmp_path: Path, stub: Reproduction) -> None:
+    whole, _ = run_reproduction(stub, "quick", out=tmp_path, device="cpu")
+    one = Claim.load(tmp_path / "seed-1" / "claim.json")
+    changed = replace(one, settings=(replace(one.settings[0], value="another"), *one.settings[1:]))
+    for other, message in (
+        (whole, "claims of one seed each: .* found: one of seeds 1, 2, 3"),
+        (one, "each seed once.* found: twice: 1"),
+        (replace(one, seeds=(2,), size="full"), "all with the same size: quick.* found: full of seed 2"),
+        (replace(one, seeds=(2,), name="lira-16"), "the same name: kaplan-baseline"),
+        (replace(changed, seeds=(2,)), "the same settings: .* = another"),
+        (replace(one, seeds=(2,), data=("location30",)), "the same data: mnist.* found: location30 of seed 2"),
+    ):
+        with pytest.raises(DataError, match=f"(?s)cannot be joined.*{message}"):
+            run_reproduction(stub, "quick", seeds=(1,), others=[other], out=tmp_path / "joined")
+
+
+def test_claims_are_joined_on_the_command_line(tmp_path: Path, stub: Reproduction) -> None:
+    def reproduce(*words: str) -> Result:
+        return CliRunner().invoke(app, ["reproduce", stub.name, "--quiet", *words])
+
+    assert reproduce("--seed", "2", "--seeds", "1", "--out", str(tmp_path / "2")).exit_code == 0
+    words = ["--seed", "1", "--seeds", "1", "--out", str(tmp_path / "1"), "--join", str(tmp_path / "2")]
+    assert reproduce(*words, "--keep", str(tmp_path / "kept")).exit_code == 0
+    assert Claim.load(tmp_path / "kept" / f"{stub.name}-quick.json").seeds == (1, 2)
+    missing = reproduce("--join", str(tmp_path / "none.json"))
+    assert missing.exit_code == 2
+    assert "not a claim file" in missing.output
+    twice = reproduce("--join", str(tmp_path / "2"))
+    assert twice.exit_code == 2
+    assert "twice: 2" in twice.output
 
 
 @pytest.mark.parametrize(

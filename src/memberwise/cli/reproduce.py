@@ -13,6 +13,7 @@ from memberwise.cli.outcome import print_json, show
 from memberwise.types.parts import Plain
 
 if TYPE_CHECKING:
+    from memberwise.reproduce.claim import Claim
     from memberwise.reproduce.reproduction import Size
 
 FAILED = 1
@@ -33,6 +34,12 @@ def reproduce(
     engine: options.Engine = None,
     ray_address: options.RayAddress = None,
     out: Annotated[str | None, typer.Option("--out", help="Folder of the run.", show_default=False)] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--join", help="A claim of one further seed, run before or elsewhere; repeatable.", show_default=False
+        ),
+    ] = None,
     keep: Annotated[
         str | None,
         typer.Option("--keep", help="Keep the claim file in this folder and renew its page.", show_default=False),
@@ -52,7 +59,8 @@ def reproduce(
             return
         size = _size(name, smoke=smoke, quick=quick, full=full)
         where = options.flags({"engine": engine, "ray_address": ray_address})
-        choices = {"seeds": _seeds(seed, seeds, size), "device": device, "engine": where, "out": out}
+        choices: Plain = {"seeds": _seeds(seed, seeds, size), "device": device, "engine": where, "out": out}
+        choices["others"] = _claims(join or [])
         _run(str(name), size, choices, keep, json, quiet)
 
 
@@ -77,6 +85,14 @@ def _seeds(first: int, count: int | None, size: Size) -> tuple[int, ...]:
     from memberwise.reproduce.flow import SEEDS
 
     return tuple(range(first, first + (count or len(SEEDS[size]))))
+
+
+def _claims(files: list[str]) -> list[Claim]:
+    """Claim files, by path or by the folder that holds one."""
+    from memberwise.reproduce.claim import Claim
+    from memberwise.reproduce.flow import CLAIM
+
+    return [Claim.load(path / CLAIM if path.is_dir() else path) for path in map(Path, files)]
 
 
 def _run(name: str, size: Size, choices: Plain, keep: str | None, json: bool, quiet: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from memberwise.errors import MemberwiseError
+from memberwise.errors import DataError
 from memberwise.reproduce.published import Figure
 from memberwise.store.files import to_json, write_text
 from memberwise.types.parts import Plain
@@ -260,7 +260,7 @@ class Claim:
         """Read a claim file.
 
         Raises:
-            MemberwiseError: not one, or of another schema.
+            DataError: not one, or of another schema.
         """
         try:
             values = json.loads(file.read_text("utf-8"))
@@ -268,4 +268,4 @@ class Claim:
                 raise ValueError("another schema version")
             return TypeAdapter(cls).validate_python(values)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MemberwiseError("this is not a claim file", found=str(error), where=str(file)) from error
+            raise DataError("this is not a claim file", found=str(error), where=str(file)) from error

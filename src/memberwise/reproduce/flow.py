@@ -16,7 +16,7 @@ from types import MappingProxyType
 from memberwise.models.processors import processor_name
 from memberwise.reproduce.bench import Bench, choose_data
 from memberwise.reproduce.claim import Claim, Findings, Row, judged
-from memberwise.reproduce.over_seeds import merge
+from memberwise.reproduce.joining import check_joinable, join
 from memberwise.reproduce.plots import draw
 from memberwise.reproduce.provenance import settings_of
 from memberwise.reproduce.published import published
@@ -26,6 +26,7 @@ from memberwise.store.files import write_text
 from memberwise.study.reading import check_ray_address, make_study, put
 from memberwise.training.engines.registry import EngineSession, find_engine
 
+CLAIM = "claim.json"
 PACKAGES = ("memberwise", "torch", "numpy", "scipy", "scikit-learn")
 # As many as it takes to tell a spread; whether a reproduction runs at all, one tells.
 SEEDS: dict[Size, tuple[int, ...]] = {"smoke": (1,), "quick": (1, 2, 3), "full": (1, 2, 3)}
@@ -39,24 +40,28 @@ def run_reproduction(
     device: str = "auto",
     engine: Mapping[str, object] = MappingProxyType({}),
     out: str | Path | None = None,
+    others: Sequence[Claim] = (),
     progress: Progress | None = None,
     announce: Callable[[str], None] = lambda label: None,
 ) -> tuple[Claim, Path]:
     """Carry out a reproduction; ``claim.json`` and its plots are written into the folder that comes back with it.
 
-    Each seed has a folder of its own in it. Published figures that no row of ours answers are kept, as not run.
+    Each seed has a folder of its own in it, with a claim of its own. Published figures that no row of ours answers are
+    kept, as not run.
 
     Args:
         seeds: one run for each; three of them (a smoke test: one) where there are none.
         engine: study keys of where shadow models train, such as ``{"engine.name": "ray"}``.
+        others: claims of one further seed each, run before or elsewhere, which the claim takes in.
 
     Raises:
-        MemberwiseError: the data are not at hand, or an audit failed.
+        MemberwiseError: the data are not at hand, an audit failed, or the others do not go with these seeds.
     """
-    begun = time.perf_counter()
     data, seeds = choose_data(reproduction), tuple(seeds or SEEDS[size])
     folder = Path(out or f"runs/reproduce/{reproduction.name}-{size}")
     check_engine(engine)
+    alike = {"name": reproduction.name, "size": size, "settings": settings_of(reproduction.name, size)}
+    check_joinable(others, alike, seeds)  # before hours are spent
     session = EngineSession()
 
     def of_seed(seed: int) -> Bench:
@@ -76,32 +81,41 @@ def run_reproduction(
             session,
         )
 
-    benches = [of_seed(seed) for seed in seeds]
+    claims = list(others)
     with session:
-        findings = merge({bench.seed: reproduction.run(bench) for bench in benches})
-    if size == "smoke":  # asks whether it runs; nothing has had time to learn
+        for seed in seeds:
+            claims.append(_claim(of_seed(seed)))
+            claims[-1].save(folder / f"seed-{seed}" / CLAIM)
+    claim = join(claims)
+    for plot in claim.findings.plots:
+        write_text(folder / f"{plot.name}.svg", draw(plot))
+    claim.save(folder / CLAIM)
+    return claim, folder
+
+
+def _claim(bench: Bench) -> Claim:
+    """The reproduction with one seed."""
+    begun, reproduction = time.perf_counter(), bench.reproduction
+    findings = reproduction.run(bench)
+    if bench.size == "smoke":  # asks whether it runs; nothing has had time to learn
         findings = replace(findings, conditions=())
-    settings = settings_of(reproduction.name, size)
-    claim = Claim(
+    settings = settings_of(reproduction.name, bench.size)
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    return Claim(
         name=reproduction.name,
         title=reproduction.title,
-        size=size,
-        data=tuple(dict.fromkeys(name for bench in benches for name in bench.used)),
-        substitute=_substitute(reproduction, data),
-        seeds=seeds,
-        seconds=round(time.perf_counter() - begun + sum(sum(bench.earlier) for bench in benches), 1),
+        size=bench.size,
+        data=tuple(dict.fromkeys(bench.used)),
+        substitute=_substitute(reproduction, bench.data),
+        seeds=(bench.seed,),
+        seconds=round(time.perf_counter() - begun + sum(bench.earlier), 1),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         commit=_commit(),
-        machine=_machine(device),
+        machine=_machine(bench.device),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        findings=judged(replace(findings, rows=(*findings.rows, *_unanswered(benches[0], findings))), settings),
+        findings=judged(replace(findings, rows=(*findings.rows, *_unanswered(bench, findings))), settings),
         settings=settings,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    for plot in findings.plots:
-        write_text(folder / f"{plot.name}.svg", draw(plot))
-    claim.save(folder / "claim.json")
-    return claim, folder
 
 
 def check_engine(keys: Mapping[str, object]) -> None:
