@@ -116,8 +116,9 @@ def check_one_order(store: Store, told: dict[int, bytes]) -> None:
     assert (kept.nats, kept.questions) == (state.nats, state.questions)
     assert kept.weights.tobytes() == state.weights.tobytes()
     assert [row.nats for row in reversed(read_ledger(store, 10_000)) if row.event == "answer"] == costs
-    # Another order would have left something else, or nothing was tried.
-    assert replayed(order[::-1])[1].weights.tobytes() != state.weights.tobytes()
+    # Another order would have cost something else, or nothing was tried; weights can come out alike in the end.
+    assert replayed(order[::-1])[2] != costs[::-1]
+    assert replayed(order[::-1])[1].nats != state.nats
 
 
 def process(url: str, out: Path, first: int, count: int, name: str) -> subprocess.Popen[bytes]:
