@@ -91,7 +91,7 @@ def _reached(rows: list[Row]) -> list[str]:
         full = groups.get((OURS, MOST), [])
         areas = [max(row["attacks"][name]["auc"] for name in REFERENCE if name in row["attacks"]) for row in full]
         if not areas:
-            lines.append(f"| {task} | not run |" + " |" * len(tools))
+            lines.append(f"| {task} | not run with {MOST} |" + " |" * len(tools))
             continue
         cells, base = [], None
         for tool in tools:
