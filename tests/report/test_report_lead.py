@@ -68,10 +68,13 @@ def test_failed_gate_names_its_cause_and_not_guessing(audit: Any) -> None:
     audit.result["verdict"] |= {"gate": "auc>0.501", "passed": False, "rules": [rule]}
     said = lead.lead(audit.parts)
     assert SAME not in said
-    assert "The limit is exceeded by rmia-online: AUC 0.53, at least 0.502, where 0.501 is allowed" in said
+    assert "The limit is exceeded by rmia-online: AUC 0.530, at least 0.502, where 0.501 is allowed" in said
     for text in (html.render(audit.parts, audit.scores, audit.curves), model_card(audit.parts)):
         assert SAME not in text
+    broken |= {"low": 0.50102}
+    assert "AUC 0.530, at least 0.50102, where 0.501 is allowed" in lead.lead(audit.parts), "as the gate gives it"
     broken |= {"metric": "tpr", "fpr": 0.01, "limit": 0.1, "value": 0.2671, "low": 0.17671}
+    rule["rule"] = "tpr@0.01>0.1"
     assert "TPR at 1% FPR 26.7%, at least 17.7%, where 10.0% is allowed" in lead.lead(audit.parts)
 
 

@@ -13,7 +13,7 @@ from memberwise.report.formats import count, number, percent, plain, rate, spoke
 from memberwise.report.placed import Placed
 from memberwise.report.schema import AuditResult
 from memberwise.report.sections.canaries import KINDS
-from memberwise.statistics.gate import BrokenBy
+from memberwise.statistics.gate import BrokenBy, GateRule, parse_rule
 
 # So many figures, and attacks above a limit, are named; the page has the rest.
 NAMED = 3
@@ -173,15 +173,15 @@ def stronger_attacks(result: AuditResult) -> list[str]:
 
 def _broken(result: AuditResult) -> list[str]:
     """What exceeded the limit, a sentence a rule."""
-    broken = [rule.broken_by for rule in result.verdict.rules if rule.passed is False]
-    return [
-        f"The limit is exceeded by {'; '.join(map(_broken_figure, figures[:NAMED]))}{_more(figures)}"
-        for figures in broken
-        if figures
-    ]
+    sentences = []
+    for rule in result.verdict.rules:
+        if rule.passed is False and rule.broken_by:
+            named = [_broken_figure(figure, parse_rule(rule.rule)) for figure in rule.broken_by[:NAMED]]
+            sentences.append(f"The limit is exceeded by {'; '.join(named)}{_more(rule.broken_by)}")
+    return sentences
 
 
-def _broken_figure(figure: BrokenBy) -> str:
+def _broken_figure(figure: BrokenBy, rule: GateRule) -> str:
     if figure.metric == "epsilon":
         return f"epsilon, at least {plain(figure.value)} where {plain(figure.limit)} is allowed"
     if figure.metric == "exposed":
@@ -191,8 +191,8 @@ def _broken_figure(figure: BrokenBy) -> str:
         return f"{plain(figure.value)} {figure.metric.replace('-', ' ')}, where {plain(figure.limit)} are allowed"
     at = f" at {rate(figure.fpr)} FPR" if figure.fpr is not None else ""
     name = {"tpr": "TPR", "auc": "AUC"}.get(figure.metric, figure.metric.replace("_", " "))
-    shown = plain if figure.metric in ("auc", "advantage") else percent  # as the gate gives its reasons
-    value, low, limit = map(shown, (figure.value, figure.low, figure.limit))
+    value, low = (rule.said(float(number(one) or 0.0)) for one in (figure.value, figure.low))  # as the gate's reasons
+    limit = plain(figure.limit) if figure.metric in ("auc", "advantage") else percent(figure.limit)
     return f"{figure.attack}: {name}{at} {value}, at least {low}, where {limit} is allowed"
 
 
