@@ -173,6 +173,9 @@ def study_of(
     choose_count(values, flags.get("shadow.count"), flags.get("shadow.budget"))
     for key, value in flags.items():
         put(values, key, value)
+    both = sorted(flags.keys() & {setting.partition("=")[0].strip() for setting in settings})
+    if both:
+        raise StudyError(f"a flag and --set both give {both[0]}", fix="one of the two, with all that it is to say")
     made = make_study(apply_settings(values, settings), file or "flags")
     check_ray_address(flags.get("engine.ray.address"), made)
     if made.run.out is None and made.training_key() == make_study(DEMO, "demonstration").training_key():

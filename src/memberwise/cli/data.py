@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from memberwise.cli import options
 from memberwise.cli.guard import guarded
-from memberwise.cli.options import names
+from memberwise.cli.once import Verbs
 
-app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True)
+app = Verbs(help="Fetch and check data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name, file or module:function.", show_default=False)]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the class.", show_default=False)]
 Unit = Annotated[str | None, typer.Option("--unit", help="Column of whose record it is.", show_default=False)]
-Drop = Annotated[str | None, typer.Option("--drop", help="Columns that are no features.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Tracebacks.")]
 
 
@@ -29,7 +29,7 @@ def get(name: Name, debug: Debug = False) -> None:
 
 
 @app.command()
-def check(name: Name, label: Label = None, unit: Unit = None, drop: Drop = None, debug: Debug = False) -> None:
+def check(name: Name, label: Label = None, unit: Unit = None, drop: options.Drop = None, debug: Debug = False) -> None:
     """Say what a data set holds and whether it can be audited."""
     with guarded(debug):
         import numpy as np
@@ -37,7 +37,7 @@ def check(name: Name, label: Label = None, unit: Unit = None, drop: Drop = None,
         from memberwise.data import check_dataset, encode, load
         from memberwise.data.chosen import choose_columns
 
-        dataset = choose_columns(load(name, label=label, unit=unit), drop=names(drop or ""))
+        dataset = choose_columns(load(name, label=label, unit=unit), drop=options.names(drop or []))
         dataset = encode(dataset, np.arange(dataset.records))
         check_dataset(dataset)
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))

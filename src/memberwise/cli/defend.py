@@ -24,7 +24,7 @@ DEMO: dict[str, object] = {
 def defend(
     study: options.StudyFile = None,
     defences: Annotated[
-        Text, option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
+        options.Texts, option("--defences", help="Names by comma, default or all; file.py:name.", panel="Defences")
     ] = None,
     max_accuracy_loss: Annotated[
         float | None, option("--max-accuracy-loss", help="Accuracy that may be lost: 0.01.", panel="Defences")

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from memberwise.cli.guard import guarded
+from memberwise.cli.once import Verbs
 
 
 class PackFirst(TyperGroup):
@@ -20,7 +21,7 @@ class PackFirst(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(cls=PackFirst, help="Evidence of an audit: make a pack (evidence RUN), or verify one.")
+app = Verbs(cls=PackFirst, help="Evidence of an audit: make a pack (evidence RUN), or verify one.")
 
 
 @app.command("pack")

@@ -35,7 +35,7 @@ def inspect(
                 where="--fail-if",
                 found=rule.text,
             )
-        inspection = look(model, records=records, least=least, trust=options.names(trust or ""))
+        inspection = look(model, records=records, least=least, trust=options.names(trust or []))
         if json:
             print_json(inspection.to_dict())
         else:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from memberwise.study.flags import study_keys
+from memberwise.study.flags import FlagKind, study_keys
 
 Text = str | None
+Texts = list[str] | None
 
 
 def option(*names: str, help: str, panel: str) -> object:
@@ -21,10 +22,12 @@ ROLE = "a number, a file of row numbers (.txt, .npy) or a file of records (.npz,
 StudyFile = Annotated[Text, typer.Argument(help="A study file (TOML); see memberwise init.", show_default=False)]
 Data = Annotated[Text, option("--data", help="Name, file or module:function.", panel="Data")]
 Label = Annotated[Text, option("--label", help="Column of the class.", panel="Data")]
-Group = Annotated[Text, option("--group", help="Column of subgroups, or several by comma.", panel="Data")]
+Group = Annotated[Texts, option("--group", help="Column of subgroups; several by comma, or again.", panel="Data")]
 Unit = Annotated[Text, option("--unit", help="Column of whose record it is: kept on one side.", panel="Data")]
-Features = Annotated[Text, option("--features", help="Columns that alone are features, by comma.", panel="Data")]
-Drop = Annotated[Text, option("--drop", help="Columns that are no features, by comma.", panel="Data")]
+Features = Annotated[
+    Texts, option("--features", help="Columns that alone are features, by comma or again.", panel="Data")
+]
+Drop = Annotated[Texts, option("--drop", help="Columns that are no features, by comma or again.", panel="Data")]
 Members = Annotated[Text, option("--members", help=f"Members: {ROLE}.", panel="Data")]
 Nonmembers = Annotated[Text, option("--nonmembers", help="Non-members, likewise.", panel="Data")]
 Background = Annotated[Text, option("--background", help="Trained on by all, not audited.", panel="Data")]
@@ -32,7 +35,7 @@ Population = Annotated[Text, option("--population", help="Nobody's: the attacker
 Reference = Annotated[Text, option("--reference", help="The defender's extra data.", panel="Data")]
 Validation = Annotated[Text, option("--validation", help="For choosing parameters.", panel="Data")]
 ModelName = Annotated[Text, option("--model", help="Name, file.py:function or module:Class.", panel="Model")]
-Trust = Annotated[Text, option("--trust", help="Types of a .skops file to load, by comma.", panel="Model")]
+Trust = Annotated[Texts, option("--trust", help="Types of a .skops file to load, by comma or again.", panel="Model")]
 TrainRows = Annotated[Text, option("--train-rows", help="All rows the target saw.", panel="Model")]
 Engine = Annotated[Text, option("--engine", help="Where shadow models train: local, ray or slurm.", panel="Run")]
 RayAddress = Annotated[
@@ -50,11 +53,11 @@ CascadeAtPoints = Annotated[
     int | None,
     option("--cascade", help="So many more at every point, in rounds that close in on it.", panel="Attack"),
 ]
-Attacks = Annotated[Text, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
+Attacks = Annotated[Texts, option("--attacks", help="Names by comma, default or all; file.py:ATTACK.", panel="Attack")]
 Temperature = Annotated[
     Text, option("--temperature", help="Of p_y in base, informia, rmia-*: 2, a number, tuned.", panel="Attack")
 ]
-Fpr = Annotated[Text, option("--fpr", help="auto, or false-positive rates by comma.", panel="Attack")]
+Fpr = Annotated[Texts, option("--fpr", help="auto, or false-positive rates by comma or again.", panel="Attack")]
 Settings = Annotated[
     list[str] | None, option("--set", help="Any study key: training.epochs=20; repeatable.", panel="Run")
 ]
@@ -72,21 +75,24 @@ Debug = Annotated[bool, option("--debug", help="Tracebacks.", panel="Run")]
 
 def flags(arguments: Mapping[str, object]) -> dict[str, object]:
     """The study keys that a verb's flags set, from all its arguments."""
-    return study_keys(arguments, {"names": names, "count": _count, "switch": lambda on: on or None, "rates": _rates})
+    read: dict[FlagKind, Callable[[Any], object]]
+    read = {"names": names, "joined": ",".join, "count": _count, "switch": lambda on: on or None, "rates": _rates}
+    return study_keys(arguments, read)
 
 
-def names(text: str) -> list[str]:
-    """What stands between commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def names(texts: Sequence[str]) -> list[str]:
+    """What stands between commas, of an option given once or again."""
+    return [name.strip() for name in ",".join(texts).split(",") if name.strip()]
 
 
 def _count(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text
 
 
-def _rates(text: str) -> str | list[float]:
+def _rates(texts: Sequence[str]) -> str | list[float]:
     from memberwise.errors import StudyError
 
+    text = ",".join(texts)
     try:
         return text if text == "auto" else [float(rate) for rate in text.split(",")]
     except ValueError:

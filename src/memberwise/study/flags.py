@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# How a value is written on the command line: as it is, names by comma, a number or a file, a switch, rates by comma.
-FlagKind = Literal["value", "names", "count", "switch", "rates"]
+# How a value is written on the command line: as it is, names by comma, names that the study has in one text, a number
+# or a file, a switch, rates by comma.
+FlagKind = Literal["value", "names", "joined", "count", "switch", "rates"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Flag:
 FLAGS: dict[str, Flag] = {
     "data": Flag("data.source"),
     "label": Flag("data.label"),
-    "group": Flag("data.group"),
+    "group": Flag("data.group", "joined"),
     "unit": Flag("data.unit"),
     "features": Flag("data.features", "names"),
     "drop": Flag("data.drop", "names"),
