@@ -73,6 +73,12 @@ def test_failed_gate_names_its_cause_and_not_guessing(audit: Any) -> None:
         assert SAME not in text
     broken |= {"low": 0.50102}
     assert "AUC 0.530, at least 0.50102, where 0.501 is allowed" in lead.lead(audit.parts), "as the gate gives it"
+    others = {"a": 0.51, "b": 0.53, "c": 0.52, "d": 0.505}
+    more = [broken | {"attack": name, "low": low} for name, low in others.items()]
+    rule["broken_by"] = [broken, *more]
+    assert "exceeded by b: AUC 0.530, at least 0.530" in lead.lead(audit.parts), "the strongest are named first"
+    assert ", and 2 more." in lead.lead(audit.parts)
+    rule["broken_by"] = [broken]
     broken |= {"metric": "tpr", "fpr": 0.01, "limit": 0.1, "value": 0.2671, "low": 0.17671}
     rule["rule"] = "tpr@0.01>0.1"
     assert "TPR at 1% FPR 26.7%, at least 17.7%, where 10.0% is allowed" in lead.lead(audit.parts)

@@ -176,7 +176,8 @@ def _broken(result: AuditResult) -> list[str]:
     sentences = []
     for rule in result.verdict.rules:
         if rule.passed is False and rule.broken_by:
-            named = [_broken_figure(figure, parse_rule(rule.rule)) for figure in rule.broken_by[:NAMED]]
+            strongest = sorted(rule.broken_by, key=lambda figure: -(number(figure.low) or 0.0))[:NAMED]
+            named = [_broken_figure(figure, parse_rule(rule.rule)) for figure in strongest]
             sentences.append(f"The limit is exceeded by {'; '.join(named)}{_more(rule.broken_by)}")
     return sentences
 
