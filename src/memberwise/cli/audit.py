@@ -136,6 +136,7 @@ def study_of(
 
     from memberwise.errors import RunFolderError, StudyError
     from memberwise.study.address import shown_address
+    from memberwise.study.flags import FLAGS
     from memberwise.study.reading import apply_settings, check_ray_address, choose_count, make_study, put, read_study
 
     values: Plain = {}
@@ -173,8 +174,9 @@ def study_of(
     choose_count(values, flags.get("shadow.count"), flags.get("shadow.budget"))
     for key, value in flags.items():
         put(values, key, value)
-    both = sorted(flags.keys() & {setting.partition("=")[0].strip() for setting in settings})
-    if both:
+    lists = {flag.key for flag in FLAGS.values() if flag.kind in ("names", "joined", "rates")}
+    both = sorted(lists & flags.keys() & {setting.partition("=")[0].strip() for setting in settings})
+    if both:  # the one would leave out what the other says
         raise StudyError(f"a flag and --set both give {both[0]}", fix="one of the two, with all that it is to say")
     made = make_study(apply_settings(values, settings), file or "flags")
     check_ray_address(flags.get("engine.ray.address"), made)

@@ -8,9 +8,8 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded
-from memberwise.cli.once import Verbs
 
-app = Verbs(help="Fetch and check data sets.", no_args_is_help=True)
+app = typer.Typer(help="Fetch and check data sets.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name, file or module:function.", show_default=False)]
 Label = Annotated[str | None, typer.Option("--label", help="Column of the class.", show_default=False)]

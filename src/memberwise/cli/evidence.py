@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperGroup
 
 from memberwise.cli.guard import guarded
-from memberwise.cli.once import Verbs
 
 
 class PackFirst(TyperGroup):
@@ -21,7 +20,7 @@ class PackFirst(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = Verbs(cls=PackFirst, help="Evidence of an audit: make a pack (evidence RUN), or verify one.")
+app = typer.Typer(cls=PackFirst, help="Evidence of an audit: make a pack (evidence RUN), or verify one.")
 
 
 @app.command("pack")

@@ -10,7 +10,6 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
-from memberwise.cli.once import Verbs
 from memberwise.cli.options import Text
 from memberwise.cli.outcome import print_json
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from memberwise.gateway.policy import Policy
     from memberwise.gateway.store import Store
 
-app = Verbs(help="Keys of clients that may ask a served model.", no_args_is_help=True)
+app = typer.Typer(help="Keys of clients that may ask a served model.", no_args_is_help=True)
 
 PolicyFile = Annotated[str, typer.Option("--policy", help="The policy, in whose store keys are kept.")]
 Name = Annotated[str, typer.Argument(help="Name of the client.", show_default=False)]

@@ -24,10 +24,9 @@ from memberwise.cli import (
     screen,
     serve,
 )
-from memberwise.cli.once import Verbs
 from memberwise.types.version import __version__
 
-app = Verbs(
+app = typer.Typer(
     name="memberwise",
     help="Find out what a classifier tells about the records it was trained on, then make it tell less.",
     no_args_is_help=True,

@@ -8,13 +8,12 @@ import typer
 
 from memberwise.cli import options
 from memberwise.cli.guard import guarded, to_stdout
-from memberwise.cli.once import Verbs
 from memberwise.cli.outcome import print_json
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-app = Verbs(help="Policies of served models: explained, signed, verified.", no_args_is_help=True)
+app = typer.Typer(help="Policies of served models: explained, signed, verified.", no_args_is_help=True)
 
 PolicyFile = Annotated[str, typer.Argument(help="The policy (TOML).", show_default=False)]
 

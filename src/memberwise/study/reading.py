@@ -54,15 +54,7 @@ def read_study(file: str | Path) -> dict[str, object]:
 
 
 def apply_settings(values: dict[str, object], settings: Sequence[str]) -> dict[str, object]:
-    """Put ``key.path=value`` settings into nested values; a value is read as TOML, else taken as text.
-
-    Raises:
-        StudyError: one is malformed, or sets a key that another one sets.
-    """
-    keys = [setting.partition("=")[0].strip() for setting in settings]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise StudyError(f"--set gives {key} {keys.count(key)} values", expected="each key once")
+    """Put ``key.path=value`` settings into nested values; a value is read as TOML, else taken as text."""
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key.strip():

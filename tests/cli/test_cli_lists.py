@@ -1,17 +1,14 @@
-"""An option given twice is never forgotten in silence: taken together, or refused."""
+"""Lists given again are taken together: the last one alone would leave out what the others say."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from memberwise.cli.main import app
-from memberwise.cli.once import Once
 
 
 @pytest.fixture
@@ -43,42 +40,6 @@ def test_columns_and_names_given_again_are_taken_together(table: str, tmp_path: 
     assert study["data"]["group"] == "sex,ward"
     assert study["attacks"]["use"] == ["loss", "gap"]
     assert study["statistics"]["fpr"] == [0.3, 0.2, 0.1]
-
-
-@pytest.mark.parametrize(
-    ("words", "option"),
-    [
-        (("audit", "--seed", "1", "--seed", "2"), "--seed"),
-        (("audit", "--data", "a.csv", "--data=b.csv"), "--data"),
-        (("defend", "--out", "a", "--out", "b"), "--out"),
-        (("reproduce", "ws-ablation", "--seeds", "1", "--seeds", "2"), "--seeds"),
-        (("evidence", "verify", "x", "--key", "a", "--key", "b"), "--key"),
-        (("data", "check", "x", "--label", "a", "--label", "b"), "--label"),
-        (("keys", "new", "x", "--plan", "a", "--plan", "b"), "--plan"),
-    ],
-)
-def test_an_option_of_one_value_is_refused_twice(words: tuple[str, ...], option: str) -> None:
-    assert f"{option} is given 2 times, and takes one value" in refused(*words)
-
-
-def test_every_verb_refuses_it() -> None:
-    groups: list[Any] = [typer.main.get_command(app)]
-    verbs: list[Any] = []
-    while groups:
-        for command in groups.pop().commands.values():
-            (groups if hasattr(command, "commands") else verbs).append(command)
-    assert len(verbs) > 10
-    assert all(isinstance(verb, Once) for verb in verbs)
-
-
-def test_switches_and_lists_are_given_as_often_as_one_likes() -> None:
-    done = CliRunner().invoke(app, ["list", "attacks", "--debug", "--debug"])
-    assert done.exit_code == 0
-
-
-def test_a_key_is_set_once() -> None:
-    message = refused("audit", "--set", "training.epochs=3", "--set", "training.epochs=4")
-    assert "--set gives training.epochs 2 values" in message
 
 
 def test_a_flag_and_a_setting_are_not_both_taken(table: str) -> None:
